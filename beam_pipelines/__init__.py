@@ -1,0 +1,1 @@
+"""Audio in, sharded TFRecords out: the data half of beamtune."""

@@ -1,0 +1,108 @@
+"""What a preparation keeps on disk while it runs, in a folder of its own below the output.
+
+    <output_dir>/.build/scratch/     files being written, to be renamed into place
+    <output_dir>/.build/reports/     a report for each finished shard: what a later run need not build again
+    <output_dir>/.build/progress/    how far each shard has come, for whoever watches
+
+The folder goes when the data set is finished.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import BinaryIO
+
+from beam_pipelines import storage
+from beam_pipelines.plan import ShardPlan
+from beam_pipelines.shard import ShardReport, ShardTally
+
+BUILD_FOLDER = ".build"
+
+
+@dataclass(frozen=True)
+class BuildDir:
+    """The build folder of one output directory.
+
+    Attributes:
+        output_dir: The prepared data set's directory.
+    """
+
+    output_dir: str
+
+    @property
+    def path(self) -> str:
+        return storage.join(self.output_dir, BUILD_FOLDER)
+
+    @property
+    def scratch_dir(self) -> str:
+        return storage.join(self.path, "scratch")
+
+    def write_text(self, filename: str, text: str) -> None:
+        """Writes a file of the output directory, whole or not at all."""
+        path = storage.join(self.output_dir, filename)
+        storage.write_text_atomically(path, text, scratch_dir=self.scratch_dir)
+
+    def write_shard(self, filename: str, write: Callable[[BinaryIO], None]) -> None:
+        """Writes a shard, whole or not at all."""
+        path = storage.join(self.output_dir, filename)
+        storage.write_atomically(path, write=write, scratch_dir=self.scratch_dir)
+
+    def write_report(self, report: ShardReport) -> None:
+        """Records that a shard is finished: called once its file is in place."""
+        self._write(self._report_path(report.filename), report.to_json())
+
+    def finished_report(self, plan: ShardPlan) -> ShardReport | None:
+        """Returns the report of a shard that is finished and made from the same plan, or None."""
+        path = self._report_path(plan.filename)
+        if not storage.exists(path):
+            return None
+        report = ShardReport.from_json(storage.read_text(path))
+        shard_path = storage.join(self.output_dir, plan.filename)
+        is_current = (
+            report.fingerprint == plan.fingerprint
+            and storage.exists(shard_path)
+            and storage.size_bytes(shard_path) == report.num_bytes
+        )
+        return report if is_current else None
+
+    def write_progress(self, filename: str, tally: ShardTally) -> None:
+        """Records how far a shard has come."""
+        self._write(storage.join(self.path, "progress", f"{filename}.json"), json.dumps(asdict(tally)))
+
+    def read_progress(self) -> ShardTally:
+        """Returns how far all shards have come together."""
+        tallies = [
+            ShardTally(**json.loads(storage.read_text(entry.path)))
+            for entry in storage.list_files(storage.join(self.path, "progress"))
+        ]
+        return ShardTally(
+            num_tracks=sum(tally.num_tracks for tally in tallies),
+            num_rejects=sum(tally.num_rejects for tally in tallies),
+            audio_s=sum(tally.audio_s for tally in tallies),
+        )
+
+    def start(self, *, keep_shards: Sequence[str]) -> None:
+        """Clears what an earlier run left, except the shards to keep and their reports."""
+        progress_dir = storage.join(self.path, "progress")
+        storage.delete([self.scratch_dir, progress_dir])
+        kept_reports = {f"{filename}.json" for filename in keep_shards}
+        reports_dir = storage.join(self.path, "reports")
+        storage.delete(
+            [
+                entry.path
+                for entry in storage.list_files(reports_dir)
+                if entry.path.rsplit("/", 1)[-1] not in kept_reports
+            ]
+        )
+        for folder in (self.scratch_dir, progress_dir, reports_dir):
+            storage.make_folder(folder)
+
+    def remove(self) -> None:
+        """Removes the build folder."""
+        storage.delete([self.path])
+
+    def _report_path(self, filename: str) -> str:
+        return storage.join(self.path, "reports", f"{filename}.json")
+
+    def _write(self, path: str, text: str) -> None:
+        storage.write_text_atomically(path, text, scratch_dir=self.scratch_dir)

@@ -1,0 +1,33 @@
+"""A folder with a folder of audio files for each genre."""
+
+import posixpath
+
+from beam_pipelines import storage
+from beam_pipelines.audio import AUDIO_EXTENSIONS
+from beam_pipelines.config import FolderDatasetConfig
+from beam_pipelines.errors import UserError
+from beam_pipelines.tracks import Track
+
+
+def list_tracks(config: FolderDatasetConfig) -> list[Track]:
+    """Lists root/<genre>/…/<file>, passing over hidden files and those that do not end as audio files do.
+
+    Raises:
+        UserError: The folder is not there.
+    """
+    root = config.root.rstrip("/") or "/"
+    entries = storage.list_files(root)
+    if not entries and not storage.exists(root):
+        raise UserError(f"dataset.root={config.root}: there is no such folder")
+    tracks = []
+    for entry in entries:
+        track_id = entry.path[len(root) :].lstrip("/")
+        parts = track_id.split("/")
+        is_hidden = any(part.startswith(".") for part in parts)
+        if is_hidden or len(parts) < 2 or not track_id.lower().endswith(AUDIO_EXTENSIONS):
+            continue
+        group = track_id if len(parts) == 2 else posixpath.dirname(track_id)
+        tracks.append(
+            Track(track_id=track_id, uri=entry.path, label=parts[0], group=group, size_bytes=entry.size_bytes)
+        )
+    return tracks

@@ -1,0 +1,134 @@
+"""The files beside the shards, made from the reports of all shards, in the order of the shards."""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import yaml
+
+from beam_pipelines.config import PrepareConfig
+from beam_pipelines.plan import library_versions
+from beam_pipelines.records.schema import (
+    CONFIG_FILE,
+    DATASET_INFO_FILE,
+    FEATURES_FILE,
+    LABELS_FILE,
+    REJECTS_FILE,
+    SCHEMA_VERSION,
+    SPLITS,
+    STATS_FILE,
+    TRACKS_FILE,
+    TRAIN,
+    BandStats,
+    DatasetInfo,
+    DatasetStats,
+    FeatureSpec,
+    SplitInfo,
+    features_to_json,
+    info_to_json,
+    stats_to_json,
+)
+from beam_pipelines.shard import FeatureSums, ShardReport
+
+# What of the configuration says where and how the work is done, not what its result is.
+_NOT_IN_RESULT = ("output_dir", "overwrite", "runner")
+
+
+def metadata_files(
+    reports: Sequence[ShardReport],
+    *,
+    config: PrepareConfig,
+    specs: Sequence[FeatureSpec],
+    labels: Sequence[str],
+    fingerprint: str,
+) -> dict[str, str]:
+    """Returns the text of every file of a prepared data set but the shards and `_SUCCESS`, by file name."""
+    return {
+        DATASET_INFO_FILE: info_to_json(dataset_info(reports, name=config.dataset.name)),
+        FEATURES_FILE: features_to_json(specs, num_classes=len(labels)),
+        LABELS_FILE: "".join(f"{label}\n" for label in labels),
+        STATS_FILE: stats_to_json(dataset_stats(reports, labels=labels, segment_duration_s=config.segment.duration_s)),
+        TRACKS_FILE: _json_lines([asdict(track) for report in reports for track in report.tracks]),
+        REJECTS_FILE: _json_lines([asdict(reject) for report in reports for reject in report.rejects]),
+        CONFIG_FILE: _prepare_yaml(config, fingerprint=fingerprint),
+    }
+
+
+def dataset_info(reports: Sequence[ShardReport], *, name: str) -> DatasetInfo:
+    """Returns names, sizes and lengths of the splits that have shards."""
+    by_split = {split: [report for report in reports if report.split == split] for split in SPLITS}
+    return DatasetInfo(
+        name=name,
+        splits=tuple(
+            SplitInfo(
+                name=split,
+                shard_lengths=tuple(report.num_examples for report in members),
+                num_bytes=sum(report.num_bytes for report in members),
+            )
+            for split, members in by_split.items()
+            if members
+        ),
+    )
+
+
+def dataset_stats(reports: Sequence[ShardReport], *, labels: Sequence[str], segment_duration_s: float) -> DatasetStats:
+    """Returns what `stats.json` says: the features' statistics are those of the train split."""
+    num_tracks = {split: Counter(dict.fromkeys(labels, 0)) for split in SPLITS}
+    num_segments = {split: Counter(dict.fromkeys(labels, 0)) for split in SPLITS}
+    for report in reports:
+        for track in report.tracks:
+            num_tracks[report.split][track.label] += 1
+            num_segments[report.split][track.label] += track.num_segments
+    sums: dict[str, FeatureSums] = {}
+    for report in reports:
+        if report.split == TRAIN:
+            for name, shard_sums in report.feature_sums.items():
+                sums[name] = sums[name] + shard_sums if name in sums else shard_sums
+    return DatasetStats(
+        audio_s={split: num_segments[split].total() * segment_duration_s for split in SPLITS},
+        num_tracks=num_tracks,
+        num_segments=num_segments,
+        features={name: _band_stats(feature_sums) for name, feature_sums in sorted(sums.items())},
+    )
+
+
+def count_rejects(reports: Sequence[ShardReport]) -> Mapping[str, int]:
+    """Returns how many tracks were rejected for each reason, the most frequent first."""
+    return dict(Counter(reject.reason for report in reports for reject in report.rejects).most_common())
+
+
+def count_tracks(reports: Sequence[ShardReport]) -> Mapping[str, Mapping[str, int]]:
+    """Returns how many tracks each split has of each genre."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for report in reports:
+        counts[report.split].update(track.label for track in report.tracks)
+    return counts
+
+
+def _band_stats(sums: FeatureSums) -> BandStats:
+    means = [total / sums.num_frames for total in sums.total]
+    # Rounding can leave a band that never changes with a variance a little below zero.
+    variances = [
+        max(0.0, squares / sums.num_frames - mean * mean)
+        for squares, mean in zip(sums.total_of_squares, means, strict=True)
+    ]
+    return BandStats(
+        num_frames=sums.num_frames, mean=tuple(means), std=tuple(math.sqrt(variance) for variance in variances)
+    )
+
+
+def _prepare_yaml(config: PrepareConfig, *, fingerprint: str) -> str:
+    values = {key: value for key, value in asdict(config).items() if key not in _NOT_IN_RESULT}
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "fingerprint": fingerprint,
+        "versions": library_versions(),
+        "config": values,
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _json_lines(records: Sequence[Mapping[str, object]]) -> str:
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)

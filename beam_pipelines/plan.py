@@ -1,0 +1,123 @@
+"""Which tracks go into which shard, decided before any audio is read."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import numpy as np
+import soundfile
+
+from beam_pipelines.config import PrepareConfig, SegmentConfig
+from beam_pipelines.records.schema import SCHEMA_VERSION, SPLITS, FeatureSpec, shard_filename
+from beam_pipelines.splits import keyed_order
+from beam_pipelines.tracks import Track
+
+# Bytes per second of audio by the kind of file, to estimate a length from a size: 128 kbps where the format loses
+# something, 16-bit stereo at 44.1 kHz where it does not, and two thirds of that for FLAC.
+_LOSSY_BYTES_PER_S = 16_000
+_PCM_BYTES_PER_S = 176_400
+_BYTES_PER_S = {
+    ".wav": _PCM_BYTES_PER_S,
+    ".au": _PCM_BYTES_PER_S,
+    ".aif": _PCM_BYTES_PER_S,
+    ".aiff": _PCM_BYTES_PER_S,
+    ".flac": _PCM_BYTES_PER_S * 2 // 3,
+}
+# The libraries whose version may change the bytes that are written.
+_LIBRARIES = ("beamtune", "librosa", "numpy", "protobuf", "scipy", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One shard to build.
+
+    Attributes:
+        filename: Its name in the prepared directory.
+        split: The split that it belongs to.
+        tracks: The tracks whose segments it holds, in order.
+        fingerprint: Equal for plans that make the same bytes.
+    """
+
+    filename: str
+    split: str
+    tracks: tuple[Track, ...]
+    fingerprint: str
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the versions of the libraries that decode audio and compute features."""
+    versions = {name: metadata.version(name) for name in _LIBRARIES}
+    return {**versions, "libsndfile": soundfile.__libsndfile_version__}
+
+
+def plan_shards(
+    tracks: Sequence[Track],
+    splits: Mapping[str, str],
+    *,
+    config: PrepareConfig,
+    specs: Sequence[FeatureSpec],
+    labels: Sequence[str],
+) -> list[ShardPlan]:
+    """Orders the tracks of each split by a keyed hash and cuts them into shards.
+
+    Args:
+        tracks: All tracks.
+        splits: The split of each track, by its id.
+        config: Seed, segments, shard sizes and all else that the bytes of a shard depend on.
+        specs: The features of an example, to estimate sizes.
+        labels: The genres in the order of their indices.
+    """
+    what_is_computed = {
+        "schema_version": SCHEMA_VERSION,
+        "versions": library_versions(),
+        "audio": asdict(config.audio),
+        "segment": asdict(config.segment),
+        "features": {name: asdict(feature) for name, feature in config.features.items()},
+        "labels": list(labels),
+    }
+    bytes_per_segment = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
+    plans = []
+    for split in SPLITS:
+        members = sorted(
+            (track for track in tracks if splits[track.track_id] == split),
+            key=lambda track: (keyed_order(track.track_id, seed=config.seed), track.track_id),
+        )
+        total_bytes = sum(estimated_segments(track, config.segment) for track in members) * bytes_per_segment
+        num_shards = max(math.ceil(total_bytes / (config.shards.target_mib * 2**20)), config.shards.min_shards)
+        num_shards = min(num_shards, len(members))
+        for index in range(num_shards):
+            first, end = index * len(members) // num_shards, (index + 1) * len(members) // num_shards
+            shard_tracks = tuple(members[first:end])
+            content = {**what_is_computed, "tracks": [asdict(track) for track in shard_tracks]}
+            plans.append(
+                ShardPlan(
+                    filename=shard_filename(
+                        dataset_name=config.dataset.name, split=split, index=index, num_shards=num_shards
+                    ),
+                    split=split,
+                    tracks=shard_tracks,
+                    fingerprint=fingerprint(content),
+                )
+            )
+    return plans
+
+
+def estimated_segments(track: Track, config: SegmentConfig) -> int:
+    """Returns how many segments a track may have, going by the size of its file."""
+    extension = "." + track.uri.rsplit(".", 1)[-1].lower()
+    duration_s = track.size_bytes / _BYTES_PER_S.get(extension, _LOSSY_BYTES_PER_S)
+    return max(1, 1 + int((duration_s - config.duration_s) // config.hop_s))
+
+
+def fingerprint(content: object) -> str:
+    """Returns a short hash of anything that JSON can hold."""
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def fingerprint_of_plan(plans: Sequence[ShardPlan]) -> str:
+    """Returns the fingerprint of a whole data set: that of its shards, in order."""
+    return fingerprint([[plan.filename, plan.fingerprint] for plan in plans])

@@ -1,0 +1,100 @@
+"""How far long work has come: a bar on a terminal, a plain line now and then where the output is piped."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_PLAIN_INTERVAL_S = 10.0
+
+
+class ProgressReporter:
+    """Shows how much of some work is done, on standard error.
+
+    Used as a context manager. Calls of `update` are cheap and may come as often as the work likes.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        total: int,
+        unit: str,
+        stream: TextIO | None = None,
+        plain_interval_s: float = _PLAIN_INTERVAL_S,
+    ) -> None:
+        """Starts with nothing done.
+
+        Args:
+            description: What is being done, e.g. "preparing".
+            total: How much there is to do, in units.
+            unit: What is counted, e.g. "tracks".
+            stream: Where to show it; standard error where None.
+            plain_interval_s: No more than one plain line in this time, apart from the last.
+        """
+        self._description = description
+        self._total = total
+        self._unit = unit
+        self._stream = sys.stderr if stream is None else stream
+        self._plain_interval_s = plain_interval_s
+        self._started_s = time.monotonic()
+        self._last_plain_s = self._started_s
+        self._completed = 0
+        self._details = ""
+        self._bar: Progress | None = None
+        if self._stream.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(unit),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[details]}"),
+                console=Console(file=self._stream),
+            )
+            self._task = self._bar.add_task(description, total=total, details="")
+
+    def __enter__(self) -> "ProgressReporter":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif kind is None:
+            self._print_plain()
+
+    def update(self, *, completed: int, details: str = "") -> None:
+        """Says how much is done in all, and what else there is to say beside it."""
+        self._completed = completed
+        self._details = details
+        if self._bar is not None:
+            self._bar.update(self._task, completed=completed, details=details)
+        elif time.monotonic() - self._last_plain_s >= self._plain_interval_s:
+            self._print_plain()
+
+    def log(self, line: str) -> None:
+        """Shows a line that stays."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            self._print(line)
+
+    def _print_plain(self) -> None:
+        self._last_plain_s = time.monotonic()
+        elapsed_s = self._last_plain_s - self._started_s
+        line = f"{self._description}: {self._completed}/{self._total} {self._unit}, {elapsed_s:.0f} s"
+        if 0 < self._completed < self._total:
+            line += f", {elapsed_s / self._completed * (self._total - self._completed):.0f} s left"
+        self._print(f"{line}, {self._details}" if self._details else line)
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)

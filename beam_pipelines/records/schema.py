@@ -1,0 +1,268 @@
+"""What a prepared data set looks like: file names, example entries, and the JSON files that describe them.
+
+`dataset_info.json`, `features.json` and `label.labels.txt` are in the format of tensorflow-datasets, so that
+`tfds.builder_from_directory` reads a prepared directory with none of this code. The functions here go between those
+texts and frozen dataclasses and touch no files: the pipeline writes them through Beam, the trainer reads them through
+TensorFlow.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from beam_pipelines.errors import UserError
+
+SCHEMA_VERSION = 1
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = (TRAIN, VALIDATION, TEST)
+
+SUCCESS_FILE = "_SUCCESS"
+DATASET_INFO_FILE = "dataset_info.json"
+FEATURES_FILE = "features.json"
+LABELS_FILE = "label.labels.txt"
+STATS_FILE = "stats.json"
+REJECTS_FILE = "rejects.jsonl"
+TRACKS_FILE = "tracks.jsonl"
+CONFIG_FILE = "prepare.yaml"
+
+SHARD_PATTERN = re.compile(r"\w+-\w+\.tfrecord-\d{5}-of-\d{5}")
+
+# Entries that every example has beside its features.
+TRACK_ID, SEGMENT_INDEX, START_S, LABEL = "track_id", "segment_index", "start_s", "label"
+RESERVED_ENTRIES = (TRACK_ID, SEGMENT_INDEX, START_S, LABEL)
+
+_TFDS_FEATURES = "tensorflow_datasets.core.features"
+_TFDS_VERSION = "1.0.0"
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """One feature as it is stored in an example: raw little-endian bytes of an array.
+
+    Attributes:
+        name: The key of the feature in an example.
+        shape: The shape of the array of one segment, e.g. (frames, bands).
+        dtype: The numpy name of the stored type, e.g. "float16" or "int16".
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """One split as it lies on disk.
+
+    Attributes:
+        name: train, validation or test.
+        shard_lengths: The number of examples in each shard, in the order of the shards.
+        num_bytes: The size of all shards together.
+    """
+
+    name: str
+    shard_lengths: tuple[int, ...]
+    num_bytes: int
+
+    @property
+    def num_examples(self) -> int:
+        return sum(self.shard_lengths)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `dataset_info.json` says: the name, and the splits with their shards."""
+
+    name: str
+    splits: tuple[SplitInfo, ...]
+
+    def split(self, name: str) -> SplitInfo:
+        """Returns the split `name`.
+
+        Raises:
+            UserError: There is no such split.
+        """
+        for split in self.splits:
+            if split.name == name:
+                return split
+        present = ", ".join(split.name for split in self.splits)
+        raise UserError(f"there is no split {name!r} in data set {self.name!r}: it has {present}")
+
+
+@dataclass(frozen=True)
+class BandStats:
+    """Mean and standard deviation of a feature over all frames of the train split, one value per band (last axis)."""
+
+    num_frames: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class DatasetStats:
+    """What `stats.json` says.
+
+    Attributes:
+        audio_s: Seconds of audio in the segments of each split.
+        num_tracks: Tracks with at least one segment, by split and genre.
+        num_segments: Segments by split and genre.
+        features: Statistics of each feature over the train split.
+    """
+
+    audio_s: Mapping[str, float]
+    num_tracks: Mapping[str, Mapping[str, int]]
+    num_segments: Mapping[str, Mapping[str, int]]
+    features: Mapping[str, BandStats]
+
+
+def shard_filename(*, dataset_name: str, split: str, index: int, num_shards: int) -> str:
+    """Returns the name of a shard, e.g. "mine-train.tfrecord-00003-of-00016"."""
+    return f"{dataset_name}-{split}.tfrecord-{index:05d}-of-{num_shards:05d}"
+
+
+def shard_filenames(dataset_name: str, split: SplitInfo) -> list[str]:
+    """Returns the names of all shards of a split, in order."""
+    num_shards = len(split.shard_lengths)
+    return [
+        shard_filename(dataset_name=dataset_name, split=split.name, index=index, num_shards=num_shards)
+        for index in range(num_shards)
+    ]
+
+
+def features_to_json(features: Sequence[FeatureSpec], *, num_classes: int) -> str:
+    """Returns the text of `features.json`: the entries of an example in the format of tensorflow-datasets."""
+    entries: dict[str, object] = {
+        TRACK_ID: {"pythonClassName": f"{_TFDS_FEATURES}.text_feature.Text", "text": {}},
+        SEGMENT_INDEX: _scalar_json("int64"),
+        START_S: _scalar_json("float32"),
+        LABEL: {
+            "pythonClassName": f"{_TFDS_FEATURES}.class_label_feature.ClassLabel",
+            "classLabel": {"numClasses": str(num_classes)},
+        },
+    }
+    for spec in features:
+        dimensions = [str(size) for size in spec.shape]
+        entries[spec.name] = {
+            "pythonClassName": f"{_TFDS_FEATURES}.tensor_feature.Tensor",
+            "tensor": {"shape": {"dimensions": dimensions}, "dtype": spec.dtype, "encoding": "bytes"},
+        }
+    return _to_json_text(
+        {
+            "pythonClassName": f"{_TFDS_FEATURES}.features_dict.FeaturesDict",
+            "featuresDict": {"features": entries},
+        }
+    )
+
+
+def features_from_json(text: str) -> dict[str, FeatureSpec]:
+    """Returns the array features that `features.json` names, by name."""
+    entries = json.loads(text)["featuresDict"]["features"]
+    specs = {}
+    for name, entry in entries.items():
+        tensor = entry.get("tensor")
+        if tensor is None or tensor["encoding"] != "bytes":
+            continue
+        shape = tuple(int(size) for size in tensor["shape"]["dimensions"])
+        specs[name] = FeatureSpec(name=name, shape=shape, dtype=tensor["dtype"])
+    return specs
+
+
+def info_to_json(info: DatasetInfo) -> str:
+    """Returns the text of `dataset_info.json` in the format of tensorflow-datasets."""
+    return _to_json_text(
+        {
+            "name": info.name,
+            "version": _TFDS_VERSION,
+            "fileFormat": "tfrecord",
+            "splits": [
+                {
+                    "name": split.name,
+                    "numBytes": str(split.num_bytes),
+                    "shardLengths": [str(length) for length in split.shard_lengths],
+                    "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+                }
+                for split in info.splits
+            ],
+        }
+    )
+
+
+def info_from_json(text: str) -> DatasetInfo:
+    """Returns what `dataset_info.json` says."""
+    content = json.loads(text)
+    splits = tuple(
+        SplitInfo(
+            name=split["name"],
+            shard_lengths=tuple(int(length) for length in split["shardLengths"]),
+            num_bytes=int(split["numBytes"]),
+        )
+        for split in content["splits"]
+    )
+    return DatasetInfo(name=content["name"], splits=splits)
+
+
+def stats_to_json(stats: DatasetStats) -> str:
+    """Returns the text of `stats.json`."""
+    return _to_json_text(
+        {
+            "audio_s": dict(stats.audio_s),
+            "num_tracks": {split: dict(counts) for split, counts in stats.num_tracks.items()},
+            "num_segments": {split: dict(counts) for split, counts in stats.num_segments.items()},
+            "features": {
+                name: {"num_frames": band.num_frames, "mean": list(band.mean), "std": list(band.std)}
+                for name, band in stats.features.items()
+            },
+        }
+    )
+
+
+def stats_from_json(text: str) -> DatasetStats:
+    """Returns what `stats.json` says."""
+    content = json.loads(text)
+    features = {
+        name: BandStats(num_frames=band["num_frames"], mean=tuple(band["mean"]), std=tuple(band["std"]))
+        for name, band in content["features"].items()
+    }
+    return DatasetStats(
+        audio_s=content["audio_s"],
+        num_tracks=content["num_tracks"],
+        num_segments=content["num_segments"],
+        features=features,
+    )
+
+
+def success_to_json(fingerprint: str) -> str:
+    """Returns the text of `_SUCCESS`, whose presence says that all the other files are whole."""
+    return _to_json_text({"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint})
+
+
+def success_from_json(text: str, *, directory: str) -> str:
+    """Returns the fingerprint that `_SUCCESS` holds.
+
+    Raises:
+        UserError: The directory was prepared with another version of the schema.
+    """
+    try:
+        content = json.loads(text)
+        version, fingerprint = content["schema_version"], content["fingerprint"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{directory}/{SUCCESS_FILE} is not one that beamtune wrote: prepare the data again") from error
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{directory} was prepared with schema version {version}, and this beamtune reads version "
+            f"{SCHEMA_VERSION}: prepare the data again"
+        )
+    return str(fingerprint)
+
+
+def _scalar_json(dtype: str) -> dict[str, object]:
+    return {
+        "pythonClassName": f"{_TFDS_FEATURES}.scalar.Scalar",
+        "tensor": {"shape": {}, "dtype": dtype, "encoding": "none"},
+    }
+
+
+def _to_json_text(content: object) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

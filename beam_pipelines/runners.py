@@ -1,0 +1,33 @@
+"""Running a pipeline where the configuration says."""
+
+import os
+from collections.abc import Callable
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from beam_pipelines.config import RunnerConfig
+
+
+def run_pipeline(build: Callable[[beam.Pipeline], object], config: RunnerConfig) -> None:
+    """Builds a pipeline and runs it to its end.
+
+    The runner is named outright: what Beam calls DirectRunner first tries to download another one, so that a run on a
+    machine with a network is not the same as one without.
+    """
+    options = PipelineOptions(
+        [],
+        direct_num_workers=num_workers(config),
+        direct_running_mode=config.mode,
+        job_name="beamtune-prepare",
+    )
+    with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
+        build(pipeline)
+
+
+def num_workers(config: RunnerConfig) -> int:
+    """Returns how many shards are built at the same time."""
+    if config.num_workers is not None:
+        return config.num_workers
+    return os.cpu_count() or 1

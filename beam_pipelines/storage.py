@@ -1,0 +1,141 @@
+"""Files, local or gs://, through Beam's FileSystems: the one place of the pipeline that touches any.
+
+A path of either kind goes in everywhere; nothing here asks which it is.
+"""
+
+import glob
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines.errors import UserError
+
+UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file that a listing found.
+
+    Attributes:
+        path: Its full path.
+        size_bytes: Its size.
+    """
+
+    path: str
+    size_bytes: int
+
+
+def join(folder: str, *names: str) -> str:
+    """Returns the path of what is in a folder."""
+    return str(FileSystems.join(folder, *names))
+
+
+def open_file(path: str) -> BinaryIO:
+    """Opens a file for reading and seeking.
+
+    Raises:
+        OSError: It cannot be opened. (Beam's own BeamIOError is one.)
+    """
+    file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
+    return file
+
+
+def read_text(path: str) -> str:
+    """Returns the contents of a UTF-8 file."""
+    with open_file(path) as file:
+        return file.read().decode()
+
+
+def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_dir: str) -> None:
+    """Writes a file that is there whole or not at all.
+
+    Args:
+        path: The file; an existing one is replaced.
+        write: Called with the temporary file, open for writing.
+        scratch_dir: Where the temporary file lies, on the same file system as the path.
+    """
+    temporary = join(scratch_dir, f"{uuid.uuid4().hex}.tmp")
+    with FileSystems.create(temporary, compression_type=UNCOMPRESSED) as file:
+        write(file)
+    FileSystems.rename([temporary], [path])
+
+
+def write_text_atomically(path: str, text: str, *, scratch_dir: str) -> None:
+    """Writes a UTF-8 file that is there whole or not at all."""
+    write_atomically(path, write=lambda file: _write_all(file, text.encode()), scratch_dir=scratch_dir)
+
+
+def exists(path: str) -> bool:
+    """Returns whether there is a file or a folder at the path."""
+    return bool(FileSystems.exists(path))
+
+
+def list_files(folder: str) -> list[FileEntry]:
+    """Returns the files in a folder and below it, ordered by path."""
+    try:
+        [result] = FileSystems.match([join(_escape(folder), "**")])
+    except BeamIOError as error:
+        raise UserError(f"{folder} cannot be listed: {_cause(error)}") from error
+    entries = [FileEntry(path=found.path, size_bytes=found.size_in_bytes) for found in result.metadata_list]
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def size_bytes(path: str) -> int:
+    """Returns the size of a file.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    [result] = FileSystems.match([_escape(path)])
+    if not result.metadata_list:
+        raise FileNotFoundError(f"there is no file {path}")
+    return int(result.metadata_list[0].size_in_bytes)
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder, with those above it, where it is not there."""
+    if not exists(path):
+        FileSystems.mkdirs(path)
+
+
+def delete(paths: list[str]) -> None:
+    """Deletes files, and folders with all that is in them. What is not there is passed over."""
+    present = [path for path in paths if exists(path)]
+    if present:
+        FileSystems.delete(present)
+
+
+def require_writable(folder: str, *, key: str) -> None:
+    """Makes sure that files can be written to a folder, which is made where it is not there yet.
+
+    Raises:
+        UserError: They cannot; the message names the key that chose the folder.
+    """
+    probe = join(folder, f".{uuid.uuid4().hex}.probe")
+    try:
+        with FileSystems.create(probe, compression_type=UNCOMPRESSED) as file:
+            _write_all(file, b"")
+        FileSystems.delete([probe])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{key}={folder} cannot be written to: {_cause(error)}") from error
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+
+
+def _escape(path: str) -> str:
+    """Escapes what a pattern would take for a wildcard, keeping the scheme of gs:// as it is."""
+    return glob.escape(path)
+
+
+def _cause(error: Exception) -> str:
+    """Returns the innermost reason that an exception gives, on one line."""
+    details = getattr(error, "exception_details", None)
+    inner = next(iter(details.values())) if details else error
+    return " ".join(str(inner).split())

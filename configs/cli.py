@@ -1,0 +1,168 @@
+"""`beamtune`: finds the command, lets it run, and turns what went wrong into one line and an exit code.
+
+Exit codes: 0 it worked, 1 the run failed, 2 the user can mend it, 130 interrupted.
+"""
+
+import argparse
+import difflib
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib import metadata
+from typing import NoReturn
+
+from beam_pipelines.errors import RunFailedError, UserError
+from configs.commands import COMMANDS, Command, Invocation
+
+# Which extra brings a package that a command misses.
+_EXTRAS = {"apache_beam": "beam", "tensorflow": "train", "keras": "train", "tensorboard": "train"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    Args:
+        argv: The words after `beamtune`; those of the process where None.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        print(f"beamtune {metadata.version('beamtune')}")
+        return 0
+    command = COMMANDS.get(words[0])
+    if command is None:
+        nearest = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(COMMANDS)}"
+        _print_error("beamtune", f"there is no command {words[0]!r}{hint}")
+        return 2
+    arguments = _parser(command).parse_intermixed_args(words[1:])
+    return _run(command, arguments)
+
+
+def _run(command: Command, arguments: argparse.Namespace) -> int:
+    _set_up_logging(debug=arguments.debug)
+    name = f"beamtune {command.name}"
+    try:
+        invocation = _invocation(command, arguments)
+        if arguments.show_config:
+            return _show_config(command, invocation)
+        return command.run(invocation)
+    except KeyboardInterrupt:
+        _print_error(name, "interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has closed it, as `| head` does. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # every error ends here, as one line
+        if arguments.debug:
+            traceback.print_exc()
+        exit_code, message = _describe(error)
+        _print_error(name, message)
+        return exit_code
+
+
+def _describe(error: Exception) -> tuple[int, str]:
+    """Returns the exit code and the line for an error."""
+    if isinstance(error, UserError):
+        return 2, str(error)
+    if isinstance(error, RunFailedError):
+        return 1, str(error)
+    if isinstance(error, ModuleNotFoundError):
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is not None:
+            return 2, f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]'"
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return 1, f"the run failed: {type(error).__name__}: {first_line} (--debug shows where)"
+
+
+def _print_error(name: str, message: str) -> None:
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
+    words: list[str] = arguments.words
+    if not command.takes_paths:
+        return Invocation(overrides=words)
+    # A file may have "=" in its name.
+    paths = [word for word in words if "=" not in word or os.path.exists(word)]
+    return Invocation(
+        overrides=[word for word in words if word not in paths], paths=paths, output_format=arguments.output_format
+    )
+
+
+def _show_config(command: Command, invocation: Invocation) -> int:
+    from configs.compose import compose, to_yaml
+
+    print(to_yaml(compose(command.name, invocation.overrides)), end="")
+    return 0
+
+
+def _set_up_logging(*, debug: bool) -> None:
+    """Keeps what libraries say of themselves out of the way of what the command says."""
+    logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL)
+    if not debug:
+        warnings.simplefilter("ignore")
+
+
+def _parser(command: Command) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"beamtune {command.name}",
+        usage=f"beamtune {command.name} {'RUN FILE… ' if command.takes_paths else ''}[key=value …] [options]",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}.\n\n{command.description}",
+        epilog="examples:\n" + "\n".join(f"  {example}" for example in command.examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--show-config", action="store_true", help="print all settings as they would be, and stop")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and what libraries log")
+    if command.takes_paths:
+        output = parser.add_mutually_exclusive_group()
+        for name in ("json", "csv"):
+            output.add_argument(
+                f"--{name}",
+                dest="output_format",
+                action="store_const",
+                const=name,
+                default="table",
+                help=f"print {name.upper()} instead of a table",
+            )
+    return parser
+
+
+def _overview() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS.values()]
+    return "\n".join(
+        [
+            "usage: beamtune COMMAND [key=value …]",
+            "",
+            "From a folder of mp3s to a trained music genre classifier.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "examples:",
+            "  beamtune prepare dataset=folder dataset.root=~/Music output_dir=prepared/mine",
+            "  beamtune train data_dir=prepared/mine run_dir=runs/first",
+            "  beamtune predict runs/first song.mp3",
+            "",
+            "beamtune COMMAND --help shows the settings of a command.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

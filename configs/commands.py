@@ -1,0 +1,190 @@
+"""The commands of `beamtune`: what each is called, what its help says, and what runs it.
+
+Nothing heavy is imported before a command runs, so that every `--help` answers at once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from beam_pipelines.errors import UserError
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a command was called with.
+
+    Attributes:
+        overrides: `key=value` settings.
+        paths: Positional arguments that are no settings; only commands with `takes_paths` have any.
+        output_format: table, json or csv.
+    """
+
+    overrides: Sequence[str]
+    paths: Sequence[str] = ()
+    output_format: str = "table"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        summary: One line for the list of commands.
+        description: What it does, and its most used settings.
+        examples: Command lines that work as they stand.
+        run: Runs it; returns the exit code.
+        takes_paths: Whether it takes positional paths and an output format.
+    """
+
+    name: str
+    summary: str
+    description: str
+    examples: Sequence[str]
+    run: Callable[[Invocation], int]
+    takes_paths: bool = False
+
+
+def _synthesize(invocation: Invocation) -> int:
+    from beam_pipelines.config import SynthesizeConfig
+    from beam_pipelines.datasets.synthetic import write_tracks
+
+    config = cast(SynthesizeConfig, _config("synthesize", invocation.overrides))
+    tracks = write_tracks(config.dataset, num_workers=config.num_workers)
+    print(f"{len(tracks)} tracks of {len({track.genre for track in tracks})} genres: {config.dataset.root}")
+    return 0
+
+
+def _prepare(invocation: Invocation) -> int:
+    from beam_pipelines.config import PrepareConfig
+
+    config = cast(PrepareConfig, _config("prepare", invocation.overrides))
+    from beam_pipelines.prepare import prepare
+
+    prepare(config)
+    return 0
+
+
+def _train(invocation: Invocation) -> int:
+    from configs.resume import with_saved_settings
+    from trainer.config import TrainConfig
+
+    config = cast(TrainConfig, _config("train", with_saved_settings(invocation.overrides)))
+    from trainer.train import train
+
+    train(config)
+    return 0
+
+
+def _evaluate(invocation: Invocation) -> int:
+    from trainer.config import EvaluateConfig
+
+    config = cast(EvaluateConfig, _config("evaluate", invocation.overrides))
+    from trainer.evaluate import evaluate
+
+    evaluate(config)
+    return 0
+
+
+def _predict(invocation: Invocation) -> int:
+    from trainer.config import PredictConfig
+
+    if len(invocation.paths) < 2:
+        raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
+    config = cast(PredictConfig, _config("predict", invocation.overrides))
+    from trainer.predict import predict
+
+    run_dir, *files = invocation.paths
+    num_failed = predict(run_dir, files, config=config, output_format=invocation.output_format)
+    return 1 if num_failed else 0
+
+
+def _config(config_name: str, overrides: Sequence[str]) -> Any:
+    from configs.compose import compose, to_dataclass
+
+    return to_dataclass(compose(config_name, overrides))
+
+
+_COMMANDS = (
+    Command(
+        name="synthesize",
+        summary="compose the embedded data set: mp3 files of five genres by invented artists",
+        description=(
+            "Composes music and writes it as mp3 files with a table of the tracks. The same settings make the same\n"
+            "files, to the byte. Files that are there already are kept.\n\n"
+            "settings: dataset.root, dataset.artists_per_genre, dataset.tracks_per_artist, dataset.duration_s,\n"
+            "dataset.seed, num_workers"
+        ),
+        examples=(
+            "beamtune synthesize",
+            "beamtune synthesize dataset.root=/tmp/music dataset.artists_per_genre=12 dataset.seed=1",
+        ),
+        run=_synthesize,
+    ),
+    Command(
+        name="prepare",
+        summary="turn audio into sharded TFRecords, split so that no artist is on two sides",
+        description=(
+            "Decodes audio, cuts it into segments, computes features and writes sharded TFRecords, as an Apache Beam\n"
+            "pipeline. A run that was broken off goes on where it stopped when the same command is given again. Files\n"
+            "that cannot be used are listed in rejects.jsonl.\n\n"
+            "groups:   dataset=synthetic|folder|csv   features=log_mel|mfcc|[log_mel,mfcc]   runner=direct\n"
+            "settings: output_dir, overwrite, seed, dataset.*, split.*, audio.*, segment.*, features.<name>.*,\n"
+            "          shards.*, runner.*"
+        ),
+        examples=(
+            "beamtune prepare",
+            "beamtune prepare dataset=folder dataset.root=~/Music features=log_mel output_dir=prepared/mine",
+            "beamtune prepare dataset=csv dataset.path=tracks.csv 'features=[log_mel,mfcc]' segment.duration_s=5",
+        ),
+        run=_prepare,
+    ),
+    Command(
+        name="train",
+        summary="train a classifier on a prepared data set",
+        description=(
+            "Trains until the validation loss no longer falls and keeps the best weights. Given the run_dir of a run\n"
+            "that was broken off, it goes on where that stopped, with that run's settings.\n\n"
+            "groups:   model=cnn2d   strategy=none\n"
+            "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
+            "          label_smoothing, model.*, optimizer.*, …"
+        ),
+        examples=(
+            "beamtune train data_dir=prepared/mine run_dir=runs/first",
+            "beamtune train run_dir=runs/first",
+            "beamtune train data_dir=prepared/mine epochs=40 optimizer.learning_rate=0.001 model.dropout=0.5",
+        ),
+        run=_train,
+    ),
+    Command(
+        name="evaluate",
+        summary="measure a trained model on one split, by segment and by track",
+        description=(
+            "Prints accuracy, macro-F1 and the confusion matrix of segments and of tracks (mean probability of their\n"
+            "segments), and adds them to the run's metrics.json.\n\n"
+            "settings: run_dir, split, data_dir, batch_size"
+        ),
+        examples=(
+            "beamtune evaluate run_dir=runs/first",
+            "beamtune evaluate run_dir=runs/first split=validation",
+        ),
+        run=_evaluate,
+    ),
+    Command(
+        name="predict",
+        summary="name the genre of audio files",
+        description=(
+            "Prints the most probable genres of each file. A file that cannot be read gets a line on standard error,\n"
+            "the others their answers, and the exit code is 1.\n\n"
+            "settings: top_k, batch_size"
+        ),
+        examples=(
+            "beamtune predict runs/first song.mp3",
+            "beamtune predict runs/first *.mp3 --csv top_k=1 > genres.csv",
+        ),
+        run=_predict,
+        takes_paths=True,
+    ),
+)
+
+COMMANDS = {command.name: command for command in _COMMANDS}

@@ -1,0 +1,199 @@
+"""From a command's YAML files and the user's overrides to one frozen dataclass, with errors a person can use."""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from beam_pipelines.errors import UserError
+from configs.schema import register_schemas
+
+CONFIG_DIR = Path(__file__).resolve().parent
+
+_KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+
+
+def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Composes the configuration of a command.
+
+    Args:
+        config_name: The YAML file to start from, e.g. "prepare".
+        overrides: `key=value` and `group=option`, in Hydra's grammar; a value that the grammar does not take, such as
+            a path with a comma, is taken as it stands.
+
+    Raises:
+        UserError: A key, an option or a value is wrong; the message names the nearest that is right.
+    """
+    register_schemas()
+    parsed = [_parse(text) for text in overrides]
+    groups = config_groups()
+    _check_options(parsed, groups)
+    of_groups = [override for override in parsed if override.key_or_group in groups]
+    base = _hydra(config_name, of_groups)
+    for override in parsed:
+        if override not in of_groups:
+            _check_key(override, base=base, groups=groups)
+    return _hydra(config_name, parsed)
+
+
+def to_dataclass(config: DictConfig) -> object:
+    """Returns the frozen dataclass that a composed configuration describes, checked.
+
+    Raises:
+        UserError: A value is missing, or is not what its dataclass expects.
+    """
+    try:
+        missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
+        if missing:
+            raise UserError(f"{missing[0]} is not set: give {missing[0]}=…")
+        return OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise UserError(_first_line(error)) from error
+
+
+def to_yaml(config: DictConfig) -> str:
+    """Returns a composed configuration as YAML, with references resolved where they can be."""
+    try:
+        return OmegaConf.to_yaml(config, resolve=True)
+    except MissingMandatoryValue:
+        return OmegaConf.to_yaml(config)
+
+
+def config_groups() -> dict[str, list[str]]:
+    """Returns the options of every configuration group: the folders here and the YAML files in them."""
+    folders = sorted(path for path in CONFIG_DIR.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+    return {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in folders}
+
+
+def overrides_of(values: Mapping[str, Any], *, prefix: str = "") -> list[str]:
+    """Returns overrides that set all the values of a saved configuration, e.g. ["optimizer.learning_rate=0.001"]."""
+    overrides = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            overrides += overrides_of(value, prefix=f"{prefix}{key}.")
+        else:
+            overrides.append(f"{prefix}{key}={_literal(value)}")
+    return overrides
+
+
+def override_key(text: str) -> str:
+    """Returns the key, or the group, that an override is about."""
+    return str(_parse(text).key_or_group)
+
+
+def _literal(value: object) -> str:
+    """Returns a value in Hydra's grammar."""
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_literal(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "\\'") + "'"
+
+
+def _parse(text: str) -> Override:
+    not_a_setting = UserError(f"{text!r} is no setting: expected key=value, e.g. seed=1")
+    key, equals, value = text.partition("=")
+    if not equals or _KEY.fullmatch(key) is None:
+        raise not_a_setting
+    # The shell expands ~ at the start of a word only.
+    value = os.path.expanduser(value) if value.startswith("~/") else value
+    parser = OverridesParser.create()
+    for literal in (value, _quoted(value)):
+        try:
+            [override] = parser.parse_overrides([f"{key}={literal}"])
+        except OverrideParseException:
+            continue
+        if not override.is_sweep_override():
+            return override
+    raise not_a_setting
+
+
+def _check_options(overrides: Sequence[Override], groups: Mapping[str, Sequence[str]]) -> None:
+    for override in overrides:
+        options = groups.get(override.key_or_group)
+        if options is None:
+            continue
+        value = override.value()
+        for option in value if isinstance(value, list) else [value]:
+            if str(option) not in options:
+                raise UserError(
+                    f"{override.key_or_group}={option}: expected one of {', '.join(options)}{_hint(str(option), options)}"
+                )
+
+
+def _check_key(override: Override, *, base: DictConfig, groups: Mapping[str, Sequence[str]]) -> None:
+    key = override.key_or_group
+    if OmegaConf.select(base, key, default=None) is not None or _is_key(base, key):
+        return
+    group, _, rest = key.partition(".")
+    option = rest.partition(".")[0]
+    if option in groups.get(group, ()):
+        raise UserError(f"{key}: {group} has no {option} unless you choose it: add {group}=[…,{option}]")
+    keys = sorted({*_leaf_keys(base), *groups})
+    raise UserError(f"{key}: there is no such setting{_hint(key, keys) or '; --show-config lists them'}")
+
+
+def _is_key(config: DictConfig, key: str) -> bool:
+    """Returns whether a key is there, be its value missing or null."""
+    parent_key, _, name = key.rpartition(".")
+    parent = OmegaConf.select(config, parent_key) if parent_key else config
+    return isinstance(parent, DictConfig) and name in parent.keys()  # noqa: SIM118 (`in` is False for missing values)
+
+
+def _leaf_keys(config: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name in config:
+        child = (
+            None
+            if OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, str(name))
+            else config[name]
+        )
+        if isinstance(child, DictConfig):
+            keys += _leaf_keys(child, f"{prefix}{name}.")
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys
+
+
+def _hint(value: str, choices: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _hydra(config_name: str, overrides: Sequence[Override]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            return hydra_compose(config_name, overrides=[override.input_line for override in overrides])
+    except ConfigCompositionException as error:
+        cause = error.__cause__ or error
+        raise UserError(f"{_override_in(error)}{_first_line(cause)}") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_first_line(error)) from error
+
+
+def _override_in(error: ConfigCompositionException) -> str:
+    """Returns "key=value: " where Hydra says which override it could not merge."""
+    text = _first_line(error)
+    marker = "Error merging override "
+    return f"{text.removeprefix(marker)}: " if text.startswith(marker) else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

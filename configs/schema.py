@@ -1,0 +1,59 @@
+"""The dataclasses behind the YAML files, registered with Hydra so that every key has a type."""
+
+from dataclasses import is_dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from beam_pipelines import config as beam_config
+from trainer import config as trainer_config
+
+# A YAML file of a group begins with one of these: `defaults: [/schema/folder_dataset@_here_, _self_]`.
+_SCHEMAS: dict[str, type[Any]] = {
+    "prepare": beam_config.PrepareConfig,
+    "synthesize": beam_config.SynthesizeConfig,
+    "folder_dataset": beam_config.FolderDatasetConfig,
+    "csv_dataset": beam_config.CsvDatasetConfig,
+    "synthetic_dataset": beam_config.SyntheticDatasetConfig,
+    "log_mel_feature": beam_config.LogMelConfig,
+    "mfcc_feature": beam_config.MfccConfig,
+    "runner": beam_config.RunnerConfig,
+    "train": trainer_config.TrainConfig,
+    "evaluate": trainer_config.EvaluateConfig,
+    "predict": trainer_config.PredictConfig,
+    "cnn2d_model": trainer_config.Cnn2dConfig,
+    "strategy": trainer_config.StrategyConfig,
+}
+
+SCHEMA_GROUP = "schema"
+
+
+def register_schemas() -> None:
+    """Makes the dataclasses known to Hydra. Calling it again changes nothing."""
+    store = ConfigStore.instance()
+    for name, schema in _SCHEMAS.items():
+        store.store(group=SCHEMA_GROUP, name=name, node=_writable(schema))
+
+
+def _writable(schema: type[Any]) -> DictConfig:
+    """Returns the structured config of a frozen dataclass without its read-only flags.
+
+    The objects that come out at the end are frozen; while Hydra lays one file over another the nodes must not be, and
+    OmegaConf marks those of frozen dataclasses as read-only.
+    """
+    node = OmegaConf.structured(schema)
+    _clear_read_only(node)
+    return node
+
+
+def _clear_read_only(node: DictConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    # A dict of dataclasses would make its entries anew, read-only again; the schemas of the entries give them types.
+    if is_dataclass(node._metadata.element_type):
+        node._metadata.element_type = Any
+    # Children are asked for as nodes, not values: one whose value is missing still carries the flag of its class.
+    children = [] if node._is_missing() else [node._get_node(key) for key in node]
+    for child in children:
+        if isinstance(child, DictConfig):
+            _clear_read_only(child)
