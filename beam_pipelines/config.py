@@ -230,7 +230,10 @@ class LogMelConfig(FeatureConfig):
         super().__post_init__()
         key = f"features.{self.kind}"
         check(
-            16 <= self.n_fft <= 65_536, key=f"{key}.n_fft", value=self.n_fft, expected="a window of 16 to 65536 samples"
+            16 <= self.n_fft <= 65_536 and self.n_fft % 2 == 0,
+            key=f"{key}.n_fft",
+            value=self.n_fft,
+            expected="a window of 16 to 65536 samples, an even number",
         )
         check(
             1 <= self.hop_length <= 65_536,

@@ -115,8 +115,9 @@ def _check_genres(tracks: Sequence[Track], splits: Mapping[str, str], config: Sp
     for label in sorted(groups_of):
         for split in SPLITS:
             if shares[split] > 0 and (label, split) not in present:
+                num_groups = len(groups_of[label])
+                no_test = ", or set split.test_fraction=0" if num_groups == 2 and config.test_fraction > 0 else ""
                 raise UserError(
-                    f"the genre {label!r} has {len(groups_of[label])} group(s) of tracks (artists, or folders), too "
-                    f"few for one in each split: none is left for {split}. Add tracks by other artists, leave the "
-                    f"genre out, or set split.{split}_fraction=0"
+                    f"the genre {label!r} has {num_groups} group(s) of tracks (artists, or folders), too few for one "
+                    f"in each split: none is left for {split}. Add tracks by other artists, leave the genre out{no_test}"
                 )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TextIO
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +17,8 @@ def print_summary(reports: Sequence[ShardReport], *, labels: Sequence[str], outp
     console = Console(file=stream, highlight=False)
     counts = count_tracks(reports)
     splits = [split for split in SPLITS if split in counts]
-    table = Table(title="tracks")
+    # Lines around the cells are for eyes: what is piped stays easy to take apart.
+    table = Table(title="tracks", title_justify="left", box=box.ROUNDED if console.is_terminal else None)
     table.add_column("genre")
     for split in splits:
         table.add_column(split, justify="right")

@@ -11,10 +11,12 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import metadata
 from typing import NoReturn
 
 from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.native_output import decoders_silenced
 from configs.commands import COMMANDS, Command, Invocation
 
 # Which extra brings a package that a command misses.
@@ -58,7 +60,9 @@ def _run(command: Command, arguments: argparse.Namespace) -> int:
         invocation = _invocation(command, arguments)
         if arguments.show_config:
             return _show_config(command, invocation)
-        return command.run(invocation)
+        quiet = decoders_silenced() if command.decodes_audio and not arguments.debug else nullcontext()
+        with quiet:
+            return command.run(invocation)
     except KeyboardInterrupt:
         _print_error(name, "interrupted")
         return 130

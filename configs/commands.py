@@ -35,6 +35,7 @@ class Command:
         examples: Command lines that work as they stand.
         run: Runs it; returns the exit code.
         takes_paths: Whether it takes positional paths and an output format.
+        decodes_audio: Whether it decodes audio, so that decoders may have something to say.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Command:
     examples: Sequence[str]
     run: Callable[[Invocation], int]
     takes_paths: bool = False
+    decodes_audio: bool = False
 
 
 def _synthesize(invocation: Invocation) -> int:
@@ -138,6 +140,7 @@ _COMMANDS = (
             "beamtune prepare dataset=csv dataset.path=tracks.csv 'features=[log_mel,mfcc]' segment.duration_s=5",
         ),
         run=_prepare,
+        decodes_audio=True,
     ),
     Command(
         name="train",
@@ -184,6 +187,7 @@ _COMMANDS = (
         ),
         run=_predict,
         takes_paths=True,
+        decodes_audio=True,
     ),
 )
 

@@ -132,9 +132,8 @@ def _check_options(overrides: Sequence[Override], groups: Mapping[str, Sequence[
         value = override.value()
         for option in value if isinstance(value, list) else [value]:
             if str(option) not in options:
-                raise UserError(
-                    f"{override.key_or_group}={option}: expected one of {', '.join(options)}{_hint(str(option), options)}"
-                )
+                hint = _hint(str(option), options)
+                raise UserError(f"{override.key_or_group}={option}: expected one of {', '.join(options)}{hint}")
 
 
 def _check_key(override: Override, *, base: DictConfig, groups: Mapping[str, Sequence[str]]) -> None:

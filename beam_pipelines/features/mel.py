@@ -5,6 +5,7 @@ librosa 0.11 defines the values: `librosa.feature.melspectrogram(center=True, pa
 librosa's own, applied as a sparse matrix, which takes less than half the time of the dense product.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -91,9 +92,11 @@ def _mel_filters(name: str, config: LogMelConfig, sample_rate_hz: int) -> npt.ND
             f"features.{name}.fmax_hz={fmax_hz}: audio at {sample_rate_hz} Hz holds nothing above "
             f"{sample_rate_hz / 2} Hz"
         )
-    filters: npt.NDArray[np.float32] = librosa_mel_filters(
-        sr=sample_rate_hz, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.fmin_hz, fmax=fmax_hz
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # librosa's warning of empty bands: the error below says more
+        filters: npt.NDArray[np.float32] = librosa_mel_filters(
+            sr=sample_rate_hz, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.fmin_hz, fmax=fmax_hz
+        )
     num_empty = int((filters.max(axis=1) == 0).sum())
     if num_empty > 0:
         raise UserError(

@@ -1,0 +1,62 @@
+import pytest
+
+from beam_pipelines.config import FolderDatasetConfig
+from beam_pipelines.datasets import list_tracks
+from beam_pipelines.errors import UserError
+
+
+def put(path, data=b"x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def test_the_first_folder_is_the_genre_and_the_next_the_group(tmp_path):
+    put(tmp_path / "rock" / "a.mp3", b"12345")
+    put(tmp_path / "rock" / "Artist" / "Album" / "b.FLAC")
+    put(tmp_path / "jazz" / "Ärtist" / "c d.ogg")
+    tracks = list_tracks(FolderDatasetConfig(root=str(tmp_path)))
+    assert [(track.track_id, track.label, track.group, track.size_bytes) for track in tracks] == [
+        ("jazz/Ärtist/c d.ogg", "jazz", "jazz/Ärtist", 1),
+        ("rock/Artist/Album/b.FLAC", "rock", "rock/Artist/Album", 1),
+        ("rock/a.mp3", "rock", "rock/a.mp3", 5),
+    ]
+    assert tracks[0].uri == str(tmp_path / "jazz" / "Ärtist" / "c d.ogg")
+
+
+def test_hidden_files_other_files_and_files_without_a_genre_are_passed_over(tmp_path):
+    put(tmp_path / "loose.mp3")
+    put(tmp_path / "rock" / "cover.jpg")
+    put(tmp_path / "rock" / ".hidden.mp3")
+    put(tmp_path / ".trash" / "old.mp3")
+    put(tmp_path / "rock" / "a.mp3")
+    put(tmp_path / "jazz" / "b.au")
+    assert [track.track_id for track in list_tracks(FolderDatasetConfig(root=str(tmp_path)))] == [
+        "jazz/b.au",
+        "rock/a.mp3",
+    ]
+
+
+def test_wildcards_in_the_folder_name_are_meant_literally(tmp_path):
+    root = tmp_path / "Music [2020] *"
+    put(root / "rock" / "a[1].mp3")
+    put(root / "jazz" / "b?.mp3")
+    put(tmp_path / "Music 2 x" / "rock" / "other.mp3")
+    assert [track.track_id for track in list_tracks(FolderDatasetConfig(root=f"{root}/"))] == [
+        "jazz/b?.mp3",
+        "rock/a[1].mp3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("absent", "there is no such folder"), ("empty", "holds no audio files")]
+)
+def test_a_missing_and_an_empty_folder_are_told_apart(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=message):
+        list_tracks(FolderDatasetConfig(root=str(tmp_path / name)))
+
+
+def test_one_genre_is_refused(tmp_path):
+    put(tmp_path / "rock" / "a.mp3")
+    with pytest.raises(UserError, match="one genre only, 'rock'"):
+        list_tracks(FolderDatasetConfig(root=str(tmp_path)))

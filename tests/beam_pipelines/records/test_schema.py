@@ -1,0 +1,77 @@
+import json
+
+import pytest
+
+from beam_pipelines.errors import UserError
+from beam_pipelines.records import schema
+
+INFO = schema.DatasetInfo(
+    name="mine",
+    splits=(
+        schema.SplitInfo(name="train", shard_lengths=(3, 0, 4), num_bytes=700),
+        schema.SplitInfo(name="test", shard_lengths=(2,), num_bytes=200),
+    ),
+)
+
+
+def test_shards_are_named_as_tensorflow_datasets_names_them():
+    name = schema.shard_filename(dataset_name="mine", split="train", index=3, num_shards=16)
+    assert name == "mine-train.tfrecord-00003-of-00016"
+    assert schema.SHARD_PATTERN.fullmatch(name)
+    assert schema.shard_filenames("mine", INFO.split("train")) == [
+        "mine-train.tfrecord-00000-of-00003",
+        "mine-train.tfrecord-00001-of-00003",
+        "mine-train.tfrecord-00002-of-00003",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "mine-train.tfrecord", "train.tfrecord-1-of-2", "a-b.tfrecord-00001-of-00002x"]
+)
+def test_other_files_are_not_taken_for_shards(name):
+    assert schema.SHARD_PATTERN.fullmatch(name) is None
+
+
+def test_info_comes_back_as_it_was():
+    assert schema.info_from_json(schema.info_to_json(INFO)) == INFO
+    assert INFO.split("train").num_examples == 7
+
+
+def test_an_unknown_split_names_those_that_are_there():
+    with pytest.raises(UserError, match="no split 'validation' in data set 'mine': it has train, test"):
+        INFO.split("validation")
+
+
+def test_features_come_back_as_they_were():
+    specs = [
+        schema.FeatureSpec(name="log_mel", shape=(94, 128), dtype="float16"),
+        schema.FeatureSpec(name="waveform", shape=(48_000,), dtype="int16"),
+    ]
+    text = schema.features_to_json(specs, num_classes=5)
+    assert list(schema.features_from_json(text).values()) == specs
+
+
+def test_stats_come_back_to_the_bit():
+    stats = schema.DatasetStats(
+        audio_s={"train": 30.0, "validation": 3.0, "test": 6.0},
+        num_tracks={"train": {"a": 1, "b": 2}},
+        num_segments={"train": {"a": 3, "b": 7}},
+        features={"log_mel": schema.BandStats(num_frames=94, mean=(0.1, -3.3), std=(1 / 3, 2e-17))},
+    )
+    assert schema.stats_from_json(schema.stats_to_json(stats)) == stats
+
+
+def test_success_holds_the_fingerprint():
+    assert schema.success_from_json(schema.success_to_json("abc"), directory="d") == "abc"
+
+
+def test_another_schema_version_is_refused():
+    text = json.dumps({"schema_version": 99, "fingerprint": "abc"})
+    with pytest.raises(UserError, match="d was prepared with schema version 99, and this beamtune reads version 1"):
+        schema.success_from_json(text, directory="d")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "not json"])
+def test_a_success_file_of_someone_else_is_refused(text):
+    with pytest.raises(UserError, match="d/_SUCCESS is not one that beamtune wrote"):
+        schema.success_from_json(text, directory="d")

@@ -1,0 +1,94 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from beam_pipelines.config import AudioConfig, LogMelConfig, MfccConfig, SegmentConfig
+from beam_pipelines.frontend import AudioError, FrontEnd
+
+RATE_HZ = 8_000
+
+
+def front_end(**changes):
+    return FrontEnd(
+        **{
+            "audio": AudioConfig(sample_rate_hz=RATE_HZ),
+            "segment": SegmentConfig(duration_s=1.0, hop_s=0.5),
+            "features": {"log_mel": LogMelConfig(n_fft=256, hop_length=128, n_mels=16)},
+            **changes,
+        }
+    )
+
+
+def wav(samples):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, RATE_HZ, format="WAV", subtype="FLOAT")
+    return buffer
+
+
+def noise(duration_s):
+    return np.random.default_rng(0).normal(0, 0.1, round(duration_s * RATE_HZ)).astype(np.float32)
+
+
+def test_a_clip_becomes_the_features_of_its_segments():
+    clip = front_end().process(wav(noise(2.2)))
+    assert clip.duration_s == 2.2
+    assert [(segment.index, segment.start_s) for segment in clip.segments] == [(0, 0.0), (1, 0.5), (2, 1.0)]
+    assert clip.num_silent_segments == 0
+    assert not clip.is_cut
+    [spec] = front_end().specs
+    assert spec.shape == (63, 16)
+    for segment in clip.segments:
+        assert segment.features["log_mel"].shape == spec.shape
+        assert segment.features["log_mel"].dtype == spec.dtype
+
+
+def test_a_segment_has_the_features_of_its_samples_alone():
+    samples = noise(2.0)
+    whole = front_end().process(wav(samples)).segments[1].features["log_mel"]
+    alone = front_end().process(wav(samples[4000:12_000])).segments[0].features["log_mel"]
+    np.testing.assert_array_equal(whole, alone)
+
+
+@pytest.mark.parametrize("num_samples", [400, 7_999])
+def test_short_audio_is_refused_unless_it_is_to_be_padded(num_samples):
+    samples = noise(1.0)[:num_samples]
+    with pytest.raises(AudioError) as caught:
+        front_end().process(wav(samples))
+    assert (caught.value.reason, caught.value.stage) == ("too_short", "segment")
+    padded = front_end().process(wav(samples), pad_short=True)
+    by_hand = front_end().process(wav(np.concatenate([samples, np.zeros(8_000 - num_samples, np.float32)])))
+    assert len(padded.segments) == 1
+    np.testing.assert_array_equal(padded.segments[0].features["log_mel"], by_hand.segments[0].features["log_mel"])
+
+
+@pytest.mark.parametrize("num_samples", [3 * RATE_HZ, 1], ids=["silence", "one sample"])
+def test_silence_is_refused_padded_or_not(num_samples):
+    with pytest.raises(AudioError) as caught:
+        front_end().process(wav(np.zeros(num_samples, dtype=np.float32)), pad_short=True)
+    assert (caught.value.reason, caught.value.stage) == ("silent", "segment")
+
+
+def test_the_front_end_of_prepare_yaml_is_the_one_that_wrote_it():
+    made = front_end(features={"log_mel": LogMelConfig(n_fft=256, hop_length=128, n_mels=16), "mfcc": MfccConfig()})
+    text = yaml.safe_dump(
+        {
+            "schema_version": 1,
+            "config": {
+                "audio": {"sample_rate_hz": RATE_HZ, "max_duration_s": 600.0},
+                "segment": {"duration_s": 1.0, "hop_s": 0.5, "silence_threshold_dbfs": -60.0},
+                "features": {
+                    "log_mel": {"kind": "log_mel", "n_fft": 256, "hop_length": 128, "n_mels": 16},
+                    "mfcc": {"kind": "mfcc"},
+                },
+            },
+        }
+    )
+    read = FrontEnd.from_prepare_yaml(text)
+    assert read.specs == made.specs
+    audio = noise(2.0)
+    for one, other in zip(made.process(wav(audio)).segments, read.process(wav(audio)).segments, strict=True):
+        for name in ("log_mel", "mfcc"):
+            np.testing.assert_array_equal(one.features[name], other.features[name])

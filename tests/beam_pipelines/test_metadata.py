@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pytest
+
+from beam_pipelines.metadata import dataset_info, dataset_stats
+from beam_pipelines.records.schema import SplitInfo
+from beam_pipelines.shard import FeatureSums, ShardReport, TrackRecord
+
+
+def record(track_id, *, split, label, num_segments):
+    return TrackRecord(
+        track_id=track_id,
+        uri=track_id,
+        split=split,
+        group="g",
+        label=label,
+        content_hash="h",
+        duration_s=4.0,
+        num_segments=num_segments,
+        num_silent_segments=0,
+        is_cut=False,
+    )
+
+
+def report(split, index, tracks, values):
+    return ShardReport(
+        filename=f"x-{split}.tfrecord-{index:05d}-of-00002",
+        split=split,
+        fingerprint="f",
+        num_examples=sum(track.num_segments for track in tracks),
+        num_bytes=10,
+        tracks=tracks,
+        rejects=[],
+        feature_sums={} if values is None else {"log_mel": FeatureSums.of(values)},
+    )
+
+
+TRAIN = np.random.default_rng(0).normal([10, -50, 0], [1, 20, 0], (40, 3))
+REPORTS = [
+    report("train", 0, [record("1", split="train", label="jazz", num_segments=2)], TRAIN[:30]),
+    report("train", 1, [record("2", split="train", label="rock", num_segments=1)], TRAIN[30:]),
+    report("test", 0, [record("3", split="test", label="rock", num_segments=4)], np.full((9, 3), 1e6)),
+    report("test", 1, [], None),
+]
+
+
+def test_statistics_are_those_of_the_train_split_alone():
+    stats = dataset_stats(REPORTS, labels=["jazz", "rock"], segment_duration_s=3.0)
+    band = stats.features["log_mel"]
+    assert band.num_frames == 40
+    np.testing.assert_allclose(band.mean, TRAIN.mean(axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(band.std, TRAIN.std(axis=0), rtol=1e-9, atol=1e-9)
+
+
+def test_tracks_segments_and_seconds_are_counted_by_split_and_genre():
+    stats = dataset_stats(REPORTS, labels=["jazz", "rock"], segment_duration_s=3.0)
+    assert stats.num_tracks == {
+        "train": {"jazz": 1, "rock": 1},
+        "validation": {"jazz": 0, "rock": 0},
+        "test": {"jazz": 0, "rock": 1},
+    }
+    assert stats.num_segments["test"] == {"jazz": 0, "rock": 4}
+    assert stats.audio_s == {"train": 9.0, "validation": 0.0, "test": 12.0}
+
+
+def test_info_lists_the_shards_of_the_splits_that_have_some():
+    info = dataset_info(REPORTS, name="x")
+    assert info.splits == (
+        SplitInfo(name="train", shard_lengths=(2, 1), num_bytes=20),
+        SplitInfo(name="test", shard_lengths=(4, 0), num_bytes=20),
+    )
+
+
+def test_a_band_that_never_changes_has_no_deviation():
+    constant = report("train", 0, [record("1", split="train", label="jazz", num_segments=1)], np.full((7, 1), 0.1))
+    stats = dataset_stats([constant], labels=["jazz"], segment_duration_s=1.0)
+    assert stats.features["log_mel"].std == pytest.approx((0.0,), abs=1e-8)
+    assert json.dumps(stats.features["log_mel"].std) != "[NaN]"

@@ -1,0 +1,24 @@
+import subprocess
+import sys
+
+SCRIPT = """
+import os, sys
+from beam_pipelines.native_output import decoders_silenced
+with decoders_silenced():
+    os.write(2, b"from C\\n")
+    print("from Python", file=sys.stderr)
+    try:
+        with decoders_silenced():
+            raise ValueError
+    except ValueError:
+        pass
+os.write(2, b"from C again\\n")
+print("from Python again", file=sys.stderr)
+"""
+
+
+def test_c_is_silent_and_python_is_heard():
+    done = subprocess.run(  # noqa: S603 (the script above)
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr == "from Python\nfrom C again\nfrom Python again\n"

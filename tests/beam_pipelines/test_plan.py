@@ -1,0 +1,105 @@
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from beam_pipelines.config import (
+    AudioConfig,
+    FolderDatasetConfig,
+    LogMelConfig,
+    PrepareConfig,
+    SegmentConfig,
+    ShardConfig,
+)
+from beam_pipelines.plan import estimated_segments, fingerprint_of_plan, plan_shards
+from beam_pipelines.records.schema import FeatureSpec
+from beam_pipelines.tracks import Track
+
+CONFIG = PrepareConfig(
+    output_dir="out",
+    dataset=FolderDatasetConfig(name="mine", root="/music"),
+    features={"log_mel": LogMelConfig()},
+    shards=ShardConfig(min_shards=3),
+    seed=5,
+)
+SPECS = [FeatureSpec(name="log_mel", shape=(94, 128), dtype="float16")]
+TRACKS = [
+    Track(track_id=f"{n}.mp3", uri=f"/music/{n}.mp3", label="rock", group=str(n), size_bytes=480_000) for n in range(10)
+]
+SPLITS = {track.track_id: "train" for track in TRACKS[:8]} | {track.track_id: "test" for track in TRACKS[8:]}
+
+
+def plan(tracks=TRACKS, config=CONFIG, splits=SPLITS):
+    return plan_shards(tracks, splits, config=config, specs=SPECS, labels=["rock"])
+
+
+def test_tracks_lie_in_the_order_of_a_keyed_hash_and_are_cut_evenly():
+    plans = plan()
+    assert [item.filename for item in plans] == [
+        "mine-train.tfrecord-00000-of-00003",
+        "mine-train.tfrecord-00001-of-00003",
+        "mine-train.tfrecord-00002-of-00003",
+        "mine-test.tfrecord-00000-of-00002",
+        "mine-test.tfrecord-00001-of-00002",
+    ]
+    by_hash = sorted(
+        (track.track_id for track in TRACKS[:8]),
+        key=lambda track_id: hashlib.blake2b(track_id.encode(), key=b"5", digest_size=8).digest(),
+    )
+    planned = [[track.track_id for track in item.tracks] for item in plans if item.split == "train"]
+    assert planned == [by_hash[:2], by_hash[2:5], by_hash[5:]]
+
+
+def test_shards_are_as_large_as_wanted():
+    """30 s at 128 kbps are 10 segments of 94 x 128 float16 values: 240 640 bytes a track."""
+    tracks = [replace(TRACKS[0], track_id=f"{n}.mp3", uri=f"{n}.mp3") for n in range(1000)]
+    config = replace(CONFIG, shards=ShardConfig(target_mib=16, min_shards=1))
+    plans = plan(tracks, config, {track.track_id: "train" for track in tracks})
+    assert len(plans) == -(-1000 * 240_640 // (16 * 2**20))
+
+
+@pytest.mark.parametrize(
+    ("uri", "size_bytes", "expected"),
+    [
+        ("a.mp3", 480_000, 10),
+        ("a.WAV", 5_292_000, 10),
+        ("a.flac", 3_528_000, 10),
+        ("a.mp3", 0, 1),
+        ("noending", 96_000, 2),
+    ],
+)
+def test_lengths_are_estimated_from_sizes(uri, size_bytes, expected):
+    track = replace(TRACKS[0], uri=uri, size_bytes=size_bytes)
+    assert estimated_segments(track, SegmentConfig()) == expected
+
+
+def test_the_order_of_the_listing_changes_nothing():
+    assert plan(list(reversed(TRACKS))) == plan()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 6},
+        {"audio": AudioConfig(sample_rate_hz=22_050)},
+        {"segment": SegmentConfig(hop_s=1.5)},
+        {"features": {"log_mel": LogMelConfig(n_mels=64)}},
+        {"shards": ShardConfig(min_shards=4)},
+    ],
+)
+def test_what_changes_the_bytes_changes_the_fingerprint(changes):
+    assert fingerprint_of_plan(plan(config=replace(CONFIG, **changes))) != fingerprint_of_plan(plan())
+
+
+def test_where_and_how_it_is_run_does_not_change_the_fingerprint():
+    elsewhere = replace(CONFIG, output_dir="elsewhere", overwrite=True)
+    assert fingerprint_of_plan(plan(config=elsewhere)) == fingerprint_of_plan(plan())
+
+
+def test_a_file_of_another_size_changes_its_shard_only():
+    changed = [replace(TRACKS[0], size_bytes=480_001), *TRACKS[1:]]
+    differing = [
+        (old, new) for old, new in zip(plan(), plan(changed), strict=True) if old.fingerprint != new.fingerprint
+    ]
+    assert len(differing) == 1
+    assert "0.mp3" in [track.track_id for track in differing[0][0].tracks]

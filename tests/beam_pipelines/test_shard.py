@@ -1,0 +1,133 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from beam_pipelines.config import AudioConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.frontend import FrontEnd
+from beam_pipelines.plan import ShardPlan
+from beam_pipelines.shard import FeatureSums, Reject, ShardReport, build_shard
+from beam_pipelines.tracks import Track
+
+FRONT_END = FrontEnd(
+    audio=AudioConfig(sample_rate_hz=16_000),
+    segment=SegmentConfig(duration_s=1.0, hop_s=1.0),
+    features={"log_mel": LogMelConfig(n_mels=32)},
+)
+
+
+def track(path, label="rock"):
+    return Track(track_id=path.name, uri=str(path), label=label, group="someone", size_bytes=1)
+
+
+def build(tracks, sink):
+    plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), fingerprint="f")
+    tallies = []
+    report = build_shard(
+        plan,
+        front_end=FRONT_END,
+        labels=["jazz", "rock"],
+        sink=sink,
+        open_source=lambda uri: open(uri, "rb"),
+        on_track_done=lambda tally: tallies.append((tally.num_tracks, tally.num_rejects, tally.audio_s)),
+    )
+    return report, tallies
+
+
+@pytest.fixture
+def mixed_tracks(write_audio, tmp_path):
+    text = tmp_path / "text.mp3"
+    text.write_text("no audio")
+    return [
+        track(write_audio(tmp_path / "a.wav", duration_s=2.5)),
+        track(text),
+        track(tmp_path / "absent.mp3"),
+        track(write_audio(tmp_path / "b.wav", duration_s=1.0, frequency_hz=300.0), label="jazz"),
+        track(write_audio(tmp_path / "short.wav", duration_s=0.5)),
+    ]
+
+
+def test_examples_are_written_clip_by_clip_and_the_rest_is_reported(mixed_tracks, tmp_path):
+    path = tmp_path / "shard"
+    with open(path, "wb") as sink:
+        report, tallies = build(mixed_tracks, sink)
+    examples = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    rows = [
+        (
+            example.features.feature["track_id"].bytes_list.value[0].decode(),
+            example.features.feature["segment_index"].int64_list.value[0],
+            example.features.feature["start_s"].float_list.value[0],
+            example.features.feature["label"].int64_list.value[0],
+        )
+        for example in examples
+    ]
+    assert rows == [("a.wav", 0, 0.0, 1), ("a.wav", 1, 1.0, 1), ("b.wav", 0, 0.0, 0)]
+    assert report.num_examples == 3
+    assert report.num_bytes == path.stat().st_size
+    assert [(item.track_id, item.num_segments, item.duration_s) for item in report.tracks] == [
+        ("a.wav", 2, 2.5),
+        ("b.wav", 1, 1.0),
+    ]
+    assert [(item.track_id, item.stage, item.reason) for item in report.rejects] == [
+        ("text.mp3", "decode", "undecodable"),
+        ("absent.mp3", "open", "unreadable"),
+        ("short.wav", "segment", "too_short"),
+    ]
+    assert tallies == [(1, 0, 2.5), (2, 1, 2.5), (3, 2, 2.5), (4, 2, 3.5), (5, 3, 3.5)]
+
+
+def test_sums_are_those_of_the_stored_values(mixed_tracks):
+    sink = io.BytesIO()
+    report, _ = build(mixed_tracks, sink)
+    stored = []
+    for item in mixed_tracks:
+        if item.track_id in ("a.wav", "b.wav"):
+            with open(item.uri, "rb") as source:
+                stored += [segment.features["log_mel"] for segment in FRONT_END.process(source).segments]
+    frames = np.concatenate(stored).astype(np.float64)
+    sums = report.feature_sums["log_mel"]
+    assert sums.num_frames == len(frames)
+    np.testing.assert_allclose(sums.total, frames.sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(sums.total_of_squares, (frames**2).sum(axis=0), rtol=1e-12)
+
+
+def test_a_shard_of_rejects_is_empty_and_has_no_sums(tmp_path):
+    sink = io.BytesIO()
+    report, _ = build([track(tmp_path / "absent.mp3")], sink)
+    assert (report.num_examples, report.num_bytes, sink.getvalue()) == (0, 0, b"")
+    assert report.feature_sums == {}
+
+
+def test_a_report_comes_back_to_the_bit(mixed_tracks):
+    report, _ = build(mixed_tracks, io.BytesIO())
+    assert ShardReport.from_json(report.to_json()) == report
+
+
+def test_sums_add_up_in_each_band():
+    one = FeatureSums.of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float16))
+    assert one == FeatureSums(num_frames=2, total=(4.0, 6.0), total_of_squares=(10.0, 20.0))
+    assert one + one == FeatureSums(num_frames=4, total=(8.0, 12.0), total_of_squares=(20.0, 40.0))
+
+
+def test_a_failure_that_is_no_fault_of_the_audio_is_not_a_reject(mixed_tracks):
+    class FullDisk(io.BytesIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        build(mixed_tracks, FullDisk())
+
+
+def test_a_reject_names_the_file(tmp_path):
+    report, _ = build([track(tmp_path / "absent.mp3")], io.BytesIO())
+    assert report.rejects == [
+        Reject(
+            track_id="absent.mp3",
+            uri=str(tmp_path / "absent.mp3"),
+            split="train",
+            stage="open",
+            reason="unreadable",
+            message=f"the file cannot be read: [Errno 2] No such file or directory: '{tmp_path / 'absent.mp3'}'",
+        )
+    ]

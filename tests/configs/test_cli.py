@@ -1,0 +1,172 @@
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from configs import commands
+from configs.cli import main
+from configs.commands import COMMANDS, Command, Invocation
+
+HEAVY = ("apache_beam", "tensorflow", "keras", "librosa", "numpy", "scipy", "hydra", "omegaconf", "rich", "soundfile")
+
+
+@pytest.fixture
+def fake_command(monkeypatch):
+    """Makes `beamtune fake` call a function of the test's."""
+
+    def install(run, **fields):
+        command = Command(name="fake", summary="s", description="d", examples=("e",), run=run, **fields)
+        monkeypatch.setitem(COMMANDS, "fake", command)
+
+    return install
+
+
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_help_imports_nothing_heavy_and_has_examples(words):
+    script = (
+        "import sys\n"
+        "from configs.cli import main\n"
+        "try:\n"
+        f"    main({words!r})\n"
+        "except SystemExit as end:\n"
+        "    assert end.code == 0\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    assert done.stderr == "[]\n"
+    assert "examples:" in done.stdout
+    assert "  beamtune " in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_name_settings_that_exist(name):
+    from configs.compose import compose
+
+    for example in COMMANDS[name].examples:
+        words = example.split(" > ")[0].replace("'", "").split()[2:]
+        compose(name, [word for word in words if "=" in word])
+
+
+def test_help_answers_in_less_than_half_a_second():
+    """Bare Python's own start is taken off, and the median of five taken: what is timed is this project's share."""
+
+    def median_s(*words):
+        times = []
+        for _ in range(5):
+            started_s = time.perf_counter()
+            subprocess.run([sys.executable, *words], capture_output=True, check=True, timeout=60)  # noqa: S603
+            times.append(time.perf_counter() - started_s)
+        return statistics.median(times)
+
+    assert median_s("-m", "configs.cli", "prepare", "--help") - median_s("-c", "pass") < 0.5
+
+
+def test_no_words_print_the_overview(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in COMMANDS)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "beamtune 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["prepar"], "beamtune: there is no command 'prepar'; did you mean prepare?"),
+        (["xyz"], "beamtune: there is no command 'xyz': expected one of synthesize, prepare, train, evaluate, predict"),
+        (["prepare", "datset=x"], "beamtune prepare: datset: there is no such setting; did you mean dataset?"),
+        (["predict", "runs/x"], "beamtune predict: predict needs a run directory and at least one audio file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, line):
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(line)
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_an_unknown_option_is_one_line_and_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", "--fast"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "beamtune prepare: unrecognized arguments: --fast\n"
+
+
+def test_a_failed_run_is_one_line_and_exit_code_1_and_debug_shows_where(fake_command, capsys):
+    def run(_):
+        raise ZeroDivisionError("one\ntwo")
+
+    fake_command(run)
+    assert main(["fake"]) == 1
+    assert capsys.readouterr().err == "beamtune fake: the run failed: ZeroDivisionError: one (--debug shows where)\n"
+    assert main(["fake", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_so(fake_command, capsys):
+    def run(_):
+        raise KeyboardInterrupt
+
+    fake_command(run)
+    assert main(["fake"]) == 130
+    assert capsys.readouterr().err == "beamtune fake: interrupted\n"
+
+
+def test_a_missing_package_names_the_extra_that_brings_it(fake_command, capsys):
+    def run(_):
+        raise ModuleNotFoundError("No module named 'apache_beam'", name="apache_beam.io")
+
+    fake_command(run)
+    assert main(["fake"]) == 2
+    assert "pip install 'beamtune[beam]'" in capsys.readouterr().err
+
+
+def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_path, monkeypatch):
+    seen = []
+    fake_command(lambda invocation: seen.append(invocation) or 0, takes_paths=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b.mp3").write_text("x")
+    assert main(["fake", "run", "a=b.mp3", "--json", "c.mp3", "top_k=2"]) == 0
+    assert seen == [Invocation(overrides=["top_k=2"], paths=["run", "a=b.mp3", "c.mp3"], output_format="json")]
+
+
+def test_show_config_prints_settings_and_runs_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(commands, "_config", lambda *_: pytest.fail("the command ran"))
+    assert main(["prepare", "--show-config", "seed=9"]) == 0
+    assert "seed: 9" in capsys.readouterr().out
+
+
+def test_a_reader_that_closes_the_pipe_gets_no_traceback():
+    script = "import sys; from configs.cli import main; sys.exit(main(['train', '--show-config']))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read().decode()
+    process.wait(timeout=60)
+
+
+def test_the_installed_command_is_there():
+    executable = shutil.which("beamtune", path=str(sys.prefix) + "/bin")
+    assert executable is not None
+    done = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    assert done.stdout.startswith("beamtune ")
+
+
+def test_a_missing_folder_is_named_by_the_real_command(beamtune, tmp_path):
+    done = beamtune("prepare", "dataset=folder", "dataset.root=/absent/music", f"output_dir={tmp_path}/out")
+    assert done.returncode == 2
+    assert done.stderr == "beamtune prepare: dataset.root=/absent/music: there is no such folder\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_run_is_named_by_the_real_command(beamtune, tmp_path):
+    done = beamtune("predict", tmp_path, tmp_path / "x.mp3", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"beamtune predict: {tmp_path} holds no training run")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,125 @@
+import pytest
+from omegaconf import OmegaConf
+
+from beam_pipelines.config import CsvDatasetConfig, LogMelConfig, MfccConfig, PrepareConfig
+from beam_pipelines.errors import UserError
+from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
+from trainer.config import Cnn2dConfig, TrainConfig
+
+
+def config(name, *overrides):
+    return to_dataclass(compose(name, overrides))
+
+
+def test_defaults_are_those_of_the_dataclasses():
+    made = config("prepare")
+    assert isinstance(made, PrepareConfig)
+    assert made.features == {"log_mel": LogMelConfig()}
+    assert made.output_dir == "prepared/synthetic"
+
+
+def test_groups_choose_and_keys_set():
+    made = config(
+        "prepare",
+        "dataset=csv",
+        "dataset.path=/music/tracks.csv",
+        "dataset.group_column=null",
+        "features=[log_mel,mfcc]",
+        "features.mfcc.n_mfcc=13",
+        "segment.duration_s=5",
+        "runner.num_workers=3",
+    )
+    assert made.dataset == CsvDatasetConfig(path="/music/tracks.csv", group_column=None)
+    assert made.features == {"log_mel": LogMelConfig(), "mfcc": MfccConfig(n_mfcc=13)}
+    assert (made.segment.duration_s, made.runner.num_workers) == (5.0, 3)
+
+
+def test_one_feature_replaces_the_default():
+    assert config("prepare", "features=mfcc").features == {"mfcc": MfccConfig()}
+
+
+@pytest.mark.parametrize(
+    "path", ["/music/My Music, (odd) [x] {y}", "/a=b", "/it's", "/x~y", "/tab\tand  spaces", "/übung", "/a:b@c", "/#1"]
+)
+def test_paths_are_taken_as_they_stand(path):
+    assert config("prepare", "dataset=folder", f"dataset.root={path}").dataset.root == path
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert config("prepare", "dataset=folder", "dataset.root=~/Music").dataset.root == "/home/someone/Music"
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("prepare", ["datset=folder"], "datset: there is no such setting; did you mean dataset?"),
+        ("prepare", ["dataset=foldr"], "dataset=foldr: expected one of csv, folder, synthetic; did you mean folder?"),
+        ("prepare", ["features=[log_mel,mfc]"], "features=mfc: expected one of log_mel, mfcc; did you mean mfcc?"),
+        (
+            "prepare",
+            ["segment.duraton_s=2"],
+            "segment.duraton_s: there is no such setting; did you mean segment.duration_s?",
+        ),
+        ("train", ["optimizer.learning_rat=2"], "did you mean optimizer.learning_rate?"),
+        ("train", ["model=cnn2"], "model=cnn2: expected one of cnn2d; did you mean cnn2d?"),
+        ("train", ["strategy.kind=nnoe"], "did you mean none?"),
+        ("evaluate", ["run_dir=x", "split=tset"], "did you mean test?"),
+        ("prepare", ["split.source=oficial"], "did you mean official?"),
+        ("prepare", ["seed=abc"], "seed=abc: Value 'abc' of type 'str' could not be converted to Integer"),
+        ("prepare", ["seed"], "'seed' is no setting: expected key=value, e.g. seed=1"),
+        ("prepare", ["+extra=1"], "'+extra=1' is no setting"),
+        ("prepare", ["~seed"], "'~seed' is no setting"),
+        ("prepare", ["=1"], "'=1' is no setting"),
+        ("prepare", ["seed=1,2"], "could not be converted to Integer"),
+        ("prepare", ["zzzzzzzz=1"], "zzzzzzzz: there is no such setting; --show-config lists them"),
+        ("prepare", ["hydra.verbose=true"], "hydra.verbose: there is no such setting"),
+        ("prepare", ["features.mfcc.n_mfcc=13"], "unless you choose it: add features=[…,mfcc]"),
+        ("prepare", ["dataset=folder"], "dataset.root is not set: give dataset.root=…"),
+        ("prepare", ["features=[]"], "expected at least one feature"),
+        ("prepare", ["seed=-1"], "seed=-1: expected a whole number of at least 0"),
+        ("prepare", ["dataset.name=a/b"], "dataset.name=a/b: expected 1 to 64 letters, digits or underscores"),
+        ("evaluate", [], "run_dir is not set: give run_dir=…"),
+        ("train", ["epochs=0"], "epochs=0: expected a whole number from 1"),
+    ],
+)
+def test_mistakes_are_named_with_what_was_meant(name, overrides, message):
+    with pytest.raises(UserError) as caught:
+        config(name, *overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_option_of_every_group_composes():
+    needed = {"folder": ["dataset.root=x"], "csv": ["dataset.path=x"]}
+    commands = {"dataset": "prepare", "features": "prepare", "runner": "prepare", "model": "train", "strategy": "train"}
+    groups = config_groups()
+    assert groups.keys() == commands.keys()
+    for group, options in groups.items():
+        for option in options:
+            config(commands[group], f"{group}={option}", *needed.get(option, []))
+
+
+def test_every_command_file_composes():
+    names = {path.stem for path in CONFIG_DIR.glob("*.yaml")}
+    assert names == {"prepare", "synthesize", "train", "evaluate", "predict"}
+    for name in names:
+        compose(name, [])
+
+
+def test_saved_settings_come_back_as_overrides():
+    first = compose(
+        "train", ["run_dir=it's, a (run)", "model.filters=[8,16]", "model.time_pools=[2,2]", "model.band_pools=[2,2]"]
+    )
+    overrides = overrides_of(OmegaConf.to_container(first, resolve=True))
+    again = config("train", *overrides)
+    assert again == to_dataclass(first)
+    assert isinstance(again, TrainConfig)
+    assert again.model == Cnn2dConfig(filters=[8, 16], time_pools=[2, 2], band_pools=[2, 2])
+
+
+def test_the_yaml_names_every_setting_and_marks_what_is_missing():
+    text = to_yaml(compose("prepare", ["dataset=folder"]))
+    assert "root: ???" in text
+    assert "sample_rate_hz: 16000" in text
+    assert "output_dir: prepared/folder" in text

@@ -1,0 +1,91 @@
+"""What the tests of all packages share: audio files made on the spot, and the real music where it is there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
+
+WriteAudio = Callable[..., Path]
+
+
+def tone(*, frequency_hz: float, duration_s: float, sample_rate_hz: int, channels: int = 1) -> np.ndarray:
+    """Returns a sine at half of full scale with a little noise, (frames, channels) float32."""
+    times = np.arange(round(duration_s * sample_rate_hz)) / sample_rate_hz
+    noise = np.random.default_rng(round(frequency_hz)).normal(0, 0.01, (len(times), channels))
+    return (0.5 * np.sin(2 * np.pi * frequency_hz * times)[:, None] + noise).astype(np.float32)
+
+
+@pytest.fixture
+def write_audio() -> WriteAudio:
+    """Writes a tone to a file whose ending says the format; returns the path."""
+
+    def write(
+        path: Path,
+        *,
+        frequency_hz: float = 440.0,
+        duration_s: float = 4.0,
+        sample_rate_hz: int = 16_000,
+        channels: int = 1,
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = tone(
+            frequency_hz=frequency_hz, duration_s=duration_s, sample_rate_hz=sample_rate_hz, channels=channels
+        )
+        soundfile.write(path, samples, sample_rate_hz)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def make_collection(write_audio: WriteAudio) -> Callable[..., Path]:
+    """Writes root/<genre>/<artist>/<n>.wav: two genres, each artist with its own pitch."""
+
+    def make(
+        root: Path, *, genres: int = 2, artists: int = 4, tracks: int = 2, duration_s: float = 4.0, ending: str = "wav"
+    ) -> Path:
+        for genre in range(genres):
+            for artist in range(artists):
+                for track in range(tracks):
+                    write_audio(
+                        root / f"genre{genre}" / f"artist{artist}" / f"{track}.{ending}",
+                        frequency_hz=200.0 * (1 + genre) + 20 * artist + 3 * track,
+                        duration_s=duration_s,
+                    )
+        return root
+
+    return make
+
+
+@pytest.fixture
+def real_music() -> Path:
+    """The folder of real mp3 files; tests that use it are skipped where it is absent."""
+    if not REAL_MUSIC.is_dir():
+        pytest.skip(f"the real music is not there: {REAL_MUSIC}")
+    return REAL_MUSIC
+
+
+@pytest.fixture
+def beamtune() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs the command line in a process of its own."""
+
+    def run(*words: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(  # noqa: S603 (words of the tests)
+            [sys.executable, "-m", "configs.cli", *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            timeout=300,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,281 @@
+"""`beamtune prepare` as a whole, on small audio files made on the spot."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import soundfile
+import tensorflow as tf
+import tensorflow_datasets as tfds
+import yaml
+
+from beam_pipelines.config import (
+    AudioConfig,
+    FolderDatasetConfig,
+    LogMelConfig,
+    MfccConfig,
+    PrepareConfig,
+    RunnerConfig,
+    SegmentConfig,
+    ShardConfig,
+)
+from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.frontend import FrontEnd
+from beam_pipelines.prepare import prepare
+
+
+def config_for(music: Path, output_dir: Path, **changes) -> PrepareConfig:
+    return PrepareConfig(
+        **{
+            "output_dir": str(output_dir),
+            "dataset": FolderDatasetConfig(name="mine", root=str(music)),
+            "audio": AudioConfig(sample_rate_hz=16_000),
+            "segment": SegmentConfig(duration_s=1.0, hop_s=1.0),
+            "features": {"log_mel": LogMelConfig(n_mels=32), "mfcc": MfccConfig(n_mels=32, n_mfcc=13)},
+            "shards": ShardConfig(min_shards=2),
+            "runner": RunnerConfig(num_workers=2),
+            **changes,
+        }
+    )
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def json_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def music(make_collection, tmp_path):
+    return make_collection(tmp_path / "music")
+
+
+@pytest.fixture
+def prepared(music, tmp_path):
+    prepare(config_for(music, tmp_path / "out"))
+    return tmp_path / "out"
+
+
+def test_tensorflow_datasets_reads_the_same_arrays(prepared, music):
+    builder = tfds.builder_from_directory(str(prepared))
+    front_end = FrontEnd.from_prepare_yaml((prepared / "prepare.yaml").read_text())
+    assert builder.info.features["label"].names == ["genre0", "genre1"]
+    num_examples = 0
+    for split in builder.info.splits:
+        for example in builder.as_dataset(split=split):
+            track_id = example["track_id"].numpy().decode()
+            with open(music / track_id, "rb") as source:
+                segment = front_end.process(source).segments[int(example["segment_index"])]
+            assert builder.info.features["label"].int2str(int(example["label"])) == track_id.split("/")[0]
+            assert float(example["start_s"]) == segment.start_s
+            for name in ("log_mel", "mfcc"):
+                assert example[name].numpy().tobytes() == segment.features[name].tobytes()
+                assert example[name].shape == segment.features[name].shape
+            num_examples += 1
+    assert num_examples == builder.info.splits.total_num_examples == 16 * 4
+
+
+def test_no_artist_is_on_two_sides_and_every_track_is_there_once(prepared):
+    tracks = json_lines(prepared / "tracks.jsonl")
+    assert len({track["track_id"] for track in tracks}) == len(tracks) == 16
+    sides = {(track["group"], track["split"]) for track in tracks}
+    assert len(sides) == len({group for group, _ in sides}) == 8
+    assert {(track["label"], track["split"]) for track in tracks} == {
+        (label, split) for label in ("genre0", "genre1") for split in ("train", "validation", "test")
+    }
+
+
+def test_the_directory_holds_what_the_contract_names_and_nothing_else(prepared):
+    names = {path.name for path in prepared.iterdir()}
+    shards = {name for name in names if ".tfrecord-" in name}
+    assert Counter(name.split(".")[0] for name in shards) == {"mine-train": 2, "mine-validation": 2, "mine-test": 2}
+    assert names - shards == {
+        "_SUCCESS",
+        "dataset_info.json",
+        "features.json",
+        "label.labels.txt",
+        "prepare.yaml",
+        "rejects.jsonl",
+        "stats.json",
+        "tracks.jsonl",
+    }
+    described = yaml.safe_load((prepared / "prepare.yaml").read_text())
+    assert described["config"]["segment"]["duration_s"] == 1.0
+    assert described["fingerprint"] == json.loads((prepared / "_SUCCESS").read_text())["fingerprint"]
+    assert {"librosa", "soundfile", "libsndfile", "soxr"} <= described["versions"].keys()
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [
+        RunnerConfig(num_workers=1, mode="in_memory"),
+        RunnerConfig(num_workers=3, mode="multi_threading"),
+        RunnerConfig(num_workers=2, mode="multi_processing"),
+    ],
+    ids=lambda runner: runner.mode,
+)
+def test_the_bytes_do_not_depend_on_the_runner(prepared, music, tmp_path, runner):
+    prepare(config_for(music, tmp_path / "again", runner=runner))
+    assert contents(tmp_path / "again") == contents(prepared)
+
+
+def test_another_seed_makes_other_shards(prepared, music, tmp_path):
+    prepare(config_for(music, tmp_path / "other", seed=1))
+    other, first = contents(tmp_path / "other"), contents(prepared)
+    assert other["mine-train.tfrecord-00000-of-00002"] != first["mine-train.tfrecord-00000-of-00002"]
+
+
+def test_a_finished_directory_is_left_alone(prepared, music, capsys):
+    before = {path: path.stat().st_mtime_ns for path in prepared.iterdir()}
+    prepare(config_for(music, prepared))
+    assert "already prepared" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in prepared.iterdir()} == before
+
+
+def test_other_settings_do_not_replace_finished_data_unasked(prepared, music, tmp_path):
+    other = config_for(
+        music, prepared, segment=SegmentConfig(duration_s=2.0, hop_s=2.0), shards=ShardConfig(min_shards=1)
+    )
+    before = contents(prepared)
+    with pytest.raises(UserError, match="overwrite=true"):
+        prepare(config_for(music, prepared, **changes))
+    assert contents(prepared) == before
+    prepare(config_for(music, prepared, overwrite=True, **changes))
+    prepare(config_for(music, tmp_path / "fresh", **changes))
+    assert contents(prepared) == contents(tmp_path / "fresh")
+
+
+def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "thesis.txt").write_text("x")
+    with pytest.raises(UserError, match="is not empty and holds no prepared data"):
+        prepare(config_for(music, tmp_path / "documents", overwrite=True))
+    assert contents(tmp_path / "documents") == {"thesis.txt": b"x"}
+
+
+def test_an_unwritable_output_is_refused_before_any_work(music, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="output_dir=.* cannot be written to"):
+        prepare(config_for(music, tmp_path / "file" / "out"))
+
+
+def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, write_audio):
+    bad = music / "genre0" / "bad"
+    bad.mkdir()
+    (bad / "empty.mp3").write_bytes(b"")
+    (bad / "text.mp3").write_text("this is a text\n" * 100)
+    (bad / "zeros.wav").write_bytes(bytes(10_000))
+    write_audio(bad / "one_sample.wav", duration_s=1 / 16_000)
+    soundfile.write(bad / "silence.flac", [0.0] * 64_000, 16_000)
+    write_audio(music / "genre1" / "odd" / "8k.wav", sample_rate_hz=8_000)
+    write_audio(music / "genre1" / "odd" / "48k6.wav", sample_rate_hz=48_000, channels=6)
+    whole = write_audio(tmp_path / "whole.mp3", duration_s=4.0)
+    (music / "genre1" / "odd" / "truncated.mp3").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+
+    prepare(config_for(music, tmp_path / "out"))
+
+    rejects = {Path(item["track_id"]).name: item["reason"] for item in json_lines(tmp_path / "out" / "rejects.jsonl")}
+    assert rejects == {
+        "empty.mp3": "empty_file",
+        "text.mp3": "undecodable",
+        "zeros.wav": "undecodable",
+        "one_sample.wav": "too_short",
+        "silence.flac": "silent",
+    }
+    segments = {
+        Path(item["track_id"]).name: item["num_segments"] for item in json_lines(tmp_path / "out" / "tracks.jsonl")
+    }
+    assert (segments["8k.wav"], segments["48k6.wav"], segments["truncated.mp3"]) == (4, 4, 1)
+    assert segments.keys() == {"8k.wav", "48k6.wav", "truncated.mp3", "0.wav", "1.wav"}
+
+
+def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_path):
+    for genre in ("a", "b"):
+        for index in range(3):
+            path = tmp_path / "music" / genre / f"{index}.mp3"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("no audio")
+    with pytest.raises(RunFailedError, match=r"no track could be used \(6 undecodable; the first is .*\.mp3"):
+        prepare(config_for(tmp_path / "music", tmp_path / "out"))
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    assert not (tmp_path / "out" / "dataset_info.json").exists()
+
+
+def _start(music: Path, output_dir: Path, *extra: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 (words of this test)
+        [
+            sys.executable,
+            "-m",
+            "configs.cli",
+            "prepare",
+            "dataset=folder",
+            "dataset.name=mine",
+            f"dataset.root={music}",
+            f"output_dir={output_dir}",
+            "segment.duration_s=1",
+            "segment.hop_s=1",
+            "features=[log_mel,mfcc]",
+            "shards.min_shards=4",
+            "runner.num_workers=2",
+            *extra,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(make_collection, tmp_path):
+    music = make_collection(tmp_path / "music", artists=6, tracks=4, duration_s=20.0)
+    assert _start(music, tmp_path / "undisturbed").wait(timeout=120) == 0
+
+    output_dir = tmp_path / "killed"
+    reports = output_dir / ".build" / "reports"
+    process = _start(music, output_dir)
+    deadline_s = time.monotonic() + 60
+    while not (reports.is_dir() and len(list(reports.iterdir())) >= 2):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=10)
+    assert not (output_dir / "_SUCCESS").exists()
+    finished = {path.name.removesuffix(".json") for path in reports.iterdir()}
+    written_ns = {name: (output_dir / name).stat().st_mtime_ns for name in finished}
+
+    assert _start(music, output_dir).wait(timeout=120) == 0
+
+    assert contents(output_dir) == contents(tmp_path / "undisturbed")
+    assert {name: (output_dir / name).stat().st_mtime_ns for name in finished} == written_ns
+
+
+def test_shards_damaged_between_two_runs_are_built_again(make_collection, music, tmp_path, prepared):
+    """A shard whose size is not the reported one, or that is gone, does not count as finished."""
+    output_dir = tmp_path / "resumed"
+    process = _start(music, output_dir)
+    assert process.wait(timeout=120) == 0
+    whole = contents(output_dir)
+    (output_dir / "_SUCCESS").unlink()
+    (output_dir / ".build").mkdir()
+    shard = next(output_dir.glob("mine-train.tfrecord-*"))
+    shard.write_bytes(shard.read_bytes()[:100])
+    assert _start(music, output_dir).wait(timeout=120) == 0
+    assert contents(output_dir) == whole
+
+
+def test_tensorflow_reads_every_shard_to_its_end(prepared):
+    info = json.loads((prepared / "dataset_info.json").read_text())
+    for split in info["splits"]:
+        lengths = [
+            sum(1 for _ in tf.data.TFRecordDataset(str(path)))
+            for path in sorted(prepared.glob(f"mine-{split['name']}.tfrecord-*"))
+        ]
+        assert lengths == [int(length) for length in split["shardLengths"]]

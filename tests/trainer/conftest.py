@@ -1,0 +1,190 @@
+"""Fixtures of the trainer's tests: tiny prepared data sets, written with the code that writes real ones."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from beam_pipelines.config import AudioConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.records import schema
+from beam_pipelines.records.example import encode_example
+from beam_pipelines.records.tfrecord import write_record
+from trainer.config import Cnn2dConfig, OptimizerConfig, TrainConfig
+from trainer.train import train
+
+LABELS = ("blues", "funk", "waltz")
+SHAPE = (8, 16)
+SEGMENTS_PER_TRACK = 3
+NAME = "tiny"
+# Half a second of audio at 8 kHz gives the (8, 16) of SHAPE.
+AUDIO = AudioConfig(sample_rate_hz=8000)
+SEGMENT = SegmentConfig(duration_s=0.5, hop_s=0.5)
+LOG_MEL = LogMelConfig(n_fft=512, hop_length=512, n_mels=16)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One segment of a tiny data set."""
+
+    track_id: str
+    segment_index: int
+    label: int
+    values: np.ndarray
+
+
+def _make_rows(split: str, *, num_tracks: int, labels: Sequence[int] = (0, 1, 2), seed: int = 0) -> list[Row]:
+    """Returns segments whose genres a small network can tell apart: louder every other frame, or band, or nowhere."""
+    rng = np.random.default_rng([seed, schema.SPLITS.index(split)])
+    rows = []
+    for track in range(num_tracks):
+        label = labels[track % len(labels)]
+        for segment in range(SEGMENTS_PER_TRACK):
+            values = rng.normal(-40.0, 6.0, SHAPE)
+            if label == 0:
+                values[::2] += 20.0
+            elif label == 1:
+                values[:, ::2] += 20.0
+            rows.append(Row(f"{split}{track}.mp3", segment, label, values.astype(np.float16)))
+    return rows
+
+
+_DEFAULT_SPLITS = {
+    "train": _make_rows("train", num_tracks=10),
+    "validation": _make_rows("validation", num_tracks=5),
+    "test": _make_rows("test", num_tracks=4),
+}
+
+
+def _write_prepared(
+    directory: Path,
+    splits: Mapping[str, Sequence[Row]],
+    *,
+    num_shards: int = 3,
+    fingerprint: str = "abc",
+    feature: str = "log_mel",
+) -> Path:
+    """Writes a prepared directory of these splits; a track's rows follow one another in one shard."""
+    directory.mkdir(parents=True, exist_ok=True)
+    spec = schema.FeatureSpec(name=feature, shape=SHAPE, dtype="float16")
+    infos = [_write_split(directory, split, splits.get(split, []), num_shards, feature) for split in schema.SPLITS]
+    train_values = np.concatenate([row.values for row in splits["train"]]).astype(np.float64)
+    counts = {
+        split: {label: sum(row.label == index for row in rows) for index, label in enumerate(LABELS)}
+        for split, rows in splits.items()
+    }
+    stats = schema.DatasetStats(
+        audio_s={},
+        num_tracks={},
+        num_segments=counts,
+        features={
+            feature: schema.BandStats(
+                num_frames=len(train_values),
+                mean=tuple(train_values.mean(axis=0).tolist()),
+                std=tuple(train_values.std(axis=0).tolist()),
+            )
+        },
+    )
+    prepare = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "fingerprint": fingerprint,
+        "versions": {},
+        "config": {
+            "audio": asdict(AUDIO),
+            "segment": asdict(SEGMENT),
+            "features": {feature: asdict(LOG_MEL)},
+        },
+    }
+    for name, text in {
+        schema.DATASET_INFO_FILE: schema.info_to_json(schema.DatasetInfo(name=NAME, splits=tuple(infos))),
+        schema.FEATURES_FILE: schema.features_to_json([spec], num_classes=len(LABELS)),
+        schema.LABELS_FILE: "".join(f"{label}\n" for label in LABELS),
+        schema.STATS_FILE: schema.stats_to_json(stats),
+        schema.CONFIG_FILE: yaml.safe_dump(prepare),
+        schema.SUCCESS_FILE: schema.success_to_json(fingerprint),
+    }.items():
+        (directory / name).write_text(text)
+    return directory
+
+
+def _write_split(directory: Path, split: str, rows: Sequence[Row], num_shards: int, feature: str) -> schema.SplitInfo:
+    tracks = list(dict.fromkeys(row.track_id for row in rows))
+    lengths, num_bytes = [], 0
+    for index in range(num_shards):
+        shard_rows = [row for row in rows if tracks.index(row.track_id) % num_shards == index]
+        name = schema.shard_filename(dataset_name=NAME, split=split, index=index, num_shards=num_shards)
+        with (directory / name).open("wb") as sink:
+            for row in shard_rows:
+                record = encode_example(
+                    track_id=row.track_id,
+                    segment_index=row.segment_index,
+                    start_s=row.segment_index * SEGMENT.hop_s,
+                    label=row.label,
+                    features={feature: row.values},
+                )
+                num_bytes += write_record(sink, record)
+        lengths.append(len(shard_rows))
+    return schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes)
+
+
+@pytest.fixture
+def make_rows() -> Callable[..., list[Row]]:
+    """The function that makes the segments of a split: (split, *, num_tracks, labels=(0, 1, 2), seed=0)."""
+    return _make_rows
+
+
+@pytest.fixture
+def write_prepared(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a prepared directory and returns it; keywords replace its splits, name and other properties."""
+
+    def write(
+        splits: Mapping[str, Sequence[Row]] | None = None, *, directory_name: str = "data", **options: Any
+    ) -> Path:
+        return _write_prepared(tmp_path / directory_name, {**_DEFAULT_SPLITS, **(splits or {})}, **options)
+
+    return write
+
+
+@pytest.fixture
+def prepared_dir(write_prepared: Callable[..., Path]) -> Path:
+    """A prepared directory of 30 train, 15 validation and 12 test segments, in 3 shards each."""
+    return write_prepared()
+
+
+def _tiny_config(directory: Path) -> TrainConfig:
+    return TrainConfig(
+        run_dir=str(directory / "run"),
+        data_dir=str(directory / "data"),
+        epochs=3,
+        global_batch_size=8,
+        steps_per_call=3,
+        model=Cnn2dConfig(filters=[8, 8], time_pools=[2, 2], band_pools=[2, 2], hidden_units=16, dropout=0.1),
+        optimizer=OptimizerConfig(learning_rate=0.01),
+    )
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, prepared_dir: Path) -> Callable[..., TrainConfig]:
+    """Returns configs of a training on `prepared_dir` that takes a second or two; keywords replace values."""
+    return lambda **changes: replace(_tiny_config(tmp_path), **changes)
+
+
+@pytest.fixture(scope="session")
+def _finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("finished")
+    _write_prepared(directory / "data", _DEFAULT_SPLITS)
+    train(_tiny_config(directory))
+    return directory
+
+
+@pytest.fixture
+def finished(tmp_path: Path, _finished_run: Path) -> TrainConfig:
+    """The config of a finished run of its own, copied from one that was trained once for all tests."""
+    shutil.copytree(_finished_run, tmp_path, dirs_exist_ok=True)
+    config_path = tmp_path / "run" / "config.yaml"
+    config_path.write_text(config_path.read_text().replace(str(_finished_run), str(tmp_path)))
+    return _tiny_config(tmp_path)

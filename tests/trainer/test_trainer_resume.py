@@ -1,0 +1,170 @@
+"""A run that is broken off and started again ends exactly as one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import trainer.train
+from trainer.checkpoints import BEST, LAST, find_checkpoint
+from trainer.config import TrainConfig
+from trainer.early_stopping import EarlyStopping
+from trainer.run_dir import RunDir
+from trainer.train import train
+
+MakeConfig = Callable[..., TrainConfig]
+
+
+class BrokenOffError(Exception):
+    """Stands for the end of a process."""
+
+
+def break_off_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the training fail in the first call of the loop after an epoch was finished."""
+    real_run_epoch = trainer.train._run_epoch
+
+    def run_epoch(*args: Any, **options: Any) -> Any:
+        if options["epoch"] > epoch:
+            raise BrokenOffError
+        return real_run_epoch(*args, **options)
+
+    monkeypatch.setattr(trainer.train, "_run_epoch", run_epoch)
+
+
+def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
+    """Returns all the values that a checkpoint holds, by name."""
+    path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
+    assert path is not None
+    reader = tf.train.load_checkpoint(path)
+    names = set(reader.get_variable_to_shape_map()) - {
+        "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }  # it has counters of layers in it
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def assert_same_runs(run_dir: str, other_run_dir: str) -> None:
+    for kind in (LAST, BEST):
+        values, others = checkpoint_values(run_dir, kind), checkpoint_values(other_run_dir, kind)
+        assert values.keys() == others.keys()
+        for name, value in values.items():
+            np.testing.assert_array_equal(value, others[name], err_msg=name)
+    assert (Path(run_dir) / "metrics.json").read_text() == (Path(other_run_dir) / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_resumed_run_is_bit_identical(
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cache: bool,
+) -> None:
+    straight = make_config(run_dir=str(tmp_path / "straight"), cache=cache)
+    broken = make_config(run_dir=str(tmp_path / "broken"), cache=cache)
+    train(straight)
+    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
+        break_off_after(2, patch)
+        train(broken)
+    assert not (tmp_path / "broken" / "_SUCCESS").exists()
+    capsys.readouterr()
+    train(broken)
+    assert f"going on with {broken.run_dir} after epoch 2" in capsys.readouterr().err
+    assert_same_runs(straight.run_dir, broken.run_dir)
+
+
+def test_checkpoints_hold_what_the_next_step_depends_on(finished: TrainConfig) -> None:
+    names = " ".join(checkpoint_values(finished.run_dir, LAST))
+    for part in ("model/", "optimizer/", "progress/", "seeds/0/", "seeds/1/"):
+        assert part in names
+
+
+def test_a_run_broken_off_before_its_first_checkpoint_starts_again(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(epochs=1)
+    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
+        break_off_after(0, patch)
+        train(config)
+    train(config)
+    assert (Path(config.run_dir) / "_SUCCESS").exists()
+
+
+def test_a_run_broken_off_before_its_end_only_ends(finished: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Path(finished.run_dir)
+    metrics = (run / "metrics.json").read_text()
+    (run / "_SUCCESS").unlink()
+    (run / "metrics.json").unlink()
+    break_off_after(0, monkeypatch)  # no epoch is trained
+    train(finished)
+    assert (run / "metrics.json").read_text() == metrics
+    assert (run / "_SUCCESS").exists()
+
+
+def test_a_killed_process_resumes(make_config: MakeConfig, tmp_path: Path) -> None:
+    straight = make_config(run_dir=str(tmp_path / "straight"), epochs=40, early_stopping_patience_epochs=None)
+    killed = replace(straight, run_dir=str(tmp_path / "killed"))
+    train(straight)
+    script = f"from trainer.config import *\nfrom trainer.train import train\ntrain({killed!r})\n"
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, env=dict(os.environ))  # noqa: S603
+    index = tmp_path / "killed" / "checkpoints" / "checkpoints.json"
+    try:
+        deadline_s = time.monotonic() + 60
+        while not index.exists() and process.poll() is None and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert json.loads(index.read_text())["last"] != "last-00040", "it had finished before it was killed"
+    train(killed)
+    assert_same_runs(straight.run_dir, killed.run_dir)
+
+
+def test_early_stopping_counts_epochs_without_a_lower_loss() -> None:
+    state = EarlyStopping()
+    seen = []
+    for epoch, loss in enumerate([1.0, 0.8, 0.9, 0.8, 0.7, 0.75, 0.75, 0.75], start=1):
+        state = state.after(epoch=epoch, loss=loss)
+        seen.append((state.best_epoch, state.epochs_without_improvement, state.should_stop(3)))
+    assert seen == [
+        (1, 0, False),
+        (2, 0, False),
+        (2, 1, False),
+        (2, 2, False),
+        (5, 0, False),
+        (5, 1, False),
+        (5, 2, False),
+        (5, 3, True),
+    ]
+    assert state.best_loss == 0.7
+    assert not state.should_stop(None)
+
+
+def test_training_stops_early_with_the_best_weights(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = iter([0.9, 0.5, 0.6, 0.7])
+    real_validate = trainer.train.Session.validate
+
+    def validate(session: Any) -> Any:
+        levels = real_validate(session)
+        loss = next(losses, None)
+        return levels if loss is None else {**levels, "segment": replace(levels["segment"], loss=loss)}
+
+    monkeypatch.setattr(trainer.train.Session, "validate", validate)
+    config = make_config(epochs=20, early_stopping_patience_epochs=2)
+    train(config)
+    captured = capsys.readouterr()
+    assert "stopping early: epoch 2 had the lowest validation loss" in captured.err
+    assert "the weights of epoch 2 are in" in captured.out
+    names = json.loads((Path(config.run_dir) / "checkpoints" / "checkpoints.json").read_text())
+    assert names == {"last": "last-00004", "best": "best-00002"}

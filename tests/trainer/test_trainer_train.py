@@ -1,0 +1,88 @@
+"""Training, evaluation and prediction from end to end on tiny data."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+import yaml
+
+from trainer.config import EvaluateConfig, TrainConfig
+from trainer.evaluate import evaluate
+from trainer.train import train
+
+MakeConfig = Callable[..., TrainConfig]
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def scalar_steps(directory: Path) -> dict[str, list[int]]:
+    """Returns the steps at which each scalar was written, in the order of the event files."""
+    steps: dict[str, list[int]] = {}
+    for path in sorted(directory.glob("events*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                steps.setdefault(value.tag, []).append(event.step)
+    return steps
+
+
+def test_a_run_directory_holds_everything(make_config: MakeConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    config = make_config(epochs=20)
+    train(config)
+    run = Path(config.run_dir)
+
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["filters"] == [8, 8]
+    assert {path.name for path in (run / "dataset").iterdir()} == {
+        "prepare.yaml",
+        "features.json",
+        "label.labels.txt",
+        "stats.json",
+        "dataset_info.json",
+        "_SUCCESS",
+    }
+    names = read_json(run / "checkpoints" / "checkpoints.json")
+    assert names["last"] == "last-00020"
+    assert {path.name.split(".")[0] for path in (run / "checkpoints").iterdir()} == {*names.values(), "checkpoints"}
+    assert (run / "_SUCCESS").exists()
+
+    metrics = read_json(run / "metrics.json")
+    assert metrics["labels"] == ["blues", "funk", "waltz"]
+    assert metrics["validation"]["segment"]["num_examples"] == 15
+    assert metrics["validation"]["track"]["num_examples"] == 5
+    assert metrics["validation"]["track"]["accuracy"] == 1.0
+    assert metrics["validation"]["track"]["confusion_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 1]]
+    assert "validation, track level: accuracy 1.000" in capsys.readouterr().out
+
+    epoch_steps = [4 * epoch for epoch in range(1, 21)]  # 30 examples in batches of 8
+    train_scalars = scalar_steps(run / "train")
+    assert train_scalars == dict.fromkeys(
+        ["segment/loss", "segment/accuracy", "learning_rate", "examples_per_s"], epoch_steps
+    )
+    assert scalar_steps(run / "validation")["track/accuracy"] == epoch_steps
+
+
+def test_a_finished_run_is_left_alone(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(finished.run_dir).rglob("*")}
+    train(finished)
+    assert "is finished already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in Path(finished.run_dir).rglob("*")} == before
+
+
+def test_evaluate_adds_its_split(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(EvaluateConfig(run_dir=finished.run_dir, batch_size=5))
+    out = capsys.readouterr().out
+    assert "test, segment level: accuracy" in out and "(12 segments)" in out
+    assert "test, track level: accuracy" in out and "(4 tracks)" in out
+    metrics = read_json(Path(finished.run_dir) / "metrics.json")
+    assert set(metrics) == {"labels", "validation", "test"}
+    assert sum(map(sum, metrics["test"]["segment"]["confusion_matrix"])) == 12
+
+
+def test_evaluate_gives_the_metrics_of_training_again(finished: TrainConfig) -> None:
+    metrics_path = Path(finished.run_dir) / "metrics.json"
+    of_training = read_json(metrics_path)["validation"]
+    evaluate(EvaluateConfig(run_dir=finished.run_dir, split="validation", batch_size=finished.global_batch_size))
+    assert read_json(metrics_path)["validation"] == of_training

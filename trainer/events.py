@@ -1,0 +1,53 @@
+"""The scalars that TensorBoard shows, by the number of training steps."""
+
+from collections.abc import Mapping
+from types import TracebackType
+
+import tensorflow as tf
+
+from trainer.metrics import LevelMetrics
+from trainer.run_dir import RunDir
+
+
+class EventWriters:
+    """Writes the events of a run; a context manager."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._train = tf.summary.create_file_writer(run.train_events_dir)
+        self._validation = tf.summary.create_file_writer(run.validation_events_dir)
+
+    def __enter__(self) -> "EventWriters":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._train.close()
+        self._validation.close()
+
+    def write_epoch(
+        self,
+        *,
+        step: int,
+        loss: float,
+        accuracy: float,
+        learning_rate: float,
+        examples_per_s: float,
+        validation: Mapping[str, LevelMetrics],
+    ) -> None:
+        """Writes what an epoch came to.
+
+        `loss` and `segment/accuracy` have the same names for both splits, so that they share a chart.
+        """
+        with self._train.as_default(step=step):
+            tf.summary.scalar("segment/loss", loss)
+            tf.summary.scalar("segment/accuracy", accuracy)
+            tf.summary.scalar("learning_rate", learning_rate)
+            tf.summary.scalar("examples_per_s", examples_per_s)
+        with self._validation.as_default(step=step):
+            for level, metrics in validation.items():
+                tf.summary.scalar(f"{level}/loss", metrics.loss)
+                tf.summary.scalar(f"{level}/accuracy", metrics.accuracy)
+                tf.summary.scalar(f"{level}/macro_f1", metrics.macro_f1)
+        self._train.flush()
+        self._validation.flush()
