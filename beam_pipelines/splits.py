@@ -119,5 +119,6 @@ def _check_genres(tracks: Sequence[Track], splits: Mapping[str, str], config: Sp
                 no_test = ", or set split.test_fraction=0" if num_groups == 2 and config.test_fraction > 0 else ""
                 raise UserError(
                     f"the genre {label!r} has {num_groups} group(s) of tracks (artists, or folders), too few for one "
-                    f"in each split: none is left for {split}. Add tracks by other artists, leave the genre out{no_test}"
+                    f"in each split: none is left for {split}. Add tracks by other artists, leave the genre out"
+                    f"{no_test}"
                 )

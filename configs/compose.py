@@ -157,12 +157,8 @@ def _is_key(config: DictConfig, key: str) -> bool:
 
 def _leaf_keys(config: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
-    for name in config:
-        child = (
-            None
-            if OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, str(name))
-            else config[name]
-        )
+    for name in map(str, config):
+        child = None if OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, name) else config[name]
         if isinstance(child, DictConfig):
             keys += _leaf_keys(child, f"{prefix}{name}.")
         else:
@@ -179,7 +175,8 @@ def _hydra(config_name: str, overrides: Sequence[Override]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            return hydra_compose(config_name, overrides=[override.input_line for override in overrides])
+            config: DictConfig = hydra_compose(config_name, overrides=[override.input_line for override in overrides])
+            return config
     except ConfigCompositionException as error:
         cause = error.__cause__ or error
         raise UserError(f"{_override_in(error)}{_first_line(cause)}") from error

@@ -42,7 +42,7 @@ def _writable(schema: type[Any]) -> DictConfig:
     The objects that come out at the end are frozen; while Hydra lays one file over another the nodes must not be, and
     OmegaConf marks those of frozen dataclasses as read-only.
     """
-    node = OmegaConf.structured(schema)
+    node: DictConfig = OmegaConf.structured(schema)
     _clear_read_only(node)
     return node
 

@@ -78,7 +78,7 @@ def beamtune() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs the command line in a process of its own."""
 
     def run(*words: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(  # noqa: S603 (words of the tests)
+        return subprocess.run(
             [sys.executable, "-m", "configs.cli", *map(str, words)],
             capture_output=True,
             text=True,

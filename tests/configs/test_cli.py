@@ -35,7 +35,7 @@ def test_help_imports_nothing_heavy_and_has_examples(words):
         "    assert end.code == 0\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == "[]\n"
     assert "examples:" in done.stdout
     assert "  beamtune " in done.stdout
@@ -57,7 +57,7 @@ def test_help_answers_in_less_than_half_a_second():
         times = []
         for _ in range(5):
             started_s = time.perf_counter()
-            subprocess.run([sys.executable, *words], capture_output=True, check=True, timeout=60)  # noqa: S603
+            subprocess.run([sys.executable, *words], capture_output=True, check=True, timeout=60)
             times.append(time.perf_counter() - started_s)
         return statistics.median(times)
 
@@ -145,7 +145,7 @@ def test_show_config_prints_settings_and_runs_nothing(capsys, monkeypatch):
 
 def test_a_reader_that_closes_the_pipe_gets_no_traceback():
     script = "import sys; from configs.cli import main; sys.exit(main(['train', '--show-config']))"
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert "Traceback" not in process.stderr.read().decode()
     process.wait(timeout=60)
@@ -154,7 +154,7 @@ def test_a_reader_that_closes_the_pipe_gets_no_traceback():
 def test_the_installed_command_is_there():
     executable = shutil.which("beamtune", path=str(sys.prefix) + "/bin")
     assert executable is not None
-    done = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    done = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("beamtune ")
 
 

@@ -141,9 +141,7 @@ def test_a_finished_directory_is_left_alone(prepared, music, capsys):
 
 
 def test_other_settings_do_not_replace_finished_data_unasked(prepared, music, tmp_path):
-    other = config_for(
-        music, prepared, segment=SegmentConfig(duration_s=2.0, hop_s=2.0), shards=ShardConfig(min_shards=1)
-    )
+    changes = {"segment": SegmentConfig(duration_s=2.0, hop_s=2.0), "shards": ShardConfig(min_shards=1)}
     before = contents(prepared)
     with pytest.raises(UserError, match="overwrite=true"):
         prepare(config_for(music, prepared, **changes))
@@ -210,7 +208,7 @@ def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_pa
 
 
 def _start(music: Path, output_dir: Path, *extra: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 (words of this test)
+    return subprocess.Popen(
         [
             sys.executable,
             "-m",

@@ -115,7 +115,7 @@ def test_a_killed_process_resumes(make_config: MakeConfig, tmp_path: Path) -> No
     killed = replace(straight, run_dir=str(tmp_path / "killed"))
     train(straight)
     script = f"from trainer.config import *\nfrom trainer.train import train\ntrain({killed!r})\n"
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, env=dict(os.environ))  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, env=dict(os.environ))
     index = tmp_path / "killed" / "checkpoints" / "checkpoints.json"
     try:
         deadline_s = time.monotonic() + 60
