@@ -26,7 +26,8 @@ def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
         return
     nearest = difflib.get_close_matches(value, choices, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    raise UserError(f"{key}={value}: expected one of {', '.join(choices)}{hint}")
+    expected = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+    raise UserError(f"{key}={value}: expected {expected}{hint}")
 
 
 @dataclass(frozen=True)

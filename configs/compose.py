@@ -17,6 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException, OverridePar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from beam_pipelines.config import check_choice
 from beam_pipelines.errors import UserError
 from configs.schema import register_schemas
 
@@ -126,14 +127,10 @@ def _parse(text: str) -> Override:
 
 def _check_options(overrides: Sequence[Override], groups: Mapping[str, Sequence[str]]) -> None:
     for override in overrides:
-        options = groups.get(override.key_or_group)
-        if options is None:
-            continue
-        value = override.value()
+        group, value = override.key_or_group, override.value()
         for option in value if isinstance(value, list) else [value]:
-            if str(option) not in options:
-                hint = _hint(str(option), options)
-                raise UserError(f"{override.key_or_group}={option}: expected one of {', '.join(options)}{hint}")
+            if group in groups:
+                check_choice(str(option), groups[group], key=group)
 
 
 def _check_key(override: Override, *, base: DictConfig, groups: Mapping[str, Sequence[str]]) -> None:

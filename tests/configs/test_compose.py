@@ -62,7 +62,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
             "segment.duraton_s: there is no such setting; did you mean segment.duration_s?",
         ),
         ("train", ["optimizer.learning_rat=2"], "did you mean optimizer.learning_rate?"),
-        ("train", ["model=cnn2"], "model=cnn2: expected one of cnn2d; did you mean cnn2d?"),
+        ("train", ["model=cnn2"], "model=cnn2: expected cnn2d; did you mean cnn2d?"),
         ("train", ["strategy.kind=nnoe"], "did you mean none?"),
         ("evaluate", ["run_dir=x", "split=tset"], "did you mean test?"),
         ("prepare", ["split.source=oficial"], "did you mean official?"),

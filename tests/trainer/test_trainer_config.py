@@ -39,7 +39,7 @@ from trainer.models import MODELS
         (lambda: TrainConfig(shuffle_buffer_examples=0), "shuffle_buffer_examples=0: expected"),
         (lambda: TrainConfig(early_stopping_patience_epochs=0), "early_stopping_patience_epochs=0: expected at least"),
         (lambda: TrainConfig(label_smoothing=1.0), "label_smoothing=1.0: expected a share"),
-        (lambda: EvaluateConfig(split="dev"), "split=dev: expected train, validation or test"),
+        (lambda: EvaluateConfig(split="dev"), "split=dev: expected one of train, validation, test"),
         (lambda: EvaluateConfig(batch_size=0), "batch_size=0: expected"),
         (lambda: PredictConfig(batch_size=0), "batch_size=0: expected"),
         (lambda: PredictConfig(top_k=0), "top_k=0: expected at least 1 genre"),
