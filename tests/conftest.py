@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 
@@ -16,11 +17,14 @@ REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
 WriteAudio = Callable[..., Path]
 
 
-def tone(*, frequency_hz: float, duration_s: float, sample_rate_hz: int, channels: int = 1) -> np.ndarray:
-    """Returns a sine at half of full scale with a little noise, (frames, channels) float32."""
+def tone(
+    *, frequency_hz: float, pulse_hz: float, duration_s: float, sample_rate_hz: int, channels: int
+) -> npt.NDArray[np.float32]:
+    """Returns a sine at half of full scale with a little noise, (frames, channels), pulsing if pulse_hz is not 0."""
     times = np.arange(round(duration_s * sample_rate_hz)) / sample_rate_hz
     noise = np.random.default_rng(round(frequency_hz)).normal(0, 0.01, (len(times), channels))
-    return (0.5 * np.sin(2 * np.pi * frequency_hz * times)[:, None] + noise).astype(np.float32)
+    sine = 0.5 * np.cos(np.pi * pulse_hz * times) ** 2 * np.sin(2 * np.pi * frequency_hz * times)
+    return (sine[:, None] + noise).astype(np.float32)
 
 
 @pytest.fixture
@@ -31,13 +35,18 @@ def write_audio() -> WriteAudio:
         path: Path,
         *,
         frequency_hz: float = 440.0,
+        pulse_hz: float = 0.0,
         duration_s: float = 4.0,
         sample_rate_hz: int = 16_000,
         channels: int = 1,
     ) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         samples = tone(
-            frequency_hz=frequency_hz, duration_s=duration_s, sample_rate_hz=sample_rate_hz, channels=channels
+            frequency_hz=frequency_hz,
+            pulse_hz=pulse_hz,
+            duration_s=duration_s,
+            sample_rate_hz=sample_rate_hz,
+            channels=channels,
         )
         soundfile.write(path, samples, sample_rate_hz)
         return path
@@ -47,7 +56,7 @@ def write_audio() -> WriteAudio:
 
 @pytest.fixture
 def make_collection(write_audio: WriteAudio) -> Callable[..., Path]:
-    """Writes root/<genre>/<artist>/<n>.wav: two genres, each artist with its own pitch."""
+    """Writes root/<genre>/<artist>/<n>.wav: each genre pulses at its own rate, each artist has its own pitch."""
 
     def make(
         root: Path, *, genres: int = 2, artists: int = 4, tracks: int = 2, duration_s: float = 4.0, ending: str = "wav"
@@ -57,7 +66,8 @@ def make_collection(write_audio: WriteAudio) -> Callable[..., Path]:
                 for track in range(tracks):
                     write_audio(
                         root / f"genre{genre}" / f"artist{artist}" / f"{track}.{ending}",
-                        frequency_hz=200.0 * (1 + genre) + 20 * artist + 3 * track,
+                        frequency_hz=300.0 + 40 * artist + 3 * track + genre,
+                        pulse_hz=2.0 + 3.0 * genre,
                         duration_s=duration_s,
                     )
         return root

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from beam_pipelines.frontend import AudioError, FrontEnd, Segment
+from beam_pipelines.progress import ProgressReporter
 from trainer.config import PredictConfig, StrategyConfig
 from trainer.inference import load_best_model
 from trainer.metrics import softmax
@@ -59,31 +59,40 @@ def predict(run_dir: str, files: Sequence[str], *, config: PredictConfig, output
     model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
     front_end = FrontEnd.from_prepare_yaml(run.prepare_yaml())
     labels = run.dataset().labels
-    predictions = list(_predict_files(files, model=model, front_end=front_end, labels=labels, config=config))
+    with ProgressReporter("predicting", total=len(files), unit="files") as progress:
+        predictions = list(
+            _predict_files(files, model=model, front_end=front_end, labels=labels, config=config, progress=progress)
+        )
     print(_FORMATTERS[output_format](predictions), end="")
     return len(files) - len(predictions)
 
 
 def _predict_files(
-    files: Sequence[str], *, model: keras.Model, front_end: FrontEnd, labels: Sequence[str], config: PredictConfig
+    files: Sequence[str],
+    *,
+    model: keras.Model,
+    front_end: FrontEnd,
+    labels: Sequence[str],
+    config: PredictConfig,
+    progress: ProgressReporter,
 ) -> Iterator[Prediction]:
-    for file in files:
+    for num_done, file in enumerate(files, start=1):
         try:
             clip = front_end.process(_open(file), pad_short=True)
         except AudioError as error:
-            print(f"error: {file}: {error.message}", file=sys.stderr)
-            continue
+            progress.log(f"error: {file}: {error.message}")
         except tf.errors.OpError as error:
-            print(f"error: {file}: cannot be read: {error.message}", file=sys.stderr)
-            continue
-        probabilities = _mean_probabilities(clip.segments, model=model, batch_size=config.batch_size)
-        top = np.argsort(-probabilities, kind="stable")[: config.top_k]
-        yield Prediction(
-            file=file,
-            duration_s=clip.duration_s,
-            num_segments=len(clip.segments),
-            genres=tuple((labels[index], float(probabilities[index])) for index in top),
-        )
+            progress.log(f"error: {file}: cannot be read: {error.message}")
+        else:
+            probabilities = _mean_probabilities(clip.segments, model=model, batch_size=config.batch_size)
+            top = np.argsort(-probabilities, kind="stable")[: config.top_k]
+            yield Prediction(
+                file=file,
+                duration_s=clip.duration_s,
+                num_segments=len(clip.segments),
+                genres=tuple((labels[index], float(probabilities[index])) for index in top),
+            )
+        progress.update(completed=num_done)
 
 
 def _open(file: str) -> io.BytesIO:

@@ -190,7 +190,10 @@ def _claim_root(root: Path, spec: CollectionSpec) -> None:
     """Marks an empty or new folder as this collection's; refuses a folder that is anything else."""
     if root.exists() and not root.is_dir():
         raise UserError(f"{root} is not a folder: choose another root for the synthetic collection")
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root} cannot be made: {error.strerror}: choose another root") from error
     marker_path = root / MARKER_NAME
     marker = {"composer_version": COMPOSER_VERSION, **asdict(spec), "duration_s": float(spec.duration_s)}
     if marker_path.exists():

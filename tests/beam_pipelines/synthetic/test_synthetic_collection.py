@@ -209,3 +209,9 @@ def test_the_number_of_workers_is_checked_before_anything_is_written(tmp_path: P
     with pytest.raises(UserError, match="num_workers"):
         write_collection(tmp_path / "new", SMALL, num_workers=num_workers)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="file/music cannot be made: Not a directory"):
+        write_collection(tmp_path / "file" / "music", CollectionSpec())
