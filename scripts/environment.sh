@@ -20,18 +20,26 @@ find_python() {
   die "Python 3.10, 3.11 or 3.12 is needed and was not found; PYTHON=/path/to/python names one"
 }
 
+# is_installed LOCK: whether .venv holds just what the lock says.
+is_installed() {
+  [[ -x .venv/bin/beamtune && "$(cat ".venv/installed-$1" 2>/dev/null)" == "$(fingerprint "$1")" ]]
+}
+
+fingerprint() {
+  cat "requirements/$1.txt" pyproject.toml | sha256sum | cut -d' ' -f1
+}
+
 # use_environment LOCK: LOCK is the name of a file in requirements/, without its ending.
 use_environment() {
-  local lock=requirements/$1.txt python wanted
-  python=$(find_python)
-  wanted=$(cat "$lock" pyproject.toml | sha256sum | cut -d' ' -f1)
-  if [[ -x .venv/bin/beamtune && "$(cat ".venv/installed-$1" 2>/dev/null)" == "$wanted" ]]; then
+  local lock=requirements/$1.txt python
+  if is_installed "$1" || is_installed dev; then
     return
   fi
+  python=$(find_python)
   echo "installing $lock into .venv (a few minutes the first time)"
   [[ -x .venv/bin/python ]] || "$python" -m venv .venv || die "$python -m venv failed; on Debian: apt-get install python3-venv"
   # --no-deps: the lock names every package; without it older versions of pip trip over extras in hash mode.
   .venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement "$lock"
   .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-  echo "$wanted" >".venv/installed-$1"
+  fingerprint "$1" >".venv/installed-$1"
 }
