@@ -19,6 +19,8 @@ from beam_pipelines.errors import RunFailedError, UserError
 from beam_pipelines.native_output import decoders_silenced
 from configs.commands import COMMANDS, Command, Invocation
 
+_INTERRUPTED = 130
+
 # Which extra brings a package that a command misses.
 _EXTRAS = {"apache_beam": "beam", "tensorflow": "train", "keras": "train", "tensorboard": "train"}
 
@@ -28,6 +30,17 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+def run() -> NoReturn:
+    """Is the process `beamtune`: runs one command and ends with its exit code."""
+    exit_code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if exit_code == _INTERRUPTED:
+        # Pipeline workers may still be inside C code, and Python's orderly end would abort on their threads.
+        os._exit(exit_code)
+    sys.exit(exit_code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,10 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_error("beamtune", f"there is no command {words[0]!r}{hint}")
         return 2
     arguments = _parser(command).parse_intermixed_args(words[1:])
-    return _run(command, arguments)
+    return _run_command(command, arguments)
 
 
-def _run(command: Command, arguments: argparse.Namespace) -> int:
+def _run_command(command: Command, arguments: argparse.Namespace) -> int:
     _set_up_logging(debug=arguments.debug)
     name = f"beamtune {command.name}"
     try:
@@ -65,7 +78,7 @@ def _run(command: Command, arguments: argparse.Namespace) -> int:
             return command.run(invocation)
     except KeyboardInterrupt:
         _print_error(name, "interrupted")
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has closed it, as `| head` does. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -169,4 +182,4 @@ def _overview() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -207,7 +207,7 @@ def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_pa
     assert not (tmp_path / "out" / "dataset_info.json").exists()
 
 
-def _start(music: Path, output_dir: Path, *extra: str) -> "subprocess.Popen[bytes]":
+def _start(music: Path, output_dir: Path, *, stderr: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [
             sys.executable,
@@ -223,10 +223,9 @@ def _start(music: Path, output_dir: Path, *extra: str) -> "subprocess.Popen[byte
             "features=[log_mel,mfcc]",
             "shards.min_shards=4",
             "runner.num_workers=2",
-            *extra,
         ],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         start_new_session=True,
     )
 
@@ -253,6 +252,22 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(make_collection, tmp_
 
     assert contents(output_dir) == contents(tmp_path / "undisturbed")
     assert {name: (output_dir / name).stat().st_mtime_ns for name in finished} == written_ns
+
+
+def test_an_interrupted_run_says_so_in_one_line_and_can_go_on(make_collection, tmp_path):
+    music = make_collection(tmp_path / "music", artists=6, tracks=4, duration_s=20.0)
+    process = _start(music, tmp_path / "out", stderr=subprocess.PIPE)
+    deadline_s = time.monotonic() + 60
+    progress = tmp_path / "out" / ".build" / "progress"
+    while not (progress.is_dir() and list(progress.iterdir())):
+        assert process.poll() is None, "the run ended before it could be interrupted"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.decode().splitlines()[-1] == "beamtune prepare: interrupted"
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
 def test_shards_damaged_between_two_runs_are_built_again(make_collection, music, tmp_path, prepared):

@@ -27,7 +27,7 @@ def installed(tmp_path_factory):
 
 def run(installed, *words, cwd):
     return subprocess.run(
-        [sys.executable, "-c", "import sys; from configs.cli import main; sys.exit(main())", *words],
+        [sys.executable, "-c", "import sys; from configs.cli import run; run()", *words],
         capture_output=True,
         text=True,
         cwd=cwd,
