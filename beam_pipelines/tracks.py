@@ -41,13 +41,17 @@ def check_tracks(tracks: Sequence[Track], *, source: str) -> None:
         source: Where it was listed from, for the message.
 
     Raises:
-        UserError: There are no tracks, there is only one genre, or two tracks have the same id.
+        UserError: There are no tracks, there is only one genre, a genre's name is not one line, or two tracks have the
+            same id.
     """
     if not tracks:
         raise UserError(f"{source} holds no audio files: expected <genre>/<file> below it, or rows that name files")
     genres = genre_names(tracks)
     if len(genres) < 2:
         raise UserError(f"{source} holds one genre only, {genres[0]!r}: a classifier needs at least two")
+    for genre in genres:
+        if genre.splitlines() != [genre]:
+            raise UserError(f"{source} has a genre named {genre!r}: a name must be one line, and not empty")
     track_id, count = Counter(track.track_id for track in tracks).most_common(1)[0]
     if count > 1:
         raise UserError(f"{source} names the track {track_id!r} {count} times: every track must be there once")

@@ -1,8 +1,11 @@
-"""Log-mel spectrograms and MFCCs that agree with librosa's, computed in float32 with buffers that are used again.
+"""Log-mel spectrograms and MFCCs that agree with librosa's, computed with buffers that are used again.
 
 librosa 0.11 defines the values: `librosa.feature.melspectrogram(center=True, pad_mode="constant", power=2.0)`,
 `librosa.power_to_db(ref=1.0, amin=1e-10, top_db=…)` and `librosa.feature.mfcc` (DCT-II, ortho). The filter bank is
 librosa's own, applied as a sparse matrix, which takes less than half the time of the dense product.
+
+The Fourier transform alone is in float64, as librosa's is: in float32 its rounding errors, relative to the loudest bin
+of a frame, are off by more than 0.001 dB in bands 70 dB below it.
 """
 
 import warnings
@@ -39,12 +42,12 @@ class LogMel:
         self.num_frames = 1 + segment_num_samples // config.hop_length
         self.spec = FeatureSpec(name=name, shape=(self.num_frames, config.n_mels), dtype=config.dtype)
         self._filters = scipy.sparse.csr_matrix(_mel_filters(name, config, sample_rate_hz))
-        self._window = scipy.signal.get_window("hann", config.n_fft).astype(np.float32)
+        self._window = scipy.signal.get_window("hann", config.n_fft)
         # The segment between two halves of a window of zeros: frames are centred on their time.
         self._padded = np.zeros(segment_num_samples + 2 * (config.n_fft // 2), dtype=np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, config.n_fft)
         self._frames = windows[:: config.hop_length]
-        self._windowed = np.empty(self._frames.shape, dtype=np.float32)
+        self._windowed = np.empty(self._frames.shape, dtype=np.float64)
 
     def decibels(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Returns the spectrogram in float32, (frames, bands), in dB relative to a power of 1.
@@ -55,7 +58,7 @@ class LogMel:
         half_window = self._config.n_fft // 2
         self._padded[half_window : half_window + self._num_samples] = segment
         np.multiply(self._frames, self._window, out=self._windowed)
-        spectrum = scipy.fft.rfft(self._windowed, axis=1)
+        spectrum = scipy.fft.rfft(self._windowed, axis=1).astype(np.complex64)
         power = spectrum.real**2
         power += spectrum.imag**2
         mel_power: npt.NDArray[np.float32] = (self._filters @ power.T).T

@@ -22,6 +22,11 @@ def test_two_genres_are_enough():
         ([], "there holds no audio files"),
         ([track("1", "rock")], "there holds one genre only, 'rock'"),
         ([track("1", "rock"), track("1", "pop")], "there names the track '1' 2 times"),
+        (
+            [track("1", "rock"), track("2", "pop\nfolk")],
+            r"there has a genre named 'pop\\nfolk': a name must be one line",
+        ),
+        ([track("1", "rock"), track("2", "")], "there has a genre named ''"),
     ],
 )
 def test_what_nothing_can_be_learned_from_is_refused(tracks, message):
