@@ -17,6 +17,8 @@ from trainer.strategy import make_strategy
 def evaluate(config: EvaluateConfig) -> None:
     """Prints the metrics of a split at both levels, and merges them into the run's `metrics.json`.
 
+    What the evaluation was told lies beside them, in `evaluate-<split>.yaml`.
+
     Metrics of other data than those that the run was trained on are printed only: `metrics.json` has one data set.
 
     Raises:
@@ -49,6 +51,7 @@ def evaluate(config: EvaluateConfig) -> None:
     print(format_confusion(levels[TRACK].confusion_matrix, data.labels))
     if is_same_data:
         run.merge_metrics(config.split, metrics_to_json(levels), labels=data.labels)
+        run.save_evaluation(config)
     else:
         print(
             f"note: {data.path} is not what {run.path} was trained on; metrics.json is left as it is", file=sys.stderr

@@ -12,7 +12,7 @@ from beam_pipelines.errors import UserError
 from beam_pipelines.records import schema
 from trainer import files
 from trainer.checkpoints import BEST, find_checkpoint
-from trainer.config import TrainConfig
+from trainer.config import EvaluateConfig, TrainConfig
 from trainer.dataset_dir import PreparedData, copy_metadata, open_prepared
 
 _CONFIG_FILE = "config.yaml"
@@ -50,9 +50,7 @@ class RunDir:
         try:
             tf.io.gfile.makedirs(self.path)
             copy_metadata(data, to=self.dataset_dir)
-            files.write_text(
-                files.join(self.path, _CONFIG_FILE), yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
-            )
+            self._write_settings(_CONFIG_FILE, config)
         except tf.errors.OpError as error:
             raise UserError(f"run_dir={self.path} cannot be written: {error.message}") from error
 
@@ -122,6 +120,14 @@ class RunDir:
         """Returns what `metrics.json` holds: {split: {level: {metric: value}}} and "labels"; empty without one."""
         path = files.join(self.path, _METRICS_FILE)
         return json.loads(files.read_text(path)) if files.exists(path) else {}
+
+    def save_evaluation(self, config: EvaluateConfig) -> None:
+        """Writes what an evaluation was told into `evaluate-<split>.yaml`."""
+        self._write_settings(f"evaluate-{config.split}.yaml", config)
+
+    def _write_settings(self, name: str, config: TrainConfig | EvaluateConfig) -> None:
+        text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+        files.write_text(files.join(self.path, name), text)
 
     def merge_metrics(self, split: str, levels: Mapping[str, Mapping[str, object]], *, labels: tuple[str, ...]) -> None:
         """Writes the metrics of a split into `metrics.json`, beside those of other splits."""

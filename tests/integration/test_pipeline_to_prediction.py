@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 SMALL = ["segment.duration_s=1", "segment.hop_s=1", "features.log_mel.n_mels=32", "shards.min_shards=2"]
 
@@ -44,6 +45,7 @@ def test_evaluation_goes_into_metrics_json_by_split_and_level(run_dir, beamtune)
     for split in ("validation", "test"):
         for level in ("segment", "track"):
             assert 0 <= metrics[split][level]["accuracy"] <= 1
+    assert yaml.safe_load((run_dir / "evaluate-test.yaml").read_text())["split"] == "test"
     scores = metrics["test"]["track"]
     assert scores["num_examples"] == sum(map(sum, scores["confusion_matrix"]))
     assert f"test, track level: accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}" in done.stdout
