@@ -37,6 +37,10 @@ class BuildDir:
     def scratch_dir(self) -> str:
         return storage.join(self.path, "scratch")
 
+    def is_there(self) -> bool:
+        """Returns whether an earlier run has begun here and not ended."""
+        return storage.exists(self.path) or bool(storage.list_files(self.path))
+
     def write_text(self, filename: str, text: str) -> None:
         """Writes a file of the output directory, whole or not at all."""
         path = storage.join(self.output_dir, filename)
@@ -84,22 +88,18 @@ class BuildDir:
     def start(self, *, keep_shards: Sequence[str]) -> None:
         """Clears what an earlier run left, except the shards to keep and their reports."""
         progress_dir = storage.join(self.path, "progress")
-        storage.delete([self.scratch_dir, progress_dir])
+        storage.delete_folder(self.scratch_dir)
+        storage.delete_folder(progress_dir)
         kept_reports = {f"{filename}.json" for filename in keep_shards}
         reports_dir = storage.join(self.path, "reports")
-        storage.delete(
-            [
-                entry.path
-                for entry in storage.list_files(reports_dir)
-                if entry.path.rsplit("/", 1)[-1] not in kept_reports
-            ]
-        )
+        reports = [entry.path for entry in storage.list_files(reports_dir)]
+        storage.delete_files([path for path in reports if path.rsplit("/", 1)[-1] not in kept_reports])
         for folder in (self.scratch_dir, progress_dir, reports_dir):
             storage.make_folder(folder)
 
     def remove(self) -> None:
         """Removes the build folder."""
-        storage.delete([self.path])
+        storage.delete_folder(self.path)
 
     def _report_path(self, filename: str) -> str:
         return storage.join(self.path, "reports", f"{filename}.json")

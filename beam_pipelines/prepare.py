@@ -15,7 +15,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from beam_pipelines import storage
-from beam_pipelines.build_dir import BUILD_FOLDER, BuildDir
+from beam_pipelines.build_dir import BuildDir
 from beam_pipelines.config import PrepareConfig
 from beam_pipelines.datasets import list_tracks
 from beam_pipelines.errors import RunFailedError, UserError
@@ -49,7 +49,7 @@ def prepare(config: PrepareConfig) -> None:
     fingerprint = fingerprint_of_plan(plans)
 
     build_dir = BuildDir(config.output_dir)
-    if _is_finished(config, fingerprint):
+    if _is_finished(build_dir, fingerprint, overwrite=config.overwrite):
         build_dir.remove()
         print(f"{config.output_dir} is already prepared from these files with these settings: nothing to do")
         return
@@ -139,23 +139,23 @@ def _count(report: ShardReport) -> None:
         Metrics.counter("prepare", f"reject_{reject.reason}").inc()
 
 
-def _is_finished(config: PrepareConfig, fingerprint: str) -> bool:
+def _is_finished(build_dir: BuildDir, fingerprint: str, *, overwrite: bool) -> bool:
     """Returns whether the output directory holds this very data set.
 
     Raises:
         UserError: It cannot be written to, or holds something else that may not be replaced.
     """
-    output_dir = config.output_dir
+    output_dir = build_dir.output_dir
     success_path = storage.join(output_dir, SUCCESS_FILE)
     if storage.exists(success_path):
         if success_from_json(storage.read_text(success_path), directory=output_dir) == fingerprint:
             return True
-        if not config.overwrite:
+        if not overwrite:
             raise UserError(
                 f"output_dir={output_dir} holds data prepared from other files or with other settings: choose another "
                 "output_dir, or set overwrite=true to replace it"
             )
-    elif not storage.exists(storage.join(output_dir, BUILD_FOLDER)) and storage.list_files(output_dir):
+    elif not build_dir.is_there() and storage.list_files(output_dir):
         raise UserError(
             f"output_dir={output_dir} is not empty and holds no prepared data: choose another output_dir, or empty it"
         )
@@ -171,9 +171,9 @@ def _finished_reports(plans: Sequence[ShardPlan], build_dir: BuildDir) -> dict[s
 
 def _clear(output_dir: str, *, keep: dict[str, ShardReport]) -> None:
     """Deletes `_SUCCESS` first, then the shards of other plans, so that nothing half-done looks finished."""
-    storage.delete([storage.join(output_dir, SUCCESS_FILE)])
+    storage.delete_files([storage.join(output_dir, SUCCESS_FILE)])
     names = {entry.path: entry.path.rsplit("/", 1)[-1] for entry in storage.list_files(output_dir)}
-    storage.delete(
+    storage.delete_files(
         [
             path
             for path, name in names.items()

@@ -5,7 +5,7 @@ A path of either kind goes in everywhere; nothing here asks which it is.
 
 import glob
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -71,7 +71,7 @@ def write_text_atomically(path: str, text: str, *, scratch_dir: str) -> None:
 
 
 def exists(path: str) -> bool:
-    """Returns whether there is a file or a folder at the path."""
+    """Returns whether there is a file at the path, or a folder, which in a bucket never is."""
     return bool(FileSystems.exists(path))
 
 
@@ -103,11 +103,21 @@ def make_folder(path: str) -> None:
         FileSystems.mkdirs(path)
 
 
-def delete(paths: list[str]) -> None:
-    """Deletes files, and folders with all that is in them. What is not there is passed over."""
+def delete_files(paths: Sequence[str]) -> None:
+    """Deletes files. What is not there is passed over."""
     present = [path for path in paths if exists(path)]
     if present:
         FileSystems.delete(present)
+
+
+def delete_folder(path: str) -> None:
+    """Deletes a folder with all that is in it, if it is there.
+
+    The files go one by one first: in a bucket a folder is nothing but the names of its files, and is not "there".
+    """
+    delete_files([entry.path for entry in list_files(path)])
+    if exists(path):
+        FileSystems.delete([path])
 
 
 def require_writable(folder: str, *, key: str) -> None:

@@ -44,7 +44,11 @@ def test_sizes_of_files_that_are_not_there(tmp_path):
 def test_deleting_passes_over_what_is_not_there(tmp_path):
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").write_text("x")
-    storage.delete([str(tmp_path / "d"), str(tmp_path / "absent")])
+    (tmp_path / "g").write_text("x")
+    storage.delete_files([str(tmp_path / "g"), str(tmp_path / "absent")])
+    assert not (tmp_path / "g").exists()
+    storage.delete_folder(str(tmp_path / "d"))
+    storage.delete_folder(str(tmp_path / "absent"))
     assert list(tmp_path.iterdir()) == []
 
 
