@@ -227,6 +227,8 @@ def _start(music: Path, output_dir: Path, *, stderr: int = subprocess.DEVNULL) -
         stdout=subprocess.DEVNULL,
         stderr=stderr,
         start_new_session=True,
+        # What a shell runs in the background ignores interrupts, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
