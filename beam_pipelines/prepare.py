@@ -54,8 +54,8 @@ def prepare(config: PrepareConfig) -> None:
         print(f"{config.output_dir} is already prepared from these files with these settings: nothing to do")
         return
     reports = _finished_reports(plans, build_dir)
-    _clear(config.output_dir, keep=reports)
     build_dir.start(keep_shards=list(reports))
+    _clear(config.output_dir, keep=reports)
 
     missing = [plan for plan in plans if plan.filename not in reports]
     with _watch_progress(build_dir, plans=plans, reports=reports):
