@@ -20,6 +20,11 @@ def check(condition: bool, *, key: str, value: object, expected: str) -> None:
         raise UserError(f"{key}={value}: expected {expected}")
 
 
+def check_path(value: str, *, key: str) -> None:
+    """Raises a UserError if a path is empty: joined to a file name it would mean another folder than was thought."""
+    check(value.strip() != "", key=key, value=value, expected="a path")
+
+
 def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
     """Raises a UserError that names the choices, and the nearest of them, unless the value is one."""
     if value in choices:
@@ -63,6 +68,10 @@ class FolderDatasetConfig(DatasetConfig):
     name: str = "folder"
     root: str = MISSING
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.root, key="dataset.root")
+
 
 @dataclass(frozen=True)
 class CsvDatasetConfig(DatasetConfig):
@@ -83,6 +92,10 @@ class CsvDatasetConfig(DatasetConfig):
     group_column: str | None = "artist"
     split_column: str | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.path, key="dataset.path")
+
 
 @dataclass(frozen=True)
 class SyntheticDatasetConfig(DatasetConfig):
@@ -102,6 +115,10 @@ class SyntheticDatasetConfig(DatasetConfig):
     tracks_per_artist: int = 4
     duration_s: float = 20.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.root, key="dataset.root")
 
 
 @dataclass(frozen=True)
@@ -346,6 +363,7 @@ class PrepareConfig:
     runner: RunnerConfig = field(default_factory=RunnerConfig)
 
     def __post_init__(self) -> None:
+        check_path(self.output_dir, key="output_dir")
         check(self.seed >= 0, key="seed", value=self.seed, expected="a whole number of at least 0")
         check(len(self.features) > 0, key="features", value=dict(self.features), expected="at least one feature")
 

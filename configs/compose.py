@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -39,7 +40,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """
     register_schemas()
     parsed = [_parse(text) for text in overrides]
-    groups = config_groups()
+    groups = config_groups(config_name)
     _check_options(parsed, groups)
     of_groups = [override for override in parsed if override.key_or_group in groups]
     base = _hydra(config_name, of_groups)
@@ -72,10 +73,11 @@ def to_yaml(config: DictConfig) -> str:
         return OmegaConf.to_yaml(config)
 
 
-def config_groups() -> dict[str, list[str]]:
-    """Returns the options of every configuration group: the folders here and the YAML files in them."""
-    folders = sorted(path for path in CONFIG_DIR.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
-    return {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in folders}
+def config_groups(config_name: str) -> dict[str, list[str]]:
+    """Returns the options of every group that a command's YAML file names in its defaults, such as `dataset`."""
+    content = yaml.safe_load((CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    groups = [group for entry in content["defaults"] if isinstance(entry, dict) for group in entry]
+    return {group: sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")) for group in groups}
 
 
 def overrides_of(values: Mapping[str, Any], *, prefix: str = "") -> list[str]:
@@ -89,9 +91,10 @@ def overrides_of(values: Mapping[str, Any], *, prefix: str = "") -> list[str]:
     return overrides
 
 
-def override_key(text: str) -> str:
-    """Returns the key, or the group, that an override is about."""
-    return str(_parse(text).key_or_group)
+def settings_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns what overrides set: values by key, and options by group."""
+    parsed = [_parse(text) for text in overrides]
+    return {override.key_or_group: override.value() for override in parsed}
 
 
 def _literal(value: object) -> str:
@@ -135,21 +138,15 @@ def _check_options(overrides: Sequence[Override], groups: Mapping[str, Sequence[
 
 def _check_key(override: Override, *, base: DictConfig, groups: Mapping[str, Sequence[str]]) -> None:
     key = override.key_or_group
-    if OmegaConf.select(base, key, default=None) is not None or _is_key(base, key):
+    leaf_keys = _leaf_keys(base)
+    if key in leaf_keys:
         return
     group, _, rest = key.partition(".")
     option = rest.partition(".")[0]
     if option in groups.get(group, ()):
         raise UserError(f"{key}: {group} has no {option} unless you choose it: add {group}=[…,{option}]")
-    keys = sorted({*_leaf_keys(base), *groups})
+    keys = sorted({*leaf_keys, *groups})
     raise UserError(f"{key}: there is no such setting{_hint(key, keys) or '; --show-config lists them'}")
-
-
-def _is_key(config: DictConfig, key: str) -> bool:
-    """Returns whether a key is there, be its value missing or null."""
-    parent_key, _, name = key.rpartition(".")
-    parent = OmegaConf.select(config, parent_key) if parent_key else config
-    return isinstance(parent, DictConfig) and name in parent.keys()  # noqa: SIM118 (`in` is False for missing values)
 
 
 def _leaf_keys(config: DictConfig, prefix: str = "") -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from beam_pipelines.errors import UserError
-from configs.compose import compose, config_groups, override_key, overrides_of
+from configs.compose import compose, config_groups, overrides_of, settings_of
 
 
 def with_saved_settings(overrides: Sequence[str]) -> list[str]:
@@ -11,8 +11,8 @@ def with_saved_settings(overrides: Sequence[str]) -> list[str]:
 
     What the user gives comes last and so counts; the trainer refuses what would make another run of it.
     """
-    keys = [override_key(text) for text in overrides]
-    if "run_dir" not in keys:
+    given = settings_of(overrides)
+    if "run_dir" not in given:
         return list(overrides)
     from trainer.run_dir import RunDir  # imports TensorFlow, which reads gs:// too
 
@@ -21,11 +21,12 @@ def with_saved_settings(overrides: Sequence[str]) -> list[str]:
     if not run.is_started():
         return list(overrides)
     saved = run.config()
-    chosen = {group: saved[group].get("name", saved[group].get("kind")) for group in saved if group in config_groups()}
-    chosen_anew = [group for group in chosen if group in keys]
+    groups = config_groups("train")
+    chosen = {group: saved[group].get("name", saved[group].get("kind")) for group in saved if group in groups}
+    chosen_anew = [group for group, option in chosen.items() if given.get(group, option) != option]
     kept = {key: value for key, value in saved.items() if key not in chosen_anew}
     try:
-        options = [f"{group}={option}" for group, option in chosen.items() if group not in chosen_anew]
+        options = [f"{group}={option}" for group, option in chosen.items() if group not in given]
         compose("train", [*options, *overrides_of(kept)])
     except UserError as error:
         raise UserError(f"run_dir={run_dir} was made by another version of beamtune ({error})") from error

@@ -7,7 +7,7 @@ Nothing heavy is imported here, so that the command line can answer quickly.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from beam_pipelines.config import MISSING, check, check_choice
+from beam_pipelines.config import MISSING, check, check_choice, check_path
 from beam_pipelines.records.schema import SPLITS, TEST
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "TrainConfig",
     "check",
     "check_choice",
+    "check_path",
 ]
 
 STRATEGY_KINDS = ("none",)
@@ -192,6 +193,8 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
+        check_path(self.run_dir, key="run_dir")
+        check_path(self.data_dir, key="data_dir")
         check(0 <= self.seed < 2**31, key="seed", value=self.seed, expected="a whole number from 0 to 2147483647")
         for name, most in (
             ("epochs", 100_000),
@@ -233,6 +236,9 @@ class EvaluateConfig:
     batch_size: int = 64
 
     def __post_init__(self) -> None:
+        check_path(self.run_dir, key="run_dir")
+        if self.data_dir is not None:
+            check_path(self.data_dir, key="data_dir")
         check_choice(self.split, SPLITS, key="split")
         _check_batch_size(self.batch_size)
 

@@ -79,6 +79,16 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
         ("prepare", ["features=[]"], "expected at least one feature"),
         ("prepare", ["seed=-1"], "seed=-1: expected a whole number of at least 0"),
         ("prepare", ["dataset.name=a/b"], "dataset.name=a/b: expected 1 to 64 letters, digits or underscores"),
+        ("train", ["dataset=folder"], "dataset: there is no such setting; did you mean data_dir?"),
+        ("synthesize", ["dataset=folder"], "dataset: there is no such setting; did you mean dataset."),
+        ("prepare", ["split={}"], "split: there is no such setting; did you mean split."),
+        ("prepare", ["output_dir="], "output_dir=: expected a path"),
+        ("prepare", ["dataset=folder", "dataset.root="], "dataset.root=: expected a path"),
+        ("prepare", ["dataset=csv", "dataset.path="], "dataset.path=: expected a path"),
+        ("prepare", ["dataset.root="], "dataset.root=: expected a path"),
+        ("train", ["data_dir="], "data_dir=: expected a path"),
+        ("train", ["run_dir="], "run_dir=: expected a path"),
+        ("evaluate", ["run_dir="], "run_dir=: expected a path"),
         ("evaluate", [], "run_dir is not set: give run_dir=…"),
         ("train", ["epochs=0"], "epochs=0: expected a whole number from 1"),
     ],
@@ -92,12 +102,13 @@ def test_mistakes_are_named_with_what_was_meant(name, overrides, message):
 
 def test_every_option_of_every_group_composes():
     needed = {"folder": ["dataset.root=x"], "csv": ["dataset.path=x"]}
-    commands = {"dataset": "prepare", "features": "prepare", "runner": "prepare", "model": "train", "strategy": "train"}
-    groups = config_groups()
-    assert groups.keys() == commands.keys()
-    for group, options in groups.items():
-        for option in options:
-            config(commands[group], f"{group}={option}", *needed.get(option, []))
+    composed = set()
+    for name in ("prepare", "train"):
+        for group, options in config_groups(name).items():
+            for option in options:
+                config(name, f"{group}={option}", *needed.get(option, []))
+                composed.add(f"{group}/{option}.yaml")
+    assert composed == {str(path.relative_to(CONFIG_DIR)) for path in CONFIG_DIR.glob("*/*.yaml")}
 
 
 def test_every_command_file_composes():

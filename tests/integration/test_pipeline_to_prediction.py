@@ -82,6 +82,8 @@ def test_a_run_dir_alone_goes_on_with_the_run_s_own_settings(run_dir, workshop, 
     again = beamtune("train", f"run_dir={unfinished}")
     assert again.returncode == 0, again.stderr
     assert "after epoch" in again.stderr
+    same = beamtune("train", f"run_dir={run_dir}", "model=cnn2d", "epochs=15")
+    assert same.returncode == 0, same.stderr
     other = beamtune("train", f"run_dir={run_dir}", "epochs=9")
     assert other.returncode == 2
     assert "epochs was 15 and is 9" in other.stderr
