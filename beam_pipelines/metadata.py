@@ -75,11 +75,10 @@ def dataset_info(reports: Sequence[ShardReport], *, name: str) -> DatasetInfo:
 
 def dataset_stats(reports: Sequence[ShardReport], *, labels: Sequence[str], segment_duration_s: float) -> DatasetStats:
     """Returns what `stats.json` says: the features' statistics are those of the train split."""
-    num_tracks = {split: Counter(dict.fromkeys(labels, 0)) for split in SPLITS}
+    tracks = count_tracks(reports)
     num_segments = {split: Counter(dict.fromkeys(labels, 0)) for split in SPLITS}
     for report in reports:
         for track in report.tracks:
-            num_tracks[report.split][track.label] += 1
             num_segments[report.split][track.label] += track.num_segments
     sums: dict[str, FeatureSums] = {}
     for report in reports:
@@ -88,7 +87,7 @@ def dataset_stats(reports: Sequence[ShardReport], *, labels: Sequence[str], segm
                 sums[name] = sums[name] + shard_sums if name in sums else shard_sums
     return DatasetStats(
         audio_s={split: num_segments[split].total() * segment_duration_s for split in SPLITS},
-        num_tracks=num_tracks,
+        num_tracks={split: {label: tracks.get(split, {}).get(label, 0) for label in labels} for split in SPLITS},
         num_segments=num_segments,
         features={name: _band_stats(feature_sums) for name, feature_sums in sorted(sums.items())},
     )

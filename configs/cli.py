@@ -34,13 +34,26 @@ class _Parser(argparse.ArgumentParser):
 
 def run() -> NoReturn:
     """Is the process `beamtune`: runs one command and ends with its exit code."""
-    exit_code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        exit_code = _main_to_the_end()
+    except BrokenPipeError:
+        # Whoever read the output has closed it, as `| head` does. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        exit_code = 1
     if exit_code == _INTERRUPTED:
         # Pipeline workers may still be inside C code, and Python's orderly end would abort on their threads.
         os._exit(exit_code)
     sys.exit(exit_code)
+
+
+def _main_to_the_end() -> int:
+    """Runs `main` and sends out all that it printed, so that a closed pipe shows here and not at the end of Python."""
+    try:
+        exit_code = main()
+    except SystemExit as end:  # argparse's, after --help or a wrong option
+        exit_code = int(end.code or 0)
+    print(end="", flush=True)
+    return exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,10 +92,8 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _print_error(name, "interrupted")
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has closed it, as `| head` does. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:  # no error of the command: `run` ends quietly
+        raise
     except Exception as error:  # every error ends here, as one line
         if arguments.debug:
             traceback.print_exc()

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -76,4 +74,3 @@ def test_a_band_that_never_changes_has_no_deviation():
     constant = report("train", 0, [record("1", split="train", label="jazz", num_segments=1)], np.full((7, 1), 0.1))
     stats = dataset_stats([constant], labels=["jazz"], segment_duration_s=1.0)
     assert stats.features["log_mel"].std == pytest.approx((0.0,), abs=1e-8)
-    assert json.dumps(stats.features["log_mel"].std) != "[NaN]"
