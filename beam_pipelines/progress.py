@@ -1,7 +1,10 @@
 """How far long work has come: a bar on a terminal, a plain line now and then where the output is piped."""
 
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TextIO
 
@@ -9,6 +12,35 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _PLAIN_INTERVAL_S = 10.0
+
+# Work that runs elsewhere says how far it is at most this often, and whoever watches looks as often.
+PROGRESS_INTERVAL_S = 0.5
+
+
+@contextmanager
+def polling(show: Callable[[], None], *, interval_s: float = PROGRESS_INTERVAL_S) -> Iterator[None]:
+    """Calls a function again and again while the body runs in the calling thread, and once more when it has succeeded.
+
+    Args:
+        show: Looks how far the work is and shows it. An OSError in it, as of a file that is just being replaced, is
+            passed over: the next call looks again.
+        interval_s: The time from one call to the next.
+    """
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(interval_s):
+            with suppress(OSError):
+                show()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+    show()
 
 
 class ProgressReporter:

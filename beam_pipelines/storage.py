@@ -4,6 +4,7 @@ A path of either kind goes in everywhere; nothing here asks which it is.
 """
 
 import glob
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ class FileEntry:
     Attributes:
         path: Its full path.
         size_bytes: Its size.
+        updated_s: When it was last written, in seconds since 1970.
     """
 
     path: str
     size_bytes: int
+    updated_s: float
 
 
 def join(folder: str, *names: str) -> str:
@@ -67,7 +70,7 @@ def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_di
 
 def write_text_atomically(path: str, text: str, *, scratch_dir: str) -> None:
     """Writes a UTF-8 file that is there whole or not at all."""
-    write_atomically(path, write=lambda file: _write_all(file, text.encode()), scratch_dir=scratch_dir)
+    write_atomically(path, write=lambda file: write_all(file, text.encode()), scratch_dir=scratch_dir)
 
 
 def exists(path: str) -> bool:
@@ -81,7 +84,10 @@ def list_files(folder: str) -> list[FileEntry]:
         [result] = FileSystems.match([join(_escape(folder), "**")])
     except BeamIOError as error:
         raise UserError(f"{folder} cannot be listed: {_cause(error)}") from error
-    entries = [FileEntry(path=found.path, size_bytes=found.size_in_bytes) for found in result.metadata_list]
+    entries = [
+        FileEntry(path=found.path, size_bytes=found.size_in_bytes, updated_s=found.last_updated_in_seconds)
+        for found in result.metadata_list
+    ]
     return sorted(entries, key=lambda entry: entry.path)
 
 
@@ -97,10 +103,24 @@ def size_bytes(path: str) -> int:
     return int(result.metadata_list[0].size_in_bytes)
 
 
+def is_within(path: str, folder: str) -> bool:
+    """Returns whether a path is a folder or lies in it, by whatever links it is reached."""
+    if FileSystems.get_scheme(path) != FileSystems.get_scheme(folder):
+        return False
+    if FileSystems.get_scheme(path) is None:
+        path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
 def make_folder(path: str) -> None:
     """Makes a folder, with those above it, where it is not there."""
-    if not exists(path):
+    if exists(path):
+        return
+    try:
         FileSystems.mkdirs(path)
+    except OSError:
+        if not exists(path):  # and not made by another worker just now
+            raise
 
 
 def delete_files(paths: Sequence[str]) -> None:
@@ -129,13 +149,14 @@ def require_writable(folder: str, *, key: str) -> None:
     probe = join(folder, f".{uuid.uuid4().hex}.probe")
     try:
         with FileSystems.create(probe, compression_type=UNCOMPRESSED) as file:
-            _write_all(file, b"")
+            write_all(file, b"")
         FileSystems.delete([probe])
     except (OSError, ValueError) as error:
         raise UserError(f"{key}={folder} cannot be written to: {_cause(error)}") from error
 
 
-def _write_all(file: BinaryIO, data: bytes) -> None:
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Writes bytes to a file that is open, as the `write` of `write_atomically` may."""
     file.write(data)
 
 

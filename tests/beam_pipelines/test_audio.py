@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from beam_pipelines.audio import AudioError, content_hash, load_audio
+from beam_pipelines.audio import AudioError, content_hash, is_audio_path, load_audio
 from beam_pipelines.config import AudioConfig
+from beam_pipelines.decode import open_audio
 
 CONFIG = AudioConfig(sample_rate_hz=16_000)
 
@@ -150,6 +151,49 @@ def test_no_more_than_the_longest_duration_is_decoded(max_duration_s, frames, is
     audio = load_audio(io.BytesIO(data), config)
     assert len(audio.samples) == frames
     assert audio.is_cut == is_cut
+
+
+@pytest.mark.parametrize(("ending", "channels"), [("wav", 6), ("flac", 2), ("mp3", 2), ("ogg", 1)])
+def test_a_file_is_decoded_block_by_block_with_all_its_channels(write_audio, tmp_path, ending, channels):
+    path = write_audio(tmp_path / f"a.{ending}", duration_s=6.0, sample_rate_hz=44_100, channels=channels)
+    expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    with open(path, "rb") as source, open_audio(source) as stream:
+        assert (stream.sample_rate_hz, stream.channels) == (44_100, channels)
+        blocks = [block.copy() for block in stream.blocks(max_duration_s=60)]
+        assert not stream.is_cut
+    assert len(blocks) >= 5
+    np.testing.assert_array_equal(np.concatenate(blocks), expected)
+
+
+def test_blocks_end_at_the_longest_duration():
+    samples = np.random.default_rng(0).uniform(-1, 1, (200_000, 2)).astype(np.float32)
+    with open_audio(io.BytesIO(wav_bytes(samples, subtype="FLOAT"))) as stream:
+        blocks = [block.copy() for block in stream.blocks(max_duration_s=10)]
+        assert stream.is_cut
+    np.testing.assert_array_equal(np.concatenate(blocks), samples[:160_000])
+
+
+def test_what_goes_wrong_while_blocks_are_used_is_left_as_it_is():
+    """An error of the one who uses the blocks is not one of the file, even if libsndfile raised it."""
+    with pytest.raises(soundfile.LibsndfileError), open_audio(io.BytesIO(wav_bytes(np.zeros(10)))) as stream:
+        for _ in stream.blocks(max_duration_s=1):
+            raise soundfile.LibsndfileError(2)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_audio"),
+    [
+        ("a.mp3", True),
+        ("x y/b.FLAC", True),
+        ("a.txt", False),
+        ("mp3", False),
+        (".a.mp3", False),
+        (".trash/a.mp3", False),
+        ("x/.y/a.mp3", False),
+    ],
+)
+def test_hidden_and_other_files_are_no_audio(path, is_audio):
+    assert is_audio_path(path) == is_audio
 
 
 def test_the_content_hash_is_that_of_the_sound_and_not_of_the_file(write_audio, tmp_path):

@@ -1,0 +1,1 @@
+"""`beamtune convert`: any audio to WAV or FLAC."""

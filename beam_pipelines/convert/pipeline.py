@@ -1,0 +1,205 @@
+"""`beamtune convert`: any audio in, WAV or FLAC out, as an Apache Beam pipeline.
+
+A file is converted block by block into a temporary file on the worker's disk, copied and renamed: no audio passes a
+shuffle, the bytes do not depend on the runner, and a run that was killed goes on with the files that are missing.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from beam_pipelines import storage
+from beam_pipelines.audio import AUDIO_EXTENSIONS, is_audio_path
+from beam_pipelines.convert.config import ConvertConfig
+from beam_pipelines.convert.plan import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
+from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
+from beam_pipelines.convert.summary import print_summary
+from beam_pipelines.convert.transcode import convert_file
+from beam_pipelines.convert.work_dir import ReportReader, WorkDir, relative_path
+from beam_pipelines.decode import AudioError
+from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.progress import ProgressReporter, polling
+from beam_pipelines.runners import num_workers, run_pipeline
+
+
+def convert(config: ConvertConfig) -> None:
+    """Converts a folder, or what is missing of it, and prints what became of the files.
+
+    Raises:
+        UserError: The source, the output directory or a value is wrong.
+        RunFailedError: No file could be converted.
+    """
+    sources = list_sources(config)
+    work_dir = WorkDir(config.output_dir)
+    _claim(work_dir, config)
+    plan = make_plan(
+        sources, ending=config.format, converted=work_dir.read_converted(), outputs=work_dir.list_outputs()
+    )
+    work_dir.start(plan, settings=config.settings)
+    batches = make_batches(plan.missing, num_workers=num_workers(config.runner))
+    if batches:
+        with _watch_progress(work_dir, plan):
+            run_pipeline(
+                lambda pipeline: build_pipeline(pipeline, batches=batches, config=config),
+                config.runner,
+                job_name="beamtune-convert",
+            )
+    report = Report.merge([Report(converted=plan.kept, rejects=plan.rejects), *ReportReader(work_dir).read()])
+    if report.num_files != plan.num_files:
+        raise RunFailedError(
+            f"{plan.num_files - report.num_files} files were not converted: run the same command again to go on"
+        )
+    work_dir.finish(report)
+    _check_usable(report)
+    print_summary(report, num_kept=len(plan.kept), output_dir=config.output_dir, stream=sys.stdout)
+
+
+def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config: ConvertConfig) -> beam.PCollection:
+    """Adds the steps to a pipeline; returns the names of the batches as they are finished."""
+    return (
+        pipeline
+        | "FilesToConvert" >> beam.Create(batches)
+        | "SpreadOverWorkers" >> beam.Reshuffle()
+        | "ConvertFiles" >> beam.ParDo(ConvertFiles(config))
+    )
+
+
+class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
+    """Converts the files of a batch one after the other, and keeps a report of how far it is."""
+
+    def __init__(self, config: ConvertConfig) -> None:
+        self._config = config
+        self._work_dir = WorkDir(config.output_dir)
+
+    def process(self, batch: Batch) -> Iterator[str]:
+        report = Report()
+        for conversion in batch.conversions:
+            report = self._convert(conversion, batch_name=batch.name, report=report)
+        _count(report)
+        yield batch.name
+
+    def _convert(self, conversion: Conversion, *, batch_name: str, report: Report) -> Report:
+        """Converts one file and returns the report with what became of it."""
+        # Headers are written last, for which the file must be on disk; and one without a name never stays behind.
+        with tempfile.TemporaryFile() as target:
+            try:
+                file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_file)
+            except AudioError as error:
+                report = Report(converted=report.converted, rejects=[*report.rejects, _reject(conversion, error)])
+                self._work_dir.write_report(batch_name, report)
+            else:
+                report = Report(converted=[*report.converted, file], rejects=report.rejects)
+                self._work_dir.write_report(batch_name, report)
+                target.seek(0)
+                self._work_dir.write_output(conversion.output, target)
+        return report
+
+
+def list_sources(config: ConvertConfig) -> list[SourceFile]:
+    """Lists the audio files of the source folder, passing over hidden files and those with other endings.
+
+    Raises:
+        UserError: There are none, or what is converted would lie among them.
+    """
+    for inner, outer in ((config.output_dir, config.source), (config.source, config.output_dir)):
+        if storage.is_within(inner, outer):
+            raise UserError(
+                f"output_dir={config.output_dir} and source={config.source} lie one in the other: choose an "
+                "output_dir elsewhere, so that what is converted is not converted again"
+            )
+    source = config.source.rstrip("/") or "/"
+    entries = storage.list_files(source)
+    if not entries and not storage.exists(source):
+        raise UserError(f"source={config.source}: there is no such folder")
+    sources = [
+        SourceFile(
+            path=relative_path(entry.path, source),
+            uri=entry.path,
+            size_bytes=entry.size_bytes,
+            updated_s=entry.updated_s,
+        )
+        for entry in entries
+    ]
+    sources = [file for file in sources if is_audio_path(file.path)]
+    if not sources:
+        raise UserError(f"source={config.source}: there is no audio file in it ({', '.join(AUDIO_EXTENSIONS)})")
+    return sources
+
+
+def _claim(work_dir: WorkDir, config: ConvertConfig) -> None:
+    """Makes sure that the output directory is for these settings; empties it of others where that is wanted.
+
+    Raises:
+        UserError: It cannot be written to, or holds something that may not be replaced.
+    """
+    storage.require_writable(config.output_dir, key="output_dir")
+    outputs, settings = work_dir.list_outputs(), work_dir.read_settings()
+    if settings is None:
+        if outputs:
+            raise UserError(
+                f"output_dir={config.output_dir} is not empty and holds no conversion: choose another output_dir, or "
+                "empty it"
+            )
+        return
+    changed = [key for key, value in config.settings.items() if settings.get(key) != value]
+    if not changed:
+        return
+    if not config.overwrite:
+        others = ", ".join(f"{key}={settings.get(key)} (now {config.settings[key]})" for key in changed)
+        raise UserError(
+            f"output_dir={config.output_dir} holds a conversion with {others}: choose another output_dir, or set "
+            "overwrite=true to replace it"
+        )
+    ours = [file.output for file in work_dir.read_converted()]
+    storage.delete_files([storage.join(config.output_dir, name) for name in ours if name in outputs])
+    storage.delete_folder(work_dir.path)
+
+
+@contextmanager
+def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
+    """Shows how far the workers are, while the pipeline runs in the calling thread."""
+    done = len(plan.kept) + len(plan.rejects)
+    started_s = time.monotonic()
+    reader = ReportReader(work_dir)
+    with ProgressReporter("converting", total=plan.num_files, unit="files") as progress:
+        if plan.kept:
+            progress.log(f"{len(plan.kept)} of {plan.num_files} files are converted already and are kept")
+
+        def show() -> None:
+            reports = reader.read()
+            rate = sum(report.audio_s for report in reports) / max(time.monotonic() - started_s, 1e-3)
+            num_rejects = len(plan.rejects) + sum(len(report.rejects) for report in reports)
+            progress.update(
+                completed=done + sum(report.num_files for report in reports),
+                details=f"{rate:.0f} s of audio a second, {num_rejects} rejects",
+            )
+
+        with polling(show):
+            yield
+
+
+def _reject(conversion: Conversion, error: AudioError) -> RejectedFile:
+    return RejectedFile(path=conversion.source.path, stage=error.stage, reason=error.reason, message=error.message)
+
+
+def _count(report: Report) -> None:
+    Metrics.counter("convert", "files").inc(len(report.converted))
+    for reject in report.rejects:
+        Metrics.counter("convert", f"reject_{reject.reason}").inc()
+
+
+def _check_usable(report: Report) -> None:
+    """Makes sure that something could be converted.
+
+    Raises:
+        RunFailedError: Nothing could; the message says why.
+    """
+    if not report.converted:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in count_rejects(report).items())
+        first = report.rejects[0]
+        raise RunFailedError(f"no file could be converted ({reasons}; the first is {first.path}: {first.message})")

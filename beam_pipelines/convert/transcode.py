@@ -1,0 +1,106 @@
+"""Converting one file: decoded, mixed, resampled and encoded block by block, in memory that does not grow with it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+import soxr
+
+from beam_pipelines.audio import to_mono
+from beam_pipelines.convert.config import ConvertConfig
+from beam_pipelines.convert.plan import Conversion
+from beam_pipelines.convert.reports import ConvertedFile
+from beam_pipelines.decode import AudioError, Block, check_finite, open_audio
+from beam_pipelines.encode import longest_duration_s, open_writer, why_not_in_format
+
+
+def convert_file(
+    conversion: Conversion,
+    target: int,
+    *,
+    config: ConvertConfig,
+    open_source: Callable[[str], BinaryIO],
+) -> ConvertedFile:
+    """Writes what one file is converted to.
+
+    Args:
+        conversion: Which file.
+        target: The descriptor of an empty file on disk.
+        config: The format, the rate and the channels to bring it to.
+        open_source: Opens the file for reading and seeking.
+
+    Raises:
+        AudioError: The file cannot be read or decoded, or the format cannot hold it.
+        OSError: The target cannot be written.
+    """
+    try:
+        source = open_source(conversion.source.uri)
+    except OSError as error:
+        message = " ".join(str(error).split())
+        raise AudioError("unreadable", f"the file cannot be read: {message}", stage="open") from error
+    with source, open_audio(source) as stream:
+        sample_rate_hz = stream.sample_rate_hz if config.sample_rate_hz is None else config.sample_rate_hz
+        channels = stream.channels if config.channels is None else config.channels
+        why_not = why_not_in_format(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
+        if why_not is not None:
+            raise AudioError("not_in_format", why_not, stage="encode")
+        longest_s = longest_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
+        blocks = stream.blocks(max_duration_s=min(config.max_duration_s, longest_s))
+        num_frames = 0
+        with open_writer(target, audio_format=config.format, sample_rate_hz=sample_rate_hz, channels=channels) as write:
+            mixed = (mix(block, channels=channels) for block in blocks)
+            for block in resample(mixed, from_hz=stream.sample_rate_hz, to_hz=sample_rate_hz, channels=channels):
+                write(block)
+                num_frames += len(block)
+        if num_frames == 0:
+            raise AudioError("no_audio", f"no sample is left of it at {sample_rate_hz} Hz", stage="resample")
+        return ConvertedFile(
+            source=conversion.source.path,
+            output=conversion.output,
+            source_bytes=conversion.source.size_bytes,
+            duration_s=num_frames / sample_rate_hz,
+            sample_rate_hz=sample_rate_hz,
+            channels=channels,
+            is_cut=stream.is_cut,
+        )
+
+
+def mix(block: Block, *, channels: int) -> Block:
+    """Returns (frames, channels): the same, the mean of the channels for one, mono twice for two.
+
+    Raises:
+        AudioError: It would take a rule that says which channel is which; or a sample is not finite.
+    """
+    if channels == block.shape[1]:
+        mixed = block
+    elif channels == 1:
+        mixed = to_mono(block)[:, None]
+    elif block.shape[1] == 1:
+        mixed = np.repeat(block, channels, axis=1)
+    else:
+        raise AudioError(
+            "not_mixable",
+            f"the file has {block.shape[1]} channels, of which no {channels} can be made: channels=1 takes their mean, "
+            "channels=null keeps them",
+            stage="mix",
+        )
+    check_finite(mixed)
+    return mixed
+
+
+def resample(blocks: Iterable[Block], *, from_hz: int, to_hz: int, channels: int) -> Iterator[Block]:
+    """Yields the samples at another rate: the very samples that `soxr.resample` makes of them in one piece.
+
+    Args:
+        blocks: (frames, channels) float32.
+        from_hz: Their rate.
+        to_hz: The rate to bring them to.
+        channels: The channels of every block.
+    """
+    if from_hz == to_hz:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield resampler.resample_chunk(np.ascontiguousarray(block))
+    yield resampler.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)

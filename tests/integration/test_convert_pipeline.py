@@ -1,0 +1,397 @@
+"""`beamtune convert` as a whole, on small audio files made on the spot."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import yaml
+
+from beam_pipelines.config import RunnerConfig
+from beam_pipelines.convert.config import ConvertConfig
+from beam_pipelines.convert.pipeline import convert
+from beam_pipelines.encode import to_pcm16
+from beam_pipelines.errors import RunFailedError, UserError
+
+
+def config_for(source: Path, output_dir: Path, **changes) -> ConvertConfig:
+    return ConvertConfig(
+        **{"source": str(source), "output_dir": str(output_dir), "runner": RunnerConfig(num_workers=2), **changes}
+    )
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def written_ns(directory: Path, ending: str = "wav") -> dict[str, int]:
+    return {str(path.relative_to(directory)): path.stat().st_mtime_ns for path in directory.rglob(f"*.{ending}")}
+
+
+def json_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def read_pcm(path: Path) -> tuple[np.ndarray, int]:
+    return soundfile.read(path, dtype="int16", always_2d=True)
+
+
+def write_m4a(path: Path, *, sample_rate_hz: int = 44_100) -> None:
+    av = pytest.importorskip("av", reason="PyAV, which decodes m4a, is not installed")
+    samples = np.random.default_rng(0).normal(0, 0.1, (2, 2 * sample_rate_hz)).astype(np.float32)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=sample_rate_hz, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
+        frame.sample_rate = sample_rate_hz
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+
+
+@pytest.fixture
+def music(write_audio, tmp_path):
+    """A folder with a few formats, depths, rates and channels, and other files beside them."""
+    root = tmp_path / "music"
+    write_audio(root / "one.mp3", sample_rate_hz=44_100, channels=2, duration_s=2.0)
+    write_audio(root / "a" / "two.flac", sample_rate_hz=22_050, duration_s=1.0)
+    write_audio(root / "a" / "three.ogg", sample_rate_hz=48_000, channels=2, duration_s=1.0)
+    write_audio(root / "a" / "b" / "four.WAV", sample_rate_hz=16_000, channels=6, duration_s=1.0)
+    write_audio(root / ".trash" / "hidden.mp3", sample_rate_hz=16_000)
+    (root / "a" / "cover.jpg").write_bytes(b"no audio")
+    return root
+
+
+OUTPUTS = {"one.wav", "a/two.wav", "a/three.wav", "a/b/four.wav"}
+
+
+def test_every_format_comes_out_as_librosa_loads_it_in_16_bits(music, tmp_path):
+    write_m4a(music / "a" / "five.m4a")
+    convert(config_for(music, tmp_path / "out"))
+    records = json_lines(tmp_path / "out" / "converted.jsonl")
+    assert [record["source"] for record in records] == [
+        "a/b/four.WAV",
+        "a/five.m4a",
+        "a/three.ogg",
+        "a/two.flac",
+        "one.mp3",
+    ]
+    for record in records:
+        pcm, sample_rate_hz = read_pcm(tmp_path / "out" / record["output"])
+        assert record["duration_s"] == len(pcm) / sample_rate_hz
+        assert (record["sample_rate_hz"], record["channels"]) == (sample_rate_hz, pcm.shape[1])
+        assert record["source_bytes"] == (music / record["source"]).stat().st_size
+        assert not record["is_cut"]
+        if record["source"] != "a/five.m4a":  # which librosa does not load
+            expected, expected_rate_hz = librosa.load(music / record["source"], sr=None, mono=False)
+            assert sample_rate_hz == expected_rate_hz
+            np.testing.assert_array_equal(pcm, to_pcm16(np.atleast_2d(expected).T))
+    assert records[1]["channels"] == 2
+    assert records[1]["duration_s"] == pytest.approx(2.0, abs=0.1)
+
+
+def test_the_output_directory_holds_the_layout_the_settings_and_the_reports(music, tmp_path, capsys):
+    convert(config_for(music, tmp_path / "out"))
+    assert contents(tmp_path / "out").keys() == OUTPUTS | {"convert.yaml", "converted.jsonl", "rejects.jsonl"}
+    assert yaml.safe_load((tmp_path / "out" / "convert.yaml").read_text()) == {
+        "source": str(music),
+        "format": "wav",
+        "sample_rate_hz": None,
+        "channels": None,
+        "max_duration_s": 21_600.0,
+    }
+    assert (tmp_path / "out" / "rejects.jsonl").read_text() == ""
+    assert capsys.readouterr().out.splitlines() == [
+        "4 files converted, 0 kept from earlier: 5 s of audio",
+        f"converted: {tmp_path / 'out'}",
+    ]
+
+
+def test_flac_at_another_rate_mixed_down_equals_the_computation_by_hand(music, tmp_path):
+    convert(config_for(music, tmp_path / "out", format="flac", sample_rate_hz=16_000, channels=1))
+    for name, source in (("one.flac", "one.mp3"), ("a/b/four.flac", "a/b/four.WAV"), ("a/two.flac", "a/two.flac")):
+        pcm, sample_rate_hz = read_pcm(tmp_path / "out" / name)
+        samples, source_rate_hz = soundfile.read(music / source, dtype="float32", always_2d=True)
+        mono = sum(samples[:, channel] for channel in range(samples.shape[1])) / np.float32(samples.shape[1])
+        expected = soxr.resample(mono, source_rate_hz, 16_000, quality="HQ")
+        assert sample_rate_hz == 16_000
+        np.testing.assert_array_equal(pcm[:, 0], to_pcm16(expected))
+        loaded, _ = librosa.load(music / source, sr=16_000)
+        assert abs(len(loaded) - len(pcm)) <= 1
+        assert np.abs(to_pcm16(loaded[: len(pcm)]).astype(int) - pcm[: len(loaded), 0]).max() <= 1
+
+
+def test_real_music_equals_what_librosa_loads(real_music, tmp_path):
+    path = sorted(real_music.glob("*/*.mp3"))[0]
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / path.name).write_bytes(path.read_bytes())
+    convert(config_for(tmp_path / "music", tmp_path / "out"))
+    expected, rate = librosa.load(path, sr=None, mono=False)
+    pcm, sample_rate_hz = read_pcm(tmp_path / "out" / f"{path.stem}.wav")
+    assert sample_rate_hz == rate
+    np.testing.assert_array_equal(pcm, to_pcm16(expected.T))
+
+
+def test_files_of_the_same_stem_keep_their_endings_and_odd_names_are_no_trouble(write_audio, tmp_path):
+    music = tmp_path / "music"
+    for name in ("x/b.mp3", "x/b.flac", "x/[1] *?ü.mp3", "x/日本.ogg", "x/a=b, c'd.wav", "x/line\nbreak.wav"):
+        write_audio(music / name, duration_s=0.5)
+    no_utf_8 = os.fsencode(music) + b"/x/latin\xff.wav"
+    Path(os.fsdecode(no_utf_8)).write_bytes((music / "x/a=b, c'd.wav").read_bytes())
+    convert(config_for(music, tmp_path / "out"))
+    outputs = {
+        "x/b.mp3.wav",
+        "x/b.flac.wav",
+        "x/[1] *?ü.wav",
+        "x/日本.wav",
+        "x/a=b, c'd.wav",
+        "x/line\nbreak.wav",
+        os.fsdecode(b"x/latin\xff.wav"),
+    }
+    assert set(written_ns(tmp_path / "out")) == outputs
+    assert {record["output"] for record in json_lines(tmp_path / "out" / "converted.jsonl")} == outputs
+    before = written_ns(tmp_path / "out")
+    convert(config_for(music, tmp_path / "out"))
+    assert written_ns(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [
+        RunnerConfig(num_workers=1),
+        RunnerConfig(num_workers=1, mode="in_memory"),
+        RunnerConfig(num_workers=2, mode="multi_processing"),
+    ],
+    ids=lambda runner: f"{runner.mode}-{runner.num_workers}",
+)
+def test_the_bytes_do_not_depend_on_the_runner(music, tmp_path, runner):
+    changes = {"format": "flac", "sample_rate_hz": 16_000}
+    convert(config_for(music, tmp_path / "first", **changes))
+    convert(config_for(music, tmp_path / "again", runner=runner, **changes))
+    assert contents(tmp_path / "again") == contents(tmp_path / "first")
+
+
+def test_a_second_run_changes_nothing(music, tmp_path, capsys):
+    convert(config_for(music, tmp_path / "out"))
+    before, before_ns = contents(tmp_path / "out"), written_ns(tmp_path / "out")
+    capsys.readouterr()
+    convert(config_for(music, tmp_path / "out"))
+    assert contents(tmp_path / "out") == before
+    assert written_ns(tmp_path / "out") == before_ns
+    assert capsys.readouterr().out.splitlines()[0] == "0 files converted, 4 kept from earlier: 5 s of audio"
+
+
+def test_what_is_new_newer_missing_or_of_another_size_is_converted_and_nothing_else(music, tmp_path, write_audio):
+    out = tmp_path / "out"
+    convert(config_for(music, out))
+    before = written_ns(out)
+    write_audio(music / "one.mp3", sample_rate_hz=44_100, channels=1, duration_s=1.0)
+    later_s = time.time() + 100
+    os.utime(music / "one.mp3", (later_s, later_s))
+    other = write_audio(music / "a" / "two.flac", sample_rate_hz=22_050, duration_s=0.5)
+    os.utime(other, (1, 1))  # older than what was made of the one before
+    (out / "a" / "three.wav").unlink()
+    write_audio(music / "new.wav", duration_s=0.5)
+
+    convert(config_for(music, out))
+
+    after = written_ns(out)
+    assert {name for name in after if after[name] == before.get(name)} == {"a/b/four.wav"}
+    assert after.keys() == OUTPUTS | {"new.wav"}
+    durations = {record["output"]: record["duration_s"] for record in json_lines(out / "converted.jsonl")}
+    assert durations["one.wav"] == pytest.approx(1.0, abs=0.1)
+    assert durations["a/two.wav"] == 0.5
+    convert(config_for(music, tmp_path / "fresh"))
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_what_was_made_of_a_source_that_has_gone_stays(music, tmp_path):
+    convert(config_for(music, tmp_path / "out"))
+    before = contents(tmp_path / "out")
+    (music / "one.mp3").unlink()
+    convert(config_for(music, tmp_path / "out"))
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_source_that_has_become_bad_leaves_no_output(music, tmp_path):
+    convert(config_for(music, tmp_path / "out"))
+    (music / "one.mp3").write_text("no audio any more")
+    convert(config_for(music, tmp_path / "out"))
+    assert not (tmp_path / "out" / "one.wav").exists()
+    assert [reject["path"] for reject in json_lines(tmp_path / "out" / "rejects.jsonl")] == ["one.mp3"]
+    assert len(json_lines(tmp_path / "out" / "converted.jsonl")) == 3
+
+
+def test_other_settings_do_not_replace_what_is_there_unasked(music, tmp_path):
+    out = tmp_path / "out"
+    convert(config_for(music, out))
+    before = contents(out)
+    with pytest.raises(UserError, match=r"holds a conversion with format=wav \(now flac\): .*overwrite=true"):
+        convert(config_for(music, out, format="flac"))
+    assert contents(out) == before
+    changes = {"format": "flac", "sample_rate_hz": 8_000}
+    convert(config_for(music, out, overwrite=True, **changes))
+    convert(config_for(music, tmp_path / "fresh", **changes))
+    assert contents(out) == contents(tmp_path / "fresh")
+    convert(config_for(music, out, overwrite=True, **{**changes, "sample_rate_hz": 16_000}))
+    assert read_pcm(out / "one.flac")[1] == 16_000
+
+
+def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "thesis.txt").write_text("x")
+    with pytest.raises(UserError, match="is not empty and holds no conversion"):
+        convert(config_for(music, tmp_path / "documents", overwrite=True))
+    assert contents(tmp_path / "documents") == {"thesis.txt": b"x"}
+    (tmp_path / "documents" / "convert.yaml").write_text("[")
+    with pytest.raises(UserError, match="convert.yaml holds no settings of a conversion"):
+        convert(config_for(music, tmp_path / "documents", overwrite=True))
+
+
+def test_output_and_source_may_not_lie_one_in_the_other(music, tmp_path):
+    (tmp_path / "link").symlink_to(music)
+    for source, output_dir in (
+        (music, music),
+        (music, music / "wav"),
+        (music, tmp_path / "link" / "wav"),
+        (music / "a", music),
+    ):
+        with pytest.raises(UserError, match="lie one in the other: choose an output_dir elsewhere"):
+            convert(config_for(source, output_dir))
+    assert not (music / "wav").exists()
+
+
+def test_a_source_that_is_missing_or_without_audio_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(UserError, match=r"source=.*absent: there is no such folder"):
+        convert(config_for(tmp_path / "absent", tmp_path / "out"))
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("x")
+    with pytest.raises(UserError, match=r"source=.*texts: there is no audio file in it \(\.mp3, "):
+        convert(config_for(tmp_path / "texts", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, write_audio, capsys):
+    bad = music / "bad"
+    bad.mkdir()
+    (bad / "empty.mp3").write_bytes(b"")
+    (bad / "text.mp3").write_text("this is a text\n" * 100)
+    (bad / "zeros.wav").write_bytes(bytes(10_000))
+    write_audio(bad / "channels.wav", duration_s=0.1, channels=65)
+    write_audio(bad / "one_sample.wav", duration_s=1 / 192_000, sample_rate_hz=192_000)
+    write_audio(bad / "nine.wav", duration_s=0.1, channels=9)
+    whole = write_audio(tmp_path / "whole.mp3", duration_s=4.0)
+    (bad / "half.mp3").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (bad / "damaged.flac").write_bytes((music / "a" / "two.flac").read_bytes()[:60])
+
+    convert(config_for(music, tmp_path / "out", format="flac", sample_rate_hz=1_000))
+
+    rejects = json_lines(tmp_path / "out" / "rejects.jsonl")
+    assert [(reject["path"].removeprefix("bad/"), reject["stage"], reject["reason"]) for reject in rejects] == [
+        ("channels.wav", "decode", "bad_header"),
+        ("damaged.flac", "decode", "undecodable"),
+        ("empty.mp3", "decode", "empty_file"),
+        ("nine.wav", "encode", "not_in_format"),
+        ("one_sample.wav", "resample", "no_audio"),
+        ("text.mp3", "decode", "undecodable"),
+        ("zeros.wav", "decode", "undecodable"),
+    ]
+    assert all(reject["message"] for reject in rejects)
+    records = {record["output"]: record for record in json_lines(tmp_path / "out" / "converted.jsonl")}
+    assert len(records) == 5
+    assert records["bad/half.flac"]["duration_s"] == pytest.approx(2.0, abs=0.2)
+    assert "7 files rejected (3 undecodable, 1 bad_header, 1 empty_file, 1 not_in_format, 1 no_audio): see " in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_folder_of_which_nothing_converts_fails_and_says_why(tmp_path):
+    for index in range(3):
+        path = tmp_path / "music" / f"{index}.mp3"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("no audio")
+    with pytest.raises(RunFailedError, match=r"no file could be converted \(3 undecodable; the first is 0.mp3: "):
+        convert(config_for(tmp_path / "music", tmp_path / "out"))
+    assert contents(tmp_path / "out").keys() == {"convert.yaml", "rejects.jsonl"}
+
+
+def test_a_worker_that_fails_ends_the_run_with_its_reason_and_the_next_run_goes_on(music, tmp_path):
+    convert(config_for(music, tmp_path / "whole"))
+    out = tmp_path / "out"
+    convert(config_for(music, out))
+    (out / "a" / "b" / "four.wav").unlink()
+    (out / "a" / "b" / "four.wav").mkdir()  # where a file is to be written
+    (out / "a" / "b" / "four.wav" / "x").mkdir()
+    with pytest.raises(RunFailedError, match=r"a step of the pipeline failed: .*ConvertFiles"):
+        convert(config_for(music, out))
+    assert not (out / "converted.jsonl").exists()
+    (out / "a" / "b" / "four.wav" / "x").rmdir()
+    (out / "a" / "b" / "four.wav").rmdir()
+    convert(config_for(music, out))
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def _start(music: Path, output_dir: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "configs.cli",
+            "convert",
+            f"source={music}",
+            f"output_dir={output_dir}",
+            "format=flac",
+            "sample_rate_hz=32000",
+            "runner.num_workers=2",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(write_audio, tmp_path):
+    music = tmp_path / "music"
+    for index in range(12):
+        write_audio(music / str(index % 3) / f"{index}.flac", duration_s=20.0, sample_rate_hz=44_100, channels=2)
+    (music / "bad.mp3").write_text("no audio")
+    assert _start(music, tmp_path / "undisturbed").wait(timeout=120) == 0
+
+    out = tmp_path / "killed"
+    process = _start(music, out)
+    deadline_s = time.monotonic() + 60
+    while len(written_ns(out, "flac")) < 3:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=10)
+    assert not (out / "converted.jsonl").exists()
+    finished = written_ns(out, "flac")
+    assert 3 <= len(finished) < 12
+    with pytest.raises(UserError, match="overwrite=true"):
+        convert(config_for(music, out, format="wav"))
+
+    assert _start(music, out).wait(timeout=120) == 0
+
+    assert contents(out) == contents(tmp_path / "undisturbed")
+    after = written_ns(out, "flac")
+    assert {name: after[name] for name in finished} == finished
+
+
+def test_the_command_line_converts_and_names_what_is_missing(beamtune, write_audio, tmp_path):
+    write_audio(tmp_path / "music" / "a.mp3", duration_s=0.5)
+    done = beamtune("convert", f"source={tmp_path / 'music'}", f"output_dir={tmp_path / 'out'}", "channels=2")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"converted: {tmp_path / 'out'}")
+    assert read_pcm(tmp_path / "out" / "a.wav")[0].shape[1] == 2
+    failed = beamtune("convert", f"source={tmp_path / 'music'}")
+    assert (failed.returncode, failed.stderr) == (
+        2,
+        "beamtune convert: output_dir is not set: give output_dir=…\n",
+    )
