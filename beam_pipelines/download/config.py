@@ -1,0 +1,48 @@
+"""What `beamtune download` can be told, as a frozen dataclass that checks its values when it is made."""
+
+import re
+from dataclasses import dataclass
+
+from beam_pipelines.checks import check, check_choice, check_path
+from beam_pipelines.download.catalog import ARCHIVES, FMA_BASE_URL, GTZAN
+from beam_pipelines.errors import UserError
+
+
+@dataclass(frozen=True)
+class DownloadConfig:
+    """Everything that `beamtune download` can be told.
+
+    Attributes:
+        name: What to download: an archive of the catalog, or gtzan, which is only checked.
+        root: The local folder that archives are fetched to and unpacked in.
+        base_url: Where the archives of FMA lie, http or https; another is that of a mirror.
+        keep_archive: Whether the archive stays beside what was unpacked from it.
+        gtzan_path: The user's own copy of GTZAN, a local folder or archive.
+    """
+
+    name: str = ""
+    root: str = "data/fma"
+    base_url: str = FMA_BASE_URL
+    keep_archive: bool = False
+    gtzan_path: str | None = None
+
+    def __post_init__(self) -> None:
+        choices = (*ARCHIVES, GTZAN)
+        if not self.name:
+            raise UserError(f"what to download is not said: beamtune download NAME, one of {', '.join(choices)}")
+        check_choice(self.name, choices, key="name")
+        _check_local(self.root, key="root")
+        check(
+            re.match(r"https?://[^/]", self.base_url) is not None,
+            key="base_url",
+            value=self.base_url,
+            expected="an address that begins with https:// or http://",
+        )
+        if self.gtzan_path is not None:
+            _check_local(self.gtzan_path, key="gtzan_path")
+            check(self.name == GTZAN, key="gtzan_path", value=self.gtzan_path, expected="it with gtzan only")
+
+
+def _check_local(path: str, *, key: str) -> None:
+    check_path(path, key=key)
+    check("://" not in path, key=key, value=path, expected="a local path, and no address")
