@@ -3,141 +3,35 @@
 The YAML files in `configs/` choose among these; Hydra composes them, and the composed values arrive here once.
 """
 
-import difflib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from beam_pipelines.errors import UserError
-
-MISSING: Any = "???"  # OmegaConf's mark of a value that has no default
-
-
-def check(condition: bool, *, key: str, value: object, expected: str) -> None:
-    """Raises a UserError that names the key, its value and what was expected, unless the condition holds."""
-    if not condition:
-        raise UserError(f"{key}={value}: expected {expected}")
-
-
-def check_path(value: str, *, key: str) -> None:
-    """Raises a UserError if a path is empty: joined to a file name it would mean another folder than was thought."""
-    check(value.strip() != "", key=key, value=value, expected="a path")
-
-
-def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
-    """Raises a UserError that names the choices, and the nearest of them, unless the value is one."""
-    if value in choices:
-        return
-    nearest = difflib.get_close_matches(value, choices, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    expected = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
-    raise UserError(f"{key}={value}: expected {expected}{hint}")
-
-
-@dataclass(frozen=True)
-class DatasetConfig:
-    """Which audio to prepare. Each data set is a subclass of its own.
-
-    Attributes:
-        name: The name of the data set: the first part of the shard names.
-    """
-
-    name: str = MISSING
-
-    def __post_init__(self) -> None:
-        check(
-            re.fullmatch(r"[A-Za-z0-9_]{1,64}", self.name) is not None,
-            key="dataset.name",
-            value=self.name,
-            expected="1 to 64 letters, digits or underscores",
-        )
-
-
-@dataclass(frozen=True)
-class FolderDatasetConfig(DatasetConfig):
-    """A folder with a folder of audio files for each genre: root/<genre>/…/<file>.
-
-    A file in a folder of its own below the genre (root/<genre>/<artist>/<file>) is grouped with the others there;
-    a file right below the genre is a group by itself.
-
-    Attributes:
-        root: The folder, local or gs://.
-    """
-
-    name: str = "folder"
-    root: str = MISSING
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_path(self.root, key="dataset.root")
-
-
-@dataclass(frozen=True)
-class CsvDatasetConfig(DatasetConfig):
-    """A table with a header row and a row for each audio file.
-
-    Attributes:
-        path: The CSV file. Relative audio paths start from its folder.
-        path_column: The column of the audio file's path.
-        label_column: The column of the genre.
-        group_column: The column whose values must not cross splits, such as the artist; None makes every file its own.
-        split_column: The column of an official split (train, validation, test), or None.
-    """
-
-    name: str = "csv"
-    path: str = MISSING
-    path_column: str = "path"
-    label_column: str = "genre"
-    group_column: str | None = "artist"
-    split_column: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_path(self.path, key="dataset.path")
-
-
-@dataclass(frozen=True)
-class SyntheticDatasetConfig(DatasetConfig):
-    """Music composed by beamtune: five genres by invented artists, written as mp3 files when it is first asked for.
-
-    Attributes:
-        root: The folder that the mp3 files are written to.
-        artists_per_genre: Invented artists in each genre.
-        tracks_per_artist: Tracks of each artist.
-        duration_s: Length of a track in seconds.
-        seed: The seed of all the music.
-    """
-
-    name: str = "synthetic"
-    root: str = "data/synthetic"
-    artists_per_genre: int = 8
-    tracks_per_artist: int = 4
-    duration_s: float = 20.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_path(self.root, key="dataset.root")
+from beam_pipelines.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.dataset_config import DatasetConfig, SyntheticDatasetConfig
 
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How tracks are divided into train, validation and test. A group never crosses splits.
+    """How tracks are divided into train, validation and test. A group never crosses splits, except at random.
 
     Attributes:
-        source: "official" takes the splits that the data set names, "group" makes them, stratified by genre; "auto" is
-            official where every track has one, and group otherwise.
+        source: "official" takes the splits that the data set names ("fault_filtered" is the name of GTZAN's); "group"
+            makes them, stratified by genre; "random" makes them track by track, which leaks; "auto" is official where
+            every track has a split and no folds are asked for, and group otherwise.
         validation_fraction: The share of tracks wanted for validation, in [0, 1).
         test_fraction: The share of tracks wanted for test, in [0, 1).
+        folds: Parts of equal size to divide the groups into, at least 3, in place of the fractions; None for no folds.
+        fold: Which of them is the test split, from 0; the next one is the validation split, all others train.
     """
 
     source: str = "auto"
     validation_fraction: float = 0.15
     test_fraction: float = 0.25
+    folds: int | None = None
+    fold: int | None = None
 
     def __post_init__(self) -> None:
-        check_choice(self.source, ("auto", "official", "group"), key="split.source")
+        check_choice(self.source, ("auto", "official", "fault_filtered", "group", "random"), key="split.source")
         for name in ("validation_fraction", "test_fraction"):
             value = getattr(self, name)
             check(0 <= value < 1, key=f"split.{name}", value=value, expected="a fraction from 0 up to but not 1")
@@ -148,19 +42,49 @@ class SplitConfig:
             value=total,
             expected="a sum below 1, so that something is left to train on",
         )
+        self._check_folds()
+
+    def _check_folds(self) -> None:
+        if self.folds is None:
+            check(self.fold is None, key="split.fold", value=self.fold, expected="split.folds=… beside it")
+            return
+        check(
+            self.source in ("auto", "group"),
+            key="split.folds",
+            value=self.folds,
+            expected=f"split.source=group beside it, for folds are made by group, not {self.source}",
+        )
+        check(
+            3 <= self.folds <= 1000,
+            key="split.folds",
+            value=self.folds,
+            expected="3 to 1000 folds: one for test, one for validation and the rest to train on",
+        )
+        check(
+            self.fold is not None and 0 <= self.fold < self.folds,
+            key="split.fold",
+            value=self.fold,
+            expected=f"the number of the fold to test on, from 0 to {self.folds - 1}",
+        )
 
 
 @dataclass(frozen=True)
 class AudioConfig:
-    """How audio is decoded.
+    """How audio is decoded, and how long a clip is.
 
     Attributes:
         sample_rate_hz: The rate that all audio is brought to, mixed down to mono.
         max_duration_s: No more than this is decoded of a file, in seconds of audio.
+        min_duration_s: A file with less audio than this is rejected; None is the length of a segment.
+        clip_duration_s: Longer audio is cut at its end to this, shorter is followed by silence; None leaves it.
+        keep: "wav" also writes the audio that features are computed from, below audio/ in the output; "none" does not.
     """
 
     sample_rate_hz: int = 16_000
     max_duration_s: float = 600.0
+    min_duration_s: float | None = None
+    clip_duration_s: float | None = None
+    keep: str = "none"
 
     def __post_init__(self) -> None:
         check(
@@ -175,6 +99,15 @@ class AudioConfig:
             value=self.max_duration_s,
             expected="more than 0 s and at most 36000 s",
         )
+        for name in ("min_duration_s", "clip_duration_s"):
+            value = getattr(self, name)
+            check(
+                value is None or 0 < value <= self.max_duration_s,
+                key=f"audio.{name}",
+                value=value,
+                expected=f"more than 0 s and at most audio.max_duration_s ({self.max_duration_s} s), or null",
+            )
+        check_choice(self.keep, ("none", "wav"), key="audio.keep")
 
 
 @dataclass(frozen=True)
@@ -204,6 +137,38 @@ class SegmentConfig:
             key="segment.silence_threshold_dbfs",
             value=self.silence_threshold_dbfs,
             expected="a level of at most 0 dBFS",
+        )
+
+
+@dataclass(frozen=True)
+class DuplicatesConfig:
+    """What is done about tracks that hold the same recording.
+
+    Attributes:
+        mode: "keep_together" finds them and keeps each recording in one split; "report" finds them and changes nothing;
+            "off" does not look.
+        max_bit_error_rate: Two tracks hold the same recording if no more than this share of the bits of their acoustic
+            fingerprints differ: 0 is the same, 0.5 is chance.
+        min_overlap_s: They must have at least this much audio in common, in seconds.
+    """
+
+    mode: str = "keep_together"
+    max_bit_error_rate: float = 0.3
+    min_overlap_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_choice(self.mode, ("keep_together", "report", "off"), key="duplicates.mode")
+        check(
+            0 <= self.max_bit_error_rate <= 0.4,
+            key="duplicates.max_bit_error_rate",
+            value=self.max_bit_error_rate,
+            expected="a share from 0 to 0.4 (at 0.5 all music is alike)",
+        )
+        check(
+            1 <= self.min_overlap_s <= 600,
+            key="duplicates.min_overlap_s",
+            value=self.min_overlap_s,
+            expected="a length from 1 to 600 s",
         )
 
 
@@ -358,6 +323,7 @@ class PrepareConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
+    duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
     features: dict[str, FeatureConfig] = field(default_factory=dict)
     shards: ShardConfig = field(default_factory=ShardConfig)
     runner: RunnerConfig = field(default_factory=RunnerConfig)

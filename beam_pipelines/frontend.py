@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from beam_pipelines.audio import Audio, AudioError, content_hash, load_audio
+from beam_pipelines.audio import Audio, AudioError, load_audio
 from beam_pipelines.config import FEATURE_CONFIGS, AudioConfig, FeatureConfig, PrepareConfig, SegmentConfig
 from beam_pipelines.features import build_features
 from beam_pipelines.records.schema import FeatureSpec
-from beam_pipelines.segments import cut_segments, segment_length
+from beam_pipelines.segments import FittedClip, cut_segments, fit_clip, segment_length
 
 __all__ = ["AudioError", "Clip", "FrontEnd", "Segment"]
 
@@ -37,18 +37,16 @@ class Clip:
     """One file, taken through the front end.
 
     Attributes:
-        duration_s: The length of the decoded audio.
-        content_hash: Equal for files that sound exactly alike (see `audio.content_hash`).
+        audio: What was decoded.
+        fitted: The same, brought to `audio.clip_duration_s` where that is set: what segments are cut from.
         segments: At least one segment.
         num_silent_segments: Segments left out because they are silent.
-        is_cut: Whether the file went on after the longest duration that is decoded.
     """
 
-    duration_s: float
-    content_hash: str
+    audio: Audio
+    fitted: FittedClip
     segments: Sequence[Segment]
     num_silent_segments: int
-    is_cut: bool
 
 
 class FrontEnd:
@@ -80,30 +78,22 @@ class FrontEnd:
         """The name, shape and dtype of each feature."""
         return tuple(feature.spec for feature in self._features)
 
-    def process(self, source: BinaryIO, *, pad_short: bool = False) -> Clip:
+    def process(self, source: BinaryIO, *, whole: bool = False) -> Clip:
         """Takes one file to the features of its segments.
 
         Args:
             source: The file, open for reading and seeking.
-            pad_short: Whether audio shorter than a segment is followed by silence up to its length. Preparation does
-                not do that, so that models do not learn from padding; prediction does, so that it has an answer.
+            whole: Whether to take all of the audio, whatever its length, and put silence behind what is shorter than a
+                segment. Prediction does, so that it has an answer for every file; preparation makes clips as long as
+                they are asked for, and rejects what is too short, so that models do not learn from padding.
 
         Raises:
-            AudioError: The file cannot be decoded, is shorter than a segment, or is silent.
+            AudioError: The file cannot be decoded, is too short, or is silent.
         """
         audio = load_audio(source, self._audio)
         length = segment_length(self._segment, audio.sample_rate_hz)
-        samples = audio.samples
-        if len(samples) < length:
-            if not pad_short:
-                raise AudioError(
-                    "too_short",
-                    f"{audio.duration_s:.3f} s of audio are shorter than a segment of {self._segment.duration_s} s",
-                    stage="segment",
-                )
-            samples = np.pad(samples, (0, length - len(samples)))
-
-        cuts = cut_segments(samples, config=self._segment, sample_rate_hz=audio.sample_rate_hz)
+        fitted = fit_clip(audio.samples, max(length, len(audio.samples))) if whole else self._fit(audio)
+        cuts = cut_segments(fitted.samples, config=self._segment, sample_rate_hz=audio.sample_rate_hz)
         if not cuts.used:
             raise AudioError(
                 "silent", f"no segment is louder than {self._segment.silence_threshold_dbfs} dBFS", stage="segment"
@@ -112,21 +102,27 @@ class FrontEnd:
             Segment(
                 index=cut.index,
                 start_s=cut.start / audio.sample_rate_hz,
-                features=self._compute(samples[cut.start : cut.start + length]),
+                features=self._compute(fitted.samples[cut.start : cut.start + length]),
             )
             for cut in cuts.used
         ]
-        return _clip(audio, segments=segments, num_silent_segments=cuts.num_silent)
+        return Clip(audio=audio, fitted=fitted, segments=segments, num_silent_segments=cuts.num_silent)
+
+    def _fit(self, audio: Audio) -> FittedClip:
+        """Brings audio to the length of a clip, if there is enough of it to be worth a place in a data set."""
+        clip_duration_s = self._audio.clip_duration_s
+        fitted = fit_clip(
+            audio.samples, None if clip_duration_s is None else round(clip_duration_s * audio.sample_rate_hz)
+        )
+        fitted_s = len(fitted.samples) / audio.sample_rate_hz
+        min_duration_s = self._audio.min_duration_s
+        if min_duration_s is not None and audio.duration_s < min_duration_s:
+            message = f"{audio.duration_s:.3f} s of audio are less than audio.min_duration_s={min_duration_s}"
+        elif (audio.duration_s if min_duration_s is None else fitted_s) < self._segment.duration_s:
+            message = f"{audio.duration_s:.3f} s of audio are shorter than a segment of {self._segment.duration_s} s"
+        else:
+            return fitted
+        raise AudioError("too_short", message, stage="segment")
 
     def _compute(self, segment: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
         return {feature.spec.name: feature(segment) for feature in self._features}
-
-
-def _clip(audio: Audio, *, segments: Sequence[Segment], num_silent_segments: int) -> Clip:
-    return Clip(
-        duration_s=audio.duration_s,
-        content_hash=content_hash(audio),
-        segments=segments,
-        num_silent_segments=num_silent_segments,
-        is_cut=audio.is_cut,
-    )

@@ -1,18 +1,18 @@
 """The files beside the shards, made from the reports of all shards, in the order of the shards."""
 
-import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 
 from beam_pipelines.config import PrepareConfig
-from beam_pipelines.plan import library_versions
+from beam_pipelines.leak_check import Resolution
+from beam_pipelines.plan import library_versions, result_settings
 from beam_pipelines.records.schema import (
     CONFIG_FILE,
     DATASET_INFO_FILE,
+    DUPLICATES_FILE,
     FEATURES_FILE,
     LABELS_FILE,
     REJECTS_FILE,
@@ -30,10 +30,10 @@ from beam_pipelines.records.schema import (
     info_to_json,
     stats_to_json,
 )
+from beam_pipelines.records.tables import Reject, json_lines
 from beam_pipelines.shard import FeatureSums, ShardReport
-
-# What of the configuration says where and how the work is done, not what its result is.
-_NOT_IN_RESULT = ("output_dir", "overwrite", "runner")
+from beam_pipelines.splits import Assignment
+from beam_pipelines.tracks import EXCLUDED, Track
 
 
 def metadata_files(
@@ -42,18 +42,63 @@ def metadata_files(
     config: PrepareConfig,
     specs: Sequence[FeatureSpec],
     labels: Sequence[str],
+    assignment: Assignment,
+    resolution: Resolution,
+    left_out: Sequence[Reject],
     fingerprint: str,
-) -> dict[str, str]:
-    """Returns the text of every file of a prepared data set but the shards and `_SUCCESS`, by file name."""
+) -> dict[str, Iterable[str]]:
+    """Returns the text of every file of a prepared data set but the shards and `_SUCCESS`, in pieces, by file name.
+
+    Args:
+        reports: Those of all shards.
+        config: What was asked for.
+        specs: The features of an example.
+        labels: The genres in the order of their indices.
+        assignment: Who made the splits.
+        resolution: What was found of duplicates.
+        left_out: Tracks that are in no shard, beside those that the shards' reports reject.
+        fingerprint: That of the data set.
+    """
+    stats = dataset_stats(reports, labels=labels, segment_duration_s=config.segment.duration_s, assignment=assignment)
+    rejects = [reject for report in reports for reject in report.rejects]
     return {
-        DATASET_INFO_FILE: info_to_json(dataset_info(reports, name=config.dataset.name)),
-        FEATURES_FILE: features_to_json(specs, num_classes=len(labels)),
-        LABELS_FILE: "".join(f"{label}\n" for label in labels),
-        STATS_FILE: stats_to_json(dataset_stats(reports, labels=labels, segment_duration_s=config.segment.duration_s)),
-        TRACKS_FILE: _json_lines([asdict(track) for report in reports for track in report.tracks]),
-        REJECTS_FILE: _json_lines([asdict(reject) for report in reports for reject in report.rejects]),
-        CONFIG_FILE: _prepare_yaml(config, fingerprint=fingerprint),
+        DATASET_INFO_FILE: [info_to_json(dataset_info(reports, name=config.dataset.name))],
+        FEATURES_FILE: [features_to_json(specs, num_classes=len(labels))],
+        LABELS_FILE: (f"{label}\n" for label in labels),
+        STATS_FILE: [stats_to_json(stats)],
+        TRACKS_FILE: json_lines(track for report in reports for track in report.tracks),
+        REJECTS_FILE: json_lines([*rejects, *left_out]),
+        DUPLICATES_FILE: json_lines(resolution.pairs),
+        CONFIG_FILE: [_prepare_yaml(config, fingerprint=fingerprint)],
     }
+
+
+def tracks_left_out(tracks: Sequence[Track], *, assignment: Assignment, resolution: Resolution) -> list[Reject]:
+    """Returns a reject for every track that is in no shard because of the split or of a copy, in order."""
+    rejects = []
+    for track in tracks:
+        split = assignment.split_of[track.track_id]
+        if split == EXCLUDED:
+            stage, reason, message = "split", "excluded", f"the {assignment.source} split leaves it out"
+        elif track.track_id in resolution.left_out:
+            kept = resolution.left_out[track.track_id]
+            message = f"it holds the same recording as {kept}, which is in {assignment.split_of[kept]}"
+            stage, reason = "duplicates", "duplicate"
+        else:
+            continue
+        rejects.append(
+            Reject(
+                track_id=track.track_id,
+                uri=track.uri,
+                label=track.label,
+                split=split,
+                stage=stage,
+                reason=reason,
+                message=message,
+                known_fault=track.known_fault,
+            )
+        )
+    return rejects
 
 
 def dataset_info(reports: Sequence[ShardReport], *, name: str) -> DatasetInfo:
@@ -73,7 +118,9 @@ def dataset_info(reports: Sequence[ShardReport], *, name: str) -> DatasetInfo:
     )
 
 
-def dataset_stats(reports: Sequence[ShardReport], *, labels: Sequence[str], segment_duration_s: float) -> DatasetStats:
+def dataset_stats(
+    reports: Sequence[ShardReport], *, labels: Sequence[str], segment_duration_s: float, assignment: Assignment
+) -> DatasetStats:
     """Returns what `stats.json` says: the features' statistics are those of the train split."""
     tracks = count_tracks(reports)
     num_segments = {split: Counter(dict.fromkeys(labels, 0)) for split in SPLITS}
@@ -86,6 +133,8 @@ def dataset_stats(reports: Sequence[ShardReport], *, labels: Sequence[str], segm
             for name, shard_sums in report.feature_sums.items():
                 sums[name] = sums[name] + shard_sums if name in sums else shard_sums
     return DatasetStats(
+        split_source=assignment.source,
+        split_leak=assignment.leak,
         audio_s={split: num_segments[split].total() * segment_duration_s for split in SPLITS},
         num_tracks={split: {label: tracks.get(split, {}).get(label, 0) for label in labels} for split in SPLITS},
         num_segments=num_segments,
@@ -93,9 +142,9 @@ def dataset_stats(reports: Sequence[ShardReport], *, labels: Sequence[str], segm
     )
 
 
-def count_rejects(reports: Sequence[ShardReport]) -> Mapping[str, int]:
+def count_rejects(rejects: Iterable[Reject]) -> Mapping[str, int]:
     """Returns how many tracks were rejected for each reason, the most frequent first."""
-    return dict(Counter(reject.reason for report in reports for reject in report.rejects).most_common())
+    return dict(Counter(reject.reason for reject in rejects).most_common())
 
 
 def count_tracks(reports: Sequence[ShardReport]) -> Mapping[str, Mapping[str, int]]:
@@ -119,15 +168,10 @@ def _band_stats(sums: FeatureSums) -> BandStats:
 
 
 def _prepare_yaml(config: PrepareConfig, *, fingerprint: str) -> str:
-    values = {key: value for key, value in asdict(config).items() if key not in _NOT_IN_RESULT}
     content = {
         "schema_version": SCHEMA_VERSION,
         "fingerprint": fingerprint,
         "versions": library_versions(),
-        "config": values,
+        "config": result_settings(config),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def _json_lines(records: Sequence[Mapping[str, object]]) -> str:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)

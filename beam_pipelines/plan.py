@@ -4,8 +4,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib import metadata
+from operator import attrgetter
 
 import numpy as np
 import soundfile
@@ -28,6 +29,11 @@ _BYTES_PER_S = {
 }
 # The libraries whose version may change the bytes that are written.
 _LIBRARIES = ("beamtune", "librosa", "numpy", "protobuf", "scipy", "soundfile", "soxr")
+# What of the configuration says where and how the work is done, not what its result is.
+_NOT_IN_RESULT = ("output_dir", "overwrite", "runner")
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+# `asdict` would take ten times as long, which a million tracks make felt.
+_VALUES_OF_TRACK = attrgetter(*(field.name for field in fields(Track)))
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def library_versions() -> dict[str, str]:
 
 def plan_shards(
     tracks: Sequence[Track],
-    splits: Mapping[str, str],
+    split_of: Mapping[str, str],
     *,
     config: PrepareConfig,
     specs: Sequence[FeatureSpec],
@@ -65,7 +71,7 @@ def plan_shards(
 
     Args:
         tracks: All tracks.
-        splits: The split of each track, by its id.
+        split_of: The split of each track, by its id; tracks whose split has no shards are left out.
         config: Seed, segments, shard sizes and all else that the bytes of a shard depend on.
         specs: The features of an example, to estimate sizes.
         labels: The genres in the order of their indices.
@@ -77,21 +83,22 @@ def plan_shards(
         "segment": asdict(config.segment),
         "features": {name: asdict(feature) for name, feature in config.features.items()},
         "labels": list(labels),
+        "has_fingerprints": config.duplicates.mode != "off",
     }
     bytes_per_segment = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
+    members_of: dict[str, list[Track]] = {split: [] for split in SPLITS}
+    for track in sorted(tracks, key=lambda track: (keyed_order(track.track_id, seed=config.seed), track.track_id)):
+        if split_of[track.track_id] in members_of:
+            members_of[split_of[track.track_id]].append(track)
     plans = []
-    for split in SPLITS:
-        members = sorted(
-            (track for track in tracks if splits[track.track_id] == split),
-            key=lambda track: (keyed_order(track.track_id, seed=config.seed), track.track_id),
-        )
+    for split, members in members_of.items():
         total_bytes = sum(estimated_segments(track, config.segment) for track in members) * bytes_per_segment
         num_shards = max(math.ceil(total_bytes / (config.shards.target_mib * 2**20)), config.shards.min_shards)
         num_shards = min(num_shards, len(members))
         for index in range(num_shards):
             first, end = index * len(members) // num_shards, (index + 1) * len(members) // num_shards
             shard_tracks = tuple(members[first:end])
-            content = {**what_is_computed, "tracks": [asdict(track) for track in shard_tracks]}
+            content = {**what_is_computed, "tracks": _fingerprint_of_tracks(shard_tracks)}
             plans.append(
                 ShardPlan(
                     filename=shard_filename(
@@ -114,10 +121,29 @@ def estimated_segments(track: Track, config: SegmentConfig) -> int:
 
 def fingerprint(content: object) -> str:
     """Returns a short hash of anything that JSON can hold."""
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return hashlib.sha256(_ENCODER.encode(content).encode()).hexdigest()[:32]
 
 
-def fingerprint_of_plan(plans: Sequence[ShardPlan]) -> str:
-    """Returns the fingerprint of a whole data set: that of its shards, in order."""
-    return fingerprint([[plan.filename, plan.fingerprint] for plan in plans])
+def fingerprint_of_request(tracks: Sequence[Track], config: PrepareConfig) -> str:
+    """Returns the fingerprint of a whole data set: equal where the same files are prepared with the same settings."""
+    return fingerprint(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "versions": library_versions(),
+            "config": result_settings(config),
+            "tracks": _fingerprint_of_tracks(tracks),
+        }
+    )
+
+
+def result_settings(config: PrepareConfig) -> dict[str, object]:
+    """Returns the settings that say what the result is, without those of where and how the work is done."""
+    return {key: value for key, value in asdict(config).items() if key not in _NOT_IN_RESULT}
+
+
+def _fingerprint_of_tracks(tracks: Sequence[Track]) -> str:
+    """Returns a hash of all values of tracks, one track after the other: a million of them need not be one text."""
+    digest = hashlib.sha256()
+    for track in tracks:
+        digest.update(_ENCODER.encode(_VALUES_OF_TRACK(track)).encode())
+    return digest.hexdigest()

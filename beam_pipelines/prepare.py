@@ -5,33 +5,73 @@ run that was killed goes on with the shards that are missing.
 """
 
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from beam_pipelines import storage
 from beam_pipelines.build_dir import BuildDir
+from beam_pipelines.build_shard import BuildShard
 from beam_pipelines.config import PrepareConfig
 from beam_pipelines.datasets import list_tracks
 from beam_pipelines.errors import RunFailedError, UserError
 from beam_pipelines.frontend import FrontEnd
-from beam_pipelines.metadata import count_rejects, metadata_files
-from beam_pipelines.plan import ShardPlan, fingerprint_of_plan, plan_shards
-from beam_pipelines.progress import ProgressReporter
-from beam_pipelines.records.schema import SHARD_PATTERN, SUCCESS_FILE, TRAIN, success_from_json, success_to_json
+from beam_pipelines.leak_check import Resolution, check_leaks
+from beam_pipelines.metadata import count_rejects, metadata_files, tracks_left_out
+from beam_pipelines.plan import ShardPlan, fingerprint_of_request, plan_shards
+from beam_pipelines.progress import ProgressReporter, polling
+from beam_pipelines.records.schema import (
+    AUDIO_FOLDER,
+    SHARD_PATTERN,
+    SUCCESS_FILE,
+    TRAIN,
+    FeatureSpec,
+    kept_audio_path,
+    success_from_json,
+    success_to_json,
+)
 from beam_pipelines.runners import run_pipeline
-from beam_pipelines.shard import ShardReport, ShardTally, build_shard
-from beam_pipelines.splits import assign_splits
+from beam_pipelines.shard import ShardReport
+from beam_pipelines.splits import Assignment, assign_splits
 from beam_pipelines.summary import print_summary
-from beam_pipelines.tracks import genre_names
+from beam_pipelines.tracks import Track, genre_names
 
-# A worker says how far it is at most this often, and the launching process looks as often.
-_PROGRESS_INTERVAL_S = 0.5
+
+@dataclass(frozen=True)
+class _Job:
+    """One preparation.
+
+    Attributes:
+        config: What was asked for.
+        tracks: All tracks of the data set.
+        official_split: The name of the split that they have, where the data set names one.
+        labels: The genres in the order of their indices.
+        specs: The features of an example.
+        fingerprint: That of what was asked for, and of the files.
+    """
+
+    config: PrepareConfig
+    tracks: Sequence[Track]
+    official_split: str
+    labels: Sequence[str]
+    specs: Sequence[FeatureSpec]
+    fingerprint: str
+
+    @property
+    def build_dir(self) -> BuildDir:
+        return BuildDir(self.config.output_dir)
+
+
+@dataclass(frozen=True)
+class _Build:
+    """All shards of a data set, built: the splits, what was found of duplicates, and the shards' reports in order."""
+
+    assignment: Assignment
+    resolution: Resolution
+    reports: Sequence[ShardReport]
 
 
 def prepare(config: PrepareConfig) -> None:
@@ -42,34 +82,24 @@ def prepare(config: PrepareConfig) -> None:
         RunFailedError: No track could be used, or none of a genre for training.
     """
     front_end = FrontEnd.from_config(config)
-    tracks = list_tracks(config.dataset)
-    labels = genre_names(tracks)
-    splits = assign_splits(tracks, config.split, seed=config.seed)
-    plans = plan_shards(tracks, splits, config=config, specs=front_end.specs, labels=labels)
-    fingerprint = fingerprint_of_plan(plans)
-
-    build_dir = BuildDir(config.output_dir)
-    if _is_finished(build_dir, fingerprint, overwrite=config.overwrite):
-        build_dir.remove()
+    listing = list_tracks(config.dataset)
+    job = _Job(
+        config=config,
+        tracks=listing.tracks,
+        official_split=listing.official_split,
+        labels=genre_names(listing.tracks),
+        specs=front_end.specs,
+        fingerprint=fingerprint_of_request(listing.tracks, config),
+    )
+    if _is_finished(job):
+        job.build_dir.remove()
         print(f"{config.output_dir} is already prepared from these files with these settings: nothing to do")
         return
-    reports = _finished_reports(plans, build_dir)
-    build_dir.start(keep_shards=list(reports))
-    _clear(config.output_dir, keep=reports)
-
-    missing = [plan for plan in plans if plan.filename not in reports]
-    with _watch_progress(build_dir, plans=plans, reports=reports):
-        run_pipeline(
-            lambda pipeline: build_pipeline(pipeline, plans=missing, config=config, labels=labels), config.runner
-        )
-    all_reports = [reports.get(plan.filename) or _require_report(plan, build_dir) for plan in plans]
-    _check_usable(all_reports, labels=labels)
-    metadata = metadata_files(all_reports, config=config, specs=front_end.specs, labels=labels, fingerprint=fingerprint)
-    for filename, text in metadata.items():
-        build_dir.write_text(filename, text)
-    build_dir.write_text(SUCCESS_FILE, success_to_json(fingerprint))
-    build_dir.remove()
-    print_summary(all_reports, labels=labels, output_dir=config.output_dir, stream=sys.stdout)
+    for note in listing.notes:
+        print(f"note: {note}", file=sys.stderr)
+    build = _build(job)
+    _check_usable(build.reports, labels=job.labels)
+    _finish(job, build)
 
 
 def build_pipeline(
@@ -84,78 +114,121 @@ def build_pipeline(
     )
 
 
-class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
-    """Builds a shard in a temporary file, renames it into place and then leaves its report."""
-
-    def __init__(self, config: PrepareConfig, labels: Sequence[str]) -> None:
-        self._config = config
-        self._labels = labels
-        self._build_dir = BuildDir(config.output_dir)
-
-    def setup(self) -> None:
-        self._front_end = FrontEnd.from_config(self._config)
-
-    def process(self, plan: ShardPlan) -> Iterator[str]:
-        reports: list[ShardReport] = []
-
-        def write(sink: BinaryIO) -> None:
-            reports.append(
-                build_shard(
-                    plan,
-                    front_end=self._front_end,
-                    labels=self._labels,
-                    sink=sink,
-                    open_source=storage.open_file,
-                    on_track_done=_ProgressWriter(self._build_dir, plan),
-                )
-            )
-
-        self._build_dir.write_shard(plan.filename, write)
-        [report] = reports
-        self._build_dir.write_report(report)
-        _count(report)
-        yield plan.filename
+def _build(job: _Job) -> _Build:
+    """Builds all shards; and those again that change because tracks in different splits hold the same recording."""
+    config, build_dir = job.config, job.build_dir
+    resolution = (
+        Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(fingerprint=job.fingerprint)
+    )
+    is_checked = resolution is not None
+    build = _build_shards(job, resolution or Resolution(), step="preparing")
+    if is_checked:
+        return build
+    resolution = check_leaks(
+        [track for report in build.reports for track in report.tracks],
+        [codes for report in build.reports for codes in build_dir.read_fingerprints(report.filename)],
+        assignment=build.assignment,
+        config=config.duplicates,
+    )
+    build_dir.write_resolution(resolution, fingerprint=job.fingerprint)
+    if not resolution.changes_splits:
+        return _Build(assignment=build.assignment, resolution=resolution, reports=build.reports)
+    return _build_shards(job, resolution, step="putting duplicates into one split")
 
 
-class _ProgressWriter:
-    """Writes down how far a shard has come, but not for every track."""
+def _build_shards(job: _Job, resolution: Resolution, *, step: str) -> _Build:
+    """Builds the shards that are not finished yet."""
+    config, build_dir = job.config, job.build_dir
+    assignment = _assign(job, resolution)
+    plans = plan_shards(
+        [track for track in job.tracks if track.track_id not in resolution.left_out],
+        assignment.split_of,
+        config=config,
+        specs=job.specs,
+        labels=job.labels,
+    )
+    reports = _finished_reports(plans, build_dir)
+    build_dir.start(keep_shards=list(reports))
+    _clear(config.output_dir, keep=reports)
+    missing = [plan for plan in plans if plan.filename not in reports]
+    with _watch_progress(build_dir, plans=plans, reports=reports, step=step):
+        run_pipeline(
+            lambda pipeline: build_pipeline(pipeline, plans=missing, config=config, labels=job.labels),
+            config.runner,
+            job_name="beamtune-prepare",
+        )
+    return _Build(
+        assignment=assignment,
+        resolution=resolution,
+        reports=[reports.get(plan.filename) or _require_report(plan, build_dir) for plan in plans],
+    )
 
-    def __init__(self, build_dir: BuildDir, plan: ShardPlan) -> None:
-        self._build_dir = build_dir
-        self._plan = plan
-        self._written_s = 0.0
 
-    def __call__(self, tally: ShardTally) -> None:
-        is_last = tally.num_tracks == len(self._plan.tracks)
-        if is_last or time.monotonic() - self._written_s >= _PROGRESS_INTERVAL_S:
-            self._build_dir.write_progress(self._plan.filename, tally)
-            self._written_s = time.monotonic()
+def _assign(job: _Job, resolution: Resolution) -> Assignment:
+    try:
+        return assign_splits(
+            job.tracks,
+            job.config.split,
+            seed=job.config.seed,
+            official_split=job.official_split,
+            joined=resolution.joined,
+        )
+    except UserError as error:
+        if not resolution.joined:
+            raise
+        raise UserError(
+            f"{error}. (Groups that share a recording count as one here: duplicates.mode=report leaves them apart, and "
+            "lists the recordings in duplicates.jsonl)"
+        ) from error
 
 
-def _count(report: ShardReport) -> None:
-    Metrics.counter("prepare", "tracks").inc(len(report.tracks))
-    Metrics.counter("prepare", "segments").inc(report.num_examples)
-    for reject in report.rejects:
-        Metrics.counter("prepare", f"reject_{reject.reason}").inc()
+def _finish(job: _Job, build: _Build) -> None:
+    """Writes the files beside the shards, `_SUCCESS` as the last of them, and prints the summary."""
+    left_out = tracks_left_out(job.tracks, assignment=build.assignment, resolution=build.resolution)
+    metadata = metadata_files(
+        build.reports,
+        config=job.config,
+        specs=job.specs,
+        labels=job.labels,
+        assignment=build.assignment,
+        resolution=build.resolution,
+        left_out=left_out,
+        fingerprint=job.fingerprint,
+    )
+    build_dir = job.build_dir
+    _clear_audio(job.config, build.reports)
+    for filename, pieces in metadata.items():
+        build_dir.write_text(filename, pieces)
+    build_dir.write_text(SUCCESS_FILE, [success_to_json(job.fingerprint)])
+    build_dir.remove()
+    print_summary(
+        build.reports,
+        labels=job.labels,
+        assignment=build.assignment,
+        resolution=build.resolution,
+        left_out=left_out,
+        output_dir=job.config.output_dir,
+        stream=sys.stdout,
+    )
 
 
-def _is_finished(build_dir: BuildDir, fingerprint: str, *, overwrite: bool) -> bool:
+def _is_finished(job: _Job) -> bool:
     """Returns whether the output directory holds this very data set.
 
     Raises:
         UserError: It cannot be written to, or holds something else that may not be replaced.
     """
-    output_dir = build_dir.output_dir
+    output_dir = job.config.output_dir
     success_path = storage.join(output_dir, SUCCESS_FILE)
     if storage.exists(success_path):
-        if success_from_json(storage.read_text(success_path), directory=output_dir) == fingerprint:
+        if success_from_json(storage.read_text(success_path), directory=output_dir) == job.fingerprint:
             return True
-        if not overwrite:
+        if not job.config.overwrite:
             raise UserError(
                 f"output_dir={output_dir} holds data prepared from other files or with other settings: choose another "
                 "output_dir, or set overwrite=true to replace it"
             )
-    elif not build_dir.is_there() and storage.list_files(output_dir):
+    elif not job.build_dir.is_there() and storage.list_files(output_dir):
         raise UserError(
             f"output_dir={output_dir} is not empty and holds no prepared data: choose another output_dir, or empty it"
         )
@@ -169,7 +242,7 @@ def _finished_reports(plans: Sequence[ShardPlan], build_dir: BuildDir) -> dict[s
     return {filename: report for filename, report in reports.items() if report is not None}
 
 
-def _clear(output_dir: str, *, keep: dict[str, ShardReport]) -> None:
+def _clear(output_dir: str, *, keep: Mapping[str, ShardReport]) -> None:
     """Deletes `_SUCCESS` first, then the shards of other plans, so that nothing half-done looks finished."""
     storage.delete_files([storage.join(output_dir, SUCCESS_FILE)])
     names = {entry.path: entry.path.rsplit("/", 1)[-1] for entry in storage.list_files(output_dir)}
@@ -182,18 +255,29 @@ def _clear(output_dir: str, *, keep: dict[str, ShardReport]) -> None:
     )
 
 
+def _clear_audio(config: PrepareConfig, reports: Sequence[ShardReport]) -> None:
+    """Deletes audio that was kept of tracks which are no longer in the data set."""
+    folder = storage.join(config.output_dir, AUDIO_FOLDER)
+    kept = {
+        storage.join(config.output_dir, kept_audio_path(track.track_id))
+        for report in reports
+        for track in report.tracks
+    }
+    wanted = kept if config.audio.keep == "wav" else set()
+    storage.delete_files([entry.path for entry in storage.list_files(folder) if entry.path not in wanted])
+
+
 @contextmanager
 def _watch_progress(
-    build_dir: BuildDir, *, plans: Sequence[ShardPlan], reports: dict[str, ShardReport]
+    build_dir: BuildDir, *, plans: Sequence[ShardPlan], reports: Mapping[str, ShardReport], step: str
 ) -> Iterator[None]:
     """Shows how far the workers are, while the pipeline runs in the calling thread."""
     num_tracks = sum(len(plan.tracks) for plan in plans)
     kept = sum(len(report.tracks) + len(report.rejects) for report in reports.values())
     kept_rejects = sum(len(report.rejects) for report in reports.values())
-    stop = threading.Event()
     started_s = time.monotonic()
 
-    with ProgressReporter("preparing", total=num_tracks, unit="tracks") as progress:
+    with ProgressReporter(step, total=num_tracks, unit="tracks") as progress:
         if reports:
             progress.log(f"{len(reports)} of {len(plans)} shards are finished already and are kept")
 
@@ -205,18 +289,8 @@ def _watch_progress(
                 details=f"{rate:.0f} s of audio a second, {kept_rejects + tally.num_rejects} rejects",
             )
 
-        def watch() -> None:
-            while not stop.wait(_PROGRESS_INTERVAL_S):
-                show()
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
+        with polling(show):
             yield
-        finally:
-            stop.set()
-            watcher.join()
-        show()
 
 
 def _require_report(plan: ShardPlan, build_dir: BuildDir) -> ShardReport:
@@ -232,7 +306,7 @@ def _check_usable(reports: Sequence[ShardReport], *, labels: Sequence[str]) -> N
     Raises:
         RunFailedError: There is not; the message says why tracks were rejected.
     """
-    rejects = count_rejects(reports)
+    rejects = count_rejects(reject for report in reports for reject in report.rejects)
     why = ", ".join(f"{count} {reason}" for reason, count in rejects.items()) or "none was rejected"
     example = next((reject for report in reports for reject in report.rejects), None)
     first = "" if example is None else f"; the first is {example.uri}: {example.message}"

@@ -1,4 +1,4 @@
-"""Cutting a track into segments of one length."""
+"""Bringing a clip to one length, and cutting it into segments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,21 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_pipelines.config import SegmentConfig
+
+
+@dataclass(frozen=True)
+class FittedClip:
+    """A clip of the wanted length.
+
+    Attributes:
+        samples: (frames,) float32.
+        num_padded: Samples of silence behind the audio.
+        num_cut: Samples left out at its end.
+    """
+
+    samples: npt.NDArray[np.float32]
+    num_padded: int = 0
+    num_cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,21 @@ class Cuts:
 
     used: Sequence[Cut]
     num_silent: int
+
+
+def fit_clip(samples: npt.NDArray[np.float32], num_wanted: int | None) -> FittedClip:
+    """Cuts a clip at its end, or puts silence behind it, so that it has the wanted number of samples.
+
+    Args:
+        samples: (frames,) float32.
+        num_wanted: How many samples it is to have; None leaves it as it is.
+    """
+    if num_wanted is None or num_wanted == len(samples):
+        return FittedClip(samples)
+    if len(samples) > num_wanted:
+        return FittedClip(samples[:num_wanted], num_cut=len(samples) - num_wanted)
+    num_padded = num_wanted - len(samples)
+    return FittedClip(np.pad(samples, (0, num_padded)), num_padded=num_padded)
 
 
 def segment_length(config: SegmentConfig, sample_rate_hz: int) -> int:

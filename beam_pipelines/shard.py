@@ -1,6 +1,7 @@
 """Building one shard: tracks in, examples out, and a report of what became of each track."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
@@ -8,54 +9,16 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from beam_pipelines.audio import AudioError
+from beam_pipelines.audio import AudioError, content_hash
+from beam_pipelines.fingerprint import Codes, Fingerprinter
 from beam_pipelines.frontend import Clip, FrontEnd
 from beam_pipelines.plan import ShardPlan
 from beam_pipelines.records.example import encode_example
+from beam_pipelines.records.tables import Reject, TrackRecord
 from beam_pipelines.records.tfrecord import BinarySink, write_record
 from beam_pipelines.tracks import Track
 
-
-@dataclass(frozen=True)
-class TrackRecord:
-    """A track that is in the data set: one line of `tracks.jsonl`.
-
-    Attributes:
-        content_hash: Equal for tracks that sound exactly alike.
-        duration_s: The length of the decoded audio.
-        num_segments: Segments in the data set.
-        num_silent_segments: Segments left out because they are silent.
-        is_cut: Whether the file went on after the longest duration that is decoded.
-    """
-
-    track_id: str
-    uri: str
-    split: str
-    group: str
-    label: str
-    content_hash: str
-    duration_s: float
-    num_segments: int
-    num_silent_segments: int
-    is_cut: bool
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A track that is not in the data set, and why: one line of `rejects.jsonl`.
-
-    Attributes:
-        stage: Where it failed: open, decode or segment.
-        reason: A short name to count by.
-        message: What was found, for a person.
-    """
-
-    track_id: str
-    uri: str
-    split: str
-    stage: str
-    reason: str
-    message: str
+_SMALLEST_AMPLITUDE = 1e-10  # -200 dB: silence that JSON has a number for
 
 
 @dataclass(frozen=True)
@@ -134,6 +97,19 @@ class ShardReport:
         )
 
 
+@dataclass(frozen=True)
+class BuiltShard:
+    """What comes of building a shard beside its file.
+
+    Attributes:
+        report: What the shard holds.
+        fingerprints: The acoustic fingerprint of each track of the report, in its order; none where none are wanted.
+    """
+
+    report: ShardReport
+    fingerprints: Sequence[Codes]
+
+
 @dataclass
 class ShardTally:
     """How far a shard has come.
@@ -157,6 +133,7 @@ class _Contents:
     num_bytes: int = 0
     tracks: list[TrackRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    fingerprints: list[Codes] = field(default_factory=list)
     feature_sums: dict[str, FeatureSums] = field(default_factory=dict)
 
 
@@ -164,19 +141,23 @@ def build_shard(
     plan: ShardPlan,
     *,
     front_end: FrontEnd,
+    fingerprinter: Fingerprinter | None,
     labels: Sequence[str],
     sink: BinarySink,
     open_source: Callable[[str], BinaryIO],
+    on_clip: Callable[[Track, Clip], None],
     on_track_done: Callable[[ShardTally], None],
-) -> ShardReport:
+) -> BuiltShard:
     """Writes the examples of a shard, clip by clip; a track that cannot be used is reported and left out.
 
     Args:
         plan: Which tracks.
         front_end: From a file to features.
+        fingerprinter: Computes acoustic fingerprints; None where none are wanted.
         labels: The genres in the order of their indices.
         sink: Where the TFRecords go.
         open_source: Opens a track's file for reading and seeking; an OSError makes the track a reject.
+        on_clip: Called with every clip that is used.
         on_track_done: Called after every track.
     """
     label_indices = {label: index for index, label in enumerate(labels)}
@@ -190,10 +171,14 @@ def build_shard(
         else:
             _write_clip(clip, track, label=label_indices[track.label], sink=sink, contents=contents)
             contents.tracks.append(_track_record(track, plan.split, clip))
-            tally.audio_s += clip.duration_s
+            if fingerprinter is not None:
+                audio = clip.audio
+                contents.fingerprints.append(fingerprinter(audio.samples, sample_rate_hz=audio.sample_rate_hz))
+            on_clip(track, clip)
+            tally.audio_s += clip.audio.duration_s
         tally.num_tracks += 1
         on_track_done(tally)
-    return ShardReport(
+    report = ShardReport(
         filename=plan.filename,
         split=plan.split,
         fingerprint=plan.fingerprint,
@@ -203,6 +188,7 @@ def build_shard(
         rejects=contents.rejects,
         feature_sums=contents.feature_sums,
     )
+    return BuiltShard(report=report, fingerprints=contents.fingerprints)
 
 
 def _process(track: Track, *, front_end: FrontEnd, open_source: Callable[[str], BinaryIO]) -> Clip:
@@ -231,26 +217,38 @@ def _write_clip(clip: Clip, track: Track, *, label: int, sink: BinarySink, conte
 
 
 def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
+    audio = clip.audio
     return TrackRecord(
         track_id=track.track_id,
         uri=track.uri,
         split=split,
         group=track.group,
         label=track.label,
-        content_hash=clip.content_hash,
-        duration_s=clip.duration_s,
+        content_hash=content_hash(audio),
+        duration_s=audio.duration_s,
+        padded_s=clip.fitted.num_padded / audio.sample_rate_hz,
+        cut_s=clip.fitted.num_cut / audio.sample_rate_hz,
+        is_truncated=audio.is_cut,
+        rms_dbfs=_decibels(math.sqrt(float(np.dot(audio.samples, audio.samples)) / len(audio.samples))),
+        peak_dbfs=_decibels(float(max(audio.samples.max(), -audio.samples.min()))),
         num_segments=len(clip.segments),
         num_silent_segments=clip.num_silent_segments,
-        is_cut=clip.is_cut,
     )
+
+
+def _decibels(amplitude: float) -> float:
+    """Returns an amplitude in dB relative to full scale, to a hundredth: what is heard needs no more."""
+    return round(20.0 * math.log10(max(amplitude, _SMALLEST_AMPLITUDE)), 2)
 
 
 def _reject(track: Track, split: str, error: AudioError) -> Reject:
     return Reject(
         track_id=track.track_id,
         uri=track.uri,
+        label=track.label,
         split=split,
         stage=error.stage,
         reason=error.reason,
         message=error.message,
+        known_fault=track.known_fault,
     )

@@ -2,12 +2,35 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from beam_pipelines.config import SplitConfig
 from beam_pipelines.errors import UserError
 from beam_pipelines.records.schema import SPLITS, TEST, TRAIN, VALIDATION
-from beam_pipelines.tracks import Track
+from beam_pipelines.tracks import EXCLUDED, Track
+
+OFFICIAL, FAULT_FILTERED, GROUP, FOLDS, RANDOM = "official", "fault_filtered", "group", "folds", "random"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which split every track is in.
+
+    Attributes:
+        source: Who made the splits: official, fault_filtered, group, folds or random.
+        split_of: The split of every track, by its id; EXCLUDED for those that the official split leaves out.
+        leak: Why scores on these splits may be too high, as a sentence, or None.
+    """
+
+    source: str
+    split_of: Mapping[str, str]
+    leak: str | None
+
+    @property
+    def is_official(self) -> bool:
+        """Whether the data set's authors made the splits."""
+        return self.source in (OFFICIAL, FAULT_FILTERED)
 
 
 def keyed_order(text: str, *, seed: int) -> bytes:
@@ -15,72 +38,161 @@ def keyed_order(text: str, *, seed: int) -> bytes:
     return hashlib.blake2b(text.encode(), key=str(seed).encode(), digest_size=8).digest()
 
 
-def assign_splits(tracks: Sequence[Track], config: SplitConfig, *, seed: int) -> dict[str, str]:
-    """Returns the split of every track, by track id.
+def assign_splits(
+    tracks: Sequence[Track],
+    config: SplitConfig,
+    *,
+    seed: int,
+    official_split: str = OFFICIAL,
+    joined: Mapping[str, str] | None = None,
+) -> Assignment:
+    """Decides the split of every track.
+
+    Args:
+        tracks: All tracks.
+        config: Who makes the splits, and how large they are to be.
+        seed: The seed of their order where they are made here.
+        official_split: The name of the split that tracks have, where the data set names one.
+        joined: The group that stands for each of several groups that must be in one split, because they hold the same
+            recordings. Groups that are not named stand for themselves.
 
     Raises:
         UserError: Official splits are asked for and a track has none, a group is in two official splits, or a genre
-            has no track in a split that should have some.
+            has too few groups for one in each split.
     """
-    has_official = [track.split is not None for track in tracks]
-    if config.source == "official" and not all(has_official):
-        without = tracks[has_official.index(False)]
-        raise UserError(
-            f"split.source=official: the data set names no split for {without.track_id!r} "
-            f"({has_official.count(False)} such tracks); split.source=group makes splits"
-        )
-    if config.source != "group" and all(has_official):
-        splits = {track.track_id: track.split for track in tracks if track.split is not None}
-        _check_groups(tracks, splits)
+    source = _source(tracks, config, official_split=official_split)
+    if source in (OFFICIAL, FAULT_FILTERED):
+        split_of = {track.track_id: track.split for track in tracks if track.split is not None}
+        _check_official(tracks)
+        return Assignment(source=source, split_of=split_of, leak=None)
+    if source == RANDOM:
+        units = {track.track_id: track.track_id for track in tracks}
     else:
-        splits = _split_by_group(tracks, config, seed=seed)
-        _check_genres(tracks, splits, config)
-    return splits
+        roots = joined or {}
+        units = {track.track_id: roots.get(track.group, track.group) for track in tracks}
+    if config.folds is None:
+        split_of_unit = _split_by_fractions(tracks, units, config, seed=seed)
+    else:
+        split_of_unit = _split_by_folds(tracks, units, config, seed=seed)
+    split_of = {track_id: split_of_unit[unit] for track_id, unit in units.items()}
+    return Assignment(source=source, split_of=split_of, leak=_leak(tracks, source))
 
 
-def _split_by_group(tracks: Sequence[Track], config: SplitConfig, *, seed: int) -> dict[str, str]:
-    """Places whole groups, the largest first, where they bring the genres nearest to the wanted shares.
+def _source(tracks: Sequence[Track], config: SplitConfig, *, official_split: str) -> str:
+    num_without = sum(track.split is None for track in tracks)
+    if config.source in (OFFICIAL, FAULT_FILTERED) and num_without:
+        without = next(track for track in tracks if track.split is None)
+        raise UserError(
+            f"split.source={config.source}: the data set names no split for {without.track_id!r} "
+            f"({num_without} such tracks); split.source=group makes splits"
+        )
+    if config.source == FAULT_FILTERED and official_split != FAULT_FILTERED:
+        raise UserError("split.source=fault_filtered is GTZAN's official split: take split.source=official here")
+    if config.folds is not None:
+        return FOLDS
+    if config.source == "auto":
+        return GROUP if num_without else official_split
+    return official_split if config.source == OFFICIAL else config.source
 
-    The rule is greedy: a group goes to the split for which the sum over genres of the squared distances from the
-    wanted numbers of tracks grows least (or falls most). Equals are ordered by a keyed hash.
-    """
+
+def _leak(tracks: Sequence[Track], source: str) -> str | None:
+    """Returns why scores on splits that are made here may be too high, or None."""
+    if source == RANDOM:
+        return "tracks were split at random, so that an artist's tracks are in training and in the test"
+    num_unknown = sum(track.group == track.track_id for track in tracks)
+    if num_unknown:
+        return (
+            f"who made {num_unknown} of the {len(tracks)} tracks is not known, so that an artist's tracks may be in "
+            "training and in the test"
+        )
+    return None
+
+
+def _split_by_fractions(
+    tracks: Sequence[Track], units: Mapping[str, str], config: SplitConfig, *, seed: int
+) -> dict[str, str]:
     shares = {
         TRAIN: 1.0 - config.validation_fraction - config.test_fraction,
         VALIDATION: config.validation_fraction,
         TEST: config.test_fraction,
     }
-    wanted_splits = [split for split in SPLITS if shares[split] > 0]
-    label_totals = Counter(track.label for track in tracks)
-    group_labels: dict[str, Counter[str]] = defaultdict(Counter)
-    for track in tracks:
-        group_labels[track.group][track.label] += 1
-    groups_left = Counter(label for labels in group_labels.values() for label in labels)
-    placed = {split: Counter[str]() for split in wanted_splits}
+    wanted = {split: share for split, share in shares.items() if share > 0}
+    units_of = _units_of_genres(tracks, units)
+    _check_lone_units(units_of, wanted)
+    split_of_unit = _place(tracks, units, wanted, seed=seed)
+    for label, members in units_of.items():
+        present = {split_of_unit[unit] for unit in members}
+        missing = next((split for split in wanted if split not in present), None)
+        if missing is not None:
+            no_test = ", or set split.test_fraction=0" if len(members) == 2 and TEST in wanted else ""
+            raise UserError(
+                f"the genre {label!r} has {len(members)} groups of tracks (artists, or folders), too few for one in "
+                f"each split: none is left for {missing}. Add tracks by other artists, leave the genre out{no_test}"
+            )
+    return split_of_unit
 
-    split_of_group = {}
-    for group in sorted(group_labels, key=lambda name: (-group_labels[name].total(), keyed_order(name, seed=seed))):
-        labels = group_labels[group]
-        candidates = _candidates(labels, placed, groups_left)
+
+def _split_by_folds(
+    tracks: Sequence[Track], units: Mapping[str, str], config: SplitConfig, *, seed: int
+) -> dict[str, str]:
+    """Returns the split of every unit when one fold is the test split and the next the validation split."""
+    assert config.folds is not None and config.fold is not None
+    folds = [f"fold {number}" for number in range(config.folds)]
+    units_of = _units_of_genres(tracks, units)
+    _check_lone_units(units_of, folds)
+    fold_of_unit = _place(tracks, units, dict.fromkeys(folds, 1.0 / config.folds), seed=seed)
+    for label, members in units_of.items():
+        if len({fold_of_unit[unit] for unit in members}) < config.folds:
+            raise UserError(
+                f"the genre {label!r} has {len(members)} groups of tracks (artists, or folders), too few for one in "
+                f"each of split.folds={config.folds}. Take fewer folds, add tracks by other artists, or leave the "
+                "genre out"
+            )
+    split_of_fold = dict.fromkeys(folds, TRAIN)
+    split_of_fold[folds[config.fold]] = TEST
+    split_of_fold[folds[(config.fold + 1) % config.folds]] = VALIDATION
+    return {unit: split_of_fold[fold] for unit, fold in fold_of_unit.items()}
+
+
+def _place(
+    tracks: Sequence[Track], units: Mapping[str, str], shares: Mapping[str, float], *, seed: int
+) -> dict[str, str]:
+    """Places whole units, the largest first, into parts where they bring the genres nearest to the wanted shares.
+
+    The rule is greedy: a unit goes to the part for which the sum over genres of the squared distances from the wanted
+    numbers of tracks grows least (or falls most). Equals are ordered by a keyed hash.
+    """
+    label_totals = Counter(track.label for track in tracks)
+    unit_labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for track in tracks:
+        unit_labels[units[track.track_id]][track.label] += 1
+    units_left = Counter(label for labels in unit_labels.values() for label in labels)
+    placed = {part: Counter[str]() for part in shares}
+
+    part_of_unit = {}
+    for unit in sorted(unit_labels, key=lambda name: (-unit_labels[name].total(), keyed_order(name, seed=seed))):
+        # In the order of names, so that sums of floats come out the same whatever the order of the tracks.
+        labels = dict(sorted(unit_labels[unit].items()))
+        candidates = _candidates(labels, placed, units_left)
         best = min(
             candidates,
-            key=lambda split: _cost(labels, placed[split], share=shares[split], label_totals=label_totals),
+            key=lambda part: _cost(labels, placed[part], share=shares[part], label_totals=label_totals),
         )
-        split_of_group[group] = best
+        part_of_unit[unit] = best
         placed[best].update(labels)
-        groups_left.subtract(labels.keys())
-    return {track.track_id: split_of_group[track.group] for track in tracks}
+        units_left.subtract(labels.keys())
+    return part_of_unit
 
 
 def _candidates(
-    labels: Mapping[str, int], placed: Mapping[str, Counter[str]], groups_left: Mapping[str, int]
+    labels: Mapping[str, int], placed: Mapping[str, Counter[str]], units_left: Mapping[str, int]
 ) -> list[str]:
-    """Returns the splits that a group may go to: those still without one of its genres where few groups are left."""
-    needy = [
-        split
-        for split, counts in placed.items()
-        for label in labels
-        if counts[label] == 0 and groups_left[label] <= sum(other[label] == 0 for other in placed.values())
-    ]
+    """Returns the parts that a unit may go to: those still without one of its genres where few units are left."""
+    needy: list[str] = []
+    for label in labels:
+        empty = [part for part, counts in placed.items() if counts[label] == 0]
+        if units_left[label] <= len(empty):
+            needy += empty
     return needy or list(placed)
 
 
@@ -95,30 +207,40 @@ def _cost(
     return cost
 
 
-def _check_groups(tracks: Sequence[Track], splits: Mapping[str, str]) -> None:
+def _check_official(tracks: Sequence[Track]) -> None:
+    """Makes sure that no group is in two official splits; which are, the error names."""
     seen: dict[str, str] = {}
+    torn: dict[str, set[str]] = {}
     for track in tracks:
-        split = splits[track.track_id]
-        if seen.setdefault(track.group, split) != split:
+        if track.split is None or track.split == EXCLUDED:
+            continue
+        first = seen.setdefault(track.group, track.split)
+        if first != track.split:
+            torn.setdefault(track.group, {first}).add(track.split)
+    if torn:
+        group, splits = min(torn.items())
+        places = " and ".join(split for split in SPLITS if split in splits)
+        others = f" ({len(torn)} such groups: {', '.join(sorted(torn)[:10])})" if len(torn) > 1 else ""
+        raise UserError(
+            f"the official splits have the group {group!r} in both {places}{others}: scores would be too high; "
+            "split.source=group makes splits that keep groups apart"
+        )
+
+
+def _check_lone_units(units_of: Mapping[str, set[str]], parts: Collection[str]) -> None:
+    """Makes sure that no genre is all in one unit, where there are several parts."""
+    for label, members in units_of.items():
+        if len(members) == 1 and len(parts) > 1:
+            [only] = members
             raise UserError(
-                f"the official splits have the group {track.group!r} in both {seen[track.group]} and {split}: scores "
-                "would be too high; split.source=group makes splits that keep groups apart"
+                f"the group {only!r} holds all tracks of the genre {label!r}, which so cannot be in more than one "
+                "split. Add tracks by other artists, or leave the genre out"
             )
 
 
-def _check_genres(tracks: Sequence[Track], splits: Mapping[str, str], config: SplitConfig) -> None:
-    present = {(track.label, splits[track.track_id]) for track in tracks}
-    groups_of: dict[str, set[str]] = defaultdict(set)
+def _units_of_genres(tracks: Sequence[Track], units: Mapping[str, str]) -> dict[str, set[str]]:
+    """Returns the units that have tracks of each genre, by genre, in the order of their names."""
+    members: dict[str, set[str]] = defaultdict(set)
     for track in tracks:
-        groups_of[track.label].add(track.group)
-    shares = {TRAIN: 1.0, VALIDATION: config.validation_fraction, TEST: config.test_fraction}
-    for label in sorted(groups_of):
-        for split in SPLITS:
-            if shares[split] > 0 and (label, split) not in present:
-                num_groups = len(groups_of[label])
-                no_test = ", or set split.test_fraction=0" if num_groups == 2 and config.test_fraction > 0 else ""
-                raise UserError(
-                    f"the genre {label!r} has {num_groups} group(s) of tracks (artists, or folders), too few for one "
-                    f"in each split: none is left for {split}. Add tracks by other artists, leave the genre out"
-                    f"{no_test}"
-                )
+        members[track.label].add(units[track.track_id])
+    return dict(sorted(members.items()))

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from beam_pipelines.errors import UserError
 
+# The official split of a track that its data set's authors leave out.
+EXCLUDED = "excluded"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """One audio file of a data set.
 
@@ -15,9 +18,11 @@ class Track:
         track_id: Its name in the data set, the same wherever the data set lies: the path below the data set's folder.
         uri: Where the file is.
         label: The genre.
-        group: What must stay on one side of a split: the artist, album or recording.
+        group: What must stay on one side of a split: the artist, album or recording. Where nothing is known of that, it
+            is the track's own id.
         size_bytes: The size of the file, from which the length of the audio is estimated.
-        split: The official split that the data set puts it in, or None.
+        split: The official split that the data set puts it in, EXCLUDED where it leaves the track out, or None.
+        known_fault: What is known to be wrong with it, or None.
     """
 
     track_id: str
@@ -26,6 +31,22 @@ class Track:
     group: str
     size_bytes: int
     split: str | None = None
+    known_fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a data set holds.
+
+    Attributes:
+        tracks: Its tracks.
+        official_split: The name of the split that tracks have, where the data set names one.
+        notes: What a person should know of it, a sentence each: files without a row, rows without a genre.
+    """
+
+    tracks: Sequence[Track]
+    official_split: str = "official"
+    notes: Sequence[str] = ()
 
 
 def genre_names(tracks: Sequence[Track]) -> list[str]:

@@ -22,7 +22,15 @@ from configs.commands import COMMANDS, Command, Invocation
 _INTERRUPTED = 130
 
 # Which extra brings a package that a command misses.
-_EXTRAS = {"apache_beam": "beam", "tensorflow": "train", "keras": "train", "tensorboard": "train"}
+_EXTRAS = {
+    "apache_beam": "beam",
+    "jinja2": "train",
+    "keras": "train",
+    "matplotlib": "train",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "tensorflow": "train",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -122,6 +130,8 @@ def _print_error(name: str, message: str) -> None:
 
 def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     words: list[str] = arguments.words
+    if command.positional_key is not None:
+        return Invocation(overrides=_with_key(words, command.positional_key))
     if not command.takes_paths:
         return Invocation(overrides=words)
     # A file may have "=" in its name.
@@ -129,6 +139,14 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     return Invocation(
         overrides=[word for word in words if word not in paths], paths=paths, output_format=arguments.output_format
     )
+
+
+def _with_key(words: Sequence[str], key: str) -> list[str]:
+    """Returns the words as settings, where one of them may be the value of the key alone."""
+    values = [word for word in words if "=" not in word]
+    if len(values) > 1:
+        raise UserError(f"{' '.join(values)}: expected one {key} at a time: give the command again for each")
+    return [f"{key}={value}" for value in values] + [word for word in words if "=" in word]
 
 
 def _show_config(command: Command, invocation: Invocation) -> int:
@@ -148,7 +166,7 @@ def _set_up_logging(*, debug: bool) -> None:
 def _parser(command: Command) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"beamtune {command.name}",
-        usage=f"beamtune {command.name} {'RUN FILE… ' if command.takes_paths else ''}[key=value …] [options]",
+        usage=f"beamtune {command.name} {_positional_usage(command)}[key=value …] [options]",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.\n\n{command.description}",
         epilog="examples:\n" + "\n".join(f"  {example}" for example in command.examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -168,6 +186,12 @@ def _parser(command: Command) -> argparse.ArgumentParser:
                 help=f"print {name.upper()} instead of a table",
             )
     return parser
+
+
+def _positional_usage(command: Command) -> str:
+    if command.positional_key is not None:
+        return f"{command.positional_key.upper()} "
+    return "RUN FILE… " if command.takes_paths else ""
 
 
 def _overview() -> str:

@@ -35,6 +35,8 @@ class Command:
         examples: Command lines that work as they stand.
         run: Runs it; returns the exit code.
         takes_paths: Whether it takes positional paths and an output format.
+        positional_key: The setting whose value may be given as a word by itself, such as name: `download fma_small` is
+            `download name=fma_small`.
         decodes_audio: Whether it decodes audio, so that decoders may have something to say.
     """
 
@@ -44,6 +46,7 @@ class Command:
     examples: Sequence[str]
     run: Callable[[Invocation], int]
     takes_paths: bool = False
+    positional_key: str | None = None
     decodes_audio: bool = False
 
 
@@ -57,6 +60,16 @@ def _synthesize(invocation: Invocation) -> int:
     return 0
 
 
+def _download(invocation: Invocation) -> int:
+    from beam_pipelines.download.config import DownloadConfig
+
+    config = cast(DownloadConfig, _config("download", invocation.overrides))
+    from beam_pipelines.download.fetch import download
+
+    download(config)
+    return 0
+
+
 def _prepare(invocation: Invocation) -> int:
     from beam_pipelines.config import PrepareConfig
 
@@ -64,6 +77,16 @@ def _prepare(invocation: Invocation) -> int:
     from beam_pipelines.prepare import prepare
 
     prepare(config)
+    return 0
+
+
+def _convert(invocation: Invocation) -> int:
+    from beam_pipelines.convert.config import ConvertConfig
+
+    config = cast(ConvertConfig, _config("convert", invocation.overrides))
+    from beam_pipelines.convert.pipeline import convert
+
+    convert(config)
     return 0
 
 
@@ -101,6 +124,16 @@ def _predict(invocation: Invocation) -> int:
     return 1 if num_failed else 0
 
 
+def _explore(invocation: Invocation) -> int:
+    from trainer.explore.config import ExploreConfig
+
+    config = cast(ExploreConfig, _config("explore", invocation.overrides))
+    from trainer.explore.explore import explore
+
+    explore(config)
+    return 0
+
+
 def _config(config_name: str, overrides: Sequence[str]) -> Any:
     from configs.compose import compose, to_dataclass
 
@@ -124,22 +157,84 @@ _COMMANDS = (
         run=_synthesize,
     ),
     Command(
+        name="download",
+        summary="fetch a published data set, checked and unpacked",
+        description=(
+            "Fetches an archive, checks its SHA-1 and unpacks it. A download that was broken off goes on where it\n"
+            "stopped when the same command is given again. The archive is deleted once it is unpacked.\n\n"
+            "names:    fma_small    7.2 GiB, 8,000 clips of 30 s, 8 balanced genres\n"
+            "          fma_medium   22 GiB, 25,000 clips of 30 s, 16 unbalanced genres\n"
+            "          fma_large    93 GiB, 106,574 clips of 30 s, 161 genres\n"
+            "          fma_full     879 GiB, 106,574 untrimmed tracks, 161 genres\n"
+            "          fma_metadata 342 MiB, genres, artists and splits of all of these: they need it\n"
+            "          gtzan        not to be had: checks the copy of your own that gtzan_path names\n"
+            "settings: root (the folder to fetch to), keep_archive, base_url, gtzan_path"
+        ),
+        examples=(
+            "beamtune download fma_metadata",
+            "beamtune download fma_small root=data/fma keep_archive=true",
+            "beamtune download gtzan gtzan_path=genres.tar.gz",
+        ),
+        run=_download,
+        positional_key="name",
+    ),
+    Command(
         name="prepare",
         summary="turn audio into sharded TFRecords, split so that no artist is on two sides",
         description=(
             "Decodes audio, cuts it into segments, computes features and writes sharded TFRecords, as an Apache Beam\n"
             "pipeline. A run that was broken off goes on where it stopped when the same command is given again. Files\n"
             "that cannot be used are listed in rejects.jsonl.\n\n"
-            "groups:   dataset=synthetic|folder|csv   features=log_mel|mfcc|[log_mel,mfcc]   runner=direct\n"
-            "settings: output_dir, overwrite, seed, dataset.*, split.*, audio.*, segment.*, features.<name>.*,\n"
-            "          shards.*, runner.*"
+            "No artist is in two splits, and no recording: duplicates.jsonl lists tracks that hold the same.\n\n"
+            "groups:   dataset=synthetic|folder|csv|gtzan|fma   split=auto|official|fault_filtered|group|random\n"
+            "          features=log_mel|mfcc|[log_mel,mfcc]   runner=direct\n"
+            "settings: output_dir, overwrite, seed, dataset.*, split.*, audio.*, segment.*, duplicates.*,\n"
+            "          features.<name>.*, shards.*, runner.*"
         ),
         examples=(
             "beamtune prepare",
             "beamtune prepare dataset=folder dataset.root=~/Music features=log_mel output_dir=prepared/mine",
             "beamtune prepare dataset=csv dataset.path=tracks.csv 'features=[log_mel,mfcc]' segment.duration_s=5",
+            "beamtune prepare dataset=gtzan dataset.root=genres.tar.gz output_dir=prepared/gtzan",
+            "beamtune prepare dataset=fma dataset.subset=small split.folds=5 split.fold=0 output_dir=prepared/fma-0",
         ),
         run=_prepare,
+        decodes_audio=True,
+    ),
+    Command(
+        name="convert",
+        summary="turn a folder of any audio into WAV or FLAC",
+        description=(
+            "Converts every audio file of a folder to 16-bit WAV or FLAC and keeps the layout of the folder, as an\n"
+            "Apache Beam pipeline. A run that was broken off goes on where it stopped when the same command is given\n"
+            "again, and later runs convert what is new or has changed. Files that cannot be used are listed in\n"
+            "rejects.jsonl.\n\n"
+            "groups:   runner=direct\n"
+            "settings: source, output_dir, format=wav|flac, sample_rate_hz, channels=1|2, max_duration_s, overwrite,\n"
+            "          runner.*"
+        ),
+        examples=(
+            "beamtune convert source=~/Music output_dir=converted/wav",
+            "beamtune convert source=~/Music output_dir=converted/flac format=flac sample_rate_hz=16000 channels=1",
+        ),
+        run=_convert,
+        decodes_audio=True,
+    ),
+    Command(
+        name="explore",
+        summary="show a prepared data set: a page with charts, tables and sound, and TensorBoard events",
+        description=(
+            "Writes one HTML file, which needs no other and no network, and the same for TensorBoard: tracks by genre\n"
+            "and split, durations, loudness, groups, mean spectra of genres, tracks on principal components, an\n"
+            "example of each genre to hear and see, tracks left out, and duplicates.\n\n"
+            "settings: output_dir, seed, projection_tracks, example_genres, example_duration_s, batch_size"
+        ),
+        examples=(
+            "beamtune explore prepared/mine",
+            "beamtune explore prepared/mine output_dir=explore/first example_genres=5 seed=1",
+        ),
+        run=_explore,
+        positional_key="data_dir",
         decodes_audio=True,
     ),
     Command(

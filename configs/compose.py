@@ -18,7 +18,7 @@ from hydra.errors import ConfigCompositionException, HydraException, OverridePar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from beam_pipelines.config import check_choice
+from beam_pipelines.checks import check_choice
 from beam_pipelines.errors import UserError
 from configs.schema import register_schemas
 
@@ -166,11 +166,21 @@ def _hint(value: str, choices: Sequence[str]) -> str:
 
 
 def _hydra(config_name: str, overrides: Sequence[Override]) -> DictConfig:
+    groups = config_groups(config_name)
+    # A setting may have the name of another command's group, and Hydra would take it for that: it is set afterwards.
+    clashing = [
+        override
+        for override in overrides
+        if override.key_or_group not in groups and (CONFIG_DIR / override.key_or_group).is_dir()
+    ]
+    lines = [override.input_line for override in overrides if override not in clashing]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config: DictConfig = hydra_compose(config_name, overrides=[override.input_line for override in overrides])
-            return config
+            config: DictConfig = hydra_compose(config_name, overrides=lines)
+        for override in clashing:
+            OmegaConf.update(config, override.key_or_group, override.value())
+        return config
     except ConfigCompositionException as error:
         cause = error.__cause__ or error
         raise UserError(f"{_override_in(error)}{_first_line(cause)}") from error

@@ -7,18 +7,28 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from beam_pipelines import config as beam_config
+from beam_pipelines import dataset_config
+from beam_pipelines.convert.config import ConvertConfig
+from beam_pipelines.download.config import DownloadConfig
 from trainer import config as trainer_config
+from trainer.explore.config import ExploreConfig
 
 # A YAML file of a group begins with one of these: `defaults: [/schema/folder_dataset@_here_, _self_]`.
 _SCHEMAS: dict[str, type[Any]] = {
     "prepare": beam_config.PrepareConfig,
+    "convert": ConvertConfig,
     "synthesize": beam_config.SynthesizeConfig,
-    "folder_dataset": beam_config.FolderDatasetConfig,
-    "csv_dataset": beam_config.CsvDatasetConfig,
-    "synthetic_dataset": beam_config.SyntheticDatasetConfig,
+    "download": DownloadConfig,
+    "folder_dataset": dataset_config.FolderDatasetConfig,
+    "csv_dataset": dataset_config.CsvDatasetConfig,
+    "synthetic_dataset": dataset_config.SyntheticDatasetConfig,
+    "gtzan_dataset": dataset_config.GtzanDatasetConfig,
+    "fma_dataset": dataset_config.FmaDatasetConfig,
+    "split": beam_config.SplitConfig,
     "log_mel_feature": beam_config.LogMelConfig,
     "mfcc_feature": beam_config.MfccConfig,
     "runner": beam_config.RunnerConfig,
+    "explore": ExploreConfig,
     "train": trainer_config.TrainConfig,
     "evaluate": trainer_config.EvaluateConfig,
     "predict": trainer_config.PredictConfig,

@@ -1,9 +1,10 @@
 """What the tests of all packages share: audio files made on the spot, and the real music where it is there."""
 
+import csv
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,21 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
 
 WriteAudio = Callable[..., Path]
+
+# The columns of fma_metadata/tracks.csv, in their order.
+FMA_COLUMNS = [
+    (top, bottom)
+    for top, bottoms in {
+        "album": "comments date_created date_released engineer favorites id information listens producer tags title "
+        "tracks type",
+        "artist": "active_year_begin active_year_end associated_labels bio comments date_created favorites id latitude "
+        "location longitude members name related_projects tags website wikipedia_page",
+        "set": "split subset",
+        "track": "bit_rate comments composer date_created date_recorded duration favorites genre_top genres genres_all "
+        "information interest language_code license listens lyricist number publisher tags title",
+    }.items()
+    for bottom in bottoms.split()
+]
 
 
 def tone(
@@ -70,6 +86,64 @@ def make_collection(write_audio: WriteAudio) -> Callable[..., Path]:
                         pulse_hz=2.0 + 3.0 * genre,
                         duration_s=duration_s,
                     )
+        return root
+
+    return make
+
+
+@pytest.fixture
+def make_gtzan(write_audio: WriteAudio) -> Callable[..., Path]:
+    """Writes clips of GTZAN in one of its published layouts, each a tone of its own; returns the folder above it."""
+
+    def make(root: Path, clips: Mapping[str, float], *, folder: str = "genres", ending: str = "au") -> Path:
+        """clips: duration in seconds by name, such as {"blues.00029": 30.01}."""
+        for index, (clip, duration_s) in enumerate(clips.items()):
+            write_audio(
+                root / folder / clip.split(".")[0] / f"{clip}.{ending}",
+                frequency_hz=200.0 + 17 * index,
+                pulse_hz=1.0 + index % 7,
+                duration_s=duration_s,
+                sample_rate_hz=22_050,
+            )
+        return root
+
+    return make
+
+
+@pytest.fixture
+def make_fma(write_audio: WriteAudio) -> Callable[..., Path]:
+    """Writes a subset of the Free Music Archive in its published layout: mp3 files and tracks.csv."""
+
+    def make(root: Path, rows: Sequence[Mapping[str, object]], *, subset: str = "small") -> Path:
+        """rows: number, genre, split, subset, artist and album of each track; duration_s=None leaves the file out."""
+        for index, row in enumerate(rows):
+            number, duration_s = row["number"], row.get("duration_s", 4.0)
+            if duration_s is not None:
+                write_audio(
+                    root / f"fma_{subset}" / f"{number // 1000:03d}" / f"{number:06d}.mp3",
+                    frequency_hz=200.0 + 17 * index,
+                    pulse_hz=1.0 + index % 7,
+                    duration_s=duration_s,
+                    sample_rate_hz=44_100,
+                    channels=2,
+                )
+        table = root / "fma_metadata" / "tracks.csv"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        with open(table, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["", *(top for top, _ in FMA_COLUMNS)])
+            writer.writerow(["", *(bottom for _, bottom in FMA_COLUMNS)])
+            writer.writerow(["track_id", *("" for _ in FMA_COLUMNS)])
+            for row in rows:
+                cells = {
+                    ("track", "genre_top"): row["genre"],
+                    ("set", "split"): row.get("split", "training"),
+                    ("set", "subset"): row.get("subset", subset),
+                    ("artist", "id"): row.get("artist", row["number"]),
+                    ("album", "id"): row.get("album", row["number"]),
+                    ("artist", "bio"): '<p>Two lines,\nand a "quote"</p>',
+                }
+                writer.writerow([row["number"], *(cells.get(pair, "") for pair in FMA_COLUMNS)])
         return root
 
     return make

@@ -7,7 +7,7 @@ Nothing heavy is imported here, so that the command line can answer quickly.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from beam_pipelines.config import MISSING, check, check_choice, check_path
+from beam_pipelines.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.records.schema import SPLITS, TEST
 
 __all__ = [

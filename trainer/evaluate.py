@@ -46,11 +46,11 @@ def evaluate(config: EvaluateConfig) -> None:
     with naming_damaged_shard(shards):
         levels = metrics_by_level(ScoringLoop(strategy=strategy, model=model).score(batches))
 
-    print(format_metrics(config.split, levels))
+    print(format_metrics(config.split, levels, leak=data.stats.split_leak))
     print(f"\nconfusion of {config.split} tracks:")
     print(format_confusion(levels[TRACK].confusion_matrix, data.labels))
     if is_same_data:
-        run.merge_metrics(config.split, metrics_to_json(levels), labels=data.labels)
+        run.merge_metrics(config.split, metrics_to_json(levels), data=data)
         run.save_evaluation(config)
     else:
         print(

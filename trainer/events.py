@@ -5,6 +5,7 @@ from types import TracebackType
 
 import tensorflow as tf
 
+from beam_pipelines.records.schema import DatasetStats
 from trainer.metrics import LevelMetrics
 from trainer.run_dir import RunDir
 
@@ -51,3 +52,12 @@ class EventWriters:
                 tf.summary.scalar(f"{level}/macro_f1", metrics.macro_f1)
         self._train.flush()
         self._validation.flush()
+
+
+def describe_split(run: RunDir, stats: DatasetStats) -> None:
+    """Writes who made the splits, and why scores on them may be too high, as the first thing of a run."""
+    leak = "" if stats.split_leak is None else f"\n\n**Leaky: scores are too high.** {stats.split_leak}"
+    writer = tf.summary.create_file_writer(run.validation_events_dir)
+    with writer.as_default(step=0):
+        tf.summary.text("split", f"split: {stats.split_source}{leak}")
+    writer.close()

@@ -78,7 +78,7 @@ def _predict_files(
 ) -> Iterator[Prediction]:
     for num_done, file in enumerate(files, start=1):
         try:
-            clip = front_end.process(_open(file), pad_short=True)
+            clip = front_end.process(_open(file), whole=True)
         except AudioError as error:
             progress.log(f"error: {file}: {error.message}")
         except tf.errors.OpError as error:
@@ -88,7 +88,7 @@ def _predict_files(
             top = np.argsort(-probabilities, kind="stable")[: config.top_k]
             yield Prediction(
                 file=file,
-                duration_s=clip.duration_s,
+                duration_s=clip.audio.duration_s,
                 num_segments=len(clip.segments),
                 genres=tuple((labels[index], float(probabilities[index])) for index in top),
             )

@@ -23,13 +23,23 @@ def metrics_to_json(levels: Mapping[str, LevelMetrics]) -> dict[str, dict[str, o
     return {level: metrics.to_json() for level, metrics in levels.items()}
 
 
-def format_metrics(split: str, levels: Mapping[str, LevelMetrics]) -> str:
-    """Returns a line for each level: "test, track level: accuracy 0.975, macro-F1 0.974, loss 0.213 (40 tracks)"."""
-    return "\n".join(
-        f"{split}, {level} level: accuracy {metrics.accuracy:.3f}, macro-F1 {metrics.macro_f1:.3f}, "
+def format_metrics(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None) -> str:
+    """Returns a line for each level: "test, track level: accuracy 0.975, macro-F1 0.974, loss 0.213 (40 tracks)".
+
+    Args:
+        split: The name of the split.
+        levels: Its metrics.
+        leak: Why scores on it may be too high, or None; told where there is something to tell.
+    """
+    name = split if leak is None else f"{split} (leaky split)"
+    lines = [
+        f"{name}, {level} level: accuracy {metrics.accuracy:.3f}, macro-F1 {metrics.macro_f1:.3f}, "
         f"loss {metrics.loss:.3f} ({metrics.num_examples} {level}s)"
         for level, metrics in levels.items()
-    )
+    ]
+    if leak is not None:
+        lines.append(f"these scores are too high: {leak}")
+    return "\n".join(lines)
 
 
 def format_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:

@@ -129,9 +129,10 @@ class RunDir:
         text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
         files.write_text(files.join(self.path, name), text)
 
-    def merge_metrics(self, split: str, levels: Mapping[str, Mapping[str, object]], *, labels: tuple[str, ...]) -> None:
-        """Writes the metrics of a split into `metrics.json`, beside those of other splits."""
-        metrics = {**self.metrics(), split: levels, "labels": list(labels)}
+    def merge_metrics(self, split: str, levels: Mapping[str, Mapping[str, object]], *, data: PreparedData) -> None:
+        """Writes the metrics of a split into `metrics.json`, beside those of other splits, and who made the splits."""
+        made_by = {"source": data.stats.split_source, "leak": data.stats.split_leak}
+        metrics = {**self.metrics(), split: levels, "labels": list(data.labels), "split": made_by}
         files.write_text(files.join(self.path, _METRICS_FILE), json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
 
     def mark_finished(self) -> None:

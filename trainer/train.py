@@ -22,7 +22,7 @@ from trainer.dataset_dir import (
     open_prepared,
     select_features,
 )
-from trainer.events import EventWriters
+from trainer.events import EventWriters, describe_split
 from trainer.loop import ScoringLoop, TrainLoop
 from trainer.metrics import LevelMetrics
 from trainer.models import build_model
@@ -98,14 +98,15 @@ def train(config: TrainConfig) -> None:
     session = _make_session(config, run=run, data=data, train_shards=train_shards, validation_shards=validation_shards)
     if not run.is_started():
         run.start(config, data)
+        describe_split(run, data.stats)
 
     with naming_damaged_shard([*train_shards, *validation_shards]):
         _run_epochs(config, session=session, run=run)
         session.checkpoints.restore_best()
         levels = session.validate()
-    run.merge_metrics(VALIDATION, metrics_to_json(levels), labels=data.labels)
+    run.merge_metrics(VALIDATION, metrics_to_json(levels), data=data)
     run.mark_finished()
-    print(format_metrics(VALIDATION, levels))
+    print(format_metrics(VALIDATION, levels, leak=data.stats.split_leak))
     print(f"the weights of epoch {session.progress.early_stopping.best_epoch} are in {run.path}")
 
 

@@ -4,19 +4,20 @@ import csv
 import difflib
 import io
 import posixpath
+import sys
 from collections.abc import Mapping, Sequence
 
 from beam_pipelines import storage
-from beam_pipelines.config import CsvDatasetConfig
+from beam_pipelines.dataset_config import CsvDatasetConfig
 from beam_pipelines.errors import UserError
 from beam_pipelines.records.schema import SPLITS
-from beam_pipelines.tracks import Track
+from beam_pipelines.tracks import Listing, Track
 
 # What is not in the listing of the folder: missing, or elsewhere. Only the estimate of shard sizes suffers.
 _UNKNOWN_SIZE_BYTES = 0
 
 
-def list_tracks(config: CsvDatasetConfig) -> list[Track]:
+def list_tracks(config: CsvDatasetConfig) -> Listing:
     """Lists the rows of the table.
 
     A file that the table names and that is not there stays in the list, with a size of 0: the pipeline rejects it by
@@ -37,11 +38,12 @@ def list_tracks(config: CsvDatasetConfig) -> list[Track]:
     _require_columns(columns, config)
     folder = posixpath.dirname(config.path)
     sizes = {entry.path: entry.size_bytes for entry in storage.list_files(folder or ".")}
-    return [
+    tracks = [
         _track(row, line=reader.line_num, folder=folder, sizes=sizes, config=config)
         for row in reader
         if any(value for value in row.values())
     ]
+    return Listing(tracks=tracks)
 
 
 def _track(
@@ -60,8 +62,9 @@ def _track(
     return Track(
         track_id=path,
         uri=uri,
-        label=label,
-        group=group or path,
+        # The same few names come again and again: one copy of each is enough, of a million rows.
+        label=sys.intern(label),
+        group=sys.intern(group) if group else path,
         size_bytes=sizes.get(uri, _UNKNOWN_SIZE_BYTES),
         split=split or None,
     )

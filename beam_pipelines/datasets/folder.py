@@ -4,12 +4,12 @@ import posixpath
 
 from beam_pipelines import storage
 from beam_pipelines.audio import AUDIO_EXTENSIONS
-from beam_pipelines.config import FolderDatasetConfig
+from beam_pipelines.dataset_config import FolderDatasetConfig
 from beam_pipelines.errors import UserError
-from beam_pipelines.tracks import Track
+from beam_pipelines.tracks import Listing, Track
 
 
-def list_tracks(config: FolderDatasetConfig) -> list[Track]:
+def list_tracks(config: FolderDatasetConfig) -> Listing:
     """Lists root/<genre>/…/<file>, passing over hidden files and those that do not end as audio files do.
 
     Raises:
@@ -30,4 +30,4 @@ def list_tracks(config: FolderDatasetConfig) -> list[Track]:
         tracks.append(
             Track(track_id=track_id, uri=entry.path, label=parts[0], group=group, size_bytes=entry.size_bytes)
         )
-    return tracks
+    return Listing(tracks=tracks)

@@ -1,13 +1,13 @@
 """Music that beamtune composes: mp3 files by invented artists, written when they are first asked for."""
 
-from beam_pipelines.config import CsvDatasetConfig, SyntheticDatasetConfig
+from beam_pipelines.dataset_config import CsvDatasetConfig, SyntheticDatasetConfig
 from beam_pipelines.datasets import csv_table
 from beam_pipelines.progress import ProgressReporter
 from beam_pipelines.synthetic import CollectionSpec, SyntheticTrack, plan_collection, write_collection
-from beam_pipelines.tracks import Track
+from beam_pipelines.tracks import Listing
 
 
-def list_tracks(config: SyntheticDatasetConfig) -> list[Track]:
+def list_tracks(config: SyntheticDatasetConfig) -> Listing:
     """Composes what is not there yet, and lists the collection by its table.
 
     Raises:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from beam_pipelines.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
@@ -25,13 +25,18 @@ LABELS_FILE = "label.labels.txt"
 STATS_FILE = "stats.json"
 REJECTS_FILE = "rejects.jsonl"
 TRACKS_FILE = "tracks.jsonl"
+DUPLICATES_FILE = "duplicates.jsonl"
 CONFIG_FILE = "prepare.yaml"
+AUDIO_FOLDER = "audio"
 
 SHARD_PATTERN = re.compile(r"\w+-\w+\.tfrecord-\d{5}-of-\d{5}")
 
 # Entries that every example has beside its features.
 TRACK_ID, SEGMENT_INDEX, START_S, LABEL = "track_id", "segment_index", "start_s", "label"
 RESERVED_ENTRIES = (TRACK_ID, SEGMENT_INDEX, START_S, LABEL)
+
+# Parts of a track id that name no folder of their own; "%" alone is no code, and so stands for nothing else.
+_SAFE_PARTS = {"": "%", ".": "%2E", "..": "%2E%2E"}
 
 _TFDS_FEATURES = "tensorflow_datasets.core.features"
 _TFDS_VERSION = "1.0.0"
@@ -105,12 +110,16 @@ class DatasetStats:
     """What `stats.json` says.
 
     Attributes:
+        split_source: Who made the splits: official, fault_filtered, group, folds or random.
+        split_leak: Why scores on these splits may be too high, as a sentence, or None.
         audio_s: Seconds of audio in the segments of each split.
         num_tracks: Tracks with at least one segment, by split and genre.
         num_segments: Segments by split and genre.
         features: Statistics of each feature over the train split.
     """
 
+    split_source: str
+    split_leak: str | None
     audio_s: Mapping[str, float]
     num_tracks: Mapping[str, Mapping[str, int]]
     num_segments: Mapping[str, Mapping[str, int]]
@@ -129,6 +138,16 @@ def shard_filenames(dataset_name: str, split: SplitInfo) -> list[str]:
         shard_filename(dataset_name=dataset_name, split=split.name, index=index, num_shards=num_shards)
         for index in range(num_shards)
     ]
+
+
+def kept_audio_path(track_id: str) -> str:
+    """Returns where a track's audio is kept below the prepared directory, as WAV: another place for every track.
+
+    A track id may be any path, an absolute one and one with ".." in it too: parts of it that would lead elsewhere are
+    written as percent codes.
+    """
+    parts = [_SAFE_PARTS.get(part, part.replace("%", "%25")) for part in track_id.split("/")]
+    return "/".join([AUDIO_FOLDER, *parts]) + ".wav"
 
 
 def features_to_json(features: Sequence[FeatureSpec], *, num_classes: int) -> str:
@@ -207,6 +226,7 @@ def stats_to_json(stats: DatasetStats) -> str:
     """Returns the text of `stats.json`."""
     return _to_json_text(
         {
+            "split": {"source": stats.split_source, "leak": stats.split_leak},
             "audio_s": dict(stats.audio_s),
             "num_tracks": {split: dict(counts) for split, counts in stats.num_tracks.items()},
             "num_segments": {split: dict(counts) for split, counts in stats.num_segments.items()},
@@ -226,6 +246,8 @@ def stats_from_json(text: str) -> DatasetStats:
         for name, band in content["features"].items()
     }
     return DatasetStats(
+        split_source=content["split"]["source"],
+        split_leak=content["split"]["leak"],
         audio_s=content["audio_s"],
         num_tracks=content["num_tracks"],
         num_segments=content["num_segments"],

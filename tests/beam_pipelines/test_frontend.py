@@ -34,10 +34,11 @@ def noise(duration_s):
 
 def test_a_clip_becomes_the_features_of_its_segments():
     clip = front_end().process(wav(noise(2.2)))
-    assert clip.duration_s == 2.2
+    assert clip.audio.duration_s == 2.2
     assert [(segment.index, segment.start_s) for segment in clip.segments] == [(0, 0.0), (1, 0.5), (2, 1.0)]
     assert clip.num_silent_segments == 0
-    assert not clip.is_cut
+    assert not clip.audio.is_cut
+    assert (clip.fitted.num_padded, clip.fitted.num_cut) == (0, 0)
     [spec] = front_end().specs
     assert spec.shape == (63, 16)
     for segment in clip.segments:
@@ -53,12 +54,12 @@ def test_a_segment_has_the_features_of_its_samples_alone():
 
 
 @pytest.mark.parametrize("num_samples", [400, 7_999])
-def test_short_audio_is_refused_unless_it_is_to_be_padded(num_samples):
+def test_short_audio_is_refused_unless_all_of_it_is_to_be_used(num_samples):
     samples = noise(1.0)[:num_samples]
     with pytest.raises(AudioError) as caught:
         front_end().process(wav(samples))
     assert (caught.value.reason, caught.value.stage) == ("too_short", "segment")
-    padded = front_end().process(wav(samples), pad_short=True)
+    padded = front_end().process(wav(samples), whole=True)
     by_hand = front_end().process(wav(np.concatenate([samples, np.zeros(8_000 - num_samples, np.float32)])))
     assert len(padded.segments) == 1
     np.testing.assert_array_equal(padded.segments[0].features["log_mel"], by_hand.segments[0].features["log_mel"])
@@ -67,8 +68,69 @@ def test_short_audio_is_refused_unless_it_is_to_be_padded(num_samples):
 @pytest.mark.parametrize("num_samples", [3 * RATE_HZ, 1], ids=["silence", "one sample"])
 def test_silence_is_refused_padded_or_not(num_samples):
     with pytest.raises(AudioError) as caught:
-        front_end().process(wav(np.zeros(num_samples, dtype=np.float32)), pad_short=True)
+        front_end().process(wav(np.zeros(num_samples, dtype=np.float32)), whole=True)
     assert (caught.value.reason, caught.value.stage) == ("silent", "segment")
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "expected"),
+    [
+        (2.98, (160, 0)),
+        (3.0, (0, 0)),
+        (3.75, (0, 6_000)),
+    ],
+)
+def test_clips_become_as_long_as_they_are_to_be(duration_s, expected):
+    policy = {
+        "audio": AudioConfig(sample_rate_hz=RATE_HZ, clip_duration_s=3.0),
+        "segment": SegmentConfig(duration_s=1.0, hop_s=1.0),
+    }
+    samples = noise(duration_s)
+    clip = front_end(**policy).process(wav(samples))
+    assert [item.index for item in clip.segments] == [0, 1, 2]
+    assert (clip.fitted.num_padded, clip.fitted.num_cut) == expected
+    assert clip.audio.duration_s == duration_s
+    by_hand = np.concatenate([samples, np.zeros(RATE_HZ, np.float32)])[: 3 * RATE_HZ]
+    np.testing.assert_array_equal(clip.fitted.samples, by_hand)
+
+
+def test_segments_that_are_padding_alone_are_left_out_as_silent():
+    policy = {
+        "audio": AudioConfig(sample_rate_hz=RATE_HZ, clip_duration_s=4.0),
+        "segment": SegmentConfig(duration_s=1.0, hop_s=1.0),
+    }
+    clip = front_end(**policy).process(wav(noise(1.5)))
+    assert [item.index for item in clip.segments] == [0, 1]
+    assert clip.num_silent_segments == 2
+
+
+@pytest.mark.parametrize(
+    ("audio", "duration_s", "message"),
+    [
+        ({"min_duration_s": 2.0}, 1.99, "1.990 s of audio are less than audio.min_duration_s=2.0"),
+        ({"min_duration_s": 2.0, "clip_duration_s": 5.0}, 1.99, "less than audio.min_duration_s=2.0"),
+        ({"clip_duration_s": 5.0}, 0.99, "0.990 s of audio are shorter than a segment of 1.0 s"),
+        ({"min_duration_s": 0.2}, 0.99, "0.990 s of audio are shorter than a segment of 1.0 s"),
+    ],
+)
+def test_audio_that_is_too_short_is_not_made_long_enough_by_padding(audio, duration_s, message):
+    with pytest.raises(AudioError, match=message) as caught:
+        front_end(audio=AudioConfig(sample_rate_hz=RATE_HZ, **audio)).process(wav(noise(duration_s)))
+    assert (caught.value.reason, caught.value.stage) == ("too_short", "segment")
+
+
+def test_a_minimum_below_a_segment_lets_padding_fill_it():
+    audio = AudioConfig(sample_rate_hz=RATE_HZ, min_duration_s=0.2, clip_duration_s=1.0)
+    clip = front_end(audio=audio).process(wav(noise(0.5)))
+    assert clip.fitted.num_padded == RATE_HZ // 2
+    assert len(clip.segments) == 1
+
+
+def test_prediction_takes_all_of_a_file_whatever_the_length_of_clips():
+    clip = front_end(audio=AudioConfig(sample_rate_hz=RATE_HZ, clip_duration_s=1.0)).process(
+        wav(noise(3.0)), whole=True
+    )
+    assert len(clip.segments) == 5
 
 
 def test_the_front_end_of_prepare_yaml_is_the_one_that_wrote_it():

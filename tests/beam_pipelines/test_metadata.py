@@ -3,7 +3,9 @@ import pytest
 
 from beam_pipelines.metadata import dataset_info, dataset_stats
 from beam_pipelines.records.schema import SplitInfo
-from beam_pipelines.shard import FeatureSums, ShardReport, TrackRecord
+from beam_pipelines.records.tables import TrackRecord
+from beam_pipelines.shard import FeatureSums, ShardReport
+from beam_pipelines.splits import Assignment
 
 
 def record(track_id, *, split, label, num_segments):
@@ -15,9 +17,13 @@ def record(track_id, *, split, label, num_segments):
         label=label,
         content_hash="h",
         duration_s=4.0,
+        padded_s=0.0,
+        cut_s=0.0,
+        is_truncated=False,
+        rms_dbfs=-20.0,
+        peak_dbfs=-3.0,
         num_segments=num_segments,
         num_silent_segments=0,
-        is_cut=False,
     )
 
 
@@ -34,6 +40,7 @@ def report(split, index, tracks, values):
     )
 
 
+BY_GROUP = Assignment(source="group", split_of={}, leak="who knows")
 TRAIN = np.random.default_rng(0).normal([10, -50, 0], [1, 20, 0], (40, 3))
 REPORTS = [
     report("train", 0, [record("1", split="train", label="jazz", num_segments=2)], TRAIN[:30]),
@@ -44,7 +51,7 @@ REPORTS = [
 
 
 def test_statistics_are_those_of_the_train_split_alone():
-    stats = dataset_stats(REPORTS, labels=["jazz", "rock"], segment_duration_s=3.0)
+    stats = dataset_stats(REPORTS, labels=["jazz", "rock"], segment_duration_s=3.0, assignment=BY_GROUP)
     band = stats.features["log_mel"]
     assert band.num_frames == 40
     np.testing.assert_allclose(band.mean, TRAIN.mean(axis=0), rtol=1e-12, atol=1e-12)
@@ -52,7 +59,8 @@ def test_statistics_are_those_of_the_train_split_alone():
 
 
 def test_tracks_segments_and_seconds_are_counted_by_split_and_genre():
-    stats = dataset_stats(REPORTS, labels=["jazz", "rock"], segment_duration_s=3.0)
+    stats = dataset_stats(REPORTS, labels=["jazz", "rock"], segment_duration_s=3.0, assignment=BY_GROUP)
+    assert (stats.split_source, stats.split_leak) == ("group", "who knows")
     assert stats.num_tracks == {
         "train": {"jazz": 1, "rock": 1},
         "validation": {"jazz": 0, "rock": 0},
@@ -72,5 +80,5 @@ def test_info_lists_the_shards_of_the_splits_that_have_some():
 
 def test_a_band_that_never_changes_has_no_deviation():
     constant = report("train", 0, [record("1", split="train", label="jazz", num_segments=1)], np.full((7, 1), 0.1))
-    stats = dataset_stats([constant], labels=["jazz"], segment_duration_s=1.0)
+    stats = dataset_stats([constant], labels=["jazz"], segment_duration_s=1.0, assignment=BY_GROUP)
     assert stats.features["log_mel"].std == pytest.approx((0.0,), abs=1e-8)

@@ -5,13 +5,15 @@ import pytest
 
 from beam_pipelines.config import (
     AudioConfig,
-    FolderDatasetConfig,
+    DuplicatesConfig,
     LogMelConfig,
     PrepareConfig,
     SegmentConfig,
     ShardConfig,
+    SplitConfig,
 )
-from beam_pipelines.plan import estimated_segments, fingerprint_of_plan, plan_shards
+from beam_pipelines.dataset_config import FolderDatasetConfig
+from beam_pipelines.plan import estimated_segments, fingerprint_of_request, plan_shards
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.tracks import Track
 
@@ -85,15 +87,18 @@ def test_the_order_of_the_listing_changes_nothing():
         {"segment": SegmentConfig(hop_s=1.5)},
         {"features": {"log_mel": LogMelConfig(n_mels=64)}},
         {"shards": ShardConfig(min_shards=4)},
+        {"duplicates": DuplicatesConfig(mode="off")},
+        {"split": SplitConfig(test_fraction=0.2)},
     ],
 )
 def test_what_changes_the_bytes_changes_the_fingerprint(changes):
-    assert fingerprint_of_plan(plan(config=replace(CONFIG, **changes))) != fingerprint_of_plan(plan())
+    assert fingerprint_of_request(TRACKS, replace(CONFIG, **changes)) != fingerprint_of_request(TRACKS, CONFIG)
 
 
 def test_where_and_how_it_is_run_does_not_change_the_fingerprint():
     elsewhere = replace(CONFIG, output_dir="elsewhere", overwrite=True)
-    assert fingerprint_of_plan(plan(config=elsewhere)) == fingerprint_of_plan(plan())
+    assert fingerprint_of_request(TRACKS, elsewhere) == fingerprint_of_request(TRACKS, CONFIG)
+    assert plan(config=elsewhere) == plan()
 
 
 def test_a_file_of_another_size_changes_its_shard_only():

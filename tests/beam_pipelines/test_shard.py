@@ -1,13 +1,17 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 
 from beam_pipelines.config import AudioConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.fingerprint import Fingerprinter
 from beam_pipelines.frontend import FrontEnd
 from beam_pipelines.plan import ShardPlan
-from beam_pipelines.shard import FeatureSums, Reject, ShardReport, build_shard
+from beam_pipelines.records.tables import Reject
+from beam_pipelines.shard import FeatureSums, ShardReport, build_shard
 from beam_pipelines.tracks import Track
 
 FRONT_END = FrontEnd(
@@ -21,18 +25,23 @@ def track(path, label="rock"):
     return Track(track_id=path.name, uri=str(path), label=label, group="someone", size_bytes=1)
 
 
-def build(tracks, sink):
+def build(tracks, sink, *, with_fingerprints=True):
     plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), fingerprint="f")
     tallies = []
-    report = build_shard(
+    clips = []
+    built = build_shard(
         plan,
         front_end=FRONT_END,
+        fingerprinter=Fingerprinter() if with_fingerprints else None,
         labels=["jazz", "rock"],
         sink=sink,
         open_source=lambda uri: open(uri, "rb"),
+        on_clip=lambda track, clip: clips.append((track.track_id, len(clip.fitted.samples))),
         on_track_done=lambda tally: tallies.append((tally.num_tracks, tally.num_rejects, tally.audio_s)),
     )
-    return report, tallies
+    assert clips == [(track.track_id, round(16_000 * track.duration_s)) for track in built.report.tracks]
+    assert len(built.fingerprints) == (len(built.report.tracks) if with_fingerprints else 0)
+    return built.report, tallies
 
 
 @pytest.fixture
@@ -99,6 +108,22 @@ def test_a_shard_of_rejects_is_empty_and_has_no_sums(tmp_path):
     assert report.feature_sums == {}
 
 
+def test_what_a_track_sounds_like_is_recorded(tmp_path):
+    path = tmp_path / "square.wav"
+    half = np.where(np.arange(24_000) % 100 < 50, 0.5, -0.5).astype(np.float32)
+    soundfile.write(path, half, 16_000, subtype="FLOAT")
+    report, _ = build([track(path)], io.BytesIO(), with_fingerprints=False)
+    [record] = report.tracks
+    assert (record.rms_dbfs, record.peak_dbfs) == (-6.02, -6.02)  # 20 log10 of one half
+    assert (record.duration_s, record.padded_s, record.cut_s, record.is_truncated) == (1.5, 0.0, 0.0, False)
+
+
+def test_a_known_fault_is_told_with_the_reject(tmp_path):
+    known = replace(track(tmp_path / "absent.mp3"), known_fault="it is not there")
+    report, _ = build([known], io.BytesIO())
+    assert [reject.known_fault for reject in report.rejects] == ["it is not there"]
+
+
 def test_a_report_comes_back_to_the_bit(mixed_tracks):
     report, _ = build(mixed_tracks, io.BytesIO())
     assert ShardReport.from_json(report.to_json()) == report
@@ -125,6 +150,7 @@ def test_a_reject_names_the_file(tmp_path):
         Reject(
             track_id="absent.mp3",
             uri=str(tmp_path / "absent.mp3"),
+            label="rock",
             split="train",
             stage="open",
             reason="unreadable",

@@ -9,7 +9,10 @@ from configs import commands
 from configs.cli import main
 from configs.commands import COMMANDS, Command, Invocation
 
-HEAVY = ("apache_beam", "tensorflow", "keras", "librosa", "numpy", "scipy", "hydra", "omegaconf", "rich", "soundfile")
+HEAVY = (
+    *("apache_beam", "tensorflow", "keras", "librosa", "numpy", "scipy", "hydra", "omegaconf", "rich", "soundfile"),
+    *("matplotlib", "sklearn", "jinja2", "requests"),
+)
 
 
 @pytest.fixture
@@ -64,7 +67,10 @@ def test_the_version_is_that_of_the_package(capsys):
     ("words", "line"),
     [
         (["prepar"], "beamtune: there is no command 'prepar'; did you mean prepare?"),
-        (["xyz"], "beamtune: there is no command 'xyz': expected one of synthesize, prepare, train, evaluate, predict"),
+        (
+            ["xyz"],
+            "beamtune: there is no command 'xyz': expected one of synthesize, download, prepare, convert, explore, ",
+        ),
         (["prepare", "datset=x"], "beamtune prepare: datset: there is no such setting; did you mean dataset?"),
         (["predict", "runs/x"], "beamtune predict: predict needs a run directory and at least one audio file"),
     ],

@@ -1,7 +1,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from beam_pipelines.config import CsvDatasetConfig, LogMelConfig, MfccConfig, PrepareConfig
+from beam_pipelines.config import LogMelConfig, MfccConfig, PrepareConfig
+from beam_pipelines.dataset_config import CsvDatasetConfig
 from beam_pipelines.errors import UserError
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
 from trainer.config import Cnn2dConfig, TrainConfig
@@ -54,7 +55,11 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
     ("name", "overrides", "message"),
     [
         ("prepare", ["datset=folder"], "datset: there is no such setting; did you mean dataset?"),
-        ("prepare", ["dataset=foldr"], "dataset=foldr: expected one of csv, folder, synthetic; did you mean folder?"),
+        (
+            "prepare",
+            ["dataset=foldr"],
+            "dataset=foldr: expected one of csv, fma, folder, gtzan, synthetic; did you mean folder?",
+        ),
         ("prepare", ["features=[log_mel,mfc]"], "features=mfc: expected one of log_mel, mfcc; did you mean mfcc?"),
         (
             "prepare",
@@ -81,7 +86,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
         ("prepare", ["dataset.name=a/b"], "dataset.name=a/b: expected 1 to 64 letters, digits or underscores"),
         ("train", ["dataset=folder"], "dataset: there is no such setting; did you mean data_dir?"),
         ("synthesize", ["dataset=folder"], "dataset: there is no such setting; did you mean dataset."),
-        ("prepare", ["split={}"], "split: there is no such setting; did you mean split."),
+        ("prepare", ["seeds={}"], "seeds: there is no such setting; did you mean seed"),
         ("prepare", ["output_dir="], "output_dir=: expected a path"),
         ("prepare", ["dataset=folder", "dataset.root="], "dataset.root=: expected a path"),
         ("prepare", ["dataset=csv", "dataset.path="], "dataset.path=: expected a path"),
@@ -101,21 +106,51 @@ def test_mistakes_are_named_with_what_was_meant(name, overrides, message):
 
 
 def test_every_option_of_every_group_composes():
-    needed = {"folder": ["dataset.root=x"], "csv": ["dataset.path=x"]}
+    needed = {"folder": ["dataset.root=x"], "gtzan": ["dataset.root=x"], "csv": ["dataset.path=x"]}
+    of_command = {"convert": ["source=x", "output_dir=y"]}
     composed = set()
-    for name in ("prepare", "train"):
+    for name in ("convert", "prepare", "train"):
         for group, options in config_groups(name).items():
             for option in options:
-                config(name, f"{group}={option}", *needed.get(option, []))
+                config(name, f"{group}={option}", *needed.get(option, []), *of_command.get(name, []))
                 composed.add(f"{group}/{option}.yaml")
     assert composed == {str(path.relative_to(CONFIG_DIR)) for path in CONFIG_DIR.glob("*/*.yaml")}
 
 
 def test_every_command_file_composes():
     names = {path.stem for path in CONFIG_DIR.glob("*.yaml")}
-    assert names == {"prepare", "synthesize", "train", "evaluate", "predict"}
+    assert names == {"convert", "download", "evaluate", "explore", "predict", "prepare", "synthesize", "train"}
     for name in names:
         compose(name, [])
+
+
+def test_a_setting_may_have_the_name_of_another_commands_group():
+    assert config("evaluate", "run_dir=x", "split=validation").split == "validation"
+    assert config("prepare", "split=random").split.source == "random"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], ("auto", None)),
+        (["split=official"], ("official", None)),
+        (["split=group"], ("group", None)),
+        (["dataset=gtzan", "dataset.root=x"], ("auto", 30.0)),
+        (["dataset=gtzan", "dataset.root=x", "split=random"], ("random", 30.0)),
+        (["dataset=gtzan", "dataset.root=x", "audio.clip_duration_s=10"], ("auto", 10.0)),
+        (["dataset=fma", "split=fault_filtered"], ("fault_filtered", 30.0)),
+        (["dataset=fma", "dataset.subset=full", "audio.clip_duration_s=null"], ("auto", None)),
+        (["split.folds=5", "split.fold=0"], ("auto", None)),
+    ],
+)
+def test_splits_and_clip_lengths_follow_from_the_data_set_unless_they_are_chosen(overrides, expected):
+    made = config("prepare", *overrides)
+    assert (made.split.source, made.audio.clip_duration_s) == expected
+
+
+def test_the_name_of_fma_is_that_of_its_subset():
+    made = config("prepare", "dataset=fma", "dataset.subset=medium")
+    assert (made.dataset.name, made.output_dir) == ("fma_medium", "prepared/fma_medium")
 
 
 def test_saved_settings_come_back_as_overrides():

@@ -17,7 +17,6 @@ import yaml
 
 from beam_pipelines.config import (
     AudioConfig,
-    FolderDatasetConfig,
     LogMelConfig,
     MfccConfig,
     PrepareConfig,
@@ -25,6 +24,7 @@ from beam_pipelines.config import (
     SegmentConfig,
     ShardConfig,
 )
+from beam_pipelines.dataset_config import FolderDatasetConfig
 from beam_pipelines.errors import RunFailedError, UserError
 from beam_pipelines.frontend import FrontEnd
 from beam_pipelines.prepare import prepare
@@ -100,6 +100,7 @@ def test_the_directory_holds_what_the_contract_names_and_nothing_else(prepared):
     assert names - shards == {
         "_SUCCESS",
         "dataset_info.json",
+        "duplicates.jsonl",
         "features.json",
         "label.labels.txt",
         "prepare.yaml",

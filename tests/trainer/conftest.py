@@ -67,6 +67,7 @@ def _write_prepared(
     num_shards: int = 3,
     fingerprint: str = "abc",
     feature: str = "log_mel",
+    split_leak: str | None = None,
 ) -> Path:
     """Writes a prepared directory of these splits; a track's rows follow one another in one shard."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -78,6 +79,8 @@ def _write_prepared(
         for split, rows in splits.items()
     }
     stats = schema.DatasetStats(
+        split_source="group",
+        split_leak=split_leak,
         audio_s={},
         num_tracks={},
         num_segments=counts,

@@ -47,7 +47,7 @@ def test_unfinished_data(make_config: MakeConfig, prepared_dir: Path) -> None:
 
 def test_another_schema_version(make_config: MakeConfig, prepared_dir: Path) -> None:
     (prepared_dir / "_SUCCESS").write_text(json.dumps({"schema_version": 99, "fingerprint": "abc"}))
-    assert "prepared with schema version 99, and this beamtune reads version 1" in refused(make_config())
+    assert "prepared with schema version 99, and this beamtune reads version 2" in refused(make_config())
 
 
 @pytest.mark.parametrize("name", ["dataset_info.json", "features.json", "stats.json"])

@@ -77,8 +77,34 @@ def test_evaluate_adds_its_split(finished: TrainConfig, capsys: pytest.CaptureFi
     assert "test, segment level: accuracy" in out and "(12 segments)" in out
     assert "test, track level: accuracy" in out and "(4 tracks)" in out
     metrics = read_json(Path(finished.run_dir) / "metrics.json")
-    assert set(metrics) == {"labels", "validation", "test"}
+    assert set(metrics) == {"labels", "split", "validation", "test"}
+    assert metrics["split"] == {"source": "group", "leak": None}
+    assert "leak" not in out
     assert sum(map(sum, metrics["test"]["segment"]["confusion_matrix"])) == 12
+
+
+def test_a_leaky_split_is_called_so_wherever_scores_are_told(
+    write_prepared: Callable[..., Path], make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_dir = write_prepared(directory_name="leaky", split_leak="tracks were split at random")
+    config = make_config(epochs=1, data_dir=str(data_dir))
+    train(config)
+    evaluate(EvaluateConfig(run_dir=config.run_dir))
+    out = capsys.readouterr().out
+    for split in ("validation", "test"):
+        for level in ("segment", "track"):
+            assert f"{split} (leaky split), {level} level: accuracy" in out
+    assert out.count("these scores are too high: tracks were split at random") == 2
+    run = Path(config.run_dir)
+    assert read_json(run / "metrics.json")["split"] == {"source": "group", "leak": "tracks were split at random"}
+    texts = [
+        value.tensor.string_val[0].decode()
+        for path in sorted((run / "validation").glob("events*"))
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "split"
+    ]
+    assert texts == ["split: group\n\n**Leaky: scores are too high.** tracks were split at random"]
 
 
 def test_evaluate_gives_the_metrics_of_training_again(finished: TrainConfig) -> None:

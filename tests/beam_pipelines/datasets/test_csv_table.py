@@ -1,6 +1,6 @@
 import pytest
 
-from beam_pipelines.config import CsvDatasetConfig
+from beam_pipelines.dataset_config import CsvDatasetConfig
 from beam_pipelines.datasets import list_tracks
 from beam_pipelines.errors import UserError
 
@@ -17,7 +17,7 @@ def test_rows_become_tracks(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.mp3").write_bytes(b"12345")
     config = table(tmp_path, HEADER + 'a/1.mp3,rock,"Bach, J. S."\n/abs/2.mp3,pop,Ärtist\ngs://b/3.mp3,pop,\n')
-    tracks = {track.track_id: track for track in list_tracks(config)}
+    tracks = {track.track_id: track for track in list_tracks(config).tracks}
     assert tracks["a/1.mp3"].uri == str(tmp_path / "a" / "1.mp3")
     assert tracks["a/1.mp3"].group == "Bach, J. S."
     assert tracks["a/1.mp3"].size_bytes == 5
@@ -36,7 +36,7 @@ def test_columns_may_have_other_names_and_a_byte_order_mark(tmp_path):
         group_column=None,
         split_column="part",
     )
-    assert [(track.label, track.group, track.split) for track in list_tracks(config)] == [
+    assert [(track.label, track.group, track.split) for track in list_tracks(config).tracks] == [
         ("rock", "1.mp3", "train"),
         ("pop", "2.mp3", "test"),
     ]

@@ -1,6 +1,6 @@
 import pytest
 
-from beam_pipelines.config import FolderDatasetConfig
+from beam_pipelines.dataset_config import FolderDatasetConfig
 from beam_pipelines.datasets import list_tracks
 from beam_pipelines.errors import UserError
 
@@ -14,7 +14,7 @@ def test_the_first_folder_is_the_genre_and_the_next_the_group(tmp_path):
     put(tmp_path / "rock" / "a.mp3", b"12345")
     put(tmp_path / "rock" / "Artist" / "Album" / "b.FLAC")
     put(tmp_path / "jazz" / "Ärtist" / "c d.ogg")
-    tracks = list_tracks(FolderDatasetConfig(root=str(tmp_path)))
+    tracks = list_tracks(FolderDatasetConfig(root=str(tmp_path))).tracks
     assert [(track.track_id, track.label, track.group, track.size_bytes) for track in tracks] == [
         ("jazz/Ärtist/c d.ogg", "jazz", "jazz/Ärtist", 1),
         ("rock/Artist/Album/b.FLAC", "rock", "rock/Artist/Album", 1),
@@ -30,7 +30,7 @@ def test_hidden_files_other_files_and_files_without_a_genre_are_passed_over(tmp_
     put(tmp_path / ".trash" / "old.mp3")
     put(tmp_path / "rock" / "a.mp3")
     put(tmp_path / "jazz" / "b.au")
-    assert [track.track_id for track in list_tracks(FolderDatasetConfig(root=str(tmp_path)))] == [
+    assert [track.track_id for track in list_tracks(FolderDatasetConfig(root=str(tmp_path))).tracks] == [
         "jazz/b.au",
         "rock/a.mp3",
     ]
@@ -41,7 +41,7 @@ def test_wildcards_in_the_folder_name_are_meant_literally(tmp_path):
     put(root / "rock" / "a[1].mp3")
     put(root / "jazz" / "b?.mp3")
     put(tmp_path / "Music 2 x" / "rock" / "other.mp3")
-    assert [track.track_id for track in list_tracks(FolderDatasetConfig(root=f"{root}/"))] == [
+    assert [track.track_id for track in list_tracks(FolderDatasetConfig(root=f"{root}/")).tracks] == [
         "jazz/b?.mp3",
         "rock/a[1].mp3",
     ]

@@ -53,6 +53,8 @@ def test_features_come_back_as_they_were():
 
 def test_stats_come_back_to_the_bit():
     stats = schema.DatasetStats(
+        split_source="random",
+        split_leak="artists are on both sides",
         audio_s={"train": 30.0, "validation": 3.0, "test": 6.0},
         num_tracks={"train": {"a": 1, "b": 2}},
         num_segments={"train": {"a": 3, "b": 7}},
@@ -61,13 +63,27 @@ def test_stats_come_back_to_the_bit():
     assert schema.stats_from_json(schema.stats_to_json(stats)) == stats
 
 
+def test_audio_is_kept_at_a_place_of_its_own_below_the_directory():
+    track_ids = ["a/b.mp3", "/a/b.mp3", "../a/b.mp3", "./a/b.mp3", "%/a/b.mp3", "%2E%2E/a/b.mp3", "gs://a/b.mp3"]
+    paths = [schema.kept_audio_path(track_id) for track_id in track_ids]
+    assert paths == [
+        "audio/a/b.mp3.wav",
+        "audio/%/a/b.mp3.wav",
+        "audio/%2E%2E/a/b.mp3.wav",
+        "audio/%2E/a/b.mp3.wav",
+        "audio/%25/a/b.mp3.wav",
+        "audio/%252E%252E/a/b.mp3.wav",
+        "audio/gs:/%/a/b.mp3.wav",
+    ]
+
+
 def test_success_holds_the_fingerprint():
     assert schema.success_from_json(schema.success_to_json("abc"), directory="d") == "abc"
 
 
 def test_another_schema_version_is_refused():
     text = json.dumps({"schema_version": 99, "fingerprint": "abc"})
-    with pytest.raises(UserError, match="d was prepared with schema version 99, and this beamtune reads version 1"):
+    with pytest.raises(UserError, match="d was prepared with schema version 99, and this beamtune reads version 2"):
         schema.success_from_json(text, directory="d")
 
 

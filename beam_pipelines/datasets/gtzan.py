@@ -1,0 +1,105 @@
+"""GTZAN (Tzanetakis & Cook, 2002): 10 genres of 100 clips of 30 s, which its user must supply.
+
+Two layouts are in use, genres/<genre>/<genre>.00000.au and genres_original/<genre>/<genre>.00000.wav; any folder that
+has one of them somewhere in it will do.
+
+The official split is the fault-filtered one of Kereliuk, Sturm & Larsen (2015): artists apart, and the clips left out
+that are duplicates, distorted or mislabelled.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from importlib import resources
+
+from beam_pipelines import storage
+from beam_pipelines.dataset_config import GtzanDatasetConfig
+from beam_pipelines.download.extract import extract_archive
+from beam_pipelines.download.gtzan import CLIPS_PER_GENRE, GENRES
+from beam_pipelines.errors import UserError
+from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
+from beam_pipelines.tracks import EXCLUDED, Listing, Track
+
+_CLIP_PATTERN = re.compile(
+    rf"(?:^|.*/)(?P<genre>{'|'.join(GENRES)})/(?P<clip>(?P=genre)\.(?P<number>\d{{5}}))\.(?:au|wav)"
+)
+_PARTITION_FILE = "gtzan_fault_filtered.json"
+_SPLIT_NAMES = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
+_KNOWN_FAULTS = {"jazz.00054": "it is unreadable in the copy of the data set that is in wide use"}
+
+# The clips take 1.3 GB; the archive in wide use holds pictures and tables beside them.
+_MAX_EXTRACTED_BYTES = 4 * 2**30
+
+
+def list_tracks(config: GtzanDatasetConfig) -> Listing:
+    """Lists the clips with their fault-filtered split, unpacking an archive first.
+
+    Artists are not told, so every clip is its own group.
+
+    Raises:
+        UserError: There are no clips at the root, or a bad archive.
+    """
+    root = _unpacked(config.root) if os.path.isfile(config.root) else config.root.rstrip("/")
+    splits = fault_filtered_splits()
+    tracks = []
+    for entry in storage.list_files(root):
+        found = _CLIP_PATTERN.fullmatch(entry.path[len(root) :])
+        if found is None:
+            continue
+        clip = found["clip"]
+        tracks.append(
+            Track(
+                track_id=clip,
+                uri=entry.path,
+                label=found["genre"],
+                group=clip,
+                size_bytes=entry.size_bytes,
+                split=splits.get(clip, EXCLUDED),
+                known_fault=_KNOWN_FAULTS.get(clip),
+            )
+        )
+    if not tracks:
+        raise UserError(
+            f"dataset.root={config.root} holds no clips of GTZAN: expected <genre>/<genre>.00000.au or .wav in it, "
+            "or a .tar.gz or .zip of that; `beamtune download gtzan` says more"
+        )
+    return Listing(tracks=tracks, official_split="fault_filtered", notes=_notes(tracks))
+
+
+def fault_filtered_splits() -> Mapping[str, str]:
+    """Returns the split of each clip of the fault-filtered partition, such as "blues.00029": "train"."""
+    text = resources.files(__package__).joinpath(_PARTITION_FILE).read_text(encoding="utf-8")
+    partition = json.loads(text)["genres"]
+    return {
+        f"{genre}.{number:05d}": _SPLIT_NAMES[name]
+        for genre, parts in partition.items()
+        for name, ranges in parts.items()
+        for number in _numbers(ranges)
+    }
+
+
+def _numbers(ranges: str) -> list[int]:
+    """Returns the numbers of a list such as "0,2-4"."""
+    numbers: list[int] = []
+    for part in ranges.split(","):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def _unpacked(archive_path: str) -> str:
+    """Returns the folder that an archive is unpacked to, beside it, unpacking it where that has not been done."""
+    folder = f"{archive_path}.unpacked"
+    if not os.path.isdir(folder):
+        extract_archive(archive_path, folder, max_bytes=_MAX_EXTRACTED_BYTES)
+    return folder
+
+
+def _notes(tracks: list[Track]) -> list[str]:
+    expected = len(GENRES) * CLIPS_PER_GENRE
+    if len(tracks) >= expected:
+        return []
+    return [
+        f"{len(tracks)} of the {expected} clips of GTZAN are there; `beamtune download gtzan` names the missing ones"
+    ]

@@ -1,0 +1,74 @@
+"""Acoustic fingerprints: what stays of a recording when it is coded again, cut elsewhere or made louder.
+
+The fingerprint is that of Haitsma & Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): for every
+frame 32 bits, each the sign of the difference, over time and between neighbours of 33 logarithmic bands, of the energy.
+Two copies of a recording differ in few bits, two recordings in half of them.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import scipy.signal
+import soxr
+
+Codes = npt.NDArray[np.uint32]
+
+# The bands lie between 300 and 1950 Hz: at 4 kHz there is all that they need, and little to compute.
+_RATE_HZ = 4_000
+_BAND_EDGES_HZ = np.geomspace(300.0, 1_950.0, 34)
+# Frames of half a second, an eighth of one apart: a copy that was cut between two frames is at most a sixteenth of a
+# frame off, and still has whole codes in common with the original, by which it is found.
+_FRAME_SAMPLES = 2_048
+_HOP_SAMPLES = 256
+# Frames computed at a time: their windowed samples stay in the processor's cache.
+_BLOCK_FRAMES = 32
+
+CODES_PER_S = _RATE_HZ / _HOP_SAMPLES
+
+
+class Fingerprinter:
+    """Computes fingerprints. One object serves one thread at a time: its buffer is shared by all calls."""
+
+    def __init__(self) -> None:
+        self._window = scipy.signal.get_window("hann", _FRAME_SAMPLES).astype(np.float32)
+        self._windowed = np.empty((_BLOCK_FRAMES, _FRAME_SAMPLES), dtype=np.float32)
+        bins = np.round(_BAND_EDGES_HZ * _FRAME_SAMPLES / _RATE_HZ).astype(int)
+        self._bins = slice(int(bins[0]), int(bins[-1]))
+        self._band_starts = bins[:-1] - bins[0]
+
+    def __call__(self, samples: npt.NDArray[np.float32], *, sample_rate_hz: int) -> Codes:
+        """Returns the fingerprint of a recording.
+
+        Args:
+            samples: (frames,) float32, mono.
+            sample_rate_hz: Their rate.
+
+        Returns:
+            (codes,) uint32, CODES_PER_S for every second after the first half; none where the audio is shorter.
+        """
+        resampled = soxr.resample(samples, sample_rate_hz, _RATE_HZ, quality="LQ")
+        if len(resampled) < _FRAME_SAMPLES + _HOP_SAMPLES:
+            return np.empty(0, dtype=np.uint32)
+        energies = self._band_energies(resampled)
+        slopes = energies[:, :-1] - energies[:, 1:]
+        bits = slopes[1:] > slopes[:-1]
+        return np.packbits(bits, axis=1, bitorder="little").view("<u4").ravel().astype(np.uint32)
+
+    def _band_energies(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(frames,) at 4 kHz → (frames, 33)."""
+        frames = np.lib.stride_tricks.sliding_window_view(samples, _FRAME_SAMPLES)[::_HOP_SAMPLES]
+        energies = np.empty((len(frames), len(self._band_starts)), dtype=np.float32)
+        for first in range(0, len(frames), _BLOCK_FRAMES):
+            block = frames[first : first + _BLOCK_FRAMES]
+            windowed = np.multiply(block, self._window, out=self._windowed[: len(block)])
+            spectrum = scipy.fft.rfft(windowed, axis=1)[:, self._bins]
+            power = spectrum.real**2
+            power += spectrum.imag**2
+            np.add.reduceat(power, self._band_starts, axis=1, out=energies[first : first + len(block)])
+        return energies
+
+
+def bit_error_rate(first: Codes, second: Codes) -> float:
+    """Returns the share of bits in which two fingerprints of one length differ, in [0, 1]."""
+    differing = np.unpackbits((first ^ second).view(np.uint8)).sum(dtype=np.int64)
+    return float(differing) / (32 * len(first))

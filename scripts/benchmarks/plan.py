@@ -1,0 +1,129 @@
+"""How long planning takes, and how much memory, for a manifest of a million tracks.
+
+The manifest is a CSV table of invented files; nothing is decoded. Each step is what `beamtune prepare` does with it.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from beam_pipelines.config import LogMelConfig, PrepareConfig, SplitConfig
+from beam_pipelines.dataset_config import CsvDatasetConfig
+from beam_pipelines.datasets import list_tracks
+from beam_pipelines.plan import fingerprint_of_request, plan_shards
+from beam_pipelines.records.schema import FeatureSpec
+from beam_pipelines.records.tables import TrackRecord, json_lines, tracks_from_json_lines
+from beam_pipelines.splits import assign_splits
+from beam_pipelines.tracks import Track, genre_names
+
+GENRES = 16
+TRACKS_PER_ARTIST = 7
+
+
+def main() -> None:
+    """Runs the benchmark and prints a table, and the same as a line of JSON where a file is named."""
+    parser = argparse.ArgumentParser(prog="scripts/bench plan", description=__doc__)
+    parser.add_argument("--tracks", type=int, default=1_000_000, help="tracks in the manifest (1000000)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    arguments = parser.parse_args()
+
+    steps: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder) / "tracks.csv"
+        write_manifest(manifest, num_tracks=arguments.tracks)
+        plan(manifest, measure=lambda name: timed(name, steps))
+    steps["all"] = sum(steps.values())
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    report(steps, peak_mib=peak_mib, num_tracks=arguments.tracks)
+    if arguments.json is not None:
+        figures = {"tracks": arguments.tracks, "seconds": steps, "peak_mib": peak_mib}
+        arguments.json.write_text(json.dumps(figures) + "\n")
+
+
+def write_manifest(path: Path, *, num_tracks: int) -> None:
+    """Writes a table of invented files: artists of seven tracks each, who all keep to one genre."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("path,genre,artist\n")
+        for number in range(num_tracks):
+            artist = number // TRACKS_PER_ARTIST
+            file.write(f"music/artist-{artist:07d}/{number:08d}.mp3,genre-{artist % GENRES},artist {artist}\n")
+
+
+def plan(manifest: Path, *, measure: "Callable[[str], Iterator[None]]") -> None:
+    """Takes a manifest through every step of planning, and its tracks through the table that is left of them."""
+    config = PrepareConfig(
+        output_dir="unused",
+        dataset=CsvDatasetConfig(path=str(manifest)),
+        features={"log_mel": LogMelConfig()},
+    )
+    with measure("list tracks"):
+        tracks = list_tracks(config.dataset).tracks
+        labels = genre_names(tracks)
+    with measure("fingerprint"):
+        fingerprint_of_request(tracks, config)
+    with measure("split by group"):
+        split_of = assign_splits(tracks, config.split, seed=0).split_of
+    with measure("plan shards"):
+        specs = [FeatureSpec(name="log_mel", shape=(94, 128), dtype="float16")]
+        plan_shards(tracks, split_of, config=config, specs=specs, labels=labels)
+    with measure("split into 5 folds"):
+        assign_splits(tracks, SplitConfig(folds=5, fold=0), seed=0)
+    table = manifest.with_name("tracks.jsonl")
+    with measure("write tracks.jsonl"), open(table, "w", encoding="utf-8") as file:
+        file.writelines(json_lines(record(track, split_of[track.track_id]) for track in tracks))
+    del tracks, split_of
+    with measure("read tracks.jsonl"):
+        tracks_from_json_lines(table.read_text(encoding="utf-8"))
+
+
+def record(track: Track, split: str) -> TrackRecord:
+    """Returns the line of `tracks.jsonl` that a track of 30 s would leave."""
+    return TrackRecord(
+        track_id=track.track_id,
+        uri=track.uri,
+        split=split,
+        group=track.group,
+        label=track.label,
+        content_hash="0" * 64,
+        duration_s=30.0,
+        padded_s=0.0,
+        cut_s=0.0,
+        is_truncated=False,
+        rms_dbfs=-14.25,
+        peak_dbfs=-0.3,
+        num_segments=10,
+        num_silent_segments=0,
+    )
+
+
+@contextmanager
+def timed(name: str, steps: dict[str, float]) -> Iterator[None]:
+    """Adds the seconds that the body takes to the steps."""
+    started_s = time.perf_counter()
+    yield
+    steps[name] = time.perf_counter() - started_s
+
+
+def report(steps: dict[str, float], *, peak_mib: float, num_tracks: int) -> None:
+    """Prints the figures as a table."""
+    console = Console(highlight=False)
+    table = Table(title=f"planning {num_tracks:,} tracks", box=box.ROUNDED if console.is_terminal else None)
+    table.add_column("step")
+    table.add_column("seconds", justify="right")
+    for name, seconds in steps.items():
+        table.add_row(name, f"{seconds:.1f}")
+    console.print(table)
+    console.print(f"peak memory {peak_mib:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
