@@ -43,6 +43,17 @@ class ScoringBatch(NamedTuple):
     is_example: Any
 
 
+class PlainBatch(NamedTuple):
+    """A batch to look at.
+
+    Features {name: (batch, *shape)} in their stored dtype; labels (batch,) int64; track_ids (batch,) string.
+    """
+
+    features: Any
+    labels: Any
+    track_ids: Any
+
+
 def count_steps(shards: Sequence[Shard], *, global_batch_size: int) -> int:
     """Returns the steps of an epoch: as many as it takes to see every example, the last batch filled up with others."""
     num_examples = sum(shard.num_examples for shard in shards)
@@ -149,6 +160,16 @@ def scoring_batches(
     return strategy.distribute_datasets_from_function(batches)
 
 
+def plain_batches(shards: Sequence[Shard], *, specs: Mapping[str, FeatureSpec], batch_size: int) -> Any:
+    """Returns a data set of PlainBatches in which every example comes exactly once; the last batch may be smaller."""
+    return (
+        _read_records(shards)
+        .batch(batch_size)
+        .map(lambda records: _parse_plain_batch(records, specs), num_parallel_calls=tf.data.AUTOTUNE)
+        .with_options(_options())
+    )
+
+
 @contextmanager
 def naming_damaged_shard(shards: Sequence[Shard]) -> Iterator[None]:
     """Turns TensorFlow's error about a file that cannot be read, which does not say which, into one that does.
@@ -223,6 +244,11 @@ def _parse_scoring_batch(records: Any, is_example: Any, specs: Mapping[str, Feat
     )
 
 
+def _parse_plain_batch(records: Any, specs: Mapping[str, FeatureSpec]) -> PlainBatch:
+    entries = _parse_entries(records, specs)
+    return PlainBatch(features=_decode_features(entries, specs), labels=entries[LABEL], track_ids=entries[TRACK_ID])
+
+
 def _parse_entries(records: Any, specs: Mapping[str, FeatureSpec]) -> Any:
     entries = {
         TRACK_ID: tf.io.FixedLenFeature([], tf.string),
@@ -236,7 +262,7 @@ def _decode_features(entries: Any, specs: Mapping[str, FeatureSpec]) -> dict[str
     features = {}
     for name, spec in specs.items():
         values = tf.io.decode_raw(entries[name], tf.as_dtype(spec.dtype), little_endian=True)
-        features[name] = tf.reshape(values, [entries[name].shape[0], *spec.shape])
+        features[name] = tf.reshape(values, [entries[name].shape[0] or -1, *spec.shape])
     return features
 
 

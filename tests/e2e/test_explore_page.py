@@ -1,0 +1,130 @@
+"""The page of `beamtune explore` in a browser: all of it is there, and it asks for nothing else."""
+
+import json
+import shutil
+from urllib.parse import urlsplit
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1280,1600",
+)
+LOADED_DURATIONS = """
+const done = arguments[arguments.length - 1];
+Promise.all([...document.querySelectorAll("audio")].map(audio => new Promise(resolve => {
+  const tell = () => resolve(audio.error ? audio.error.message : audio.duration);
+  if (audio.readyState >= 1 || audio.error) tell();
+  else { audio.addEventListener("loadedmetadata", tell); audio.addEventListener("error", tell); audio.load(); }
+}))).then(done);
+"""
+BLOCKED_URI = """
+const done = arguments[arguments.length - 1];
+document.addEventListener("securitypolicyviolation", event => done(event.blockedURI));
+const image = document.createElement("img");
+image.src = "http://127.0.0.1:9/tracker.png";
+document.body.append(image);
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that keeps its console and its network traffic."""
+    executable = next((path for path in map(shutil.which, BROWSERS) if path), None)
+    driver = shutil.which("chromedriver")
+    if executable is None or driver is None:
+        pytest.skip(
+            f"{'no Chromium' if executable is None else 'no chromedriver'} is installed: apt install chromium-driver"
+        )
+    options = webdriver.ChromeOptions()
+    options.binary_location = executable
+    for option in OPTIONS:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser.set_script_timeout(30)
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def explored(beamtune, make_collection, tmp_path):
+    """Prepares two genres and a file that is no audio, split at random, explores them and returns the page."""
+    music = make_collection(tmp_path / "music")
+    (music / "genre0" / "artist0" / "<b>broken.mp3").write_text("no audio")
+    dataset = ["dataset=folder", "dataset.name=two_genres", f"dataset.root={music}"]
+    for words in (
+        ["prepare", *dataset, "split=random", f"output_dir={tmp_path}/data"],
+        ["explore", f"{tmp_path}/data", "example_duration_s=2", f"output_dir={tmp_path}/page"],
+    ):
+        done = beamtune(*words)
+        assert done.returncode == 0, done.stderr
+    return tmp_path / "page" / "index.html"
+
+
+def requested_urls(browser):
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [
+        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
+    ]
+
+
+def texts(browser, selector):
+    return [element.text for element in browser.find_elements(By.CSS_SELECTOR, selector)]
+
+
+def test_the_page_is_whole_in_a_browser(browser, explored):
+    browser.get(explored.as_uri())
+
+    images = browser.find_elements(By.TAG_NAME, "img")
+    assert len(images) == 9
+    assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 0 for image in images)
+    assert browser.execute_async_script(LOADED_DURATIONS) == [2.0, 2.0]
+
+    assert browser.title == "two_genres: a prepared data set"
+    assert texts(browser, "h1, h2") == [
+        "two_genres",
+        "Genres and splits",
+        "Durations",
+        "Loudness",
+        "Groups",
+        "The sound of the genres",
+        "Examples",
+        "Tracks left out",
+        "Duplicates",
+        "How it was prepared",
+    ]
+    assert texts(browser, "#table-genres tfoot td")[-3:] == ["16", "16", "1.1"]
+    assert texts(browser, "#table-rejects tbody th") == ["genre0/artist0/<b>broken.mp3"]
+    [banner] = browser.find_elements(By.CSS_SELECTOR, "[role=alert]")
+    assert banner.is_displayed()
+    assert banner.text.startswith("Scores on these splits may be too high.")
+
+    [settings] = browser.find_elements(By.CSS_SELECTOR, "#settings pre")
+    assert not settings.is_displayed()
+    browser.find_element(By.CSS_SELECTOR, "#settings summary").click()
+    assert settings.is_displayed()
+    assert "fingerprint:" in settings.text
+
+    assert browser.get_log("browser") == []
+    assert {urlsplit(url).scheme for url in requested_urls(browser)} == {"file", "data"}
+
+
+def test_the_page_fits_its_window_and_blocks_what_it_does_not_hold(browser, explored):
+    for width in (500, 1280):
+        browser.set_window_size(width, 1600)
+        browser.get(explored.as_uri())
+        overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert browser.execute_script(overflow) == 0
+    assert browser.execute_async_script(BLOCKED_URI) == "http://127.0.0.1:9/tracker.png"

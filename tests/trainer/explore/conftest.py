@@ -1,0 +1,259 @@
+"""Fixtures of the tests of `beamtune explore`: prepared data sets by their contract, and pages taken apart."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from beam_pipelines.config import AudioConfig, DuplicatesConfig, FeatureConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.records import schema
+from beam_pipelines.records.example import encode_example
+from beam_pipelines.records.tables import DuplicatePair, Reject, TrackRecord, json_lines
+from beam_pipelines.records.tfrecord import write_record
+
+SHAPE = (8, 16)
+# Half a second of audio at 8 kHz gives the (8, 16) of SHAPE.
+AUDIO = AudioConfig(sample_rate_hz=8000)
+SEGMENT = SegmentConfig(duration_s=0.5, hop_s=0.5)
+LOG_MEL = LogMelConfig(n_fft=512, hop_length=512, n_mels=16)
+
+
+@dataclass(frozen=True)
+class FakeTrack:
+    """A line of `tracks.jsonl`, and the arrays of its segments by feature: (segments, *shape)."""
+
+    record: TrackRecord
+    features: Mapping[str, np.ndarray]
+
+
+def _make_track(
+    track_id: str,
+    *,
+    label: str = "blues",
+    split: str = "train",
+    num_segments: int = 2,
+    features: Mapping[str, np.ndarray] | None = None,
+    **fields: Any,
+) -> FakeTrack:
+    if features is None:
+        rng = np.random.default_rng(list(f"{label}{track_id}".encode()))
+        features = {"log_mel": rng.normal(-40.0, 10.0, (num_segments, *SHAPE)).astype(np.float16)}
+    values = {
+        "uri": f"/absent/{track_id}",
+        "group": f"group of {track_id}",
+        "content_hash": "0",
+        "duration_s": 30.0,
+        "padded_s": 0.0,
+        "cut_s": 0.0,
+        "is_truncated": False,
+        "rms_dbfs": -20.0,
+        "peak_dbfs": -1.0,
+        "num_segments": len(next(iter(features.values()))),
+        "num_silent_segments": 0,
+    }
+    record = TrackRecord(track_id=track_id, label=label, split=split, **{**values, **fields})
+    return FakeTrack(record=record, features=features)
+
+
+def _write_split(
+    directory: Path, name: str, split: str, tracks: Sequence[FakeTrack], labels: Sequence[str], num_shards: int
+) -> schema.SplitInfo:
+    lengths, num_bytes = [], 0
+    for index in range(num_shards):
+        length = 0
+        filename = schema.shard_filename(dataset_name=name, split=split, index=index, num_shards=num_shards)
+        with (directory / filename).open("wb") as sink:
+            for track in tracks[index::num_shards]:
+                for segment in range(track.record.num_segments):
+                    record = encode_example(
+                        track_id=track.record.track_id,
+                        segment_index=segment,
+                        start_s=segment * SEGMENT.hop_s,
+                        label=labels.index(track.record.label),
+                        features={key: values[segment] for key, values in track.features.items()},
+                    )
+                    num_bytes += write_record(sink, record)
+                    length += 1
+        lengths.append(length)
+    return schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes)
+
+
+def _write_data_set(
+    directory: Path,
+    tracks: Sequence[FakeTrack],
+    *,
+    labels: Sequence[str] | None = None,
+    configs: Mapping[str, FeatureConfig | Mapping[str, Any]] | None = None,
+    rejects: Sequence[Reject] = (),
+    duplicates: Sequence[DuplicatePair] | None = (),
+    split_leak: str | None = None,
+    name: str = "tiny",
+    keep: str = "none",
+    num_shards: int = 2,
+) -> Path:
+    """Writes a prepared directory; `configs` has the settings of features, log_mel's where None."""
+    directory.mkdir(parents=True, exist_ok=True)
+    labels = sorted({track.record.label for track in tracks}) if labels is None else labels
+    configs = {"log_mel": LOG_MEL} if configs is None else configs
+    specs = [
+        schema.FeatureSpec(name=key, shape=values.shape[1:], dtype=str(values.dtype))
+        for key, values in tracks[0].features.items()
+    ]
+    by_split = {split: [track for track in tracks if track.record.split == split] for split in schema.SPLITS}
+    infos = [
+        _write_split(directory, name, split, members, labels, num_shards)
+        for split, members in by_split.items()
+        if members
+    ]
+    stats = schema.DatasetStats(
+        split_source="group", split_leak=split_leak, audio_s={}, num_tracks={}, num_segments={}, features={}
+    )
+    prepare = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "fingerprint": "abc123",
+        "versions": {},
+        "config": {
+            "audio": asdict(replace(AUDIO, keep=keep)),
+            "segment": asdict(SEGMENT),
+            "duplicates": asdict(DuplicatesConfig(mode="off" if duplicates is None else "keep_together")),
+            "features": {
+                key: asdict(config) if isinstance(config, FeatureConfig) else config for key, config in configs.items()
+            },
+        },
+    }
+    texts = {
+        schema.DATASET_INFO_FILE: schema.info_to_json(schema.DatasetInfo(name=name, splits=tuple(infos))),
+        schema.FEATURES_FILE: schema.features_to_json(specs, num_classes=len(labels)),
+        schema.LABELS_FILE: "".join(f"{label}\n" for label in labels),
+        schema.STATS_FILE: schema.stats_to_json(stats),
+        schema.CONFIG_FILE: yaml.safe_dump(prepare),
+        schema.TRACKS_FILE: "".join(json_lines(track.record for track in tracks)),
+        schema.REJECTS_FILE: "".join(json_lines(rejects)),
+        schema.DUPLICATES_FILE: "".join(json_lines(duplicates or ())),
+        schema.SUCCESS_FILE: schema.success_to_json("abc123"),
+    }
+    for filename, text in texts.items():
+        (directory / filename).write_text(text, encoding="utf-8")
+    return directory
+
+
+@dataclass
+class PageParts:
+    """What a page holds.
+
+    Attributes:
+        title: The text of <title>.
+        headings: The texts of all headings, in order.
+        tables: The texts of all cells of each table, by its id and then by row.
+        texts: The text of every element with an id, by its id.
+        images: The attributes of every <img>.
+        audio: The attributes of every <audio>.
+        links: The targets of all links.
+        ids: All ids.
+        tags: The names of all elements, each once.
+        missing: What stands in place of examples.
+        policy: The content security policy.
+        marks: The number of <mark>s.
+    """
+
+    title: str = ""
+    headings: list[str] = field(default_factory=list)
+    tables: dict[str, list[list[str]]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    images: list[dict[str, str]] = field(default_factory=list)
+    audio: list[dict[str, str]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
+    policy: str = ""
+    marks: int = 0
+
+
+_VOID = ("meta", "img", "br", "link", "input", "hr")
+
+
+class _Parser(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = PageParts()
+        self._open: list[tuple[str, dict[str, str], list[str]]] = []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = {key: value or "" for key, value in attrs}
+        parts = self.parts
+        parts.tags.add(tag)
+        parts.marks += tag == "mark"
+        if "id" in attributes:
+            parts.ids.append(attributes["id"])
+        if tag == "img":
+            parts.images.append(attributes)
+        elif tag == "audio":
+            parts.audio.append(attributes)
+        elif tag == "a":
+            parts.links.append(attributes["href"])
+        elif tag == "table":
+            parts.tables[attributes["id"]] = []
+        elif tag == "tr":
+            parts.tables[self._attributes_of("table")["id"]].append([])
+        if attributes.get("http-equiv") == "Content-Security-Policy":
+            parts.policy = attributes["content"]
+        if tag not in _VOID:
+            self._open.append((tag, attributes, []))
+
+    def handle_data(self, data):
+        for _, _, texts in self._open:
+            texts.append(data)
+
+    def handle_endtag(self, tag):
+        opened, attributes, texts = self._open.pop()
+        assert opened == tag, f"<{opened}> is closed by </{tag}>"
+        text = "".join(texts).strip()
+        if tag == "title":
+            self.parts.title = text
+        elif tag in ("h1", "h2", "h3"):
+            self.parts.headings.append(text)
+        elif tag in ("th", "td"):
+            self.parts.tables[self._attributes_of("table")["id"]][-1].append(text)
+        if "id" in attributes:
+            self.parts.texts[attributes["id"]] = " ".join(text.split())
+        if attributes.get("class") == "missing":
+            self.parts.missing.append(text)
+
+    def _attributes_of(self, tag):
+        return next(attributes for name, attributes, _ in reversed(self._open) if name == tag)
+
+
+def _parse_page(text: str) -> PageParts:
+    parser = _Parser()
+    parser.feed(text)
+    parser.close()
+    assert not parser._open, f"<{parser._open[-1][0]}> is not closed"
+    return parser.parts
+
+
+@pytest.fixture
+def make_track() -> Callable[..., FakeTrack]:
+    """Makes a track: (track_id, *, label, split, num_segments, features, and fields of TrackRecord)."""
+    return _make_track
+
+
+@pytest.fixture
+def write_data_set(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a prepared directory of tracks and returns it: (tracks, *, labels, configs, rejects, …)."""
+
+    def write(tracks: Sequence[FakeTrack], *, directory_name: str = "data", **options: Any) -> Path:
+        return _write_data_set(tmp_path / directory_name, tracks, **options)
+
+    return write
+
+
+@pytest.fixture
+def parse_page() -> Callable[[str], PageParts]:
+    """Takes a page apart; fails where its elements are not closed in order."""
+    return _parse_page

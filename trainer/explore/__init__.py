@@ -1,0 +1,1 @@
+"""`beamtune explore`: a page and TensorBoard events that show a prepared data set."""

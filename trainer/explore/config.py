@@ -1,0 +1,47 @@
+"""What `beamtune explore` can be told, as a frozen dataclass that checks its values."""
+
+from dataclasses import dataclass
+
+from beam_pipelines.checks import MISSING, check, check_path
+
+
+@dataclass(frozen=True)
+class ExploreConfig:
+    """Everything that `beamtune explore` can be told.
+
+    Attributes:
+        data_dir: The prepared data set, local or gs://.
+        output_dir: Where the page and the events are written, local or gs://; None is `explore/<name of the data set>`.
+        seed: The seed by which tracks are drawn for the projection and as examples.
+        projection_tracks: Tracks drawn for the projection on principal components, at most.
+        example_genres: Genres that get an example, at most: the largest ones.
+        example_duration_s: The length of an example in seconds.
+        batch_size: Segments in a batch.
+    """
+
+    data_dir: str = MISSING
+    output_dir: str | None = None
+    seed: int = 0
+    projection_tracks: int = 20_000
+    example_genres: int = 24
+    example_duration_s: float = 5.0
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_path(self.data_dir, key="data_dir")
+        if self.output_dir is not None:
+            check_path(self.output_dir, key="output_dir")
+        check(0 <= self.seed < 2**31, key="seed", value=self.seed, expected="a whole number from 0 to 2147483647")
+        for name, least, most in (
+            ("projection_tracks", 2, 100_000),
+            ("example_genres", 0, 1_000),
+            ("batch_size", 1, 65_536),
+        ):
+            value = getattr(self, name)
+            check(least <= value <= most, key=name, value=value, expected=f"a whole number from {least} to {most}")
+        check(
+            0.1 <= self.example_duration_s <= 60,
+            key="example_duration_s",
+            value=self.example_duration_s,
+            expected="a length from 0.1 to 60 s",
+        )

@@ -1,0 +1,123 @@
+"""How all pictures of the page are drawn: one style, and the same colour for a genre in all of them."""
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Paul Tol's "muted" scheme, which holds its colours apart in all common kinds of colour blindness, and black; the one
+# that is faintest on white comes last.
+_PALETTE = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#88CCEE",
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#AA4499",
+    "#000000",
+    "#DDCC77",
+)
+OTHER_COLOR = "#BBBBBB"
+SPLIT_COLORS = {"train": "#4477AA", "validation": "#CCBB44", "test": "#EE6677"}
+
+# More genres than there are colours to tell them apart are shown as rows; more rows than this cannot be read.
+MOST_COLORED_GENRES = len(_PALETTE)
+MOST_GENRE_ROWS = 40
+
+_LONGEST_NAME = 28
+_DPI = 130
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "white",
+    # The names of genres are text, whatever dollar signs they hold.
+    "text.parse_math": False,
+    "text.usetex": False,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure.
+
+    Attributes:
+        name: A name for links and tags, e.g. "durations".
+        title: What stands above it.
+        alt: What it shows, for those who do not see it.
+        png: The image.
+        note: What one should know to read it, or nothing.
+    """
+
+    name: str
+    title: str
+    alt: str
+    png: bytes
+    note: str = ""
+
+
+def draw(paint: Callable[[Figure], None], *, width_in: float, height_in: float) -> bytes:
+    """Returns a PNG of what `paint` draws on a figure. The same drawing gives the same bytes.
+
+    Args:
+        paint: Adds axes to the figure and draws on them.
+        width_in: Width in inches, of 130 pixels each.
+        height_in: Height in inches.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # not what a matplotlibrc of the user's says
+        matplotlib.rcParams.update(_STYLE)
+        figure = Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        paint(figure)
+        sink = io.BytesIO()
+        with warnings.catch_warnings():
+            # A script that the font does not have is drawn as boxes; the tables have every name as it is.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            figure.savefig(sink, format="png", metadata={"Software": None})
+        return sink.getvalue()
+
+
+def genre_colors(ranked_genres: Sequence[str]) -> dict[str, str]:
+    """Returns the colour of each genre: one of its own for the largest, grey for the others.
+
+    Args:
+        ranked_genres: All genres, the largest first.
+    """
+    colors = dict.fromkeys(ranked_genres, OTHER_COLOR)
+    colors.update(zip(ranked_genres, _PALETTE, strict=False))
+    return colors
+
+
+def shown_name(name: str) -> str:
+    """Returns a name for an axis or a legend: on one line, and short."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in name).split())
+    if line.startswith("_"):
+        line = f" {line}"  # matplotlib leaves names that begin with an underscore out of legends
+    return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
+
+
+def in_words(names: Sequence[str], *, most: int = 12) -> str:
+    """Returns names as a list in a sentence; only the first of many."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def of_largest(num_shown: int, num_all: int) -> str:
+    """Returns " (the 40 largest of 161 genres)" where not all are shown, and nothing where all are."""
+    return "" if num_shown == num_all else f" (the {num_shown} largest of {num_all} genres)"

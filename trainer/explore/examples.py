@@ -1,0 +1,184 @@
+"""A few seconds of one track of each genre: what is heard, and what the front end makes of it."""
+
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from beam_pipelines.audio import Audio, AudioError, load_audio
+from beam_pipelines.config import LogMelConfig, MfccConfig
+from beam_pipelines.features.mel import LogMel, Mfcc
+from beam_pipelines.records.schema import kept_audio_path
+from beam_pipelines.records.tables import TrackRecord
+from beam_pipelines.splits import keyed_order
+from trainer import files
+from trainer.explore.roles import band_centres
+from trainer.explore.tables import PrepareSettings
+
+# A data set whose audio has gone is told from one whose first track has, without asking for every file.
+_MOST_ATTEMPTS = 5
+_EXCERPT_STEP_S = 0.5
+# The window of the spectrograms where the data set has no mel settings: 1024 samples at 16 kHz. At lower rates a window
+# of fewer samples would be too coarse for the lowest bands.
+_DEFAULT_WINDOW_S = 0.064
+_SHORTEST_DEFAULT_WINDOW = 1024
+
+
+@dataclass(frozen=True)
+class Example:
+    """The loudest seconds of a track.
+
+    Attributes:
+        genre: Its genre.
+        track: The track.
+        start_s: Where the excerpt starts in the track.
+        samples: (frames,) float32, mono.
+        sample_rate_hz: Their rate.
+        log_mel: (frames, bands) float32, in dB.
+        mfcc: (frames, coefficients) float32.
+        log_mel_frame_s: From one frame of the log-mel spectrogram to the next, in seconds.
+        mfcc_frame_s: From one frame of the MFCC to the next, in seconds.
+        frequencies_hz: The centre of each band of the log-mel spectrogram.
+    """
+
+    genre: str
+    track: TrackRecord
+    start_s: float
+    samples: NDArray[np.float32]
+    sample_rate_hz: int
+    log_mel: NDArray[np.float32]
+    mfcc: NDArray[np.float32]
+    log_mel_frame_s: float
+    mfcc_frame_s: float
+    frequencies_hz: tuple[float, ...]
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate_hz
+
+
+@dataclass(frozen=True)
+class MissingExample:
+    """A genre of which no audio could be read.
+
+    Attributes:
+        num_tried: How many of its tracks were tried.
+        reason: What went wrong with the first of them.
+    """
+
+    genre: str
+    num_tried: int
+    reason: str
+
+
+def find_examples(
+    tracks: Sequence[TrackRecord],
+    *,
+    genres: Sequence[str],
+    data_dir: str,
+    settings: PrepareSettings,
+    duration_s: float,
+    seed: int,
+) -> Iterator[Example | MissingExample]:
+    """Yields an example of each genre: of the first of its tracks, in an order of the seed, whose audio can be read.
+
+    Args:
+        tracks: The tracks of the data set.
+        genres: The genres that should have an example; those without tracks are left out.
+        data_dir: The data set's directory, which may hold copies of the audio.
+        settings: How audio is decoded, and whether it was kept, and the settings of log-mel and MFCC where the data set has them.
+        duration_s: The length of an example; shorter tracks are taken whole.
+        seed: Which track is the first.
+    """
+    by_genre: dict[str, list[TrackRecord]] = defaultdict(list)
+    for track in tracks:
+        by_genre[track.label].append(track)
+    for genre in genres:
+        members = sorted(by_genre[genre], key=lambda track: keyed_order(track.track_id, seed=seed))
+        if members:
+            yield _first_readable(members[:_MOST_ATTEMPTS], data_dir=data_dir, settings=settings, duration_s=duration_s)
+
+
+def _first_readable(
+    tracks: Sequence[TrackRecord], *, data_dir: str, settings: PrepareSettings, duration_s: float
+) -> Example | MissingExample:
+    problems = []
+    for track in tracks:
+        is_kept = settings.audio.keep == "wav"
+        path = files.join(data_dir, kept_audio_path(track.track_id)) if is_kept else track.uri
+        try:
+            with tf.io.gfile.GFile(path, "rb") as source:
+                audio = load_audio(io.BytesIO(source.read()), settings.audio)
+        except AudioError as error:
+            problems.append(error.message)
+        except (tf.errors.OpError, OSError) as error:
+            problems.append(getattr(error, "message", None) or str(error))
+        else:
+            return _example(track, audio, settings=settings, duration_s=duration_s)
+    return MissingExample(genre=tracks[0].label, num_tried=len(tracks), reason=problems[0])
+
+
+def _example(track: TrackRecord, audio: Audio, *, settings: PrepareSettings, duration_s: float) -> Example:
+    start, samples = loudest_excerpt(audio.samples, sample_rate_hz=audio.sample_rate_hz, duration_s=duration_s)
+    log_mel_config, mfcc_config = _spectrum_configs(settings)
+    sizes: dict[str, Any] = {"sample_rate_hz": audio.sample_rate_hz, "segment_num_samples": len(samples)}
+    return Example(
+        genre=track.label,
+        track=track,
+        start_s=start / audio.sample_rate_hz,
+        samples=samples,
+        sample_rate_hz=audio.sample_rate_hz,
+        log_mel=LogMel("log_mel", log_mel_config, **sizes).decibels(samples),
+        mfcc=Mfcc("mfcc", mfcc_config, **sizes).coefficients(samples),
+        log_mel_frame_s=log_mel_config.hop_length / audio.sample_rate_hz,
+        mfcc_frame_s=mfcc_config.hop_length / audio.sample_rate_hz,
+        frequencies_hz=band_centres(log_mel_config, sample_rate_hz=audio.sample_rate_hz),
+    )
+
+
+def loudest_excerpt(
+    samples: NDArray[np.float32], *, sample_rate_hz: int, duration_s: float
+) -> tuple[int, NDArray[np.float32]]:
+    """Returns where the loudest excerpt starts, in steps of half a second, and its samples.
+
+    Args:
+        samples: (frames,) float32.
+        sample_rate_hz: Their rate.
+        duration_s: The length of the excerpt; all of the samples where they are no longer.
+    """
+    length = round(duration_s * sample_rate_hz)
+    if len(samples) <= length:
+        return 0, samples
+    step = round(_EXCERPT_STEP_S * sample_rate_hz)
+    starts = range(0, len(samples) - length + 1, step)
+    energies = [float(np.dot(samples[start : start + length], samples[start : start + length])) for start in starts]
+    start = starts[int(np.argmax(energies))]
+    return start, samples[start : start + length]
+
+
+def _spectrum_configs(settings: PrepareSettings) -> tuple[LogMelConfig, MfccConfig]:
+    """Returns the data set's own settings where it has them, and else such as its sample rate calls for."""
+    mfccs = [config for config in settings.mel.values() if isinstance(config, MfccConfig)]
+    log_mels = [config for config in settings.mel.values() if not isinstance(config, MfccConfig)]
+    if not settings.mel:
+        n_fft = max(_SHORTEST_DEFAULT_WINDOW, 2 * round(_DEFAULT_WINDOW_S * settings.audio.sample_rate_hz / 2))
+        log_mels = [LogMelConfig(n_fft=n_fft, hop_length=n_fft // 2)]
+    log_mel = log_mels[0] if log_mels else _as_log_mel(mfccs[0])
+    return log_mel, mfccs[0] if mfccs else _as_mfcc(log_mel)
+
+
+def _mel_values(config: LogMelConfig) -> dict[str, Any]:
+    return {field.name: getattr(config, field.name) for field in fields(LogMelConfig) if field.name != "kind"}
+
+
+def _as_log_mel(config: MfccConfig) -> LogMelConfig:
+    return LogMelConfig(**_mel_values(config))
+
+
+def _as_mfcc(config: LogMelConfig) -> MfccConfig:
+    return MfccConfig(**_mel_values(config), n_mfcc=min(MfccConfig.n_mfcc, config.n_mels))

@@ -1,0 +1,183 @@
+"""The page: one HTML file that needs no other, from pictures, tables and sounds.
+
+Every name in it comes from somebody's files, so the template escapes all of them, and the page's own policy lets a
+browser load nothing and run no script.
+"""
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import jinja2
+
+from beam_pipelines.records.tables import DuplicatePair, Reject
+from trainer.dataset_dir import PreparedData
+from trainer.explore.drawing import Picture, in_words, of_largest
+from trainer.explore.examples import MissingExample
+from trainer.explore.summary import ALL_SPLITS, Summary
+from trainer.explore.tables import Tables
+
+_TEMPLATE = "page.html.jinja"
+_MOST_ROWS = 100
+_MOST_GROUPS = 20
+
+_CONTENTS = (
+    ("numbers", "Genres and splits"),
+    ("durations", "Durations"),
+    ("loudness", "Loudness"),
+    ("groups", "Groups"),
+    ("sound", "The sound of the genres"),
+    ("examples", "Examples"),
+    ("rejects", "Tracks left out"),
+    ("duplicates", "Duplicates"),
+    ("settings", "How it was prepared"),
+)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of the page.
+
+    Attributes:
+        rejects: None where no track was left out.
+        bands: Of every feature with bands; empty where there is none.
+        projection: None where there is nothing to project.
+    """
+
+    clips: Picture
+    durations: Picture
+    loudness: Picture
+    groups: Picture
+    rejects: Picture | None
+    bands: Sequence[Picture]
+    projection: Picture | None
+
+    def all(self) -> list[Picture]:
+        """Returns those that there are."""
+        pictures = [self.clips, self.durations, self.loudness, self.groups, self.rejects, *self.bands, self.projection]
+        return [picture for picture in pictures if picture is not None]
+
+
+@dataclass(frozen=True)
+class ExampleEntry:
+    """What the page shows of an example.
+
+    Attributes:
+        track_id: The track that is heard.
+        start_s: Where in it the excerpt starts.
+        wav: A WAV file.
+        picture: Its waveform and spectrograms.
+    """
+
+    genre: str
+    track_id: str
+    start_s: float
+    wav: bytes
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class MissingEntry:
+    """What the page shows where a genre has no example."""
+
+    genre: str
+    missing: MissingExample
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """Rows of a long table, and what all of them come to."""
+
+    num_all: int
+    counts: Sequence[tuple[object, ...]]
+    rows: Sequence[Reject | DuplicatePair]
+
+
+def render_page(
+    *,
+    data: PreparedData,
+    tables: Tables,
+    summary: Summary,
+    pictures: Pictures,
+    examples: Sequence[ExampleEntry | MissingEntry],
+    example_duration_s: float,
+) -> str:
+    """Returns the HTML of the page.
+
+    Args:
+        data: The data set.
+        tables: What lies beside its shards.
+        summary: What its tracks come to.
+        pictures: The pictures.
+        examples: An entry for each genre that was asked for.
+        example_duration_s: How long an example should be.
+    """
+    total = summary.totals[ALL_SPLITS]
+    return _template().render(
+        name=data.info.name,
+        fingerprint=data.fingerprint,
+        split_source=data.stats.split_source,
+        split_leak=data.stats.split_leak,
+        facts=[
+            ("tracks", _whole(total.tracks)),
+            ("genres", _whole(len(summary.genres))),
+            ("groups", _whole(len({group.name for group in summary.groups}))),
+            ("segments", _whole(total.segments)),
+            ("minutes of audio", _tenths(total.minutes)),
+            ("tracks left out", _whole(len(tables.rejects))),
+        ],
+        contents=_CONTENTS,
+        columns=(*summary.splits, ALL_SPLITS) if len(summary.splits) > 1 else summary.splits,
+        summary=summary,
+        crossing_groups=summary.crossing_groups,
+        groups=summary.groups[:_MOST_GROUPS],
+        pictures=pictures,
+        examples=examples,
+        examples_of_largest=of_largest(
+            len(examples), sum(summary.amounts[genre, ALL_SPLITS].tracks > 0 for genre in summary.genres)
+        ),
+        example_duration_s=example_duration_s,
+        sample_rate_hz=tables.settings.audio.sample_rate_hz,
+        rejects=_list_rejects(tables.rejects),
+        duplicates=None if tables.duplicates is None else _list_duplicates(tables.duplicates),
+        prepare_yaml=tables.settings.text,
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters.update(whole=_whole, tenths=_tenths, data_uri=_data_uri, in_words=in_words)
+    return environment.from_string(resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8"))
+
+
+def _list_rejects(rejects: Sequence[Reject]) -> _Listing:
+    known = Counter(reject.reason for reject in rejects if reject.known_fault is not None)
+    reasons = Counter(reject.reason for reject in rejects).most_common()
+    return _Listing(
+        num_all=len(rejects),
+        counts=[(reason, num_tracks, known[reason]) for reason, num_tracks in reasons],
+        rows=rejects[:_MOST_ROWS],
+    )
+
+
+def _list_duplicates(duplicates: Sequence[DuplicatePair]) -> _Listing:
+    counts = Counter((pair.kind, pair.outcome) for pair in duplicates)
+    return _Listing(
+        num_all=len(duplicates),
+        counts=[(kind, outcome, num_pairs) for (kind, outcome), num_pairs in sorted(counts.items())],
+        rows=duplicates[:_MOST_ROWS],
+    )
+
+
+def _whole(number: int) -> str:
+    return f"{number:,}"
+
+
+def _tenths(number: float) -> str:
+    return f"{number:,.1f}"
+
+
+def _data_uri(content: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
