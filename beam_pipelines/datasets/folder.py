@@ -3,7 +3,7 @@
 import posixpath
 
 from beam_pipelines import storage
-from beam_pipelines.audio import AUDIO_EXTENSIONS
+from beam_pipelines.audio import is_audio_path
 from beam_pipelines.dataset_config import FolderDatasetConfig
 from beam_pipelines.errors import UserError
 from beam_pipelines.tracks import Listing, Track
@@ -23,8 +23,7 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
     for entry in entries:
         track_id = entry.path[len(root) :].lstrip("/")
         parts = track_id.split("/")
-        is_hidden = any(part.startswith(".") for part in parts)
-        if is_hidden or len(parts) < 2 or not track_id.lower().endswith(AUDIO_EXTENSIONS):
+        if len(parts) < 2 or not is_audio_path(track_id):
             continue
         group = track_id if len(parts) == 2 else posixpath.dirname(track_id)
         tracks.append(

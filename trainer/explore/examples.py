@@ -91,7 +91,8 @@ def find_examples(
         tracks: The tracks of the data set.
         genres: The genres that should have an example; those without tracks are left out.
         data_dir: The data set's directory, which may hold copies of the audio.
-        settings: How audio is decoded, and whether it was kept, and the settings of log-mel and MFCC where the data set has them.
+        settings: How audio is decoded, whether it was kept, and the settings of log-mel and MFCC where the data set has
+            them.
         duration_s: The length of an example; shorter tracks are taken whole.
         seed: Which track is the first.
     """
