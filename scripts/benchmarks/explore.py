@@ -1,7 +1,7 @@
 """How long `beamtune explore` takes, and how much memory, on a made-up data set as large as FMA small.
 
-    python scripts/benchmarks/explore.py
-    python scripts/benchmarks/explore.py --tracks 800
+    scripts/bench explore
+    scripts/bench explore --tracks 800
 
 The 8,000 tracks of the first take 2 GB below the temporary folder, which are deleted at the end.
 """
@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 import yaml
 
-from beam_pipelines.config import AudioConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.config import AudioConfig, DuplicatesConfig, LogMelConfig, SegmentConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.tables import TrackRecord, json_lines
@@ -147,6 +147,7 @@ def _metadata(
         "config": {
             "audio": asdict(AudioConfig()),
             "segment": asdict(SegmentConfig()),
+            "duplicates": asdict(DuplicatesConfig()),
             "features": {"log_mel": asdict(LogMelConfig())},
         },
     }
