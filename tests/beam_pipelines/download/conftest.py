@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import sys
 import tarfile
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,12 +174,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """A server that prints nothing, to whichever test is on by then, when a client has gone before the end."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     """The file server."""
     handler = type("Handler", (_Handler,), {})
-    http_server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    http_server.daemon_threads = True
+    http_server = _QuietServer(("127.0.0.1", 0), handler)
     handler.files = FileServer(http_server)
     thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
