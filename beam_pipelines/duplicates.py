@@ -124,21 +124,37 @@ def _candidates(codes: Sequence[Codes]) -> Iterator[tuple[int, int, int]]:
     if lengths.sum() == 0:
         return
     values = np.concatenate(codes)
-    owners = np.repeat(np.arange(len(codes), dtype=np.int64), lengths)
-    places = np.arange(len(values), dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    owners = np.repeat(np.arange(len(codes), dtype=np.int32), lengths)
+    places = (np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)).astype(np.int32)
+    # A sixteenth of the codes at a time: sorting takes many times the memory of what is sorted.
+    parts = (values >> np.uint32(28)).astype(np.uint8)
+    shared = [
+        _shared_codes(values[members], owners[members], places[members])
+        for members in (np.flatnonzero(parts == part) for part in range(16))
+    ]
+    pairs, votes = np.unique(np.concatenate(shared), axis=0, return_counts=True)
+    is_enough = votes >= _MIN_VOTES
+    pairs, votes = pairs[is_enough], votes[is_enough]
+    yield from pairs[np.argsort(-votes, kind="stable")].tolist()
+
+
+def _shared_codes(values: Codes, owners: npt.NDArray[np.int32], places: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Returns a row (first owner, second owner, place in the first minus place in the second) for every code shared.
+
+    Args:
+        values: (codes,) of all fingerprints, in the order of their owners.
+        owners: (codes,) whose they are.
+        places: (codes,) where they are in their owner's fingerprint.
+    """
     # A track's silence has the code 0, and a tone that stands has one code many times: the first of them is enough.
     keys, where = np.unique((values.astype(np.uint64) << np.uint64(32)) | owners.astype(np.uint64), return_index=True)
     where = where[keys >> np.uint64(32) != 0]
     values, owners, places = values[where], owners[where], places[where]
-
     found = []
     for step in range(1, _NEIGHBOURS + 1):
         (same,) = np.nonzero(values[step:] == values[:-step])
         found.append(np.stack([owners[same], owners[same + step], places[same] - places[same + step]], axis=1))
-    pairs, votes = np.unique(np.concatenate(found), axis=0, return_counts=True)
-    is_enough = votes >= _MIN_VOTES
-    pairs, votes = pairs[is_enough], votes[is_enough]
-    yield from pairs[np.argsort(-votes, kind="stable")].tolist()
+    return np.concatenate(found)
 
 
 def _compare(first: Codes, second: Codes, *, offset: int) -> tuple[float, int, int]:

@@ -124,8 +124,10 @@ def _build(job: _Job) -> _Build:
     build = _build_shards(job, resolution or Resolution(), step="preparing")
     if is_checked:
         return build
+    tracks = [track for report in build.reports for track in report.tracks]
+    print(f"comparing {len(tracks)} tracks to find recordings that are there twice", file=sys.stderr)
     resolution = check_leaks(
-        [track for report in build.reports for track in report.tracks],
+        tracks,
         [codes for report in build.reports for codes in build_dir.read_fingerprints(report.filename)],
         assignment=build.assignment,
         config=config.duplicates,

@@ -7,6 +7,7 @@ itself has other pairs in every row.
 
 import argparse
 import io
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from rich.table import Table
 from beam_pipelines.audio import load_audio
 from beam_pipelines.config import AudioConfig, DuplicatesConfig
 from beam_pipelines.duplicates import find_duplicates
-from beam_pipelines.fingerprint import Fingerprinter
+from beam_pipelines.fingerprint import CODES_PER_S, Fingerprinter
 
 RATE_HZ = 16_000
 REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatune4"
@@ -31,19 +32,39 @@ Samples = npt.NDArray[np.float32]
 
 
 def main() -> None:
-    """Runs the benchmark and prints a table."""
+    """Runs the benchmark and prints what came of it."""
     parser = argparse.ArgumentParser(prog="scripts/bench duplicates", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
+    parser.add_argument("--random", type=int, help="compare this many fingerprints of random bits instead")
     arguments = parser.parse_args()
+    console = Console(highlight=False)
+    if arguments.random is None:
+        compare_copies(arguments.folder, console)
+    else:
+        compare_random(arguments.random, console)
 
-    originals = [read(path) for path in sorted(arguments.folder.rglob("*.mp3"))]
+
+def compare_random(num_tracks: int, console: Console) -> None:
+    """Prints what it costs to compare many fingerprints that have nothing in common, of 30 s each."""
+    rng = np.random.default_rng(0)
+    codes = [rng.integers(1, 2**32, round(30 * CODES_PER_S), dtype=np.uint32) for _ in range(num_tracks)]
+    started_s = time.perf_counter()
+    names = [str(number) for number in range(num_tracks)]
+    matches = find_duplicates(names, [30.0] * num_tracks, codes, DuplicatesConfig())
+    wall_s = time.perf_counter() - started_s
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    console.print(f"{num_tracks:,} tracks: {len(matches)} pairs, {wall_s:.1f} s, peak memory {peak_mib:.0f} MiB")
+
+
+def compare_copies(folder: Path, console: Console) -> None:
+    """Prints how many worse copies of the files in a folder are found."""
+    originals = [read(path) for path in sorted(folder.rglob("*.mp3"))]
     fingerprinter = Fingerprinter()
     started_s = time.process_time()
     codes = [fingerprinter(samples, sample_rate_hz=RATE_HZ) for samples in originals]
     cost_s = time.process_time() - started_s
     minutes = sum(len(samples) for samples in originals) / RATE_HZ / 60
 
-    console = Console(highlight=False)
     table = Table(box=box.ROUNDED if console.is_terminal else None)
     for name in ("copy", "found", "of", "median bit errors", "most", "other pairs"):
         table.add_column(name, justify="left" if name == "copy" else "right")
