@@ -9,7 +9,8 @@ import numpy.typing as npt
 import yaml
 
 from beam_pipelines.audio import Audio, AudioError, load_audio
-from beam_pipelines.config import FEATURE_CONFIGS, AudioConfig, FeatureConfig, PrepareConfig, SegmentConfig
+from beam_pipelines.config import AudioConfig, PrepareConfig, SegmentConfig
+from beam_pipelines.feature_config import FEATURE_CONFIGS, FeatureConfig
 from beam_pipelines.features import build_features
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.segments import FittedClip, cut_segments, fit_clip, segment_length

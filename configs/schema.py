@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from beam_pipelines import config as beam_config
-from beam_pipelines import dataset_config
+from beam_pipelines import dataset_config, feature_config
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.download.config import DownloadConfig
 from trainer import config as trainer_config
@@ -25,8 +25,8 @@ _SCHEMAS: dict[str, type[Any]] = {
     "gtzan_dataset": dataset_config.GtzanDatasetConfig,
     "fma_dataset": dataset_config.FmaDatasetConfig,
     "split": beam_config.SplitConfig,
-    "log_mel_feature": beam_config.LogMelConfig,
-    "mfcc_feature": beam_config.MfccConfig,
+    "log_mel_feature": feature_config.LogMelConfig,
+    "mfcc_feature": feature_config.MfccConfig,
     "runner": beam_config.RunnerConfig,
     "explore": ExploreConfig,
     "train": trainer_config.TrainConfig,

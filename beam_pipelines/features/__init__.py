@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from beam_pipelines.config import FeatureConfig, LogMelConfig, MfccConfig
 from beam_pipelines.errors import UserError
+from beam_pipelines.feature_config import FeatureConfig, LogMelConfig, MfccConfig
 from beam_pipelines.features.mel import LogMel, Mfcc
 from beam_pipelines.records.schema import RESERVED_ENTRIES, FeatureSpec
 

@@ -18,8 +18,8 @@ import scipy.signal
 import scipy.sparse
 from librosa.filters import mel as librosa_mel_filters
 
-from beam_pipelines.config import LogMelConfig, MfccConfig
 from beam_pipelines.errors import UserError
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.records.schema import FeatureSpec
 
 _SMALLEST_POWER = 1e-10  # librosa's `amin`

@@ -22,7 +22,8 @@ import numpy as np
 import soundfile
 import yaml
 
-from beam_pipelines.config import AudioConfig, DuplicatesConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.config import AudioConfig, DuplicatesConfig, SegmentConfig
+from beam_pipelines.feature_config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.tables import TrackRecord, json_lines

@@ -16,9 +16,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.config import LogMelConfig, PrepareConfig, SplitConfig
+from beam_pipelines.config import PrepareConfig, SplitConfig
 from beam_pipelines.dataset_config import CsvDatasetConfig
 from beam_pipelines.datasets import list_tracks
+from beam_pipelines.feature_config import LogMelConfig
 from beam_pipelines.plan import fingerprint_of_request, plan_shards
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.records.tables import TrackRecord, json_lines, tracks_from_json_lines

@@ -5,7 +5,8 @@ import pytest
 import soundfile
 import yaml
 
-from beam_pipelines.config import AudioConfig, LogMelConfig, MfccConfig, SegmentConfig
+from beam_pipelines.config import AudioConfig, SegmentConfig
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.frontend import AudioError, FrontEnd
 
 RATE_HZ = 8_000

@@ -3,16 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from beam_pipelines.config import (
-    AudioConfig,
-    DuplicatesConfig,
-    LogMelConfig,
-    PrepareConfig,
-    SegmentConfig,
-    ShardConfig,
-    SplitConfig,
-)
+from beam_pipelines.config import AudioConfig, DuplicatesConfig, PrepareConfig, SegmentConfig, ShardConfig, SplitConfig
 from beam_pipelines.dataset_config import FolderDatasetConfig
+from beam_pipelines.feature_config import LogMelConfig
 from beam_pipelines.plan import estimated_segments, fingerprint_of_request, plan_shards
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.tracks import Track

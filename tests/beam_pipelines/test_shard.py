@@ -6,7 +6,8 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from beam_pipelines.config import AudioConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.config import AudioConfig, SegmentConfig
+from beam_pipelines.feature_config import LogMelConfig
 from beam_pipelines.fingerprint import Fingerprinter
 from beam_pipelines.frontend import FrontEnd
 from beam_pipelines.plan import ShardPlan

@@ -1,9 +1,10 @@
 import pytest
 from omegaconf import OmegaConf
 
-from beam_pipelines.config import LogMelConfig, MfccConfig, PrepareConfig
+from beam_pipelines.config import PrepareConfig
 from beam_pipelines.dataset_config import CsvDatasetConfig
 from beam_pipelines.errors import UserError
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
 from trainer.config import Cnn2dConfig, TrainConfig
 

@@ -15,17 +15,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import yaml
 
-from beam_pipelines.config import (
-    AudioConfig,
-    LogMelConfig,
-    MfccConfig,
-    PrepareConfig,
-    RunnerConfig,
-    SegmentConfig,
-    ShardConfig,
-)
+from beam_pipelines.config import AudioConfig, PrepareConfig, RunnerConfig, SegmentConfig, ShardConfig
 from beam_pipelines.dataset_config import FolderDatasetConfig
 from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.frontend import FrontEnd
 from beam_pipelines.prepare import prepare
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from beam_pipelines.config import AudioConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.config import AudioConfig, SegmentConfig
+from beam_pipelines.feature_config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.tfrecord import write_record

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from beam_pipelines.audio import Audio, AudioError, load_audio
-from beam_pipelines.config import LogMelConfig, MfccConfig
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.features.mel import LogMel, Mfcc
 from beam_pipelines.records.schema import kept_audio_path
 from beam_pipelines.records.tables import TrackRecord

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import librosa
 
-from beam_pipelines.config import LogMelConfig, MfccConfig
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.explore.tables import PrepareSettings
 

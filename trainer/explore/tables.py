@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import tensorflow as tf
 import yaml
 
-from beam_pipelines.config import FEATURE_CONFIGS, AudioConfig, LogMelConfig
+from beam_pipelines.config import AudioConfig
 from beam_pipelines.errors import UserError
+from beam_pipelines.feature_config import FEATURE_CONFIGS, LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.tables import (
     DuplicatePair,

@@ -2,8 +2,8 @@ import librosa
 import numpy as np
 import pytest
 
-from beam_pipelines.config import LogMelConfig, MfccConfig
 from beam_pipelines.errors import UserError
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.features import build_features
 from beam_pipelines.features.mel import LogMel, Mfcc
 

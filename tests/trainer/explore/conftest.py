@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from beam_pipelines.config import AudioConfig, DuplicatesConfig, FeatureConfig, LogMelConfig, SegmentConfig
+from beam_pipelines.config import AudioConfig, DuplicatesConfig, SegmentConfig
+from beam_pipelines.feature_config import FeatureConfig, LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.tables import DuplicatePair, Reject, TrackRecord, json_lines

@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from beam_pipelines.config import LogMelConfig, MfccConfig
 from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.progress import ProgressReporter
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.dataset_dir import open_prepared

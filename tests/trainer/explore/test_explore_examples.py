@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from beam_pipelines.config import LogMelConfig, MfccConfig
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from trainer.explore.examples import Example, MissingExample, find_examples, loudest_excerpt
 from trainer.explore.tables import read_tables
 

@@ -8,8 +8,8 @@ import soundfile
 import yaml
 from PIL import Image
 
-from beam_pipelines.config import LogMelConfig, MfccConfig
 from beam_pipelines.errors import UserError
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.records.tables import DuplicatePair, DuplicateTrack, Reject
 from trainer.dataset_dir import open_prepared
 from trainer.explore.config import ExploreConfig
