@@ -5,7 +5,8 @@ resample), so the samples agree with librosa's.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -16,7 +17,17 @@ from beam_pipelines.config import AudioConfig
 from beam_pipelines.decode import AudioError, Block, check_finite, open_audio
 from beam_pipelines.encode import to_pcm16
 
-__all__ = ["AUDIO_EXTENSIONS", "Audio", "AudioError", "content_hash", "is_audio_path", "load_audio", "to_mono"]
+__all__ = [
+    "AUDIO_EXTENSIONS",
+    "Audio",
+    "AudioError",
+    "content_hash",
+    "is_audio_path",
+    "load_audio",
+    "load_audio_at_rates",
+    "resample",
+    "to_mono",
+]
 
 AUDIO_EXTENSIONS = (".mp3", ".wav", ".flac", ".ogg", ".opus", ".au", ".aif", ".aiff", ".m4a")
 
@@ -50,13 +61,62 @@ def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
     Raises:
         AudioError: The file is empty, is not audio that can be decoded here, or holds samples that are not finite.
     """
+    rates_hz = [config.sample_rate_hz]
+    return load_audio_at_rates(source, rates_hz, max_duration_s=config.max_duration_s)[config.sample_rate_hz]
+
+
+def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
+    """Decodes a file once and returns it, mono, at each of several rates.
+
+    Each block goes through the resamplers while it is still in the processor's cache, and the samples at the file's own
+    rate are never held as a whole. soxr gives the same samples so as in one piece.
+
+    Args:
+        source: The file, open for reading and seeking.
+        rates_hz: The rates to resample to.
+        max_duration_s: No more than this is decoded.
+
+    Raises:
+        AudioError: As `load_audio`.
+    """
     with open_audio(source) as stream:
-        blocks = [to_mono(block) for block in stream.blocks(max_duration_s=config.max_duration_s)]
-    samples = np.concatenate(blocks)
-    check_finite(samples)
-    if stream.sample_rate_hz != config.sample_rate_hz:
-        samples = soxr.resample(samples, stream.sample_rate_hz, config.sample_rate_hz, quality="HQ")
-    return Audio(samples=samples, sample_rate_hz=config.sample_rate_hz, is_cut=stream.is_cut)
+        resamplers = {rate_hz: _Resampler(stream.sample_rate_hz, rate_hz) for rate_hz in rates_hz}
+        for block in stream.blocks(max_duration_s=max_duration_s):
+            mono = to_mono(block)
+            check_finite(mono)
+            for resampler in resamplers.values():
+                resampler.add(mono)
+    return {
+        rate_hz: Audio(samples=resampler.finish(), sample_rate_hz=rate_hz, is_cut=stream.is_cut)
+        for rate_hz, resampler in resamplers.items()
+    }
+
+
+def resample(audio: Audio, sample_rate_hz: int) -> Audio:
+    """Returns audio at another rate."""
+    resampler = _Resampler(audio.sample_rate_hz, sample_rate_hz)
+    resampler.add(audio.samples)
+    return replace(audio, samples=resampler.finish(), sample_rate_hz=sample_rate_hz)
+
+
+class _Resampler:
+    """Brings blocks of samples to another rate, by soxr at the quality that librosa takes."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._stream = None
+        if from_hz != to_hz:
+            self._stream = soxr.ResampleStream(from_hz, to_hz, num_channels=1, dtype="float32", quality="HQ")
+        self._blocks: list[npt.NDArray[np.float32]] = []
+
+    def add(self, samples: npt.NDArray[np.float32]) -> None:
+        """Takes the next samples, (frames,)."""
+        self._blocks.append(samples if self._stream is None else self._stream.resample_chunk(samples))
+
+    def finish(self) -> npt.NDArray[np.float32]:
+        """Returns all samples at the new rate, (frames,)."""
+        if self._stream is not None:
+            self._blocks.append(self._stream.resample_chunk(np.empty(0, dtype=np.float32), last=True))
+        return np.concatenate(self._blocks)
 
 
 def content_hash(audio: Audio) -> str:

@@ -229,12 +229,15 @@ class PrepareConfig:
         output_dir: The prepared data set, local or gs://.
         overwrite: Whether data of another preparation in output_dir may be replaced.
         seed: The seed of splits and of the order of tracks.
+        max_reject_fraction: The run fails, when it has looked at every file, if more than this share of them could not
+            be used, in [0, 1].
         features: What to compute of every segment, by the name that it gets in the examples.
     """
 
     output_dir: str = MISSING
     overwrite: bool = False
     seed: int = 0
+    max_reject_fraction: float = 0.05
     dataset: DatasetConfig = MISSING
     split: SplitConfig = field(default_factory=SplitConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
@@ -247,6 +250,12 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         check_path(self.output_dir, key="output_dir")
         check(self.seed >= 0, key="seed", value=self.seed, expected="a whole number of at least 0")
+        check(
+            0 <= self.max_reject_fraction <= 1,
+            key="max_reject_fraction",
+            value=self.max_reject_fraction,
+            expected="a share from 0 to 1",
+        )
         check(len(self.features) > 0, key="features", value=dict(self.features), expected="at least one feature")
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from beam_pipelines.audio import Audio, AudioError, load_audio
+from beam_pipelines.audio import Audio, AudioError, load_audio_at_rates
 from beam_pipelines.config import AudioConfig, PrepareConfig, SegmentConfig
 from beam_pipelines.feature_config import FEATURE_CONFIGS, FeatureConfig
 from beam_pipelines.features import build_features
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.segments import FittedClip, cut_segments, fit_clip, segment_length
+from beam_pipelines.sources import require_same_sources
 
 __all__ = ["AudioError", "Clip", "FrontEnd", "Segment"]
 
@@ -56,11 +57,8 @@ class FrontEnd:
     def __init__(self, *, audio: AudioConfig, segment: SegmentConfig, features: Mapping[str, FeatureConfig]) -> None:
         self._audio = audio
         self._segment = segment
-        self._features = build_features(
-            features,
-            sample_rate_hz=audio.sample_rate_hz,
-            segment_num_samples=segment_length(segment, audio.sample_rate_hz),
-        )
+        self._features = build_features(features, sample_rate_hz=audio.sample_rate_hz, segment=segment)
+        self._rates_hz = sorted({audio.sample_rate_hz, *(feature.sample_rate_hz for feature in self._features)})
 
     @classmethod
     def from_config(cls, config: PrepareConfig) -> "FrontEnd":
@@ -69,10 +67,20 @@ class FrontEnd:
 
     @classmethod
     def from_prepare_yaml(cls, text: str) -> "FrontEnd":
-        """Makes the front end that prepared the data which `prepare.yaml` describes."""
-        config: Mapping[str, Any] = yaml.safe_load(text)["config"]
+        """Makes the front end that prepared the data which `prepare.yaml` describes.
+
+        Raises:
+            UserError: A file that features are computed with, such as a network's weights, is another one now.
+        """
+        content: Mapping[str, Any] = yaml.safe_load(text)
+        config = content["config"]
         features = {name: FEATURE_CONFIGS[values["kind"]](**values) for name, values in config["features"].items()}
-        return cls(audio=AudioConfig(**config["audio"]), segment=SegmentConfig(**config["segment"]), features=features)
+        # Building the features brings the files that they need.
+        front_end = cls(
+            audio=AudioConfig(**config["audio"]), segment=SegmentConfig(**config["segment"]), features=features
+        )
+        require_same_sources(features, recorded=content["sources"])
+        return front_end
 
     @property
     def specs(self) -> tuple[FeatureSpec, ...]:
@@ -91,7 +99,8 @@ class FrontEnd:
         Raises:
             AudioError: The file cannot be decoded, is too short, or is silent.
         """
-        audio = load_audio(source, self._audio)
+        by_rate = load_audio_at_rates(source, self._rates_hz, max_duration_s=self._audio.max_duration_s)
+        audio = by_rate[self._audio.sample_rate_hz]
         length = segment_length(self._segment, audio.sample_rate_hz)
         fitted = fit_clip(audio.samples, max(length, len(audio.samples))) if whole else self._fit(audio)
         cuts = cut_segments(fitted.samples, config=self._segment, sample_rate_hz=audio.sample_rate_hz)
@@ -99,11 +108,13 @@ class FrontEnd:
             raise AudioError(
                 "silent", f"no segment is louder than {self._segment.silence_threshold_dbfs} dBFS", stage="segment"
             )
+        samples_at_rate = {rate_hz: version.samples for rate_hz, version in by_rate.items()}
+        samples_at_rate[audio.sample_rate_hz] = fitted.samples
         segments = [
             Segment(
                 index=cut.index,
                 start_s=cut.start / audio.sample_rate_hz,
-                features=self._compute(fitted.samples[cut.start : cut.start + length]),
+                features=self._compute(samples_at_rate, start_s=cut.start / audio.sample_rate_hz),
             )
             for cut in cuts.used
         ]
@@ -125,5 +136,18 @@ class FrontEnd:
             return fitted
         raise AudioError("too_short", message, stage="segment")
 
-    def _compute(self, segment: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
-        return {feature.spec.name: feature(segment) for feature in self._features}
+    def _compute(
+        self, samples_at_rate: Mapping[int, npt.NDArray[np.float32]], *, start_s: float
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Computes all features of the segment that starts there.
+
+        Args:
+            samples_at_rate: The track at every rate that a feature wants.
+            start_s: Where the segment starts.
+        """
+        segment_at_rate = {}
+        for rate_hz, samples in samples_at_rate.items():
+            start, length = round(start_s * rate_hz), segment_length(self._segment, rate_hz)
+            # At another rate the padding of the clip is missing, and rounding may want a sample past the end.
+            segment_at_rate[rate_hz] = fit_clip(samples[start : start + length], length).samples
+        return {feature.spec.name: feature(segment_at_rate[feature.sample_rate_hz]) for feature in self._features}

@@ -32,6 +32,7 @@ from beam_pipelines.records.schema import (
 )
 from beam_pipelines.records.tables import Reject, json_lines
 from beam_pipelines.shard import FeatureSums, ShardReport
+from beam_pipelines.sources import source_hashes
 from beam_pipelines.splits import Assignment
 from beam_pipelines.tracks import EXCLUDED, Track
 
@@ -171,7 +172,8 @@ def _prepare_yaml(config: PrepareConfig, *, fingerprint: str) -> str:
     content = {
         "schema_version": SCHEMA_VERSION,
         "fingerprint": fingerprint,
-        "versions": library_versions(),
+        "versions": library_versions(config.features),
+        "sources": source_hashes(config.features),
         "config": result_settings(config),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -12,7 +12,9 @@ import numpy as np
 import soundfile
 
 from beam_pipelines.config import PrepareConfig, SegmentConfig
+from beam_pipelines.feature_config import FeatureConfig
 from beam_pipelines.records.schema import SCHEMA_VERSION, SPLITS, FeatureSpec, shard_filename
+from beam_pipelines.sources import source_hashes
 from beam_pipelines.splits import keyed_order
 from beam_pipelines.tracks import Track
 
@@ -30,7 +32,7 @@ _BYTES_PER_S = {
 # The libraries whose version may change the bytes that are written.
 _LIBRARIES = ("beamtune", "librosa", "numpy", "protobuf", "scipy", "soundfile", "soxr")
 # What of the configuration says where and how the work is done, not what its result is.
-_NOT_IN_RESULT = ("output_dir", "overwrite", "runner")
+_NOT_IN_RESULT = ("output_dir", "overwrite", "max_reject_fraction", "runner")
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 # `asdict` would take ten times as long, which a million tracks make felt.
 _VALUES_OF_TRACK = attrgetter(*(field.name for field in fields(Track)))
@@ -53,9 +55,10 @@ class ShardPlan:
     fingerprint: str
 
 
-def library_versions() -> dict[str, str]:
-    """Returns the versions of the libraries that decode audio and compute features."""
-    versions = {name: metadata.version(name) for name in _LIBRARIES}
+def library_versions(features: Mapping[str, FeatureConfig]) -> dict[str, str]:
+    """Returns the versions of the libraries that decode audio and compute these features."""
+    names = {*_LIBRARIES, *(library for config in features.values() for library in config.libraries())}
+    versions = {name: metadata.version(name) for name in sorted(names)}
     return {**versions, "libsndfile": soundfile.__libsndfile_version__}
 
 
@@ -78,7 +81,8 @@ def plan_shards(
     """
     what_is_computed = {
         "schema_version": SCHEMA_VERSION,
-        "versions": library_versions(),
+        "versions": library_versions(config.features),
+        "sources": source_hashes(config.features),
         "audio": asdict(config.audio),
         "segment": asdict(config.segment),
         "features": {name: asdict(feature) for name, feature in config.features.items()},
@@ -129,7 +133,8 @@ def fingerprint_of_request(tracks: Sequence[Track], config: PrepareConfig) -> st
     return fingerprint(
         {
             "schema_version": SCHEMA_VERSION,
-            "versions": library_versions(),
+            "versions": library_versions(config.features),
+            "sources": source_hashes(config.features),
             "config": result_settings(config),
             "tracks": _fingerprint_of_tracks(tracks),
         }

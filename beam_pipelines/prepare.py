@@ -25,6 +25,7 @@ from beam_pipelines.plan import ShardPlan, fingerprint_of_request, plan_shards
 from beam_pipelines.progress import ProgressReporter, polling
 from beam_pipelines.records.schema import (
     AUDIO_FOLDER,
+    REJECTS_FILE,
     SHARD_PATTERN,
     SUCCESS_FILE,
     TRAIN,
@@ -33,6 +34,7 @@ from beam_pipelines.records.schema import (
     success_from_json,
     success_to_json,
 )
+from beam_pipelines.records.tables import Reject, json_lines
 from beam_pipelines.runners import run_pipeline
 from beam_pipelines.shard import ShardReport
 from beam_pipelines.splits import Assignment, assign_splits
@@ -98,7 +100,13 @@ def prepare(config: PrepareConfig) -> None:
     for note in listing.notes:
         print(f"note: {note}", file=sys.stderr)
     build = _build(job)
-    _check_usable(build.reports, labels=job.labels)
+    try:
+        _check_usable(build.reports, labels=job.labels)
+        _check_rejects(job, build.reports)
+    except RunFailedError:
+        # Why files were rejected is what the user needs to see now; without _SUCCESS nobody takes it for finished.
+        job.build_dir.write_text(REJECTS_FILE, json_lines(_rejects(build.reports)))
+        raise
     _finish(job, build)
 
 
@@ -302,13 +310,35 @@ def _require_report(plan: ShardPlan, build_dir: BuildDir) -> ShardReport:
     return report
 
 
+def _rejects(reports: Sequence[ShardReport]) -> list[Reject]:
+    return [reject for report in reports for reject in report.rejects]
+
+
+def _check_rejects(job: _Job, reports: Sequence[ShardReport]) -> None:
+    """Makes sure that no more files were rejected than are to be expected of a sound collection.
+
+    Raises:
+        RunFailedError: There were.
+    """
+    rejects = _rejects(reports)
+    num_tracks = len(rejects) + sum(len(report.tracks) for report in reports)
+    config = job.config
+    if len(rejects) > config.max_reject_fraction * num_tracks:
+        why = ", ".join(f"{count} {reason}" for reason, count in count_rejects(rejects).items())
+        raise RunFailedError(
+            f"{len(rejects)} of {num_tracks} tracks could not be used ({why}), more than the share of "
+            f"max_reject_fraction={config.max_reject_fraction}: see {config.output_dir}/{REJECTS_FILE}, and mend the "
+            "files, or allow more with max_reject_fraction=…: the same command goes on with what is built"
+        )
+
+
 def _check_usable(reports: Sequence[ShardReport], *, labels: Sequence[str]) -> None:
     """Makes sure that there is something of every genre to train on.
 
     Raises:
         RunFailedError: There is not; the message says why tracks were rejected.
     """
-    rejects = count_rejects(reject for report in reports for reject in report.rejects)
+    rejects = count_rejects(_rejects(reports))
     why = ", ".join(f"{count} {reason}" for reason, count in rejects.items()) or "none was rejected"
     example = next((reject for report in reports for reject in report.rejects), None)
     first = "" if example is None else f"; the first is {example.uri}: {example.message}"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
@@ -37,8 +38,9 @@ class FeatureSums:
 
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> "FeatureSums":
-        """Sums an array (..., bands) over all but its last axis, in float64."""
-        frames = array.reshape(-1, array.shape[-1]).astype(np.float64)
+        """Sums an array (..., bands) over all but its last axis, in float64; whole numbers are samples: one band."""
+        num_bands = array.shape[-1] if np.issubdtype(array.dtype, np.floating) else 1
+        frames = array.reshape(-1, num_bands).astype(np.float64)
         return cls(
             num_frames=len(frames),
             total=tuple(frames.sum(axis=0).tolist()),
@@ -192,12 +194,22 @@ def build_shard(
 
 
 def _process(track: Track, *, front_end: FrontEnd, open_source: Callable[[str], BinaryIO]) -> Clip:
+    is_listed = track.size_bytes > 0
     try:
         with open_source(track.uri) as source:
+            size_bytes = source.seek(0, os.SEEK_END)
+            if is_listed and size_bytes != track.size_bytes:
+                message = f"the file has {size_bytes} bytes, and had {track.size_bytes} when the tracks were listed"
+                raise AudioError("changed", message, stage="open")
             return front_end.process(source)
+    except FileNotFoundError as error:
+        if not is_listed:
+            raise AudioError("missing", "there is no such file", stage="open") from error
+        message = "the file is gone, and was there when the tracks were listed"
+        raise AudioError("vanished", message, stage="open") from error
     except OSError as error:
-        message = " ".join(str(error).split())
-        raise AudioError("unreadable", f"the file cannot be read: {message}", stage="open") from error
+        message = f"the file cannot be read: {_one_line(str(error))}"
+        raise AudioError("unreadable", message, stage="open") from error
 
 
 def _write_clip(clip: Clip, track: Track, *, label: int, sink: BinarySink, contents: _Contents) -> None:
@@ -242,6 +254,7 @@ def _decibels(amplitude: float) -> float:
 
 
 def _reject(track: Track, split: str, error: AudioError) -> Reject:
+    cause = error.__cause__
     return Reject(
         track_id=track.track_id,
         uri=track.uri,
@@ -250,5 +263,10 @@ def _reject(track: Track, split: str, error: AudioError) -> Reject:
         stage=error.stage,
         reason=error.reason,
         message=error.message,
+        exception=None if cause is None else _one_line(f"{type(cause).__name__}: {cause}"),
         known_fault=track.known_fault,
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

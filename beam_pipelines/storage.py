@@ -42,9 +42,16 @@ def open_file(path: str) -> BinaryIO:
     """Opens a file for reading and seeking.
 
     Raises:
+        FileNotFoundError: There is no such file.
         OSError: It cannot be opened. (Beam's own BeamIOError is one.)
     """
-    file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
+    try:
+        file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
+    except OSError as error:
+        # What a bucket says of a file that is not there is no FileNotFoundError.
+        if not exists(path):
+            raise FileNotFoundError(f"there is no file {path}") from error
+        raise
     return file
 
 

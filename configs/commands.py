@@ -187,9 +187,10 @@ _COMMANDS = (
             "that cannot be used are listed in rejects.jsonl.\n\n"
             "No artist is in two splits, and no recording: duplicates.jsonl lists tracks that hold the same.\n\n"
             "groups:   dataset=synthetic|folder|csv|gtzan|fma   split=auto|official|fault_filtered|group|random\n"
-            "          features=log_mel|mfcc|[log_mel,mfcc]   runner=direct\n"
-            "settings: output_dir, overwrite, seed, dataset.*, split.*, audio.*, segment.*, duplicates.*,\n"
-            "          features.<name>.*, shards.*, runner.*"
+            "          features=log_mel|mfcc|spectral_stats|waveform|yamnet|yamnet_log_mel|[log_mel,mfcc]\n"
+            "          runner=direct\n"
+            "settings: output_dir, overwrite, seed, max_reject_fraction, dataset.*, split.*, audio.*, segment.*,\n"
+            "          duplicates.*, features.<name>.*, shards.*, runner.*"
         ),
         examples=(
             "beamtune prepare",

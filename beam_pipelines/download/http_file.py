@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where a connection broke off, and never there unless its checksum is right."""
+"""One file over HTTP: resumed where a connection broke off, and never there unless whole and of the right checksum."""
 
 import os
 import re
@@ -70,7 +70,7 @@ def download_file(
     url: str,
     path: str,
     *,
-    sha1: str,
+    sha1: str | None,
     max_bytes: int,
     on_progress: OnProgress = ignore_progress,
     on_retry: Callable[[str], None] = lambda line: None,
@@ -83,7 +83,7 @@ def download_file(
     Args:
         url: Its address, http or https.
         path: Where it goes, in a folder that is there. A file that is there with the right checksum is kept.
-        sha1: What its SHA-1 must be.
+        sha1: What its SHA-1 must be; None where nobody publishes it, and whoever reads the file finds out what it is.
         max_bytes: No more than this is fetched.
         on_progress: Told how far the phases "downloading" and "checking" are.
         on_retry: Told in a line why an attempt ended and when the next begins.
@@ -100,19 +100,26 @@ def download_file(
         transfer = _Transfer(session, url, partial, max_bytes=max_bytes, on_progress=on_progress, policy=policy)
         _try_until_whole(transfer, partial, url=url, on_retry=on_retry, policy=policy)
         partial.flush()
-        actual = sha1_of(partial.path, on_progress=on_progress)
-        if actual != sha1:
-            partial.discard()
-            raise UserError(
-                f"{url}: what came has the SHA-1 {actual}, expected {sha1}; it was deleted: give the command again, "
-                "and if this comes again, the file there is not the published one"
-            )
+        if sha1 is not None:
+            _check_transferred(partial, url=url, sha1=sha1, on_progress=on_progress)
         partial.finish()
 
 
-def _check_existing(path: str, *, sha1: str, on_progress: OnProgress) -> None:
+def _check_transferred(partial: PartialFile, *, url: str, sha1: str, on_progress: OnProgress) -> None:
+    actual = sha1_of(partial.path, on_progress=on_progress)
+    if actual != sha1:
+        partial.discard()
+        raise UserError(
+            f"{url}: what came has the SHA-1 {actual}, expected {sha1}; it was deleted: give the command again, "
+            "and if this comes again, the file there is not the published one"
+        )
+
+
+def _check_existing(path: str, *, sha1: str | None, on_progress: OnProgress) -> None:
     if not os.path.isfile(path):
         raise UserError(f"{path} is no file: expected nothing there, or the file to download; move it away")
+    if sha1 is None:
+        return
     actual = sha1_of(path, on_progress=on_progress)
     if actual != sha1:
         raise UserError(f"{path} is there with the SHA-1 {actual}, expected {sha1}: delete it or move it away")

@@ -20,13 +20,16 @@ from librosa.filters import mel as librosa_mel_filters
 
 from beam_pipelines.errors import UserError
 from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.features.deltas import DELTA_WIDTH, with_deltas
 from beam_pipelines.records.schema import FeatureSpec
 
 _SMALLEST_POWER = 1e-10  # librosa's `amin`
+# Samples are kept within this, 120 dB above full scale: float files hold any number, and its square must be one too.
+LARGEST_SAMPLE = np.float32(1e6)
 
 
-class LogMel:
-    """The mel spectrogram of a segment in dB, (samples,) → (frames, bands).
+class MelSpectrogram:
+    """The mel spectrogram of a segment in dB, (samples,) → (frames, bands): what log-mel features and MFCCs rest on.
 
     Not to be used by two threads at once: the buffers are shared by all calls.
     """
@@ -34,29 +37,47 @@ class LogMel:
     def __init__(self, name: str, config: LogMelConfig, *, sample_rate_hz: int, segment_num_samples: int) -> None:
         """Prepares window, filter bank and buffers.
 
+        Args:
+            name: The feature, for messages.
+            config: Window, bands and floor.
+            sample_rate_hz: The rate of the segments.
+            segment_num_samples: Their length.
+
         Raises:
             UserError: A band reaches past half the sample rate, or is so narrow that no FFT bin falls into it.
         """
         self._config = config
         self._num_samples = segment_num_samples
+        self.sample_rate_hz = sample_rate_hz
         self.num_frames = 1 + segment_num_samples // config.hop_length
-        self.spec = FeatureSpec(name=name, shape=(self.num_frames, config.n_mels), dtype=config.dtype)
-        self._filters = scipy.sparse.csr_matrix(_mel_filters(name, config, sample_rate_hz))
+        self._filters = scipy.sparse.csr_matrix(mel_filters(name, config, sample_rate_hz))
         self._window = scipy.signal.get_window("hann", config.n_fft)
         # The segment between two halves of a window of zeros: frames are centred on their time.
         self._padded = np.zeros(segment_num_samples + 2 * (config.n_fft // 2), dtype=np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, config.n_fft)
         self._frames = windows[:: config.hop_length]
         self._windowed = np.empty(self._frames.shape, dtype=np.float64)
+        self._last_segment: npt.NDArray[np.float32] | None = None
+        self._last_decibels: npt.NDArray[np.float32] | None = None
 
     def decibels(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Returns the spectrogram in float32, (frames, bands), in dB relative to a power of 1.
 
+        Features that share this object ask for the same segment one after the other, and it is computed once: an array
+        must not be changed between two calls.
+
         Args:
             segment: (samples,) float32.
         """
+        if self._last_decibels is None or segment is not self._last_segment:
+            self._last_decibels = self._compute(segment)
+            self._last_segment = segment
+        return self._last_decibels
+
+    def _compute(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         half_window = self._config.n_fft // 2
-        self._padded[half_window : half_window + self._num_samples] = segment
+        middle = self._padded[half_window : half_window + self._num_samples]
+        np.clip(segment, -LARGEST_SAMPLE, LARGEST_SAMPLE, out=middle)
         np.multiply(self._frames, self._window, out=self._windowed)
         spectrum = scipy.fft.rfft(self._windowed, axis=1).astype(np.complex64)
         power = spectrum.real**2
@@ -64,31 +85,57 @@ class LogMel:
         mel_power: npt.NDArray[np.float32] = (self._filters @ power.T).T
         return _power_to_db(mel_power, top_db=self._config.top_db)
 
+
+class LogMel:
+    """The mel spectrogram itself, (samples,) → (frames, bands)."""
+
+    def __init__(self, name: str, config: LogMelConfig, mel: MelSpectrogram) -> None:
+        self._mel = mel
+        self.sample_rate_hz = mel.sample_rate_hz
+        self.spec = FeatureSpec(name=name, shape=(mel.num_frames, config.n_mels), dtype=config.dtype)
+
     def __call__(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """Returns the spectrogram in the dtype in which it is stored."""
-        return self.decibels(segment).astype(self.spec.dtype)
+        return self._mel.decibels(segment).astype(self.spec.dtype)
 
 
 class Mfcc:
     """Mel-frequency cepstral coefficients of a segment, (samples,) → (frames, coefficients)."""
 
-    def __init__(self, name: str, config: MfccConfig, *, sample_rate_hz: int, segment_num_samples: int) -> None:
-        self._log_mel = LogMel(name, config, sample_rate_hz=sample_rate_hz, segment_num_samples=segment_num_samples)
+    def __init__(self, name: str, config: MfccConfig, mel: MelSpectrogram) -> None:
+        """Takes the spectrogram that the coefficients are computed from.
+
+        Raises:
+            UserError: Deltas are asked for, and segments have too few frames for them.
+        """
+        if config.deltas > 0 and mel.num_frames < DELTA_WIDTH:
+            raise UserError(
+                f"features.{name}.deltas={config.deltas}: deltas need segments of at least {DELTA_WIDTH} frames, and "
+                f"these have {mel.num_frames}; use longer segments or a shorter hop_length"
+            )
+        self._mel = mel
         self._num_coefficients = config.n_mfcc
-        self.spec = FeatureSpec(name=name, shape=(self._log_mel.num_frames, config.n_mfcc), dtype=config.dtype)
+        self._num_deltas = config.deltas
+        self.sample_rate_hz = mel.sample_rate_hz
+        num_values = config.n_mfcc * (1 + config.deltas)
+        self.spec = FeatureSpec(name=name, shape=(mel.num_frames, num_values), dtype=config.dtype)
 
     def coefficients(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Returns the coefficients in float32, (frames, coefficients)."""
-        cepstrum: npt.NDArray[np.float32] = scipy.fft.dct(self._log_mel.decibels(segment), axis=1, type=2, norm="ortho")
-        return cepstrum[:, : self._num_coefficients]
+        """Returns the coefficients, and their deltas behind them, in float32: (frames, coefficients * (1 + deltas))."""
+        cepstrum: npt.NDArray[np.float32] = scipy.fft.dct(self._mel.decibels(segment), axis=1, type=2, norm="ortho")
+        return with_deltas(cepstrum[:, : self._num_coefficients], self._num_deltas)
 
     def __call__(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """Returns the coefficients in the dtype in which they are stored."""
         return self.coefficients(segment).astype(self.spec.dtype)
 
 
-def _mel_filters(name: str, config: LogMelConfig, sample_rate_hz: int) -> npt.NDArray[np.float32]:
-    """Returns librosa's filter bank, (bands, bins) float32."""
+def mel_filters(name: str, config: LogMelConfig, sample_rate_hz: int) -> npt.NDArray[np.float32]:
+    """Returns librosa's filter bank, (bands, bins) float32.
+
+    Raises:
+        UserError: A band reaches past half the sample rate, or is so narrow that no FFT bin falls into it.
+    """
     fmax_hz = sample_rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
     if fmax_hz > sample_rate_hz / 2:
         raise UserError(

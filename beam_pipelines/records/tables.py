@@ -51,6 +51,7 @@ class Reject:
         stage: Where it failed: split, open, decode, segment or duplicates.
         reason: A short name to count by.
         message: What was found, for a person.
+        exception: The error of the library that said so, with its type, or None where beamtune found it itself.
         known_fault: What is known to be wrong with this track of this data set, or None.
     """
 
@@ -61,6 +62,7 @@ class Reject:
     stage: str
     reason: str
     message: str
+    exception: str | None = None
     known_fault: str | None = None
 
 

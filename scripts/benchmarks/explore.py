@@ -145,6 +145,7 @@ def _metadata(
         "schema_version": schema.SCHEMA_VERSION,
         "fingerprint": NAME,
         "versions": {},
+        "sources": {},
         "config": {
             "audio": asdict(AudioConfig()),
             "segment": asdict(SegmentConfig()),

@@ -1,5 +1,6 @@
 import io
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -7,6 +8,7 @@ import yaml
 
 from beam_pipelines.config import AudioConfig, SegmentConfig
 from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.features.mel import MelSpectrogram
 from beam_pipelines.frontend import AudioError, FrontEnd
 
 RATE_HZ = 8_000
@@ -134,11 +136,29 @@ def test_prediction_takes_all_of_a_file_whatever_the_length_of_clips():
     assert len(clip.segments) == 5
 
 
+def test_features_of_other_rates_come_from_the_same_seconds_of_the_file():
+    features = {
+        "log_mel": LogMelConfig(n_fft=256, hop_length=128, n_mels=16),
+        "fast": LogMelConfig(n_fft=512, hop_length=256, n_mels=16, sample_rate_hz=16_000),
+    }
+    samples = noise(2.98)
+    audio = AudioConfig(sample_rate_hz=RATE_HZ, clip_duration_s=3.0)
+    clip = front_end(features=features, audio=audio).process(wav(samples))
+    resampled = np.append(librosa.resample(samples, orig_sr=RATE_HZ, target_sr=16_000), np.zeros(320, np.float32))
+    mel = MelSpectrogram("f", features["fast"], sample_rate_hz=16_000, segment_num_samples=16_000)
+    assert [segment.start_s for segment in clip.segments] == [0.0, 0.5, 1.0, 1.5, 2.0]
+    for segment in clip.segments:
+        start = round(16_000 * segment.start_s)
+        by_hand = mel.decibels(resampled[start : start + 16_000].copy())
+        np.testing.assert_array_equal(segment.features["fast"], by_hand.astype(np.float16))
+
+
 def test_the_front_end_of_prepare_yaml_is_the_one_that_wrote_it():
     made = front_end(features={"log_mel": LogMelConfig(n_fft=256, hop_length=128, n_mels=16), "mfcc": MfccConfig()})
     text = yaml.safe_dump(
         {
-            "schema_version": 1,
+            "schema_version": 2,
+            "sources": {},
             "config": {
                 "audio": {"sample_rate_hz": RATE_HZ, "max_duration_s": 600.0},
                 "segment": {"duration_s": 1.0, "hop_s": 0.5, "silence_threshold_dbfs": -60.0},

@@ -23,7 +23,8 @@ FRONT_END = FrontEnd(
 
 
 def track(path, label="rock"):
-    return Track(track_id=path.name, uri=str(path), label=label, group="someone", size_bytes=1)
+    size_bytes = path.stat().st_size if path.exists() else 0
+    return Track(track_id=path.name, uri=str(path), label=label, group="someone", size_bytes=size_bytes)
 
 
 def build(tracks, sink, *, with_fingerprints=True):
@@ -81,7 +82,7 @@ def test_examples_are_written_clip_by_clip_and_the_rest_is_reported(mixed_tracks
     ]
     assert [(item.track_id, item.stage, item.reason) for item in report.rejects] == [
         ("text.mp3", "decode", "undecodable"),
-        ("absent.mp3", "open", "unreadable"),
+        ("absent.mp3", "open", "missing"),
         ("short.wav", "segment", "too_short"),
     ]
     assert tallies == [(1, 0, 2.5), (2, 1, 2.5), (3, 2, 2.5), (4, 2, 3.5), (5, 3, 3.5)]
@@ -119,6 +120,33 @@ def test_what_a_track_sounds_like_is_recorded(tmp_path):
     assert (record.duration_s, record.padded_s, record.cut_s, record.is_truncated) == (1.5, 0.0, 0.0, False)
 
 
+def test_a_file_that_changed_or_vanished_since_it_was_listed_is_told_from_other_bad_files(write_audio, tmp_path):
+    changed, vanished = write_audio(tmp_path / "changed.wav"), write_audio(tmp_path / "vanished.wav")
+    tracks = [track(changed), track(vanished)]
+    write_audio(changed, duration_s=5.0)
+    vanished.unlink()
+    report, _ = build(tracks, io.BytesIO())
+    assert [(reject.track_id, reject.stage, reject.reason, reject.message) for reject in report.rejects] == [
+        (
+            "changed.wav",
+            "open",
+            "changed",
+            "the file has 160044 bytes, and had 128044 when the tracks were listed",
+        ),
+        ("vanished.wav", "open", "vanished", "the file is gone, and was there when the tracks were listed"),
+    ]
+
+
+def test_a_reject_tells_the_error_of_the_library(tmp_path):
+    path = tmp_path / "text.mp3"
+    path.write_text("no audio")
+    report, _ = build([track(path)], io.BytesIO())
+    [reject] = report.rejects
+    assert reject.exception is not None
+    assert reject.exception.startswith("LibsndfileError: ")
+    assert "\n" not in reject.exception
+
+
 def test_a_known_fault_is_told_with_the_reject(tmp_path):
     known = replace(track(tmp_path / "absent.mp3"), known_fault="it is not there")
     report, _ = build([known], io.BytesIO())
@@ -134,6 +162,11 @@ def test_sums_add_up_in_each_band():
     one = FeatureSums.of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float16))
     assert one == FeatureSums(num_frames=2, total=(4.0, 6.0), total_of_squares=(10.0, 20.0))
     assert one + one == FeatureSums(num_frames=4, total=(8.0, 12.0), total_of_squares=(20.0, 40.0))
+
+
+def test_samples_as_whole_numbers_are_all_one_band():
+    waveform = np.array([1, -2, 3], dtype=np.int16)
+    assert FeatureSums.of(waveform) == FeatureSums(num_frames=3, total=(2.0,), total_of_squares=(14.0,))
 
 
 def test_a_failure_that_is_no_fault_of_the_audio_is_not_a_reject(mixed_tracks):
@@ -154,7 +187,8 @@ def test_a_reject_names_the_file(tmp_path):
             label="rock",
             split="train",
             stage="open",
-            reason="unreadable",
-            message=f"the file cannot be read: [Errno 2] No such file or directory: '{tmp_path / 'absent.mp3'}'",
+            reason="missing",
+            message="there is no such file",
+            exception=f"FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path / 'absent.mp3'}'",
         )
     ]

@@ -61,7 +61,11 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
             ["dataset=foldr"],
             "dataset=foldr: expected one of csv, fma, folder, gtzan, synthetic; did you mean folder?",
         ),
-        ("prepare", ["features=[log_mel,mfc]"], "features=mfc: expected one of log_mel, mfcc; did you mean mfcc?"),
+        (
+            "prepare",
+            ["features=[log_mel,mfc]"],
+            "waveform, yamnet, yamnet_log_mel; did you mean mfcc?",
+        ),
         (
             "prepare",
             ["segment.duraton_s=2"],

@@ -172,7 +172,16 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
     whole = write_audio(tmp_path / "whole.mp3", duration_s=4.0)
     (music / "genre1" / "odd" / "truncated.mp3").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
 
-    prepare(config_for(music, tmp_path / "out"))
+    with pytest.raises(
+        RunFailedError, match=r"5 of 24 tracks could not be used \(2 undecodable, .*max_reject_fraction"
+    ):
+        prepare(config_for(music, tmp_path / "out"))
+    assert len(json_lines(tmp_path / "out" / "rejects.jsonl")) == 5
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    built_ns = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tfrecord-*")}
+
+    prepare(config_for(music, tmp_path / "out", max_reject_fraction=0.25))
+    assert {path: path.stat().st_mtime_ns for path in built_ns} == built_ns
 
     rejects = {Path(item["track_id"]).name: item["reason"] for item in json_lines(tmp_path / "out" / "rejects.jsonl")}
     assert rejects == {

@@ -97,6 +97,7 @@ def _write_prepared(
         "schema_version": schema.SCHEMA_VERSION,
         "fingerprint": fingerprint,
         "versions": {},
+        "sources": {},
         "config": {
             "audio": asdict(AUDIO),
             "segment": asdict(SEGMENT),

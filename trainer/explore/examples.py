@@ -3,16 +3,16 @@
 import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from beam_pipelines.audio import Audio, AudioError, load_audio
+from beam_pipelines.audio import Audio, AudioError, load_audio, resample
 from beam_pipelines.feature_config import LogMelConfig, MfccConfig
-from beam_pipelines.features.mel import LogMel, Mfcc
+from beam_pipelines.features.mel import MelSpectrogram, Mfcc
 from beam_pipelines.records.schema import kept_audio_path
 from beam_pipelines.records.tables import TrackRecord
 from beam_pipelines.splits import keyed_order
@@ -126,19 +126,30 @@ def _first_readable(
 
 def _example(track: TrackRecord, audio: Audio, *, settings: PrepareSettings, duration_s: float) -> Example:
     start, samples = loudest_excerpt(audio.samples, sample_rate_hz=audio.sample_rate_hz, duration_s=duration_s)
+    excerpt = replace(audio, samples=samples)
     log_mel_config, mfcc_config = _spectrum_configs(settings)
-    sizes: dict[str, Any] = {"sample_rate_hz": audio.sample_rate_hz, "segment_num_samples": len(samples)}
+    for_log_mel, for_mfcc = _at_rate_of(log_mel_config, excerpt), _at_rate_of(mfcc_config, excerpt)
     return Example(
         genre=track.label,
         track=track,
         start_s=start / audio.sample_rate_hz,
         samples=samples,
         sample_rate_hz=audio.sample_rate_hz,
-        log_mel=LogMel("log_mel", log_mel_config, **sizes).decibels(samples),
-        mfcc=Mfcc("mfcc", mfcc_config, **sizes).coefficients(samples),
-        log_mel_frame_s=log_mel_config.hop_length / audio.sample_rate_hz,
-        mfcc_frame_s=mfcc_config.hop_length / audio.sample_rate_hz,
-        frequencies_hz=band_centres(log_mel_config, sample_rate_hz=audio.sample_rate_hz),
+        log_mel=_mel_spectrogram(log_mel_config, for_log_mel).decibels(for_log_mel.samples),
+        mfcc=Mfcc("mfcc", mfcc_config, _mel_spectrogram(mfcc_config, for_mfcc)).coefficients(for_mfcc.samples),
+        log_mel_frame_s=log_mel_config.hop_length / for_log_mel.sample_rate_hz,
+        mfcc_frame_s=mfcc_config.hop_length / for_mfcc.sample_rate_hz,
+        frequencies_hz=band_centres(log_mel_config, sample_rate_hz=for_log_mel.sample_rate_hz),
+    )
+
+
+def _at_rate_of(config: LogMelConfig, excerpt: Audio) -> Audio:
+    return excerpt if config.sample_rate_hz is None else resample(excerpt, config.sample_rate_hz)
+
+
+def _mel_spectrogram(config: LogMelConfig, excerpt: Audio) -> MelSpectrogram:
+    return MelSpectrogram(
+        config.kind, config, sample_rate_hz=excerpt.sample_rate_hz, segment_num_samples=len(excerpt.samples)
     )
 
 

@@ -9,6 +9,8 @@ from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.explore.tables import PrepareSettings
 
+# Values of many units, of which the largest numbers would be all that is seen, and other spectrograms.
+_NO_EMBEDDINGS = ("spectral_stats", "yamnet_log_mel")
 # More values than any embedding has are samples.
 _MOST_VECTOR_SIZE = 4096
 
@@ -45,11 +47,17 @@ def find_roles(specs: Mapping[str, FeatureSpec], settings: PrepareSettings) -> F
     mel = {name: config for name, config in settings.mel.items() if name in specs}
     cepstra = [name for name, config in mel.items() if isinstance(config, MfccConfig)]
     spectrograms = [name for name in mel if name not in cepstra]
-    embeddings = [name for name, spec in specs.items() if name not in mel and _is_vector(spec)]
+    embeddings = [
+        name
+        for name, spec in specs.items()
+        if name not in mel and settings.kinds.get(name) not in _NO_EMBEDDINGS and _is_vector(spec)
+    ]
     bands = [
         BandFeature(
             spec=specs[name],
-            frequencies_hz=band_centres(mel[name], sample_rate_hz=settings.audio.sample_rate_hz),
+            frequencies_hz=band_centres(
+                mel[name], sample_rate_hz=mel[name].sample_rate_hz or settings.audio.sample_rate_hz
+            ),
         )
         for name in spectrograms
     ] or [BandFeature(spec=specs[name], frequencies_hz=None) for name in cepstra]

@@ -32,12 +32,14 @@ class PrepareSettings:
         text: The whole file.
         audio: How audio was decoded.
         has_looked_for_duplicates: Whether tracks that hold the same recording were looked for.
+        kinds: What each feature is, such as "log_mel", by name.
         mel: The settings of the features that rest on a mel spectrogram (log-mel and MFCC), by name.
     """
 
     text: str
     audio: AudioConfig
     has_looked_for_duplicates: bool
+    kinds: Mapping[str, str]
     mel: Mapping[str, LogMelConfig]
 
 
@@ -95,5 +97,6 @@ def _settings_from_yaml(text: str) -> PrepareSettings:
         text=text,
         audio=AudioConfig(**config["audio"]),
         has_looked_for_duplicates=config["duplicates"]["mode"] != "off",
+        kinds={name: values["kind"] for name, values in config["features"].items()},
         mel=mel,
     )

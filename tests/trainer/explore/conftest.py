@@ -118,6 +118,7 @@ def _write_data_set(
         "schema_version": schema.SCHEMA_VERSION,
         "fingerprint": "abc123",
         "versions": {},
+        "sources": {},
         "config": {
             "audio": asdict(replace(AUDIO, keep=keep)),
             "segment": asdict(SEGMENT),

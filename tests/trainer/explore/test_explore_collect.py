@@ -155,6 +155,19 @@ def test_features_are_told_apart(make_track, write_data_set, specs, bands, vecto
     assert (None if roles.vector is None else roles.vector.name) == vector
 
 
+def test_statistics_of_many_units_and_other_spectrograms_are_no_embedding(make_track, write_data_set):
+    kinds = ("spectral_stats", "yamnet_log_mel", "yamnet")
+    settings = settings_with(make_track, write_data_set, {kind: {"kind": kind, "dtype": "float32"} for kind in kinds})
+    specs = {
+        name: FeatureSpec(name=name, shape=shape, dtype="float32")
+        for name, shape in zip(kinds, [(100,), (336, 64), (6, 1024)], strict=True)
+    }
+    vector = find_roles(specs, settings).vector
+    assert vector is not None and vector.name == "yamnet"
+    del specs["yamnet"]
+    assert find_roles(specs, settings).vector is None
+
+
 def test_samples_of_whole_numbers_are_no_vector(make_track, write_data_set):
     settings = settings_with(make_track, write_data_set, {})
     assert find_roles({"pcm": FeatureSpec(name="pcm", shape=(800,), dtype="int16")}, settings).vector is None

@@ -33,7 +33,7 @@ def rgb(name):
 
 
 def reject(label, reason="silent", known_fault=None):
-    return Reject("r", "/r", label, "train", "segment", reason, "message", known_fault)
+    return Reject("r", "/r", label, "train", "segment", reason, "message", known_fault=known_fault)
 
 
 def records(make_track, labels, **fields):

@@ -81,7 +81,7 @@ def pair(first, second, kind="exact", outcome="joined"):
 
 
 def reject(name, reason="silent", known_fault=None, message="m"):
-    return Reject(name, f"/{name}", "blues", "train", "segment", reason, message, known_fault)
+    return Reject(name, f"/{name}", "blues", "train", "segment", reason, message, known_fault=known_fault)
 
 
 def test_the_numbers_are_those_of_the_data_set(page_of, tracks):

@@ -1,0 +1,111 @@
+"""Embeddings by YAMNet (Plakal and Ellis, Google): a network that learned 521 kinds of sound from AudioSet.
+
+The front end is `YamnetSpectrogram`, and the network is that of `yamnet_network.py`, which alone needs TensorFlow.
+"""
+
+import hashlib
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from beam_pipelines.download.yamnet_weights import fetch_yamnet_weights
+from beam_pipelines.errors import UserError
+from beam_pipelines.feature_config import YAMNET_SAMPLE_RATE_HZ, YamnetConfig
+from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
+from beam_pipelines.features.yamnet_network import EMBEDDING_SIZE, YamnetNetwork
+from beam_pipelines.records.schema import FeatureSpec
+
+_CHECK_DURATION_S = 3.0
+# Classes in the order of yamnet_class_map.csv of the original.
+_CLASSES = {"Silence": 494, "Sine wave": 495, "White noise": 514}
+
+_networks: dict[tuple[str, str], YamnetNetwork] = {}
+_networks_lock = threading.Lock()
+
+
+class Yamnet:
+    """The embeddings of a segment, (samples,) → (patches, 1024): one for every 0.96 s, 0.48 s apart.
+
+    Not to be used by two threads at once; the network behind it is shared by all objects of a process.
+    """
+
+    sample_rate_hz = YAMNET_SAMPLE_RATE_HZ
+
+    def __init__(self, name: str, config: YamnetConfig, *, segment_duration_s: float) -> None:
+        """Loads the network, where this is the first object in the process that needs it, and gets the weights for it.
+
+        Raises:
+            UserError: TensorFlow is not installed, or the file does not hold YAMNet's weights.
+            RunFailedError: The weights are not there and cannot be downloaded.
+        """
+        self._spectrogram = YamnetSpectrogram(segment_duration_s=segment_duration_s)
+        self._infer = load_network(config).compiled(self._spectrogram.num_patches)
+        shape = (self._spectrogram.num_patches, EMBEDDING_SIZE)
+        self.spec = FeatureSpec(name=name, shape=shape, dtype=config.dtype)
+
+    def embeddings(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(samples,) float32 at 16 kHz → (patches, 1024) float32, none of them negative."""
+        embeddings, _ = self._infer(self._spectrogram.patches(segment))
+        return embeddings
+
+    def __call__(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """Returns the embeddings in the dtype in which they are stored."""
+        return self.embeddings(segment).astype(self.spec.dtype)
+
+
+def load_network(config: YamnetConfig) -> YamnetNetwork:
+    """Returns the network with the weights that the configuration names, loaded and tried out once in a process.
+
+    Raises:
+        UserError: TensorFlow is not installed, or the file does not hold YAMNet's weights.
+        RunFailedError: The weights are not there and cannot be downloaded.
+    """
+    path = config.sources()["weights"]
+    with _networks_lock:
+        if config.weights_path is None:
+            fetch_yamnet_weights(path)
+        content = _read(path)
+        key = (path, hashlib.sha256(content).hexdigest())
+        if key not in _networks:
+            network = YamnetNetwork(content, path=path)
+            check_network(network, path=path)
+            _networks[key] = network
+        return _networks[key]
+
+
+def check_network(network: YamnetNetwork, *, path: str) -> None:
+    """Lets the network hear what the original is tested with: silence, a sine and noise of 3 s each.
+
+    Raises:
+        UserError: It takes one of them for something else. Layers of the right shapes then hold other weights.
+    """
+    num_samples = round(_CHECK_DURATION_S * YAMNET_SAMPLE_RATE_HZ)
+    times_s = np.arange(num_samples) / YAMNET_SAMPLE_RATE_HZ
+    signals = {
+        "Silence": (np.zeros(num_samples), 1),
+        "Sine wave": (np.sin(2 * np.pi * 440.0 * times_s), 10),
+        "White noise": (np.random.default_rng(0).uniform(-1.0, 1.0, num_samples), 10),
+    }
+    spectrogram = YamnetSpectrogram(segment_duration_s=_CHECK_DURATION_S)
+    infer = network.compiled(spectrogram.num_patches)
+    for name, (signal, lowest_rank) in signals.items():
+        _, scores = infer(spectrogram.patches(signal.astype(np.float32)))
+        mean_scores = scores.mean(axis=0)
+        # Not `1 + (mean_scores > own).sum()`: scores that are no numbers would be above nothing, and the rank 1.
+        rank = int((~(mean_scores < mean_scores[_CLASSES[name]])).sum())
+        if rank > lowest_rank:
+            raise UserError(
+                f"{path}: these are not YAMNet's weights: of {len(mean_scores)} classes, {name!r} has the rank {rank} "
+                f"for a signal that is just that, expected {lowest_rank} or better; "
+                "expected yamnet.h5 as Google publishes it"
+            )
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UserError(f"features.yamnet.weights_path={path} cannot be read: {error.strerror}") from error

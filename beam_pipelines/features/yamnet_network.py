@@ -1,0 +1,211 @@
+"""YAMNet's network in Keras, with the weights that Google publishes. No other module of the pipeline needs TensorFlow.
+
+The network is MobileNet-v1 on log-mel patches, in the layer order of the original (Plakal and Ellis; tensorflow/models,
+research/audioset/yamnet/yamnet.py). The weights are a file of Keras 2 in HDF5 (`Model.save_weights`): a group for each
+layer, named in the attribute `layer_names`.
+"""
+
+import io
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from beam_pipelines.errors import UserError
+from beam_pipelines.features.yamnet_log_mel import NUM_BANDS, PATCH_FRAMES
+
+EMBEDDING_SIZE = 1024
+NUM_CLASSES = 521
+
+# Stride and filters of the depthwise-separable blocks, layer2 to layer14.
+_BLOCKS = (
+    (1, 64),
+    (2, 128),
+    (1, 128),
+    (2, 256),
+    (1, 256),
+    (2, 512),
+    *((1, 512),) * 5,
+    (2, 1024),
+    (1, 1024),
+)
+_BATCH_NORM_EPSILON = 1e-4
+
+# The names of a layer's weights in the file, in the order in which Keras holds them.
+_WEIGHT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "Conv2D": ("kernel",),
+    "DepthwiseConv2D": ("depthwise_kernel",),
+    "BatchNormalization": ("beta", "moving_mean", "moving_variance"),
+    "Dense": ("kernel", "bias"),
+}
+
+_Array = npt.NDArray[np.float32]
+Infer = Callable[[_Array], tuple[_Array, _Array]]
+"""(patches, 96, 64) → embeddings (patches, 1024) and scores of classes (patches, 521), all float32."""
+
+
+class YamnetNetwork:
+    """YAMNet with its weights, on the CPU. Threads may share it."""
+
+    def __init__(self, content: bytes, *, path: str) -> None:
+        """Builds the network and loads its weights.
+
+        Args:
+            content: The bytes of the weights' file.
+            path: Where they are from, for messages.
+
+        Raises:
+            UserError: TensorFlow is not installed, or the file does not hold the weights of just these layers.
+        """
+        # Both are read when TensorFlow and Keras are imported, which the trainer may have done already.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        try:
+            import tensorflow as tf  # seconds to import, and needed by this feature alone
+        except ImportError as error:
+            raise UserError(
+                "features=yamnet needs TensorFlow, which is not installed: pip install 'beamtune[train]'"
+            ) from error
+        self._tf = tf
+        self._lock = threading.Lock()
+        self._functions: dict[int, Infer] = {}
+        with tf.device("/CPU:0"):
+            self._model = build_model()
+            _load_weights(self._model, content, path=path)
+
+    def compiled(self, num_patches: int) -> Infer:
+        """Returns the function that takes just so many patches at a time; it may be called by many threads at once.
+
+        The number is fixed because the last bits of a result depend on it; on a machine they do not on the threads.
+        """
+        with self._lock:
+            if num_patches not in self._functions:
+                self._functions[num_patches] = self._compile(num_patches)
+            return self._functions[num_patches]
+
+    def _compile(self, num_patches: int) -> Infer:
+        tf, model = self._tf, self._model
+        # With constants for variables TensorFlow merges each convolution with what follows it: two thirds of the time.
+        trainable = [variable.numpy() for variable in model.trainable_variables]
+        fixed = [variable.numpy() for variable in model.non_trainable_variables]
+
+        @tf.function(input_signature=[tf.TensorSpec((num_patches, PATCH_FRAMES, NUM_BANDS), tf.float32)])  # type: ignore[untyped-decorator]
+        def network(patches: Any) -> Any:
+            with tf.device("/CPU:0"):
+                constants = [[tf.constant(array) for array in arrays] for arrays in (trainable, fixed)]
+                outputs, _ = model.stateless_call(*constants, patches, training=False)
+                return outputs
+
+        concrete = network.get_concrete_function()
+
+        def infer(patches: _Array) -> tuple[_Array, _Array]:
+            with tf.device("/CPU:0"):
+                embeddings, scores = concrete(tf.constant(patches))
+            return embeddings.numpy(), scores.numpy()
+
+        return infer
+
+
+def build_model() -> Any:
+    """Returns the network as a Keras model without its weights: patches → [embeddings, scores].
+
+    Its layers have the names of the original's, with "." in place of the "/" that Keras 3 does not take.
+    """
+    import keras
+    from keras import layers
+
+    # Named explicitly, for whoever trains in this process may have set another policy.
+    exact = {"dtype": "float32"}
+
+    def activated(tensor: Any, name: str) -> Any:
+        norm = layers.BatchNormalization(scale=False, epsilon=_BATCH_NORM_EPSILON, name=f"{name}.bn", **exact)
+        return layers.ReLU(name=f"{name}.relu", **exact)(norm(tensor))
+
+    convolution = {"padding": "same", "use_bias": False, **exact}
+    patches = keras.Input((PATCH_FRAMES, NUM_BANDS), name="patches", **exact)
+    tensor = layers.Reshape((PATCH_FRAMES, NUM_BANDS, 1), name="reshape", **exact)(patches)
+    tensor = layers.Conv2D(32, 3, strides=2, name="layer1.conv", **convolution)(tensor)
+    tensor = activated(tensor, "layer1.conv")
+    for number, (stride, filters) in enumerate(_BLOCKS, start=2):
+        name = f"layer{number}.depthwise_conv"
+        tensor = activated(layers.DepthwiseConv2D(3, strides=stride, name=name, **convolution)(tensor), name)
+        name = f"layer{number}.pointwise_conv"
+        tensor = activated(layers.Conv2D(filters, 1, name=name, **convolution)(tensor), name)
+    embeddings = layers.GlobalAveragePooling2D(name="embeddings", **exact)(tensor)
+    scores = layers.Dense(NUM_CLASSES, activation="sigmoid", name="dense", **exact)(embeddings)
+    return keras.Model(patches, [embeddings, scores], name="yamnet")
+
+
+def _load_weights(model: Any, content: bytes, *, path: str) -> None:
+    """Sets the weights of every layer, and makes sure that the file holds these and no others.
+
+    Raises:
+        UserError: It does not; the message names the layer.
+    """
+    import h5py
+
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            stored = _stored_layers(file, path=path)
+            for layer in model.layers:
+                if layer.weights:
+                    name = layer.name.replace(".", "/")
+                    layer.set_weights(_read_layer(layer, name, stored.pop(name, {}), path=path))
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        # h5py raises any of these for a file that is cut off or damaged.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _wrong(path, f"the file is damaged, or is not HDF5 ({reason})") from error
+    if stored:
+        raise _wrong(path, f"the layer {min(stored)} is none of YAMNet's")
+
+
+def _stored_layers(file: Any, *, path: str) -> dict[str, dict[str, Any]]:
+    """Returns the data sets of each layer that has weights, by the names of the layer and of the weight.
+
+    Of a weight's name, such as "layer1/conv/kernel:0", only the last part is the weight's own.
+    """
+    if "layer_names" not in file.attrs:
+        raise _wrong(path, "it is HDF5, and no file of Keras' weights")
+    layers = {}
+    for layer_name in map(_text, file.attrs["layer_names"]):
+        group = file[layer_name]
+        weights = {
+            weight_name.rsplit("/", 1)[-1].split(":")[0]: group[weight_name]
+            for weight_name in map(_text, group.attrs["weight_names"])
+        }
+        if weights:
+            # Keras numbers the dense layers of a session: the name says how many there were before.
+            layers[re.sub(r"^dense_\d+$", "dense", layer_name)] = weights
+    return layers
+
+
+def _read_layer(layer: Any, name: str, stored: Mapping[str, Any], *, path: str) -> list[_Array]:
+    """Returns the weights of a layer in Keras' order, float32, after checks of names, shapes and values."""
+    names = _WEIGHT_NAMES[type(layer).__name__]
+    shapes = {weight: tuple(variable.shape) for weight, variable in zip(names, layer.weights, strict=True)}
+    if not stored:
+        raise _wrong(path, f"the layer {name} is missing")
+    if stored.keys() != shapes.keys():
+        raise _wrong(path, f"the layer {name} holds {', '.join(sorted(stored))}, expected {', '.join(names)}")
+    arrays = []
+    for weight, shape in shapes.items():
+        data = stored[weight]
+        if data.shape != shape:  # before it is read: a few bytes of HDF5 may claim any size
+            raise _wrong(path, f"{weight} of the layer {name} has the shape {data.shape}, expected {shape}")
+        array = np.asarray(data[()], dtype=np.float32)
+        if not np.isfinite(array).all():
+            raise _wrong(path, f"{weight} of the layer {name} holds values that are no numbers")
+        arrays.append(array)
+    return arrays
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _wrong(path: str, problem: str) -> UserError:
+    return UserError(f"{path}: {problem}: expected yamnet.h5 as Google publishes it; delete or replace the file")
