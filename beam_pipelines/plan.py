@@ -118,9 +118,13 @@ def plan_shards(
 
 def estimated_segments(track: Track, config: SegmentConfig) -> int:
     """Returns how many segments a track may have, going by the size of its file."""
+    return max(1, 1 + int((estimated_duration_s(track) - config.duration_s) // config.hop_s))
+
+
+def estimated_duration_s(track: Track) -> float:
+    """Returns how long a track may be, going by the size of its file."""
     extension = "." + track.uri.rsplit(".", 1)[-1].lower()
-    duration_s = track.size_bytes / _BYTES_PER_S.get(extension, _LOSSY_BYTES_PER_S)
-    return max(1, 1 + int((duration_s - config.duration_s) // config.hop_s))
+    return track.size_bytes / _BYTES_PER_S.get(extension, _LOSSY_BYTES_PER_S)
 
 
 def fingerprint(content: object) -> str:

@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from beam_pipelines.leak_check import JOINED, LEFT_OUT, REPORTED, SAME_SPLIT, Resolution
 from beam_pipelines.metadata import count_rejects, count_tracks
@@ -14,6 +12,7 @@ from beam_pipelines.records.schema import DUPLICATES_FILE, REJECTS_FILE, SPLITS
 from beam_pipelines.records.tables import Reject
 from beam_pipelines.shard import ShardReport
 from beam_pipelines.splits import Assignment
+from beam_pipelines.terminal import make_table, print_line
 
 _OUTCOMES = {
     SAME_SPLIT: "in one split",
@@ -37,15 +36,7 @@ def print_summary(
     console = Console(file=stream, highlight=False)
     counts = count_tracks(reports)
     splits = [split for split in SPLITS if split in counts]
-    # Lines around the cells are for eyes: what is piped stays easy to take apart.
-    table = Table(
-        title=f"tracks, {_split_name(assignment)} split",
-        title_justify="left",
-        box=box.ROUNDED if console.is_terminal else None,
-    )
-    table.add_column("genre")
-    for split in splits:
-        table.add_column(split, justify="right")
+    table = make_table(console, f"tracks, {_split_name(assignment)} split", "genre", *splits)
     for label in labels:
         table.add_row(label, *(str(counts[split].get(label, 0)) for split in splits))
     table.add_section()
@@ -53,8 +44,8 @@ def print_summary(
     console.print(table)
 
     for line in _lines(reports, assignment=assignment, resolution=resolution, left_out=left_out, output_dir=output_dir):
-        _print(console, line)
-    _print(console, f"prepared: {output_dir}")
+        print_line(console, line)
+    print_line(console, f"prepared: {output_dir}")
 
 
 def _lines(
@@ -95,7 +86,3 @@ def _lines(
 
 def _split_name(assignment: Assignment) -> str:
     return assignment.source if assignment.leak is None else f"{assignment.source} (leaky)"
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)

@@ -133,7 +133,7 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     if command.positional_key is not None:
         return Invocation(overrides=_with_key(words, command.positional_key))
     if not command.takes_paths:
-        return Invocation(overrides=words)
+        return Invocation(overrides=words, dry_run=command.has_dry_run and arguments.dry_run)
     # A file may have "=" in its name.
     paths = [word for word in words if "=" not in word or os.path.exists(word)]
     return Invocation(
@@ -174,6 +174,10 @@ def _parser(command: Command) -> argparse.ArgumentParser:
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--show-config", action="store_true", help="print all settings as they would be, and stop")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and what libraries log")
+    if command.has_dry_run:
+        parser.add_argument(
+            "--dry-run", action="store_true", help="take one clip all the way, print shapes, sizes and times, and stop"
+        )
     if command.takes_paths:
         output = parser.add_mutually_exclusive_group()
         for name in ("json", "csv"):

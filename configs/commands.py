@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that every `--help` answers at once.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,11 +19,13 @@ class Invocation:
         overrides: `key=value` settings.
         paths: Positional arguments that are no settings; only commands with `takes_paths` have any.
         output_format: table, json or csv.
+        dry_run: Whether to say what would be done, and do nothing.
     """
 
     overrides: Sequence[str]
     paths: Sequence[str] = ()
     output_format: str = "table"
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Command:
         positional_key: The setting whose value may be given as a word by itself, such as name: `download fma_small` is
             `download name=fma_small`.
         decodes_audio: Whether it decodes audio, so that decoders may have something to say.
+        has_dry_run: Whether it can say what it would do, and do nothing.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Command:
     takes_paths: bool = False
     positional_key: str | None = None
     decodes_audio: bool = False
+    has_dry_run: bool = False
 
 
 def _synthesize(invocation: Invocation) -> int:
@@ -74,6 +79,11 @@ def _prepare(invocation: Invocation) -> int:
     from beam_pipelines.config import PrepareConfig
 
     config = cast(PrepareConfig, _config("prepare", invocation.overrides))
+    if invocation.dry_run:
+        from beam_pipelines.dry_run import dry_run
+
+        dry_run(config, stream=sys.stdout)
+        return 0
     from beam_pipelines.prepare import prepare
 
     prepare(config)
@@ -196,11 +206,13 @@ _COMMANDS = (
             "beamtune prepare",
             "beamtune prepare dataset=folder dataset.root=~/Music features=log_mel output_dir=prepared/mine",
             "beamtune prepare dataset=csv dataset.path=tracks.csv 'features=[log_mel,mfcc]' segment.duration_s=5",
+            "beamtune prepare dataset=folder dataset.root=~/Music --dry-run",
             "beamtune prepare dataset=gtzan dataset.root=genres.tar.gz output_dir=prepared/gtzan",
             "beamtune prepare dataset=fma dataset.subset=small split.folds=5 split.fold=0 output_dir=prepared/fma-0",
         ),
         run=_prepare,
         decodes_audio=True,
+        has_dry_run=True,
     ),
     Command(
         name="convert",
