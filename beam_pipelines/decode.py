@@ -3,6 +3,7 @@
 libsndfile decodes everything but MP4, which PyAV does where it is installed.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -17,6 +18,8 @@ _BLOCK_FRAMES = 1 << 16
 _MAX_CHANNELS = 64
 _MIN_SOURCE_RATE_HZ = 1_000
 _MAX_SOURCE_RATE_HZ = 768_000
+# No scale in use goes beyond 32-bit integers kept as floats. The power of what is far beyond is infinite in float32.
+_LARGEST_SAMPLE = 2.0**31
 
 # (frames, channels)
 Block = npt.NDArray[np.float32]
@@ -112,13 +115,17 @@ def open_audio(source: BinaryIO) -> Iterator[AudioStream]:
 
 
 def check_finite(samples: npt.NDArray[np.float32]) -> None:
-    """Makes sure that samples are numbers.
+    """Makes sure that samples are numbers that can be computed with.
 
     Raises:
-        AudioError: Some are not, or are infinite.
+        AudioError: Some are not, are infinite, or are so large that their power would be.
     """
-    if not np.isfinite(samples).all():
+    # A NaN is the largest and the smallest of whatever it is among.
+    largest = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
+    if not math.isfinite(largest):
         raise AudioError("not_finite", "the decoded samples are not all finite numbers")
+    if largest > _LARGEST_SAMPLE:
+        raise AudioError("not_finite", f"the decoded samples go up to {largest:.0e}, where full scale is 1")
 
 
 @contextmanager
@@ -163,6 +170,8 @@ def _open_mp4(source: BinaryIO) -> Iterator[AudioStream]:
         if not container.streams.audio:
             raise AudioError("no_audio", "the MP4 file has no audio stream")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise AudioError("undecodable", "FFmpeg has no decoder for the audio of this MP4 file")
         yield AudioStream(
             sample_rate_hz=stream.codec_context.sample_rate,
             channels=stream.codec_context.channels,
@@ -171,12 +180,13 @@ def _open_mp4(source: BinaryIO) -> Iterator[AudioStream]:
 
 
 def _mp4_blocks(av: Any, container: Any, num_frames: int) -> Iterator[Block]:
-    # To planar floats of the same rate and layout: whatever sample format PyAV may hand out.
-    to_float = av.AudioResampler(format="fltp")
+    # To floats of the same rate and layout, whatever sample format PyAV may hand out. Not to planar ones: where a frame
+    # has eight planes or more, as it may in a damaged file, PyAV reads past the last, and the process ends.
+    to_float = av.AudioResampler(format="flt")
     with _ffmpeg_errors(av):
         for frame in container.decode(container.streams.audio[0]):
             for converted in to_float.resample(frame):
-                block = converted.to_ndarray().T
+                block = converted.to_ndarray().reshape(-1, converted.layout.nb_channels)
                 num_frames -= len(block)
                 yield block
             if num_frames <= 0:

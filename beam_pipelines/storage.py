@@ -43,8 +43,11 @@ def open_file(path: str) -> BinaryIO:
 
     Raises:
         FileNotFoundError: There is no such file.
-        OSError: It cannot be opened. (Beam's own BeamIOError is one.)
+        OSError: It cannot be opened, or is no regular file. (Beam's own BeamIOError is one.)
     """
+    # A pipe with the name of a song would be waited for without end. What a bucket holds is never one.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{path} is no regular file")
     try:
         file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
     except OSError as error:

@@ -19,8 +19,12 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
     entries = storage.list_files(root)
     if not entries and not storage.exists(root):
         raise UserError(f"dataset.root={config.root}: there is no such folder")
+    readable = [entry for entry in entries if _is_utf8(entry.path)]
+    notes = []
+    if len(readable) < len(entries):
+        notes.append(f"{len(entries) - len(readable)} files have names that are not UTF-8 and are left out")
     tracks = []
-    for entry in entries:
+    for entry in readable:
         track_id = entry.path[len(root) :].lstrip("/")
         parts = track_id.split("/")
         if len(parts) < 2 or not is_audio_path(track_id):
@@ -29,4 +33,13 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
         tracks.append(
             Track(track_id=track_id, uri=entry.path, label=parts[0], group=group, size_bytes=entry.size_bytes)
         )
-    return Listing(tracks=tracks)
+    return Listing(tracks=tracks, notes=notes)
+
+
+def _is_utf8(path: str) -> bool:
+    """Returns whether a name can be written down: Python keeps bytes that are not UTF-8 as lone surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

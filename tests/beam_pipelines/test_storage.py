@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from beam_pipelines import storage
@@ -61,3 +63,14 @@ def test_a_folder_below_a_file_is_not_writable(tmp_path):
 def test_a_writable_folder_is_made_and_left_empty(tmp_path):
     storage.require_writable(str(tmp_path / "new" / "out"), key="output_dir")
     assert list((tmp_path / "new" / "out").iterdir()) == []
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "song.mp3")
+    with pytest.raises(OSError, match=r"song\.mp3 is no regular file"):
+        storage.open_file(str(tmp_path / "song.mp3"))
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        storage.open_file(str(tmp_path / "song.mp3"))

@@ -18,9 +18,7 @@ def test_it_writes_nothing_and_foretells_what_the_run_makes(make_collection, tmp
     assert re.search(r"log_mel +\(32, 128\) +float16 +8,192 ", foretold)
     assert re.search(r"mfcc +\(32, 20\) +float16 +1,280 ", foretold)
     assert re.search(r"train +8 +\d+ +2 ", foretold)
-    assert re.search(
-        r"one clip: genre\d/artist\d/\d\.mp3, 4\.\d s of audio, 4 segments, \d+ s of audio a", foretold
-    )
+    assert re.search(r"one clip: genre\d/artist\d/\d\.mp3, 4\.\d s of audio, 4 segments, \d+ s of audio a", foretold)
     assert "leaky" not in foretold
 
     assert main(command) == 0

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from beam_pipelines.dataset_config import FolderDatasetConfig
@@ -54,6 +56,16 @@ def test_a_missing_and_an_empty_folder_are_told_apart(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=message):
         list_tracks(FolderDatasetConfig(root=str(tmp_path / name)))
+
+
+def test_names_that_are_not_utf_8_are_left_out_and_counted(tmp_path):
+    put(tmp_path / "rock" / "a.mp3")
+    put(tmp_path / "jazz" / "b.mp3")
+    with open(os.fsencode(tmp_path / "jazz") + b"/caf\xe9.mp3", "wb"):
+        pass
+    listing = list_tracks(FolderDatasetConfig(root=str(tmp_path)))
+    assert [track.track_id for track in listing.tracks] == ["jazz/b.mp3", "rock/a.mp3"]
+    assert listing.notes == ["1 files have names that are not UTF-8 and are left out"]
 
 
 def test_one_genre_is_refused(tmp_path):

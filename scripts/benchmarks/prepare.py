@@ -1,0 +1,391 @@
+"""What `beamtune prepare` costs beside bare decoding, a script with librosa, and a pipeline that shuffles its features.
+
+    scripts/bench prepare
+    scripts/bench prepare --quick
+
+Each measurement is a process of its own, at two sizes: of the larger, clips come again through links. The slope from
+one to the other is the cost of a minute of audio, the rest is start-up. Runs take turns, and of each the least of all
+repetitions counts, so that what else the machine does is felt less.
+"""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+# The packages that compute are imported in the functions that use them: of a process that has just been started, Linux
+# counts what its parent held as a part of its peak memory.
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
+RATE_HZ = 16_000
+SEGMENT_S = 3
+NUM_CORES = os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took: CPU time of all its threads and children, wall time, and the most memory held at once."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        clips: Clips at the smaller size.
+        times: How many times as many there are at the larger size.
+        repetitions: How often each measurement is made.
+        memory_clips: Clips at the larger size of the measurement of memory; the smaller has a tenth.
+    """
+
+    clips: int
+    times: int
+    repetitions: int
+    memory_clips: int
+
+
+@dataclass(frozen=True)
+class Steady:
+    """The costs of a minute of audio, those that do not depend on its amount, and peak memory at both sizes."""
+
+    cpu_ms_per_min: float
+    wall_ms_per_min: float
+    startup_cpu_s: float
+    startup_wall_s: float
+    peak_mb: tuple[float, float]
+
+
+FULL = Sizes(clips=160, times=3, repetitions=3, memory_clips=2000)
+QUICK = Sizes(clips=40, times=3, repetitions=1, memory_clips=400)
+
+
+def prepare_command(*, workers: int, duplicates: str = "keep_together") -> Callable[[Path, Path], list[str]]:
+    """Returns what makes the command line of `beamtune prepare` from a table of clips and an output directory."""
+
+    def command(manifest: Path, output: Path) -> list[str]:
+        return [
+            *(sys.executable, "-m", "configs.cli", "prepare", "dataset=csv", f"dataset.path={manifest}"),
+            *("features=[log_mel,mfcc]", f"runner.num_workers={workers}", f"duplicates.mode={duplicates}"),
+            f"output_dir={output}",
+        ]
+
+    return command
+
+
+def own_command(subject: str) -> Callable[[Path, Path], list[str]]:
+    """Returns what makes the command line of one of this file's own subjects."""
+    return lambda manifest, output: [
+        sys.executable,
+        "-W",
+        "ignore",
+        __file__,
+        "--run",
+        subject,
+        str(manifest),
+        str(output),
+    ]
+
+
+def one_blas_thread(command: Callable[[Path, Path], list[str]]) -> Callable[[Path, Path], list[str]]:
+    """Keeps OpenBLAS to one thread: the CPU time of several, most of which is waiting, is counted as theirs."""
+    return lambda manifest, output: ["env", "OPENBLAS_NUM_THREADS=1", *command(manifest, output)]
+
+
+OFF, BLAS = ", duplicates off", ", 1 BLAS thread"
+FLOOR, ONE, ALL = "bare decode", "prepare, 1 worker", f"prepare, {NUM_CORES} workers"
+NOTEBOOK, SHUFFLE = "librosa script", "Map | WriteToTFRecord"
+SUBJECTS: Mapping[str, Callable[[Path, Path], list[str]]] = {
+    FLOOR: own_command("decode"),
+    ONE: prepare_command(workers=1),
+    ALL: prepare_command(workers=NUM_CORES),
+    ONE + BLAS: one_blas_thread(prepare_command(workers=1)),
+    ONE + OFF: prepare_command(workers=1, duplicates="off"),
+    ALL + OFF: prepare_command(workers=NUM_CORES, duplicates="off"),
+    NOTEBOOK: own_command("notebook"),
+    NOTEBOOK + BLAS: one_blas_thread(own_command("notebook")),
+    SHUFFLE: own_command("shuffle"),
+}
+
+
+def main() -> None:
+    """Runs the benchmark, prints a table and writes the figures to a file where one is named."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, once each: in minutes")
+    parser.add_argument("--repetitions", type=int, help="how often each measurement is made")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.run is not None:
+        subject, manifest, output = arguments.run
+        OWN_SUBJECTS[subject](clip_paths(Path(manifest)), Path(output))
+        return
+    sizes = QUICK if arguments.quick else FULL
+    if arguments.repetitions is not None:
+        sizes = Sizes(**{**asdict(sizes), "repetitions": arguments.repetitions})
+    with tempfile.TemporaryDirectory(prefix="beamtune-bench-") as folder:
+        figures = run(Path(folder), sizes)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def run(folder: Path, sizes: Sizes) -> dict[str, object]:
+    """Measures everything, prints it and returns it."""
+    originals = find_clips(folder)
+    manifests = [link_clips(originals, folder / f"size{n}", count=sizes.clips * n) for n in (1, sizes.times)]
+    minutes = [minutes_of(manifest) for manifest in manifests]
+    runs: dict[str, list[list[Cost]]] = {name: [[], []] for name in SUBJECTS}
+    for repetition in range(sizes.repetitions):
+        for name, command in SUBJECTS.items():
+            print(f"{repetition + 1}/{sizes.repetitions} {name}", file=sys.stderr, flush=True)
+            for costs, manifest in zip(runs[name], manifests, strict=True):
+                costs.append(measure(command, manifest))
+    steady = {name: steady_state(small, large, minutes=minutes) for name, (small, large) in runs.items()}
+    memory_mb = {}
+    for count in (sizes.memory_clips // 10, sizes.memory_clips):
+        print(f"memory at {count} clips", file=sys.stderr, flush=True)
+        manifest = link_clips(originals, folder / f"memory{count}", count=count)
+        memory_mb[count] = measure(SUBJECTS[ALL], manifest).peak_mb
+    report(steady, memory_mb=memory_mb, minutes=minutes, sizes=sizes)
+    return {
+        "cores": NUM_CORES,
+        "sizes": asdict(sizes),
+        "minutes": minutes,
+        "runs": {name: [[asdict(cost) for cost in costs] for costs in both] for name, both in runs.items()},
+        "steady": {name: asdict(figure) for name, figure in steady.items()},
+        "memory_mb": memory_mb,
+        "targets": [asdict(target) for target in targets(steady, memory_mb)],
+    }
+
+
+def find_clips(folder: Path) -> list[dict[str, str]]:
+    """Returns path, genre and artist of real music where it is there, and of music composed on the spot elsewhere."""
+    root = REAL_MUSIC
+    if not root.is_dir():
+        root = folder / "music"
+        words = ["synthesize", f"dataset.root={root}", "dataset.duration_s=30", "dataset.tracks_per_artist=4"]
+        subprocess.run([sys.executable, "-m", "configs.cli", *words], check=True, cwd=REPOSITORY)  # noqa: S603
+    with open(root / "tracks.csv", encoding="utf-8", newline="") as file:
+        rows = [{**row, "path": str(root / row["path"])} for row in csv.DictReader(file)]
+    # All genres in every beginning of the list, whatever the order of the table.
+    number: dict[str, int] = {}
+    for row in rows:
+        number[row["genre"]] = number.get(row["genre"], 0) + 1
+        row["order"] = f"{number[row['genre']]:06d} {row['genre']}"
+    return sorted(rows, key=lambda row: row["order"])
+
+
+def link_clips(originals: Sequence[Mapping[str, str]], folder: Path, *, count: int) -> Path:
+    """Makes links to clips, again and again from the first until there are enough; returns a table of them.
+
+    A clip's links keep its artist, so that no recording has to be moved to another split.
+    """
+    folder.mkdir()
+    manifest = folder / "tracks.csv"
+    with open(manifest, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "genre", "artist"])
+        for index in range(count):
+            original = originals[index % len(originals)]
+            name = f"{index:06d}.mp3"
+            (folder / name).symlink_to(original["path"])
+            writer.writerow([name, original["genre"], original["artist"]])
+    return manifest
+
+
+def clip_paths(manifest: Path) -> list[str]:
+    """Returns the paths of the clips in a table."""
+    with open(manifest, encoding="utf-8", newline="") as file:
+        return [str(manifest.parent / row["path"]) for row in csv.DictReader(file)]
+
+
+def minutes_of(manifest: Path) -> float:
+    """Returns how much audio there is. Reads all files once, so that no later measurement waits for the disk."""
+    command = own_command("decode")(manifest, manifest.parent)
+    result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY)  # noqa: S603
+    return float(result.stdout) / 60
+
+
+def measure(command: Callable[[Path, Path], list[str]], manifest: Path) -> Cost:
+    """Runs a command to its end and returns what it took. Its output is deleted."""
+    with tempfile.TemporaryDirectory(dir=manifest.parent.parent) as folder, tempfile.TemporaryFile() as said:
+        started_s = time.perf_counter()
+        words = command(manifest, Path(folder) / "output")
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=said, cwd=REPOSITORY)  # noqa: S603
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - started_s
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            said.seek(0)
+            raise SystemExit(f"{words} failed:\n{said.read().decode()}")
+    return Cost(cpu_s=usage.ru_utime + usage.ru_stime, wall_s=wall_s, peak_mb=usage.ru_maxrss * 1024 / 1e6)
+
+
+def steady_state(small: Sequence[Cost], large: Sequence[Cost], *, minutes: Sequence[float]) -> Steady:
+    """Takes the line through the least costs at two sizes apart into slope and start."""
+
+    def line(costs_of: Callable[[Cost], float]) -> tuple[float, float]:
+        low, high = min(map(costs_of, small)), min(map(costs_of, large))
+        slope = (high - low) / (minutes[1] - minutes[0])
+        return slope * 1e3, low - slope * minutes[0]
+
+    cpu_ms_per_min, startup_cpu_s = line(lambda cost: cost.cpu_s)
+    wall_ms_per_min, startup_wall_s = line(lambda cost: cost.wall_s)
+    return Steady(
+        cpu_ms_per_min=cpu_ms_per_min,
+        wall_ms_per_min=wall_ms_per_min,
+        startup_cpu_s=startup_cpu_s,
+        startup_wall_s=startup_wall_s,
+        peak_mb=(max(cost.peak_mb for cost in small), max(cost.peak_mb for cost in large)),
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure, and what it should be; no bound where it is there to compare with."""
+
+    name: str
+    value: float
+    bound: str
+
+
+def targets(steady: Mapping[str, Steady], memory_mb: Mapping[int, float]) -> list[Target]:
+    """Returns the figures that there are bounds for. Times are those of a minute of audio, start-up apart."""
+    few, many = sorted(memory_mb)
+    cpu = {name: figure.cpu_ms_per_min for name, figure in steady.items()}
+    wall = {name: figure.wall_ms_per_min for name, figure in steady.items()}
+    return [
+        Target(f"CPU: {ONE} / {FLOOR}", cpu[ONE] / cpu[FLOOR], "≤ 1.7"),
+        Target(f"CPU: {ONE}{BLAS} / {FLOOR}", cpu[ONE + BLAS] / cpu[FLOOR], ""),
+        Target(f"CPU: {NOTEBOOK} / {ONE}", cpu[NOTEBOOK] / cpu[ONE], "≥ 2.8"),
+        Target(f"CPU: {NOTEBOOK} / {ONE}, both{BLAS}", cpu[NOTEBOOK + BLAS] / cpu[ONE + BLAS], ""),
+        Target(f"CPU: {SHUFFLE} / {ONE}{OFF}", cpu[SHUFFLE] / cpu[ONE + OFF], ""),
+        Target(f"wall: {NUM_CORES} workers / 1 worker", wall[ALL] / wall[ONE], "≤ 0.56 on 2 cores"),
+        Target(f"wall: the same{OFF}", wall[ALL + OFF] / wall[ONE + OFF], ""),
+        Target(f"peak memory: {many} clips / {few} clips", memory_mb[many] / memory_mb[few], "≤ 1.15"),
+        Target(f"peak memory at {many} clips, MB", memory_mb[many], "< 700"),
+    ]
+
+
+def report(
+    steady: Mapping[str, Steady], *, memory_mb: Mapping[int, float], minutes: Sequence[float], sizes: Sizes
+) -> None:
+    """Prints the figures as two tables."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    style = box.ROUNDED if console.is_terminal else None
+    few, many = sizes.clips, sizes.clips * sizes.times
+    title = f"{few} and {many} clips, {minutes[0]:.0f} and {minutes[1]:.0f} minutes, {NUM_CORES} cores"
+    costs = Table(title=title, box=style)
+    for name in ("", "CPU ms/min", "wall ms/min", "start CPU s", "start wall s", f"MB at {few}", f"MB at {many}"):
+        costs.add_column(name, justify="right" if name else "left")
+    for name, figure in steady.items():
+        costs.add_row(
+            name,
+            f"{figure.cpu_ms_per_min:.1f}",
+            f"{figure.wall_ms_per_min:.1f}",
+            f"{figure.startup_cpu_s:.1f}",
+            f"{figure.startup_wall_s:.1f}",
+            *(f"{peak_mb:.0f}" for peak_mb in figure.peak_mb),
+        )
+    console.print(costs)
+    bounds = Table(box=style)
+    for name in ("", "measured", "target"):
+        bounds.add_column(name, justify="right" if name == "measured" else "left")
+    for target in targets(steady, memory_mb):
+        bounds.add_row(
+            target.name, f"{target.value:.0f}" if target.value > 100 else f"{target.value:.2f}", target.bound
+        )
+    console.print(bounds)
+
+
+def decode(paths: Sequence[str], output: Path) -> None:
+    """The floor: libsndfile's decoding, and nothing made of it. Prints how many seconds of audio there are."""
+    import soundfile
+
+    seconds = 0.0
+    for path in paths:
+        with soundfile.SoundFile(path) as file:
+            seconds += len(file.read(dtype="float32")) / file.samplerate
+    print(seconds)
+
+
+def notebook(paths: Sequence[str], output: Path) -> None:
+    """The usual script of a notebook: librosa for everything, lists in memory, one file at the end."""
+    import librosa
+    import numpy as np
+
+    log_mels, mfccs = [], []
+    length = SEGMENT_S * RATE_HZ
+    for path in paths:
+        samples, rate_hz = librosa.load(path, sr=RATE_HZ)
+        for start in range(0, len(samples) - length + 1, length):
+            segment = samples[start : start + length]
+            mel = librosa.feature.melspectrogram(y=segment, sr=rate_hz, n_fft=1024, hop_length=512, n_mels=128)
+            log_mels.append(librosa.power_to_db(mel))
+            mfccs.append(librosa.feature.mfcc(y=segment, sr=rate_hz, n_fft=1024, hop_length=512, n_mfcc=20))
+    np.savez(output.with_suffix(".npz"), log_mel=np.array(log_mels), mfcc=np.array(mfccs))
+
+
+def shuffle(paths: Sequence[str], output: Path) -> None:
+    """The usual Beam pipeline: every clip's examples pass a shuffle on their way to the writers of the shards."""
+    import apache_beam as beam
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+    from beam_pipelines.config import PrepareConfig
+    from beam_pipelines.dataset_config import FolderDatasetConfig
+    from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+    from beam_pipelines.frontend import FrontEnd
+    from beam_pipelines.records.example import encode_example
+
+    config = PrepareConfig(
+        output_dir=str(output),
+        dataset=FolderDatasetConfig(root=str(output)),
+        features={"log_mel": LogMelConfig(), "mfcc": MfccConfig()},
+    )
+    front_end = FrontEnd.from_config(config)
+
+    def featurise(path: str) -> list[bytes]:
+        with open(path, "rb") as source:
+            clip = front_end.process(source)
+        return [
+            encode_example(
+                track_id=path, segment_index=segment.index, start_s=segment.start_s, label=0, features=segment.features
+            )
+            for segment in clip.segments
+        ]
+
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(paths)
+            | beam.FlatMap(featurise)
+            | beam.io.WriteToTFRecord(str(output), file_name_suffix=".tfrecord")
+        )
+
+
+OWN_SUBJECTS: Mapping[str, Callable[[Sequence[str], Path], None]] = {
+    "decode": decode,
+    "notebook": notebook,
+    "shuffle": shuffle,
+}
+
+
+if __name__ == "__main__":
+    main()
