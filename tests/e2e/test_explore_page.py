@@ -65,7 +65,7 @@ def explored(beamtune, make_collection, tmp_path):
     (music / "genre0" / "artist0" / "<b>broken.mp3").write_text("no audio")
     dataset = ["dataset=folder", "dataset.name=two_genres", f"dataset.root={music}"]
     for words in (
-        ["prepare", *dataset, "split=random", f"output_dir={tmp_path}/data"],
+        ["prepare", *dataset, "split=random", "max_reject_fraction=0.1", f"output_dir={tmp_path}/data"],
         ["explore", f"{tmp_path}/data", "example_duration_s=2", f"output_dir={tmp_path}/page"],
     ):
         done = beamtune(*words)
