@@ -4,6 +4,7 @@ libsndfile decodes everything but MP4, which PyAV does where it is installed.
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -132,13 +133,34 @@ def check_finite(samples: npt.NDArray[np.float32]) -> None:
 def _open_sndfile(source: BinaryIO) -> Iterator[AudioStream]:
     """Opens a file as libsndfile reads it."""
     with _sndfile_errors():
-        file = soundfile.SoundFile(source)
+        file = _ForwardFile(_descriptor(source) or source, closefd=False)
     with file:
         yield AudioStream(
             sample_rate_hz=file.samplerate,
             channels=file.channels,
             decode=lambda num_frames: _sndfile_blocks(file, num_frames),
         )
+
+
+class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
+    """A file that is read from its beginning to its end.
+
+    soundfile seeks to where it already is after every block of a file that can seek, and a decoder of mp3s then decodes
+    again what lies before.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _descriptor(source: BinaryIO) -> int | None:
+    """Returns the descriptor of a file on disk, set to its beginning: libsndfile reads it without calling Python."""
+    try:
+        descriptor = source.fileno()
+    except OSError:  # in memory, or in a bucket
+        return None
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _sndfile_blocks(file: soundfile.SoundFile, num_frames: int) -> Iterator[Block]:
@@ -157,7 +179,9 @@ def _sndfile_errors() -> Iterator[None]:
     try:
         yield
     except soundfile.LibsndfileError as error:
-        raise AudioError("undecodable", f"libsndfile cannot decode it: {error.error_string}") from error
+        # Without the prefix of its own, which names the descriptor or the object that was read: another in every run.
+        cause = soundfile.LibsndfileError(error.code)
+        raise AudioError("undecodable", f"libsndfile cannot decode it: {error.error_string}") from cause
 
 
 @contextmanager

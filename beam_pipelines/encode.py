@@ -28,7 +28,12 @@ def to_pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
 
     libsndfile decodes a 16-bit sample s to s / 32768, so that what was 16-bit comes back to the bit.
     """
-    pcm: npt.NDArray[np.int16] = np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767).astype("<i2")
+    scaled = samples * np.float32(32768.0)
+    np.rint(scaled, out=scaled)
+    # Clipping takes longer than looking whether there is anything to clip.
+    if scaled.max(initial=0.0) > 32767 or scaled.min(initial=0.0) < -32768:
+        np.clip(scaled, -32768, 32767, out=scaled)
+    pcm: npt.NDArray[np.int16] = scaled.astype("<i2")
     return pcm
 
 

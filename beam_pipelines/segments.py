@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from beam_pipelines.audio import mean_square
 from beam_pipelines.config import SegmentConfig
 
 
@@ -88,6 +89,6 @@ def cut_segments(samples: npt.NDArray[np.float32], *, config: SegmentConfig, sam
     for index in range(num_segments):
         start = index * hop
         segment = samples[start : start + length]
-        if float(np.dot(segment, segment)) / length >= quietest_power:
+        if mean_square(segment) >= quietest_power:
             used.append(Cut(index=index, start=start))
     return Cuts(used=used, num_silent=num_segments - len(used))

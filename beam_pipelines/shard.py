@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
@@ -10,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from beam_pipelines.audio import AudioError, content_hash
+from beam_pipelines.audio import AudioError, content_hash, mean_square
 from beam_pipelines.fingerprint import Codes, Fingerprinter
 from beam_pipelines.frontend import Clip, FrontEnd
 from beam_pipelines.plan import ShardPlan
@@ -39,19 +40,41 @@ class FeatureSums:
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> "FeatureSums":
         """Sums an array (..., bands) over all but its last axis, in float64; whole numbers are samples: one band."""
-        num_bands = array.shape[-1] if np.issubdtype(array.dtype, np.floating) else 1
-        frames = array.reshape(-1, num_bands).astype(np.float64)
-        return cls(
-            num_frames=len(frames),
-            total=tuple(frames.sum(axis=0).tolist()),
-            total_of_squares=tuple(np.square(frames).sum(axis=0).tolist()),
-        )
+        running = _RunningSums()
+        running.add(array)
+        return running.result()
 
     def __add__(self, other: "FeatureSums") -> "FeatureSums":
         return FeatureSums(
             num_frames=self.num_frames + other.num_frames,
             total=tuple(a + b for a, b in zip(self.total, other.total, strict=True)),
             total_of_squares=tuple(a + b for a, b in zip(self.total_of_squares, other.total_of_squares, strict=True)),
+        )
+
+
+class _RunningSums:
+    """Sums of a feature as they grow, segment by segment."""
+
+    def __init__(self) -> None:
+        self._num_frames = 0
+        self._total: npt.NDArray[np.float64] | float = 0.0
+        self._total_of_squares: npt.NDArray[np.float64] | float = 0.0
+
+    def add(self, array: npt.NDArray[Any]) -> None:
+        """Adds an array, as `FeatureSums.of` takes it."""
+        num_bands = array.shape[-1] if np.issubdtype(array.dtype, np.floating) else 1
+        frames = array.reshape(-1, num_bands).astype(np.float64)
+        self._num_frames += len(frames)
+        self._total = self._total + frames.sum(axis=0)
+        np.square(frames, out=frames)
+        self._total_of_squares = self._total_of_squares + frames.sum(axis=0)
+
+    def result(self) -> FeatureSums:
+        """Returns the sums of what was added; at least one array was."""
+        return FeatureSums(
+            num_frames=self._num_frames,
+            total=tuple(np.asarray(self._total).tolist()),
+            total_of_squares=tuple(np.asarray(self._total_of_squares).tolist()),
         )
 
 
@@ -136,7 +159,7 @@ class _Contents:
     tracks: list[TrackRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     fingerprints: list[Codes] = field(default_factory=list)
-    feature_sums: dict[str, FeatureSums] = field(default_factory=dict)
+    feature_sums: defaultdict[str, _RunningSums] = field(default_factory=lambda: defaultdict(_RunningSums))
 
 
 def build_shard(
@@ -188,7 +211,7 @@ def build_shard(
         num_bytes=contents.num_bytes,
         tracks=contents.tracks,
         rejects=contents.rejects,
-        feature_sums=contents.feature_sums,
+        feature_sums={name: sums.result() for name, sums in contents.feature_sums.items()},
     )
     return BuiltShard(report=report, fingerprints=contents.fingerprints)
 
@@ -224,8 +247,7 @@ def _write_clip(clip: Clip, track: Track, *, label: int, sink: BinarySink, conte
         contents.num_bytes += write_record(sink, example)
         contents.num_examples += 1
         for name, array in segment.features.items():
-            sums = FeatureSums.of(array)
-            contents.feature_sums[name] = contents.feature_sums[name] + sums if name in contents.feature_sums else sums
+            contents.feature_sums[name].add(array)
 
 
 def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
@@ -241,7 +263,7 @@ def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
         padded_s=clip.fitted.num_padded / audio.sample_rate_hz,
         cut_s=clip.fitted.num_cut / audio.sample_rate_hz,
         is_truncated=audio.is_cut,
-        rms_dbfs=_decibels(math.sqrt(float(np.dot(audio.samples, audio.samples)) / len(audio.samples))),
+        rms_dbfs=_decibels(math.sqrt(mean_square(audio.samples))),
         peak_dbfs=_decibels(float(max(audio.samples.max(), -audio.samples.min()))),
         num_segments=len(clip.segments),
         num_silent_segments=clip.num_silent_segments,

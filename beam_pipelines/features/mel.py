@@ -53,7 +53,7 @@ class MelSpectrogram:
         self._filters = scipy.sparse.csr_matrix(mel_filters(name, config, sample_rate_hz))
         self._window = scipy.signal.get_window("hann", config.n_fft)
         # The segment between two halves of a window of zeros: frames are centred on their time.
-        self._padded = np.zeros(segment_num_samples + 2 * (config.n_fft // 2), dtype=np.float32)
+        self._padded = np.zeros(segment_num_samples + 2 * (config.n_fft // 2), dtype=np.float64)
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, config.n_fft)
         self._frames = windows[:: config.hop_length]
         self._windowed = np.empty(self._frames.shape, dtype=np.float64)
@@ -77,11 +77,15 @@ class MelSpectrogram:
     def _compute(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         half_window = self._config.n_fft // 2
         middle = self._padded[half_window : half_window + self._num_samples]
-        np.clip(segment, -LARGEST_SAMPLE, LARGEST_SAMPLE, out=middle)
+        middle[:] = segment
+        # Clipping takes longer than looking whether there is anything to clip.
+        if middle.max() > LARGEST_SAMPLE or middle.min() < -LARGEST_SAMPLE:
+            np.clip(middle, -LARGEST_SAMPLE, LARGEST_SAMPLE, out=middle)
         np.multiply(self._frames, self._window, out=self._windowed)
-        spectrum = scipy.fft.rfft(self._windowed, axis=1).astype(np.complex64)
-        power = spectrum.real**2
-        power += spectrum.imag**2
+        # Real and imaginary parts, one beside the other.
+        parts = scipy.fft.rfft(self._windowed, axis=1).view(np.float64)
+        np.square(parts, out=parts)
+        power = (parts[:, 0::2] + parts[:, 1::2]).astype(np.float32)
         mel_power: npt.NDArray[np.float32] = (self._filters @ power.T).T
         return _power_to_db(mel_power, top_db=self._config.top_db)
 

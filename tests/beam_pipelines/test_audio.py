@@ -44,6 +44,18 @@ def test_formats_decode_to_what_librosa_loads(write_audio, tmp_path, ending):
     np.testing.assert_array_equal(audio.samples, expected[: len(audio.samples)])
 
 
+def test_a_file_on_disk_one_in_memory_and_one_that_was_read_before_decode_alike(write_audio, tmp_path):
+    # The first is read by its descriptor, the second through Python, and both in blocks.
+    path = write_audio(tmp_path / "tone.mp3", duration_s=5.0, sample_rate_hz=44_100, channels=2)
+    from_disk, in_memory = load(path), load_audio(io.BytesIO(path.read_bytes()), CONFIG)
+    with open(path, "rb") as source:
+        source.read(5_000)
+        read_before = load_audio(source, CONFIG)
+        read_twice = load_audio(source, CONFIG)
+    for audio in (in_memory, read_before, read_twice):
+        np.testing.assert_array_equal(audio.samples, from_disk.samples)
+
+
 def test_real_mp3_decodes_to_what_librosa_loads(real_music):
     for path in sorted(real_music.glob("*/*.mp3"))[::40]:
         audio = load(path)

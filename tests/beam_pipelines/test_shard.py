@@ -142,9 +142,8 @@ def test_a_reject_tells_the_error_of_the_library(tmp_path):
     path.write_text("no audio")
     report, _ = build([track(path)], io.BytesIO())
     [reject] = report.rejects
-    assert reject.exception is not None
-    assert reject.exception.startswith("LibsndfileError: ")
-    assert "\n" not in reject.exception
+    # Nothing of what libsndfile was handed, which is another descriptor or object in every run.
+    assert reject.exception == "LibsndfileError: Format not recognised."
 
 
 def test_a_known_fault_is_told_with_the_reject(tmp_path):
