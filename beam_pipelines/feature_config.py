@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from beam_pipelines.cache import cache_dir
@@ -23,6 +23,8 @@ class FeatureConfig:
 
     # The dtypes that a kind can be stored in.
     dtypes: ClassVar[tuple[str, ...]] = ("float16", "float32")
+    # Settings that say where its files are: they move from machine to machine, and what they hold is what counts.
+    places: ClassVar[tuple[str, ...]] = ()
 
     kind: str = MISSING
     dtype: str = "float16"
@@ -44,6 +46,10 @@ class FeatureConfig:
     def libraries(self) -> tuple[str, ...]:
         """Returns the packages that its values depend on, beside those that every preparation needs."""
         return ()
+
+    def result_settings(self) -> dict[str, object]:
+        """Returns the settings that its values depend on, without those of where the files of `sources` are."""
+        return {key: value for key, value in asdict(self).items() if key not in self.places}
 
 
 @dataclass(frozen=True)
@@ -170,8 +176,11 @@ class YamnetConfig(FeatureConfig):
     """The embeddings of YAMNet, a network that learned to tell 521 kinds of sound: 1024 values for every 0.96 s.
 
     Attributes:
-        weights_path: A local copy of yamnet.h5; None downloads Google's, once, into the cache folder.
+        weights_path: A local copy of yamnet.h5; None downloads Google's, once, into the cache folder. Prepared data
+            record what the file holds and not where it was: prediction takes the one in the cache folder.
     """
+
+    places: ClassVar[tuple[str, ...]] = ("weights_path",)
 
     kind: str = "yamnet"
     sample_rate_hz: int | None = YAMNET_SAMPLE_RATE_HZ

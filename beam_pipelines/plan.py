@@ -85,7 +85,7 @@ def plan_shards(
         "sources": source_hashes(config.features),
         "audio": asdict(config.audio),
         "segment": asdict(config.segment),
-        "features": {name: asdict(feature) for name, feature in config.features.items()},
+        "features": _result_settings_of_features(config.features),
         "labels": list(labels),
         "has_fingerprints": config.duplicates.mode != "off",
     }
@@ -147,7 +147,12 @@ def fingerprint_of_request(tracks: Sequence[Track], config: PrepareConfig) -> st
 
 def result_settings(config: PrepareConfig) -> dict[str, object]:
     """Returns the settings that say what the result is, without those of where and how the work is done."""
-    return {key: value for key, value in asdict(config).items() if key not in _NOT_IN_RESULT}
+    settings = {**asdict(config), "features": _result_settings_of_features(config.features)}
+    return {key: value for key, value in settings.items() if key not in _NOT_IN_RESULT}
+
+
+def _result_settings_of_features(features: Mapping[str, FeatureConfig]) -> dict[str, dict[str, object]]:
+    return {name: feature.result_settings() for name, feature in features.items()}
 
 
 def _fingerprint_of_tracks(tracks: Sequence[Track]) -> str:

@@ -47,5 +47,5 @@ def fetch_yamnet_weights(path: str, *, url: str = YAMNET_WEIGHTS_URL, policy: Re
             )
         except (UserError, RunFailedError) as error:
             raise type(error)(
-                f"{error}; or get the file in another way and set features.yamnet.weights_path to where it is"
+                f"{error}; or get the file in another way and put it at {path}"
             ) from error

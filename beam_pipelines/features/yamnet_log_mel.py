@@ -24,6 +24,8 @@ PATCH_FRAMES = 96
 
 _WINDOW_LENGTH = 400  # samples: 25 ms
 _HOP_LENGTH = 160  # samples: 10 ms
+WINDOW_S = _WINDOW_LENGTH / YAMNET_SAMPLE_RATE_HZ
+HOP_S = _HOP_LENGTH / YAMNET_SAMPLE_RATE_HZ
 _FFT_LENGTH = 512
 _FMIN_HZ = 125.0
 _FMAX_HZ = 7500.0
@@ -94,15 +96,34 @@ class YamnetLogMel:
         return self._spectrogram(segment).astype(self.spec.dtype)
 
 
+def band_centres() -> tuple[float, ...]:
+    """Returns the peaks of the triangular filters in Hz."""
+    return tuple((700.0 * np.expm1(_edges_mel()[1:-1] / 1127.0)).tolist())
+
+
+def num_whole_frames(segment_duration_s: float) -> int:
+    """Returns how many frames of a segment's spectrogram hear it alone; those behind them reach into the padding.
+
+    The first counts in any case: where the segment is shorter than a window, no other hears all of it.
+    """
+    num_samples = round(segment_duration_s * YAMNET_SAMPLE_RATE_HZ)
+    return 1 + max(0, num_samples - _WINDOW_LENGTH) // _HOP_LENGTH
+
+
 def _mel_filters() -> npt.NDArray[np.float64]:
     """Returns the filter bank, (bands, bins): triangles with sides that are straight on the mel scale."""
     bins_mel = _hz_to_mel(np.linspace(0.0, YAMNET_SAMPLE_RATE_HZ / 2, _FFT_LENGTH // 2 + 1))
-    edges_mel = np.linspace(_hz_to_mel(_FMIN_HZ), _hz_to_mel(_FMAX_HZ), NUM_BANDS + 2)[:, None]
+    edges_mel = _edges_mel()[:, None]
     lower, centre, upper = edges_mel[:-2], edges_mel[1:-1], edges_mel[2:]
     rising = (bins_mel - lower) / (centre - lower)
     falling = (upper - bins_mel) / (upper - centre)
     filters: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
     return filters
+
+
+def _edges_mel() -> npt.NDArray[np.float64]:
+    """Returns where the triangles begin, peak and end, (bands + 2,): each peaks where the one before it ends."""
+    return np.linspace(_hz_to_mel(_FMIN_HZ), _hz_to_mel(_FMAX_HZ), NUM_BANDS + 2)
 
 
 def _hz_to_mel(frequency_hz: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

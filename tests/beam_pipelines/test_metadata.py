@@ -1,7 +1,14 @@
+import hashlib
+
 import numpy as np
 import pytest
+import yaml
 
-from beam_pipelines.metadata import dataset_info, dataset_stats
+from beam_pipelines.config import PrepareConfig
+from beam_pipelines.dataset_config import FolderDatasetConfig
+from beam_pipelines.feature_config import FEATURE_CONFIGS, YamnetConfig
+from beam_pipelines.leak_check import Resolution
+from beam_pipelines.metadata import dataset_info, dataset_stats, metadata_files
 from beam_pipelines.records.schema import SplitInfo
 from beam_pipelines.records.tables import TrackRecord
 from beam_pipelines.shard import FeatureSums, ShardReport
@@ -76,6 +83,40 @@ def test_info_lists_the_shards_of_the_splits_that_have_some():
         SplitInfo(name="train", shard_lengths=(2, 1), num_bytes=20),
         SplitInfo(name="test", shard_lengths=(4, 0), num_bytes=20),
     )
+
+
+def prepare_yaml(weights_path):
+    config = PrepareConfig(
+        output_dir="out",
+        dataset=FolderDatasetConfig(name="x", root="/music"),
+        features={"mine": YamnetConfig(weights_path=str(weights_path))},
+    )
+    files = metadata_files(
+        REPORTS,
+        config=config,
+        specs=[],
+        labels=["jazz", "rock"],
+        assignment=BY_GROUP,
+        resolution=Resolution(),
+        left_out=[],
+        fingerprint="f",
+    )
+    return "".join(files["prepare.yaml"])
+
+
+def test_prepare_yaml_holds_what_weights_are_and_not_where(tmp_path):
+    here, there = tmp_path / "here.h5", tmp_path / "there.h5"
+    for path in (here, there):
+        path.write_bytes(b"weights")
+    text = prepare_yaml(here)
+    assert text == prepare_yaml(there)
+    content = yaml.safe_load(text)
+    assert content["sources"] == {"mine": {"weights": hashlib.sha256(b"weights").hexdigest()}}
+    assert content["config"]["features"] == {"mine": {"kind": "yamnet", "dtype": "float16", "sample_rate_hz": 16_000}}
+    [values] = content["config"]["features"].values()
+    assert FEATURE_CONFIGS["yamnet"](**values) == YamnetConfig()
+    there.write_bytes(b"others")
+    assert yaml.safe_load(prepare_yaml(there))["sources"] != content["sources"]
 
 
 def test_a_band_that_never_changes_has_no_deviation():

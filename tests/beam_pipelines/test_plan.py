@@ -1,12 +1,12 @@
 import hashlib
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from beam_pipelines.config import AudioConfig, DuplicatesConfig, PrepareConfig, SegmentConfig, ShardConfig, SplitConfig
 from beam_pipelines.dataset_config import FolderDatasetConfig
-from beam_pipelines.feature_config import LogMelConfig
-from beam_pipelines.plan import estimated_segments, fingerprint_of_request, plan_shards
+from beam_pipelines.feature_config import LogMelConfig, YamnetConfig
+from beam_pipelines.plan import estimated_segments, fingerprint_of_request, plan_shards, result_settings
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.tracks import Track
 
@@ -92,6 +92,48 @@ def test_where_and_how_it_is_run_does_not_change_the_fingerprint():
     elsewhere = replace(CONFIG, output_dir="elsewhere", overwrite=True)
     assert fingerprint_of_request(TRACKS, elsewhere) == fingerprint_of_request(TRACKS, CONFIG)
     assert plan(config=elsewhere) == plan()
+
+
+@pytest.fixture
+def with_weights(tmp_path, monkeypatch):
+    """Returns the configuration of embeddings with weights of this content: at this path, or in the cache folder."""
+    monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path / "cache"))
+
+    def make(content, *, path=None):
+        place = tmp_path / (path or "cache/yamnet.h5")
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(content)
+        yamnet = YamnetConfig(weights_path=None if path is None else str(place))
+        return replace(CONFIG, features={"log_mel": LogMelConfig(), "mine": yamnet})
+
+    return make
+
+
+@pytest.mark.parametrize("path", ["there/moved.h5", None], ids=["another path", "the cache folder"])
+def test_where_weights_are_does_not_change_the_fingerprints(with_weights, path):
+    config, elsewhere = with_weights(b"weights", path="here/yamnet.h5"), with_weights(b"weights", path=path)
+    assert fingerprint_of_request(TRACKS, elsewhere) == fingerprint_of_request(TRACKS, config)
+    assert plan(config=elsewhere) == plan(config=config)
+
+
+def test_what_weights_hold_changes_the_fingerprints(with_weights):
+    config = with_weights(b"weights", path="yamnet.h5")
+    request, plans = fingerprint_of_request(TRACKS, config), plan(config=config)
+    assert with_weights(b"others", path="yamnet.h5") == config
+    assert fingerprint_of_request(TRACKS, config) != request
+    for old, new in zip(plans, plan(config=config), strict=True):
+        assert new.tracks == old.tracks
+        assert new.fingerprint != old.fingerprint
+
+
+def test_settings_of_the_result_say_nothing_of_where(with_weights):
+    settings = result_settings(with_weights(b"weights", path="yamnet.h5"))
+    where_and_how = {"output_dir", "overwrite", "max_reject_fraction", "runner"}
+    assert list(settings) == [field.name for field in fields(CONFIG) if field.name not in where_and_how]
+    assert settings["features"] == {
+        "log_mel": asdict(LogMelConfig()),
+        "mine": {"kind": "yamnet", "dtype": "float16", "sample_rate_hz": 16_000},
+    }
 
 
 def test_a_file_of_another_size_changes_its_shard_only():

@@ -22,7 +22,7 @@ _MOST_VECTOR_VALUES = 20_000_000
 
 @dataclass(frozen=True)
 class GenreBands:
-    """Statistics of a feature of shape (frames, bands) over all frames of a genre.
+    """Statistics of a feature of shape (frames, bands) over all frames of a genre that count.
 
     Attributes:
         num_frames: (genres,) int64.
@@ -92,20 +92,25 @@ def collect(
         RunFailedError: A shard is damaged.
     """
     specs = {feature.spec.name: feature.spec for feature in roles.bands}
+    num_frames = {feature.spec.name: feature.num_frames for feature in roles.bands}
     band_sums = {name: _BandSums(len(data.labels), spec.shape[-1]) for name, spec in specs.items()}
     vector_sums = None
     if roles.vector is not None:
         specs[roles.vector.name] = roles.vector
+        num_frames.setdefault(roles.vector.name, _frames_per_segment(roles.vector))
         most_tracks = max(2, _MOST_VECTOR_VALUES // roles.vector.shape[-1])
         vector_sums = _VectorSums(sample[:most_tracks], roles.vector.shape[-1])
     num_done = 0
     for split in data.info.splits if specs else ():
-        for sums in _segment_sums(data, split.name, specs=specs, batch_size=batch_size) if split.num_examples else ():
+        if split.num_examples == 0:
+            continue
+        for sums in _segment_sums(data, split.name, specs=specs, num_frames=num_frames, batch_size=batch_size):
             if split.name in band_splits:
                 for name, total in band_sums.items():
-                    total.add(sums.labels, sums.totals[name], sums.squares[name], specs[name].shape[0])
+                    total.add(sums.labels, sums.totals[name], sums.squares[name], num_frames[name])
             if vector_sums is not None and roles.vector is not None:
-                vector_sums.add(sums.track_ids, sums.totals[roles.vector.name], _frames_per_segment(roles.vector))
+                name = roles.vector.name
+                vector_sums.add(sums.track_ids, sums.totals[name], num_frames[name])
             num_done += len(sums.labels)
             progress.update(completed=num_done)
     return Collected(
@@ -126,10 +131,13 @@ class _SegmentSums(NamedTuple):
 
 
 def _segment_sums(
-    data: PreparedData, split: str, *, specs: Mapping[str, FeatureSpec], batch_size: int
+    data: PreparedData, split: str, *, specs: Mapping[str, FeatureSpec], num_frames: Mapping[str, int], batch_size: int
 ) -> Iterator[_SegmentSums]:
     def sum_frames(batch: PlainBatch) -> _SegmentSums:
-        values = {name: _as_frames(tf.cast(batch.features[name], tf.float64), spec) for name, spec in specs.items()}
+        values = {
+            name: _as_frames(tf.cast(batch.features[name], tf.float64), spec)[:, : num_frames[name]]
+            for name, spec in specs.items()
+        }
         return _SegmentSums(
             totals={name: tf.reduce_sum(frames, axis=1) for name, frames in values.items()},
             squares={name: tf.reduce_sum(frames * frames, axis=1) for name, frames in values.items()},

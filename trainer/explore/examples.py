@@ -11,8 +11,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from beam_pipelines.audio import Audio, AudioError, load_audio, resample
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.feature_config import YAMNET_SAMPLE_RATE_HZ, LogMelConfig, MfccConfig
 from beam_pipelines.features.mel import MelSpectrogram, Mfcc
+from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram, num_whole_frames
 from beam_pipelines.records.schema import kept_audio_path
 from beam_pipelines.records.tables import TrackRecord
 from beam_pipelines.splits import keyed_order
@@ -30,6 +31,18 @@ _SHORTEST_DEFAULT_WINDOW = 1024
 
 
 @dataclass(frozen=True)
+class NamedSpectrogram:
+    """A spectrogram under the name of the feature that it is.
+
+    Attributes:
+        values: (frames, bands) float32.
+    """
+
+    name: str
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Example:
     """The loudest seconds of a track.
 
@@ -44,6 +57,7 @@ class Example:
         log_mel_frame_s: From one frame of the log-mel spectrogram to the next, in seconds.
         mfcc_frame_s: From one frame of the MFCC to the next, in seconds.
         frequencies_hz: The centre of each band of the log-mel spectrogram.
+        yamnet_log_mel: The spectrogram that YAMNet hears, natural logarithms; None where the data set does not hold it.
     """
 
     genre: str
@@ -56,6 +70,7 @@ class Example:
     log_mel_frame_s: float
     mfcc_frame_s: float
     frequencies_hz: tuple[float, ...]
+    yamnet_log_mel: NamedSpectrogram | None
 
     @property
     def duration_s(self) -> float:
@@ -91,8 +106,8 @@ def find_examples(
         tracks: The tracks of the data set.
         genres: The genres that should have an example; those without tracks are left out.
         data_dir: The data set's directory, which may hold copies of the audio.
-        settings: How audio is decoded, whether it was kept, and the settings of log-mel and MFCC where the data set has
-            them.
+        settings: How audio is decoded, whether it was kept, the settings of log-mel and MFCC where the data set has
+            them, and whether it has YAMNet's log-mel.
         duration_s: The length of an example; shorter tracks are taken whole.
         seed: Which track is the first.
     """
@@ -140,7 +155,16 @@ def _example(track: TrackRecord, audio: Audio, *, settings: PrepareSettings, dur
         log_mel_frame_s=log_mel_config.hop_length / for_log_mel.sample_rate_hz,
         mfcc_frame_s=mfcc_config.hop_length / for_mfcc.sample_rate_hz,
         frequencies_hz=band_centres(log_mel_config, sample_rate_hz=for_log_mel.sample_rate_hz),
+        yamnet_log_mel=_yamnet_log_mel(settings.yamnet_log_mel[0], excerpt) if settings.yamnet_log_mel else None,
     )
+
+
+def _yamnet_log_mel(name: str, excerpt: Audio) -> NamedSpectrogram:
+    """Returns YAMNet's spectrogram of an excerpt, without the frames that reach into the padding behind it."""
+    samples = resample(excerpt, YAMNET_SAMPLE_RATE_HZ).samples
+    duration_s = len(samples) / YAMNET_SAMPLE_RATE_HZ
+    values = YamnetSpectrogram(segment_duration_s=duration_s)(samples)
+    return NamedSpectrogram(name=name, values=values[: num_whole_frames(duration_s)])
 
 
 def _at_rate_of(config: LogMelConfig, excerpt: Audio) -> Audio:

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import librosa
 
 from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.features import yamnet_log_mel
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.explore.tables import PrepareSettings
+
+YAMNET_LOG_MEL_UNIT = "natural log"
 
 # Values of many units, of which the largest numbers would be all that is seen, and other spectrograms.
 _NO_EMBEDDINGS = ("spectral_stats", "yamnet_log_mel")
@@ -21,11 +24,15 @@ class BandFeature:
 
     Attributes:
         spec: Its name, shape and dtype.
+        num_frames: How many of the frames count, from the first on; the others hear what was put behind a segment.
         frequencies_hz: The centre of each band; None where the bands are cepstral coefficients.
+        unit: What the values are in; None where they are cepstral coefficients.
     """
 
     spec: FeatureSpec
+    num_frames: int
     frequencies_hz: tuple[float, ...] | None
+    unit: str | None
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class FeatureRoles:
     """What each feature is looked at for.
 
     Attributes:
-        bands: All log-mel spectrograms; where there is none, all MFCCs.
+        bands: All log-mel spectrograms, YAMNet's behind the others; where there is none, all MFCCs.
         vector: The feature whose mean over a track is the track's place: an embedding, else log-mel, else MFCC; None
             where there is none of these.
     """
@@ -53,16 +60,35 @@ def find_roles(specs: Mapping[str, FeatureSpec], settings: PrepareSettings) -> F
         if name not in mel and settings.kinds.get(name) not in _NO_EMBEDDINGS and _is_vector(spec)
     ]
     bands = [
-        BandFeature(
-            spec=specs[name],
-            frequencies_hz=band_centres(
-                mel[name], sample_rate_hz=mel[name].sample_rate_hz or settings.audio.sample_rate_hz
-            ),
-        )
-        for name in spectrograms
-    ] or [BandFeature(spec=specs[name], frequencies_hz=None) for name in cepstra]
+        *(_log_mel(specs[name], mel[name], settings) for name in spectrograms),
+        *(_yamnet_log_mel(specs[name], settings) for name in settings.yamnet_log_mel if name in specs),
+    ] or [_mfcc(specs[name]) for name in cepstra]
     vectors = [*embeddings, *spectrograms, *cepstra]
     return FeatureRoles(bands=tuple(bands), vector=specs[vectors[0]] if vectors else None)
+
+
+def _log_mel(spec: FeatureSpec, config: LogMelConfig, settings: PrepareSettings) -> BandFeature:
+    sample_rate_hz = config.sample_rate_hz or settings.audio.sample_rate_hz
+    return BandFeature(
+        spec=spec,
+        num_frames=spec.shape[0],
+        frequencies_hz=band_centres(config, sample_rate_hz=sample_rate_hz),
+        unit="dB",
+    )
+
+
+def _yamnet_log_mel(spec: FeatureSpec, settings: PrepareSettings) -> BandFeature:
+    return BandFeature(
+        spec=spec,
+        # The zeros that fill up the last patch of every segment would lower the means and raise the deviations.
+        num_frames=yamnet_log_mel.num_whole_frames(settings.segment_duration_s),
+        frequencies_hz=yamnet_log_mel.band_centres(),
+        unit=YAMNET_LOG_MEL_UNIT,
+    )
+
+
+def _mfcc(spec: FeatureSpec) -> BandFeature:
+    return BandFeature(spec=spec, num_frames=spec.shape[0], frequencies_hz=None, unit=None)
 
 
 def _is_vector(spec: FeatureSpec) -> bool:

@@ -9,6 +9,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from beam_pipelines.features import yamnet_log_mel
 from trainer.explore.collect import GenreBands
 from trainer.explore.drawing import (
     MOST_COLORED_GENRES,
@@ -21,9 +22,9 @@ from trainer.explore.drawing import (
     of_largest,
     shown_name,
 )
-from trainer.explore.examples import Example
+from trainer.explore.examples import Example, NamedSpectrogram
 from trainer.explore.projection import Projection
-from trainer.explore.roles import BandFeature
+from trainer.explore.roles import YAMNET_LOG_MEL_UNIT, BandFeature
 
 _WIDTH_IN = 9.0
 _FREQUENCY_TICKS_HZ = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
@@ -194,16 +195,20 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
 
 
 def example_picture(example: Example) -> Picture:
-    """Draws the waveform, the log-mel spectrogram and the MFCC of an example, one above the other."""
+    """Draws the waveform, the log-mel spectrogram, YAMNet's where it is there, and the MFCC, one above the other."""
     first = _first_coefficient(example.mfcc.shape[1])
+    yamnet = example.yamnet_log_mel
+    heights = (2, 4, 3) if yamnet is None else (2, 4, 4, 3)
 
     def paint(figure: Figure) -> None:
-        wave, mel, mfcc = figure.subplots(3, 1, sharex=True, height_ratios=(2, 4, 3))
+        wave, mel, *others, mfcc = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         _paint_waveform(wave, example)
         mel_image = _paint_frames(mel, example.log_mel, frame_s=example.log_mel_frame_s, cmap="magma")
         mel.set_yticks(*_frequency_ticks(example.frequencies_hz))
         mel.set_ylabel("frequency in Hz")
         figure.colorbar(mel_image, ax=mel, label="dB", pad=0.01)
+        if yamnet is not None:
+            _paint_yamnet_log_mel(figure, others[0], yamnet)
         mfcc_image = _paint_frames(
             mfcc, example.mfcc[:, first:], frame_s=example.mfcc_frame_s, cmap="viridis", first_band=first
         )
@@ -217,11 +222,26 @@ def example_picture(example: Example) -> Picture:
         name=f"example/{example.genre}",
         title=example.genre,
         alt=(
-            f"Waveform, log-mel spectrogram and MFCC of {example.duration_s:.1f} s of {example.genre} from "
-            f"{example.track.track_id}, from {example.start_s:.1f} s on."
+            f"Waveform, log-mel spectrogram{'' if yamnet is None else f', {yamnet.name}'} and MFCC of "
+            f"{example.duration_s:.1f} s of {example.genre} from {example.track.track_id}, "
+            f"from {example.start_s:.1f} s on."
         ),
-        png=draw(paint, width_in=6.0, height_in=5.0),
+        png=draw(paint, width_in=6.0, height_in=5.0 if yamnet is None else 6.8),
     )
+
+
+def _paint_yamnet_log_mel(figure: Figure, axes: Axes, spectrogram: NamedSpectrogram) -> None:
+    image = _paint_frames(
+        axes,
+        spectrogram.values,
+        frame_s=yamnet_log_mel.HOP_S,
+        # Its first window begins with the sound, where those of the other spectrograms are centred on it.
+        first_frame_s=yamnet_log_mel.WINDOW_S / 2,
+        cmap="magma",
+    )
+    axes.set_yticks(*_frequency_ticks(yamnet_log_mel.band_centres()))
+    axes.set_ylabel(f"{shown_name(spectrogram.name)}\nfrequency in Hz")
+    figure.colorbar(image, ax=axes, label=YAMNET_LOG_MEL_UNIT, pad=0.01)
 
 
 def _paint_waveform(axes: Axes, example: Example) -> None:
@@ -235,9 +255,15 @@ def _paint_waveform(axes: Axes, example: Example) -> None:
 
 
 def _paint_frames(
-    axes: Axes, frames: NDArray[np.float32], *, frame_s: float, cmap: str, first_band: int = 0
+    axes: Axes,
+    frames: NDArray[np.float32],
+    *,
+    frame_s: float,
+    cmap: str,
+    first_band: int = 0,
+    first_frame_s: float = 0.0,
 ) -> AxesImage:
-    """Draws (frames, bands) with time to the right; a frame is centred on its time."""
+    """Draws (frames, bands) with time to the right; a frame is centred on its time, the first on `first_frame_s`."""
     num_frames, num_bands = frames.shape
     axes.grid(visible=False)
     return axes.imshow(
@@ -246,7 +272,12 @@ def _paint_frames(
         aspect="auto",
         interpolation="nearest",
         cmap=cmap,
-        extent=(-0.5 * frame_s, (num_frames - 0.5) * frame_s, first_band - 0.5, first_band + num_bands - 0.5),
+        extent=(
+            first_frame_s - 0.5 * frame_s,
+            first_frame_s + (num_frames - 0.5) * frame_s,
+            first_band - 0.5,
+            first_band + num_bands - 0.5,
+        ),
     )
 
 
@@ -273,9 +304,13 @@ def _first_coefficient(num_coefficients: int) -> int:
 
 
 def _unit(feature: BandFeature) -> str:
-    return "" if feature.frequencies_hz is None else " in dB"
+    return "" if feature.unit is None else f" in {feature.unit}"
 
 
 def _band_note(feature: BandFeature, splits: Sequence[str]) -> str:
     note = f"Over all frames of the {' and '.join(splits)} split{'' if len(splits) == 1 else 's'}."
-    return f"{note} Coefficient 0, the loudness, is left out." if _first_band(feature) else note
+    if _first_band(feature):
+        return f"{note} Coefficient 0, the loudness, is left out."
+    if feature.num_frames < feature.spec.shape[0]:
+        return f"{note} Those that reach past the end of a segment, into the silence put behind it, are left out."
+    return note

@@ -9,7 +9,7 @@ import yaml
 
 from beam_pipelines.config import AudioConfig
 from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import FEATURE_CONFIGS, LogMelConfig
+from beam_pipelines.feature_config import FEATURE_CONFIGS, LogMelConfig, YamnetLogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.tables import (
     DuplicatePair,
@@ -31,6 +31,7 @@ class PrepareSettings:
     Attributes:
         text: The whole file.
         audio: How audio was decoded.
+        segment_duration_s: The length of a segment.
         has_looked_for_duplicates: Whether tracks that hold the same recording were looked for.
         kinds: What each feature is, such as "log_mel", by name.
         mel: The settings of the features that rest on a mel spectrogram (log-mel and MFCC), by name.
@@ -38,9 +39,15 @@ class PrepareSettings:
 
     text: str
     audio: AudioConfig
+    segment_duration_s: float
     has_looked_for_duplicates: bool
     kinds: Mapping[str, str]
     mel: Mapping[str, LogMelConfig]
+
+    @property
+    def yamnet_log_mel(self) -> tuple[str, ...]:
+        """The names of the features that are YAMNet's log-mel spectrogram."""
+        return tuple(name for name, kind in self.kinds.items() if kind == YamnetLogMelConfig.kind)
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ def _settings_from_yaml(text: str) -> PrepareSettings:
     return PrepareSettings(
         text=text,
         audio=AudioConfig(**config["audio"]),
+        segment_duration_s=config["segment"]["duration_s"],
         has_looked_for_duplicates=config["duplicates"]["mode"] != "off",
         kinds={name: values["kind"] for name, values in config["features"].items()},
         mel=mel,

@@ -37,7 +37,7 @@ def test_weights_that_are_there_are_not_asked_for(server, path, impatient):
 def test_a_download_that_broke_off_is_no_file_and_is_gone_on_from(server, path, impatient):
     url = server.serve(CONTENT)
     server.then(cut_after_bytes=300).always(status=503)
-    with pytest.raises(RunFailedError, match=r"cannot be fetched.*or .*set features\.yamnet\.weights_path to where"):
+    with pytest.raises(RunFailedError, match=r"cannot be fetched.*or .*put it at .*yamnet\.h5"):
         fetch_yamnet_weights(str(path), url=url, policy=impatient)
     assert not path.exists()
     server.always()
@@ -48,7 +48,7 @@ def test_a_download_that_broke_off_is_no_file_and_is_gone_on_from(server, path, 
 
 
 def test_a_file_that_is_gone_from_the_server_is_a_wrong_address(server, path, impatient):
-    with pytest.raises(UserError, match=r"status 404.*set features\.yamnet\.weights_path"):
+    with pytest.raises(UserError, match=r"status 404.*put it at .*yamnet\.h5"):
         fetch_yamnet_weights(str(path), url=f"{server.url}/none.h5", policy=impatient)
     assert left_in(path.parent) == {}
 

@@ -5,7 +5,14 @@ import tensorflow as tf
 
 from beam_pipelines.errors import UserError
 from beam_pipelines.feature_config import YamnetLogMelConfig
-from beam_pipelines.features.yamnet_log_mel import YamnetLogMel, YamnetSpectrogram
+from beam_pipelines.features.yamnet_log_mel import (
+    HOP_S,
+    WINDOW_S,
+    YamnetLogMel,
+    YamnetSpectrogram,
+    band_centres,
+    num_whole_frames,
+)
 
 RATE_HZ = 16_000
 MOST = 1e-6  # the parity that is promised with tf.signal in float64
@@ -77,6 +84,40 @@ def test_whole_patches_cover_any_length(duration_s, num_patches, num_frames):
     assert patches.shape == (num_patches, 96, 64)
     for index, patch in enumerate(patches):
         np.testing.assert_array_equal(patch, spectrogram(segment)[48 * index : 48 * index + 96])
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "num_frames"),
+    [(0.0, 1), (0.01, 1), (0.025, 1), (0.0349, 1), (0.035, 2), (0.975, 96), (1.0, 98), (3.0, 298)],
+)
+def test_frames_are_whole_that_end_before_the_segment_does(duration_s, num_frames):
+    assert num_whole_frames(duration_s) == num_frames
+
+
+@pytest.mark.parametrize("duration_s", [0.5, 1.0, 2.345, 3.0])
+def test_whole_frames_do_not_hear_the_padding(duration_s):
+    """In a longer segment, where there is noise in place of the zeros, they and no others are the same."""
+    noise = np.random.default_rng(0).uniform(-1, 1, round((duration_s + 2.0) * RATE_HZ)).astype(np.float32)
+    padded = YamnetSpectrogram(segment_duration_s=duration_s)(noise[: round(duration_s * RATE_HZ)])
+    longer = YamnetSpectrogram(segment_duration_s=duration_s + 2.0)(noise)[: len(padded)]
+    is_same = (padded == longer).all(axis=1)
+    assert np.flatnonzero(is_same).tolist() == list(range(num_whole_frames(duration_s)))
+
+
+def test_window_and_hop_are_those_of_the_original():
+    assert (WINDOW_S, HOP_S) == (0.025, 0.01)
+
+
+def test_bands_peak_where_a_sine_is_heard_best():
+    frequencies_hz = np.array(band_centres())
+    assert frequencies_hz.shape == (64,)
+    mel = 1127.0 * np.log1p(frequencies_hz / 700.0)
+    edges = 1127.0 * np.log1p(np.array([125.0, 7500.0]) / 700.0)
+    np.testing.assert_allclose(mel, np.linspace(*edges, 66)[1:-1], rtol=1e-12)
+    # The lowest bands are narrower than a bin of the transform.
+    for band in range(20, 64, 4):
+        sine = np.sin(2 * np.pi * frequencies_hz[band] * TIMES_S).astype(np.float32)
+        assert YamnetSpectrogram(segment_duration_s=3.0)(sine)[100].argmax() == band
 
 
 def test_silence_is_at_the_floor_everywhere():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from beam_pipelines.errors import RunFailedError, UserError
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig, YamnetLogMelConfig
+from beam_pipelines.features.yamnet_log_mel import YamnetLogMel
 from beam_pipelines.progress import ProgressReporter
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.dataset_dir import open_prepared
@@ -142,11 +143,18 @@ def settings_with(make_track, write_data_set, configs):
         ({"waveform": (48_000,)}, [], None),
         ({"waveform": (48_000,), "mfcc": (94, 20)}, ["mfcc"], "mfcc"),
         ({"scalar": (1,)}, [], None),
+        ({"yamnet_log_mel": (336, 64)}, ["yamnet_log_mel"], None),
+        ({"yamnet_log_mel": (336, 64), "mfcc": (94, 20)}, ["yamnet_log_mel"], "mfcc"),
+        ({"yamnet_log_mel": (336, 64), "log_mel": (94, 128)}, ["log_mel", "yamnet_log_mel"], "log_mel"),
     ],
     ids=str,
 )
 def test_features_are_told_apart(make_track, write_data_set, specs, bands, vector):
-    configs = {"log_mel": LogMelConfig(n_fft=512, n_mels=16), "mfcc": MfccConfig(n_fft=512, n_mels=16, n_mfcc=13)}
+    configs = {
+        "log_mel": LogMelConfig(n_fft=512, n_mels=16),
+        "mfcc": MfccConfig(n_fft=512, n_mels=16, n_mfcc=13),
+        "yamnet_log_mel": YamnetLogMelConfig(),
+    }
     settings = settings_with(make_track, write_data_set, configs)
     roles = find_roles(
         {name: FeatureSpec(name=name, shape=shape, dtype="float16") for name, shape in specs.items()}, settings
@@ -189,7 +197,40 @@ def test_band_frequencies_are_the_peaks_of_the_filters(make_track, write_data_se
 def test_cepstra_have_no_frequencies(make_track, write_data_set):
     settings = settings_with(make_track, write_data_set, {"mfcc": MfccConfig(n_fft=512, n_mels=16, n_mfcc=13)})
     [feature] = find_roles({"mfcc": FeatureSpec(name="mfcc", shape=(8, 13), dtype="float16")}, settings).bands
-    assert feature.frequencies_hz is None
+    assert (feature.frequencies_hz, feature.num_frames, feature.unit) == (None, 8, None)
+
+
+def test_yamnets_spectrogram_is_in_natural_logarithms_up_to_the_end_of_a_segment(make_track, write_data_set):
+    settings = settings_with(make_track, write_data_set, {"mine": YamnetLogMelConfig(), "log_mel": LogMelConfig()})
+    specs = {
+        "mine": FeatureSpec(name="mine", shape=(96, 64), dtype="float16"),
+        "log_mel": FeatureSpec(name="log_mel", shape=(8, 128), dtype="float16"),
+    }
+    log_mel, yamnet = find_roles(specs, settings).bands
+    assert (log_mel.spec.name, log_mel.num_frames, log_mel.unit) == ("log_mel", 8, "dB")
+    # Segments of 0.5 s: the window of frame 47 ends at 0.495 s.
+    assert (yamnet.spec.name, yamnet.num_frames, yamnet.unit) == ("mine", 48, "natural log")
+    assert len(yamnet.frequencies_hz) == 64
+    assert 125.0 < yamnet.frequencies_hz[0] < yamnet.frequencies_hz[-1] < 7500.0
+
+
+def test_frames_behind_the_end_of_a_segment_do_not_count(make_track, write_data_set):
+    """Noise of one level has the means that it has where no silence follows it."""
+    feature = YamnetLogMel("mine", YamnetLogMelConfig(dtype="float32"), segment_duration_s=0.5)
+    noise = np.random.default_rng(0).uniform(-1, 1, (3, 8000)).astype(np.float32)
+    values = np.stack([feature(segment) for segment in noise])
+    assert values.shape == (3, 96, 64)
+    directory = write_data_set(
+        [make_track("a", features={"mine": values})], configs={"mine": YamnetLogMelConfig(dtype="float32")}
+    )
+    result, _ = collected(directory)
+    bands = result.genre_bands["mine"]
+    frames = values[:, :48].reshape(-1, 64).astype(np.float64)
+    assert bands.num_frames.tolist() == [3 * 48]
+    np.testing.assert_allclose(bands.mean[0], frames.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(bands.std[0], frames.std(axis=0), rtol=1e-9)
+    assert bands.std.max() < 1.0 < values.std(axis=(0, 1)).max()
+    assert result.vectors is None
 
 
 def test_a_damaged_shard_is_named(tracks, write_data_set):

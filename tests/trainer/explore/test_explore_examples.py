@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig, YamnetLogMelConfig
+from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from trainer.explore.examples import Example, MissingExample, find_examples, loudest_excerpt
 from trainer.explore.tables import read_tables
 
@@ -67,12 +68,28 @@ def test_spectra_are_there_whatever_the_data_hold(find, make_track, write_audio,
         assert example.mfcc.shape[1] == coefficients
 
 
+def test_yamnets_spectrogram_is_that_of_the_same_seconds_at_its_own_rate(find, make_track, write_audio, tmp_path):
+    path = write_audio(tmp_path / "a.wav", sample_rate_hz=RATE_HZ)
+    track = make_track("a.wav", uri=str(path))
+    [example] = find([track], configs={"mine": YamnetLogMelConfig(), "other": YamnetLogMelConfig(dtype="float32")})
+    resampled = librosa.resample(example.samples, orig_sr=RATE_HZ, target_sr=16_000)
+    expected = YamnetSpectrogram(segment_duration_s=4.0)(resampled)
+    assert len(expected) == 432
+    assert example.yamnet_log_mel.name == "mine"
+    # 398 windows of 25 ms, 10 ms apart, end within 4 s.
+    np.testing.assert_array_equal(example.yamnet_log_mel.values, expected[:398])
+    [without] = find([track])
+    assert without.yamnet_log_mel is None
+
+
 @pytest.mark.parametrize("num_samples", [1, 3000])
 def test_short_audio_is_taken_whole(find, make_track, tmp_path, num_samples):
     soundfile.write(tmp_path / "a.wav", np.full(num_samples, 0.5), RATE_HZ)
-    [example] = find([make_track("a.wav", uri=str(tmp_path / "a.wav"))])
+    configs = {"log_mel": LogMelConfig(n_fft=512, n_mels=16), "yamnet_log_mel": YamnetLogMelConfig()}
+    [example] = find([make_track("a.wav", uri=str(tmp_path / "a.wav"))], configs=configs)
     assert (len(example.samples), example.start_s) == (num_samples, 0.0)
     assert len(example.log_mel) == 1 + num_samples // 512
+    assert len(example.yamnet_log_mel.values) == (1 if num_samples == 1 else 36)
 
 
 def test_the_loudest_excerpt_is_the_first_of_equals_and_never_reaches_past_the_end():

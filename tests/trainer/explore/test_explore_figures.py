@@ -4,13 +4,15 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from beam_pipelines.features.yamnet_log_mel import band_centres, num_whole_frames
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.records.tables import Reject
 from trainer.explore import drawing, figures, sound_figures
 from trainer.explore.collect import GenreBands
-from trainer.explore.examples import Example
+from trainer.explore.examples import Example, NamedSpectrogram
 from trainer.explore.projection import Projection
 from trainer.explore.roles import BandFeature
 from trainer.explore.summary import summarize
@@ -54,8 +56,9 @@ def bands_of(num_genres, num_bands):
     )
 
 
-LOG_MEL = BandFeature(FeatureSpec("log_mel", (8, 16), "float16"), tuple(np.geomspace(100, 4000, 16)))
-MFCC = BandFeature(FeatureSpec("mfcc", (8, 13), "float16"), None)
+LOG_MEL = BandFeature(FeatureSpec("log_mel", (8, 16), "float16"), 8, tuple(np.geomspace(100, 4000, 16)), "dB")
+YAMNET = BandFeature(FeatureSpec("yamnet", (96, 64), "float16"), 48, band_centres(), "natural log")
+MFCC = BandFeature(FeatureSpec("mfcc", (8, 13), "float16"), 8, None, None)
 
 
 @pytest.mark.parametrize("labels", [["blues", "funk"], MANY], ids=["2 genres", "161 genres"])
@@ -165,7 +168,113 @@ def test_of_many_genres_the_largest_have_colours_and_the_others_are_grey():
     assert {colors[genre] for genre in MANY[10:]} == {drawing.OTHER_COLOR}
 
 
-@pytest.mark.parametrize(("feature", "num_bands"), [(LOG_MEL, 16), (MFCC, 13)], ids=["log_mel", "mfcc"])
+@pytest.fixture
+def painted(monkeypatch):
+    """Keeps every figure that is drawn, to look at its axes."""
+    drawn = []
+
+    def keep(paint, *, width_in, height_in):
+        figure = Figure(figsize=(width_in, height_in))
+        paint(figure)
+        drawn.append(figure)
+        return b""
+
+    monkeypatch.setattr(sound_figures, "draw", keep)
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("feature", "upper", "lower", "across"),
+    [
+        (LOG_MEL, "mean in dB", "deviation in dB", "frequency in Hz"),
+        (YAMNET, "mean in natural log", "deviation in natural log", "frequency in Hz"),
+        (MFCC, "mean", "deviation", "coefficient"),
+    ],
+    ids=["log_mel", "yamnet_log_mel", "mfcc"],
+)
+def test_axes_say_what_is_drawn(painted, feature, upper, lower, across):
+    num_bands = feature.spec.shape[-1]
+    genres = MANY[:11]
+    sound_figures.band_pictures(
+        feature, bands_of(11, num_bands), genres=genres, ranked_genres=genres, splits=("train",)
+    )
+    lines, many = painted
+    assert [axes.get_ylabel() for axes in lines.axes] == [upper, lower]
+    assert lines.axes[1].get_xlabel() == many.axes[0].get_xlabel() == across
+    assert many.axes[1].get_ylabel() == upper
+    [line, *_] = lines.axes[0].get_lines()
+    expected = np.arange(1, num_bands) if feature.frequencies_hz is None else feature.frequencies_hz
+    np.testing.assert_array_equal(line.get_xdata(), expected)
+
+
+def example_of(record, *, num_samples=40_000, num_coefficients=13, yamnet_log_mel=None):
+    rng = np.random.default_rng(0)
+    num_frames = 1 + num_samples // 512
+    return Example(
+        genre="blues",
+        track=record,
+        start_s=2.5,
+        samples=rng.uniform(-1, 1, num_samples).astype(np.float32),
+        sample_rate_hz=8000,
+        log_mel=rng.normal(size=(num_frames, 16)).astype(np.float32),
+        mfcc=rng.normal(size=(num_frames, num_coefficients)).astype(np.float32),
+        log_mel_frame_s=0.064,
+        mfcc_frame_s=0.064,
+        frequencies_hz=tuple(np.geomspace(100, 4000, 16)),
+        yamnet_log_mel=yamnet_log_mel,
+    )
+
+
+def test_yamnets_spectrogram_is_drawn_under_its_name_on_its_own_axes(painted, make_track):
+    values = np.random.default_rng(1).normal(size=(498, 64)).astype(np.float32)
+    example = example_of(make_track("a.mp3").record, yamnet_log_mel=NamedSpectrogram("mine", values))
+    picture = sound_figures.example_picture(example)
+    assert picture.alt == ("Waveform, log-mel spectrogram, mine and MFCC of 5.0 s of blues from a.mp3, from 2.5 s on.")
+    wave, mel, yamnet, mfcc, *bars = painted[0].axes
+    assert [axes.get_ylabel() for axes in (wave, mel, yamnet, mfcc)] == [
+        "amplitude",
+        "frequency in Hz",
+        "mine\nfrequency in Hz",
+        "MFCC",
+    ]
+    assert [bar.get_ylabel() for bar in bars] == ["dB", "natural log", ""]
+    [image] = yamnet.images
+    np.testing.assert_array_equal(image.get_array(), values.T)
+    # The first window, of 25 ms, begins with the sound; 10 ms lie between the middles of two.
+    np.testing.assert_allclose(image.get_extent(), (0.0075, 0.0075 + 498 * 0.01, -0.5, 63.5))
+    assert wave.get_xlim() == mfcc.get_xlim() == (0.0, 5.0)
+    places = dict(zip((tick.get_text() for tick in yamnet.get_yticklabels()), yamnet.get_yticks(), strict=True))
+    assert places.keys() == {"5,000", "2,000", "1,000", "500", "200"}
+    for name, place in places.items():
+        assert np.interp(place, range(64), band_centres()) == pytest.approx(float(name.replace(",", "")), rel=1e-9)
+
+
+def test_examples_without_yamnets_spectrogram_have_three_panels(painted, make_track):
+    picture = sound_figures.example_picture(example_of(make_track("a.mp3").record))
+    assert picture.alt == "Waveform, log-mel spectrogram and MFCC of 5.0 s of blues from a.mp3, from 2.5 s on."
+    assert [axes.get_ylabel() for axes in painted[0].axes[:3]] == ["amplitude", "frequency in Hz", "MFCC"]
+
+
+def test_frames_that_are_left_out_are_said():
+    notes = {
+        feature.spec.name: sound_figures.band_pictures(
+            feature, bands_of(1, feature.spec.shape[-1]), genres=["a"], ranked_genres=["a"], splits=("train",)
+        )[0].note
+        for feature in (LOG_MEL, YAMNET, MFCC)
+    }
+    assert notes == {
+        "log_mel": "Over all frames of the train split.",
+        "yamnet": (
+            "Over all frames of the train split. Those that reach past the end of a segment, into the silence put "
+            "behind it, are left out."
+        ),
+        "mfcc": "Over all frames of the train split. Coefficient 0, the loudness, is left out.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("feature", "num_bands"), [(LOG_MEL, 16), (YAMNET, 64), (MFCC, 13)], ids=["log_mel", "yamnet_log_mel", "mfcc"]
+)
 @pytest.mark.parametrize(("num_genres", "num_pictures"), [(2, 1), (10, 1), (11, 2), (161, 2)])
 def test_many_genres_get_a_map_too(feature, num_bands, num_genres, num_pictures):
     genres = MANY[:num_genres]
@@ -194,23 +303,17 @@ def test_genres_without_frames_or_without_numbers_are_not_drawn():
 @pytest.mark.parametrize("num_samples", [1, 700, 40_000])
 @pytest.mark.parametrize("num_coefficients", [1, 13])
 def test_examples_of_any_length_are_drawn(make_track, num_samples, num_coefficients):
-    rng = np.random.default_rng(0)
-    num_frames = 1 + num_samples // 512
-    example = Example(
-        genre="blues",
-        track=make_track("a.mp3").record,
-        start_s=2.5,
-        samples=rng.uniform(-1, 1, num_samples).astype(np.float32),
-        sample_rate_hz=8000,
-        log_mel=rng.normal(size=(num_frames, 16)).astype(np.float32),
-        mfcc=rng.normal(size=(num_frames, num_coefficients)).astype(np.float32),
-        log_mel_frame_s=0.064,
-        mfcc_frame_s=0.064,
-        frequencies_hz=tuple(np.geomspace(100, 4000, 16)),
+    record = make_track("a.mp3").record
+    picture = sound_figures.example_picture(
+        example_of(record, num_samples=num_samples, num_coefficients=num_coefficients)
     )
-    picture = sound_figures.example_picture(example)
     assert image_of(picture).size == (780, 650)
     assert "blues from a.mp3, from 2.5 s on" in picture.alt
+    spectrogram = NamedSpectrogram("$_{", np.zeros((num_whole_frames(num_samples / 8000), 64), np.float32))
+    picture = sound_figures.example_picture(
+        example_of(record, num_samples=num_samples, num_coefficients=num_coefficients, yamnet_log_mel=spectrogram)
+    )
+    assert image_of(picture).size == (780, 884)
 
 
 @pytest.mark.parametrize(

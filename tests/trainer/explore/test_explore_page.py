@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig, YamnetLogMelConfig
 from beam_pipelines.records.tables import DuplicatePair, DuplicateTrack, Reject
 from trainer.dataset_dir import open_prepared
 from trainer.explore.config import ExploreConfig
@@ -80,8 +80,8 @@ def pair(first, second, kind="exact", outcome="joined"):
     return DuplicatePair(kind, duplicate_track(first), duplicate_track(second, "test"), 1.25, 28.0, 0.0625, outcome)
 
 
-def reject(name, reason="silent", known_fault=None, message="m"):
-    return Reject(name, f"/{name}", "blues", "train", "segment", reason, message, known_fault=known_fault)
+def reject(name, reason="silent", known_fault=None, message="m", exception=None):
+    return Reject(name, f"/{name}", "blues", "train", "segment", reason, message, exception, known_fault)
 
 
 def test_the_numbers_are_those_of_the_data_set(page_of, tracks):
@@ -196,6 +196,12 @@ def test_rejects_and_duplicates_are_listed(page_of, tracks):
     ]
 
 
+def test_what_a_library_said_stands_behind_the_message(page_of, tracks):
+    said = "LibsndfileError: Error opening <_io.BytesIO>: Format not recognised."
+    page = page_of(tracks, rejects=[reject("r1", message="it cannot be decoded", exception=said), reject("r2")])
+    assert [row[5] for row in page.tables["table-rejects"][1:]] == [f"it cannot be decoded ({said})", "m"]
+
+
 def test_no_rejects_and_no_duplicates_are_said(page_of, tracks):
     page = page_of(tracks)
     assert "None: every track is in the data set." in page.texts["rejects"]
@@ -262,6 +268,21 @@ def test_a_data_set_of_mfcc_alone_shows_their_means(explored_page_of, make_track
     assert "Coefficient 0, the loudness, is left out." in page.texts["sound"]
 
 
+def test_a_data_set_of_yamnets_spectrogram_shows_its_means_and_examples(
+    explored_page_of, make_track, write_audio, tmp_path
+):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    uri = str(write_audio(tmp_path / "a.wav", sample_rate_hz=8000, duration_s=6.0))
+    made = [make_track(f"{index}", features={"mine": rng.normal(size=(2, 96, 64))}, uri=uri) for index in range(3)]
+    page = explored_page_of(made, configs={"mine": YamnetLogMelConfig(dtype="float32")})
+    assert "figure-mine-means" in page.ids
+    assert "Those that reach past the end of a segment" in page.texts["figure-mine-means"]
+    [example] = [image["alt"] for image in page.images if image["alt"].startswith("Waveform")]
+    assert example.startswith("Waveform, log-mel spectrogram, mine and MFCC of 5.0 s of blues from ")
+
+
 def test_two_tracks_have_no_projection(explored_page_of, make_track):
     page = explored_page_of([make_track("a"), make_track("b")])
     assert "figure-projection" not in page.ids
@@ -293,7 +314,10 @@ def test_hostile_names_are_text(explored_page_of, make_track, write_audio, tmp_p
         make_track(f"{name}\n{name}", label=name, group=f"{name} group", uri=uri if index % 2 else f"/absent/{name}")
         for index, name in enumerate(HOSTILE)
     ]
-    rejects = [reject(name, reason=name, known_fault=name, message=f"{name}\nsecond line") for name in HOSTILE]
+    rejects = [
+        reject(name, reason=name, known_fault=name, message=f"{name}\nsecond line", exception=f"Error: {name}")
+        for name in HOSTILE
+    ]
     page = explored_page_of(
         made,
         labels=HOSTILE,
@@ -305,7 +329,9 @@ def test_hostile_names_are_text(explored_page_of, make_track, write_audio, tmp_p
     assert page.texts["split-leak"].endswith("<script>alert(2)</script> & more")
     assert [row[0] for row in page.tables["table-genres"][2:-1]] == HOSTILE
     assert [row[0] for row in page.tables["table-rejects"][1:]] == HOSTILE
-    assert [row[5] for row in page.tables["table-rejects"][1:]] == [f"{name}\nsecond line" for name in HOSTILE]
+    assert [row[5] for row in page.tables["table-rejects"][1:]] == [
+        f"{name}\nsecond line (Error: {name})" for name in HOSTILE
+    ]
     assert {row[0] for row in page.tables["table-groups"][1:]} == {f"{name} group" for name in HOSTILE}
     assert {row[0] for row in page.tables["table-outcomes"][1:]} == set(HOSTILE)
     assert all(image.keys() == {"src", "alt"} for image in page.images)
