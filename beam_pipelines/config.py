@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from beam_pipelines.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.dataset_config import DatasetConfig, SyntheticDatasetConfig
 from beam_pipelines.feature_config import FeatureConfig
+from beam_pipelines.runner_config import RunnerConfig
 
 
 @dataclass(frozen=True)
@@ -197,31 +198,6 @@ class ShardConfig:
 
 
 @dataclass(frozen=True)
-class RunnerConfig:
-    """Where the pipeline runs.
-
-    Attributes:
-        kind: direct, this machine.
-        num_workers: Shards built at the same time; None is the number of cores.
-        mode: multi_threading, multi_processing or in_memory (one after the other).
-    """
-
-    kind: str = "direct"
-    num_workers: int | None = None
-    mode: str = "multi_threading"
-
-    def __post_init__(self) -> None:
-        check_choice(self.kind, ("direct",), key="runner.kind")
-        check(
-            self.num_workers is None or 1 <= self.num_workers <= 1024,
-            key="runner.num_workers",
-            value=self.num_workers,
-            expected="1 to 1024 workers, or null for the number of cores",
-        )
-        check_choice(self.mode, ("multi_threading", "multi_processing", "in_memory"), key="runner.mode")
-
-
-@dataclass(frozen=True)
 class PrepareConfig:
     """Everything that `beamtune prepare` can be told.
 
@@ -245,7 +221,7 @@ class PrepareConfig:
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
     features: dict[str, FeatureConfig] = field(default_factory=dict)
     shards: ShardConfig = field(default_factory=ShardConfig)
-    runner: RunnerConfig = field(default_factory=RunnerConfig)
+    runner: RunnerConfig = MISSING
 
     def __post_init__(self) -> None:
         check_path(self.output_dir, key="output_dir")

@@ -1,6 +1,7 @@
 """`beamtune prepare --dry-run`: what a preparation would make and how long it would take, from one clip of it."""
 
 import io
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from beam_pipelines.frontend import FrontEnd
 from beam_pipelines.plan import ShardPlan, estimated_duration_s, estimated_segments, plan_shards
 from beam_pipelines.records.schema import SPLITS, FeatureSpec
 from beam_pipelines.records.tables import TrackRecord
-from beam_pipelines.runners import num_workers
+from beam_pipelines.runner_config import DataflowRunnerConfig
 from beam_pipelines.shard import BuiltShard, build_shard
 from beam_pipelines.splits import assign_splits
 from beam_pipelines.terminal import make_table, print_line
@@ -115,10 +116,11 @@ def _print_shards(
 def _print_time(
     console: Console, plans: Sequence[ShardPlan], *, config: PrepareConfig, record: TrackRecord, clip_s: float
 ) -> None:
-    audio_s = sum(estimated_duration_s(track) for plan in plans for track in plan.tracks)
+    durations_s = [sum(estimated_duration_s(track) for track in plan.tracks) for plan in plans]
     rate = record.duration_s / clip_s
-    workers = min(num_workers(config.runner), len(plans))
-    all_s = audio_s / rate / workers
+    workers = min(config.runner.num_slots(), len(plans))
+    # No shard is shared among workers: however many there are, the longest takes its time.
+    all_s = max(sum(durations_s) / workers, max(durations_s)) / rate
     print_line(
         console,
         f"one clip: {record.track_id}, {record.duration_s:.1f} s of audio, {record.num_segments} segments, "
@@ -126,5 +128,25 @@ def _print_time(
     )
     print_line(
         console,
-        f"all: about {audio_s / 3600:.1f} h of audio, {all_s / 60:.1f} min on {workers} workers, start-up apart",
+        f"all: about {sum(durations_s) / 3600:.1f} h of audio, {all_s / 60:.1f} min on {workers} workers, start-up "
+        "apart",
+    )
+    if isinstance(config.runner, DataflowRunnerConfig):
+        _print_cost(console, config.runner, workers=workers, all_s=all_s)
+
+
+def _print_cost(console: Console, runner: DataflowRunnerConfig, *, workers: int, all_s: float) -> None:
+    machine = runner.machine
+    machines = math.ceil(workers / runner.threads_per_machine)
+    machine_hours = machines * all_s / 3600
+    print_line(
+        console,
+        f"Dataflow: {machines} machines of type {runner.machine_type}, {machine_hours * machine.vcpus:.2f} vCPU-hours "
+        f"and {machine_hours * machine.memory_gib:.2f} GiB-hours: about {runner.cost_usd(machine_hours):.2f} USD",
+    )
+    print_line(
+        console,
+        f"  if a vCPU is as fast as a core here, at {runner.price_usd_per_vcpu_hour} USD for a vCPU-hour and "
+        f"{runner.price_usd_per_gib_hour} USD for a GiB-hour, without start-up (some minutes a machine), disks, "
+        "storage and network",
     )

@@ -83,8 +83,10 @@ def prepare(config: PrepareConfig) -> None:
         UserError: The data set, the output directory or a value is wrong.
         RunFailedError: No track could be used, or none of a genre for training.
     """
+    _check_before_listing(config)
     front_end = FrontEnd.from_config(config)
     listing = list_tracks(config.dataset)
+    config.runner.check_job({f"the audio of {track.track_id}": track.uri for track in listing.tracks})
     job = _Job(
         config=config,
         tracks=listing.tracks,
@@ -120,6 +122,16 @@ def build_pipeline(
         | "SpreadOverWorkers" >> beam.Reshuffle()
         | "BuildShard" >> beam.ParDo(BuildShard(config, labels))
     )
+
+
+def _check_before_listing(config: PrepareConfig) -> None:
+    """Makes sure that the runner's workers can reach what the settings name, before anything is listed or composed.
+
+    A table of tracks is read here; where the audio is that it names is known when it is read.
+    """
+    root = getattr(config.dataset, "root", None)
+    folders = {} if root is None else {"dataset.root": root}
+    config.runner.check_job({"output_dir": config.output_dir, **folders})
 
 
 def _build(job: _Job) -> _Build:

@@ -198,7 +198,7 @@ _COMMANDS = (
             "No artist is in two splits, and no recording: duplicates.jsonl lists tracks that hold the same.\n\n"
             "groups:   dataset=synthetic|folder|csv|gtzan|fma   split=auto|official|fault_filtered|group|random\n"
             "          features=log_mel|mfcc|spectral_stats|waveform|yamnet|yamnet_log_mel|[log_mel,mfcc]\n"
-            "          runner=direct\n"
+            "          runner=direct|dask|dataflow|portable\n"
             "settings: output_dir, overwrite, seed, max_reject_fraction, dataset.*, split.*, audio.*, segment.*,\n"
             "          duplicates.*, features.<name>.*, shards.*, runner.*"
         ),
@@ -222,7 +222,7 @@ _COMMANDS = (
             "Apache Beam pipeline. A run that was broken off goes on where it stopped when the same command is given\n"
             "again, and later runs convert what is new or has changed. Files that cannot be used are listed in\n"
             "rejects.jsonl.\n\n"
-            "groups:   runner=direct\n"
+            "groups:   runner=direct|dask|dataflow|portable\n"
             "settings: source, output_dir, format=wav|flac, sample_rate_hz, channels=1|2, max_duration_s, overwrite,\n"
             "          runner.*"
         ),

@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from beam_pipelines import config as beam_config
-from beam_pipelines import dataset_config, feature_config
+from beam_pipelines import dataset_config, feature_config, runner_config
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.download.config import DownloadConfig
 from trainer import config as trainer_config
@@ -31,7 +31,10 @@ _SCHEMAS: dict[str, type[Any]] = {
     "yamnet_feature": feature_config.YamnetConfig,
     "waveform_feature": feature_config.WaveformConfig,
     "spectral_stats_feature": feature_config.SpectralStatsConfig,
-    "runner": beam_config.RunnerConfig,
+    "direct_runner": runner_config.DirectRunnerConfig,
+    "dask_runner": runner_config.DaskRunnerConfig,
+    "dataflow_runner": runner_config.DataflowRunnerConfig,
+    "portable_runner": runner_config.PortableRunnerConfig,
     "explore": ExploreConfig,
     "train": trainer_config.TrainConfig,
     "evaluate": trainer_config.EvaluateConfig,

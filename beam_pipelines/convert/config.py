@@ -1,10 +1,10 @@
 """What `beamtune convert` can be told."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from beam_pipelines.checks import MISSING, check, check_choice, check_path
-from beam_pipelines.config import RunnerConfig
+from beam_pipelines.runner_config import RunnerConfig
 
 # What of the configuration says where and how the work is done, not what its result is.
 _NOT_IN_RESULT = ("output_dir", "overwrite", "runner")
@@ -33,7 +33,7 @@ class ConvertConfig:
     channels: int | None = None
     max_duration_s: float = 21_600.0
     overwrite: bool = False
-    runner: RunnerConfig = field(default_factory=RunnerConfig)
+    runner: RunnerConfig = MISSING
 
     def __post_init__(self) -> None:
         check_path(self.source, key="source")

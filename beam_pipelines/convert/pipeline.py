@@ -24,7 +24,7 @@ from beam_pipelines.convert.work_dir import ReportReader, WorkDir, relative_path
 from beam_pipelines.decode import AudioError
 from beam_pipelines.errors import RunFailedError, UserError
 from beam_pipelines.progress import ProgressReporter, polling
-from beam_pipelines.runners import num_workers, run_pipeline
+from beam_pipelines.runners import run_pipeline
 
 
 def convert(config: ConvertConfig) -> None:
@@ -34,6 +34,7 @@ def convert(config: ConvertConfig) -> None:
         UserError: The source, the output directory or a value is wrong.
         RunFailedError: No file could be converted.
     """
+    config.runner.check_job({"source": config.source, "output_dir": config.output_dir})
     sources = list_sources(config)
     work_dir = WorkDir(config.output_dir)
     _claim(work_dir, config)
@@ -41,7 +42,7 @@ def convert(config: ConvertConfig) -> None:
         sources, ending=config.format, converted=work_dir.read_converted(), outputs=work_dir.list_outputs()
     )
     work_dir.start(plan, settings=config.settings)
-    batches = make_batches(plan.missing, num_workers=num_workers(config.runner))
+    batches = make_batches(plan.missing, num_workers=config.runner.num_slots())
     if batches:
         with _watch_progress(work_dir, plan):
             run_pipeline(

@@ -111,7 +111,13 @@ def test_mistakes_are_named_with_what_was_meant(name, overrides, message):
 
 
 def test_every_option_of_every_group_composes():
-    needed = {"folder": ["dataset.root=x"], "gtzan": ["dataset.root=x"], "csv": ["dataset.path=x"]}
+    needed = {
+        "folder": ["dataset.root=x"],
+        "gtzan": ["dataset.root=x"],
+        "csv": ["dataset.path=x"],
+        "dataflow": ["runner.project=my-project", "runner.temp_location=gs://my-bucket/temp"],
+        "portable": ["runner.name=FlinkRunner"],
+    }
     of_command = {"convert": ["source=x", "output_dir=y"]}
     composed = set()
     for name in ("convert", "prepare", "train"):

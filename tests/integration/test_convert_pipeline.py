@@ -15,16 +15,16 @@ import soundfile
 import soxr
 import yaml
 
-from beam_pipelines.config import RunnerConfig
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.pipeline import convert
 from beam_pipelines.encode import to_pcm16
 from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.runner_config import DirectRunnerConfig
 
 
 def config_for(source: Path, output_dir: Path, **changes) -> ConvertConfig:
     return ConvertConfig(
-        **{"source": str(source), "output_dir": str(output_dir), "runner": RunnerConfig(num_workers=2), **changes}
+        **{"source": str(source), "output_dir": str(output_dir), "runner": DirectRunnerConfig(num_workers=2), **changes}
     )
 
 
@@ -164,9 +164,9 @@ def test_files_of_the_same_stem_keep_their_endings_and_odd_names_are_no_trouble(
 @pytest.mark.parametrize(
     "runner",
     [
-        RunnerConfig(num_workers=1),
-        RunnerConfig(num_workers=1, mode="in_memory"),
-        RunnerConfig(num_workers=2, mode="multi_processing"),
+        DirectRunnerConfig(num_workers=1),
+        DirectRunnerConfig(num_workers=1, mode="in_memory"),
+        DirectRunnerConfig(num_workers=2, mode="multi_processing"),
     ],
     ids=lambda runner: f"{runner.mode}-{runner.num_workers}",
 )

@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from configs.cli import main
 
 FAST = ["segment.duration_s=1", "segment.hop_s=1", "features=[log_mel,mfcc]", "shards.min_shards=2"]
@@ -25,6 +27,53 @@ def test_it_writes_nothing_and_foretells_what_the_run_makes(make_collection, tmp
     shapes = json.loads((out / "features.json").read_text())["featuresDict"]["features"]
     assert shapes["log_mel"]["tensor"]["shape"] == {"dimensions": ["32", "128"]}
     assert len(list(out.glob("*-train.tfrecord-*"))) == 2
+
+
+def numbers(pattern: str, text: str) -> list[float]:
+    """Returns the numbers that the groups of a pattern find in a text."""
+    found = re.search(pattern, text)
+    assert found is not None, text
+    return [float(group) for group in found.groups()]
+
+
+def test_the_time_is_that_of_the_workers_that_have_something_to_do(make_collection, tmp_path, capsys):
+    music = make_collection(tmp_path / "music")
+    command = ["prepare", "dataset=folder", f"dataset.root={music}", *FAST, "--dry-run"]
+    workers = {}
+    for runner in (
+        ["runner.num_workers=2"],
+        ["runner=dask", "runner.num_workers=3"],
+        ["runner=portable", "runner.name=FlinkRunner", "runner.num_workers=4"],
+        ["runner=dask", "runner.num_workers=99"],
+    ):
+        assert main([*command, *runner]) == 0
+        [workers[runner[-1]]] = numbers(r"min on (\d+) workers, start-up apart", capsys.readouterr().out)
+    assert list(workers.values()) == [2, 3, 4, 6]  # there are six shards
+
+
+def test_dataflow_has_a_price(make_collection, tmp_path, capsys):
+    music = make_collection(tmp_path / "music", duration_s=30.0)
+    words = [
+        *("prepare", "dataset=folder", f"dataset.root={music}", *FAST, "--dry-run", "runner=dataflow"),
+        *("runner.project=my-project", "runner.temp_location=gs://my-bucket/temp", "runner.max_workers=3"),
+        *("runner.machine_type=n2-standard-2", "runner.harness_threads=1"),
+        # Dear enough for the digits that are printed to be worth comparing.
+        *("runner.price_usd_per_vcpu_hour=100000", "runner.price_usd_per_gib_hour=20000"),
+    ]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    [minutes, workers] = numbers(r"h of audio, ([\d.]+) min on (\d+) workers", out)
+    assert workers == 3
+    machines, vcpu_hours, gib_hours, usd = numbers(
+        r"Dataflow: (\d+) machines of type n2-standard-2, ([\d.]+) vCPU-hours and ([\d.]+) GiB-hours: "
+        r"about ([\d.]+) USD",
+        out,
+    )
+    assert machines == 3
+    assert gib_hours == pytest.approx(vcpu_hours * 4, abs=0.03)
+    hours = usd / (3 * (2 * 100_000 + 8 * 20_000))
+    assert hours * 60 == pytest.approx(minutes, abs=0.06)
+    assert "at 100000.0 USD for a vCPU-hour and 20000.0 USD for a GiB-hour, without start-up" in out
 
 
 def test_clips_that_cannot_be_used_are_passed_over(make_collection, tmp_path, capsys):

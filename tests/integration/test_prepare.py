@@ -15,12 +15,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import yaml
 
-from beam_pipelines.config import AudioConfig, PrepareConfig, RunnerConfig, SegmentConfig, ShardConfig
+from beam_pipelines.config import AudioConfig, PrepareConfig, SegmentConfig, ShardConfig
 from beam_pipelines.dataset_config import FolderDatasetConfig
 from beam_pipelines.errors import RunFailedError, UserError
 from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from beam_pipelines.frontend import FrontEnd
 from beam_pipelines.prepare import prepare
+from beam_pipelines.runner_config import DirectRunnerConfig
 
 
 def config_for(music: Path, output_dir: Path, **changes) -> PrepareConfig:
@@ -32,7 +33,7 @@ def config_for(music: Path, output_dir: Path, **changes) -> PrepareConfig:
             "segment": SegmentConfig(duration_s=1.0, hop_s=1.0),
             "features": {"log_mel": LogMelConfig(n_mels=32), "mfcc": MfccConfig(n_mels=32, n_mfcc=13)},
             "shards": ShardConfig(min_shards=2),
-            "runner": RunnerConfig(num_workers=2),
+            "runner": DirectRunnerConfig(num_workers=2),
             **changes,
         }
     )
@@ -110,9 +111,9 @@ def test_the_directory_holds_what_the_contract_names_and_nothing_else(prepared):
 @pytest.mark.parametrize(
     "runner",
     [
-        RunnerConfig(num_workers=1, mode="in_memory"),
-        RunnerConfig(num_workers=3, mode="multi_threading"),
-        RunnerConfig(num_workers=2, mode="multi_processing"),
+        DirectRunnerConfig(num_workers=1, mode="in_memory"),
+        DirectRunnerConfig(num_workers=3, mode="multi_threading"),
+        DirectRunnerConfig(num_workers=2, mode="multi_processing"),
     ],
     ids=lambda runner: runner.mode,
 )

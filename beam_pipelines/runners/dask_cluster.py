@@ -1,0 +1,98 @@
+"""Dask: the cluster, and how Beam is told to use all of it."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+
+import dask
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.dask.dask_runner import DaskRunner
+from distributed import Client, LocalCluster, default_client
+
+from beam_pipelines.errors import UserError
+from beam_pipelines.plan import library_versions
+from beam_pipelines.runner_config import DaskRunnerConfig
+from beam_pipelines.runners.backend import Backend
+
+
+@contextmanager
+def open_dask(config: DaskRunnerConfig) -> Iterator[Backend]:
+    """Gives the runner on a cluster that is there, or on one that is started for it and closed at the end.
+
+    Raises:
+        UserError: No scheduler answers, or its workers do not have what this machine has.
+    """
+    with ExitStack() as stack:
+        address = config.scheduler_address
+        if address is None:
+            address = stack.enter_context(_local_cluster(config.num_slots()))
+        else:
+            _check_workers(address, timeout_s=config.connect_timeout_s)
+        stack.callback(_close_client)
+        yield Backend(DaskRunner(), _options(address, timeout_s=config.connect_timeout_s))
+
+
+def _options(address: str, *, timeout_s: int) -> PipelineOptions:
+    return PipelineOptions(
+        [
+            f"--dask_client_address={address}",
+            f"--dask_connection_timeout={timeout_s}",
+            # Beam puts 128 elements into a partition, and its Reshuffle does nothing on Dask. A partition is what a
+            # worker gets: all shards of most data sets would be built by one worker, one after the other.
+            "--dask_partition_size=1",
+        ]
+    )
+
+
+@contextmanager
+def _local_cluster(num_workers: int) -> Iterator[str]:
+    """Starts a cluster of processes with one thread each on this machine; gives the address of its scheduler."""
+    with (
+        tempfile.TemporaryDirectory(prefix="beamtune-dask-") as scratch_dir,
+        dask.config.set(temporary_directory=scratch_dir),
+        LocalCluster(
+            n_workers=num_workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            # As without Dask, it is up to the user how many workers the memory is enough for.
+            memory_limit=0,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+    ):
+        yield cluster.scheduler_address
+
+
+def _check_workers(address: str, *, timeout_s: int) -> None:
+    """Makes sure that a scheduler answers, and that its workers have the same libraries, for the bytes depend on them.
+
+    Raises:
+        UserError: It does not, or they have not.
+    """
+    key = f"runner.scheduler_address={address}"
+    try:
+        client = Client(address, timeout=timeout_s, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{key}: no Dask scheduler answers there within {timeout_s} s") from error
+    with client:
+        here = library_versions({})
+        try:
+            versions_of: Mapping[str, Mapping[str, str]] = client.run(library_versions, {})
+        except Exception as error:  # what cannot be imported there comes back as an exception of any kind
+            why = str(error) or type(error).__name__
+            raise UserError(f"{key}: its workers cannot run beamtune ({why}): install the same one there") from error
+    for worker, there in versions_of.items():
+        for library, version in here.items():
+            if there.get(library) != version:
+                raise UserError(
+                    f"{key}: the worker {worker} has {library} {there.get(library)}, expected {version} as here, for "
+                    "the data depend on it"
+                )
+
+
+def _close_client() -> None:
+    """Closes the client that Beam makes and leaves open."""
+    with suppress(ValueError):  # there is none if the pipeline could not be built
+        default_client().close()

@@ -1,0 +1,52 @@
+"""Google Cloud Dataflow: the options of a job."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+
+from beam_pipelines.runner_config import DataflowRunnerConfig
+from beam_pipelines.runners.backend import Backend
+
+
+@contextmanager
+def open_dataflow(config: DataflowRunnerConfig, *, job_name: str) -> Iterator[Backend]:
+    """Gives the runner on Dataflow."""
+    yield Backend(DataflowRunner(), dataflow_options(config, job_name=job_name))
+
+
+def dataflow_options(config: DataflowRunnerConfig, *, job_name: str) -> PipelineOptions:
+    """Returns the options of one job.
+
+    A machine gets one process with a capped number of threads: decoding and features release the GIL, whereas a process
+    for each vCPU with 12 threads in each, which is what a job gets by default, would hold 12 clips for each vCPU.
+
+    Args:
+        config: Where to run, and on what.
+        job_name: The first part of the job's name, which must be one of its own among those that run.
+    """
+    flags = {
+        "project": config.project,
+        "region": config.region,
+        "temp_location": config.temp_location,
+        "staging_location": config.temp_location,
+        "job_name": f"{job_name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}",
+        "machine_type": config.machine_type,
+        "max_num_workers": config.max_workers,
+        "number_of_worker_harness_threads": config.threads_per_machine,
+        "experiments": "no_use_multiple_sdk_containers",
+        "sdk_container_image": config.worker_image,
+        "service_account_email": config.service_account_email,
+        "subnetwork": config.subnetwork,
+    }
+    return PipelineOptions(
+        [
+            *(f"--{flag}={value}" for flag, value in flags.items() if value is not None),
+            *(f"--label={key}={value}" for key, value in config.labels.items()),
+            "--use_public_ips" if config.use_public_ips else "--no_use_public_ips",
+            *config.options,
+        ]
+    )

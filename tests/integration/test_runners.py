@@ -1,0 +1,310 @@
+"""The same data set prepared on every runner that can run here: a thread, processes, Dask and Beam's job service."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from distributed import Client, LocalCluster
+
+from beam_pipelines.config import PrepareConfig, SegmentConfig, ShardConfig
+from beam_pipelines.convert.config import ConvertConfig
+from beam_pipelines.convert.pipeline import convert
+from beam_pipelines.dataset_config import FolderDatasetConfig
+from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.prepare import prepare
+from beam_pipelines.runner_config import (
+    DaskRunnerConfig,
+    DataflowRunnerConfig,
+    DirectRunnerConfig,
+    PortableRunnerConfig,
+    RunnerConfig,
+)
+from beam_pipelines.runners import dask_cluster, run_pipeline
+
+NUM_SHARDS = 12
+IN_PROCESS_SERVICE = PortableRunnerConfig(
+    name="PortableRunner", options=["--job_endpoint=embed", "--environment_type=LOOPBACK"]
+)
+
+
+def config_for(music: Path, output_dir: Path, runner: RunnerConfig) -> PrepareConfig:
+    return PrepareConfig(
+        output_dir=str(output_dir),
+        dataset=FolderDatasetConfig(name="mine", root=str(music)),
+        segment=SegmentConfig(duration_s=1.0, hop_s=1.0),
+        features={"log_mel": LogMelConfig(n_mels=32), "mfcc": MfccConfig(n_mels=32, n_mfcc=13)},
+        shards=ShardConfig(min_shards=4),
+        runner=runner,
+    )
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def watch_shards(address: str) -> None:
+    """Makes the workers of a cluster remember which shards they build."""
+
+    def watch() -> None:
+        from beam_pipelines import build_shard as module
+
+        build, module.built = module.build_shard, []
+
+        def spy(plan, **arguments):
+            module.built.append(plan.filename)
+            return build(plan, **arguments)
+
+        module.build_shard = spy
+
+    with Client(address, set_as_default=False) as client:
+        client.run(watch)
+
+
+def shards_by_worker(address: str) -> dict[str, list[str]]:
+    """Returns what the workers of a cluster remember."""
+
+    def built() -> list[str]:
+        from beam_pipelines import build_shard as module
+
+        return module.built
+
+    with Client(address, set_as_default=False) as client:
+        return client.run(built)
+
+
+def check_shared(built: dict[str, list[str]], shards: dict[str, bytes]) -> None:
+    """Makes sure that two workers built all shards, each of them once, and neither of the two next to nothing."""
+    first, second = built.values()
+    assert sorted(first + second) == sorted(name for name in shards if ".tfrecord-" in name)
+    assert min(len(first), len(second)) >= NUM_SHARDS // 4
+
+
+@contextmanager
+def dask_command(*words: object, folder: Path) -> Iterator[None]:
+    """Runs a command of Dask in a process of its own, from a folder that workers import nothing from."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *map(str, words)],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "DASK_TEMPORARY_DIRECTORY": str(folder)},
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextmanager
+def cluster_of_commands(folder: Path, *, num_workers: int, worker_options: tuple[object, ...] = ()) -> Iterator[str]:
+    """Starts a scheduler and workers, each a command; gives the address."""
+    scheduler_file = folder / "scheduler.json"
+    at_file = ("--scheduler-file", scheduler_file)
+    scheduler = ("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", *at_file)
+    worker = ("worker", "--host", "127.0.0.1", "--nthreads", 1, "--nworkers", num_workers, "--no-dashboard", *at_file)
+    with dask_command(*scheduler, folder=folder), dask_command(*worker, *worker_options, folder=folder):
+        deadline_s = time.monotonic() + 60
+        while not scheduler_file.is_file():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        with Client(scheduler_file=str(scheduler_file), set_as_default=False, timeout=60) as client:
+            client.wait_for_workers(num_workers, timeout=60)
+            address = client.scheduler.address
+        yield address
+
+
+@pytest.fixture
+def music(make_collection, tmp_path):
+    return make_collection(tmp_path / "music")
+
+
+@pytest.fixture
+def prepared(music, tmp_path):
+    """The data set as one thread prepares it."""
+    prepare(config_for(music, tmp_path / "out", DirectRunnerConfig(mode="in_memory", num_workers=1)))
+    assert len(list((tmp_path / "out").glob("*.tfrecord-*"))) == NUM_SHARDS
+    return contents(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [
+        DirectRunnerConfig(num_workers=2),
+        DirectRunnerConfig(num_workers=2, mode="multi_processing"),
+        IN_PROCESS_SERVICE,
+    ],
+    ids=["threads", "processes", "portable"],
+)
+def test_the_bytes_are_those_of_one_thread(prepared, music, tmp_path, runner):
+    prepare(config_for(music, tmp_path / "again", runner))
+    assert contents(tmp_path / "again") == prepared
+
+
+def test_both_workers_of_a_dask_cluster_of_its_own_build_shards(prepared, music, tmp_path, monkeypatch):
+    built = {}
+
+    class WatchedCluster(LocalCluster):
+        def __enter__(self) -> "WatchedCluster":
+            watch_shards(self.scheduler_address)
+            return super().__enter__()
+
+        def __exit__(self, *error: object) -> None:
+            built.update(shards_by_worker(self.scheduler_address))
+            super().__exit__(*error)
+
+    monkeypatch.setattr(dask_cluster, "LocalCluster", WatchedCluster)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    prepare(config_for(music, tmp_path / "again", DaskRunnerConfig(num_workers=2)))
+    assert contents(tmp_path / "again") == prepared
+    check_shared(built, prepared)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
+def test_both_workers_of_a_dask_cluster_that_is_there_build_shards(prepared, music, tmp_path):
+    with cluster_of_commands(tmp_path, num_workers=2) as address:
+        watch_shards(address)
+        prepare(config_for(music, tmp_path / "again", DaskRunnerConfig(scheduler_address=address)))
+        assert contents(tmp_path / "again") == prepared
+        check_shared(shards_by_worker(address), prepared)
+        # The cluster is not ours: it goes on, and takes the next run.
+        convert_config = ConvertConfig(
+            source=str(music),
+            output_dir=str(tmp_path / "dask"),
+            runner=DaskRunnerConfig(scheduler_address=address),
+        )
+        convert(convert_config)
+    convert(ConvertConfig(source=str(music), output_dir=str(tmp_path / "direct"), runner=DirectRunnerConfig()))
+    wavs = {path: data for path, data in contents(tmp_path / "direct").items() if path.endswith(".wav")}
+    assert len(wavs) == 16
+    assert {path: data for path, data in contents(tmp_path / "dask").items() if path.endswith(".wav")} == wavs
+
+
+def test_workers_without_beamtune_are_found_out_first(music, tmp_path):
+    (tmp_path / "without.py").write_text("import sys\nsys.modules['beam_pipelines'] = None\n")
+    options = ("--preload", tmp_path / "without.py")
+    with (
+        cluster_of_commands(tmp_path, num_workers=1, worker_options=options) as address,
+        pytest.raises(UserError) as caught,
+    ):
+        prepare(config_for(music, tmp_path / "out", DaskRunnerConfig(scheduler_address=address)))
+    assert str(caught.value).startswith(f"runner.scheduler_address={address}: its workers cannot run beamtune (")
+    assert "No module named 'beam_pipelines" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_workers_with_other_libraries_are_found_out_first(music, tmp_path):
+    # Preloaded more than once, it must not call itself.
+    patch = "m.version = (lambda old: lambda name: '1' if name == 'soxr' else old(name))(m.version)"
+    (tmp_path / "older.py").write_text(f"import importlib.metadata as m\n{patch}\n")
+    options = ("--preload", tmp_path / "older.py")
+    with (
+        cluster_of_commands(tmp_path, num_workers=1, worker_options=options) as address,
+        pytest.raises(UserError, match=r"the worker tcp://127.0.0.1:\d+ has soxr 1, expected "),
+    ):
+        prepare(config_for(music, tmp_path / "out", DaskRunnerConfig(scheduler_address=address)))
+
+
+def test_a_scheduler_that_is_not_there_is_said_in_one_line(music, tmp_path):
+    runner = DaskRunnerConfig(scheduler_address="tcp://127.0.0.1:9", connect_timeout_s=1)
+    with pytest.raises(UserError) as caught:
+        prepare(config_for(music, tmp_path / "out", runner))
+    assert str(caught.value) == (
+        "runner.scheduler_address=tcp://127.0.0.1:9: no Dask scheduler answers there within 1 s"
+    )
+
+
+@pytest.mark.parametrize("runner", [DaskRunnerConfig(num_workers=1), IN_PROCESS_SERVICE], ids=["dask", "portable"])
+def test_what_a_worker_raises_is_the_reason_that_is_given(runner):
+    def fail(plan):
+        raise PermissionError(f"{plan} may not be written")
+
+    with pytest.raises(RunFailedError) as caught:
+        run_step(runner, fail)
+    assert str(caught.value).startswith("a step of the pipeline failed: PermissionError: shard may not be written")
+    assert "\n" not in str(caught.value)
+
+
+def run_step(runner, step) -> None:
+    run_pipeline(lambda pipeline: pipeline | beam.Create(["shard"]) | beam.Map(step), runner, job_name="test")
+
+
+def test_an_unknown_runner_is_named():
+    with pytest.raises(UserError, match=r"runner.name=FlickRunner: there is no such runner"):
+        run_step(PortableRunnerConfig(name="FlickRunner"), len)
+
+
+@pytest.mark.parametrize(
+    ("runner", "missing", "extra"),
+    [
+        (DaskRunnerConfig(), "distributed", "dask"),
+        (DaskRunnerConfig(), "dask", "dask"),
+        (DataflowRunnerConfig(project="my-project", temp_location="gs://my-bucket/temp"), "apitools", "beam"),
+    ],
+    ids=["distributed", "dask", "apitools"],
+)
+def test_what_is_not_installed_is_named_with_its_extra(runner, missing, extra):
+    script = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from beam_pipelines.errors import UserError\n"
+        "from beam_pipelines.runner_config import *\n"
+        "from beam_pipelines.runners import run_pipeline\n"
+        f"try: run_pipeline(None, {runner!r}, job_name='test')\n"
+        "except UserError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.endswith(f" needs {missing}, which is not installed: pip install 'beamtune[{extra}]'\n")
+
+
+def has_processes(session: int) -> bool:
+    """Returns whether a process of a session, which is that of its first process, is still there."""
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_an_interrupted_run_on_dask_leaves_no_process_and_no_file(make_collection, tmp_path):
+    music = make_collection(tmp_path / "music", artists=6, tracks=4, duration_s=20.0)
+    (tmp_path / "temp").mkdir()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "configs.cli", "prepare", "dataset=folder", f"dataset.root={music}"),
+            *(f"output_dir={tmp_path / 'out'}", "segment.duration_s=1", "segment.hop_s=0.05", "shards.min_shards=4"),
+            *("features=[log_mel,mfcc]", "runner=dask", "runner.num_workers=2"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temp")},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline_s = time.monotonic() + 60
+    progress = tmp_path / "out" / ".build" / "progress"
+    while not (progress.is_dir() and list(progress.iterdir())):
+        assert process.poll() is None, "the run ended before it could be interrupted"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.decode().splitlines()[-1] == "beamtune prepare: interrupted"
+    assert list((tmp_path / "temp").iterdir()) == []
+    deadline_s = time.monotonic() + 10
+    while has_processes(process.pid):
+        assert time.monotonic() < deadline_s, "processes are left"
+        time.sleep(0.1)
