@@ -11,6 +11,7 @@ from beam_pipelines import dataset_config, feature_config, runner_config
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.download.config import DownloadConfig
 from trainer import config as trainer_config
+from trainer import model_config
 from trainer.explore.config import ExploreConfig
 
 # A YAML file of a group begins with one of these: `defaults: [/schema/folder_dataset@_here_, _self_]`.
@@ -39,7 +40,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "train": trainer_config.TrainConfig,
     "evaluate": trainer_config.EvaluateConfig,
     "predict": trainer_config.PredictConfig,
-    "cnn2d_model": trainer_config.Cnn2dConfig,
+    "cnn2d_model": model_config.Cnn2dConfig,
     "strategy": trainer_config.StrategyConfig,
 }
 

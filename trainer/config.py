@@ -4,99 +4,17 @@ The YAML files in `configs/` choose among these; Hydra composes them, and the co
 Nothing heavy is imported here, so that the command line can answer quickly.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from beam_pipelines.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.records.schema import SPLITS, TEST
+from trainer.augment_config import AugmentConfig
+from trainer.model_config import ModelConfig
 
-__all__ = [
-    "MISSING",
-    "MODEL_CONFIGS",
-    "Cnn2dConfig",
-    "EvaluateConfig",
-    "ModelConfig",
-    "OptimizerConfig",
-    "PredictConfig",
-    "StrategyConfig",
-    "TrainConfig",
-    "check",
-    "check_choice",
-    "check_path",
-]
-
-STRATEGY_KINDS = ("none",)
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Which model to train. Each model is a subclass of its own.
-
-    Attributes:
-        name: The name of the model in the registry of `trainer.models`.
-    """
-
-    name: str = MISSING
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """The features that the model takes, as they are called in the prepared data."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Cnn2dConfig(ModelConfig):
-    """A small convolutional network on a spectrogram.
-
-    Attributes:
-        feature: The feature that it takes, of shape (frames, bands).
-        center_bands: Whether each band's mean over a segment is taken out, so that the model hears neither loudness nor
-            equalisation, by which it would otherwise know artists instead of genres.
-        filters: Filters of each convolution block, from the first to the last.
-        time_pools: How many frames each block makes into one, in the order of filters.
-        band_pools: How many bands each block makes into one, in the order of filters.
-        hidden_units: Units of the dense layer between the pooled filters and the genres.
-        dropout: The share of units dropped before and after the dense layer, in [0, 1).
-    """
-
-    name: str = "cnn2d"
-    feature: str = "log_mel"
-    center_bands: bool = True
-    filters: list[int] = field(default_factory=lambda: [16, 32, 64, 64])
-    time_pools: list[int] = field(default_factory=lambda: [2, 2, 1, 2])
-    band_pools: list[int] = field(default_factory=lambda: [2, 2, 2, 2])
-    hidden_units: int = 64
-    dropout: float = 0.3
-
-    def __post_init__(self) -> None:
-        check(
-            len(self.filters) >= 1 and all(1 <= count <= 4096 for count in self.filters),
-            key="model.filters",
-            value=self.filters,
-            expected="a list of 1 to 4096 filters for each block",
-        )
-        for name in ("time_pools", "band_pools"):
-            pools = getattr(self, name)
-            check(
-                len(pools) == len(self.filters) and all(pool >= 1 for pool in pools),
-                key=f"model.{name}",
-                value=pools,
-                expected=f"a list of {len(self.filters)} whole numbers of at least 1, one for each of model.filters",
-            )
-        check(
-            1 <= self.hidden_units <= 65_536,
-            key="model.hidden_units",
-            value=self.hidden_units,
-            expected="1 to 65536 units",
-        )
-        check(0 <= self.dropout < 1, key="model.dropout", value=self.dropout, expected="a share from 0 up to but not 1")
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        return (self.feature,)
-
-
-MODEL_CONFIGS: Mapping[str, type[ModelConfig]] = {"cnn2d": Cnn2dConfig}
+STRATEGY_KINDS = ("none", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+SAMPLINGS = ("natural", "balanced")
+CLASS_WEIGHTINGS = ("none", "balanced")
 
 
 @dataclass(frozen=True)
@@ -104,13 +22,36 @@ class StrategyConfig:
     """Which devices train.
 
     Attributes:
-        kind: none, a single device: the first GPU where there is one, and the CPU otherwise.
+        kind: none, a single device: the first GPU where there is one, and the CPU otherwise; mirrored, all devices of
+            this machine; multi_worker, several machines, which TF_CONFIG names; tpu, a TPU.
+        num_devices: For mirrored: how many GPUs, or, on a machine without one, parts of the CPU; None is all GPUs.
+        tpu_name: For tpu: its name or its grpc:// address; None is the one of this machine.
+        tpu_zone: For tpu: the zone that it is in; None is that of this machine.
+        tpu_project: For tpu: the project that it belongs to; None is that of this machine.
     """
 
     kind: str = "none"
+    num_devices: int | None = None
+    tpu_name: str | None = None
+    tpu_zone: str | None = None
+    tpu_project: str | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.kind, STRATEGY_KINDS, key="strategy.kind")
+        check(
+            self.num_devices is None or (self.kind == "mirrored" and 1 <= self.num_devices <= 64),
+            key="strategy.num_devices",
+            value=self.num_devices,
+            expected="1 to 64 devices, and strategy=mirrored beside it; or null",
+        )
+        for name in ("tpu_name", "tpu_zone", "tpu_project"):
+            value = getattr(self, name)
+            check(
+                value is None or self.kind == "tpu",
+                key=f"strategy.{name}",
+                value=value,
+                expected="strategy=tpu beside it, or null",
+            )
 
 
 @dataclass(frozen=True)
@@ -169,10 +110,21 @@ class TrainConfig:
         early_stopping_patience_epochs: The run ends after this many epochs in a row without a lower validation loss;
             None always trains all epochs. The weights of the best epoch are the result in either case.
         label_smoothing: The share of a label's weight that is spread over all genres, in [0, 1).
+        class_weighting: "balanced" weighs the loss of an example by how rare its genre is; "none" does not.
+        sampling: "balanced" draws examples of all genres equally often, which needs cache; "natural" takes each once.
+        gradient_accumulation_steps: Parts that a batch is divided into, one after the other, where it does not fit into
+            the devices' memory as a whole; the weights change once a batch.
+        ema_decay: The result is this moving average of the weights, e.g. 0.999; None takes the weights as they are.
+        precision: float32; or mixed_bfloat16 (TPUs, newer GPUs) or mixed_float16 (GPUs), in which layers compute while
+            the weights stay float32.
+        jit_compile: Whether XLA compiles the forward and the backward pass.
+        checkpoint_interval_s: Seconds after which the state is saved in the midst of an epoch too; None saves after
+            each epoch only.
         steps_per_call: Steps in one call of the compiled loop; the progress bar moves once a call.
         cache: Whether the examples of the train and validation splits are kept in memory, which then holds all of
             their shards. Without it, every epoch reads the shards again.
         shuffle_buffer_examples: Examples among which the next one is drawn where cache is off; with it, all of them.
+        augment: What is done to examples at random before they are learned from.
         model: The model to train.
         strategy: The devices to train on.
         optimizer: How weights are updated.
@@ -185,9 +137,17 @@ class TrainConfig:
     global_batch_size: int = 32
     early_stopping_patience_epochs: int | None = 8
     label_smoothing: float = 0.1
+    class_weighting: str = "none"
+    sampling: str = "natural"
+    gradient_accumulation_steps: int = 1
+    ema_decay: float | None = None
+    precision: str = "float32"
+    jit_compile: bool = False
+    checkpoint_interval_s: float | None = 600.0
     steps_per_call: int = 10
     cache: bool = True
     shuffle_buffer_examples: int = 4096
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = MISSING
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -216,6 +176,34 @@ class TrainConfig:
             key="label_smoothing",
             value=self.label_smoothing,
             expected="a share from 0 up to but not 1",
+        )
+        check_choice(self.class_weighting, CLASS_WEIGHTINGS, key="class_weighting")
+        check_choice(self.precision, PRECISIONS, key="precision")
+        check_choice(self.sampling, SAMPLINGS, key="sampling")
+        check(
+            self.sampling == "natural" or self.cache,
+            key="sampling",
+            value=self.sampling,
+            expected="cache=true beside it, for examples are drawn from memory",
+        )
+        parts = self.gradient_accumulation_steps
+        check(
+            parts >= 1 and self.global_batch_size % parts == 0,
+            key="gradient_accumulation_steps",
+            value=parts,
+            expected=f"a divisor of global_batch_size={self.global_batch_size}",
+        )
+        check(
+            self.ema_decay is None or 0 < self.ema_decay < 1,
+            key="ema_decay",
+            value=self.ema_decay,
+            expected="a decay between 0 and 1, e.g. 0.999, or null for none",
+        )
+        check(
+            self.checkpoint_interval_s is None or self.checkpoint_interval_s >= 0,
+            key="checkpoint_interval_s",
+            value=self.checkpoint_interval_s,
+            expected="seconds, or null for checkpoints after epochs only",
         )
 
 

@@ -6,7 +6,8 @@ from beam_pipelines.dataset_config import CsvDatasetConfig
 from beam_pipelines.errors import UserError
 from beam_pipelines.feature_config import LogMelConfig, MfccConfig
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
-from trainer.config import Cnn2dConfig, TrainConfig
+from trainer.config import TrainConfig
+from trainer.model_config import Cnn2dConfig
 
 
 def config(name, *overrides):

@@ -15,7 +15,8 @@ from beam_pipelines.feature_config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.tfrecord import write_record
-from trainer.config import Cnn2dConfig, OptimizerConfig, TrainConfig
+from trainer.config import OptimizerConfig, TrainConfig
+from trainer.model_config import Cnn2dConfig
 from trainer.train import train
 
 LABELS = ("blues", "funk", "waltz")

@@ -12,7 +12,8 @@ import pytest
 import trainer.train
 from beam_pipelines.errors import RunFailedError, UserError
 from beam_pipelines.records import schema
-from trainer.config import Cnn2dConfig, EvaluateConfig, OptimizerConfig, PredictConfig, TrainConfig
+from trainer.config import EvaluateConfig, OptimizerConfig, PredictConfig, TrainConfig
+from trainer.model_config import Cnn2dConfig
 from trainer.dataset_dir import open_prepared
 from trainer.evaluate import evaluate
 from trainer.loop import Scores

@@ -8,7 +8,7 @@ import pytest
 
 from beam_pipelines.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.config import Cnn2dConfig
+from trainer.model_config import Cnn2dConfig
 from trainer.models import build_model, model_config_from_dict
 from trainer.models.normalization import STD_FLOOR, BandCentering, BandStandardization
 

@@ -8,7 +8,7 @@ import keras
 
 from beam_pipelines.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.config import Cnn2dConfig, ModelConfig
+from trainer.model_config import Cnn2dConfig, ModelConfig
 from trainer.models import cnn2d
 
 

@@ -6,7 +6,7 @@ import keras
 
 from beam_pipelines.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.config import Cnn2dConfig
+from trainer.model_config import Cnn2dConfig
 from trainer.models.normalization import BandCentering, BandStandardization
 
 
