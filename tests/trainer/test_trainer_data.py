@@ -9,34 +9,66 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.errors import RunFailedError
+from beam_pipelines.errors import RunFailedError, UserError
+from trainer.augment import make_augmenter
+from trainer.augment_config import AugmentConfig
 from trainer.data import TrainStream, count_steps, naming_damaged_shard, scoring_batches
 from trainer.dataset_dir import Shard, find_shards, open_prepared
 
 MakeRows = Callable[..., list[Any]]
 STRATEGY = tf.distribute.get_strategy()
+EVERYTHING = AugmentConfig(
+    freq_masks=2,
+    freq_mask_max_share=0.2,
+    time_masks=1,
+    time_mask_max_share=0.3,
+    mixup_alpha=0.5,
+    crop_min_share=0.5,
+    gain_db=6.0,
+    time_shift_max_share=0.5,
+)
 
 
-class TwoPipelines:
-    """Stands in for a strategy of two workers with a replica each: only what data sets ask of it."""
+class OnePipeline:
+    """Stands in for one worker of a strategy: only what data sets ask of it."""
 
-    def __init__(self, pipeline: int) -> None:
-        self._context = tf.distribute.InputContext(2, pipeline, 2)
+    def __init__(self, pipeline: int, *, num_pipelines: int = 2, num_replicas: int = 2) -> None:
+        self._context = tf.distribute.InputContext(num_pipelines, pipeline, num_replicas)
 
     def distribute_datasets_from_function(self, dataset_function: Any) -> Any:
         return dataset_function(self._context)
 
 
-def make_stream(directory: Path, *, seed: int = 0, cache: bool = True, batch_size: int = 8) -> TrainStream:
+def make_stream(
+    directory: Path, *, cache: bool = True, batch_size: int = 8, augment: AugmentConfig | None = None, **options: Any
+) -> TrainStream:
     data = open_prepared(str(directory))
+    defaults: dict[str, Any] = {"seed": 0, "num_classes": len(data.labels), "shuffle_buffer_examples": 16}
     return TrainStream(
         find_shards(data, "train"),
         specs=data.specs,
         global_batch_size=batch_size,
-        seed=seed,
         cache=cache,
-        shuffle_buffer_examples=16,
+        augmenter=None if augment is None else make_augmenter(augment, data=data, specs=data.specs),
+        **{**defaults, **options},
     )
+
+
+def arrays(batches: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns features and targets of all batches."""
+    return [(batch.features["log_mel"].numpy(), batch.targets.numpy()) for batch in batches]
+
+
+def joined(batches: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features and targets of all batches, one batch behind the other."""
+    features, targets = zip(*arrays(batches), strict=True)
+    return np.concatenate(features), np.concatenate(targets)
+
+
+def assert_equal(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
+    for found_part, expected_part in zip(found, expected, strict=True):
+        assert found_part.dtype == expected_part.dtype
+        np.testing.assert_array_equal(found_part, expected_part)
 
 
 def keys(batches: Any) -> list[float]:
@@ -89,10 +121,11 @@ def test_batches_hold_what_was_written(prepared_dir: Path, make_rows: MakeRows) 
     batch = next(make_stream(prepared_dir).epoch(STRATEGY, 1))
     assert batch.features["log_mel"].dtype == tf.float16
     assert batch.features["log_mel"].shape == (8, 8, 16)
-    for values, label in zip(batch.features["log_mel"].numpy(), batch.labels.numpy(), strict=True):
+    assert batch.targets.dtype == tf.float32
+    for values, target in zip(batch.features["log_mel"].numpy(), batch.targets.numpy(), strict=True):
         row = rows[float(values[0, 0])]
         np.testing.assert_array_equal(values, row.values)
-        assert label == row.label
+        assert target.tolist() == np.eye(3)[row.label].tolist()
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 15, 64])
@@ -128,7 +161,7 @@ def test_two_pipelines_divide_a_split_and_stop_together(prepared_dir: Path, make
     shards = find_shards(data, "validation")
     assert [shard.num_examples for shard in shards] == [6, 6, 3]
     parts = [
-        list(scoring_batches(TwoPipelines(n), shards, specs=data.specs, global_batch_size=8, cache=False))
+        list(scoring_batches(OnePipeline(n), shards, specs=data.specs, global_batch_size=8, cache=False))
         for n in range(2)
     ]
     assert [len(part) for part in parts] == [3, 3]  # 9 examples in the first, in batches of 4
@@ -137,11 +170,150 @@ def test_two_pipelines_divide_a_split_and_stop_together(prepared_dir: Path, make
     assert Counter(seen) == Counter(keys_of_rows(make_rows("validation", num_tracks=5)))
 
 
-def test_two_pipelines_train_on_files_of_their_own(prepared_dir: Path) -> None:
-    stream = make_stream(prepared_dir)
-    parts = [keys(stream.epoch(TwoPipelines(n), 1)) for n in range(2)]
+def test_a_pipeline_without_a_shard_scores_padding(write_prepared: Callable[..., Path], make_rows: MakeRows) -> None:
+    directory = write_prepared({"validation": make_rows("validation", num_tracks=5)}, num_shards=1)
+    data = open_prepared(str(directory))
+    shards = find_shards(data, "validation")
+    parts = [
+        list(scoring_batches(OnePipeline(n), shards, specs=data.specs, global_batch_size=8, cache=True))
+        for n in range(2)
+    ]
+    assert [len(part) for part in parts] == [4, 4]
+    assert [sum(flags(part)) for part in parts] == [15, 0]
+
+
+@pytest.mark.parametrize(
+    ("num_pipelines", "num_replicas", "accumulation_steps", "sampling"),
+    [(1, 2, 1, "natural"), (2, 2, 1, "natural"), (2, 4, 2, "natural"), (4, 4, 1, "balanced")],
+)
+def test_global_batches_are_the_same_for_all_devices(
+    prepared_dir: Path, num_pipelines: int, num_replicas: int, accumulation_steps: int, sampling: str
+) -> None:
+    options: dict[str, Any] = {"sampling": sampling, "augment": EVERYTHING}
+    expected = arrays(make_stream(prepared_dir, **options).epoch(STRATEGY, 3))
+    stream = make_stream(prepared_dir, accumulation_steps=accumulation_steps, **options)
+    pipelines = [
+        arrays(stream.epoch(OnePipeline(n, num_pipelines=num_pipelines, num_replicas=num_replicas), 3))
+        for n in range(num_pipelines)
+    ]
+    replicas_of_pipeline = num_replicas // num_pipelines
+    slices_of_step = accumulation_steps * replicas_of_pipeline
+    assert {len(slices) for slices in pipelines} == {4 * slices_of_step}
+    for step, batch in enumerate(expected):
+        parts = [
+            pipeline[step * slices_of_step + part * replicas_of_pipeline + replica]
+            for part in range(accumulation_steps)
+            for pipeline in pipelines
+            for replica in range(replicas_of_pipeline)
+        ]
+        assert {len(targets) for _, targets in parts} == {8 // accumulation_steps // num_replicas}
+        assert_equal([np.concatenate(column) for column in zip(*parts, strict=True)], batch)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("augment", [None, EVERYTHING])
+@pytest.mark.parametrize(("num_replicas", "accumulation_steps"), [(1, 2), (2, 2)])
+def test_parts_of_a_batch_are_its_slices(
+    prepared_dir: Path, cache: bool, augment: AugmentConfig | None, num_replicas: int, accumulation_steps: int
+) -> None:
+    whole = joined(make_stream(prepared_dir, cache=cache, augment=augment).epoch(STRATEGY, 1))
+    stream = make_stream(prepared_dir, cache=cache, augment=augment, accumulation_steps=accumulation_steps)
+    parts = list(stream.epoch(OnePipeline(0, num_pipelines=1, num_replicas=num_replicas), 1))
+    assert len(parts) == 4 * accumulation_steps * num_replicas
+    assert_equal(joined(parts), whole)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("augment", [None, EVERYTHING])
+def test_an_epoch_can_be_entered_anywhere(prepared_dir: Path, cache: bool, augment: AugmentConfig | None) -> None:
+    stream = make_stream(prepared_dir, cache=cache, augment=augment, accumulation_steps=2)
+    whole = arrays(stream.epoch(STRATEGY, 2))
+    assert len(whole) == 8
+    for first_step in (1, 3, 4):
+        entered = make_stream(prepared_dir, cache=cache, augment=augment, accumulation_steps=2)
+        rest = arrays(entered.epoch(STRATEGY, 2, first_step=first_step))
+        assert len(rest) == 8 - 2 * first_step
+        for found, expected in zip(rest, whole[2 * first_step :], strict=True):
+            assert_equal(found, expected)
+
+
+def test_balanced_batches_have_each_genre_equally_often(
+    write_prepared: Callable[..., Path], make_rows: MakeRows
+) -> None:
+    rows = [
+        row
+        for row in make_rows("train", num_tracks=12)
+        if row.label != 1 and not (row.label == 2 and row.segment_index)
+    ]
+    assert Counter(row.label for row in rows) == {0: 12, 2: 4}
+    directory = write_prepared({"train": rows})
+    features, targets = joined(make_stream(directory, batch_size=4, sampling="balanced").epoch(STRATEGY, 1))
+    assert targets.sum(axis=0).tolist() == [8, 0, 8]
+    assert targets.reshape(8, 2, 3).sum(axis=1).tolist() == [[1, 0, 1]] * 8  # every round has each genre once
+    drawn = Counter(features[:, 0, 0].tolist())
+    rare = [drawn[float(row.values[0, 0])] for row in rows if row.label == 2]
+    frequent = [drawn[float(row.values[0, 0])] for row in rows if row.label == 0]
+    assert rare == [2] * 4
+    assert Counter(frequent) == {1: 8, 0: 4}
+
+
+def test_an_example_that_comes_again_in_an_epoch_is_changed_in_another_way(
+    write_prepared: Callable[..., Path], make_rows: MakeRows
+) -> None:
+    directory = write_prepared({"train": make_rows("train", num_tracks=2)[:4]})
+    for cache in (True, False):
+        stream = make_stream(directory, cache=cache, batch_size=12, augment=AugmentConfig(gain_db=20.0))
+        features, _ = joined(stream.epoch(STRATEGY, 1))
+        assert len({float(values.astype(np.float64).mean()) for values in features}) == 12
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_partner_is_the_example_before_in_the_global_batch(prepared_dir: Path, cache: bool) -> None:
+    # The last batch is left out: what fills it up may follow itself.
+    plain = joined(make_stream(prepared_dir, cache=cache).epoch(STRATEGY, 1))[0].reshape(4, 8, 8, 16)[:3].astype(float)
+    stream = make_stream(prepared_dir, cache=cache, augment=AugmentConfig(mixup_alpha=100.0))
+    mixed = joined(stream.epoch(STRATEGY, 1))[0].reshape(4, 8, 8, 16)[:3]
+    previous = np.roll(plain, 1, axis=1)
+    shares = ((mixed - previous) * (plain - previous)).sum(axis=(2, 3)) / ((plain - previous) ** 2).sum(axis=(2, 3))
+    assert ((shares > 0.3) & (shares < 0.7)).all()
+    assert len(np.unique(shares.round(6))) == 24
+    shares = shares[..., None, None]
+    np.testing.assert_allclose(mixed, shares * plain + (1 - shares) * previous, atol=0.05)
+
+
+def test_two_pipelines_stream_files_of_their_own(prepared_dir: Path) -> None:
+    stream = make_stream(prepared_dir, cache=False)
+    parts = [keys(stream.epoch(OnePipeline(n), 1)) for n in range(2)]
     assert [len(part) for part in parts] == [16, 16]  # 4 steps of 4
     assert not set(parts[0]) & set(parts[1])
+
+
+def test_fewer_files_than_workers(prepared_dir: Path) -> None:
+    stream = make_stream(prepared_dir, cache=False)
+    with pytest.raises(UserError, match=r"the train split has 3 shards and there are 4 workers.* shards.min_shards=4"):
+        stream.epoch(OnePipeline(3, num_pipelines=4, num_replicas=4), 1)
+
+
+def test_a_batch_that_cannot_be_divided(prepared_dir: Path) -> None:
+    stream = make_stream(prepared_dir, accumulation_steps=2)
+    with pytest.raises(
+        UserError, match=r"global_batch_size=8: expected a multiple of 6, for 3 devices and 2 steps of accumulation"
+    ):
+        stream.epoch(OnePipeline(0, num_pipelines=1, num_replicas=3), 1)
+    data = open_prepared(str(prepared_dir))
+    with pytest.raises(UserError, match=r"global_batch_size=8: expected a multiple of 3, for 3 devices$"):
+        scoring_batches(
+            OnePipeline(0, num_pipelines=1, num_replicas=3),
+            find_shards(data, "validation"),
+            specs=data.specs,
+            global_batch_size=8,
+            cache=True,
+        )
+
+
+def test_balanced_sampling_needs_the_cache(prepared_dir: Path) -> None:
+    with pytest.raises(UserError, match="sampling=balanced: expected cache=true"):
+        make_stream(prepared_dir, cache=False, sampling="balanced")
 
 
 def test_steps_of_an_epoch() -> None:
