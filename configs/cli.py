@@ -15,11 +15,12 @@ from contextlib import nullcontext
 from importlib import metadata
 from typing import NoReturn
 
-from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.native_output import decoders_silenced
 from configs.commands import COMMANDS, Command, Invocation
 
 _INTERRUPTED = 130
+_RUN_AGAIN = 75
 
 # Which extra brings a package that a command misses.
 _EXTRAS = {
@@ -48,8 +49,8 @@ def run() -> NoReturn:
         # Whoever read the output has closed it, as `| head` does. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         exit_code = 1
-    if exit_code == _INTERRUPTED:
-        # Pipeline workers may still be inside C code, and Python's orderly end would abort on their threads.
+    if exit_code in (_INTERRUPTED, _RUN_AGAIN):
+        # Workers may still be inside C code, and Python's orderly end would abort on their threads or wait for others.
         os._exit(exit_code)
     sys.exit(exit_code)
 
@@ -116,6 +117,8 @@ def _describe(error: Exception) -> tuple[int, str]:
         return 2, str(error)
     if isinstance(error, RunFailedError):
         return 1, str(error)
+    if isinstance(error, RunAgainError):
+        return _RUN_AGAIN, str(error)
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         if extra is not None:

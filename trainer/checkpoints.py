@@ -6,8 +6,10 @@ had not finished an epoch.
 """
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -21,35 +23,68 @@ _INDEX_FILE = "checkpoints.json"
 LAST, BEST = "last", "best"
 
 
+@dataclass(frozen=True)
+class EpochSums:
+    """What the steps of an epoch have come to so far.
+
+    Attributes:
+        num_steps: Steps taken.
+        loss: The sum of their mean losses.
+        num_correct: Examples classified rightly.
+        gradient_norm: The sum of the norms of their gradients, before they were clipped.
+        duration_s: Seconds that they took, over all starts of the run.
+    """
+
+    num_steps: int = 0
+    loss: float = 0.0
+    num_correct: float = 0.0
+    gradient_norm: float = 0.0
+    duration_s: float = 0.0
+
+
 class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
     """How far a run has come; saved in its checkpoints.
 
     Attributes:
         epochs_done: Whole epochs.
         early_stopping: What the validation losses of these epochs say.
+        epoch_sums: What the steps of the epoch after these have come to; none of them where it was not begun.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.epochs_done = 0
         self.early_stopping = EarlyStopping()
+        self.epoch_sums = EpochSums()
 
     def serialize(self) -> str:
         """Returns this as text. The name is TensorFlow's."""
-        return json.dumps({"epochs_done": self.epochs_done, "early_stopping": vars(self.early_stopping)})
+        content = {
+            "epochs_done": self.epochs_done,
+            "early_stopping": asdict(self.early_stopping),
+            "epoch_sums": asdict(self.epoch_sums),
+        }
+        return json.dumps(content)
 
     def deserialize(self, text: str) -> None:
         """Takes over what `serialize` returned. The name is TensorFlow's."""
         content = json.loads(text)
         self.epochs_done = content["epochs_done"]
         self.early_stopping = EarlyStopping(**content["early_stopping"])
+        self.epoch_sums = EpochSums(**content["epoch_sums"])
 
 
 class Checkpoints:
     """Saves and restores everything that the next step depends on."""
 
     def __init__(
-        self, directory: str, *, model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: RunProgress
+        self,
+        directory: str,
+        *,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        progress: RunProgress,
+        is_writer: bool = True,
     ) -> None:
         """Touches no files.
 
@@ -58,22 +93,53 @@ class Checkpoints:
             model: With all weights made.
             optimizer: Built, so that there is something to restore its state into.
             progress: Saved and restored with the rest.
+            is_writer: Whether this process writes. Of a cluster all processes save, for each may hold a part of what is
+                saved, and what the others than the chief write is thrown away.
         """
         self._directory = directory
         self._progress = progress
+        self._is_writer = is_writer
+        # What the last checkpoint is called: it is not written again over itself.
+        self._last_name: str | None = None
         self._checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, progress=progress, seeds=_seed_states(model)
         )
 
-    def save(self, *, is_best: bool) -> None:
-        """Saves the last checkpoint, and the same as the best one where it is that."""
-        tf.io.gfile.makedirs(self._directory)
-        names = dict(_read_index(self._directory))
-        for kind in (LAST, BEST) if is_best else (LAST,):
-            names[kind] = f"{kind}-{self._progress.epochs_done:05d}"
-            self._checkpoint.write(files.join(self._directory, names[kind]))
+    def save(self, *, best: str | None = None) -> None:
+        """Saves the last state, and says that it is there; where `best` was written, that this is the best one now.
+
+        Args:
+            best: What `write_best` has returned.
+        """
+        name = self._name(LAST)
+        if name == self._last_name:
+            return
+        self._write(name)
+        self._last_name = name
+        if not self._is_writer:
+            return
+        names = {**_read_index(self._directory), LAST: name}
+        if best is not None:
+            names[BEST] = best
         files.write_text(files.join(self._directory, _INDEX_FILE), json.dumps(names) + "\n")
         _remove_others(self._directory, keep=set(names.values()))
+
+    def write_best(self) -> str:
+        """Writes the state of now as the best one, which it is from the next `save` on; returns its name."""
+        name = self._name(BEST)
+        self._write(name)
+        return name
+
+    def _name(self, kind: str) -> str:
+        return f"{kind}-{self._progress.epochs_done:05d}-{self._progress.epoch_sums.num_steps:08d}"
+
+    def _write(self, name: str) -> None:
+        if self._is_writer:
+            tf.io.gfile.makedirs(self._directory)
+            self._checkpoint.write(files.join(self._directory, name))
+        else:
+            with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
+                self._checkpoint.write(files.join(scratch_dir, name))
 
     def restore_last(self) -> bool:
         """Restores the last checkpoint, and returns whether there is one.
@@ -81,7 +147,10 @@ class Checkpoints:
         Raises:
             RunFailedError: There is one, and it cannot be read.
         """
-        return self._restore(LAST)
+        is_there = self._restore(LAST)
+        if is_there:
+            self._last_name = self._name(LAST)
+        return is_there
 
     def restore_best(self) -> bool:
         """Restores the best checkpoint, and returns whether there is one.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,9 +14,16 @@ from trainer.run_dir import RunDir
 class EventWriters:
     """Writes the events of a run; a context manager."""
 
-    def __init__(self, run: RunDir) -> None:
-        self._train = tf.summary.create_file_writer(run.train_events_dir)
-        self._validation = tf.summary.create_file_writer(run.validation_events_dir)
+    def __init__(self, run: RunDir, *, is_writer: bool = True) -> None:
+        """Opens the files.
+
+        Args:
+            run: Where they are.
+            is_writer: Whether this process writes them at all.
+        """
+        make = tf.summary.create_file_writer if is_writer else _make_noop_writer
+        self._train = make(run.train_events_dir)
+        self._validation = make(run.validation_events_dir)
 
     def __enter__(self) -> "EventWriters":
         return self
@@ -33,6 +41,7 @@ class EventWriters:
         loss: float,
         accuracy: float,
         learning_rate: float,
+        gradient_norm: float,
         examples_per_s: float,
         validation: Mapping[str, LevelMetrics],
     ) -> None:
@@ -44,6 +53,7 @@ class EventWriters:
             tf.summary.scalar("segment/loss", loss)
             tf.summary.scalar("segment/accuracy", accuracy)
             tf.summary.scalar("learning_rate", learning_rate)
+            tf.summary.scalar("gradient_norm", gradient_norm)
             tf.summary.scalar("examples_per_s", examples_per_s)
         with self._validation.as_default(step=step):
             for level, metrics in validation.items():
@@ -52,6 +62,10 @@ class EventWriters:
                 tf.summary.scalar(f"{level}/macro_f1", metrics.macro_f1)
         self._train.flush()
         self._validation.flush()
+
+
+def _make_noop_writer(directory: str) -> Any:
+    return tf.summary.create_noop_writer()
 
 
 def describe_split(run: RunDir, stats: DatasetStats) -> None:

@@ -28,11 +28,28 @@ def make_schedule(
     )
 
 
-def make_optimizer(config: OptimizerConfig, *, epochs: int, steps_per_epoch: int) -> keras.optimizers.AdamW:
-    """Returns AdamW. Gradients are clipped by the loop, which sees those of all replicas together, and not here."""
+def make_optimizer(
+    config: OptimizerConfig,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    ema_decay: float | None = None,
+    scales_loss: bool = False,
+) -> keras.optimizers.Optimizer:
+    """Returns AdamW. Gradients are clipped by the loop, which sees those of all replicas together, and not here.
+
+    Args:
+        config: Learning rate and decay.
+        epochs: Length of the run.
+        steps_per_epoch: Updates in an epoch.
+        ema_decay: The decay of the moving average of the weights that it keeps; None keeps none.
+        scales_loss: Whether losses are scaled, by as much as their gradients bear, so that float16 can hold them.
+    """
     optimizer = keras.optimizers.AdamW(
         learning_rate=make_schedule(config, epochs=epochs, steps_per_epoch=steps_per_epoch),
         weight_decay=config.weight_decay,
+        use_ema=ema_decay is not None,
+        ema_momentum=0.0 if ema_decay is None else ema_decay,
     )
     optimizer.exclude_from_weight_decay(var_names=_UNDECAYED_WEIGHTS)
-    return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer) if scales_loss else optimizer

@@ -19,8 +19,8 @@ _CONFIG_FILE = "config.yaml"
 _METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
 
-# Where a run is may change from one start to the next; everything else decides what comes out.
-_KEYS_THAT_MAY_DIFFER = frozenset({"run_dir"})
+# Where a run is, and how often it is saved, may change from one start to the next; all else decides what comes out.
+_KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s"})
 
 
 class RunDir:

@@ -1,64 +1,30 @@
 """`beamtune train`: from a prepared data set to a run directory with the best weights and their metrics."""
 
+import io
 import math
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from beam_pipelines.errors import RunFailedError
+from beam_pipelines.errors import RunAgainError, RunFailedError
 from beam_pipelines.progress import ProgressReporter
 from beam_pipelines.records.schema import TRAIN, VALIDATION
-from trainer.checkpoints import Checkpoints, RunProgress
+from trainer.checkpoints import EpochSums
 from trainer.config import TrainConfig
-from trainer.data import TrainStream, naming_damaged_shard, scoring_batches
-from trainer.dataset_dir import (
-    PreparedData,
-    Shard,
-    check_has_several_genres,
-    find_shards,
-    open_prepared,
-    select_features,
-)
+from trainer.data import naming_damaged_shard
+from trainer.dataset_dir import PreparedData, check_has_several_genres, find_shards, open_prepared
 from trainer.events import EventWriters, describe_split
-from trainer.loop import ScoringLoop, TrainLoop
 from trainer.metrics import LevelMetrics
-from trainer.models import build_model
-from trainer.optimizer import make_optimizer
-from trainer.report import SEGMENT, TRACK, format_metrics, metrics_by_level, metrics_to_json
+from trainer.preemption import StopRequest, heeding_sigterm
+from trainer.report import SEGMENT, TRACK, format_metrics, metrics_to_json
 from trainer.run_dir import RunDir
+from trainer.session import Session, make_session
 from trainer.strategy import make_strategy
-
-
-@dataclass(frozen=True)
-class Session:
-    """The parts of a run while it is going on.
-
-    Attributes:
-        strategy: The devices.
-        stream: The training examples.
-        train_loop: Takes steps.
-        scoring_loop: Predicts.
-        validation_batches: The whole validation split, distributed.
-        optimizer: Has counted the steps, over all starts of the run.
-        progress: How far the run has come.
-        checkpoints: Saves all this.
-    """
-
-    strategy: Any
-    stream: TrainStream
-    train_loop: TrainLoop
-    scoring_loop: ScoringLoop
-    validation_batches: Any
-    optimizer: keras.optimizers.Optimizer
-    progress: RunProgress
-    checkpoints: Checkpoints
-
-    def validate(self) -> dict[str, LevelMetrics]:
-        """Returns the metrics of the validation split with the weights of now."""
-        return metrics_by_level(self.scoring_loop.score(self.validation_batches))
+from trainer.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -68,12 +34,25 @@ class EpochResult:
     Attributes:
         loss: The mean loss of the steps, label smoothing included.
         accuracy: The share of segments classified rightly, while the weights were changing.
+        gradient_norm: The mean norm of the steps' gradients, before they were clipped.
         examples_per_s: Segments trained on in a second.
     """
 
     loss: float
     accuracy: float
+    gradient_norm: float
     examples_per_s: float
+
+    @classmethod
+    def of(cls, sums: EpochSums, *, global_batch_size: int) -> "EpochResult":
+        """Returns the means of an epoch."""
+        num_examples = sums.num_steps * global_batch_size
+        return cls(
+            loss=sums.loss / sums.num_steps,
+            accuracy=sums.num_correct / num_examples,
+            gradient_norm=sums.gradient_norm / sums.num_steps,
+            examples_per_s=num_examples / sums.duration_s,
+        )
 
 
 def train(config: TrainConfig) -> None:
@@ -82,165 +61,221 @@ def train(config: TrainConfig) -> None:
     Raises:
         UserError: The data, the model and the run directory do not fit together; nothing was trained.
         RunFailedError: The loss is no longer a finite number, or a file is damaged.
+        RunAgainError: The process was asked to end, or another one of its cluster is gone; what was done is saved.
     """
-    run = RunDir(config.run_dir)
-    if run.is_started():
-        run.check_same_config(config)
-        if run.is_finished():
-            print(f"{run.path} is finished already: nothing to do; to train again, choose another run_dir")
+    # Before anything else of TensorFlow: a cluster is joined first of all.
+    strategy = make_strategy(config.strategy)
+    workers = Workers(strategy, config.strategy)
+    with workers.noticing_losses(), heeding_sigterm() as stop_request:
+        run = RunDir(config.run_dir)
+        if _is_finished(run, config, workers=workers):
             return
+        data = open_prepared(config.data_dir)
+        train_shards, validation_shards = find_shards(data, TRAIN), find_shards(data, VALIDATION)
+        check_has_several_genres(data)
+        session = make_session(
+            config,
+            strategy=strategy,
+            workers=workers,
+            run=run,
+            data=data,
+            train_shards=train_shards,
+            validation_shards=validation_shards,
+        )
+        if workers.is_chief:
+            _start(run, config, data=data)
+        with naming_damaged_shard([*train_shards, *validation_shards]):
+            _Training(config, session=session, run=run, stop_request=stop_request).run()
+            _finish(run, session=session, data=data)
 
-    data = open_prepared(config.data_dir)
-    train_shards, validation_shards = find_shards(data, TRAIN), find_shards(data, VALIDATION)
-    check_has_several_genres(data)
+
+def _is_finished(run: RunDir, config: TrainConfig, *, workers: Workers) -> bool:
+    """Returns whether the run came to its end before, which the chief finds out for all.
+
+    Raises:
+        UserError: There is a run of other settings.
+    """
+    is_finished = False
+    if workers.is_chief and run.is_started():
+        run.check_same_config(config)
+        is_finished = run.is_finished()
+    is_finished = bool(workers.from_chief(int(is_finished)))
+    if is_finished and workers.is_chief:
+        print(f"{run.path} is finished already: nothing to do; to train again, choose another run_dir")
+    return is_finished
+
+
+def _start(run: RunDir, config: TrainConfig, *, data: PreparedData) -> None:
+    """Writes what a run starts with, or makes sure that it was started with these data."""
     if run.is_started():
         run.check_same_data(data)
-    session = _make_session(config, run=run, data=data, train_shards=train_shards, validation_shards=validation_shards)
-    if not run.is_started():
-        run.start(config, data)
-        describe_split(run, data.stats)
+        return
+    run.start(config, data)
+    describe_split(run, data.stats)
 
-    with naming_damaged_shard([*train_shards, *validation_shards]):
-        _run_epochs(config, session=session, run=run)
-        session.checkpoints.restore_best()
-        levels = session.validate()
+
+def _finish(run: RunDir, *, session: Session, data: PreparedData) -> None:
+    """Writes and prints the metrics of the best weights."""
+    session.checkpoints.restore_best()
+    levels = session.validate()
+    if not session.workers.is_chief:
+        return
     run.merge_metrics(VALIDATION, metrics_to_json(levels), data=data)
     run.mark_finished()
     print(format_metrics(VALIDATION, levels, leak=data.stats.split_leak))
     print(f"the weights of epoch {session.progress.early_stopping.best_epoch} are in {run.path}")
 
 
-def _make_session(
-    config: TrainConfig,
-    *,
-    run: RunDir,
-    data: PreparedData,
-    train_shards: list[Shard],
-    validation_shards: list[Shard],
-) -> Session:
-    specs = select_features(data, config.model.feature_names)
-    stream = TrainStream(
-        train_shards,
-        specs=specs,
-        global_batch_size=config.global_batch_size,
-        seed=config.seed,
-        cache=config.cache,
-        shuffle_buffer_examples=config.shuffle_buffer_examples,
-    )
-    keras.utils.set_random_seed(config.seed)
-    strategy = make_strategy(config.strategy)
-    with strategy.scope():
-        model = build_model(config.model, specs=specs, stats=data.stats.features, num_classes=len(data.labels))
-        optimizer = make_optimizer(config.optimizer, epochs=config.epochs, steps_per_epoch=stream.steps_per_epoch)
-        optimizer.build(model.trainable_variables)
-    progress = RunProgress()
-    return Session(
-        strategy=strategy,
-        stream=stream,
-        train_loop=TrainLoop(
-            strategy=strategy,
-            model=model,
-            optimizer=optimizer,
-            global_batch_size=config.global_batch_size,
-            label_smoothing=config.label_smoothing,
-            gradient_clip_norm=config.optimizer.gradient_clip_norm,
-        ),
-        scoring_loop=ScoringLoop(strategy=strategy, model=model),
-        validation_batches=scoring_batches(
-            strategy, validation_shards, specs=specs, global_batch_size=config.global_batch_size, cache=config.cache
-        ),
-        optimizer=optimizer,
-        progress=progress,
-        checkpoints=Checkpoints(run.checkpoint_dir, model=model, optimizer=optimizer, progress=progress),
-    )
+class _Training:
+    """The epochs of a run, from where it was broken off to its end."""
 
+    def __init__(self, config: TrainConfig, *, session: Session, run: RunDir, stop_request: StopRequest) -> None:
+        self._config = config
+        self._session = session
+        self._run = run
+        self._stop_request = stop_request
+        self._saved_s = time.monotonic()
 
-def _run_epochs(config: TrainConfig, *, session: Session, run: RunDir) -> None:
-    """Trains the epochs that are not done yet, and leaves the best and the last state in the checkpoints."""
-    progress = session.progress
-    steps_per_epoch = session.stream.steps_per_epoch
-    with (
-        ProgressReporter("training", total=config.epochs * steps_per_epoch, unit="steps") as reporter,
-        EventWriters(run) as events,
-    ):
-        if session.checkpoints.restore_last():
-            reporter.log(f"going on with {run.path} after epoch {progress.epochs_done}")
-        while progress.epochs_done < config.epochs:
-            if progress.early_stopping.should_stop(config.early_stopping_patience_epochs):
+    def run(self) -> None:
+        """Trains the epochs that are not done yet, and leaves the best and the last state in the checkpoints."""
+        config, session = self._config, self._session
+        progress, is_chief = session.progress, session.workers.is_chief
+        with (
+            ProgressReporter(
+                "training",
+                total=config.epochs * session.stream.steps_per_epoch,
+                unit="steps",
+                stream=None if is_chief else io.StringIO(),
+            ) as reporter,
+            EventWriters(self._run, is_writer=is_chief) as events,
+        ):
+            if session.checkpoints.restore_last():
                 reporter.log(
-                    f"stopping early: epoch {progress.early_stopping.best_epoch} had the lowest validation loss"
+                    f"going on with {self._run.path} after {_describe(progress.epochs_done, progress.epoch_sums)}"
                 )
-                break
-            epoch = progress.epochs_done + 1
-            result = _run_epoch(config, session=session, epoch=epoch, reporter=reporter)
-            levels = session.validate()
-            _finish_epoch(session, epoch=epoch, validation_loss=levels[SEGMENT].loss)
-            events.write_epoch(
-                step=epoch * steps_per_epoch,
-                loss=result.loss,
-                accuracy=result.accuracy,
-                learning_rate=_learning_rate(session.optimizer),
-                examples_per_s=result.examples_per_s,
-                validation=levels,
+            while progress.epochs_done < config.epochs:
+                if progress.early_stopping.should_stop(config.early_stopping_patience_epochs):
+                    reporter.log(
+                        f"stopping early: epoch {progress.early_stopping.best_epoch} had the lowest validation loss"
+                    )
+                    break
+                self._run_epoch(reporter)
+                self._finish_epoch(reporter, events)
+
+    def _run_epoch(self, reporter: ProgressReporter) -> None:
+        """Takes the steps that are left of the epoch, and counts them in the progress of the run.
+
+        Raises:
+            RunFailedError: The loss of a step is not a finite number.
+            RunAgainError: The process was asked to end; the state is saved.
+        """
+        session, progress = self._session, self._session.progress
+        steps_per_epoch = session.stream.steps_per_epoch
+        epoch = progress.epochs_done + 1
+        batches = session.stream.epoch(session.strategy, epoch, first_step=progress.epoch_sums.num_steps)
+        while progress.epoch_sums.num_steps < steps_per_epoch:
+            progress.epoch_sums = self._take_steps(batches, epoch=epoch, sums=progress.epoch_sums)
+            reporter.update(
+                completed=progress.epochs_done * steps_per_epoch + progress.epoch_sums.num_steps,
+                details=f"epoch {epoch}/{self._config.epochs}  "
+                f"loss {progress.epoch_sums.loss / progress.epoch_sums.num_steps:.3f}",
             )
-            reporter.log(
-                f"epoch {epoch}/{config.epochs}: loss {result.loss:.3f}, accuracy {result.accuracy:.3f}; "
-                f"validation loss {levels[SEGMENT].loss:.3f}, segment accuracy {levels[SEGMENT].accuracy:.3f}, "
-                f"track accuracy {levels[TRACK].accuracy:.3f}; {result.examples_per_s:.0f} examples/s"
-            )
+            self._save_where_asked()
 
-
-def _run_epoch(config: TrainConfig, *, session: Session, epoch: int, reporter: ProgressReporter) -> EpochResult:
-    """Trains the epoch `epoch`, counted from 1.
-
-    Raises:
-        RunFailedError: The loss of a step is not a finite number.
-    """
-    steps_per_epoch = session.stream.steps_per_epoch
-    steps_before = (epoch - 1) * steps_per_epoch
-    batches = session.stream.epoch(session.strategy, epoch)
-    steps_done, loss_sum, num_correct = 0, 0.0, 0.0
-    started_s = time.monotonic()
-    while steps_done < steps_per_epoch:
-        num_steps = min(config.steps_per_call, steps_per_epoch - steps_done)
-        totals = session.train_loop.run_steps(batches, tf.constant(num_steps))
+    def _take_steps(self, batches: Iterator[Any], *, epoch: int, sums: EpochSums) -> EpochSums:
+        """Takes the steps of one call; returns the sums with theirs."""
+        steps_per_epoch = self._session.stream.steps_per_epoch
+        num_steps = min(self._config.steps_per_call, steps_per_epoch - sums.num_steps)
+        started_s = time.monotonic()
+        totals = self._session.train_loop.run_steps(batches, tf.constant(num_steps))
         first_bad_step = int(totals.first_bad_step)
         if first_bad_step >= 0:
+            step = (epoch - 1) * steps_per_epoch + sums.num_steps + first_bad_step + 1
             raise RunFailedError(
-                f"the loss is not a finite number at step {steps_before + steps_done + first_bad_step + 1} "
-                f"(epoch {epoch}): lower optimizer.learning_rate, or look for broken values in the data"
+                f"the loss is not a finite number at step {step} (epoch {epoch}): lower optimizer.learning_rate, or "
+                "look for broken values in the data"
             )
-        steps_done += num_steps
-        loss_sum += float(totals.loss_sum)
-        num_correct += float(totals.num_correct)
-        reporter.update(
-            completed=steps_before + steps_done,
-            details=f"epoch {epoch}/{config.epochs}  loss {loss_sum / steps_done:.3f}",
+        return EpochSums(
+            num_steps=sums.num_steps + num_steps,
+            loss=sums.loss + float(totals.loss_sum),
+            num_correct=sums.num_correct + float(totals.num_correct),
+            gradient_norm=sums.gradient_norm + float(totals.gradient_norm_sum),
+            duration_s=sums.duration_s + time.monotonic() - started_s,
         )
-    num_examples = steps_per_epoch * config.global_batch_size
-    return EpochResult(
-        loss=loss_sum / steps_per_epoch,
-        accuracy=num_correct / num_examples,
-        examples_per_s=num_examples / (time.monotonic() - started_s),
-    )
+
+    def _save_where_asked(self) -> None:
+        """Saves the state in the midst of an epoch when it is time to, or when the process is to end.
+
+        Raises:
+            RunAgainError: It is to end.
+        """
+        interval_s = self._config.checkpoint_interval_s
+        is_due = interval_s is not None and time.monotonic() - self._saved_s >= interval_s
+        # A clock or a signal of one process must not make it do what the others do not.
+        is_due, is_to_end = self._session.workers.any_of([is_due, self._stop_request.is_made])
+        if is_due or is_to_end:
+            self._session.checkpoints.save()
+            self._saved_s = time.monotonic()
+        if is_to_end:
+            progress = self._session.progress
+            raise RunAgainError(
+                f"stopped by SIGTERM after {_describe(progress.epochs_done, progress.epoch_sums)}; all is saved: the "
+                "same command goes on"
+            )
+
+    def _finish_epoch(self, reporter: ProgressReporter, events: EventWriters) -> None:
+        """Validates, saves and reports an epoch all of whose steps are taken.
+
+        Raises:
+            RunFailedError: The weights are no good; they are not saved.
+        """
+        session, progress = self._session, self._session.progress
+        epoch = progress.epochs_done + 1
+        result = EpochResult.of(progress.epoch_sums, global_batch_size=self._config.global_batch_size)
+        best = None
+        with session.averaged_weights():
+            levels = session.validate()
+            _check_finite(levels[SEGMENT].loss, epoch=epoch)
+            progress.early_stopping = progress.early_stopping.after(epoch=epoch, loss=levels[SEGMENT].loss)
+            progress.epochs_done, progress.epoch_sums = epoch, EpochSums()
+            if progress.early_stopping.best_epoch == epoch:
+                best = session.checkpoints.write_best()
+        session.checkpoints.save(best=best)
+        self._saved_s = time.monotonic()
+        self._report_epoch(epoch, result=result, levels=levels, reporter=reporter, events=events)
+
+    def _report_epoch(
+        self,
+        epoch: int,
+        *,
+        result: EpochResult,
+        levels: Mapping[str, LevelMetrics],
+        reporter: ProgressReporter,
+        events: EventWriters,
+    ) -> None:
+        events.write_epoch(
+            step=epoch * self._session.stream.steps_per_epoch,
+            loss=result.loss,
+            accuracy=result.accuracy,
+            learning_rate=float(keras.ops.convert_to_numpy(self._session.optimizer.learning_rate)),
+            gradient_norm=result.gradient_norm,
+            examples_per_s=result.examples_per_s,
+            validation=levels,
+        )
+        reporter.log(
+            f"epoch {epoch}/{self._config.epochs}: loss {result.loss:.3f}, accuracy {result.accuracy:.3f}; "
+            f"validation loss {levels[SEGMENT].loss:.3f}, segment accuracy {levels[SEGMENT].accuracy:.3f}, "
+            f"track accuracy {levels[TRACK].accuracy:.3f}; {result.examples_per_s:.0f} examples/s"
+        )
 
 
-def _finish_epoch(session: Session, *, epoch: int, validation_loss: float) -> None:
-    """Counts the epoch and saves it.
+def _describe(epochs_done: int, sums: EpochSums) -> str:
+    return f"epoch {epochs_done}" if sums.num_steps == 0 else f"epoch {epochs_done} and {sums.num_steps} steps"
 
-    Raises:
-        RunFailedError: The weights are no good; they are not saved.
-    """
+
+def _check_finite(validation_loss: float, *, epoch: int) -> None:
     if not math.isfinite(validation_loss):
         raise RunFailedError(
             f"the validation loss is not a finite number after epoch {epoch}: lower optimizer.learning_rate, "
             "or look for broken values in the data"
         )
-    progress = session.progress
-    progress.epochs_done = epoch
-    progress.early_stopping = progress.early_stopping.after(epoch=epoch, loss=validation_loss)
-    session.checkpoints.save(is_best=progress.early_stopping.best_epoch == epoch)
-
-
-def _learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
-    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-import trainer.train
+import trainer.session
 from beam_pipelines.errors import RunFailedError, UserError
 from beam_pipelines.records import schema
 from trainer.config import EvaluateConfig, OptimizerConfig, PredictConfig, TrainConfig
-from trainer.model_config import Cnn2dConfig
 from trainer.dataset_dir import open_prepared
 from trainer.evaluate import evaluate
 from trainer.loop import Scores
 from trainer.metrics import LevelMetrics
+from trainer.model_config import Cnn2dConfig, ParallelConfig
 from trainer.predict import predict
 from trainer.train import train
 
@@ -66,6 +66,12 @@ def test_a_feature_that_is_not_there(make_config: MakeConfig) -> None:
     message = refused(make_config(model=Cnn2dConfig(feature="mfcc")))
     assert "model.feature=mfcc:" in message
     assert "it has log_mel: set model.feature to one of these, or prepare the data again with mfcc" in message
+
+
+def test_one_of_several_features_that_is_not_there(make_config: MakeConfig) -> None:
+    message = refused(make_config(model=ParallelConfig(features=["log_mel", "mfcc"])))
+    assert "model.features=log_mel,mfcc:" in message
+    assert "has no feature mfcc, it has log_mel: set model.features to some of these, or prepare" in message
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -173,12 +179,12 @@ def test_a_loss_that_is_no_number(make_config: MakeConfig, write_prepared: Write
 
 
 def test_a_validation_loss_that_is_no_number(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_metrics_by_level = trainer.train.metrics_by_level
+    real_metrics_by_level = trainer.session.metrics_by_level
 
     def metrics_by_level(scores: Scores) -> dict[str, LevelMetrics]:
         return real_metrics_by_level(scores._replace(logits=scores.logits * np.float32("nan")))
 
-    monkeypatch.setattr(trainer.train, "metrics_by_level", metrics_by_level)
+    monkeypatch.setattr(trainer.session, "metrics_by_level", metrics_by_level)
     config = make_config()
     with pytest.raises(RunFailedError, match="the validation loss is not a finite number after epoch 1"):
         train(config)
@@ -196,5 +202,5 @@ def test_a_truncated_shard(make_config: MakeConfig, prepared_dir: Path, split: s
 def test_a_damaged_checkpoint(finished: TrainConfig) -> None:
     (data_file,) = (Path(finished.run_dir) / "checkpoints").glob("best-*.data*")
     data_file.write_bytes(data_file.read_bytes()[:100])
-    with pytest.raises(RunFailedError, match=r"checkpoints/best-0000\d cannot be restored"):
+    with pytest.raises(RunFailedError, match=r"checkpoints/best-0000\d-00000000 cannot be restored"):
         evaluate(EvaluateConfig(run_dir=finished.run_dir))

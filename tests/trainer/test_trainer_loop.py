@@ -26,16 +26,20 @@ def make_batches(num_batches: int) -> list[TrainBatch]:
     return [
         TrainBatch(
             features={"x": tf.constant(rng.normal(0, 3, (BATCH, 5)), tf.float32)},
-            labels=tf.constant(rng.integers(0, CLASSES, BATCH), tf.int64),
+            targets=tf.one_hot(rng.integers(0, CLASSES, BATCH), CLASSES),
         )
         for _ in range(num_batches)
     ]
 
 
+def labels_of(batch: TrainBatch) -> np.ndarray:
+    return batch.targets.numpy().argmax(axis=1)
+
+
 def iterator_over(batches: list[TrainBatch]) -> Iterator[TrainBatch]:
     stacked = TrainBatch(
         features={"x": tf.stack([batch.features["x"] for batch in batches])},
-        labels=tf.stack([batch.labels for batch in batches]),
+        targets=tf.stack([batch.targets for batch in batches]),
     )
     return iter(tf.data.Dataset.from_tensor_slices(stacked))
 
@@ -50,12 +54,12 @@ def reference_gradients(model: keras.Model, batch: TrainBatch, smoothing: float)
     """Returns loss, gradients of kernel and bias, and correct predictions of softmax regression, by hand."""
     kernel, bias = (variable.numpy().astype(np.float64) for variable in model.trainable_variables)
     x = batch.features["x"].numpy().astype(np.float64)
-    targets = np.eye(CLASSES)[batch.labels.numpy()] * (1 - smoothing) + smoothing / CLASSES
+    targets = batch.targets.numpy().astype(np.float64) * (1 - smoothing) + smoothing / CLASSES
     logits = x @ kernel + bias
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     difference = (np.exp(log_probabilities) - targets) / len(x)
     loss = -(targets * log_probabilities).sum(axis=1).mean()
-    num_correct = int((logits.argmax(axis=1) == batch.labels.numpy()).sum())
+    num_correct = int((logits.argmax(axis=1) == labels_of(batch)).sum())
     return loss, [x.T @ difference, difference.sum(axis=0)], num_correct
 
 
@@ -78,6 +82,7 @@ def test_a_step_equals_the_one_computed_by_hand(smoothing: float, clip_norm: flo
     assert float(totals.loss_sum) == pytest.approx(loss, rel=1e-5)
     assert int(totals.num_correct) == num_correct
     assert int(totals.first_bad_step) == -1
+    assert float(totals.gradient_norm_sum) == pytest.approx(norm, rel=1e-5)
     for old, gradient, variable in zip(before, gradients, model.trainable_variables, strict=True):
         np.testing.assert_allclose(variable.numpy(), old - 0.1 * scale * gradient, rtol=1e-4, atol=1e-6)
 
@@ -104,6 +109,89 @@ def test_the_loss_is_scaled_by_the_global_batch() -> None:
     loss, _, _ = reference_gradients(model, batch, 0.0)
     loop = make_loop(model, keras.optimizers.SGD(0.1), global_batch_size=4 * BATCH)
     assert float(loop.run_steps(iterator_over([batch]), tf.constant(1)).loss_sum) == pytest.approx(loss / 4, rel=1e-5)
+
+
+def test_batches_that_are_accumulated_make_the_step_of_one_batch() -> None:
+    batches = make_batches(4)
+    whole = TrainBatch(
+        features={"x": tf.concat([batch.features["x"] for batch in batches], axis=0)},
+        targets=tf.concat([batch.targets for batch in batches], axis=0),
+    )
+    results = []
+    for accumulation_steps, parts in ((1, [whole]), (4, batches)):
+        model = make_model()
+        loop = make_loop(
+            model,
+            keras.optimizers.SGD(0.1),
+            global_batch_size=4 * BATCH,
+            accumulation_steps=accumulation_steps,
+            gradient_clip_norm=0.5,
+        )
+        totals = loop.run_steps(iterator_over(parts), tf.constant(1))
+        results.append(([float(total) for total in totals], model.get_weights()))
+    (totals_at_once, weights_at_once), (totals_in_parts, weights_in_parts) = results
+    assert totals_in_parts == pytest.approx(totals_at_once, rel=1e-5)
+    for found, expected in zip(weights_in_parts, weights_at_once, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_an_example_weighs_what_its_class_weighs() -> None:
+    (batch,) = make_batches(1)
+    model = make_model()
+    logits = model(batch.features).numpy().astype(np.float64)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    losses = -log_probabilities[np.arange(BATCH), labels_of(batch)]
+    expected = (np.array([0.5, 2.0, 3.0])[labels_of(batch)] * losses).mean()
+    loop = make_loop(model, keras.optimizers.SGD(0.1), class_weights=[0.5, 2.0, 3.0])
+    assert float(loop.run_steps(iterator_over([batch]), tf.constant(1)).loss_sum) == pytest.approx(expected, rel=1e-5)
+
+
+def test_mixed_targets_are_learned_as_they_are_and_counted_by_the_heavier() -> None:
+    (batch,) = make_batches(1)
+    model = make_model()
+    logits = model(batch.features).numpy().astype(np.float64)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    others = np.roll(batch.targets.numpy(), 1, axis=1)
+    targets = 0.75 * batch.targets.numpy() + 0.25 * others
+    loop = make_loop(model, keras.optimizers.SGD(0.1))
+    mixed = batch._replace(targets=tf.constant(targets))
+    totals = loop.run_steps(iterator_over([mixed]), tf.constant(1))
+    assert float(totals.loss_sum) == pytest.approx(-(targets * log_probabilities).sum(axis=1).mean(), rel=1e-5)
+    assert int(totals.num_correct) == int((logits.argmax(axis=1) == labels_of(batch)).sum())
+
+
+def test_xla_takes_the_same_steps() -> None:
+    batches = make_batches(3)
+    results = []
+    for jit_compile in (False, True):
+        model = make_model()
+        loop = make_loop(model, keras.optimizers.AdamW(0.1), jit_compile=jit_compile)
+        totals = loop.run_steps(iterator_over(batches), tf.constant(3))
+        results.append((float(totals.loss_sum), model.get_weights()))
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-5)
+    for found, expected in zip(results[1][1], results[0][1], strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_scaled_loss_takes_the_same_steps_and_leaves_those_out_that_overflow() -> None:
+    batches = make_batches(3)
+    plain, scaled = make_model(), make_model()
+    make_loop(plain, keras.optimizers.SGD(0.1), gradient_clip_norm=0.5).run_steps(
+        iterator_over(batches), tf.constant(3)
+    )
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
+    loop = make_loop(scaled, optimizer, gradient_clip_norm=0.5)
+    loop.run_steps(iterator_over(batches), tf.constant(3))
+    for found, expected in zip(scaled.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+    scale = float(optimizer.dynamic_scale)
+    huge = batches[0]._replace(features={"x": tf.fill([BATCH, 5], 1e37)})
+    before = scaled.get_weights()
+    loop.run_steps(iterator_over([huge]), tf.constant(1))
+    assert float(optimizer.dynamic_scale) == scale / 2
+    for found, expected in zip(scaled.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_the_first_step_with_a_bad_loss_is_named() -> None:
@@ -137,7 +225,7 @@ def test_training_mode_is_on_in_steps_and_off_in_scoring() -> None:
 def scoring_batch(batch: TrainBatch, is_example: list[bool]) -> ScoringBatch:
     return ScoringBatch(
         features=batch.features,
-        labels=batch.labels,
+        labels=tf.constant(labels_of(batch)),
         track_keys=tf.range(BATCH, dtype=tf.int64),
         is_example=tf.constant(is_example),
     )
@@ -151,5 +239,5 @@ def test_scores_leave_padding_out() -> None:
     )
     expected = np.concatenate([model(first.features), model(second.features).numpy()[[0, 2]]])
     np.testing.assert_allclose(scores.logits, expected, rtol=1e-6)
-    assert scores.labels.tolist() == [*first.labels.numpy(), *second.labels.numpy()[[0, 2]]]
+    assert scores.labels.tolist() == [*labels_of(first), *labels_of(second)[[0, 2]]]
     assert scores.track_keys.tolist() == [0, 1, 2, 3, 0, 2]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,11 +17,17 @@ import pytest
 import tensorflow as tf
 
 import trainer.train
+from trainer.augment_config import AugmentConfig
 from trainer.checkpoints import BEST, LAST, find_checkpoint
 from trainer.config import TrainConfig
 from trainer.early_stopping import EarlyStopping
+from trainer.loop import TrainLoop
 from trainer.run_dir import RunDir
 from trainer.train import train
+
+STRONG_AUGMENTATION = AugmentConfig(
+    freq_masks=2, time_masks=2, mixup_alpha=0.4, crop_min_share=0.5, gain_db=6.0, time_shift_max_share=0.5
+)
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -30,15 +37,28 @@ class BrokenOffError(Exception):
 
 
 def break_off_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the training fail in the first call of the loop after an epoch was finished."""
-    real_run_epoch = trainer.train._run_epoch
+    """Makes the training fail at the begin of the next epoch when an epoch was finished."""
+    real_run_epoch = trainer.train._Training._run_epoch
 
-    def run_epoch(*args: Any, **options: Any) -> Any:
-        if options["epoch"] > epoch:
+    def run_epoch(training: Any, *args: Any) -> Any:
+        if training._session.progress.epochs_done >= epoch:
             raise BrokenOffError
-        return real_run_epoch(*args, **options)
+        return real_run_epoch(training, *args)
 
-    monkeypatch.setattr(trainer.train, "_run_epoch", run_epoch)
+    monkeypatch.setattr(trainer.train._Training, "_run_epoch", run_epoch)
+
+
+def break_off_after_calls(num_calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the training fail in the call of the loop after so many, counted over all epochs."""
+    real_run_steps = TrainLoop.run_steps
+    calls = iter(range(num_calls))
+
+    def run_steps(*args: Any) -> Any:
+        if next(calls, None) is None:
+            raise BrokenOffError
+        return real_run_steps(*args)
+
+    monkeypatch.setattr(TrainLoop, "run_steps", run_steps)
 
 
 def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
@@ -82,6 +102,30 @@ def test_a_resumed_run_is_bit_identical(
     assert_same_runs(straight.run_dir, broken.run_dir)
 
 
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9, "augment": STRONG_AUGMENTATION}], ids=["plain", "averaged"])
+def test_a_run_broken_off_in_the_midst_of_an_epoch_is_resumed_bit_identically(
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    cache: bool,
+) -> None:
+    straight = make_config(run_dir=str(tmp_path / "straight"), steps_per_call=1, cache=cache, **options)
+    # Saved after every call of one step, of which an epoch has four.
+    broken = replace(straight, run_dir=str(tmp_path / "broken"), checkpoint_interval_s=0.0)
+    train(straight)
+    for num_calls in (2, 5):
+        with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
+            break_off_after_calls(num_calls, patch)
+            train(broken)
+    capsys.readouterr()
+    train(broken)
+    assert f"going on with {broken.run_dir} after epoch 1 and 3 steps" in capsys.readouterr().err
+    assert_same_runs(straight.run_dir, broken.run_dir)
+
+
 def test_checkpoints_hold_what_the_next_step_depends_on(finished: TrainConfig) -> None:
     names = " ".join(checkpoint_values(finished.run_dir, LAST))
     for part in ("model/", "optimizer/", "progress/", "seeds/0/", "seeds/1/"):
@@ -110,21 +154,33 @@ def test_a_run_broken_off_before_its_end_only_ends(finished: TrainConfig, monkey
     assert (run / "_SUCCESS").exists()
 
 
-def test_a_killed_process_resumes(make_config: MakeConfig, tmp_path: Path) -> None:
-    straight = make_config(run_dir=str(tmp_path / "straight"), epochs=40, early_stopping_patience_epochs=None)
-    killed = replace(straight, run_dir=str(tmp_path / "killed"))
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(make_config: MakeConfig, tmp_path: Path) -> None:
+    straight = make_config(
+        run_dir=str(tmp_path / "straight"), epochs=100, steps_per_call=1, early_stopping_patience_epochs=None
+    )
+    # Saved after every step, so that many of the kills come while something is written.
+    killed = replace(straight, run_dir=str(tmp_path / "killed"), checkpoint_interval_s=0.0)
     train(straight)
-    script = f"from trainer.config import *\nfrom trainer.train import train\ntrain({killed!r})\n"
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, env=dict(os.environ))
+    modules = ("augment_config", "config", "model_config")
+    imports = "".join(f"from trainer.{module} import *\n" for module in modules)
+    script = f"{imports}from trainer.train import train\ntrain({killed!r})\n"
     index = tmp_path / "killed" / "checkpoints" / "checkpoints.json"
-    try:
-        deadline_s = time.monotonic() + 60
-        while not index.exists() and process.poll() is None and time.monotonic() < deadline_s:
-            time.sleep(0.005)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert json.loads(index.read_text())["last"] != "last-00040", "it had finished before it was killed"
+    places = []
+    for seed in range(4):
+        before = index.read_text() if index.exists() else ""
+        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, env=dict(os.environ))
+        try:
+            deadline_s = time.monotonic() + 60
+            while (not index.exists() or index.read_text() == before) and time.monotonic() < deadline_s:
+                assert process.poll() is None
+                time.sleep(0.002)
+            time.sleep(random.Random(seed).uniform(0, 0.5))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        places.append(json.loads(index.read_text())["last"])
+    assert places == sorted(set(places)), "each start went on from where the one before was killed"
+    assert places[-1] < "last-00100", "it had finished before it was killed"
     train(killed)
     assert_same_runs(straight.run_dir, killed.run_dir)
 
@@ -167,4 +223,4 @@ def test_training_stops_early_with_the_best_weights(
     assert "stopping early: epoch 2 had the lowest validation loss" in captured.err
     assert "the weights of epoch 2 are in" in captured.out
     names = json.loads((Path(config.run_dir) / "checkpoints" / "checkpoints.json").read_text())
-    assert names == {"last": "last-00004", "best": "best-00002"}
+    assert names == {"last": "last-00004-00000000", "best": "best-00002-00000000"}
