@@ -144,6 +144,16 @@ def _explore(invocation: Invocation) -> int:
     return 0
 
 
+def _models(invocation: Invocation) -> int:
+    from trainer.zoo_config import ZooConfig
+
+    config = cast(ZooConfig, _config("models", invocation.overrides))
+    from trainer.zoo import list_models
+
+    list_models(config, stream=sys.stdout)
+    return 0
+
+
 def _config(config_name: str, overrides: Sequence[str]) -> Any:
     from configs.compose import compose, to_dataclass
 
@@ -251,12 +261,26 @@ _COMMANDS = (
         decodes_audio=True,
     ),
     Command(
+        name="models",
+        summary="list the models that can be trained, with the features that they take and their sizes",
+        description=(
+            "Prints each model with what it takes and how many parameters it has, of which how many train, with its\n"
+            "default settings on data of the given sizes. Nothing is downloaded.\n\n"
+            "settings: num_genres, segment_duration_s, sample_rate_hz"
+        ),
+        examples=(
+            "beamtune models",
+            "beamtune models num_genres=8 segment_duration_s=10",
+        ),
+        run=_models,
+    ),
+    Command(
         name="train",
         summary="train a classifier on a prepared data set",
         description=(
             "Trains until the validation loss no longer falls and keeps the best weights. Given the run_dir of a run\n"
             "that was broken off, it goes on where that stopped, with that run's settings.\n\n"
-            "groups:   model=cnn2d   strategy=none\n"
+            "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
             "          label_smoothing, model.*, optimizer.*, …"
         ),

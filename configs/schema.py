@@ -12,7 +12,9 @@ from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.download.config import DownloadConfig
 from trainer import config as trainer_config
 from trainer import model_config
+from trainer.augment_config import AugmentConfig
 from trainer.explore.config import ExploreConfig
+from trainer.zoo_config import ZooConfig
 
 # A YAML file of a group begins with one of these: `defaults: [/schema/folder_dataset@_here_, _self_]`.
 _SCHEMAS: dict[str, type[Any]] = {
@@ -37,10 +39,21 @@ _SCHEMAS: dict[str, type[Any]] = {
     "dataflow_runner": runner_config.DataflowRunnerConfig,
     "portable_runner": runner_config.PortableRunnerConfig,
     "explore": ExploreConfig,
+    "models": ZooConfig,
     "train": trainer_config.TrainConfig,
     "evaluate": trainer_config.EvaluateConfig,
     "predict": trainer_config.PredictConfig,
+    "augment": AugmentConfig,
     "cnn2d_model": model_config.Cnn2dConfig,
+    "bilstm_model": model_config.BilstmConfig,
+    "cnn1d_model": model_config.Cnn1dConfig,
+    "parallel_model": model_config.ParallelConfig,
+    "crnn_model": model_config.CrnnConfig,
+    "res2d_model": model_config.Res2dConfig,
+    "wave1d_model": model_config.Wave1dConfig,
+    "attention_pool_model": model_config.AttentionPoolConfig,
+    "yamnet_finetune_model": model_config.YamnetFinetuneConfig,
+    "transfer_model": model_config.TransferConfig,
     "strategy": trainer_config.StrategyConfig,
 }
 

@@ -118,11 +118,12 @@ def select_features(data: PreparedData, names: Sequence[str]) -> dict[str, schem
     Raises:
         UserError: One of them is not in the data.
     """
+    key, choice = ("model.feature", "one") if len(names) == 1 else ("model.features", "some")
     for name in names:
         if name not in data.specs:
             raise UserError(
-                f"model.feature={name}: {data.path} has no such feature, it has {', '.join(sorted(data.specs))}: "
-                f"set model.feature to one of these, or prepare the data again with {name} among its features"
+                f"{key}={','.join(names)}: {data.path} has no feature {name}, it has {', '.join(sorted(data.specs))}: "
+                f"set {key} to {choice} of these, or prepare the data again with {name} among its features"
             )
     return {name: data.specs[name] for name in names}
 

@@ -24,7 +24,13 @@ def load_best_model(run: RunDir, *, strategy: Any) -> keras.Model:
     model_config = model_config_from_dict(run.config()["model"])
     specs = select_features(data, model_config.feature_names)
     with strategy.scope():
-        model = build_model(model_config, specs=specs, stats=data.stats.features, num_classes=len(data.labels))
+        model = build_model(
+            model_config,
+            specs=specs,
+            stats=data.stats.features,
+            num_classes=len(data.labels),
+            pretrained=False,
+        )
     restore_model(model, path)
     if not run.is_finished():
         print(f"warning: {run.path} is not finished; its best weights so far are used", file=sys.stderr)

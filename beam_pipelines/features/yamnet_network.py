@@ -87,6 +87,10 @@ class YamnetNetwork:
                 self._functions[num_patches] = self._compile(num_patches)
             return self._functions[num_patches]
 
+    def copy_weights(self) -> dict[str, list[_Array]]:
+        """Returns the weights of each layer by its name, in Keras' order."""
+        return {layer.name: layer.get_weights() for layer in self._model.layers if layer.weights}
+
     def _compile(self, num_patches: int) -> Infer:
         tf, model = self._tf, self._model
         # With constants for variables TensorFlow merges each convolution with what follows it: two thirds of the time.
@@ -110,24 +114,27 @@ class YamnetNetwork:
         return infer
 
 
-def build_model() -> Any:
+def build_model(*, dtype: Any = "float32") -> Any:
     """Returns the network as a Keras model without its weights: patches → [embeddings, scores].
 
     Its layers have the names of the original's, with "." in place of the "/" that Keras 3 does not take.
+
+    Args:
+        dtype: The dtype or the policy of its layers.
     """
     import keras
     from keras import layers
 
     # Named explicitly, for whoever trains in this process may have set another policy.
-    exact = {"dtype": "float32"}
+    typed = {"dtype": dtype}
 
     def activated(tensor: Any, name: str) -> Any:
-        norm = layers.BatchNormalization(scale=False, epsilon=_BATCH_NORM_EPSILON, name=f"{name}.bn", **exact)
-        return layers.ReLU(name=f"{name}.relu", **exact)(norm(tensor))
+        norm = layers.BatchNormalization(scale=False, epsilon=_BATCH_NORM_EPSILON, name=f"{name}.bn", **typed)
+        return layers.ReLU(name=f"{name}.relu", **typed)(norm(tensor))
 
-    convolution = {"padding": "same", "use_bias": False, **exact}
-    patches = keras.Input((PATCH_FRAMES, NUM_BANDS), name="patches", **exact)
-    tensor = layers.Reshape((PATCH_FRAMES, NUM_BANDS, 1), name="reshape", **exact)(patches)
+    convolution = {"padding": "same", "use_bias": False, **typed}
+    patches = keras.Input((PATCH_FRAMES, NUM_BANDS), name="patches", dtype="float32")
+    tensor = layers.Reshape((PATCH_FRAMES, NUM_BANDS, 1), name="reshape", **typed)(patches)
     tensor = layers.Conv2D(32, 3, strides=2, name="layer1.conv", **convolution)(tensor)
     tensor = activated(tensor, "layer1.conv")
     for number, (stride, filters) in enumerate(_BLOCKS, start=2):
@@ -135,8 +142,8 @@ def build_model() -> Any:
         tensor = activated(layers.DepthwiseConv2D(3, strides=stride, name=name, **convolution)(tensor), name)
         name = f"layer{number}.pointwise_conv"
         tensor = activated(layers.Conv2D(filters, 1, name=name, **convolution)(tensor), name)
-    embeddings = layers.GlobalAveragePooling2D(name="embeddings", **exact)(tensor)
-    scores = layers.Dense(NUM_CLASSES, activation="sigmoid", name="dense", **exact)(embeddings)
+    embeddings = layers.GlobalAveragePooling2D(name="embeddings", **typed)(tensor)
+    scores = layers.Dense(NUM_CLASSES, activation="sigmoid", name="dense", **typed)(embeddings)
     return keras.Model(patches, [embeddings, scores], name="yamnet")
 
 

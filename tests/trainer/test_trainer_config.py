@@ -7,21 +7,20 @@ from omegaconf import OmegaConf
 
 from beam_pipelines.errors import UserError
 from trainer.config import (
-    MODEL_CONFIGS,
-    Cnn2dConfig,
     EvaluateConfig,
     OptimizerConfig,
     PredictConfig,
     StrategyConfig,
     TrainConfig,
 )
+from trainer.model_config import MODEL_CONFIGS, Cnn2dConfig
 from trainer.models import MODELS
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: StrategyConfig(kind="tpus"), "strategy.kind=tpus: expected none"),
+        (lambda: StrategyConfig(kind="tpus"), "strategy.kind=tpus: expected one of none, mirrored"),
         (lambda: OptimizerConfig(learning_rate=0.0), "optimizer.learning_rate=0.0: expected a rate above 0"),
         (lambda: OptimizerConfig(weight_decay=-0.1), "optimizer.weight_decay=-0.1: expected a decay from 0 to 1"),
         (lambda: OptimizerConfig(warmup_epochs=-1), "optimizer.warmup_epochs=-1"),

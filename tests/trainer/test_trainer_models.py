@@ -10,7 +10,7 @@ from beam_pipelines.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.model_config import Cnn2dConfig
 from trainer.models import build_model, model_config_from_dict
-from trainer.models.normalization import STD_FLOOR, BandCentering, BandStandardization
+from trainer.models.normalization import STD_FLOOR, BandCentering, BandStandardization, Clipping
 
 MEAN, STD = (1.0, -40.0, 3.0), (2.0, 10.0, 0.0)
 STATS = {"log_mel": BandStats(num_frames=10, mean=MEAN, std=STD)}
@@ -39,6 +39,12 @@ def test_centering_takes_a_gain_and_an_equaliser_out() -> None:
     found = BandCentering()(values)
     np.testing.assert_allclose(found, values - values.mean(axis=1, keepdims=True), atol=1e-5)
     np.testing.assert_allclose(BandCentering()(equalised), found, atol=1e-4)
+
+
+def test_outliers_are_brought_back_to_the_limit() -> None:
+    values = np.array([[-70.0, -5.0, 0.5, 5.0, 70.0]], dtype=np.float32)
+    layer = Clipping.from_config(Clipping(limit=5.0).get_config())
+    np.testing.assert_array_equal(layer(values), [[-5.0, -5.0, 0.5, 5.0, 5.0]])
 
 
 def test_statistics_are_saved_with_the_model(tmp_path: Path) -> None:

@@ -51,3 +51,22 @@ class BandCentering(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         return inputs - keras.ops.mean(inputs, axis=-2, keepdims=True)
+
+
+@keras.saving.register_keras_serializable(package="beamtune")
+class Clipping(keras.layers.Layer):  # type: ignore[misc]
+    """Brings values beyond a limit back to it, on both sides of 0: any shape → the same shape.
+
+    Args:
+        limit: The largest value, and with a minus the smallest.
+    """
+
+    def __init__(self, *, limit: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._limit = limit
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.clip(inputs, -self._limit, self._limit)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "limit": self._limit}
