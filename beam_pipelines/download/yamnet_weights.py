@@ -46,6 +46,4 @@ def fetch_yamnet_weights(path: str, *, url: str = YAMNET_WEIGHTS_URL, policy: Re
                 policy=policy,
             )
         except (UserError, RunFailedError) as error:
-            raise type(error)(
-                f"{error}; or get the file in another way and put it at {path}"
-            ) from error
+            raise type(error)(f"{error}; or get the file in another way and put it at {path}") from error
