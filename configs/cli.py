@@ -27,6 +27,7 @@ _EXTRAS = {
     "apache_beam": "beam",
     "jinja2": "train",
     "keras": "train",
+    "keras_tuner": "train",
     "matplotlib": "train",
     "sklearn": "train",
     "tensorboard": "train",
@@ -132,16 +133,37 @@ def _print_error(name: str, message: str) -> None:
 
 
 def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
-    words: list[str] = arguments.words
+    words = with_override_files(arguments.words)
     if command.positional_key is not None:
         return Invocation(overrides=_with_key(words, command.positional_key))
-    if not command.takes_paths:
+    if command.paths_usage is None:
         return Invocation(overrides=words, dry_run=command.has_dry_run and arguments.dry_run)
     # A file may have "=" in its name.
     paths = [word for word in words if "=" not in word or os.path.exists(word)]
     return Invocation(
-        overrides=[word for word in words if word not in paths], paths=paths, output_format=arguments.output_format
+        overrides=[word for word in words if word not in paths],
+        paths=paths,
+        output_format=arguments.output_format if command.has_output_formats else "table",
+        dry_run=command.has_dry_run and arguments.dry_run,
     )
+
+
+def with_override_files(words: Sequence[str]) -> list[str]:
+    """Returns the words with the settings that a file lists in the place of `overrides=FILE`.
+
+    Raises:
+        UserError: The file cannot be read, or is no YAML list of settings.
+    """
+    given = []
+    for word in words:
+        key, _, path = word.partition("=")
+        if key != "overrides":
+            given.append(word)
+            continue
+        from configs.override_file import read_overrides
+
+        given += read_overrides(os.path.expanduser(path))
+    return given
 
 
 def _with_key(words: Sequence[str], key: str) -> list[str]:
@@ -178,10 +200,8 @@ def _parser(command: Command) -> argparse.ArgumentParser:
     parser.add_argument("--show-config", action="store_true", help="print all settings as they would be, and stop")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and what libraries log")
     if command.has_dry_run:
-        parser.add_argument(
-            "--dry-run", action="store_true", help="take one clip all the way, print shapes, sizes and times, and stop"
-        )
-    if command.takes_paths:
+        parser.add_argument("--dry-run", action="store_true", help="try or show what would be done (above), and stop")
+    if command.has_output_formats:
         output = parser.add_mutually_exclusive_group()
         for name in ("json", "csv"):
             output.add_argument(
@@ -198,7 +218,7 @@ def _parser(command: Command) -> argparse.ArgumentParser:
 def _positional_usage(command: Command) -> str:
     if command.positional_key is not None:
         return f"{command.positional_key.upper()} "
-    return "RUN FILE… " if command.takes_paths else ""
+    return "" if command.paths_usage is None else f"{command.paths_usage} "
 
 
 def _overview() -> str:

@@ -17,7 +17,7 @@ class Invocation:
 
     Attributes:
         overrides: `key=value` settings.
-        paths: Positional arguments that are no settings; only commands with `takes_paths` have any.
+        paths: Positional arguments that are no settings; only commands with `paths_usage` have any.
         output_format: table, json or csv.
         dry_run: Whether to say what would be done, and do nothing.
     """
@@ -37,7 +37,8 @@ class Command:
         description: What it does, and its most used settings.
         examples: Command lines that work as they stand.
         run: Runs it; returns the exit code.
-        takes_paths: Whether it takes positional paths and an output format.
+        paths_usage: What its positional paths are called, such as "RUN FILE…"; None where it takes none.
+        has_output_formats: Whether it prints JSON or CSV where it is asked to.
         positional_key: The setting whose value may be given as a word by itself, such as name: `download fma_small` is
             `download name=fma_small`.
         decodes_audio: Whether it decodes audio, so that decoders may have something to say.
@@ -49,7 +50,8 @@ class Command:
     description: str
     examples: Sequence[str]
     run: Callable[[Invocation], int]
-    takes_paths: bool = False
+    paths_usage: str | None = None
+    has_output_formats: bool = False
     positional_key: str | None = None
     decodes_audio: bool = False
     has_dry_run: bool = False
@@ -108,6 +110,38 @@ def _train(invocation: Invocation) -> int:
     from trainer.train import train
 
     train(config)
+    return 0
+
+
+def _tune(invocation: Invocation) -> int:
+    from configs.search import load_search, train_overrides
+
+    if invocation.paths:
+        return _tune_status(invocation)
+    config, space_text = load_search(invocation.overrides)
+    if invocation.dry_run:
+        from trainer.tuner.dry_run import show_space
+        from trainer.tuner.space_file import read_space
+
+        show_space(read_space(config, space_text), config, stream=sys.stdout)
+        return 0
+    from trainer.tuner.tune import tune
+
+    return tune(
+        config,
+        space_text=space_text,
+        command=[sys.executable, "-m", "configs.cli", "tune", *invocation.overrides],
+        to_overrides=train_overrides,
+        stream=sys.stdout,
+    )
+
+
+def _tune_status(invocation: Invocation) -> int:
+    if len(invocation.paths) != 2 or invocation.paths[0] != "status" or invocation.overrides:
+        raise UserError(f"tune {' '.join(invocation.paths)}: expected beamtune tune status SEARCH_DIR, or settings")
+    from trainer.tuner.status import show_status
+
+    show_status(invocation.paths[1], output_format=invocation.output_format, stream=sys.stdout)
     return 0
 
 
@@ -204,7 +238,8 @@ _COMMANDS = (
         description=(
             "Decodes audio, cuts it into segments, computes features and writes sharded TFRecords, as an Apache Beam\n"
             "pipeline. A run that was broken off goes on where it stopped when the same command is given again. Files\n"
-            "that cannot be used are listed in rejects.jsonl.\n\n"
+            "that cannot be used are listed in rejects.jsonl. --dry-run takes one clip all the way, and prints\n"
+            "shapes, sizes and times.\n\n"
             "No artist is in two splits, and no recording: duplicates.jsonl lists tracks that hold the same.\n\n"
             "groups:   dataset=synthetic|folder|csv|gtzan|fma   split=auto|official|fault_filtered|group|random\n"
             "          features=log_mel|mfcc|spectral_stats|waveform|yamnet|yamnet_log_mel|[log_mel,mfcc]\n"
@@ -279,7 +314,8 @@ _COMMANDS = (
         summary="train a classifier on a prepared data set",
         description=(
             "Trains until the validation loss no longer falls and keeps the best weights. Given the run_dir of a run\n"
-            "that was broken off, it goes on where that stopped, with that run's settings.\n\n"
+            "that was broken off, it goes on where that stopped, with that run's settings. overrides=FILE stands for\n"
+            "the settings that a YAML file lists, such as best.yaml of a search.\n\n"
             "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
             "          label_smoothing, model.*, optimizer.*, …"
@@ -288,8 +324,34 @@ _COMMANDS = (
             "beamtune train data_dir=prepared/mine run_dir=runs/first",
             "beamtune train run_dir=runs/first",
             "beamtune train data_dir=prepared/mine epochs=40 optimizer.learning_rate=0.001 model.dropout=0.5",
+            "beamtune train overrides=searches/mine/best.yaml run_dir=runs/best",
         ),
         run=_train,
+    ),
+    Command(
+        name="tune",
+        summary="search for good settings of train, on this machine or on many",
+        description=(
+            "Trains with many settings and keeps the best: best.yaml of the search_dir is what train takes as\n"
+            "overrides=FILE. A search that was broken off, or whose machines were lost, goes on when the same command\n"
+            "is given again. Each machine of a cluster is given the same command, and its environment tells its part.\n"
+            "--dry-run prints what would be searched; `tune status DIR` shows a search, running or finished.\n\n"
+            "groups:   tuner=bayesian|random|hyperband|grid   model, strategy, augment, as for train\n"
+            "settings: data_dir, search_dir, space (a YAML file), objective, direction, budget.max_trials,\n"
+            "          budget.max_epochs, budget.max_hours, trial_timeout_s, pruning.*, workers, max_restarts,\n"
+            "          refit (train the winner on train and validation, score it on test, once), service.*, tuner.*,\n"
+            "          and all settings of train, for what is not searched"
+        ),
+        examples=(
+            "beamtune tune data_dir=prepared/mine search_dir=searches/mine workers=2 budget.max_hours=8",
+            "beamtune tune data_dir=prepared/mine search_dir=searches/crnn model=crnn tuner=hyperband --dry-run",
+            "beamtune tune status searches/mine",
+            "beamtune tune search_dir=searches/mine refit=true",
+        ),
+        run=_tune,
+        paths_usage="[status SEARCH_DIR]",
+        has_output_formats=True,
+        has_dry_run=True,
     ),
     Command(
         name="evaluate",
@@ -318,7 +380,8 @@ _COMMANDS = (
             "beamtune predict runs/first *.mp3 --csv top_k=1 > genres.csv",
         ),
         run=_predict,
-        takes_paths=True,
+        paths_usage="RUN FILE…",
+        has_output_formats=True,
         decodes_audio=True,
     ),
 )

@@ -1,6 +1,7 @@
 """`beamtune train run_dir=…` goes on with the settings that the run was started with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from beam_pipelines.errors import UserError
 from configs.compose import compose, config_groups, overrides_of, settings_of
@@ -21,13 +22,28 @@ def with_saved_settings(overrides: Sequence[str]) -> list[str]:
     if not run.is_started():
         return list(overrides)
     saved = run.config()
-    groups = config_groups("train")
-    chosen = {group: saved[group].get("name", saved[group].get("kind")) for group in saved if group in groups}
-    chosen_anew = [group for group, option in chosen.items() if given.get(group, option) != option]
-    kept = {key: value for key, value in saved.items() if key not in chosen_anew}
     try:
-        options = [f"{group}={option}" for group, option in chosen.items() if group not in given]
-        compose("train", [*options, *overrides_of(kept)])
+        compose("train", settings_to_go_on_with("train", saved, overrides=[]))
     except UserError as error:
         raise UserError(f"run_dir={run_dir} was made by another version of beamtune ({error})") from error
+    return settings_to_go_on_with("train", saved, overrides=overrides)
+
+
+def settings_to_go_on_with(config_name: str, saved: Mapping[str, Any], *, overrides: Sequence[str]) -> list[str]:
+    """Returns saved settings of a command as overrides, and behind them those that are given.
+
+    Of a group of which another option is given, nothing that was saved is left.
+    """
+    given = settings_of(overrides)
+    groups = [group for group in config_groups(config_name) if group in saved]
+    chosen = {group: option_of(saved[group]) for group in groups}
+    chosen_anew = [group for group in groups if group in given and given[group] != chosen[group]]
+    kept = {key: value for key, value in saved.items() if key not in chosen_anew}
+    options = [f"{group}={option}" for group, option in chosen.items() if option is not None and group not in given]
     return [*options, *overrides_of(kept), *overrides]
+
+
+def option_of(values: Mapping[str, Any]) -> str | None:
+    """Returns the option of a group that saved values belong to; None where they do not say."""
+    option: str | None = values.get("name", values.get("kind"))
+    return option

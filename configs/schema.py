@@ -14,6 +14,7 @@ from trainer import config as trainer_config
 from trainer import model_config
 from trainer.augment_config import AugmentConfig
 from trainer.explore.config import ExploreConfig
+from trainer.tuner.config import SearchConfig
 from trainer.zoo_config import ZooConfig
 
 # A YAML file of a group begins with one of these: `defaults: [/schema/folder_dataset@_here_, _self_]`.
@@ -55,6 +56,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "yamnet_finetune_model": model_config.YamnetFinetuneConfig,
     "transfer_model": model_config.TransferConfig,
     "strategy": trainer_config.StrategyConfig,
+    "tune": SearchConfig,
 }
 
 SCHEMA_GROUP = "schema"

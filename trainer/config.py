@@ -124,6 +124,8 @@ class TrainConfig:
         cache: Whether the examples of the train and validation splits are kept in memory, which then holds all of
             their shards. Without it, every epoch reads the shards again.
         shuffle_buffer_examples: Examples among which the next one is drawn where cache is off; with it, all of them.
+        learn_from_validation: Whether the validation split is learned from too, as when all settings are chosen.
+            Nothing is validated then, and the weights of the last epoch are the result.
         augment: What is done to examples at random before they are learned from.
         model: The model to train.
         strategy: The devices to train on.
@@ -147,6 +149,7 @@ class TrainConfig:
     steps_per_call: int = 10
     cache: bool = True
     shuffle_buffer_examples: int = 4096
+    learn_from_validation: bool = False
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = MISSING
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
@@ -170,6 +173,12 @@ class TrainConfig:
             key="early_stopping_patience_epochs",
             value=patience,
             expected="at least 1 epoch, or null to train all epochs",
+        )
+        check(
+            patience is None or not self.learn_from_validation,
+            key="early_stopping_patience_epochs",
+            value=patience,
+            expected="null with learn_from_validation=true, for nothing is validated",
         )
         check(
             0 <= self.label_smoothing < 1,

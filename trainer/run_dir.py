@@ -60,11 +60,9 @@ class RunDir:
         Raises:
             UserError: Some differ.
         """
-        saved, wanted = _flatten(self.config()), _flatten(yaml.safe_load(yaml.safe_dump(asdict(config))))
+        wanted = yaml.safe_load(yaml.safe_dump(asdict(config)))
         differences = [
-            f"{key} was {saved.get(key)} and is {wanted.get(key)}"
-            for key in sorted(saved.keys() | wanted.keys())
-            if saved.get(key) != wanted.get(key) and key not in _KEYS_THAT_MAY_DIFFER
+            line for key, line in differing_settings(self.config(), wanted).items() if key not in _KEYS_THAT_MAY_DIFFER
         ]
         if differences:
             raise UserError(
@@ -138,6 +136,16 @@ class RunDir:
     def mark_finished(self) -> None:
         """Says that the run came to its end; the last thing that a run does."""
         files.write_text(files.join(self.path, _FINISHED_FILE), "")
+
+
+def differing_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, str]:
+    """Returns by key what differs between two configurations: {"optimizer.learning_rate": "… was 0.1 and is 0.2"}."""
+    before, now = _flatten(saved), _flatten(wanted)
+    return {
+        key: f"{key} was {before.get(key)} and is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    }
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from beam_pipelines.checks import check
-from beam_pipelines.records.schema import TRAIN
+from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.augment import make_augmenter
 from trainer.checkpoints import Checkpoints, RunProgress
 from trainer.config import TrainConfig
@@ -131,7 +131,7 @@ def make_session(
             label_smoothing=config.label_smoothing,
             gradient_clip_norm=config.optimizer.gradient_clip_norm,
             accumulation_steps=config.gradient_accumulation_steps,
-            class_weights=_balancing_weights(data) if config.class_weighting == "balanced" else None,
+            class_weights=_balancing_weights(config, data) if config.class_weighting == "balanced" else None,
             jit_compile=config.jit_compile,
         ),
         scoring_loop=ScoringLoop(strategy=strategy, model=model),
@@ -148,8 +148,9 @@ def make_session(
     )
 
 
-def _balancing_weights(data: PreparedData) -> list[float]:
+def _balancing_weights(config: TrainConfig, data: PreparedData) -> list[float]:
     """Returns a weight for each genre with which all genres together weigh the same, and a mean example 1."""
-    counts = [data.stats.num_segments[TRAIN].get(label, 0) for label in data.labels]
+    splits = (TRAIN, VALIDATION) if config.learn_from_validation else (TRAIN,)
+    counts = [sum(data.stats.num_segments[split].get(label, 0) for split in splits) for label in data.labels]
     num_present = sum(count > 0 for count in counts)
     return [sum(counts) / (num_present * count) if count > 0 else 0.0 for count in counts]

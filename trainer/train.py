@@ -17,8 +17,10 @@ from trainer.checkpoints import EpochSums
 from trainer.config import TrainConfig
 from trainer.data import naming_damaged_shard
 from trainer.dataset_dir import PreparedData, check_has_several_genres, find_shards, open_prepared
+from trainer.early_stopping import EarlyStopping
 from trainer.events import EventWriters, describe_split
 from trainer.metrics import LevelMetrics
+from trainer.observer import Observer, epoch_metrics
 from trainer.preemption import StopRequest, heeding_sigterm
 from trainer.report import SEGMENT, TRACK, format_metrics, metrics_to_json
 from trainer.run_dir import RunDir
@@ -55,8 +57,16 @@ class EpochResult:
         )
 
 
-def train(config: TrainConfig) -> None:
+def train(
+    config: TrainConfig, *, strategy: Any = None, until_epoch: int | None = None, observer: Observer | None = None
+) -> None:
     """Trains, or goes on with a run that was broken off, or does nothing where the run is finished.
+
+    Args:
+        config: What to train, and how.
+        strategy: The devices, where they were made before from the same settings; None makes them.
+        until_epoch: The run ends after this epoch, though the learning rate falls until the last one of `config`.
+        observer: Is told of each epoch, and may end the run.
 
     Raises:
         UserError: The data, the model and the run directory do not fit together; nothing was trained.
@@ -64,7 +74,7 @@ def train(config: TrainConfig) -> None:
         RunAgainError: The process was asked to end, or another one of its cluster is gone; what was done is saved.
     """
     # Before anything else of TensorFlow: a cluster is joined first of all.
-    strategy = make_strategy(config.strategy)
+    strategy = make_strategy(config.strategy) if strategy is None else strategy
     workers = Workers(strategy, config.strategy)
     with workers.noticing_losses(), heeding_sigterm() as stop_request:
         run = RunDir(config.run_dir)
@@ -72,6 +82,8 @@ def train(config: TrainConfig) -> None:
             return
         data = open_prepared(config.data_dir)
         train_shards, validation_shards = find_shards(data, TRAIN), find_shards(data, VALIDATION)
+        if config.learn_from_validation:
+            train_shards = [*train_shards, *validation_shards]
         check_has_several_genres(data)
         session = make_session(
             config,
@@ -85,8 +97,15 @@ def train(config: TrainConfig) -> None:
         if workers.is_chief:
             _start(run, config, data=data)
         with naming_damaged_shard([*train_shards, *validation_shards]):
-            _Training(config, session=session, run=run, stop_request=stop_request).run()
-            _finish(run, session=session, data=data)
+            _Training(
+                config,
+                session=session,
+                run=run,
+                stop_request=stop_request,
+                last_epoch=min(config.epochs, until_epoch or config.epochs),
+                observer=observer,
+            ).run()
+            _finish(run, config, session=session, data=data)
 
 
 def _is_finished(run: RunDir, config: TrainConfig, *, workers: Workers) -> bool:
@@ -114,26 +133,40 @@ def _start(run: RunDir, config: TrainConfig, *, data: PreparedData) -> None:
     describe_split(run, data.stats)
 
 
-def _finish(run: RunDir, *, session: Session, data: PreparedData) -> None:
+def _finish(run: RunDir, config: TrainConfig, *, session: Session, data: PreparedData) -> None:
     """Writes and prints the metrics of the best weights."""
     session.checkpoints.restore_best()
-    levels = session.validate()
+    # What was learned from tells nothing.
+    levels = {} if config.learn_from_validation else session.validate()
     if not session.workers.is_chief:
         return
-    run.merge_metrics(VALIDATION, metrics_to_json(levels), data=data)
+    if levels:
+        run.merge_metrics(VALIDATION, metrics_to_json(levels), data=data)
+        print(format_metrics(VALIDATION, levels, leak=data.stats.split_leak))
     run.mark_finished()
-    print(format_metrics(VALIDATION, levels, leak=data.stats.split_leak))
     print(f"the weights of epoch {session.progress.early_stopping.best_epoch} are in {run.path}")
 
 
 class _Training:
     """The epochs of a run, from where it was broken off to its end."""
 
-    def __init__(self, config: TrainConfig, *, session: Session, run: RunDir, stop_request: StopRequest) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        session: Session,
+        run: RunDir,
+        stop_request: StopRequest,
+        last_epoch: int,
+        observer: Observer | None,
+    ) -> None:
         self._config = config
         self._session = session
         self._run = run
         self._stop_request = stop_request
+        self._last_epoch = last_epoch
+        self._observer = observer
+        self._is_to_go_on = True
         self._saved_s = time.monotonic()
 
     def run(self) -> None:
@@ -153,7 +186,7 @@ class _Training:
                 reporter.log(
                     f"going on with {self._run.path} after {_describe(progress.epochs_done, progress.epoch_sums)}"
                 )
-            while progress.epochs_done < config.epochs:
+            while progress.epochs_done < self._last_epoch and self._is_to_go_on:
                 if progress.early_stopping.should_stop(config.early_stopping_patience_epochs):
                     reporter.log(
                         f"stopping early: epoch {progress.early_stopping.best_epoch} had the lowest validation loss"
@@ -181,6 +214,8 @@ class _Training:
                 f"loss {progress.epoch_sums.loss / progress.epoch_sums.num_steps:.3f}",
             )
             self._save_where_asked()
+            if self._observer is not None:
+                self._observer.on_steps()
 
     def _take_steps(self, batches: Iterator[Any], *, epoch: int, sums: EpochSums) -> EpochSums:
         """Takes the steps of one call; returns the sums with theirs."""
@@ -234,15 +269,29 @@ class _Training:
         result = EpochResult.of(progress.epoch_sums, global_batch_size=self._config.global_batch_size)
         best = None
         with session.averaged_weights():
-            levels = session.validate()
-            _check_finite(levels[SEGMENT].loss, epoch=epoch)
-            progress.early_stopping = progress.early_stopping.after(epoch=epoch, loss=levels[SEGMENT].loss)
+            levels = {} if self._config.learn_from_validation else session.validate()
+            progress.early_stopping = self._early_stopping_after(epoch, levels)
             progress.epochs_done, progress.epoch_sums = epoch, EpochSums()
             if progress.early_stopping.best_epoch == epoch:
                 best = session.checkpoints.write_best()
+        if self._observer is not None:
+            training = {"segment/loss": result.loss, "segment/accuracy": result.accuracy}
+            metrics = epoch_metrics(training=training, validation=levels)
+            self._is_to_go_on = self._observer.on_epoch(epoch, metrics)
         session.checkpoints.save(best=best)
         self._saved_s = time.monotonic()
         self._report_epoch(epoch, result=result, levels=levels, reporter=reporter, events=events)
+
+    def _early_stopping_after(self, epoch: int, levels: Mapping[str, LevelMetrics]) -> EarlyStopping:
+        """Returns what is known after one more epoch; the last one is the best where nothing is validated.
+
+        Raises:
+            RunFailedError: The weights are no good.
+        """
+        if not levels:
+            return EarlyStopping(best_epoch=epoch)
+        _check_finite(levels[SEGMENT].loss, epoch=epoch)
+        return self._session.progress.early_stopping.after(epoch=epoch, loss=levels[SEGMENT].loss)
 
     def _report_epoch(
         self,
@@ -262,10 +311,15 @@ class _Training:
             examples_per_s=result.examples_per_s,
             validation=levels,
         )
+        validation = (
+            f"validation loss {levels[SEGMENT].loss:.3f}, segment accuracy {levels[SEGMENT].accuracy:.3f}, "
+            f"track accuracy {levels[TRACK].accuracy:.3f}; "
+            if levels
+            else ""
+        )
         reporter.log(
             f"epoch {epoch}/{self._config.epochs}: loss {result.loss:.3f}, accuracy {result.accuracy:.3f}; "
-            f"validation loss {levels[SEGMENT].loss:.3f}, segment accuracy {levels[SEGMENT].accuracy:.3f}, "
-            f"track accuracy {levels[TRACK].accuracy:.3f}; {result.examples_per_s:.0f} examples/s"
+            f"{validation}{result.examples_per_s:.0f} examples/s"
         )
 
 

@@ -1,0 +1,426 @@
+"""Searches whose processes are killed, freeze and fail; a trial computes a function in the place of training."""
+
+import os
+import random
+import re
+import signal
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tuner_processes import EPOCHS, OBJECTIVE, QUICK, Cluster, cluster, exit_code, score_of, settings, wait_until
+
+from trainer.tuner.oracles import add_trial, make_oracle, propose
+from trainer.tuner.service_config import BudgetConfig, ServiceConfig
+from trainer.tuner.view import COMPLETED, FAILED, RUNNING, SearchView, read_search
+
+# The processes end within seconds of the search; the machine may be busy with others.
+AT_ONCE_S = 20.0
+
+# A worker that is killed often may be killed at the same trial each time.
+UNDAUNTED = replace(QUICK, max_requeues=100)
+
+
+def random_points(count: int) -> dict[str, Any]:
+    """The points of the random search of the tests, by trial, drawn without any service."""
+    oracle, points = make_oracle(settings()), {}
+    for number in range(count):
+        proposal = propose(oracle, f"{number:04d}")
+        assert proposal is not None
+        add_trial(oracle, f"{number:04d}", proposal.values)
+        points[f"{number:04d}"] = dict(proposal.values)
+    return points
+
+
+def check_all_completed_once(view: SearchView, *, count: int) -> None:
+    """Checks a random search against the function that its trials compute."""
+    assert view.is_finished
+    assert {trial.trial_id: trial.values for trial in view.trials} == random_points(count)
+    for trial in view.trials:
+        assert (trial.status, trial.reason) == (COMPLETED, None)
+        assert trial.score == trial.metrics[OBJECTIVE] == score_of(dict(trial.values), EPOCHS)
+        # A worker that is killed may have trained an epoch that it could not report.
+        assert list(trial.history) == sorted(set(trial.history) & {1, 2, 3, 4})
+    assert view.best is not None
+    assert view.best.score == max(trial.score for trial in view.trials if trial.score is not None)
+
+
+def seconds_since_the_end(made: Cluster) -> float:
+    return time.time() - max(trial.ended_s or 0.0 for trial in read_search(made.search_dir).trials)
+
+
+def is_running(made: Cluster, trial_id: str) -> bool:
+    return trial_id in made.begun()
+
+
+def test_a_random_search_makes_the_trials_of_its_seed(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        everyone = [made.chief(), made.worker("a"), made.worker("b")]
+        assert [exit_code(process) for process in everyone] == [0, 0, 0]
+        assert seconds_since_the_end(made) < AT_ONCE_S
+        view = read_search(made.search_dir)
+        check_all_completed_once(view, count=6)
+        assert sorted(made.begun()) == [f"{number:04d}" for number in range(6)]
+        assert [trial.num_losses for trial in view.trials] == [0] * 6
+        assert view.end_reason == "all of budget.max_trials=6 have ended"
+        assert view.num_epochs == 6 * EPOCHS
+
+
+def test_a_bayesian_search_ends(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        everyone = [made.chief("bayesian"), made.worker("a"), made.worker("b")]
+        assert [exit_code(process) for process in everyone] == [0, 0, 0]
+        view = read_search(made.search_dir)
+        assert [trial.status for trial in view.trials] == [COMPLETED] * 6
+        assert len({str(trial.values) for trial in view.trials}) == 6
+
+
+def check_whole_hyperband(view: SearchView) -> None:
+    # By hand for 4 epochs, factor 2: brackets of 4 → 2 → 1, of 3 → 2 and of 3 trials, for 1, 2 and 4 epochs.
+    assert Counter(trial.until_epoch for trial in view.trials) == {1: 4, 2: 2 + 3, 4: 1 + 2 + 3}
+    assert {trial.status for trial in view.trials} == {COMPLETED}
+    by_id = {trial.trial_id: trial for trial in view.trials}
+    parents = [trial.parent_id for trial in view.trials if trial.parent_id is not None]
+    assert len(parents) == len(set(parents)) == 2 + 1 + 2
+    for trial in view.trials:
+        if trial.parent_id is not None:
+            assert trial.values == by_id[trial.parent_id].values
+
+
+def test_hyperband_goes_through_all_its_brackets(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        everyone = [made.chief("hyperband", budget=BudgetConfig(max_trials=None)), made.worker("a"), made.worker("b")]
+        assert [exit_code(process) for process in everyone] == [0, 0, 0]
+        view = read_search(made.search_dir)
+        check_whole_hyperband(view)
+        assert view.end_reason == "the hyperband search has tried all that it can"
+
+
+def test_a_grid_search_tries_each_point(tmp_path: Path) -> None:
+    import keras_tuner
+
+    parameters = keras_tuner.HyperParameters()
+    parameters.Float("rate", 0.0, 1.0, step=0.5)
+    parameters.Int("depth", 1, 2)
+    with cluster(tmp_path) as made:
+        everyone = [
+            made.chief(oracle_settings=settings("grid", space=parameters), budget=BudgetConfig(max_trials=None)),
+            made.worker("a"),
+            made.worker("b"),
+        ]
+        assert [exit_code(process) for process in everyone] == [0, 0, 0]
+        points = [(trial.values["rate"], trial.values["depth"]) for trial in read_search(made.search_dir).trials]
+        assert points == [(0.0, 1), (0.0, 2), (0.5, 1), (0.5, 2), (1.0, 1), (1.0, 2)]
+
+
+def test_the_trial_of_a_killed_worker_is_finished_by_another(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief = made.chief()
+        victim = made.worker("victim", faults={"*": "die once"})
+        assert exit_code(victim) == -signal.SIGKILL
+        other = made.worker("other")
+        assert [exit_code(chief), exit_code(other)] == [0, 0]
+        view = read_search(made.search_dir)
+        check_all_completed_once(view, count=6)
+        [lost] = [trial for trial in view.trials if trial.num_losses == 1]
+        assert lost.worker == "other"
+        assert "worker victim is lost" in made.log("chief")
+
+
+@pytest.mark.parametrize("victim", ["worker", "chief"])
+def test_ten_kills_lose_no_trial_and_count_none_twice(tmp_path: Path, victim: str) -> None:
+    moments = random.Random(f"{victim} 1")  # noqa: S311
+    count = 60
+    with cluster(tmp_path) as made:
+
+        def start(name: str) -> Any:
+            if name == "chief":
+                return made.chief(budget=BudgetConfig(max_trials=count), service=UNDAUNTED)
+            return made.worker(name, service=UNDAUNTED, epoch_s=0.04)
+
+        running = {name: start(name) for name in ("chief", "a", "b")}
+        wait_until(lambda: len(made.begun()) > 0)
+        for _ in range(10):
+            time.sleep(moments.uniform(0.05, 0.6))
+            name = "chief" if victim == "chief" else moments.choice(["a", "b"])
+            assert running[name].is_alive(), "the search ended before it was disturbed ten times"
+            running[name].kill()
+            running[name].join()
+            running[name] = start(name)
+        codes = {name: exit_code(process) for name, process in running.items()}
+        assert codes == {"chief": 0, "a": 0, "b": 0}, made.log("chief")
+        assert seconds_since_the_end(made) < AT_ONCE_S
+        check_all_completed_once(read_search(made.search_dir), count=count)
+        if victim == "chief":
+            # A trial in flight is not begun again because its chief was.
+            assert sorted(made.begun()) == [f"{number:04d}" for number in range(count)]
+
+
+def test_hyperband_survives_ten_kills_of_its_chief(tmp_path: Path) -> None:
+    moments = random.Random(5)  # noqa: S311
+    with cluster(tmp_path) as made:
+
+        def start_chief() -> Any:
+            return made.chief("hyperband", budget=BudgetConfig(max_trials=None), service=UNDAUNTED)
+
+        chief = start_chief()
+        workers = [made.worker(name, service=UNDAUNTED, epoch_s=0.15) for name in ("a", "b")]
+        for _ in range(10):
+            time.sleep(moments.uniform(0.1, 0.4))
+            assert chief.is_alive(), "the search ended before it was disturbed ten times"
+            chief.kill()
+            chief.join()
+            chief = start_chief()
+        assert [exit_code(process) for process in (chief, *workers)] == [0, 0, 0]
+        check_whole_hyperband(read_search(made.search_dir))
+
+
+def test_a_trial_that_kills_its_workers_fails_and_the_search_goes_on(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief = made.chief()
+        deadly = {"0001": "die"}
+        for _ in range(3):
+            assert exit_code(made.worker("a", faults=deadly)) == -signal.SIGKILL
+        assert exit_code(made.worker("a", faults=deadly)) == 0
+        assert exit_code(chief) == 0
+        trials = {trial.trial_id: trial for trial in read_search(made.search_dir).trials}
+        assert (trials["0001"].status, trials["0001"].reason) == (FAILED, "its worker was lost 3 times")
+        assert Counter(trial.status for trial in trials.values()) == {COMPLETED: 5, FAILED: 1}
+        assert Counter(made.begun())["0001"] == 3
+
+
+def test_a_frozen_worker_loses_its_trial_and_leaves_it_when_it_wakes(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief = made.chief(budget=BudgetConfig(max_trials=2))
+        frozen = made.worker("frozen", epoch_s=0.5)
+        wait_until(lambda: is_running(made, "0000"))
+        os.kill(frozen.pid, signal.SIGSTOP)
+        other = made.worker("other")
+        wait_until(lambda: made.begun().count("0000") == 2)
+        os.kill(frozen.pid, signal.SIGCONT)
+        assert [exit_code(process) for process in (chief, frozen, other)] == [0, 0, 0]
+        view = read_search(made.search_dir)
+        check_all_completed_once(view, count=2)
+        assert view.trials[0].worker == "other"
+
+
+def test_a_worker_that_hangs_loses_its_trial(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief = made.chief(service=replace(QUICK, epoch_timeout_s=2.0))
+        made.worker("hanging", faults={"*": "hang once"})
+        wait_until(lambda: is_running(made, "0000"))
+        other = made.worker("other")
+        assert [exit_code(chief), exit_code(other)] == [0, 0]
+        view = read_search(made.search_dir)
+        check_all_completed_once(view, count=6)
+        assert (view.trials[0].worker, view.trials[0].num_losses) == ("other", 1)
+        lost = r"worker hanging is lost \(no epoch for \d+ s\): trial 0000 waits for another"
+        assert re.search(lost, made.log("chief"))
+
+
+def test_a_chief_that_froze_is_replaced_and_ends_when_it_wakes(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        frozen, worker = made.chief(), made.worker("a", epoch_s=0.3)
+        wait_until(lambda: is_running(made, "0001"))
+        os.kill(frozen.pid, signal.SIGSTOP)
+        successor = made.chief()
+        wait_until(lambda: made.log("chief").count("waiting for workers") == 2)
+        os.kill(frozen.pid, signal.SIGCONT)
+        assert exit_code(frozen) == 1
+        assert "another chief has taken this search over" in made.log("chief")
+        assert [exit_code(successor), exit_code(worker)] == [0, 0]
+        check_all_completed_once(read_search(made.search_dir), count=6)
+
+
+def test_without_workers_the_chief_says_so_and_gives_up(tmp_path: Path) -> None:
+    service = replace(QUICK, wait_for_workers_s=4.0)
+    with cluster(tmp_path) as made:
+        chief = made.chief(service=service)
+        worker = made.worker("a", epoch_s=0.5)
+        wait_until(lambda: is_running(made, "0000"))
+        worker.kill()
+        assert exit_code(chief) == 1
+        log = made.log("chief")
+        assert re.search(r"no worker has been here for \d s", log)
+        assert re.search(r"no worker was there for \d+ s \(service\.wait_for_workers_s\); all is saved", log)
+        assert not read_search(made.search_dir).is_finished
+        # The same command goes on.
+        assert [exit_code(process) for process in (made.chief(), made.worker("a"))] == [0, 0]
+        check_all_completed_once(read_search(made.search_dir), count=6)
+
+
+def test_three_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief, worker = made.chief(), made.worker("a", faults={"*": "fail"})
+        assert [exit_code(chief), exit_code(worker)] == [1, 0]
+        view = read_search(made.search_dir)
+        assert [(trial.status, trial.reason) for trial in view.trials] == [(FAILED, "out of memory: 3 GiB")] * 3
+        assert "no trial has succeeded; the last one, 0002: out of memory: 3 GiB" in made.log("chief")
+        # When what was wrong is mended, the same command goes on.
+        assert [exit_code(process) for process in (made.chief(), made.worker("a"))] == [0, 0]
+        statuses = [trial.status for trial in read_search(made.search_dir).trials]
+        assert statuses == [FAILED] * 3 + [COMPLETED] * 3
+
+
+def test_failures_are_passed_over_where_that_is_wanted(tmp_path: Path) -> None:
+    faults = {"0000": "fail", "0001": "raise", "0002": "nan"}
+    with cluster(tmp_path) as made:
+        chief = made.chief(service=replace(QUICK, on_consecutive_failures="go_on"))
+        worker = made.worker("a", faults=faults)
+        assert [exit_code(chief), exit_code(worker)] == [0, 0]
+        trials = read_search(made.search_dir).trials
+        assert [trial.reason for trial in trials] == [
+            "out of memory: 3 GiB",
+            "ValueError: no such shape",
+            f"the objective {OBJECTIVE} is nan",
+            None,
+            None,
+            None,
+        ]
+        assert "3 trials failed in a row" in made.log("chief")
+
+
+def test_a_second_worker_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief, first = made.chief(budget=BudgetConfig(max_trials=2)), made.worker("a", epoch_s=0.5)
+        wait_until(lambda: is_running(made, "0000"))
+        assert exit_code(made.worker("a")) == 2
+        assert "another worker of this name is running: give each its own" in made.log("a")
+        assert [exit_code(chief), exit_code(first)] == [0, 0]
+        check_all_completed_once(read_search(made.search_dir), count=2)
+
+
+def test_a_worker_whose_directory_is_not_the_chiefs_is_refused(tmp_path: Path) -> None:
+    with cluster(tmp_path / "one") as made, cluster(tmp_path / "other") as apart:
+        chief = made.chief()
+        wait_until(lambda: "waiting for workers at" in made.log("chief"))
+        address = made.log("chief").rpartition(" ")[2].strip()
+        assert exit_code(apart.worker("a", address=address)) == 2
+        assert "is not where the chief keeps its search: all machines need the same directory" in apart.log("a")
+        assert [exit_code(made.worker("a")), exit_code(chief)] == [0, 0]
+        check_all_completed_once(read_search(made.search_dir), count=6)
+
+
+def test_a_second_chief_is_refused(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        first = made.chief()
+        wait_until(lambda: "waiting for workers" in made.log("chief"))
+        assert exit_code(made.chief()) == 2
+        assert "is being searched by the chief at 127.0.0.1:" in made.log("chief")
+        assert [exit_code(made.worker("a")), exit_code(first)] == [0, 0]
+
+
+def test_a_worker_without_a_chief_gives_up(tmp_path: Path) -> None:
+    impatient = replace(QUICK, wait_for_chief_s=1.0)
+    with cluster(tmp_path) as made:
+        unknown, known = made.worker("a", service=impatient), made.worker("b", service=impatient, address="127.0.0.1:9")
+        assert [exit_code(unknown), exit_code(known)] == [1, 1]
+        assert re.search(r"no chief has answered at 127\.0\.0\.1:9 for \d+ s \(service\.wait_for", made.log("b"))
+
+
+def test_a_worker_that_comes_after_the_end_goes(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief, worker = made.chief(), made.worker("a")
+        assert [exit_code(chief), exit_code(worker)] == [0, 0]
+        assert exit_code(made.worker("late")) == 0
+        assert "the search is over" in made.log("late")
+
+
+def test_a_worker_that_must_end_hands_its_trial_back(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief, preempted = made.chief(), made.worker("a", epoch_s=0.4)
+        wait_until(lambda: is_running(made, "0000"))
+        preempted.terminate()
+        assert exit_code(preempted, timeout_s=AT_ONCE_S) == 75
+        [trial] = read_search(made.search_dir).trials
+        assert (trial.status, trial.num_losses) == ("QUEUED", 0)
+        assert [exit_code(made.worker("a")), exit_code(chief)] == [0, 0]
+        view = read_search(made.search_dir)
+        check_all_completed_once(view, count=6)
+        assert [trial.num_losses for trial in view.trials] == [0] * 6
+
+
+def test_a_chief_that_must_end_is_started_again(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief, worker = made.chief(), made.worker("a", epoch_s=0.2)
+        wait_until(lambda: is_running(made, "0001"))
+        chief.terminate()
+        assert exit_code(chief, timeout_s=AT_ONCE_S) == 75
+        assert "stopped by SIGTERM; all is saved" in made.log("chief")
+        assert [exit_code(process) for process in (made.chief(), worker)] == [0, 0]
+        check_all_completed_once(read_search(made.search_dir), count=6)
+        assert sorted(made.begun()) == [f"{number:04d}" for number in range(6)]
+
+
+def test_a_truncated_state_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        chief, worker = made.chief(), made.worker("a", epoch_s=0.2)
+        wait_until(lambda: is_running(made, "0002"))
+        chief.kill()
+        chief.join()
+        newest = max(Path(made.search_dir, "state", "search").glob("*.json"))
+        newest.write_text(newest.read_text()[:100])
+        assert [exit_code(process) for process in (made.chief(), worker)] == [0, 0]
+        assert f"{newest} is damaged (it ends after 100 characters, before its end)" in made.log("chief")
+        trials = read_search(made.search_dir).trials
+        assert [trial.status for trial in trials] == [COMPLETED] * 6
+        assert len({trial.trial_id for trial in trials}) == 6
+
+
+def test_a_finished_search_goes_on_with_a_larger_budget(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        assert [exit_code(process) for process in (made.chief(), made.worker("a"))] == [0, 0]
+        # With the same one, it is over at once and needs no worker.
+        assert exit_code(made.chief()) == 0
+        more = BudgetConfig(max_trials=8)
+        assert [exit_code(process) for process in (made.chief(budget=more), made.worker("a"))] == [0, 0]
+        check_all_completed_once(read_search(made.search_dir), count=8)
+
+
+def test_an_epoch_budget_ends_trials_with_what_they_have(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        budget = BudgetConfig(max_trials=None, max_epochs=6)
+        assert [exit_code(process) for process in (made.chief(budget=budget), made.worker("a"))] == [0, 0]
+        view = read_search(made.search_dir)
+        assert [(trial.status, list(trial.history), trial.stopped_by) for trial in view.trials] == [
+            (COMPLETED, [1, 2, 3, 4], None),
+            (COMPLETED, [1, 2], "end of search"),
+        ]
+        assert view.num_epochs == 6
+        assert view.end_reason == "budget.max_epochs=6 is spent"
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        assert [exit_code(process) for process in (made.chief(), made.worker("a"))] == [0, 0]
+        assert exit_code(made.chief(oracle_settings=settings(seed=8))) == 2
+        assert "begun with other settings (seed was 7 and is 8)" in made.log("chief")
+
+
+def cpu_s(process: Any) -> float:
+    """The processor time that a process has taken, from Linux' /proc/<pid>/stat."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_who_waits_takes_less_than_a_twentieth_of_a_core(tmp_path: Path) -> None:
+    usual = ServiceConfig()
+    with cluster(tmp_path) as made:
+        chief = made.chief(budget=BudgetConfig(max_trials=1), service=usual)
+        busy = made.worker("busy", service=usual, epoch_s=600.0)
+        idle = made.worker("idle", service=usual, epoch_s=600.0)
+        alone = made.worker("alone", service=usual, address="127.0.0.1:9")
+        wait_until(lambda: is_running(made, "0000") and "no chief answers" in made.log("alone"))
+        wait_until(lambda: read_search(made.search_dir).trials[0].status == RUNNING)
+        time.sleep(1.0)  # what starting costs is not meant
+        watched = {"chief": chief, "busy": busy, "idle": idle, "alone": alone}
+        before = {name: cpu_s(process) for name, process in watched.items()}
+        began_s = time.monotonic()
+        time.sleep(6.0)
+        duration_s = time.monotonic() - began_s
+        shares = {name: (cpu_s(process) - before[name]) / duration_s for name, process in watched.items()}
+        print(shares)
+        assert max(shares.values()) < 0.05, shares

@@ -1,0 +1,335 @@
+"""What becomes of trials: the ledger without processes, clocks or files."""
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import keras_tuner
+import pytest
+
+from beam_pipelines.errors import UserError
+from trainer.tuner.ledger import Ledger, TrialRecord
+from trainer.tuner.oracles import ALGORITHMS, OracleSettings
+from trainer.tuner.service_config import BudgetConfig, PruningConfig, ServiceConfig
+from trainer.tuner.trials import TrialOutcome, Verdict
+from trainer.tuner.view import COMPLETED, FAILED, QUEUED, RUNNING
+
+OBJECTIVE = "validation/track/accuracy"
+NO_PRUNING = PruningConfig(median=False)
+
+
+def space() -> keras_tuner.HyperParameters:
+    parameters = keras_tuner.HyperParameters()
+    parameters.Float("rate", 1e-4, 1e-1, sampling="log")
+    parameters.Choice("norm", ["batch", "none"])
+    with parameters.conditional_scope("norm", ["batch"]):
+        parameters.Float("momentum", 0.5, 0.99)
+    parameters.Boolean("wide")
+    return parameters
+
+
+def make_ledger(
+    algorithm: str = "random",
+    *,
+    budget: BudgetConfig | None = None,
+    pruning: PruningConfig = NO_PRUNING,
+    service: ServiceConfig | None = None,
+    **changes: Any,
+) -> Ledger:
+    settings = OracleSettings(
+        algorithm=algorithm,
+        space=space(),
+        objective=OBJECTIVE,
+        direction="max",
+        seed=3,
+        epochs_per_trial=9,
+        num_initial_points=3,
+    )
+    return Ledger(
+        replace(settings, **changes),
+        budget=BudgetConfig(max_trials=5) if budget is None else budget,
+        pruning=pruning,
+        service=ServiceConfig() if service is None else service,
+    )
+
+
+def reloaded(ledger: Ledger, **made: Any) -> Ledger:
+    """Returns what a chief that is started again makes of the state, by way of its text."""
+    again = make_ledger(**made)
+    again.restore(json.loads(json.dumps(ledger.to_state())), histories=ledger.histories, is_older=False)
+    return again
+
+
+def begin(ledger: Ledger, session: str = "s") -> TrialRecord:
+    record = ledger.next_trial(f"worker-{session}", session, now_s=1.0)
+    assert record is not None
+    return record
+
+
+def outcome(score: float, epoch: int = 9) -> TrialOutcome:
+    return TrialOutcome({OBJECTIVE: score, "validation/loss": math.nan}, best_epoch=epoch, note=None)
+
+
+def score_of(record: TrialRecord) -> float:
+    return 1 - (math.log10(float(record.values["rate"])) + 2.5) ** 2 / 10 - 0.1 * (record.values["norm"] == "none")
+
+
+def test_a_worker_that_asks_again_has_the_same_trial() -> None:
+    ledger = make_ledger()
+    first = begin(ledger, "a")
+    assert begin(ledger, "a") == first
+    assert (first.trial_id, first.status, first.worker) == ("0000", RUNNING, "worker-a")
+    assert begin(ledger, "b").trial_id == "0001"
+    assert ledger.is_held_by("0000", "a")
+    assert not ledger.is_held_by("0000", "b")
+    assert not ledger.is_held_by("no such trial", "a")
+
+
+def test_only_active_hyperparameters_have_values() -> None:
+    ledger = make_ledger(budget=BudgetConfig(max_trials=30))
+    for number in range(30):
+        record = begin(ledger, str(number))
+        active = {"rate", "norm", "wide"} | ({"momentum"} if record.values["norm"] == "batch" else set())
+        assert set(record.values) == active
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_restart_after_each_event_changes_no_trial(algorithm: str) -> None:
+    def search(*, with_restarts: bool) -> list[tuple[str, Any, float | None, str | None]]:
+        budget = BudgetConfig(max_trials=9)
+        ledger = make_ledger(algorithm, budget=budget)
+        while True:
+            if with_restarts:
+                ledger = reloaded(ledger, algorithm=algorithm, budget=budget)
+            first, second = (ledger.next_trial(name, name, now_s=1.0) for name in ("a", "b"))
+            if first is None:
+                return [(r.trial_id, r.values, r.score, r.parent_id) for r in ledger.records.values()]
+            if with_restarts:
+                ledger = reloaded(ledger, algorithm=algorithm, budget=budget)
+            for record in (first, second):
+                if record is not None:
+                    ledger.complete(record.trial_id, outcome(score_of(record)), now_s=2.0)
+
+    undisturbed = search(with_restarts=False)
+    assert len(undisturbed) == 9
+    assert search(with_restarts=True) == undisturbed
+
+
+def test_the_bayesian_search_finds_better_points_than_it_began_with() -> None:
+    ledger = make_ledger("bayesian", budget=BudgetConfig(max_trials=12))
+    scores = []
+    while (record := ledger.next_trial("a", "a", now_s=1.0)) is not None:
+        scores.append(score_of(record))
+        ledger.complete(record.trial_id, outcome(scores[-1]), now_s=2.0)
+    assert len(scores) == 12
+    assert max(scores[3:]) > max(scores[:3])
+
+
+def test_a_small_space_is_searched_once_and_then_over() -> None:
+    parameters = keras_tuner.HyperParameters()
+    parameters.Choice("norm", ["batch", "layer", "none"])
+    for algorithm in ("random", "bayesian", "grid"):
+        ledger = make_ledger(algorithm, space=parameters, budget=BudgetConfig(max_trials=None))
+        while (record := ledger.next_trial("a", "a", now_s=1.0)) is not None:
+            ledger.complete(record.trial_id, outcome(0.5), now_s=1.0)
+        assert sorted(str(r.values["norm"]) for r in ledger.records.values()) == ["batch", "layer", "none"], algorithm
+        assert ledger.end_reason == f"the {algorithm} search has tried all that it can"
+        assert not ledger.has_failed
+        again = make_ledger(algorithm, space=parameters, budget=BudgetConfig(max_trials=None))
+        again.restore(ledger.to_state(), histories={}, is_older=False)
+        assert again.close_if_done(now_s=2.0)
+
+
+def test_an_oracle_with_nothing_to_propose_is_not_asked_until_a_trial_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = keras_tuner.HyperParameters()
+    parameters.Choice("norm", ["batch"])
+    ledger = make_ledger("random", space=parameters, budget=BudgetConfig(max_trials=None))
+    begin(ledger, "a")
+    assert ledger.next_trial("b", "b", now_s=1.0) is None
+
+    def refuse(*arguments: Any) -> None:
+        raise AssertionError("it was asked again")
+
+    monkeypatch.setattr("trainer.tuner.ledger.propose", refuse)
+    assert ledger.next_trial("b", "b", now_s=1.0) is None
+
+
+def test_hyperband_goes_on_when_most_of_a_round_fails() -> None:
+    # By hand for 9 epochs, factor 3: the first bracket has 9 → 3 → 1 trials of 1, 3 and 9 epochs.
+    ledger = make_ledger(
+        "hyperband", budget=BudgetConfig(max_trials=None), service=ServiceConfig(on_consecutive_failures="go_on")
+    )
+    for number in range(9):
+        record = begin(ledger)
+        assert (record.until_epoch, record.parent_id) == (1, None)
+        if number < 7:
+            ledger.fail(record.trial_id, "boom", now_s=1.0)
+        else:
+            ledger.complete(record.trial_id, outcome(number / 10, epoch=1), now_s=1.0)
+    promoted = [begin(ledger, "a"), begin(ledger, "b")]
+    assert [(record.until_epoch, record.parent_id) for record in promoted] == [(3, "0008"), (3, "0007")]
+    assert promoted[0].values == ledger.records["0008"].values
+    ledger.complete(promoted[0].trial_id, outcome(0.5, epoch=3), now_s=1.0)
+    ledger.fail(promoted[1].trial_id, "boom", now_s=1.0)
+    last = begin(ledger)
+    assert (last.until_epoch, last.parent_id) == (9, promoted[0].trial_id)
+    # Nothing more of this bracket: the next one begins with 3 epochs.
+    following = begin(ledger, "other")
+    assert (following.until_epoch, following.parent_id) == (3, None)
+
+
+def test_hyperband_with_fewer_points_than_a_round_wants_still_halves() -> None:
+    parameters = keras_tuner.HyperParameters()
+    parameters.Choice("units", [1, 2, 3, 4])
+    ledger = make_ledger("hyperband", space=parameters, budget=BudgetConfig(max_trials=None))
+    while (record := ledger.next_trial("a", "a", now_s=1.0)) is not None:
+        ledger.complete(record.trial_id, outcome(int(record.values["units"]) / 10), now_s=1.0)
+    # 4 points: of the 4 the best 3 go on, and of these the best.
+    assert [(r.until_epoch, r.values["units"]) for r in ledger.records.values()][4:] == [(3, 4), (3, 3), (3, 2), (9, 4)]
+    assert ledger.end_reason == "the hyperband search has tried all that it can"
+
+
+def test_epochs_that_a_parent_trained_are_counted_once() -> None:
+    ledger = make_ledger("hyperband", budget=BudgetConfig(max_trials=None))
+    ids = [begin(ledger, str(number)).trial_id for number in range(9)]
+    for trial_id in ids:
+        ledger.report(trial_id, 1, {OBJECTIVE: 0.5})
+        ledger.complete(trial_id, outcome(0.5, epoch=1), now_s=1.0)
+    child = begin(ledger)
+    for epoch in (1, 2, 3, 3):  # a runner that goes on may report again what was reported
+        ledger.report(child.trial_id, epoch, {OBJECTIVE: 0.5})
+    assert ledger.num_epochs() == 9 + 2
+
+
+def test_a_lost_trial_goes_to_another_worker_and_fails_the_third_time() -> None:
+    ledger = make_ledger()
+    assert begin(ledger, "a").trial_id == "0000"
+    ledger.report("0000", 1, {OBJECTIVE: 0.4})
+    for session in ("b", "c"):
+        ledger.lose("0000", now_s=1.0)
+        assert ledger.records["0000"].status == QUEUED
+        assert begin(ledger, session).trial_id == "0000"
+        assert ledger.histories["0000"] == {1: {OBJECTIVE: 0.4}}
+    ledger.lose("0000", now_s=5.0)
+    record = ledger.records["0000"]
+    assert (record.status, record.reason, record.ended_s) == (FAILED, "its worker was lost 3 times", 5.0)
+    assert begin(ledger, "d").trial_id == "0001"
+
+
+def test_a_trial_that_is_handed_back_is_not_lost() -> None:
+    ledger = make_ledger()
+    for session in "abcdef":
+        assert begin(ledger, session).trial_id == "0000"
+        ledger.hand_back("0000")
+    assert ledger.records["0000"].num_losses == 0
+
+
+@pytest.mark.parametrize(
+    ("metrics", "reason"),
+    [
+        ({OBJECTIVE: math.nan}, f"the objective {OBJECTIVE} is nan"),
+        ({OBJECTIVE: math.inf}, f"the objective {OBJECTIVE} is inf"),
+        ({"loss": 1.0, "accuracy": 0.5}, f"the objective {OBJECTIVE} is not among its metrics (accuracy, loss)"),
+        ({}, f"the objective {OBJECTIVE} is not among its metrics (none)"),
+    ],
+)
+def test_a_trial_without_a_finite_objective_has_failed(metrics: dict[str, float], reason: str) -> None:
+    ledger = make_ledger()
+    begin(ledger)
+    ledger.complete("0000", TrialOutcome(metrics, best_epoch=1, note=None), now_s=1.0)
+    assert (ledger.records["0000"].status, ledger.records["0000"].reason) == (FAILED, reason)
+
+
+def test_failures_in_a_row_end_what_runs_and_what_waits() -> None:
+    ledger = make_ledger(budget=BudgetConfig(max_trials=20))
+    for session in "abcde":
+        begin(ledger, session)
+    ledger.report("0000", 1, {OBJECTIVE: 0.25})
+    ledger.report("0000", 2, {OBJECTIVE: 0.125})
+    ledger.hand_back("0000")
+    for trial_id in ("0001", "0002", "0003"):
+        ledger.fail(trial_id, "out of\nmemory", now_s=1.0)
+    assert ledger.next_trial("f", "f", now_s=1.0) is None
+    assert ledger.end_reason is None  # one is running
+    assert ledger.report("0004", 1, {OBJECTIVE: 0.5}) is Verdict.STOP
+    ledger.complete("0004", outcome(0.5, epoch=1), now_s=1.0)
+    # A success after them changes what was last in the row: the search goes on with what waits.
+    assert ledger.failures_in_a_row() == 0
+    assert begin(ledger, "f").trial_id == "0000"
+
+
+def test_a_search_that_was_given_up_ends_what_waits_with_what_it_has() -> None:
+    ledger = make_ledger(budget=BudgetConfig(max_trials=20))
+    for session in "abcde":
+        begin(ledger, session)
+    ledger.report("0000", 1, {OBJECTIVE: 0.25})
+    ledger.report("0000", 2, {OBJECTIVE: 0.125})
+    ledger.hand_back("0000")
+    ledger.hand_back("0004")
+    for trial_id in ("0001", "0002", "0003"):
+        ledger.fail(trial_id, "out of\nmemory", now_s=1.0)
+    assert ledger.close_if_done(now_s=1.0)
+    assert ledger.has_failed
+    assert ledger.end_reason == "3 trials failed in a row, the last one, 0003: out of memory"
+    best = ledger.records["0000"]
+    assert (best.status, best.score, best.best_epoch, best.stopped_by) == (COMPLETED, 0.25, 1, "end of search")
+    assert ledger.records["0004"].reason == "the search ended before it had reached anything"
+    again = reloaded(ledger, budget=BudgetConfig(max_trials=20))
+    assert again.failures_in_a_row() == 0
+    assert begin(again).trial_id == "0005"
+
+
+def test_a_budget_of_hours_ends_trials_at_their_next_epoch() -> None:
+    ledger = make_ledger(budget=BudgetConfig(max_trials=None, max_hours=0.5))
+    begin(ledger)
+    ledger.elapsed_s = 1799.0
+    assert ledger.report("0000", 1, {OBJECTIVE: 0.5}) is Verdict.GO_ON
+    ledger.elapsed_s = 1800.0
+    assert ledger.report("0000", 2, {OBJECTIVE: 0.6}) is Verdict.STOP
+    assert ledger.report("0000", 2, {OBJECTIVE: 0.6}) is Verdict.STOP
+    ledger.complete("0000", outcome(0.6, epoch=2), now_s=1.0)
+    assert ledger.close_if_done(now_s=1.0)
+    assert (ledger.end_reason, ledger.has_failed) == ("budget.max_hours=0.5 is spent", False)
+
+
+def test_the_last_epoch_of_a_trial_is_not_an_early_end() -> None:
+    ledger = make_ledger(budget=BudgetConfig(max_trials=None, max_epochs=1))
+    begin(ledger)
+    assert ledger.report("0000", 9, {OBJECTIVE: 0.5}) is Verdict.GO_ON
+    assert ledger.records["0000"].stopped_by is None
+
+
+def test_a_trial_worse_than_the_median_is_pruned() -> None:
+    ledger = make_ledger(pruning=PruningConfig(after_epochs=2, min_trials=2), budget=BudgetConfig(max_trials=9))
+    for session, level in (("a", 0.5), ("b", 0.7)):
+        trial_id = begin(ledger, session).trial_id
+        for epoch in range(1, 10):
+            assert ledger.report(trial_id, epoch, {OBJECTIVE: level}) is Verdict.GO_ON
+        ledger.complete(trial_id, outcome(level), now_s=1.0)
+    bad, good = begin(ledger, "c").trial_id, begin(ledger, "d").trial_id
+    assert ledger.report(bad, 1, {OBJECTIVE: 0.1}) is Verdict.GO_ON
+    assert ledger.report(bad, 2, {OBJECTIVE: 0.59}) is Verdict.STOP
+    assert ledger.report(good, 2, {OBJECTIVE: 0.61}) is Verdict.GO_ON
+    ledger.complete(bad, outcome(0.59, epoch=2), now_s=1.0)
+    assert (ledger.records[bad].status, ledger.records[bad].stopped_by) == (COMPLETED, "pruning")
+
+
+def test_the_state_of_another_search_is_refused() -> None:
+    ledger = make_ledger()
+    begin(ledger)
+    with pytest.raises(UserError, match=r"\(algorithm was random and is grid\): choose another search_dir"):
+        reloaded(ledger, algorithm="grid")
+    smaller = keras_tuner.HyperParameters()
+    smaller.Boolean("wide")
+    with pytest.raises(UserError, match="the space is another one"):
+        reloaded(ledger, space=smaller)
+
+
+def test_a_number_that_may_have_been_given_is_not_given_again() -> None:
+    ledger = make_ledger()
+    begin(ledger)
+    again = make_ledger()
+    again.restore(ledger.to_state(), histories={}, is_older=True)
+    assert begin(again, "other").trial_id == "0002"
+    assert len(again.records) == 2
