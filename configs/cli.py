@@ -135,12 +135,14 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     words: list[str] = arguments.words
     if command.positional_key is not None:
         return Invocation(overrides=_with_key(words, command.positional_key))
-    if not command.takes_paths:
+    if command.paths_usage is None:
         return Invocation(overrides=words, dry_run=command.has_dry_run and arguments.dry_run)
     # A file may have "=" in its name.
     paths = [word for word in words if "=" not in word or os.path.exists(word)]
     return Invocation(
-        overrides=[word for word in words if word not in paths], paths=paths, output_format=arguments.output_format
+        overrides=[word for word in words if word not in paths],
+        paths=paths,
+        output_format=arguments.output_format if command.has_output_formats else "table",
     )
 
 
@@ -181,7 +183,7 @@ def _parser(command: Command) -> argparse.ArgumentParser:
         parser.add_argument(
             "--dry-run", action="store_true", help="take one clip all the way, print shapes, sizes and times, and stop"
         )
-    if command.takes_paths:
+    if command.has_output_formats:
         output = parser.add_mutually_exclusive_group()
         for name in ("json", "csv"):
             output.add_argument(
@@ -198,7 +200,7 @@ def _parser(command: Command) -> argparse.ArgumentParser:
 def _positional_usage(command: Command) -> str:
     if command.positional_key is not None:
         return f"{command.positional_key.upper()} "
-    return "RUN FILE… " if command.takes_paths else ""
+    return "" if command.paths_usage is None else f"{command.paths_usage} "
 
 
 def _overview() -> str:

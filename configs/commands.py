@@ -17,7 +17,7 @@ class Invocation:
 
     Attributes:
         overrides: `key=value` settings.
-        paths: Positional arguments that are no settings; only commands with `takes_paths` have any.
+        paths: Positional arguments that are no settings; only commands with `paths_usage` have any.
         output_format: table, json or csv.
         dry_run: Whether to say what would be done, and do nothing.
     """
@@ -37,7 +37,8 @@ class Command:
         description: What it does, and its most used settings.
         examples: Command lines that work as they stand.
         run: Runs it; returns the exit code.
-        takes_paths: Whether it takes positional paths and an output format.
+        paths_usage: What its positional paths are called, such as "RUN FILE…"; None where it takes none.
+        has_output_formats: Whether it prints JSON or CSV where it is asked to.
         positional_key: The setting whose value may be given as a word by itself, such as name: `download fma_small` is
             `download name=fma_small`.
         decodes_audio: Whether it decodes audio, so that decoders may have something to say.
@@ -49,7 +50,8 @@ class Command:
     description: str
     examples: Sequence[str]
     run: Callable[[Invocation], int]
-    takes_paths: bool = False
+    paths_usage: str | None = None
+    has_output_formats: bool = False
     positional_key: str | None = None
     decodes_audio: bool = False
     has_dry_run: bool = False
@@ -121,6 +123,26 @@ def _evaluate(invocation: Invocation) -> int:
     return 0
 
 
+def _baselines(invocation: Invocation) -> int:
+    from trainer.baselines.config import BaselinesConfig
+
+    config = cast(BaselinesConfig, _config("baselines", invocation.overrides))
+    from trainer.baselines.baselines import run_baselines
+
+    run_baselines(config, stream=sys.stdout)
+    return 0
+
+
+def _crossval(invocation: Invocation) -> int:
+    from trainer.crossval.config import CrossvalConfig
+
+    config = cast(CrossvalConfig, _config("crossval", invocation.overrides))
+    from trainer.crossval.crossval import crossval
+
+    crossval(config, stream=sys.stdout)
+    return 0
+
+
 def _predict(invocation: Invocation) -> int:
     from trainer.config import PredictConfig
 
@@ -132,6 +154,30 @@ def _predict(invocation: Invocation) -> int:
     run_dir, *files = invocation.paths
     num_failed = predict(run_dir, files, config=config, output_format=invocation.output_format)
     return 1 if num_failed else 0
+
+
+def _compare(invocation: Invocation) -> int:
+    from trainer.compare.config import CompareConfig
+
+    if not invocation.paths:
+        raise UserError("compare needs at least one run: beamtune compare RUN…")
+    config = cast(CompareConfig, _config("compare", invocation.overrides))
+    from trainer.compare.compare import compare
+
+    compare(invocation.paths, config=config, stream=sys.stdout)
+    return 0
+
+
+def _tensorboard(invocation: Invocation) -> int:
+    from trainer.board.config import TensorboardConfig
+
+    if not invocation.paths:
+        raise UserError("tensorboard needs at least one folder of runs: beamtune tensorboard RUNS…")
+    config = cast(TensorboardConfig, _config("tensorboard", invocation.overrides))
+    from trainer.board.serve import serve
+
+    serve(invocation.paths, config=config)
+    return 0
 
 
 def _explore(invocation: Invocation) -> int:
@@ -295,8 +341,9 @@ _COMMANDS = (
         name="evaluate",
         summary="measure a trained model on one split, by segment and by track",
         description=(
-            "Prints accuracy, macro-F1 and the confusion matrix of segments and of tracks (mean probability of their\n"
-            "segments), and adds them to the run's metrics.json.\n\n"
+            "Prints accuracy, balanced accuracy, macro-F1 and more, of segments and of tracks (by the mean\n"
+            "probability of their segments, and by their votes), with 95 % intervals, and adds them to the run's\n"
+            "metrics.json; the predictions of the tracks go into predictions-<split>.csv.\n\n"
             "settings: run_dir, split, data_dir, batch_size"
         ),
         examples=(
@@ -304,6 +351,45 @@ _COMMANDS = (
             "beamtune evaluate run_dir=runs/first split=validation",
         ),
         run=_evaluate,
+    ),
+    Command(
+        name="baselines",
+        summary="fit classical learners to a prepared data set and score them as networks are",
+        description=(
+            "Fits learners of scikit-learn to one vector of each segment: a feature that is one, or the mean and the\n"
+            "deviation of one that has frames. Each gets a run directory below output_dir with its metrics.json,\n"
+            "which beamtune compare reads beside those of networks. What is finished is not fitted again.\n\n"
+            "learners: naive_bayes, knn, logistic_regression, svm, mlp, gradient_boosting\n"
+            "settings: data_dir, output_dir, learners, feature=spectral_stats|yamnet|mfcc|log_mel|…,\n"
+            "          pooling=mean_std|mean, unit=segment|track, pca, class_weighting=balanced|none, tune, seed,\n"
+            "          max_matrix_mib"
+        ),
+        examples=(
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/mine",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/yamnet feature=yamnet tune=true",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca 'learners=[knn,svm]' pca=0.95",
+        ),
+        run=_baselines,
+    ),
+    Command(
+        name="crossval",
+        summary="test on every fold of a data set once: mean and deviation over folds and seeds",
+        description=(
+            "Divides a prepared data set into folds that keep artists together, learns each fold with each seed,\n"
+            "scores it on tracks that it has not heard, and prints what all runs come to. Each fold is a prepared data\n"
+            "set and each run a run directory as any other. The same command goes on where it was broken off.\n\n"
+            "groups:   model, strategy, augment, as for train\n"
+            "settings: data_dir, output_dir, folds, seeds, split_by=group|track|segment, split_seed, folds_dir,\n"
+            "          keep_folds, learner=network|baselines, baselines.* (those of beamtune baselines), and all\n"
+            "          settings of train but run_dir and seed"
+        ),
+        examples=(
+            "beamtune crossval data_dir=prepared/mine output_dir=crossval/mine",
+            "beamtune crossval data_dir=prepared/mine output_dir=crossval/res2d model=res2d folds=10 'seeds=[0]'",
+            "beamtune crossval data_dir=prepared/mine output_dir=crossval/classic learner=baselines 'seeds=[0]' "
+            "baselines.feature=yamnet",
+        ),
+        run=_crossval,
     ),
     Command(
         name="predict",
@@ -318,8 +404,41 @@ _COMMANDS = (
             "beamtune predict runs/first *.mp3 --csv top_k=1 > genres.csv",
         ),
         run=_predict,
-        takes_paths=True,
+        paths_usage="RUN FILE…",
+        has_output_formats=True,
         decodes_audio=True,
+    ),
+    Command(
+        name="compare",
+        summary="show several runs in one table: accuracies with intervals, sizes and training times",
+        description=(
+            "Prints a row for each run of train or baselines, and for each folder of crossval: model, input, split,\n"
+            "accuracy of segments and of tracks (by mean probability, and by vote), macro-F1, parameters and training\n"
+            "time. Rows whose split leaks say so.\n\n"
+            "settings: split=test|validation|train, sort=given|model|accuracy|macro_f1|parameters|duration,\n"
+            "          output.markdown, output.csv (files to write)"
+        ),
+        examples=(
+            "beamtune compare runs/first runs/second",
+            "beamtune compare runs/* sort=accuracy output.markdown=comparison.md output.csv=comparison.csv",
+        ),
+        run=_compare,
+        paths_usage="RUN…",
+    ),
+    Command(
+        name="tensorboard",
+        summary="show runs in the browser: curves, confusion, mistakes to hear, embeddings, settings",
+        description=(
+            "Starts TensorBoard on runs, or on folders of them, and prints its address. Only this machine reaches it.\n"
+            "Ctrl-C ends it.\n\n"
+            "settings: port, host"
+        ),
+        examples=(
+            "beamtune tensorboard runs",
+            "beamtune tensorboard runs/first runs/second port=6007",
+        ),
+        run=_tensorboard,
+        paths_usage="RUNS…",
     ),
 )
 

@@ -14,25 +14,34 @@ class StopRequest:
         is_made: Set by the handler of the signal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outer: "StopRequest | None" = None) -> None:
+        """Makes none yet.
+
+        Args:
+            outer: That of the work which this is a part of: what is asked of the part is asked of the whole.
+        """
         self.is_made = False
+        self._outer = outer
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Makes the request; the handler of a signal."""
+        self.is_made = True
+        if self._outer is not None:
+            self._outer.handle(number, frame)
 
 
 @contextmanager
 def heeding_sigterm() -> Iterator[StopRequest]:
-    """Gives what a SIGTERM sets while the body runs, in place of what it did before.
+    """Gives what a SIGTERM sets while the body runs, in place of what it did before; within a body of its own, of both.
 
     Python lets the main thread alone handle signals: in another one, the request is never made.
     """
-    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield StopRequest()
         return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        request.is_made = True
-
-    previous = signal.signal(signal.SIGTERM, handle)
+    outer = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    request = StopRequest(outer if isinstance(outer, StopRequest) else None)
+    previous = signal.signal(signal.SIGTERM, request.handle)
     try:
         yield request
     finally:

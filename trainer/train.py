@@ -2,8 +2,10 @@
 
 import io
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +15,28 @@ import tensorflow as tf
 from beam_pipelines.errors import RunAgainError, RunFailedError
 from beam_pipelines.progress import ProgressReporter
 from beam_pipelines.records.schema import TRAIN, VALIDATION
+from trainer.board.board import Board
+from trainer.board.profile import StepProfiler
 from trainer.checkpoints import EpochSums
 from trainer.config import TrainConfig
 from trainer.data import naming_damaged_shard
-from trainer.dataset_dir import PreparedData, check_has_several_genres, find_shards, open_prepared
-from trainer.events import EventWriters, describe_split
+from trainer.dataset_dir import (
+    PreparedData,
+    check_has_several_genres,
+    check_has_tracks,
+    find_shards,
+    open_prepared,
+    read_groups,
+)
+from trainer.inference import summarize_model
+from trainer.loop import Scores
 from trainer.metrics import LevelMetrics
+from trainer.predictions import predictions_of_scores, write_predictions
 from trainer.preemption import StopRequest, heeding_sigterm
-from trainer.report import SEGMENT, TRACK, format_metrics, metrics_to_json
+from trainer.report import SEGMENT, TRACK, evaluated_levels
 from trainer.run_dir import RunDir
+from trainer.run_metrics import ModelSummary
+from trainer.score_tables import print_scores
 from trainer.session import Session, make_session
 from trainer.strategy import make_strategy
 from trainer.workers import Workers
@@ -36,12 +51,14 @@ class EpochResult:
         accuracy: The share of segments classified rightly, while the weights were changing.
         gradient_norm: The mean norm of the steps' gradients, before they were clipped.
         examples_per_s: Segments trained on in a second.
+        step_time_ms: The mean time of a step in milliseconds, from one batch to the next.
     """
 
     loss: float
     accuracy: float
     gradient_norm: float
     examples_per_s: float
+    step_time_ms: float
 
     @classmethod
     def of(cls, sums: EpochSums, *, global_batch_size: int) -> "EpochResult":
@@ -52,11 +69,16 @@ class EpochResult:
             accuracy=sums.num_correct / num_examples,
             gradient_norm=sums.gradient_norm / sums.num_steps,
             examples_per_s=num_examples / sums.duration_s,
+            step_time_ms=1000 * sums.duration_s / sums.num_steps,
         )
 
 
-def train(config: TrainConfig) -> None:
+def train(config: TrainConfig, *, strategy: Any = None) -> None:
     """Trains, or goes on with a run that was broken off, or does nothing where the run is finished.
+
+    Args:
+        config: What to train, and how.
+        strategy: The devices, where they were made before from the same settings; None makes them.
 
     Raises:
         UserError: The data, the model and the run directory do not fit together; nothing was trained.
@@ -64,7 +86,7 @@ def train(config: TrainConfig) -> None:
         RunAgainError: The process was asked to end, or another one of its cluster is gone; what was done is saved.
     """
     # Before anything else of TensorFlow: a cluster is joined first of all.
-    strategy = make_strategy(config.strategy)
+    strategy = make_strategy(config.strategy) if strategy is None else strategy
     workers = Workers(strategy, config.strategy)
     with workers.noticing_losses(), heeding_sigterm() as stop_request:
         run = RunDir(config.run_dir)
@@ -73,6 +95,7 @@ def train(config: TrainConfig) -> None:
         data = open_prepared(config.data_dir)
         train_shards, validation_shards = find_shards(data, TRAIN), find_shards(data, VALIDATION)
         check_has_several_genres(data)
+        check_has_tracks(data)
         session = make_session(
             config,
             strategy=strategy,
@@ -82,11 +105,12 @@ def train(config: TrainConfig) -> None:
             train_shards=train_shards,
             validation_shards=validation_shards,
         )
+        board = Board(config, run=run, data=data, validation_shards=validation_shards, is_writer=workers.is_chief)
         if workers.is_chief:
             _start(run, config, data=data)
         with naming_damaged_shard([*train_shards, *validation_shards]):
-            _Training(config, session=session, run=run, stop_request=stop_request).run()
-            _finish(run, session=session, data=data)
+            _Training(config, session=session, run=run, board=board, stop_request=stop_request).run()
+            _finish(run, config, session=session, data=data, board=board)
 
 
 def _is_finished(run: RunDir, config: TrainConfig, *, workers: Workers) -> bool:
@@ -111,35 +135,55 @@ def _start(run: RunDir, config: TrainConfig, *, data: PreparedData) -> None:
         run.check_same_data(data)
         return
     run.start(config, data)
-    describe_split(run, data.stats)
 
 
-def _finish(run: RunDir, *, session: Session, data: PreparedData) -> None:
+def _finish(run: RunDir, config: TrainConfig, *, session: Session, data: PreparedData, board: Board) -> None:
     """Writes and prints the metrics of the best weights."""
+    # The state of the best epoch knows only how long it took to get there.
+    model = summarize_model(config.model, session.model, train_duration_s=session.progress.train_duration_s)
     session.checkpoints.restore_best()
-    levels = session.validate()
-    if not session.workers.is_chief:
-        return
-    run.merge_metrics(VALIDATION, metrics_to_json(levels), data=data)
+    scores = session.score_validation()
+    if session.workers.is_chief:
+        _conclude(run, scores, model=model, session=session, data=data, board=board)
+    # The others stay until the chief has written all: it would be ended with them.
+    session.workers.any_of([False])
+
+
+def _conclude(
+    run: RunDir, scores: Scores, *, model: ModelSummary, session: Session, data: PreparedData, board: Board
+) -> None:
+    predictions = predictions_of_scores(scores, group_of_track=read_groups(data))
+    levels = evaluated_levels(predictions)
+    write_predictions(run, VALIDATION, predictions, labels=data.labels)
+    run.merge_metrics(VALIDATION, levels, data=data, model=model)
+    best_epoch = session.progress.early_stopping.best_epoch
+    board.write_end(predictions, levels, step=best_epoch * session.stream.steps_per_epoch)
     run.mark_finished()
-    print(format_metrics(VALIDATION, levels, leak=data.stats.split_leak))
-    print(f"the weights of epoch {session.progress.early_stopping.best_epoch} are in {run.path}")
+    print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=sys.stdout)
+    print(f"the weights of epoch {best_epoch} are in {run.path}")
 
 
 class _Training:
     """The epochs of a run, from where it was broken off to its end."""
 
-    def __init__(self, config: TrainConfig, *, session: Session, run: RunDir, stop_request: StopRequest) -> None:
+    def __init__(
+        self, config: TrainConfig, *, session: Session, run: RunDir, board: Board, stop_request: StopRequest
+    ) -> None:
         self._config = config
         self._session = session
         self._run = run
+        self._board = board
         self._stop_request = stop_request
+        self._profiler = StepProfiler(
+            config.board.profile_steps, directory=run.train_events_dir, is_writer=session.workers.is_chief
+        )
         self._saved_s = time.monotonic()
 
     def run(self) -> None:
         """Trains the epochs that are not done yet, and leaves the best and the last state in the checkpoints."""
         config, session = self._config, self._session
         progress, is_chief = session.progress, session.workers.is_chief
+        is_going_on = session.checkpoints.restore_last()
         with (
             ProgressReporter(
                 "training",
@@ -147,9 +191,10 @@ class _Training:
                 unit="steps",
                 stream=None if is_chief else io.StringIO(),
             ) as reporter,
-            EventWriters(self._run, is_writer=is_chief) as events,
+            self._board.epochs(num_steps_done=self._num_steps_done),
+            closing(self._profiler),
         ):
-            if session.checkpoints.restore_last():
+            if is_going_on:
                 reporter.log(
                     f"going on with {self._run.path} after {_describe(progress.epochs_done, progress.epoch_sums)}"
                 )
@@ -160,7 +205,13 @@ class _Training:
                     )
                     break
                 self._run_epoch(reporter)
-                self._finish_epoch(reporter, events)
+                self._finish_epoch(reporter)
+
+    @property
+    def _num_steps_done(self) -> int:
+        """Training steps taken, over all starts of the run."""
+        progress = self._session.progress
+        return progress.epochs_done * self._session.stream.steps_per_epoch + progress.epoch_sums.num_steps
 
     def _run_epoch(self, reporter: ProgressReporter) -> None:
         """Takes the steps that are left of the epoch, and counts them in the progress of the run.
@@ -185,15 +236,17 @@ class _Training:
     def _take_steps(self, batches: Iterator[Any], *, epoch: int, sums: EpochSums) -> EpochSums:
         """Takes the steps of one call; returns the sums with theirs."""
         steps_per_epoch = self._session.stream.steps_per_epoch
-        num_steps = min(self._config.steps_per_call, steps_per_epoch - sums.num_steps)
+        first_step = (epoch - 1) * steps_per_epoch + sums.num_steps + 1
+        most_steps = min(self._config.steps_per_call, steps_per_epoch - sums.num_steps)
+        num_steps = self._profiler.num_steps(first_step, most_steps)
         started_s = time.monotonic()
-        totals = self._session.train_loop.run_steps(batches, tf.constant(num_steps))
-        first_bad_step = int(totals.first_bad_step)
+        with self._profiler.watching(first_step, num_steps):
+            totals = self._session.train_loop.run_steps(batches, tf.constant(num_steps))
+            first_bad_step = int(totals.first_bad_step)
         if first_bad_step >= 0:
-            step = (epoch - 1) * steps_per_epoch + sums.num_steps + first_bad_step + 1
             raise RunFailedError(
-                f"the loss is not a finite number at step {step} (epoch {epoch}): lower optimizer.learning_rate, or "
-                "look for broken values in the data"
+                f"the loss is not a finite number at step {first_step + first_bad_step} (epoch {epoch}): lower "
+                "optimizer.learning_rate, or look for broken values in the data"
             )
         return EpochSums(
             num_steps=sums.num_steps + num_steps,
@@ -223,7 +276,7 @@ class _Training:
                 "same command goes on"
             )
 
-    def _finish_epoch(self, reporter: ProgressReporter, events: EventWriters) -> None:
+    def _finish_epoch(self, reporter: ProgressReporter) -> None:
         """Validates, saves and reports an epoch all of whose steps are taken.
 
         Raises:
@@ -235,33 +288,29 @@ class _Training:
         best = None
         with session.averaged_weights():
             levels = session.validate()
-            _check_finite(levels[SEGMENT].loss, epoch=epoch)
-            progress.early_stopping = progress.early_stopping.after(epoch=epoch, loss=levels[SEGMENT].loss)
-            progress.epochs_done, progress.epoch_sums = epoch, EpochSums()
+            loss = _finite_loss(levels[SEGMENT], epoch=epoch)
+            progress.finish_epoch(progress.early_stopping.after(epoch=epoch, loss=loss))
             if progress.early_stopping.best_epoch == epoch:
                 best = session.checkpoints.write_best()
+        # Before the state is saved: events of steps that are not saved are taken back, and missing ones never come.
+        self._board.write_epoch(step=self._num_steps_done, training=self._scalars(result), validation=levels)
         session.checkpoints.save(best=best)
         self._saved_s = time.monotonic()
-        self._report_epoch(epoch, result=result, levels=levels, reporter=reporter, events=events)
+        self._report_epoch(epoch, result=result, levels=levels, reporter=reporter)
+
+    def _scalars(self, result: EpochResult) -> dict[str, float]:
+        return {
+            "segment/loss": result.loss,
+            "segment/accuracy": result.accuracy,
+            "learning_rate": float(keras.ops.convert_to_numpy(self._session.optimizer.learning_rate)),
+            "gradient_norm": result.gradient_norm,
+            "examples_per_s": result.examples_per_s,
+            "step_time_ms": result.step_time_ms,
+        }
 
     def _report_epoch(
-        self,
-        epoch: int,
-        *,
-        result: EpochResult,
-        levels: Mapping[str, LevelMetrics],
-        reporter: ProgressReporter,
-        events: EventWriters,
+        self, epoch: int, *, result: EpochResult, levels: Mapping[str, LevelMetrics], reporter: ProgressReporter
     ) -> None:
-        events.write_epoch(
-            step=epoch * self._session.stream.steps_per_epoch,
-            loss=result.loss,
-            accuracy=result.accuracy,
-            learning_rate=float(keras.ops.convert_to_numpy(self._session.optimizer.learning_rate)),
-            gradient_norm=result.gradient_norm,
-            examples_per_s=result.examples_per_s,
-            validation=levels,
-        )
         reporter.log(
             f"epoch {epoch}/{self._config.epochs}: loss {result.loss:.3f}, accuracy {result.accuracy:.3f}; "
             f"validation loss {levels[SEGMENT].loss:.3f}, segment accuracy {levels[SEGMENT].accuracy:.3f}, "
@@ -273,9 +322,10 @@ def _describe(epochs_done: int, sums: EpochSums) -> str:
     return f"epoch {epochs_done}" if sums.num_steps == 0 else f"epoch {epochs_done} and {sums.num_steps} steps"
 
 
-def _check_finite(validation_loss: float, *, epoch: int) -> None:
-    if not math.isfinite(validation_loss):
+def _finite_loss(validation: LevelMetrics, *, epoch: int) -> float:
+    if validation.loss is None or not math.isfinite(validation.loss):
         raise RunFailedError(
             f"the validation loss is not a finite number after epoch {epoch}: lower optimizer.learning_rate, "
             "or look for broken values in the data"
         )
+    return validation.loss

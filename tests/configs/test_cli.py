@@ -121,7 +121,7 @@ def test_a_missing_package_names_the_extra_that_brings_it(fake_command, capsys):
 
 def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_path, monkeypatch):
     seen = []
-    fake_command(lambda invocation: seen.append(invocation) or 0, takes_paths=True)
+    fake_command(lambda invocation: seen.append(invocation) or 0, paths_usage="RUN FILE…", has_output_formats=True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b.mp3").write_text("x")
     assert main(["fake", "run", "a=b.mp3", "--json", "c.mp3", "top_k=2"]) == 0
