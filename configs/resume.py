@@ -22,7 +22,9 @@ def with_saved_settings(overrides: Sequence[str]) -> list[str]:
         return list(overrides)
     saved = run.config()
     groups = config_groups("train")
-    chosen = {group: saved[group].get("name", saved[group].get("kind")) for group in saved if group in groups}
+    named = {group: saved[group].get("name", saved[group].get("kind")) for group in saved if group in groups}
+    # Options of a group without names, such as augment, differ by their values alone, which all are saved.
+    chosen = {group: option for group, option in named.items() if option is not None}
     chosen_anew = [group for group, option in chosen.items() if given.get(group, option) != option]
     kept = {key: value for key, value in saved.items() if key not in chosen_anew}
     try:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -218,7 +217,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(make_config: MakeC
             while (not index.exists() or index.read_text() == before) and time.monotonic() < deadline_s:
                 assert process.poll() is None
                 time.sleep(0.002)
-            time.sleep(random.Random(seed).uniform(0, 0.5))
+            time.sleep(np.random.default_rng(seed).uniform(0, 0.5))
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -57,7 +57,7 @@ def saved_weights(tmp_path):
 def test_the_mean_of_a_spectrogram_is_the_mean_photograph_to_every_backbone(backbone, expected):
     image = ImagenetImage(backbone=backbone, size=40)(np.zeros((2, 20, 16), np.float32))
     assert image.shape == (2, 40, 40, 3)
-    np.testing.assert_allclose(np.reshape(image, (-1, 3)), [expected] * 40**2, atol=1e-3)
+    np.testing.assert_allclose(np.reshape(image, (-1, 3)), [expected] * (2 * 40**2), atol=1e-3)
 
 
 def test_an_image_shows_frames_downwards_and_bands_to_the_right():
