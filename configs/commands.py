@@ -376,8 +376,8 @@ _COMMANDS = (
         summary="test on every fold of a data set once: mean and deviation over folds and seeds",
         description=(
             "Divides a prepared data set into folds that keep artists together, learns each fold with each seed,\n"
-            "scores it on tracks that it has not heard, and prints what all runs come to. Each fold is a prepared data\n"
-            "set and each run a run directory as any other. The same command goes on where it was broken off.\n\n"
+            "scores it on tracks that it has not heard, and prints what all runs come to. Each fold is a prepared\n"
+            "data set and each run a run directory as any other. The same command goes on where it was broken off.\n\n"
             "groups:   model, strategy, augment, as for train\n"
             "settings: data_dir, output_dir, folds, seeds, split_by=group|track|segment, split_seed, folds_dir,\n"
             "          keep_folds, learner=network|baselines, baselines.* (those of beamtune baselines), and all\n"

@@ -10,7 +10,7 @@ from trainer.crossval.results import CrossvalHeader, JudgedRun, mean, over_runs,
 from trainer.report import LEVELS, SEGMENT, TRACK
 
 # The columns of scores: level, metric, title.
-_COLUMNS = (*((level, "accuracy", level) for level in LEVELS), (TRACK, "macro_f1", "macro-F1"))
+_COLUMNS = (*((level, "accuracy", level) for level in LEVELS), (TRACK, "macro_f1", "track macro-F1"))
 
 
 def describe_run(run: JudgedRun) -> str:
@@ -31,7 +31,8 @@ def print_results(header: CrossvalHeader, results: Mapping[str, Sequence[JudgedR
     """
     console = make_console(stream)
     leaky = "" if header.split_leak is None else " (leaky split)"
-    title = f"test{leaky}: accuracy, and macro-F1 of tracks; {header.num_folds} folds × {len(header.seeds)} seeds"
+    seeds = "1 seed" if len(header.seeds) == 1 else f"{len(header.seeds)} seeds"
+    title = f"test{leaky}: accuracy of {header.num_folds} folds × {seeds}"
     if len(results) == 1:
         [runs] = results.values()
         _print_folds(console, title, runs)
@@ -56,7 +57,7 @@ def _print_folds(console: Console, title: str, runs: Sequence[JudgedRun]) -> Non
 
 
 def _print_names(console: Console, title: str, results: Mapping[str, Sequence[JudgedRun]]) -> None:
-    table = make_table(console, f"{title}: mean ± sd", "learner", *(column for _, _, column in _COLUMNS), "all tracks")
+    table = make_table(console, f"{title}, mean ± sd", "learner", *(column for _, _, column in _COLUMNS), "all tracks")
     for name, runs in results.items():
         means, sds = _cells(over_runs(runs, mean)), _cells(over_runs(runs, sample_sd))
         scores = (f"{value} ± {sd}" for value, sd in zip(means, sds, strict=True))
