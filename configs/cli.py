@@ -17,7 +17,8 @@ from typing import NoReturn
 
 from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.native_output import decoders_silenced
-from configs.commands import COMMANDS, Command, Invocation
+from configs.command import Command, Invocation
+from configs.commands import COMMANDS
 
 _INTERRUPTED = 130
 _RUN_AGAIN = 75
