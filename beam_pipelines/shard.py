@@ -40,7 +40,7 @@ class FeatureSums:
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> "FeatureSums":
         """Sums an array (..., bands) over all but its last axis, in float64; whole numbers are samples: one band."""
-        running = _RunningSums()
+        running = RunningSums()
         running.add(array)
         return running.result()
 
@@ -52,7 +52,7 @@ class FeatureSums:
         )
 
 
-class _RunningSums:
+class RunningSums:
     """Sums of a feature as they grow, segment by segment."""
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class _Contents:
     tracks: list[TrackRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     fingerprints: list[Codes] = field(default_factory=list)
-    feature_sums: defaultdict[str, _RunningSums] = field(default_factory=lambda: defaultdict(_RunningSums))
+    feature_sums: defaultdict[str, RunningSums] = field(default_factory=lambda: defaultdict(RunningSums))
 
 
 def build_shard(

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from beam_pipelines.config import SplitConfig
 from beam_pipelines.errors import UserError
@@ -11,6 +12,19 @@ from beam_pipelines.records.schema import SPLITS, TEST, TRAIN, VALIDATION
 from beam_pipelines.tracks import EXCLUDED, Track
 
 OFFICIAL, FAULT_FILTERED, GROUP, FOLDS, RANDOM = "official", "fault_filtered", "group", "folds", "random"
+
+
+class GroupedTrack(Protocol):
+    """What is known of a track that is to be placed: a `Track`, or a `TrackRecord` of prepared data."""
+
+    @property
+    def track_id(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def group(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -65,17 +79,74 @@ def assign_splits(
         split_of = {track.track_id: track.split for track in tracks if track.split is not None}
         _check_official(tracks)
         return Assignment(source=source, split_of=split_of, leak=None)
-    if source == RANDOM:
-        units = {track.track_id: track.track_id for track in tracks}
-    else:
-        roots = joined or {}
-        units = {track.track_id: roots.get(track.group, track.group) for track in tracks}
     if config.folds is None:
+        units = _units(tracks, source, joined)
         split_of_unit = _split_by_fractions(tracks, units, config, seed=seed)
+        split_of = {track_id: split_of_unit[unit] for track_id, unit in units.items()}
     else:
-        split_of_unit = _split_by_folds(tracks, units, config, seed=seed)
-    split_of = {track_id: split_of_unit[unit] for track_id, unit in units.items()}
-    return Assignment(source=source, split_of=split_of, leak=_leak(tracks, source))
+        assert config.fold is not None
+        fold_of = assign_folds(tracks, source=source, num_folds=config.folds, seed=seed, joined=joined)
+        split_of = {
+            track_id: split_of_fold(number, fold=config.fold, num_folds=config.folds)
+            for track_id, number in fold_of.items()
+        }
+    return Assignment(source=source, split_of=split_of, leak=split_leak(tracks, source))
+
+
+def assign_folds(
+    tracks: Sequence[GroupedTrack],
+    *,
+    source: str,
+    num_folds: int,
+    seed: int,
+    joined: Mapping[str, str] | None = None,
+    key: str = "split.folds",
+) -> dict[str, int]:
+    """Decides which of several parts of equal size every track is in.
+
+    Args:
+        tracks: All tracks.
+        source: FOLDS keeps groups together; RANDOM places track by track.
+        num_folds: How many parts.
+        seed: The seed of the order in which groups, or tracks, are placed.
+        joined: As for `assign_splits`.
+        key: The setting that says how many, for errors.
+
+    Returns:
+        The number of the fold, from 0, by track id.
+
+    Raises:
+        UserError: A genre has too few groups, or tracks, for one in each fold.
+    """
+    units = _units(tracks, source, joined)
+    folds = [f"fold {number}" for number in range(num_folds)]
+    units_of = _units_of_genres(tracks, units)
+    _check_lone_units(units_of, folds)
+    fold_of_unit = _place(tracks, units, dict.fromkeys(folds, 1.0 / num_folds), seed=seed)
+    for label, members in units_of.items():
+        if len({fold_of_unit[unit] for unit in members}) < num_folds:
+            what = "tracks" if source == RANDOM else "groups of tracks (artists, or folders)"
+            raise UserError(
+                f"the genre {label!r} has {len(members)} {what}, too few for one in each of {key}={num_folds}. "
+                "Take fewer folds, add tracks by other artists, or leave the genre out"
+            )
+    number_of_fold = {fold: number for number, fold in enumerate(folds)}
+    return {track_id: number_of_fold[fold_of_unit[unit]] for track_id, unit in units.items()}
+
+
+def split_of_fold(number: int, *, fold: int, num_folds: int) -> str:
+    """Returns the split that a part is when `fold` is tested on: the one after that validates, and all others train."""
+    if number == fold:
+        return TEST
+    return VALIDATION if number == (fold + 1) % num_folds else TRAIN
+
+
+def _units(tracks: Sequence[GroupedTrack], source: str, joined: Mapping[str, str] | None) -> dict[str, str]:
+    """Returns what every track must stay together with, by its id."""
+    if source == RANDOM:
+        return {track.track_id: track.track_id for track in tracks}
+    roots = joined or {}
+    return {track.track_id: roots.get(track.group, track.group) for track in tracks}
 
 
 def _source(tracks: Sequence[Track], config: SplitConfig, *, official_split: str) -> str:
@@ -95,7 +166,7 @@ def _source(tracks: Sequence[Track], config: SplitConfig, *, official_split: str
     return official_split if config.source == OFFICIAL else config.source
 
 
-def _leak(tracks: Sequence[Track], source: str) -> str | None:
+def split_leak(tracks: Sequence[GroupedTrack], source: str) -> str | None:
     """Returns why scores on splits that are made here may be too high, or None."""
     if source == RANDOM:
         return "tracks were split at random, so that an artist's tracks are in training and in the test"
@@ -132,30 +203,8 @@ def _split_by_fractions(
     return split_of_unit
 
 
-def _split_by_folds(
-    tracks: Sequence[Track], units: Mapping[str, str], config: SplitConfig, *, seed: int
-) -> dict[str, str]:
-    """Returns the split of every unit when one fold is the test split and the next the validation split."""
-    assert config.folds is not None and config.fold is not None
-    folds = [f"fold {number}" for number in range(config.folds)]
-    units_of = _units_of_genres(tracks, units)
-    _check_lone_units(units_of, folds)
-    fold_of_unit = _place(tracks, units, dict.fromkeys(folds, 1.0 / config.folds), seed=seed)
-    for label, members in units_of.items():
-        if len({fold_of_unit[unit] for unit in members}) < config.folds:
-            raise UserError(
-                f"the genre {label!r} has {len(members)} groups of tracks (artists, or folders), too few for one in "
-                f"each of split.folds={config.folds}. Take fewer folds, add tracks by other artists, or leave the "
-                "genre out"
-            )
-    split_of_fold = dict.fromkeys(folds, TRAIN)
-    split_of_fold[folds[config.fold]] = TEST
-    split_of_fold[folds[(config.fold + 1) % config.folds]] = VALIDATION
-    return {unit: split_of_fold[fold] for unit, fold in fold_of_unit.items()}
-
-
 def _place(
-    tracks: Sequence[Track], units: Mapping[str, str], shares: Mapping[str, float], *, seed: int
+    tracks: Sequence[GroupedTrack], units: Mapping[str, str], shares: Mapping[str, float], *, seed: int
 ) -> dict[str, str]:
     """Places whole units, the largest first, into parts where they bring the genres nearest to the wanted shares.
 
@@ -238,7 +287,7 @@ def _check_lone_units(units_of: Mapping[str, set[str]], parts: Collection[str]) 
             )
 
 
-def _units_of_genres(tracks: Sequence[Track], units: Mapping[str, str]) -> dict[str, set[str]]:
+def _units_of_genres(tracks: Sequence[GroupedTrack], units: Mapping[str, str]) -> dict[str, set[str]]:
     """Returns the units that have tracks of each genre, by genre, in the order of their names."""
     members: dict[str, set[str]] = defaultdict(set)
     for track in tracks:

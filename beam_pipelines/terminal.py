@@ -1,8 +1,19 @@
 """Tables and lines that commands print: lines around the cells for eyes, plain text where the output is piped."""
 
+from typing import TextIO
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+# What is piped has no width of its own: wide enough for every row on one line.
+_PIPED_WIDTH = 1_000
+
+
+def make_console(stream: TextIO) -> Console:
+    """Returns a console that prints texts as they stand: a genre may be called "[b]" or ":cat:"."""
+    width = None if stream.isatty() else _PIPED_WIDTH
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
 
 
 def make_table(console: Console, title: str, *columns: str) -> Table:

@@ -17,7 +17,8 @@ from typing import NoReturn
 
 from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.native_output import decoders_silenced
-from configs.commands import COMMANDS, Command, Invocation
+from configs.command import Command, Invocation
+from configs.commands import COMMANDS
 
 _INTERRUPTED = 130
 _RUN_AGAIN = 75
@@ -144,7 +145,6 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
         overrides=[word for word in words if word not in paths],
         paths=paths,
         output_format=arguments.output_format if command.has_output_formats else "table",
-        dry_run=command.has_dry_run and arguments.dry_run,
     )
 
 

@@ -13,6 +13,10 @@ from beam_pipelines.download.config import DownloadConfig
 from trainer import config as trainer_config
 from trainer import model_config
 from trainer.augment_config import AugmentConfig
+from trainer.baselines.config import BaselinesConfig
+from trainer.board.config import TensorboardConfig
+from trainer.compare.config import CompareConfig
+from trainer.crossval.config import CrossvalConfig
 from trainer.explore.config import ExploreConfig
 from trainer.tuner.config import SearchConfig
 from trainer.zoo_config import ZooConfig
@@ -43,7 +47,11 @@ _SCHEMAS: dict[str, type[Any]] = {
     "models": ZooConfig,
     "train": trainer_config.TrainConfig,
     "evaluate": trainer_config.EvaluateConfig,
+    "baselines": BaselinesConfig,
+    "crossval": CrossvalConfig,
     "predict": trainer_config.PredictConfig,
+    "tensorboard": TensorboardConfig,
+    "compare": CompareConfig,
     "augment": AugmentConfig,
     "cnn2d_model": model_config.Cnn2dConfig,
     "bilstm_model": model_config.BilstmConfig,

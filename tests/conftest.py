@@ -43,7 +43,7 @@ def tone(
     return (sine[:, None] + noise).astype(np.float32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_audio() -> WriteAudio:
     """Writes a tone to a file whose ending says the format; returns the path."""
 
@@ -70,7 +70,7 @@ def write_audio() -> WriteAudio:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_collection(write_audio: WriteAudio) -> Callable[..., Path]:
     """Writes root/<genre>/<artist>/<n>.wav: each genre pulses at its own rate, each artist has its own pitch."""
 
@@ -157,7 +157,7 @@ def real_music() -> Path:
     return REAL_MUSIC
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def beamtune() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs the command line in a process of its own."""
 

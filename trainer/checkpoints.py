@@ -49,12 +49,30 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         epochs_done: Whole epochs.
         early_stopping: What the validation losses of these epochs say.
         epoch_sums: What the steps of the epoch after these have come to; none of them where it was not begun.
+        steps_duration_s: Seconds that the steps of whole epochs took, over all starts of the run.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.epochs_done = 0
         self.early_stopping = EarlyStopping()
+        self.epoch_sums = EpochSums()
+        self.steps_duration_s = 0.0
+
+    @property
+    def train_duration_s(self) -> float:
+        """Seconds that all steps took, over all starts of the run; neither validation nor start-up is in it."""
+        return self.steps_duration_s + self.epoch_sums.duration_s
+
+    def finish_epoch(self, early_stopping: EarlyStopping) -> None:
+        """Counts the epoch whose steps are all taken.
+
+        Args:
+            early_stopping: What the validation losses say with its own.
+        """
+        self.early_stopping = early_stopping
+        self.epochs_done += 1
+        self.steps_duration_s += self.epoch_sums.duration_s
         self.epoch_sums = EpochSums()
 
     def serialize(self) -> str:
@@ -63,6 +81,7 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
             "epochs_done": self.epochs_done,
             "early_stopping": asdict(self.early_stopping),
             "epoch_sums": asdict(self.epoch_sums),
+            "steps_duration_s": self.steps_duration_s,
         }
         return json.dumps(content)
 
@@ -72,6 +91,7 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         self.epochs_done = content["epochs_done"]
         self.early_stopping = EarlyStopping(**content["early_stopping"])
         self.epoch_sums = EpochSums(**content["epoch_sums"])
+        self.steps_duration_s = content["steps_duration_s"]
 
 
 class Checkpoints:
@@ -183,6 +203,20 @@ def restore_model(model: keras.Model, path: str) -> None:
     """
     with _naming_checkpoint(path):
         tf.train.Checkpoint(model=model).read(path).assert_existing_objects_matched().expect_partial()
+
+
+def read_progress(directory: str) -> RunProgress:
+    """Returns how far a run had come when its last state was saved; not at all where it never was.
+
+    Raises:
+        RunFailedError: The checkpoint cannot be read.
+    """
+    progress = RunProgress()
+    path = find_checkpoint(directory, LAST)
+    if path is not None:
+        with _naming_checkpoint(path):
+            tf.train.Checkpoint(progress=progress).read(path).assert_existing_objects_matched().expect_partial()
+    return progress
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from beam_pipelines.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.records.schema import SPLITS, TEST
 from trainer.augment_config import AugmentConfig
+from trainer.board.config import BoardConfig
 from trainer.model_config import ModelConfig
 
 STRATEGY_KINDS = ("none", "mirrored", "multi_worker", "tpu")
@@ -98,13 +99,10 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Everything that `beamtune train` can be told.
+class TrainingConfig:
+    """What a network is and how it is trained, whatever the data and the seed: the same for all runs of `crossval`.
 
     Attributes:
-        run_dir: What the run writes, local or gs://. A run that was broken off goes on where its last epoch ended.
-        data_dir: The prepared data set, local or gs://.
-        seed: The seed of the initial weights, of dropout and of the order of examples.
         epochs: Passes over the train split at most.
         global_batch_size: Examples in a step, over all devices together.
         early_stopping_patience_epochs: The run ends after this many epochs in a row without a lower validation loss;
@@ -130,11 +128,9 @@ class TrainConfig:
         model: The model to train.
         strategy: The devices to train on.
         optimizer: How weights are updated.
+        board: What the run shows in TensorBoard beside its scalars.
     """
 
-    run_dir: str = MISSING
-    data_dir: str = MISSING
-    seed: int = 0
     epochs: int = 25
     global_batch_size: int = 32
     early_stopping_patience_epochs: int | None = 8
@@ -154,11 +150,9 @@ class TrainConfig:
     model: ModelConfig = MISSING
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    board: BoardConfig = field(default_factory=BoardConfig)
 
     def __post_init__(self) -> None:
-        check_path(self.run_dir, key="run_dir")
-        check_path(self.data_dir, key="data_dir")
-        check(0 <= self.seed < 2**31, key="seed", value=self.seed, expected="a whole number from 0 to 2147483647")
         for name, most in (
             ("epochs", 100_000),
             ("global_batch_size", 65_536),
@@ -214,6 +208,27 @@ class TrainConfig:
             value=self.checkpoint_interval_s,
             expected="seconds, or null for checkpoints after epochs only",
         )
+
+
+@dataclass(frozen=True)
+class TrainConfig(TrainingConfig):
+    """Everything that `beamtune train` can be told.
+
+    Attributes:
+        run_dir: What the run writes, local or gs://. A run that was broken off goes on where its last epoch ended.
+        data_dir: The prepared data set, local or gs://.
+        seed: The seed of the initial weights, of dropout and of the order of examples.
+    """
+
+    run_dir: str = MISSING
+    data_dir: str = MISSING
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.run_dir, key="run_dir")
+        check_path(self.data_dir, key="data_dir")
+        check(0 <= self.seed < 2**31, key="seed", value=self.seed, expected="a whole number from 0 to 2147483647")
 
 
 @dataclass(frozen=True)

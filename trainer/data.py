@@ -39,24 +39,28 @@ class ScoringBatch(NamedTuple):
     """A batch to predict.
 
     Features {name: (batch, *shape)} in their stored dtype; labels (batch,) int64; track_keys (batch,) int64, equal for
-    the segments of a track; is_example (batch,) bool, False for the padding that fills up the last batches.
+    the segments of a track; starts_s (batch,) float32, where each segment starts in its track; is_example (batch,)
+    bool, False for the padding that fills up the last batches.
     """
 
     features: Any
     labels: Any
     track_keys: Any
+    starts_s: Any
     is_example: Any
 
 
 class PlainBatch(NamedTuple):
     """A batch to look at.
 
-    Features {name: (batch, *shape)} in their stored dtype; labels (batch,) int64; track_ids (batch,) string.
+    Features {name: (batch, *shape)} in their stored dtype; labels (batch,) int64; track_ids (batch,) string; starts_s
+    (batch,) float32, where each segment starts in its track.
     """
 
     features: Any
     labels: Any
     track_ids: Any
+    starts_s: Any
 
 
 def count_steps(shards: Sequence[Shard], *, global_batch_size: int) -> int:
@@ -316,13 +320,19 @@ def plain_batches(shards: Sequence[Shard], *, specs: Mapping[str, FeatureSpec], 
 def _scoring_batch(records: Any, is_example: Any, specs: Mapping[str, FeatureSpec]) -> ScoringBatch:
     parsed = parse_examples(records, specs)
     return ScoringBatch(
-        features=parsed.features, labels=parsed.labels, track_keys=parsed.track_keys, is_example=is_example
+        features=parsed.features,
+        labels=parsed.labels,
+        track_keys=parsed.track_keys,
+        starts_s=parsed.starts_s,
+        is_example=is_example,
     )
 
 
 def _plain_batch(records: Any, specs: Mapping[str, FeatureSpec]) -> PlainBatch:
     parsed = parse_examples(records, specs)
-    return PlainBatch(features=parsed.features, labels=parsed.labels, track_ids=parsed.track_ids)
+    return PlainBatch(
+        features=parsed.features, labels=parsed.labels, track_ids=parsed.track_ids, starts_s=parsed.starts_s
+    )
 
 
 @contextmanager

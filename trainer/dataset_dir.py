@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from beam_pipelines.errors import UserError
 from beam_pipelines.records import schema
+from beam_pipelines.records.tables import tracks_from_json_lines
 from trainer import files
 
 # What a run keeps of its data set, so that prediction needs nothing but the run. `_SUCCESS` is the last to be copied.
@@ -110,6 +111,31 @@ def find_shards(data: PreparedData, split: str) -> list[Shard]:
         Shard(path=files.join(data.path, name), num_examples=length)
         for name, length in zip(names, split_info.shard_lengths, strict=True)
     ]
+
+
+def check_has_tracks(data: PreparedData) -> None:
+    """Checks that the table of tracks is there, without which scores cannot be told by track and group.
+
+    Raises:
+        UserError: It is not.
+    """
+    path = files.join(data.path, schema.TRACKS_FILE)
+    if not files.exists(path):
+        raise UserError(f"{path} is missing: prepare the data again")
+
+
+def read_groups(data: PreparedData) -> dict[str, str]:
+    """Returns the group of each track of all splits, such as its artist, by the id of the track.
+
+    Raises:
+        UserError: The table of tracks is missing or damaged.
+    """
+    text = _read(data.path, schema.TRACKS_FILE)
+    try:
+        return {track.track_id: track.group for track in tracks_from_json_lines(text)}
+    except (KeyError, TypeError, ValueError) as error:
+        path = files.join(data.path, schema.TRACKS_FILE)
+        raise UserError(f"{path} is damaged ({error!r}): prepare the data again") from error
 
 
 def select_features(data: PreparedData, names: Sequence[str]) -> dict[str, schema.FeatureSpec]:

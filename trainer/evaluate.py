@@ -3,23 +3,27 @@
 import sys
 
 from beam_pipelines.errors import UserError
+from trainer.checkpoints import read_progress
 from trainer.config import EvaluateConfig, StrategyConfig
 from trainer.data import naming_damaged_shard, scoring_batches
-from trainer.dataset_dir import find_shards, open_prepared, select_features
-from trainer.inference import check_same_task, load_best_model
+from trainer.dataset_dir import PreparedData, find_shards, open_prepared, read_groups, select_features
+from trainer.inference import check_same_task, load_best_model, summarize_model
 from trainer.loop import ScoringLoop
 from trainer.models import model_config_from_dict
-from trainer.report import TRACK, format_confusion, format_metrics, metrics_by_level, metrics_to_json
+from trainer.predictions import predictions_of_scores, write_predictions
+from trainer.report import TRACK, evaluated_levels
 from trainer.run_dir import RunDir
+from trainer.score_tables import print_genres, print_scores
 from trainer.strategy import make_strategy
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Prints the metrics of a split at both levels, and merges them into the run's `metrics.json`.
+    """Prints the metrics of a split at all levels, and merges them into the run's `metrics.json`.
 
-    What the evaluation was told lies beside them, in `evaluate-<split>.yaml`.
+    The predictions of the split's tracks lie beside them, in `predictions-<split>.csv`, and what the evaluation was
+    told in `evaluate-<split>.yaml`.
 
-    Metrics of other data than those that the run was trained on are printed only: `metrics.json` has one data set.
+    Metrics of other data than those that the run was trained on are printed only: a run has one data set.
 
     Raises:
         UserError: The run or the data are not there, or do not fit together.
@@ -29,30 +33,46 @@ def evaluate(config: EvaluateConfig) -> None:
     run_config = run.config()
     run.best_checkpoint()
     trained_on = run.dataset()
-    data = open_prepared(run_config["data_dir"] if config.data_dir is None else config.data_dir)
-    is_same_data = data.fingerprint == trained_on.fingerprint
-    if config.data_dir is None and not is_same_data:
+    data = _open_data(config, run=run, data_dir=run_config["data_dir"], trained_on=trained_on)
+    shards = find_shards(data, config.split)
+    group_of_track = read_groups(data)
+
+    strategy = make_strategy(StrategyConfig())
+    model = load_best_model(run, strategy=strategy)
+    model_config = model_config_from_dict(run_config["model"])
+    specs = select_features(data, model_config.feature_names)
+    batches = scoring_batches(strategy, shards, specs=specs, global_batch_size=config.batch_size, cache=False)
+    with naming_damaged_shard(shards):
+        scores = ScoringLoop(strategy=strategy, model=model).score(batches)
+    predictions = predictions_of_scores(scores, group_of_track=group_of_track)
+    levels = evaluated_levels(predictions)
+
+    print_scores(config.split, levels, leak=data.stats.split_leak, stream=sys.stdout)
+    print()
+    print_genres(f"{config.split} tracks", levels[TRACK], labels=data.labels, stream=sys.stdout)
+    if data.fingerprint != trained_on.fingerprint:
+        print(
+            f"note: {data.path} is not what {run.path} was trained on; metrics.json is left as it is", file=sys.stderr
+        )
+        return
+    train_duration_s = read_progress(run.checkpoint_dir).train_duration_s
+    write_predictions(run, config.split, predictions, labels=data.labels)
+    run.merge_metrics(
+        config.split,
+        levels,
+        data=data,
+        model=summarize_model(model_config, model, train_duration_s=train_duration_s),
+    )
+    run.save_evaluation(config)
+
+
+def _open_data(config: EvaluateConfig, *, run: RunDir, data_dir: str, trained_on: PreparedData) -> PreparedData:
+    """Returns the data that are named, or those that the run was trained on, if the run can judge them."""
+    data = open_prepared(data_dir if config.data_dir is None else config.data_dir)
+    if config.data_dir is None and data.fingerprint != trained_on.fingerprint:
         raise UserError(
             f"{data.path} was prepared again, differently, since {run.path} was trained: "
             "train again, or name the data with data_dir"
         )
     check_same_task(run, trained_on=trained_on, data=data)
-    shards = find_shards(data, config.split)
-
-    strategy = make_strategy(StrategyConfig())
-    model = load_best_model(run, strategy=strategy)
-    specs = select_features(data, model_config_from_dict(run_config["model"]).feature_names)
-    batches = scoring_batches(strategy, shards, specs=specs, global_batch_size=config.batch_size, cache=False)
-    with naming_damaged_shard(shards):
-        levels = metrics_by_level(ScoringLoop(strategy=strategy, model=model).score(batches))
-
-    print(format_metrics(config.split, levels, leak=data.stats.split_leak))
-    print(f"\nconfusion of {config.split} tracks:")
-    print(format_confusion(levels[TRACK].confusion_matrix, data.labels))
-    if is_same_data:
-        run.merge_metrics(config.split, metrics_to_json(levels), data=data)
-        run.save_evaluation(config)
-    else:
-        print(
-            f"note: {data.path} is not what {run.path} was trained on; metrics.json is left as it is", file=sys.stderr
-        )
+    return data

@@ -8,8 +8,10 @@ import keras
 from beam_pipelines.errors import UserError
 from trainer.checkpoints import restore_model
 from trainer.dataset_dir import PreparedData, select_features
+from trainer.model_config import ModelConfig
 from trainer.models import build_model, model_config_from_dict
 from trainer.run_dir import RunDir
+from trainer.run_metrics import ModelSummary
 
 
 def load_best_model(run: RunDir, *, strategy: Any) -> keras.Model:
@@ -35,6 +37,16 @@ def load_best_model(run: RunDir, *, strategy: Any) -> keras.Model:
     if not run.is_finished():
         print(f"warning: {run.path} is not finished; its best weights so far are used", file=sys.stderr)
     return model
+
+
+def summarize_model(config: ModelConfig, model: keras.Model, *, train_duration_s: float) -> ModelSummary:
+    """Returns what `metrics.json` says of a network."""
+    return ModelSummary(
+        name=config.name,
+        features=tuple(config.feature_names),
+        num_parameters=int(model.count_params()),
+        train_duration_s=train_duration_s,
+    )
 
 
 def check_same_task(run: RunDir, *, trained_on: PreparedData, data: PreparedData) -> None:

@@ -160,11 +160,13 @@ class Scores(NamedTuple):
         logits: (segments, classes), float32.
         labels: (segments,), int64.
         track_keys: (segments,), int64, equal for the segments of a track.
+        starts_s: (segments,), float32, where each segment starts in its track.
     """
 
     logits: NDArray[Any]
     labels: NDArray[Any]
     track_keys: NDArray[Any]
+    starts_s: NDArray[Any]
 
 
 class ScoringLoop:
@@ -178,9 +180,9 @@ class ScoringLoop:
         """Returns the predictions of all examples in a distributed data set of ScoringBatches."""
         parts = []
         for batch in batches:
-            logits, labels, track_keys, is_example = (part.numpy() for part in self._score_batch(batch))
+            *columns, is_example = (part.numpy() for part in self._score_batch(batch))
             chosen = is_example.astype(bool)
-            parts.append((logits[chosen], labels[chosen], track_keys[chosen]))
+            parts.append([column[chosen] for column in columns])
         return Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -191,4 +193,5 @@ class ScoringLoop:
     def _replica_score(self, batch: ScoringBatch) -> tuple[Any, ...]:
         # Truth values cannot be gathered from other machines, whole numbers can.
         is_example = tf.cast(batch.is_example, tf.int32)
-        return self._model(batch.features, training=False), batch.labels, batch.track_keys, is_example
+        logits = self._model(batch.features, training=False)
+        return logits, batch.labels, batch.track_keys, batch.starts_s, is_example

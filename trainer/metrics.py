@@ -1,10 +1,43 @@
 """Metrics on arrays. Each is of segments or of tracks, whichever its rows are."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+# The metrics that are counted, class by class, and so have intervals.
+COUNTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy")
+
+_NUM_CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """How well one genre was told from the others.
+
+    Attributes:
+        precision: The share of those predicted to be of the genre that are; None where there are none.
+        recall: The share of those of the genre that were predicted to be; None where there are none.
+        f1: The harmonic mean of both; None where none is of the genre or predicted to be.
+        num_true: Examples of the genre.
+        num_predicted: Examples predicted to be of the genre.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    num_true: int
+    num_predicted: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -13,36 +46,129 @@ class LevelMetrics:
 
     Attributes:
         num_examples: Segments or tracks.
-        loss: Mean cross-entropy in nats.
+        loss: Mean cross-entropy in nats; None where there are no probabilities, as with votes.
         accuracy: The share of them whose most probable genre is the true one.
-        macro_f1: The mean of the F1 scores of the genres that occur among the true or the predicted ones.
+        balanced_accuracy: The mean recall of the genres that occur among the true ones.
+        macro_f1: The mean F1 score of the genres that occur among the true ones.
+        top2_accuracy: The share of them whose true genre is one of the two most probable.
+        expected_calibration_error: How far the probability of the predicted genre is from the share of those predicted
+            rightly, in [0, 1]; None where there are no probabilities.
+        per_class: The genres, in the order of the labels.
         confusion_matrix: Counts; rows are true genres and columns predicted ones, both in the order of the labels.
+        intervals: Of accuracy, balanced_accuracy, macro_f1 and top2_accuracy; None where none were computed.
     """
 
     num_examples: int
-    loss: float
+    loss: float | None
     accuracy: float
+    balanced_accuracy: float
     macro_f1: float
+    top2_accuracy: float
+    expected_calibration_error: float | None
+    per_class: list[ClassMetrics]
     confusion_matrix: list[list[int]]
+    intervals: dict[str, Interval] | None = None
 
     def to_json(self) -> dict[str, object]:
         """Returns what `metrics.json` holds for this level."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "LevelMetrics":
+        """Returns what `to_json` made a dict of.
+
+        Raises:
+            KeyError, TypeError: It is no such dict.
+        """
+        intervals = content["intervals"]
+        return cls(
+            **{
+                **content,
+                "per_class": [ClassMetrics(**entry) for entry in content["per_class"]],
+                "intervals": None
+                if intervals is None
+                else {name: Interval(**interval) for name, interval in intervals.items()},
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """What the counted metrics are made of; the leading axes are any, such as those of resamples.
+
+    Attributes:
+        num_true: (..., classes), examples of each class.
+        num_predicted: (..., classes), examples predicted to be of each class.
+        num_hits: (..., classes), examples of each class predicted to be of it.
+        num_in_top2: (...), examples whose class is one of the two with the highest scores.
+    """
+
+    num_true: NDArray[Any]
+    num_predicted: NDArray[Any]
+    num_hits: NDArray[Any]
+    num_in_top2: NDArray[Any]
+
+    def metrics(self) -> dict[str, NDArray[np.float64]]:
+        """Returns each of `COUNTED_METRICS`, (...); there must be at least one example.
+
+        Means are over the classes that there are examples of. A class that is only predicted does not count as one with
+        an F1 score of 0: a resample without a rare class would fall by the share of a whole class.
+        """
+        num_examples = self.num_true.sum(axis=-1)
+        is_true = self.num_true > 0
+        recall = self.num_hits / np.maximum(self.num_true, 1)
+        f1 = 2 * self.num_hits / np.maximum(self.num_true + self.num_predicted, 1)
+        return {
+            "accuracy": self.num_hits.sum(axis=-1) / num_examples,
+            "balanced_accuracy": recall.sum(axis=-1) / is_true.sum(axis=-1),
+            "macro_f1": (f1 * is_true).sum(axis=-1) / is_true.sum(axis=-1),
+            "top2_accuracy": self.num_in_top2 / num_examples,
+        }
+
 
 def classification_metrics(probabilities: NDArray[Any], labels: NDArray[Any]) -> LevelMetrics:
-    """Returns the metrics of predictions.
+    """Returns the metrics of predictions, without intervals.
 
     Args:
         probabilities: (examples, classes), at least one example.
         labels: (examples,), true classes.
     """
-    matrix = confusion_matrix(probabilities.argmax(axis=1), labels, num_classes=probabilities.shape[1])
+    return replace(
+        ranking_metrics(probabilities, labels),
+        loss=cross_entropy(probabilities, labels),
+        expected_calibration_error=expected_calibration_error(probabilities, labels),
+    )
+
+
+def ranking_metrics(scores: NDArray[Any], labels: NDArray[Any]) -> LevelMetrics:
+    """Returns the metrics of scores that rank the classes and are no probabilities: no loss, no calibration error.
+
+    Args:
+        scores: (examples, classes), at least one example; of equal ones the first counts as the highest.
+        labels: (examples,), true classes.
+    """
+    matrix = confusion_matrix(scores.argmax(axis=1), labels, num_classes=scores.shape[1])
+    counts = ClassCounts(
+        num_true=matrix.sum(axis=1),
+        num_predicted=matrix.sum(axis=0),
+        num_hits=np.diag(matrix),
+        num_in_top2=is_in_top2(scores, labels).sum(),
+    )
+    counted = counts.metrics()
     return LevelMetrics(
         num_examples=len(labels),
-        loss=cross_entropy(probabilities, labels),
-        accuracy=float(np.trace(matrix) / matrix.sum()),
-        macro_f1=macro_f1(matrix),
+        loss=None,
+        accuracy=float(counted["accuracy"]),
+        balanced_accuracy=float(counted["balanced_accuracy"]),
+        macro_f1=float(counted["macro_f1"]),
+        top2_accuracy=float(counted["top2_accuracy"]),
+        expected_calibration_error=None,
+        per_class=[
+            _class_metrics(int(num_true), int(num_predicted), int(num_hits))
+            for num_true, num_predicted, num_hits in zip(
+                counts.num_true, counts.num_predicted, counts.num_hits, strict=True
+            )
+        ],
         confusion_matrix=matrix.tolist(),
     )
 
@@ -60,37 +186,72 @@ def cross_entropy(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
     return float(-np.log(np.maximum(true_probabilities, np.finfo(np.float64).tiny)).mean())
 
 
+def expected_calibration_error(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Returns the mean distance between how sure and how right predictions are; NaN where a probability is NaN.
+
+    The probabilities of the predicted classes are put into 15 bins of equal width, each with its upper edge; a bin
+    counts by its examples, as in Guo et al., "On Calibration of Modern Neural Networks", 2017.
+    """
+    confidences = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0.0, 1.0, _NUM_CALIBRATION_BINS + 1)
+    bins = np.digitize(confidences, edges[1:-1], right=True)
+    # The number of a bin times the distance of its means is the distance of its sums.
+    distances = np.bincount(bins, weights=confidences - is_right, minlength=_NUM_CALIBRATION_BINS)
+    return float(np.abs(distances).sum() / len(labels))
+
+
 def confusion_matrix(predictions: NDArray[Any], labels: NDArray[Any], *, num_classes: int) -> NDArray[Any]:
     """Returns counts, (true classes, predicted classes), of two arrays of classes."""
-    matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
-    np.add.at(matrix, (labels, predictions), 1)
-    return matrix
+    return np.bincount(labels * num_classes + predictions, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def macro_f1(matrix: NDArray[Any]) -> float:
-    """Returns the mean F1 score of the classes that a confusion matrix has a true or a predicted example of."""
-    true_positives = np.diag(matrix)
-    num_true_and_predicted = matrix.sum(axis=0) + matrix.sum(axis=1)
-    occurs = num_true_and_predicted > 0
-    return float((2 * true_positives[occurs] / num_true_and_predicted[occurs]).mean())
+def is_in_top2(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Returns whether the true class is one of the two with the highest scores, (examples,).
+
+    Of equal scores the first counts as the higher, as with argmax.
+    """
+    true_scores = scores[np.arange(len(labels)), labels][:, np.newaxis]
+    is_before = np.arange(scores.shape[1]) < labels[:, np.newaxis]
+    num_higher = ((scores > true_scores) | ((scores == true_scores) & is_before)).sum(axis=1)
+    return np.asarray(num_higher < 2)
 
 
-def mean_by_track(
-    probabilities: NDArray[Any], labels: NDArray[Any], track_keys: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Returns the predictions of tracks: the mean of the probabilities of their segments.
+def mean_by_track(probabilities: NDArray[Any], track_index: NDArray[Any], *, num_tracks: int) -> NDArray[np.float64]:
+    """Returns the mean of the probabilities of each track's segments, (tracks, classes).
 
     Args:
         probabilities: (segments, classes).
-        labels: (segments,), the same for all segments of a track.
-        track_keys: (segments,), equal for the segments of a track and for no others.
-
-    Returns:
-        Probabilities (tracks, classes) and labels (tracks,), in the order of the keys.
+        track_index: (segments,), which track each is of; every track has one at least.
+        num_tracks: How many tracks there are.
     """
-    _, first_segments, track_of_segment, num_segments = np.unique(
-        track_keys, return_index=True, return_inverse=True, return_counts=True
+    num_segments = np.bincount(track_index, minlength=num_tracks)
+    sums = [np.bincount(track_index, weights=column, minlength=num_tracks) for column in probabilities.T]
+    return np.stack(sums, axis=1) / num_segments[:, np.newaxis]
+
+
+def votes_by_track(probabilities: NDArray[Any], track_index: NDArray[Any], *, num_tracks: int) -> NDArray[np.float64]:
+    """Returns how many segments of each track vote for each class, (tracks, classes), and what decides between equals.
+
+    A segment votes for its most probable class. Half the mean probability of a class is added to its votes: less than
+    a vote, so that it only decides where there are as many votes for one class as for another.
+
+    Args:
+        probabilities: (segments, classes).
+        track_index: (segments,), which track each is of; every track has one at least.
+        num_tracks: How many tracks there are.
+    """
+    num_classes = probabilities.shape[1]
+    places = track_index * num_classes + probabilities.argmax(axis=1)
+    votes = np.bincount(places, minlength=num_tracks * num_classes).reshape(num_tracks, num_classes)
+    return votes + mean_by_track(probabilities, track_index, num_tracks=num_tracks) / 2
+
+
+def _class_metrics(num_true: int, num_predicted: int, num_hits: int) -> ClassMetrics:
+    return ClassMetrics(
+        precision=num_hits / num_predicted if num_predicted else None,
+        recall=num_hits / num_true if num_true else None,
+        f1=2 * num_hits / (num_true + num_predicted) if num_true + num_predicted else None,
+        num_true=num_true,
+        num_predicted=num_predicted,
     )
-    sums = np.zeros((len(first_segments), probabilities.shape[1]))
-    np.add.at(sums, track_of_segment, probabilities)
-    return sums / num_segments[:, np.newaxis], labels[first_segments]

@@ -17,7 +17,6 @@ from beam_pipelines.progress import ProgressReporter
 from trainer.config import PredictConfig, StrategyConfig
 from trainer.inference import load_best_model
 from trainer.metrics import softmax
-from trainer.report import format_columns
 from trainer.run_dir import RunDir
 from trainer.strategy import make_strategy
 
@@ -124,7 +123,19 @@ def _format_table(predictions: Sequence[Prediction]) -> str:
         [prediction.file, *(f"{genre} {probability:.3f}" for genre, probability in prediction.genres)]
         for prediction in predictions
     ]
-    return f"{format_columns(rows)}\n" if rows else ""
+    return f"{_format_columns(rows)}\n" if rows else ""
+
+
+def _format_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
 
 
 def _format_json(predictions: Sequence[Prediction]) -> str:

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.schema import LABEL, SEGMENT_INDEX, TRACK_ID, FeatureSpec
+from beam_pipelines.records.schema import LABEL, SEGMENT_INDEX, START_S, TRACK_ID, FeatureSpec
 from trainer.dataset_dir import Shard
 
 # Files read side by side: enough to hide the latency of a bucket.
@@ -24,17 +25,28 @@ class ParsedExamples(NamedTuple):
         labels: (batch,) int64.
         track_ids: (batch,) string.
         segment_indices: (batch,) int64.
+        starts_s: (batch,) float32, where each segment starts in its track.
     """
 
     features: Any
     labels: Any
     track_ids: Any
     segment_indices: Any
+    starts_s: Any
 
     @property
     def track_keys(self) -> Any:
         """(batch,) int64, equal for the segments of a track."""
-        return tf.strings.to_hash_bucket_fast(self.track_ids, _NUM_TRACK_KEYS)
+        return _track_keys(self.track_ids)
+
+
+def hash_track_ids(track_ids: Sequence[str]) -> NDArray[np.int64]:
+    """Returns the track keys that examples of these tracks have, (tracks,) int64."""
+    return np.asarray(_track_keys(tf.constant(track_ids, shape=[len(track_ids)], dtype=tf.string)).numpy())
+
+
+def _track_keys(track_ids: Any) -> Any:
+    return tf.strings.to_hash_bucket_fast(track_ids, _NUM_TRACK_KEYS)
 
 
 def read_records(shards: Sequence[Shard]) -> Any:
@@ -59,6 +71,7 @@ def parse_examples(records: Any, specs: Mapping[str, FeatureSpec]) -> ParsedExam
         {
             TRACK_ID: tf.io.FixedLenFeature([], tf.string),
             SEGMENT_INDEX: tf.io.FixedLenFeature([], tf.int64),
+            START_S: tf.io.FixedLenFeature([], tf.float32),
             LABEL: tf.io.FixedLenFeature([], tf.int64),
             **{name: tf.io.FixedLenFeature([], tf.string) for name in specs},
         },
@@ -72,6 +85,7 @@ def parse_examples(records: Any, specs: Mapping[str, FeatureSpec]) -> ParsedExam
         labels=entries[LABEL],
         track_ids=entries[TRACK_ID],
         segment_indices=entries[SEGMENT_INDEX],
+        starts_s=entries[START_S],
     )
 
 

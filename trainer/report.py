@@ -1,61 +1,110 @@
-"""Scores of a split as metrics of both levels, and as text."""
+"""The predictions of a split as metrics of all levels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.bootstrap import NUM_RESAMPLES, bootstrap_intervals
 from trainer.loop import Scores
-from trainer.metrics import LevelMetrics, classification_metrics, mean_by_track, softmax
+from trainer.metrics import (
+    LevelMetrics,
+    classification_metrics,
+    mean_by_track,
+    ranking_metrics,
+    softmax,
+    votes_by_track,
+)
+from trainer.predictions import Predictions, TrackPredictions
 
-SEGMENT, TRACK = "segment", "track"
+# A segment by itself; a track by the mean of its segments' probabilities; a track by one vote of each segment.
+SEGMENT, TRACK, TRACK_VOTE = "segment", "track", "track_vote"
+LEVELS = (SEGMENT, TRACK, TRACK_VOTE)
 
 
 def metrics_by_level(scores: Scores) -> dict[str, LevelMetrics]:
-    """Returns the metrics of segments, and those of tracks, whose probabilities are the mean of their segments'."""
-    probabilities = softmax(scores.logits)
-    track_probabilities, track_labels = mean_by_track(probabilities, scores.labels, scores.track_keys)
+    """Returns the metrics of each of `LEVELS`, without intervals: they need no more than the scores."""
+    _, first_segments, track_index = np.unique(scores.track_keys, return_index=True, return_inverse=True)
+    return _metrics(
+        _scores_by_level(softmax(scores.logits), track_index, num_tracks=len(first_segments)),
+        segment_labels=scores.labels,
+        track_labels=scores.labels[first_segments],
+    )
+
+
+def evaluated_levels(
+    predictions: Predictions, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> dict[str, LevelMetrics]:
+    """Returns the metrics of each of `LEVELS`, with intervals by a bootstrap over groups.
+
+    Args:
+        predictions: Those of a split.
+        num_resamples: How often groups are drawn.
+        seed: The same one gives the same intervals; all levels are drawn alike.
+    """
+    scores_by_level = _scores_by_level(
+        predictions.segment_probabilities, predictions.segment_tracks, num_tracks=len(predictions.track_ids)
+    )
+    levels = _metrics(scores_by_level, segment_labels=predictions.segment_labels, track_labels=predictions.labels)
+    track_groups = _numbered(predictions.groups)
+    segment_groups = track_groups[predictions.segment_tracks]
     return {
-        SEGMENT: classification_metrics(probabilities, scores.labels),
-        TRACK: classification_metrics(track_probabilities, track_labels),
+        level: replace(
+            metrics,
+            intervals=bootstrap_intervals(
+                scores_by_level[level],
+                predictions.segment_labels if level == SEGMENT else predictions.labels,
+                segment_groups if level == SEGMENT else track_groups,
+                num_resamples=num_resamples,
+                seed=seed,
+            ),
+        )
+        for level, metrics in levels.items()
     }
 
 
-def metrics_to_json(levels: Mapping[str, LevelMetrics]) -> dict[str, dict[str, object]]:
-    """Returns what `metrics.json` holds for a split."""
-    return {level: metrics.to_json() for level, metrics in levels.items()}
-
-
-def format_metrics(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None) -> str:
-    """Returns a line for each level: "test, track level: accuracy 0.975, macro-F1 0.974, loss 0.213 (40 tracks)".
+def evaluated_tracks(
+    predictions: TrackPredictions, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> LevelMetrics:
+    """Returns the metrics of the level `TRACK`, with intervals by a bootstrap over groups.
 
     Args:
-        split: The name of the split.
-        levels: Its metrics.
-        leak: Why scores on it may be too high, or None; told where there is something to tell.
+        predictions: Those of a split, or of several put together.
+        num_resamples: How often groups are drawn.
+        seed: The same one gives the same intervals.
     """
-    name = split if leak is None else f"{split} (leaky split)"
-    lines = [
-        f"{name}, {level} level: accuracy {metrics.accuracy:.3f}, macro-F1 {metrics.macro_f1:.3f}, "
-        f"loss {metrics.loss:.3f} ({metrics.num_examples} {level}s)"
-        for level, metrics in levels.items()
-    ]
-    if leak is not None:
-        lines.append(f"these scores are too high: {leak}")
-    return "\n".join(lines)
-
-
-def format_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
-    """Returns a confusion matrix as a table of text: a row for each true genre, a column for each predicted one."""
-    rows = [["true \\ predicted", *labels]]
-    rows += [[label, *(str(count) for count in counts)] for label, counts in zip(labels, matrix, strict=True)]
-    return format_columns(rows)
-
-
-def format_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows of cells as lines: the first column to the left, the others to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
+    probabilities, labels = predictions.probabilities, predictions.labels
+    return replace(
+        classification_metrics(probabilities, labels),
+        intervals=bootstrap_intervals(
+            probabilities, labels, _numbered(predictions.groups), num_resamples=num_resamples, seed=seed
+        ),
     )
+
+
+def _scores_by_level(
+    probabilities: NDArray[Any], track_index: NDArray[Any], *, num_tracks: int
+) -> dict[str, NDArray[np.float64]]:
+    return {
+        SEGMENT: probabilities,
+        TRACK: mean_by_track(probabilities, track_index, num_tracks=num_tracks),
+        TRACK_VOTE: votes_by_track(probabilities, track_index, num_tracks=num_tracks),
+    }
+
+
+def _metrics(
+    scores_by_level: Mapping[str, NDArray[np.float64]], *, segment_labels: NDArray[Any], track_labels: NDArray[Any]
+) -> dict[str, LevelMetrics]:
+    return {
+        SEGMENT: classification_metrics(scores_by_level[SEGMENT], segment_labels),
+        TRACK: classification_metrics(scores_by_level[TRACK], track_labels),
+        # Shares of votes are no probabilities: one of three segments is not a third of a belief.
+        TRACK_VOTE: ranking_metrics(scores_by_level[TRACK_VOTE], track_labels),
+    }
+
+
+def _numbered(groups: tuple[str, ...]) -> NDArray[np.int64]:
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)

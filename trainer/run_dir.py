@@ -1,8 +1,7 @@
 """The directory of a run: what it was told, what it was trained on, and what came out."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 import tensorflow as tf
@@ -11,23 +10,37 @@ import yaml
 from beam_pipelines.errors import UserError
 from beam_pipelines.records import schema
 from trainer import files
+from trainer.baselines.config import BaselineConfig
+from trainer.board.config import BoardConfig
 from trainer.checkpoints import BEST, find_checkpoint
 from trainer.config import EvaluateConfig, TrainConfig
 from trainer.dataset_dir import PreparedData, copy_metadata, open_prepared
+from trainer.metrics import LevelMetrics
+from trainer.run_metrics import ModelSummary, RunMetrics
 
 _CONFIG_FILE = "config.yaml"
 _METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
 
-# Where a run is, and how often it is saved, may change from one start to the next; all else decides what comes out.
-_KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s"})
+# Where a run is, how often it is saved, and what it shows may change from one start to the next; all else decides what
+# comes out.
+KEYS_THAT_MAY_DIFFER = frozenset(
+    {"run_dir", "checkpoint_interval_s", *(f"board.{field.name}" for field in fields(BoardConfig))}
+)
 
 
 class RunDir:
     """One run on disk, local or gs://. `config.yaml` is written when all else that a run starts with is there."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, key: str = "run_dir") -> None:
+        """Touches no files.
+
+        Args:
+            path: Where it is, or will be.
+            key: The setting that says so, for messages.
+        """
         self.path = path
+        self._key = key
         self.dataset_dir = files.join(path, "dataset")
         self.checkpoint_dir = files.join(path, "checkpoints")
         self.train_events_dir = files.join(path, "train")
@@ -41,7 +54,7 @@ class RunDir:
         """Returns whether the run came to its end."""
         return files.exists(files.join(self.path, _FINISHED_FILE))
 
-    def start(self, config: TrainConfig, data: PreparedData) -> None:
+    def start(self, config: TrainConfig | BaselineConfig, data: PreparedData) -> None:
         """Writes what a run starts with.
 
         Raises:
@@ -52,21 +65,18 @@ class RunDir:
             copy_metadata(data, to=self.dataset_dir)
             self._write_settings(_CONFIG_FILE, config)
         except tf.errors.OpError as error:
-            raise UserError(f"run_dir={self.path} cannot be written: {error.message}") from error
+            raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
 
-    def check_same_config(self, config: TrainConfig) -> None:
+    def check_same_config(self, config: TrainConfig | BaselineConfig) -> None:
         """Checks that the run was started with the same settings.
 
         Raises:
             UserError: Some differ.
         """
-        wanted = yaml.safe_load(yaml.safe_dump(asdict(config)))
-        differences = [
-            line for key, line in differing_settings(self.config(), wanted).items() if key not in _KEYS_THAT_MAY_DIFFER
-        ]
+        differences = describe_differences(self.config(), asdict(config), may_differ=KEYS_THAT_MAY_DIFFER)
         if differences:
             raise UserError(
-                f"run_dir={self.path} is a run with other settings ({'; '.join(differences)}): choose another run_dir"
+                f"{self._key}={self.path} is a run with other settings ({differences}): choose another {self._key}"
             )
 
     def check_same_data(self, data: PreparedData) -> None:
@@ -77,8 +87,8 @@ class RunDir:
         """
         if self.dataset().fingerprint != data.fingerprint:
             raise UserError(
-                f"{data.path} was prepared again, differently, since run_dir={self.path} was started: "
-                "choose another run_dir"
+                f"{data.path} was prepared again, differently, since {self._key}={self.path} was started: "
+                f"choose another {self._key}"
             )
 
     def config(self) -> dict[str, Any]:
@@ -106,46 +116,86 @@ class RunDir:
         """Returns the path of the best checkpoint.
 
         Raises:
-            UserError: There is no run here, or it has none yet.
+            UserError: There is no run here, or it has none yet, or it is one of a classical learner.
         """
-        self.config()
+        if "learner" in self.config():
+            raise UserError(
+                f"{self.path} is a run of beamtune baselines, which keeps scores and no weights: see its "
+                f"{_METRICS_FILE}, or name a run of beamtune train"
+            )
         path = find_checkpoint(self.checkpoint_dir, BEST)
         if path is None:
             raise UserError(f"{self.path} has no checkpoint yet: train with run_dir={self.path} for at least one epoch")
         return path
 
-    def metrics(self) -> dict[str, Any]:
-        """Returns what `metrics.json` holds: {split: {level: {metric: value}}} and "labels"; empty without one."""
+    def metrics(self) -> RunMetrics | None:
+        """Returns what `metrics.json` holds, or None where there is none.
+
+        Raises:
+            UserError: It is damaged.
+        """
         path = files.join(self.path, _METRICS_FILE)
-        return json.loads(files.read_text(path)) if files.exists(path) else {}
+        if not files.exists(path):
+            return None
+        try:
+            return RunMetrics.from_json(files.read_text(path))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} is damaged ({error!r}): remove it, and evaluate the run on each split again"
+            ) from error
 
     def save_evaluation(self, config: EvaluateConfig) -> None:
         """Writes what an evaluation was told into `evaluate-<split>.yaml`."""
         self._write_settings(f"evaluate-{config.split}.yaml", config)
 
-    def _write_settings(self, name: str, config: TrainConfig | EvaluateConfig) -> None:
+    def _write_settings(self, name: str, config: TrainConfig | BaselineConfig | EvaluateConfig) -> None:
         text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
         files.write_text(files.join(self.path, name), text)
 
-    def merge_metrics(self, split: str, levels: Mapping[str, Mapping[str, object]], *, data: PreparedData) -> None:
-        """Writes the metrics of a split into `metrics.json`, beside those of other splits, and who made the splits."""
-        made_by = {"source": data.stats.split_source, "leak": data.stats.split_leak}
-        metrics = {**self.metrics(), split: levels, "labels": list(data.labels), "split": made_by}
-        files.write_text(files.join(self.path, _METRICS_FILE), json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    def merge_metrics(
+        self, split: str, levels: Mapping[str, LevelMetrics], *, data: PreparedData, model: ModelSummary
+    ) -> None:
+        """Writes the metrics of a split into `metrics.json`, beside those of other splits.
+
+        Args:
+            split: The name of the split.
+            levels: Its metrics by level.
+            data: What the run was trained on.
+            model: What was trained.
+
+        Raises:
+            UserError: The file is there and damaged.
+        """
+        before = self.metrics()
+        metrics = RunMetrics(
+            labels=data.labels,
+            split_source=data.stats.split_source,
+            split_leak=data.stats.split_leak,
+            model=model,
+            levels={**({} if before is None else before.levels), split: levels},
+        )
+        files.write_text(files.join(self.path, _METRICS_FILE), metrics.to_json())
 
     def mark_finished(self) -> None:
         """Says that the run came to its end; the last thing that a run does."""
         files.write_text(files.join(self.path, _FINISHED_FILE), "")
 
 
-def differing_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, str]:
-    """Returns by key what differs between two configurations: {"optimizer.learning_rate": "… was 0.1 and is 0.2"}."""
-    before, now = _flatten(saved), _flatten(wanted)
-    return {
-        key: f"{key} was {before.get(key)} and is {now.get(key)}"
+def describe_differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, may_differ: Collection[str]) -> str:
+    """Returns which settings differ, such as "seed was 0 and is 1"; empty where none does.
+
+    Args:
+        saved: Settings as they were read from YAML.
+        wanted: Settings as a dict.
+        may_differ: Keys that are passed over, such as "optimizer.learning_rate"; "optimizer." is all of them.
+    """
+    groups = tuple(key for key in may_differ if key.endswith("."))
+    before, now = _flatten(saved), _flatten(yaml.safe_load(yaml.safe_dump(dict(wanted))))
+    return "; ".join(
+        f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    }
+        if before.get(key) != now.get(key) and key not in may_differ and not key.startswith(groups)
+    )
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from trainer.checkpoints import Checkpoints, RunProgress
 from trainer.config import TrainConfig
 from trainer.data import TrainStream, scoring_batches
 from trainer.dataset_dir import PreparedData, Shard, select_features
-from trainer.loop import ScoringLoop, TrainLoop
+from trainer.loop import Scores, ScoringLoop, TrainLoop
 from trainer.metrics import LevelMetrics
 from trainer.models import build_model
 from trainer.optimizer import make_optimizer
@@ -55,7 +55,11 @@ class Session:
 
     def validate(self) -> dict[str, LevelMetrics]:
         """Returns the metrics of the validation split with the weights of now."""
-        return metrics_by_level(self.scoring_loop.score(self.validation_batches))
+        return metrics_by_level(self.score_validation())
+
+    def score_validation(self) -> Scores:
+        """Returns the scores of the validation split with the weights of now."""
+        return self.scoring_loop.score(self.validation_batches)
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:

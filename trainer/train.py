@@ -2,8 +2,10 @@
 
 import io
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +15,30 @@ import tensorflow as tf
 from beam_pipelines.errors import RunAgainError, RunFailedError
 from beam_pipelines.progress import ProgressReporter
 from beam_pipelines.records.schema import TRAIN, VALIDATION
+from trainer.board.board import Board
+from trainer.board.profile import StepProfiler
 from trainer.checkpoints import EpochSums
 from trainer.config import TrainConfig
 from trainer.data import naming_damaged_shard
-from trainer.dataset_dir import PreparedData, check_has_several_genres, find_shards, open_prepared
+from trainer.dataset_dir import (
+    PreparedData,
+    check_has_several_genres,
+    check_has_tracks,
+    find_shards,
+    open_prepared,
+    read_groups,
+)
 from trainer.early_stopping import EarlyStopping
-from trainer.events import EventWriters, describe_split
+from trainer.inference import summarize_model
+from trainer.loop import Scores
 from trainer.metrics import LevelMetrics
 from trainer.observer import Observer, epoch_metrics
+from trainer.predictions import predictions_of_scores, write_predictions
 from trainer.preemption import StopRequest, heeding_sigterm
-from trainer.report import SEGMENT, TRACK, format_metrics, metrics_to_json
+from trainer.report import SEGMENT, TRACK, evaluated_levels
 from trainer.run_dir import RunDir
+from trainer.run_metrics import ModelSummary
+from trainer.score_tables import print_scores
 from trainer.session import Session, make_session
 from trainer.strategy import make_strategy
 from trainer.workers import Workers
@@ -38,12 +53,14 @@ class EpochResult:
         accuracy: The share of segments classified rightly, while the weights were changing.
         gradient_norm: The mean norm of the steps' gradients, before they were clipped.
         examples_per_s: Segments trained on in a second.
+        step_time_ms: The mean time of a step in milliseconds, from one batch to the next.
     """
 
     loss: float
     accuracy: float
     gradient_norm: float
     examples_per_s: float
+    step_time_ms: float
 
     @classmethod
     def of(cls, sums: EpochSums, *, global_batch_size: int) -> "EpochResult":
@@ -54,6 +71,7 @@ class EpochResult:
             accuracy=sums.num_correct / num_examples,
             gradient_norm=sums.gradient_norm / sums.num_steps,
             examples_per_s=num_examples / sums.duration_s,
+            step_time_ms=1000 * sums.duration_s / sums.num_steps,
         )
 
 
@@ -85,6 +103,7 @@ def train(
         if config.learn_from_validation:
             train_shards = [*train_shards, *validation_shards]
         check_has_several_genres(data)
+        check_has_tracks(data)
         session = make_session(
             config,
             strategy=strategy,
@@ -94,6 +113,7 @@ def train(
             train_shards=train_shards,
             validation_shards=validation_shards,
         )
+        board = Board(config, run=run, data=data, validation_shards=validation_shards, is_writer=workers.is_chief)
         if workers.is_chief:
             _start(run, config, data=data)
         with naming_damaged_shard([*train_shards, *validation_shards]):
@@ -101,11 +121,12 @@ def train(
                 config,
                 session=session,
                 run=run,
+                board=board,
                 stop_request=stop_request,
                 last_epoch=min(config.epochs, until_epoch or config.epochs),
                 observer=observer,
             ).run()
-            _finish(run, config, session=session, data=data)
+            _finish(run, config, session=session, data=data, board=board)
 
 
 def _is_finished(run: RunDir, config: TrainConfig, *, workers: Workers) -> bool:
@@ -130,21 +151,34 @@ def _start(run: RunDir, config: TrainConfig, *, data: PreparedData) -> None:
         run.check_same_data(data)
         return
     run.start(config, data)
-    describe_split(run, data.stats)
 
 
-def _finish(run: RunDir, config: TrainConfig, *, session: Session, data: PreparedData) -> None:
+def _finish(run: RunDir, config: TrainConfig, *, session: Session, data: PreparedData, board: Board) -> None:
     """Writes and prints the metrics of the best weights."""
+    # The state of the best epoch knows only how long it took to get there.
+    model = summarize_model(config.model, session.model, train_duration_s=session.progress.train_duration_s)
     session.checkpoints.restore_best()
     # What was learned from tells nothing.
-    levels = {} if config.learn_from_validation else session.validate()
-    if not session.workers.is_chief:
-        return
-    if levels:
-        run.merge_metrics(VALIDATION, metrics_to_json(levels), data=data)
-        print(format_metrics(VALIDATION, levels, leak=data.stats.split_leak))
-    run.mark_finished()
-    print(f"the weights of epoch {session.progress.early_stopping.best_epoch} are in {run.path}")
+    scores = None if config.learn_from_validation else session.score_validation()
+    if session.workers.is_chief:
+        if scores is not None:
+            _conclude(run, scores, model=model, session=session, data=data, board=board)
+        run.mark_finished()
+        print(f"the weights of epoch {session.progress.early_stopping.best_epoch} are in {run.path}")
+    # The others stay until the chief has written all: it would be ended with them.
+    session.workers.any_of([False])
+
+
+def _conclude(
+    run: RunDir, scores: Scores, *, model: ModelSummary, session: Session, data: PreparedData, board: Board
+) -> None:
+    predictions = predictions_of_scores(scores, group_of_track=read_groups(data))
+    levels = evaluated_levels(predictions)
+    write_predictions(run, VALIDATION, predictions, labels=data.labels)
+    run.merge_metrics(VALIDATION, levels, data=data, model=model)
+    best_epoch = session.progress.early_stopping.best_epoch
+    board.write_end(predictions, levels, step=best_epoch * session.stream.steps_per_epoch)
+    print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=sys.stdout)
 
 
 class _Training:
@@ -156,6 +190,7 @@ class _Training:
         *,
         session: Session,
         run: RunDir,
+        board: Board,
         stop_request: StopRequest,
         last_epoch: int,
         observer: Observer | None,
@@ -163,16 +198,21 @@ class _Training:
         self._config = config
         self._session = session
         self._run = run
+        self._board = board
         self._stop_request = stop_request
         self._last_epoch = last_epoch
         self._observer = observer
         self._is_to_go_on = True
+        self._profiler = StepProfiler(
+            config.board.profile_steps, directory=run.train_events_dir, is_writer=session.workers.is_chief
+        )
         self._saved_s = time.monotonic()
 
     def run(self) -> None:
         """Trains the epochs that are not done yet, and leaves the best and the last state in the checkpoints."""
         config, session = self._config, self._session
         progress, is_chief = session.progress, session.workers.is_chief
+        is_going_on = session.checkpoints.restore_last()
         with (
             ProgressReporter(
                 "training",
@@ -180,9 +220,10 @@ class _Training:
                 unit="steps",
                 stream=None if is_chief else io.StringIO(),
             ) as reporter,
-            EventWriters(self._run, is_writer=is_chief) as events,
+            self._board.epochs(num_steps_done=self._num_steps_done),
+            closing(self._profiler),
         ):
-            if session.checkpoints.restore_last():
+            if is_going_on:
                 reporter.log(
                     f"going on with {self._run.path} after {_describe(progress.epochs_done, progress.epoch_sums)}"
                 )
@@ -193,7 +234,13 @@ class _Training:
                     )
                     break
                 self._run_epoch(reporter)
-                self._finish_epoch(reporter, events)
+                self._finish_epoch(reporter)
+
+    @property
+    def _num_steps_done(self) -> int:
+        """Training steps taken, over all starts of the run."""
+        progress = self._session.progress
+        return progress.epochs_done * self._session.stream.steps_per_epoch + progress.epoch_sums.num_steps
 
     def _run_epoch(self, reporter: ProgressReporter) -> None:
         """Takes the steps that are left of the epoch, and counts them in the progress of the run.
@@ -220,15 +267,17 @@ class _Training:
     def _take_steps(self, batches: Iterator[Any], *, epoch: int, sums: EpochSums) -> EpochSums:
         """Takes the steps of one call; returns the sums with theirs."""
         steps_per_epoch = self._session.stream.steps_per_epoch
-        num_steps = min(self._config.steps_per_call, steps_per_epoch - sums.num_steps)
+        first_step = (epoch - 1) * steps_per_epoch + sums.num_steps + 1
+        most_steps = min(self._config.steps_per_call, steps_per_epoch - sums.num_steps)
+        num_steps = self._profiler.num_steps(first_step, most_steps)
         started_s = time.monotonic()
-        totals = self._session.train_loop.run_steps(batches, tf.constant(num_steps))
-        first_bad_step = int(totals.first_bad_step)
+        with self._profiler.watching(first_step, num_steps):
+            totals = self._session.train_loop.run_steps(batches, tf.constant(num_steps))
+            first_bad_step = int(totals.first_bad_step)
         if first_bad_step >= 0:
-            step = (epoch - 1) * steps_per_epoch + sums.num_steps + first_bad_step + 1
             raise RunFailedError(
-                f"the loss is not a finite number at step {step} (epoch {epoch}): lower optimizer.learning_rate, or "
-                "look for broken values in the data"
+                f"the loss is not a finite number at step {first_step + first_bad_step} (epoch {epoch}): lower "
+                "optimizer.learning_rate, or look for broken values in the data"
             )
         return EpochSums(
             num_steps=sums.num_steps + num_steps,
@@ -258,7 +307,7 @@ class _Training:
                 "same command goes on"
             )
 
-    def _finish_epoch(self, reporter: ProgressReporter, events: EventWriters) -> None:
+    def _finish_epoch(self, reporter: ProgressReporter) -> None:
         """Validates, saves and reports an epoch all of whose steps are taken.
 
         Raises:
@@ -270,17 +319,29 @@ class _Training:
         best = None
         with session.averaged_weights():
             levels = {} if self._config.learn_from_validation else session.validate()
-            progress.early_stopping = self._early_stopping_after(epoch, levels)
-            progress.epochs_done, progress.epoch_sums = epoch, EpochSums()
+            progress.finish_epoch(self._early_stopping_after(epoch, levels))
             if progress.early_stopping.best_epoch == epoch:
                 best = session.checkpoints.write_best()
+        scalars = self._scalars(result)
         if self._observer is not None:
-            training = {"segment/loss": result.loss, "segment/accuracy": result.accuracy}
+            training = {name: scalars[name] for name in ("segment/loss", "segment/accuracy")}
             metrics = epoch_metrics(training=training, validation=levels)
             self._is_to_go_on = self._observer.on_epoch(epoch, metrics)
+        # Before the state is saved: events of steps that are not saved are taken back, and missing ones never come.
+        self._board.write_epoch(step=self._num_steps_done, training=scalars, validation=levels)
         session.checkpoints.save(best=best)
         self._saved_s = time.monotonic()
-        self._report_epoch(epoch, result=result, levels=levels, reporter=reporter, events=events)
+        self._report_epoch(epoch, result=result, levels=levels, reporter=reporter)
+
+    def _scalars(self, result: EpochResult) -> dict[str, float]:
+        return {
+            "segment/loss": result.loss,
+            "segment/accuracy": result.accuracy,
+            "learning_rate": float(keras.ops.convert_to_numpy(self._session.optimizer.learning_rate)),
+            "gradient_norm": result.gradient_norm,
+            "examples_per_s": result.examples_per_s,
+            "step_time_ms": result.step_time_ms,
+        }
 
     def _early_stopping_after(self, epoch: int, levels: Mapping[str, LevelMetrics]) -> EarlyStopping:
         """Returns what is known after one more epoch; the last one is the best where nothing is validated.
@@ -290,27 +351,12 @@ class _Training:
         """
         if not levels:
             return EarlyStopping(best_epoch=epoch)
-        _check_finite(levels[SEGMENT].loss, epoch=epoch)
-        return self._session.progress.early_stopping.after(epoch=epoch, loss=levels[SEGMENT].loss)
+        loss = _finite_loss(levels[SEGMENT], epoch=epoch)
+        return self._session.progress.early_stopping.after(epoch=epoch, loss=loss)
 
     def _report_epoch(
-        self,
-        epoch: int,
-        *,
-        result: EpochResult,
-        levels: Mapping[str, LevelMetrics],
-        reporter: ProgressReporter,
-        events: EventWriters,
+        self, epoch: int, *, result: EpochResult, levels: Mapping[str, LevelMetrics], reporter: ProgressReporter
     ) -> None:
-        events.write_epoch(
-            step=epoch * self._session.stream.steps_per_epoch,
-            loss=result.loss,
-            accuracy=result.accuracy,
-            learning_rate=float(keras.ops.convert_to_numpy(self._session.optimizer.learning_rate)),
-            gradient_norm=result.gradient_norm,
-            examples_per_s=result.examples_per_s,
-            validation=levels,
-        )
         validation = (
             f"validation loss {levels[SEGMENT].loss:.3f}, segment accuracy {levels[SEGMENT].accuracy:.3f}, "
             f"track accuracy {levels[TRACK].accuracy:.3f}; "
@@ -327,9 +373,10 @@ def _describe(epochs_done: int, sums: EpochSums) -> str:
     return f"epoch {epochs_done}" if sums.num_steps == 0 else f"epoch {epochs_done} and {sums.num_steps} steps"
 
 
-def _check_finite(validation_loss: float, *, epoch: int) -> None:
-    if not math.isfinite(validation_loss):
+def _finite_loss(validation: LevelMetrics, *, epoch: int) -> float:
+    if validation.loss is None or not math.isfinite(validation.loss):
         raise RunFailedError(
             f"the validation loss is not a finite number after epoch {epoch}: lower optimizer.learning_rate, "
             "or look for broken values in the data"
         )
+    return validation.loss

@@ -4,7 +4,6 @@ from typing import TextIO
 
 import keras
 import numpy as np
-from rich.console import Console
 
 from beam_pipelines.config import SegmentConfig
 from beam_pipelines.feature_config import FEATURE_CONFIGS, YamnetConfig
@@ -12,21 +11,16 @@ from beam_pipelines.features import build_features
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from beam_pipelines.features.yamnet_network import EMBEDDING_SIZE
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from beam_pipelines.terminal import make_table, print_line
+from beam_pipelines.terminal import make_console, make_table, print_line
 from trainer.models import MODELS, build_model
 from trainer.zoo_config import ZooConfig
-
-# Wide enough for every row on one line where the output is piped and has no width of its own.
-_PIPED_WIDTH = 200
 
 
 def list_models(config: ZooConfig, *, stream: TextIO) -> None:
     """Prints a table of all models with their default settings. Nothing is downloaded."""
     specs = typical_specs(config)
     stats = {name: _no_stats(spec) for name, spec in specs.items()}
-    console = Console(file=stream, highlight=False)
-    if not console.is_terminal:
-        console = Console(file=stream, highlight=False, width=_PIPED_WIDTH)
+    console = make_console(stream)
     title = (
         f"models for {config.num_genres} genres, segments of {config.segment_duration_s:g} s "
         f"and {config.sample_rate_hz} Hz"

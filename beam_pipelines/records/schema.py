@@ -110,7 +110,7 @@ class DatasetStats:
     """What `stats.json` says.
 
     Attributes:
-        split_source: Who made the splits: official, fault_filtered, group, folds or random.
+        split_source: Who made the splits: official, fault_filtered, group, folds, random or random_segments.
         split_leak: Why scores on these splits may be too high, as a sentence, or None.
         audio_s: Seconds of audio in the segments of each split.
         num_tracks: Tracks with at least one segment, by split and genre.

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from configs import commands
+from configs import data_commands
 from configs.cli import main
-from configs.commands import COMMANDS, Command, Invocation
+from configs.command import Command, Invocation
+from configs.commands import COMMANDS
 
 HEAVY = (
     *("apache_beam", "tensorflow", "keras", "librosa", "numpy", "scipy", "hydra", "omegaconf", "rich", "soundfile"),
@@ -129,7 +130,7 @@ def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_
 
 
 def test_show_config_prints_settings_and_runs_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(commands, "_config", lambda *_: pytest.fail("the command ran"))
+    monkeypatch.setattr(data_commands, "config_of", lambda *_: pytest.fail("the command ran"))
     assert main(["prepare", "--show-config", "seed=9"]) == 0
     assert "seed: 9" in capsys.readouterr().out
 

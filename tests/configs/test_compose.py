@@ -134,7 +134,9 @@ def test_every_option_of_every_group_composes():
 def test_every_command_file_composes():
     names = {path.stem for path in CONFIG_DIR.glob("*.yaml")}
     assert names == {
-        *("convert", "download", "evaluate", "explore", "models", "predict", "prepare", "synthesize", "train", "tune")
+        *("baselines", "crossval", "tensorboard", "tune"),
+        *("compare", "convert", "download", "evaluate", "explore", "models"),
+        *("predict", "prepare", "synthesize", "train"),
     }
     for name in names:
         compose(name, [])

@@ -47,7 +47,7 @@ def test_the_demo_reaches_its_accuracy_and_prints_it(demo):
 def test_the_demo_ends_with_a_prediction_and_the_way_to_tensorboard(demo):
     done, tree = demo
     assert "$ beamtune predict demo/runs/first demo/music/" in done.stdout
-    assert done.stdout.rstrip().endswith(".venv/bin/tensorboard --logdir demo/runs")
+    assert done.stdout.rstrip().endswith(".venv/bin/beamtune tensorboard demo/runs")
     assert list((tree / "demo" / "runs").rglob("events.out.tfevents.*"))
 
 

@@ -1,26 +1,11 @@
 """The page of `beamtune explore` in a browser: all of it is there, and it asks for nothing else."""
 
 import json
-import shutil
 from urllib.parse import urlsplit
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1280,1600",
-)
 LOADED_DURATIONS = """
 const done = arguments[arguments.length - 1];
 Promise.all([...document.querySelectorAll("audio")].map(audio => new Promise(resolve => {
@@ -36,26 +21,6 @@ const image = document.createElement("img");
 image.src = "http://127.0.0.1:9/tracker.png";
 document.body.append(image);
 """
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium that keeps its console and its network traffic."""
-    executable = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    driver = shutil.which("chromedriver")
-    if executable is None or driver is None:
-        pytest.skip(
-            f"{'no Chromium' if executable is None else 'no chromedriver'} is installed: apt install chromium-driver"
-        )
-    options = webdriver.ChromeOptions()
-    options.binary_location = executable
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    browser.set_script_timeout(30)
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -43,12 +44,39 @@ def test_evaluation_goes_into_metrics_json_by_split_and_level(run_dir, beamtune)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((run_dir / "metrics.json").read_text())
     for split in ("validation", "test"):
-        for level in ("segment", "track"):
+        for level in ("segment", "track", "track_vote"):
             assert 0 <= metrics[split][level]["accuracy"] <= 1
     assert yaml.safe_load((run_dir / "evaluate-test.yaml").read_text())["split"] == "test"
     scores = metrics["test"]["track"]
     assert scores["num_examples"] == sum(map(sum, scores["confusion_matrix"]))
-    assert f"test, track level: accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}" in done.stdout
+    [row] = [line.split("  ") for line in done.stdout.splitlines() if line.strip().startswith("macro-F1")]
+    low, high = scores["intervals"]["macro_f1"].values()
+    assert f"{scores['macro_f1']:.3f} [{low:.2f}, {high:.2f}]" in map(str.strip, row)
+    with (run_dir / "predictions-test.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert sum(row["label"] == row["predicted"] for row in rows) == scores["accuracy"] * scores["num_examples"]
+    # An artist's tracks are in one split, and so are those of its group.
+    groups = {json.loads(line)["track_id"]: json.loads(line)["group"] for line in open_tracks(run_dir)}
+    assert {row["track_id"]: row["group"] for row in rows}.items() <= groups.items()
+
+
+def open_tracks(run_dir):
+    data_dir = yaml.safe_load((run_dir / "config.yaml").read_text())["data_dir"]
+    return Path(data_dir, "tracks.jsonl").read_text().splitlines()
+
+
+def test_runs_are_compared(run_dir, workshop, beamtune):
+    done = beamtune("evaluate", f"run_dir={run_dir}")
+    assert done.returncode == 0, done.stderr
+    done = beamtune("compare", run_dir, run_dir, f"output.csv={workshop}/table.csv")
+    assert done.returncode == 0, done.stderr
+    accuracy = json.loads((run_dir / "metrics.json").read_text())["test"]["track"]["accuracy"]
+    assert done.stdout.count(str(run_dir)) == 2
+    assert f"{accuracy:.3f} [" in done.stdout
+    with (workshop / "table.csv").open(newline="") as table:
+        assert [float(row["track_accuracy"]) for row in csv.DictReader(table)] == [accuracy] * 2
+    done = beamtune("compare", workshop)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_rhythms_that_are_far_apart_are_told_apart(run_dir):

@@ -14,6 +14,7 @@ from beam_pipelines.config import AudioConfig, SegmentConfig
 from beam_pipelines.feature_config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
+from beam_pipelines.records.tables import TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
 from trainer.config import OptimizerConfig, TrainConfig
 from trainer.model_config import Cnn2dConfig
@@ -111,10 +112,35 @@ def _write_prepared(
         schema.LABELS_FILE: "".join(f"{label}\n" for label in LABELS),
         schema.STATS_FILE: schema.stats_to_json(stats),
         schema.CONFIG_FILE: yaml.safe_dump(prepare),
+        schema.TRACKS_FILE: "".join(json_lines(_track_records(splits))),
         schema.SUCCESS_FILE: schema.success_to_json(fingerprint),
     }.items():
         (directory / name).write_text(text)
     return directory
+
+
+def _track_records(splits: Mapping[str, Sequence[Row]]) -> list[TrackRecord]:
+    """Returns the tracks of all splits, two of each artist; no artist is in two splits."""
+    return [
+        TrackRecord(
+            track_id=track_id,
+            uri=f"/music/{track_id}",
+            split=split,
+            group=f"{split} artist {index // 2}",
+            label=LABELS[label],
+            content_hash=f"hash of {track_id}",
+            duration_s=SEGMENTS_PER_TRACK * SEGMENT.duration_s,
+            padded_s=0.0,
+            cut_s=0.0,
+            is_truncated=False,
+            rms_dbfs=-20.0,
+            peak_dbfs=-3.0,
+            num_segments=SEGMENTS_PER_TRACK,
+            num_silent_segments=0,
+        )
+        for split, rows in splits.items()
+        for index, (track_id, label) in enumerate({row.track_id: row.label for row in rows}.items())
+    ]
 
 
 def _write_split(directory: Path, split: str, rows: Sequence[Row], num_shards: int, feature: str) -> schema.SplitInfo:

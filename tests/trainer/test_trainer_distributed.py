@@ -39,7 +39,7 @@ class Run:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait(self, timeout_s: float = 120.0) -> int:
+    def wait(self, timeout_s: float = 600.0) -> int:
         """Returns the exit code."""
         return self.process.wait(timeout_s)
 
@@ -105,7 +105,7 @@ def assert_close(run_dir: str, other_run_dir: str) -> None:
             np.testing.assert_allclose(values, others[name], atol=1e-5, rtol=0, err_msg=name)
 
 
-def wait_for(condition: Callable[[], bool], *, runs: Sequence[Run], timeout_s: float = 90.0) -> None:
+def wait_for(condition: Callable[[], bool], *, runs: Sequence[Run], timeout_s: float = 300.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         for run in runs:
@@ -139,7 +139,7 @@ def test_when_a_worker_is_lost_the_other_ends_and_all_go_on_together_later(
     config = make_config(
         run_dir=str(tmp_path / "run"),
         model=MODEL,
-        epochs=60,
+        epochs=20,
         early_stopping_patience_epochs=None,
         strategy=StrategyConfig(kind="multi_worker"),
     )
@@ -152,8 +152,8 @@ def test_when_a_worker_is_lost_the_other_ends_and_all_go_on_together_later(
     wait_for(index.exists, runs=first)
     first[1].process.send_signal(signal.SIGKILL)
     killed_s = time.monotonic()
-    assert first[0].wait(60) != 0
-    assert time.monotonic() - killed_s < 15
+    assert first[0].wait(120) != 0
+    assert time.monotonic() - killed_s < 30
     assert not (tmp_path / "run" / "_SUCCESS").exists()
 
     for run in [start(config, tf_config) for tf_config in cluster_of(2)]:
@@ -176,7 +176,7 @@ def test_sigterm_to_one_worker_saves_and_ends_all(
     runs = [start(config, tf_config) for tf_config in cluster_of(2)]
     wait_for((tmp_path / "run" / "checkpoints" / "checkpoints.json").exists, runs=runs)
     runs[1].process.send_signal(signal.SIGTERM)
-    assert [run.wait(30) for run in runs] == [EX_TEMPFAIL, EX_TEMPFAIL]
+    assert [run.wait(120) for run in runs] == [EX_TEMPFAIL, EX_TEMPFAIL]
     assert "stopped by SIGTERM after epoch" in runs[0].log.read_text()
 
 

@@ -227,6 +227,7 @@ def scoring_batch(batch: TrainBatch, is_example: list[bool]) -> ScoringBatch:
         features=batch.features,
         labels=tf.constant(labels_of(batch)),
         track_keys=tf.range(BATCH, dtype=tf.int64),
+        starts_s=tf.range(BATCH, dtype=tf.float32),
         is_example=tf.constant(is_example),
     )
 
@@ -241,3 +242,4 @@ def test_scores_leave_padding_out() -> None:
     np.testing.assert_allclose(scores.logits, expected, rtol=1e-6)
     assert scores.labels.tolist() == [*labels_of(first), *labels_of(second)[[0, 2]]]
     assert scores.track_keys.tolist() == [0, 1, 2, 3, 0, 2]
+    assert scores.starts_s.tolist() == [0.0, 1.0, 2.0, 3.0, 0.0, 2.0]

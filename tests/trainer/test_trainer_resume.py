@@ -17,9 +17,10 @@ import tensorflow as tf
 
 import trainer.train
 from trainer.augment_config import AugmentConfig
-from trainer.checkpoints import BEST, LAST, find_checkpoint
-from trainer.config import TrainConfig
+from trainer.checkpoints import BEST, LAST, EpochSums, RunProgress, find_checkpoint, read_progress
+from trainer.config import EvaluateConfig, TrainConfig
 from trainer.early_stopping import EarlyStopping
+from trainer.evaluate import evaluate
 from trainer.loop import TrainLoop
 from trainer.run_dir import RunDir
 from trainer.train import train
@@ -27,6 +28,8 @@ from trainer.train import train
 STRONG_AUGMENTATION = AugmentConfig(
     freq_masks=2, time_masks=2, mixup_alpha=0.4, crop_min_share=0.5, gain_db=6.0, time_shift_max_share=0.5
 )
+
+PROGRESS = "progress/.ATTRIBUTES/py_state"
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -61,14 +64,17 @@ def break_off_after_calls(num_calls: int, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
-    """Returns all the values that a checkpoint holds, by name."""
+    """Returns all the values that a checkpoint holds, by name, but for how long the steps took."""
     path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
     assert path is not None
     reader = tf.train.load_checkpoint(path)
     names = set(reader.get_variable_to_shape_map()) - {
         "_CHECKPOINTABLE_OBJECT_GRAPH"
     }  # it has counters of layers in it
-    return {name: reader.get_tensor(name) for name in names}
+    values = {name: reader.get_tensor(name) for name in names}
+    progress = json.loads(values[PROGRESS])
+    assert progress.pop("steps_duration_s") > 0
+    return {**values, PROGRESS: progress}
 
 
 def assert_same_runs(run_dir: str, other_run_dir: str) -> None:
@@ -77,7 +83,11 @@ def assert_same_runs(run_dir: str, other_run_dir: str) -> None:
         assert values.keys() == others.keys()
         for name, value in values.items():
             np.testing.assert_array_equal(value, others[name], err_msg=name)
-    assert (Path(run_dir) / "metrics.json").read_text() == (Path(other_run_dir) / "metrics.json").read_text()
+    metrics, others = (json.loads((Path(path) / "metrics.json").read_text()) for path in (run_dir, other_run_dir))
+    assert metrics["model"].pop("train_duration_s") > 0 and others["model"].pop("train_duration_s") > 0
+    assert metrics == others
+    predictions, others = ((Path(path) / "predictions-validation.csv").read_text() for path in (run_dir, other_run_dir))
+    assert predictions == others
 
 
 @pytest.mark.parametrize("cache", [True, False])
@@ -151,6 +161,40 @@ def test_a_run_broken_off_before_its_end_only_ends(finished: TrainConfig, monkey
     train(finished)
     assert (run / "metrics.json").read_text() == metrics
     assert (run / "_SUCCESS").exists()
+
+
+def test_the_training_time_is_that_of_all_starts(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = make_config(early_stopping_patience_epochs=None)
+    directory = str(tmp_path / "run" / "checkpoints")
+    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
+        break_off_after(2, patch)
+        train(config)
+    of_first_start_s = read_progress(directory).train_duration_s
+    train(config)
+    train_duration_s = read_progress(directory).train_duration_s
+    assert 0 < of_first_start_s < train_duration_s
+    metrics_path = tmp_path / "run" / "metrics.json"
+    of_training = json.loads(metrics_path.read_text())["model"]
+    assert of_training["train_duration_s"] == train_duration_s
+    evaluate(EvaluateConfig(run_dir=config.run_dir))
+    assert json.loads(metrics_path.read_text())["model"] == of_training
+
+
+def test_the_time_of_steps_is_counted_epoch_by_epoch() -> None:
+    progress = RunProgress()
+    progress.epoch_sums = EpochSums(num_steps=3, duration_s=1.5)
+    assert progress.train_duration_s == 1.5
+    progress.finish_epoch(EarlyStopping())
+    progress.epoch_sums = EpochSums(num_steps=1, duration_s=0.25)
+    again = RunProgress()
+    again.deserialize(progress.serialize())
+    assert (again.epochs_done, again.train_duration_s, again.epoch_sums.num_steps) == (1, 1.75, 1)
+
+
+def test_a_run_that_was_never_saved_took_no_time(tmp_path: Path) -> None:
+    assert read_progress(str(tmp_path)).train_duration_s == 0.0
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(make_config: MakeConfig, tmp_path: Path) -> None:

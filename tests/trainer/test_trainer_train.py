@@ -1,5 +1,7 @@
 """Training, evaluation and prediction from end to end on tiny data."""
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,12 +66,24 @@ def test_a_run_directory_holds_everything(
     assert metrics["validation"]["track"]["num_examples"] == 5
     assert metrics["validation"]["track"]["accuracy"] == 1.0
     assert metrics["validation"]["track"]["confusion_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 1]]
-    assert "validation, track level: accuracy 1.000" in capsys.readouterr().out
+    assert metrics["validation"]["track"]["intervals"]["accuracy"] == {"low": 1.0, "high": 1.0}
+    assert metrics["model"]["name"] == "cnn2d" and metrics["model"]["features"] == ["log_mel"]
+    assert metrics["model"]["train_duration_s"] > 0
+    assert (
+        (run / "predictions-validation.csv")
+        .read_text()
+        .splitlines()[1]
+        .startswith('"validation0.mp3","validation artist 0","blues","blues",')
+    )
+    printed = capsys.readouterr().out.split()
+    assert printed[:5] == ["validation", "metric", "segment", "track", "track_vote"]
+    assert printed[printed.index("accuracy") + 4] == "1.000"  # of tracks, behind that of segments and its interval
 
     epoch_steps = [15 * epoch for epoch in range(1, 11)]  # 120 examples in batches of 8
     train_scalars = scalar_steps(run / "train")
     assert train_scalars == dict.fromkeys(
-        ["segment/loss", "segment/accuracy", "learning_rate", "gradient_norm", "examples_per_s"], epoch_steps
+        ["segment/loss", "segment/accuracy", "learning_rate", "gradient_norm", "examples_per_s", "step_time_ms"],
+        epoch_steps,
     )
     assert scalar_steps(run / "validation")["track/accuracy"] == epoch_steps
 
@@ -84,13 +98,26 @@ def test_a_finished_run_is_left_alone(finished: TrainConfig, capsys: pytest.Capt
 def test_evaluate_adds_its_split(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate(EvaluateConfig(run_dir=finished.run_dir, batch_size=5))
     out = capsys.readouterr().out
-    assert "test, segment level: accuracy" in out and "(12 segments)" in out
-    assert "test, track level: accuracy" in out and "(4 tracks)" in out
-    metrics = read_json(Path(finished.run_dir) / "metrics.json")
-    assert set(metrics) == {"labels", "split", "validation", "test"}
+    words = [line.split() for line in out.splitlines()]
+    assert words[:3] == [["test"], ["metric", "segment", "track", "track_vote"], ["examples", "12", "4", "4"]]
+    run = Path(finished.run_dir)
+    metrics = read_json(run / "metrics.json")
+    assert set(metrics) == {"labels", "split", "model", "validation", "test"}
+    assert set(metrics["test"]) == {"segment", "track", "track_vote"}
     assert metrics["split"] == {"source": "group", "leak": None}
     assert "leak" not in out
     assert sum(map(sum, metrics["test"]["segment"]["confusion_matrix"])) == 12
+    accuracy = metrics["test"]["track"]["accuracy"]
+    assert [f"{accuracy:.3f}" in line for line in words if line[:1] == ["accuracy"]] == [True]
+    header, *rows = csv.reader(io.StringIO((run / "predictions-test.csv").read_text()))
+    assert header == ["track_id", "group", "label", "predicted", "blues", "funk", "waltz"]
+    assert [row[:3] for row in rows] == [
+        ["test0.mp3", "test artist 0", "blues"],
+        ["test1.mp3", "test artist 0", "funk"],
+        ["test2.mp3", "test artist 1", "waltz"],
+        ["test3.mp3", "test artist 1", "blues"],
+    ]
+    assert sum(row[2] == row[3] for row in rows) == accuracy * 4
 
 
 def test_a_leaky_split_is_called_so_wherever_scores_are_told(
@@ -102,23 +129,24 @@ def test_a_leaky_split_is_called_so_wherever_scores_are_told(
     evaluate(EvaluateConfig(run_dir=config.run_dir))
     out = capsys.readouterr().out
     for split in ("validation", "test"):
-        for level in ("segment", "track"):
-            assert f"{split} (leaky split), {level} level: accuracy" in out
+        assert f"{split} (leaky split)" in out
     assert out.count("these scores are too high: tracks were split at random") == 2
     run = Path(config.run_dir)
     assert read_json(run / "metrics.json")["split"] == {"source": "group", "leak": "tracks were split at random"}
     texts = [
         value.tensor.string_val[0].decode()
-        for path in sorted((run / "validation").glob("events*"))
+        for path in sorted(run.glob("events*"))
         for event in tf.compat.v1.train.summary_iterator(str(path))
         for value in event.summary.value
-        if value.tag == "split"
+        if value.tag == "data"
     ]
-    assert texts == ["split: group\n\n**Leaky: scores are too high.** tracks were split at random"]
+    assert ["**Leaky: scores are too high.** tracks were split at random" in text for text in texts] == [True]
 
 
 def test_evaluate_gives_the_metrics_of_training_again(finished: TrainConfig) -> None:
     metrics_path = Path(finished.run_dir) / "metrics.json"
-    of_training = read_json(metrics_path)["validation"]
+    of_training = read_json(metrics_path)
+    predictions = metrics_path.with_name("predictions-validation.csv").read_text()
     evaluate(EvaluateConfig(run_dir=finished.run_dir, split="validation", batch_size=finished.global_batch_size))
-    assert read_json(metrics_path)["validation"] == of_training
+    assert read_json(metrics_path) == of_training
+    assert metrics_path.with_name("predictions-validation.csv").read_text() == predictions

@@ -2,7 +2,6 @@
 
 import html
 from collections import Counter
-from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
@@ -14,6 +13,7 @@ from trainer.explore.drawing import Picture
 from trainer.explore.examples import Example
 from trainer.explore.summary import ALL_SPLITS, Summary
 from trainer.explore.tables import Tables
+from trainer.markdown import markdown_table, plain_text, preformatted
 
 EVENTS_DIR = "events"
 
@@ -94,25 +94,14 @@ def _texts(data: PreparedData, tables: Tables, summary: Summary) -> dict[str, st
     totals = ["all genres", *(str(summary.totals[split].tracks) for split in columns)]
     reasons = Counter(reject.reason for reject in tables.rejects).most_common()
     outcomes = sorted(Counter((pair.kind, pair.outcome) for pair in tables.duplicates or ()).items())
-    leak = "" if data.stats.split_leak is None else f"\n\n**{_cell(data.stats.split_leak)}**"
-    name, split_source, fingerprint = map(_cell, (data.info.name, data.stats.split_source, data.fingerprint))
+    leak = "" if data.stats.split_leak is None else f"\n\n**{plain_text(data.stats.split_leak)}**"
+    name, split_source, fingerprint = map(plain_text, (data.info.name, data.stats.split_source, data.fingerprint))
     return {
         "about": f"{name}, splits: {split_source}, `{fingerprint}`{leak}",
-        "tracks": _markdown(["genre", *columns], [*numbers, totals]),
-        "rejects": _markdown(["reason", "tracks"], [[reason, str(count)] for reason, count in reasons]),
-        "duplicates": _markdown(
+        "tracks": markdown_table(["genre", *columns], [*numbers, totals]),
+        "rejects": markdown_table(["reason", "tracks"], [[reason, str(count)] for reason, count in reasons]),
+        "duplicates": markdown_table(
             ["kind", "outcome", "pairs"], [[kind, outcome, str(count)] for (kind, outcome), count in outcomes]
         ),
-        "prepare.yaml": "\n".join(f"    {line}" for line in tables.settings.text.splitlines()),
+        "prepare.yaml": preformatted(tables.settings.text),
     }
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in cells) + " |" for cells in lines)
-
-
-def _cell(text: str) -> str:
-    """Returns text that is nothing but text in a cell of a table."""
-    return html.escape(" ".join(text.split())).replace("\\", "&#92;").replace("|", "&#124;").replace("`", "&#96;")

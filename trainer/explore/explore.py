@@ -70,7 +70,7 @@ def explore(config: ExploreConfig) -> None:
     files.write_text(page_path, page)
     total = summary.totals[ALL_SPLITS]
     print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {total.segments} segments")
-    print(f"the same in TensorBoard: tensorboard --logdir {events_dir}")
+    print(f"the same in TensorBoard: beamtune tensorboard {events_dir}")
 
 
 def _pictures(data: PreparedData, tables: Tables, summary: Summary, *, config: ExploreConfig) -> Pictures:

@@ -8,6 +8,7 @@ from beam_pipelines.records.schema import TEST
 from trainer.config import EvaluateConfig
 from trainer.evaluate import evaluate
 from trainer.run_dir import RunDir
+from trainer.run_metrics import metrics_to_json
 from trainer.train import train
 from trainer.tuner.best import best_trial, config_of
 from trainer.tuner.config import SearchConfig
@@ -49,5 +50,7 @@ def refit(config: SearchConfig, *, space: Space, stream: TextIO) -> None:
     )
     train(winner, until_epoch=best.best_epoch)
     evaluate(EvaluateConfig(run_dir=winner.run_dir, split=TEST))
-    metrics = RunDir(winner.run_dir).metrics()[TEST]
+    scored = RunDir(winner.run_dir).metrics()
+    assert scored is not None
+    metrics = metrics_to_json(scored.levels[TEST])
     directory.write_test_score({"trial": best.trial_id, "run_dir": winner.run_dir, "metrics": metrics})

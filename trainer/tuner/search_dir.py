@@ -10,7 +10,7 @@ import yaml
 
 from beam_pipelines.errors import UserError
 from trainer import files
-from trainer.run_dir import differing_settings
+from trainer.run_dir import describe_differences
 from trainer.tuner.config import SearchConfig
 
 _CONFIG_FILE = "search.yaml"
@@ -21,9 +21,8 @@ _TEST_FILE = "test.json"
 # What may be another time it is started: where it is, how long it goes on, on how many machines, and what comes after.
 _KEYS_THAT_MAY_DIFFER = frozenset(
     {"run_dir", "search_dir", "space", "checkpoint_interval_s", "trial_timeout_s", "workers", "max_restarts", "refit"}
-    | {"evaluate_again", "cache", "strategy.kind", "strategy.num_devices"}
+    | {"evaluate_again", "cache", "strategy.kind", "strategy.num_devices", "board.", "budget.", "service.", "pruning."}
 )
-_GROUPS_THAT_MAY_DIFFER = ("budget.", "service.", "pruning.")
 
 
 class SearchDir:
@@ -58,18 +57,12 @@ class SearchDir:
         Raises:
             UserError: It was not.
         """
-        wanted = yaml.safe_load(yaml.safe_dump(asdict(config)))
-        differences = [
-            line
-            for key, line in differing_settings(self.config(), wanted).items()
-            if key not in _KEYS_THAT_MAY_DIFFER and not key.startswith(_GROUPS_THAT_MAY_DIFFER)
-        ]
+        differences = describe_differences(self.config(), asdict(config), may_differ=_KEYS_THAT_MAY_DIFFER)
         if self.space_text() != space_text:
-            differences.append("its space was another one")
+            differences = "; ".join(filter(None, [differences, "its space was another one"]))
         if differences:
             raise UserError(
-                f"search_dir={self.path} is a search with other settings ({'; '.join(differences)}): "
-                "choose another search_dir"
+                f"search_dir={self.path} is a search with other settings ({differences}): choose another search_dir"
             )
 
     def config(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def test_it_prints_where_the_page_and_the_events_are(beamtune, directory, tmp_pa
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "explore/tiny/index.html: 4 tracks of 2 genres, 8 segments\n"
-        "the same in TensorBoard: tensorboard --logdir explore/tiny/events\n"
+        "the same in TensorBoard: beamtune tensorboard explore/tiny/events\n"
     )
     assert done.stderr.splitlines() == [
         line for line in done.stderr.splitlines() if line.startswith(("exploring: ", "reading examples: "))

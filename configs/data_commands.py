@@ -1,0 +1,168 @@
+"""The commands that bring music in, prepare it and look at it.
+
+Nothing heavy is imported before a command runs, so that every `--help` answers at once.
+"""
+
+import sys
+from typing import cast
+
+from configs.command import Command, Invocation, config_of
+
+
+def _synthesize(invocation: Invocation) -> int:
+    from beam_pipelines.config import SynthesizeConfig
+    from beam_pipelines.datasets.synthetic import write_tracks
+
+    config = cast(SynthesizeConfig, config_of("synthesize", invocation.overrides))
+    tracks = write_tracks(config.dataset, num_workers=config.num_workers)
+    print(f"{len(tracks)} tracks of {len({track.genre for track in tracks})} genres: {config.dataset.root}")
+    return 0
+
+
+def _download(invocation: Invocation) -> int:
+    from beam_pipelines.download.config import DownloadConfig
+
+    config = cast(DownloadConfig, config_of("download", invocation.overrides))
+    from beam_pipelines.download.fetch import download
+
+    download(config)
+    return 0
+
+
+def _prepare(invocation: Invocation) -> int:
+    from beam_pipelines.config import PrepareConfig
+
+    config = cast(PrepareConfig, config_of("prepare", invocation.overrides))
+    if invocation.dry_run:
+        from beam_pipelines.dry_run import dry_run
+
+        dry_run(config, stream=sys.stdout)
+        return 0
+    from beam_pipelines.prepare import prepare
+
+    prepare(config)
+    return 0
+
+
+def _convert(invocation: Invocation) -> int:
+    from beam_pipelines.convert.config import ConvertConfig
+
+    config = cast(ConvertConfig, config_of("convert", invocation.overrides))
+    from beam_pipelines.convert.pipeline import convert
+
+    convert(config)
+    return 0
+
+
+def _explore(invocation: Invocation) -> int:
+    from trainer.explore.config import ExploreConfig
+
+    config = cast(ExploreConfig, config_of("explore", invocation.overrides))
+    from trainer.explore.explore import explore
+
+    explore(config)
+    return 0
+
+
+COMMANDS = (
+    Command(
+        name="synthesize",
+        summary="compose the embedded data set: mp3 files of five genres by invented artists",
+        description=(
+            "Composes music and writes it as mp3 files with a table of the tracks. The same settings make the same\n"
+            "files, to the byte. Files that are there already are kept.\n\n"
+            "settings: dataset.root, dataset.artists_per_genre, dataset.tracks_per_artist, dataset.duration_s,\n"
+            "dataset.seed, num_workers"
+        ),
+        examples=(
+            "beamtune synthesize",
+            "beamtune synthesize dataset.root=/tmp/music dataset.artists_per_genre=12 dataset.seed=1",
+        ),
+        run=_synthesize,
+    ),
+    Command(
+        name="download",
+        summary="fetch a published data set, checked and unpacked",
+        description=(
+            "Fetches an archive, checks its SHA-1 and unpacks it. A download that was broken off goes on where it\n"
+            "stopped when the same command is given again. The archive is deleted once it is unpacked.\n\n"
+            "names:    fma_small    7.2 GiB, 8,000 clips of 30 s, 8 balanced genres\n"
+            "          fma_medium   22 GiB, 25,000 clips of 30 s, 16 unbalanced genres\n"
+            "          fma_large    93 GiB, 106,574 clips of 30 s, 161 genres\n"
+            "          fma_full     879 GiB, 106,574 untrimmed tracks, 161 genres\n"
+            "          fma_metadata 342 MiB, genres, artists and splits of all of these: they need it\n"
+            "          gtzan        not to be had: checks the copy of your own that gtzan_path names\n"
+            "settings: root (the folder to fetch to), keep_archive, base_url, gtzan_path"
+        ),
+        examples=(
+            "beamtune download fma_metadata",
+            "beamtune download fma_small root=data/fma keep_archive=true",
+            "beamtune download gtzan gtzan_path=genres.tar.gz",
+        ),
+        run=_download,
+        positional_key="name",
+    ),
+    Command(
+        name="prepare",
+        summary="turn audio into sharded TFRecords, split so that no artist is on two sides",
+        description=(
+            "Decodes audio, cuts it into segments, computes features and writes sharded TFRecords, as an Apache Beam\n"
+            "pipeline. A run that was broken off goes on where it stopped when the same command is given again. Files\n"
+            "that cannot be used are listed in rejects.jsonl. --dry-run takes one clip all the way, and prints\n"
+            "shapes, sizes and times.\n\n"
+            "No artist is in two splits, and no recording: duplicates.jsonl lists tracks that hold the same.\n\n"
+            "groups:   dataset=synthetic|folder|csv|gtzan|fma   split=auto|official|fault_filtered|group|random\n"
+            "          features=log_mel|mfcc|spectral_stats|waveform|yamnet|yamnet_log_mel|[log_mel,mfcc]\n"
+            "          runner=direct|dask|dataflow|portable\n"
+            "settings: output_dir, overwrite, seed, max_reject_fraction, dataset.*, split.*, audio.*, segment.*,\n"
+            "          duplicates.*, features.<name>.*, shards.*, runner.*"
+        ),
+        examples=(
+            "beamtune prepare",
+            "beamtune prepare dataset=folder dataset.root=~/Music features=log_mel output_dir=prepared/mine",
+            "beamtune prepare dataset=csv dataset.path=tracks.csv 'features=[log_mel,mfcc]' segment.duration_s=5",
+            "beamtune prepare dataset=folder dataset.root=~/Music --dry-run",
+            "beamtune prepare dataset=gtzan dataset.root=genres.tar.gz output_dir=prepared/gtzan",
+            "beamtune prepare dataset=fma dataset.subset=small split.folds=5 split.fold=0 output_dir=prepared/fma-0",
+        ),
+        run=_prepare,
+        decodes_audio=True,
+        has_dry_run=True,
+    ),
+    Command(
+        name="convert",
+        summary="turn a folder of any audio into WAV or FLAC",
+        description=(
+            "Converts every audio file of a folder to 16-bit WAV or FLAC and keeps the layout of the folder, as an\n"
+            "Apache Beam pipeline. A run that was broken off goes on where it stopped when the same command is given\n"
+            "again, and later runs convert what is new or has changed. Files that cannot be used are listed in\n"
+            "rejects.jsonl.\n\n"
+            "groups:   runner=direct|dask|dataflow|portable\n"
+            "settings: source, output_dir, format=wav|flac, sample_rate_hz, channels=1|2, max_duration_s, overwrite,\n"
+            "          runner.*"
+        ),
+        examples=(
+            "beamtune convert source=~/Music output_dir=converted/wav",
+            "beamtune convert source=~/Music output_dir=converted/flac format=flac sample_rate_hz=16000 channels=1",
+        ),
+        run=_convert,
+        decodes_audio=True,
+    ),
+    Command(
+        name="explore",
+        summary="show a prepared data set: a page with charts, tables and sound, and TensorBoard events",
+        description=(
+            "Writes one HTML file, which needs no other and no network, and the same for TensorBoard: tracks by genre\n"
+            "and split, durations, loudness, groups, mean spectra of genres, tracks on principal components, an\n"
+            "example of each genre to hear and see, tracks left out, and duplicates.\n\n"
+            "settings: output_dir, seed, projection_tracks, example_genres, example_duration_s, batch_size"
+        ),
+        examples=(
+            "beamtune explore prepared/mine",
+            "beamtune explore prepared/mine output_dir=explore/first example_genres=5 seed=1",
+        ),
+        run=_explore,
+        positional_key="data_dir",
+        decodes_audio=True,
+    ),
+)

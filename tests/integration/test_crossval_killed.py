@@ -1,0 +1,90 @@
+"""`beamtune crossval` ended by signals and started again: the results are those of one that was left alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EX_TEMPFAIL = 75
+
+
+@pytest.fixture
+def prepared(make_collection: Callable[..., Path], beamtune: Any, tmp_path: Path) -> Path:
+    """Data of two genres by three artists each, prepared by the command line."""
+    music = make_collection(tmp_path / "music", artists=3, tracks=2)
+    done = beamtune(
+        *("prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={tmp_path / 'prepared'}"),
+        *("segment.duration_s=1", "segment.hop_s=1", "features.log_mel.n_mels=16", "shards.min_shards=2"),
+        *("duplicates.mode=off", "runner.mode=in_memory"),
+    )
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "prepared"
+
+
+def start(prepared: Path, output_dir: Path, log: Path) -> "subprocess.Popen[bytes]":
+    """Starts a cross-validation of three runs that save their state after every step."""
+    words = [
+        *("crossval", f"data_dir={prepared}", f"output_dir={output_dir}", "folds=3", "seeds=[0]", "epochs=12"),
+        *("global_batch_size=8", "steps_per_call=1", "checkpoint_interval_s=0", "early_stopping_patience_epochs=null"),
+        *("model.filters=[4,4]", "model.time_pools=[2,2]", "model.band_pools=[2,2]", "model.hidden_units=8"),
+        *("board.confusion_matrix=false", "board.num_spectrograms=0", "board.num_mistakes=0", "board.num_embeddings=0"),
+    ]
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            [sys.executable, "-m", "configs.cli", *words],
+            stdout=sink,
+            stderr=sink,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+
+
+def wait_for(path: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline_s = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < deadline_s, log.read_text()
+        time.sleep(0.01)
+
+
+def results(output_dir: Path) -> dict[str, Any]:
+    """Returns what `crossval.json` says, apart from where it is and how long it took."""
+    content = json.loads((output_dir / "crossval.json").read_text())
+    for each in (*content["runs"], content["model"]):
+        del each["train_duration_s"]
+    del content["settings"]
+    return content
+
+
+def test_a_process_that_is_ended_goes_on_to_the_same_results(prepared: Path, tmp_path: Path) -> None:
+    undisturbed, disturbed, log = tmp_path / "undisturbed", tmp_path / "disturbed", tmp_path / "log.txt"
+    assert start(prepared, undisturbed, log).wait(300) == 0, log.read_text()
+
+    process = start(prepared, disturbed, log)
+    wait_for(disturbed / "runs" / "fold-0-seed-0" / "checkpoints" / "checkpoints.json", process, log)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == EX_TEMPFAIL, log.read_text()
+    assert log.read_text().strip().splitlines()[-1].startswith("beamtune crossval: stopped by SIGTERM after epoch ")
+    assert not (disturbed / "runs" / "fold-0-seed-0" / "_SUCCESS").exists()
+
+    process = start(prepared, disturbed, log)
+    wait_for(disturbed / "runs" / "fold-1-seed-0" / "checkpoints" / "checkpoints.json", process, log)
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    finished = disturbed / "runs" / "fold-0-seed-0"
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+
+    assert start(prepared, disturbed, log).wait(300) == 0, log.read_text()
+    assert "1 of 3 runs are finished already" in log.read_text()
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+    assert results(disturbed) == results(undisturbed)
+    for name in ("predictions-test.csv", "predictions-validation.csv"):
+        for fold in range(3):
+            path = f"runs/fold-{fold}-seed-0/{name}"
+            assert (disturbed / path).read_bytes() == (undisturbed / path).read_bytes()

@@ -1,0 +1,75 @@
+"""What the tests of the board share: predictions by hand, shards by hand, and TensorBoard's own reader."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util import tensor_util
+
+from beam_pipelines.records.example import encode_example
+from beam_pipelines.records.tfrecord import write_record
+from trainer.dataset_dir import Shard
+from trainer.predictions import Predictions, make_predictions
+
+Events = dict[str, list[tuple[int, Any]]]
+
+
+def _read_events(directory: Path) -> Events:
+    """Returns what the event files of a directory hold, with nothing taken back: [(step, value)] by tag.
+
+    The loader gives a graph the tag "__run_graph__".
+    """
+    events: Events = defaultdict(list)
+    for path in sorted(directory.glob("*tfevents*")):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                events[value.tag].append((event.step, tensor_util.make_ndarray(value.tensor)))
+    return dict(events)
+
+
+@pytest.fixture
+def read_events() -> Callable[[Path], Events]:
+    """The function that reads the events of a directory: [(step, value)] by tag."""
+    return _read_events
+
+
+@pytest.fixture
+def predict() -> Callable[..., Predictions]:
+    """Makes predictions of {track: (label, [probabilities of each segment])}; segments start 2 s apart."""
+
+    def make(tracks: Mapping[str, tuple[int, Sequence[Sequence[float]]]]) -> Predictions:
+        rows = [
+            (track_id, label, 2.0 * index, probabilities)
+            for track_id, (label, segments) in tracks.items()
+            for index, probabilities in enumerate(segments)
+        ]
+        return make_predictions(
+            np.array([row[3] for row in rows]),
+            labels=np.array([row[1] for row in rows]),
+            track_ids=[row[0] for row in rows],
+            starts_s=np.array([row[2] for row in rows], dtype=np.float32),
+            group_of_track={row[0]: "group" for row in rows},
+        )
+
+    return make
+
+
+@pytest.fixture
+def write_shard(tmp_path: Path) -> Callable[..., Shard]:
+    """Writes a shard of {(track, start in s): {feature: values}}; returns it."""
+
+    def write(segments: Mapping[tuple[str, float], Mapping[str, np.ndarray]], *, name: str = "shard") -> Shard:
+        path = tmp_path / name
+        with path.open("wb") as sink:
+            for index, ((track_id, start_s), features) in enumerate(segments.items()):
+                record = encode_example(
+                    track_id=track_id, segment_index=index, start_s=start_s, label=0, features=features
+                )
+                write_record(sink, record)
+        return Shard(path=str(path), num_examples=len(segments))
+
+    return write

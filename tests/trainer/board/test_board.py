@@ -1,0 +1,222 @@
+"""What a real run has written: every tag, step and value, and nothing twice when it was broken off."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import trainer.train
+from beam_pipelines.errors import UserError
+from trainer.board.config import BoardConfig
+from trainer.board.pictures import confusion_png
+from trainer.checkpoints import Checkpoints
+from trainer.inference import load_best_model
+from trainer.metrics import softmax
+from trainer.run_dir import RunDir
+from trainer.train import train
+
+GRAPH = "__run_graph__"
+LABELS = ["blues", "funk", "waltz"]
+STEPS_PER_EPOCH = 4  # 30 segments in batches of 8
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(path.read_text()), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+class BrokenOffError(Exception):
+    """Stands for the end of a process."""
+
+
+def test_the_scores_of_each_epoch_are_there(finished, read_events):
+    run = Path(finished.run_dir)
+    train_events, validation = read_events(run / "train"), read_events(run / "validation")
+    epoch_steps = [STEPS_PER_EPOCH * epoch for epoch in (1, 2, 3)]
+    assert {tag: [step for step, _ in values] for tag, values in train_events.items() if tag != GRAPH} == dict.fromkeys(
+        ["segment/loss", "segment/accuracy", "learning_rate", "gradient_norm", "examples_per_s", "step_time_ms"],
+        epoch_steps,
+    )
+    levels = ("segment", "track", "track_vote")
+    expected = {f"{level}/{name}" for level in levels for name in ("accuracy", "balanced_accuracy", "macro_f1")}
+    expected |= {f"{level}/{name}" for level in levels[:2] for name in ("loss", "expected_calibration_error")}
+    expected |= {f"per_class_f1/{label}" for label in LABELS}
+    assert {tag for tag in validation if tag.split("/")[0] in (*levels, "per_class_f1")} == expected
+    for tag in expected - {f"per_class_f1/{label}" for label in LABELS}:
+        assert [step for step, _ in validation[tag]] == epoch_steps, tag
+    for (_, duration_ms), (_, rate) in zip(train_events["step_time_ms"], train_events["examples_per_s"], strict=True):
+        assert duration_ms * rate == pytest.approx(8 * 1000, rel=1e-4)
+
+
+def test_the_confusion_of_each_epoch_is_drawn(finished, read_events):
+    pictures = read_events(Path(finished.run_dir) / "validation")["confusion/track"]
+    assert [step for step, _ in pictures] == [4, 8, 12]
+    for _, (width, height, png) in pictures:
+        image = Image.open(io.BytesIO(png))
+        image.load()
+        assert image.size == (int(width), int(height))
+    metrics = json.loads((Path(finished.run_dir) / "metrics.json").read_text())
+    best_step = read_events(Path(finished.run_dir))["track/accuracy"][0][0]
+    drawn = {step: value[2] for step, value in pictures}[best_step]
+    assert drawn == confusion_png(metrics["validation"]["track"]["confusion_matrix"], LABELS)
+
+
+def test_the_best_weights_are_a_row_of_settings_and_scores(finished, read_events):
+    run = Path(finished.run_dir)
+    events = read_events(run)
+    metrics = json.loads((run / "metrics.json").read_text())["validation"]
+    names = json.loads((run / "checkpoints" / "checkpoints.json").read_text())
+    best_step = STEPS_PER_EPOCH * int(names["best"].split("-")[1])
+    for tag in ("track/accuracy", "track/balanced_accuracy", "track/macro_f1", "track/loss", "segment/accuracy"):
+        level, name = tag.split("/")
+        assert events[tag] == [(best_step, np.float32(metrics[level][name]))]
+    assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(events)
+    [(step, config)] = events["config"]
+    assert step == 0 and "learning_rate: 0.01" in config.item().decode()
+    [(step, card)] = events["data"]
+    assert step == 0 and "| all genres | 0 (30) | 0 (15) | 0 (12) |" in card.item().decode()
+
+
+def test_the_graph_that_scores_is_there(finished, read_events):
+    [(_, graph)] = read_events(Path(finished.run_dir) / "train")[GRAPH]
+    names = [node.name for node in tf.compat.v1.GraphDef.FromString(graph[0]).node]
+    assert "log_mel" in " ".join(names) and any("logits" in name for name in names)
+
+
+def test_each_genre_has_spectrograms(finished, read_events):
+    events = read_events(Path(finished.run_dir) / "validation")
+    tags = [tag for tag in events if tag.startswith("spectrograms/")]
+    assert sorted(tags) == [f"spectrograms/{label}" for label in LABELS]
+    for tag in tags:
+        [(_, (width, height, png))] = events[tag]
+        assert Image.open(io.BytesIO(png)).size == (int(width), int(height))
+
+
+def test_embeddings_are_what_the_logits_are_made_of(finished):
+    run = Path(finished.run_dir)
+    header, *rows = rows_of(run / "validation" / "embeddings-metadata.tsv")
+    vectors = np.loadtxt(run / "validation" / "embeddings.tsv", delimiter="\t")
+    assert header == ["label", "heard as", "p", "track", "start in s"]
+    assert vectors.shape == (15, finished.model.hidden_units)
+    layer = load_best_model(RunDir(finished.run_dir), strategy=tf.distribute.get_strategy()).get_layer("logits")
+    probabilities = softmax(vectors @ layer.kernel.numpy() + layer.bias.numpy())
+    assert [LABELS[index] for index in probabilities.argmax(axis=1)] == [row[1] for row in rows]
+    np.testing.assert_allclose(probabilities.max(axis=1), [float(row[2]) for row in rows], atol=1e-3)
+    # Tracks of the data are of the genres in turn, and have three segments each, half a second apart.
+    assert sorted((row[3], row[4], row[0]) for row in rows) == sorted(
+        (f"validation{track}.mp3", f"{0.5 * segment:.2f}", LABELS[track % 3])
+        for track in range(5)
+        for segment in range(3)
+    )
+    config = (run / "validation" / "projector_config.pbtxt").read_text()
+    assert 'tensor_path: "embeddings.tsv"' in config and 'metadata_path: "embeddings-metadata.tsv"' in config
+
+
+def test_mistakes_without_sound_are_told_in_the_text(make_config, read_events):
+    # One epoch with hardly any steps: some of the five tracks are taken for others.
+    config = make_config(epochs=1, optimizer=replace(make_config().optimizer, learning_rate=1e-6))
+    train(config)
+    run = Path(config.run_dir)
+    matrix = np.array(json.loads((run / "metrics.json").read_text())["validation"]["track"]["confusion_matrix"])
+    num_wrong = int(matrix.sum() - np.trace(matrix))
+    assert num_wrong > 0
+    events = read_events(run / "validation")
+    assert not [tag for tag in events if tag.startswith("mistake/")]
+    [(_, text)] = events["mistakes"]
+    lines = text.item().decode().splitlines()
+    assert len(lines) == 2 + num_wrong
+    assert all("none: /music/validation" in line for line in lines[2:])
+
+
+def test_what_is_not_wanted_is_not_written(make_config, read_events):
+    config = make_config(
+        epochs=1,
+        board=BoardConfig(confusion_matrix=False, num_spectrograms=0, num_mistakes=0, num_embeddings=0),
+    )
+    train(config)
+    run = Path(config.run_dir)
+    tags = set(read_events(run / "validation"))
+    assert not [tag for tag in tags if tag.split("/")[0] in ("confusion", "spectrograms", "mistake", "mistakes")]
+    assert "track/accuracy" in tags
+    assert not list(run.rglob("*.tsv"))
+
+
+def test_what_is_shown_does_not_change_what_is_learned(finished, make_config, tmp_path):
+    config = make_config(
+        run_dir=str(tmp_path / "plain"),
+        board=BoardConfig(
+            confusion_matrix=False, num_spectrograms=0, num_mistakes=0, num_embeddings=0, profile_steps=[2, 7]
+        ),
+    )
+    train(config)
+    assert list((tmp_path / "plain" / "train").glob("plugins/profile/*/*.xplane.pb"))
+    name = "predictions-validation.csv"
+    assert (tmp_path / "plain" / name).read_bytes() == (Path(finished.run_dir) / name).read_bytes()
+
+
+def test_what_is_shown_may_be_chosen_anew_when_a_run_goes_on(finished):
+    (Path(finished.run_dir) / "_SUCCESS").unlink()
+    train(replace(finished, board=BoardConfig(num_embeddings=4)))
+    assert len(rows_of(Path(finished.run_dir) / "validation" / "embeddings.tsv")) == 4
+
+
+def values_of(read_events: Callable[[Path], Any], run_dir: str) -> dict[tuple[str, str], Any]:
+    """Returns all that a run shows; of what holds times, places and names of layers, the steps alone."""
+    content = {}
+    for name in (".", "train", "validation"):
+        for tag, values in read_events(Path(run_dir) / name).items():
+            if tag in ("examples_per_s", "step_time_ms") or tag.startswith("_hparams_") or tag in ("config", GRAPH):
+                content[name, tag] = [step for step, _ in values]
+            else:
+                content[name, tag] = [(step, np.asarray(value).tolist()) for step, value in values]
+    return content
+
+
+@pytest.mark.parametrize(("method", "num_calls"), [("save", 0), ("save", 2), ("write_best", 1)])
+def test_a_run_broken_off_around_a_checkpoint_shows_everything_once(
+    finished, make_config, tmp_path, read_events, monkeypatch, method, num_calls
+):
+    real = getattr(Checkpoints, method)
+    calls = iter(range(num_calls))
+
+    def break_off(*args, **options):
+        if next(calls, None) is None:
+            raise BrokenOffError
+        return real(*args, **options)
+
+    broken = make_config(run_dir=str(tmp_path / "broken"))
+    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
+        patch.setattr(Checkpoints, method, break_off)
+        train(broken)
+    train(broken)
+    assert values_of(read_events, broken.run_dir) == values_of(read_events, finished.run_dir)
+
+
+def test_a_run_broken_off_in_its_end_shows_everything_once(finished, tmp_path, read_events, monkeypatch):
+    broken = replace(finished, run_dir=str(tmp_path / "broken"))
+    shutil.copytree(finished.run_dir, broken.run_dir)
+    (tmp_path / "broken" / "_SUCCESS").unlink()
+
+    def break_off(*_args, **_options):
+        raise BrokenOffError
+
+    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
+        patch.setattr("trainer.board.board.write_projector", break_off)
+        train(broken)
+    train(broken)
+    assert values_of(read_events, broken.run_dir) == values_of(read_events, finished.run_dir)
+
+
+def test_data_whose_preparation_is_not_known_are_refused_before_the_first_step(make_config, prepared_dir, monkeypatch):
+    (prepared_dir / "prepare.yaml").write_text("fingerprint: abc\n")
+    monkeypatch.setattr(trainer.train._Training, "run", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(UserError, match=r"prepare.yaml is damaged"):
+        train(make_config())

@@ -1,0 +1,250 @@
+"""`beamtune compare`: rows of runs and cross-validations, in three formats, and what cannot be compared."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beam_pipelines.errors import UserError
+from configs.cli import main
+from trainer.compare.compare import compare
+from trainer.compare.config import SORTS, CompareConfig, CompareOutputConfig
+from trainer.compare.entries import Score, read_entry
+from trainer.config import TrainConfig
+from trainer.dataset_dir import open_prepared
+from trainer.metrics import COUNTED_METRICS, Interval, ranking_metrics
+from trainer.report import LEVELS
+from trainer.run_dir import RunDir
+from trainer.run_metrics import ModelSummary
+
+LEAK = "tracks were split | at random"
+CNN = ModelSummary(name="cnn2d", features=("log_mel",), num_parameters=12_345, train_duration_s=75.0)
+SVM = ModelSummary(name="svm", features=("yamnet", "spectral_stats"), num_parameters=None, train_duration_s=0.25)
+
+MakeRun = Callable[..., str]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, write_prepared: Callable[..., Path]) -> MakeRun:
+    """Writes a finished run in which `num_right` of 4 tracks are right, at all levels."""
+
+    def make(name: str, *, num_right: int, model: ModelSummary = CNN, leak: str | None = None) -> str:
+        data = open_prepared(
+            str(write_prepared(directory_name=f"data of {name}", split_leak=leak, fingerprint="0123456789abcdef"))
+        )
+        run = RunDir(str(tmp_path / name))
+        run.start(TrainConfig(run_dir=run.path, data_dir=data.path), data)
+        labels = np.array([0, 1, 2, 0])
+        metrics = ranking_metrics(np.eye(3)[(labels + (np.arange(4) >= num_right)) % 3], labels)
+        with_intervals = replace(metrics, intervals=dict.fromkeys(COUNTED_METRICS, Interval(0.25, 0.875)))
+        run.merge_metrics("test", dict.fromkeys(LEVELS, with_intervals), data=data, model=model)
+        run.mark_finished()
+        return run.path
+
+    return make
+
+
+def crossval_json(**changes: Any) -> dict[str, Any]:
+    scores = {level: dict.fromkeys(COUNTED_METRICS, 0.625) for level in LEVELS}
+    content = {
+        "kind": "crossval",
+        "model": asdict(replace(CNN, name="crnn", num_parameters=99)),
+        "data": {"name": "tiny", "fingerprint": "fedcba9876543210"},
+        "split": {"source": "folds", "leak": None},
+        "folds": 5,
+        "seeds": [0, 1, 2],
+        "runs": [],
+        "mean": scores,
+        "sd": {level: dict.fromkeys(COUNTED_METRICS, 0.125) for level in LEVELS},
+        "pooled": {},
+        "finished": True,
+    }
+    return {**content, **changes}
+
+
+@pytest.fixture
+def crossval_dir(tmp_path: Path) -> Path:
+    directory = tmp_path / "folds"
+    directory.mkdir()
+    (directory / "crossval.json").write_text(json.dumps(crossval_json()))
+    return directory
+
+
+def compared(paths: list[str], **options: Any) -> str:
+    stream = io.StringIO()
+    compare(paths, config=CompareConfig(**options), stream=stream)
+    return stream.getvalue()
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip().split("  ") if cell.strip()] for line in text.splitlines()]
+
+
+def test_the_table(make_run: MakeRun, crossval_dir: Path) -> None:
+    first, second = make_run("first", num_right=3), make_run("second", num_right=4, model=SVM, leak=LEAK)
+    text = compared([first, str(crossval_dir), second])
+    scores = ["segment accuracy", "track accuracy", "vote accuracy", "track macro-F1"]
+    assert cells(text) == [
+        ["test split"],
+        ["run", "model", "input", "data", "split", *scores, "parameters", "training", "leak"],
+        [
+            *(first, "cnn2d", "log_mel", "tiny 01234567", "group"),
+            *["0.750 [0.25, 0.88]"] * 3,
+            "0.778 [0.25, 0.88]",
+            *("12,345", "1 min"),
+        ],
+        [
+            *(str(crossval_dir), "crnn", "log_mel", "tiny fedcba98", "folds, 5 folds × 3 seeds"),
+            *["0.625 ± 0.125"] * 4,
+            *("99", "1 min"),
+        ],
+        [
+            *(second, "svm", "yamnet + spectral_stats", "tiny 01234567", "group"),
+            *["1.000 [0.25, 0.88]"] * 4,
+            *("–", "0.2 s", "leaky [1]"),
+        ],
+        ["[low, high]: the 95 % interval of a bootstrap over groups"],
+        ["±: the standard deviation over folds and seeds; parameters and training are those of one run"],
+        [f"[1] leaky, so too high: {LEAK}"],
+    ]
+
+
+def test_without_a_leak_there_is_no_column_for_it(make_run: MakeRun) -> None:
+    _, header, row, *notes = cells(compared([make_run("first", num_right=3)]))
+    assert header[-1] == "training"
+    assert len(row) == len(header)
+    assert notes == [["[low, high]: the 95 % interval of a bootstrap over groups"]]
+
+
+def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("second", num_right=4, model=SVM, leak=LEAK)
+    path = tmp_path / "table.md"
+    compared([run], output=CompareOutputConfig(markdown=str(path)))
+    heading, _, header, rule, row, *notes = path.read_text().splitlines()
+    assert heading == "Scores of the test split."
+    assert header.startswith("| run | model | input |") and header.endswith("| leak |")
+    assert rule == "|" + " --- |" * 12
+    assert row.count("|") == 13  # none in a cell
+    assert notes == [
+        "",
+        "&#91;low, high&#93;: the 95 % interval of a bootstrap over groups",
+        "",
+        "&#91;1&#93; leaky, so too high: tracks were split &#124; at random",
+    ]
+
+
+def test_csv_has_bare_numbers(make_run: MakeRun, crossval_dir: Path, tmp_path: Path) -> None:
+    run = make_run("a, b", num_right=3, leak=LEAK)
+    path = tmp_path / "table.csv"
+    compared([run, str(crossval_dir)], output=CompareOutputConfig(csv=str(path)))
+    first, second = csv.DictReader(io.StringIO(path.read_text()))
+    assert first["run"] == run
+    assert (first["features"], first["split_source"], first["split_leak"]) == ("log_mel", "group", LEAK)
+    assert float(first["track_accuracy"]) == 0.75
+    assert (float(first["track_accuracy_low"]), float(first["track_accuracy_high"])) == (0.25, 0.875)
+    assert float(first["track_macro_f1"]) == pytest.approx(7 / 9)
+    assert (first["track_accuracy_sd"], first["folds"], first["seeds"]) == ("", "", "")
+    assert (int(first["num_parameters"]), float(first["train_duration_s"])) == (12_345, 75.0)
+    assert (second["track_vote_accuracy"], second["track_vote_accuracy_sd"]) == ("0.625", "0.125")
+    assert (second["folds"], second["seeds"], second["track_accuracy_low"]) == ("5", "3", "")
+    assert second["fingerprint"] == "fedcba9876543210"
+
+
+def test_one_seed(crossval_dir: Path) -> None:
+    (crossval_dir / "crossval.json").write_text(json.dumps(crossval_json(seeds=[7])))
+    assert cells(compared([str(crossval_dir)]))[2][4] == "folds, 5 folds × 1 seed"
+
+
+def test_the_orders(make_run: MakeRun) -> None:
+    low = make_run("low", num_right=1, model=replace(CNN, name="b", num_parameters=7, train_duration_s=3.0))
+    high = make_run("high", num_right=4, model=replace(CNN, name="c", num_parameters=None, train_duration_s=2.0))
+    middle = make_run("middle", num_right=3, model=replace(CNN, name="a", num_parameters=5, train_duration_s=9.0))
+    given = [low, high, middle]
+    expected = {
+        "given": given,
+        "model": [middle, low, high],
+        "accuracy": [high, middle, low],
+        "macro_f1": [high, middle, low],
+        "parameters": [middle, low, high],
+        "duration": [high, low, middle],
+    }
+    assert set(expected) == set(SORTS)
+    for sort, order in expected.items():
+        assert [row[0] for row in cells(compared(given, sort=sort))[2:5]] == order
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "text"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (60.0, "1 min"), (3599.0, "1 h 00 min"), (7500.0, "2 h 05 min")],
+)
+def test_durations(make_run: MakeRun, duration_s: float, text: str) -> None:
+    run = make_run("run", num_right=1, model=replace(CNN, train_duration_s=duration_s))
+    assert cells(compared([run]))[2][-1] == text
+
+
+def test_what_cannot_be_compared_is_named(make_run: MakeRun, crossval_dir: Path, tmp_path: Path) -> None:
+    run = make_run("run", num_right=1)
+    crossval = crossval_dir / "crossval.json"
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for path, message in (
+        (tmp_path / "absent", "absent does not exist: name directories that beamtune train"),
+        (foreign, r"foreign has neither config\.yaml nor crossval\.json"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_entry(str(path), split="test")
+    with pytest.raises(UserError, match=f"run has no metrics of split train: beamtune evaluate run_dir={run} split=tr"):
+        read_entry(run, split="train")
+    with pytest.raises(UserError, match="split=validation: .* has scores of split test only"):
+        read_entry(str(crossval_dir), split="validation")
+    crossval.write_text(json.dumps(crossval_json(finished=False)))
+    with pytest.raises(UserError, match="folds is not finished: give its beamtune crossval command again"):
+        read_entry(str(crossval_dir), split="test")
+    Path(run, "_SUCCESS").unlink()
+    with pytest.raises(UserError, match="run has no _SUCCESS and so is not finished"):
+        read_entry(run, split="test")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"finished": true}', json.dumps(crossval_json(mean={"track": {}}))])
+def test_a_damaged_crossval_json(crossval_dir: Path, text: str) -> None:
+    (crossval_dir / "crossval.json").write_text(text)
+    with pytest.raises(UserError, match=r"crossval\.json is damaged"):
+        read_entry(str(crossval_dir), split="test")
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"test": 1, "labels": [], "split": {}, "model": {}}'])
+def test_a_damaged_metrics_json(make_run: MakeRun, text: str) -> None:
+    run = make_run("run", num_right=1)
+    Path(run, "metrics.json").write_text(text)
+    with pytest.raises(UserError, match=r"metrics\.json is damaged .*: remove it, and evaluate the run"):
+        read_entry(run, split="test")
+
+
+def test_a_run_whose_tracks_are_of_one_group_has_no_intervals(make_run: MakeRun) -> None:
+    run = make_run("run", num_right=2)
+    path = Path(run, "metrics.json")
+    content = json.loads(path.read_text())
+    for level in content["test"].values():
+        level["intervals"] = None
+    path.write_text(json.dumps(content))
+    assert read_entry(run, split="test").scores["track"]["accuracy"] == Score(0.5)
+    assert "[low, high]" not in compared([run])
+
+
+def test_the_command(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, path = make_run("run", num_right=2), tmp_path / "table.csv"
+    assert main(["compare", run, f"output.csv={path}", "sort=accuracy", run]) == 0
+    assert capsys.readouterr().out.count(run) == 2
+    assert len(path.read_text().splitlines()) == 3
+    assert main(["compare"]) == 2
+    assert capsys.readouterr().err == "beamtune compare: compare needs at least one run: beamtune compare RUN…\n"
+    assert main(["compare", run, f"output.markdown={tmp_path}/absent/table.md"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert main(["compare", run, "sort=acuracy"]) == 2
+    assert "did you mean accuracy?" in capsys.readouterr().err

@@ -1,0 +1,209 @@
+"""Prepared data sets of several artists a genre and several shards, small enough to be folded in a moment."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from beam_pipelines.config import AudioConfig, DuplicatesConfig, SegmentConfig, ShardConfig
+from beam_pipelines.feature_config import LogMelConfig, WaveformConfig
+from beam_pipelines.records import schema
+from beam_pipelines.records.example import encode_example
+from beam_pipelines.records.tables import DuplicatePair, DuplicateTrack, TrackRecord, json_lines
+from beam_pipelines.records.tfrecord import write_record
+from trainer.board.config import BoardConfig
+from trainer.config import OptimizerConfig
+from trainer.crossval.config import CrossvalConfig
+from trainer.crossval.source import Source, open_source
+from trainer.model_config import Cnn2dConfig
+
+LABELS = ("blues", "funk")
+SHAPE = (8, 16)
+NUM_SAMPLES = 4000  # half a second at 8 kHz
+NAME = "tiny"
+SEGMENT = SegmentConfig(duration_s=0.5, hop_s=0.5)
+SPECS = (
+    schema.FeatureSpec(name="log_mel", shape=SHAPE, dtype="float16"),
+    schema.FeatureSpec(name="waveform", shape=(NUM_SAMPLES,), dtype="int16"),
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One segment as it lies in a shard."""
+
+    track: TrackRecord
+    segment_index: int
+    log_mel: np.ndarray
+    waveform: np.ndarray
+
+    @property
+    def record(self) -> bytes:
+        return encode_example(
+            track_id=self.track.track_id,
+            segment_index=self.segment_index,
+            start_s=self.segment_index * SEGMENT.hop_s,
+            label=LABELS.index(self.track.label),
+            features={"log_mel": self.log_mel, "waveform": self.waveform},
+        )
+
+
+def _tracks(num_groups: int, tracks_per_group: int) -> list[TrackRecord]:
+    """Returns tracks of 1 to 4 segments in the order of shards: split by split, the genres in turn."""
+    tracks = []
+    for split in schema.SPLITS:
+        for group in range(num_groups):
+            for number in range(tracks_per_group):
+                for label in LABELS:
+                    if schema.SPLITS[min(2, group * 3 // num_groups)] == split:
+                        tracks.append(
+                            TrackRecord(
+                                track_id=f"{label}/{group}/{number}.mp3",
+                                uri=f"/music/{label}/{group}/{number}.mp3",
+                                split=split,
+                                group=f"{label} artist {group}",
+                                label=label,
+                                content_hash=f"hash of {label} {group} {number}",
+                                duration_s=2.0,
+                                padded_s=0.0,
+                                cut_s=0.0,
+                                is_truncated=False,
+                                rms_dbfs=-20.0,
+                                peak_dbfs=-3.0,
+                                num_segments=1 + (3 * group + number + len(label)) % 4,
+                                num_silent_segments=1,
+                            )
+                        )
+    return tracks
+
+
+def _examples(tracks: Sequence[TrackRecord]) -> list[Example]:
+    """Returns the segments of tracks; those of one genre are louder every other frame. The first segment was silent."""
+    rng = np.random.default_rng(0)
+    examples = []
+    for track in tracks:
+        for number in range(track.num_segments):
+            log_mel = rng.normal(-40.0, 6.0, SHAPE)
+            if track.label == LABELS[0]:
+                log_mel[::2] += 20.0
+            waveform = rng.integers(-1000, 1000, NUM_SAMPLES)
+            examples.append(Example(track, number + 1, log_mel.astype(np.float16), waveform.astype(np.int16)))
+    return examples
+
+
+def _pair(first: TrackRecord, second: TrackRecord) -> DuplicatePair:
+    sides = [
+        DuplicateTrack(track_id=track.track_id, uri=track.uri, label=track.label, group=track.group, split=track.split)
+        for track in (first, second)
+    ]
+    return DuplicatePair(
+        kind="near", first=sides[0], second=sides[1], offset_s=0.0, overlap_s=1.0, bit_error_rate=0.1, outcome="joined"
+    )
+
+
+def _write_source(
+    directory: Path,
+    *,
+    num_groups: int = 4,
+    tracks_per_group: int = 2,
+    num_shards: int = 2,
+    min_shards: int = 2,
+    target_mib: int = 128,
+    duplicates: Sequence[tuple[str, str]] = (),
+    duplicates_mode: str = "keep_together",
+    fingerprint: str = "of the source",
+) -> Path:
+    """Writes a prepared data set; `duplicates` are pairs of track ids."""
+    directory.mkdir(parents=True)
+    tracks = _tracks(num_groups, tracks_per_group)
+    by_id = {track.track_id: track for track in tracks}
+    infos = []
+    for split in schema.SPLITS:
+        members = [track for track in tracks if track.split == split]
+        lengths, num_bytes = [], 0
+        for index in range(num_shards):
+            shard_tracks = members[index * len(members) // num_shards : (index + 1) * len(members) // num_shards]
+            wanted = {track.track_id for track in shard_tracks}
+            records = [example.record for example in _examples(tracks) if example.track.track_id in wanted]
+            name = schema.shard_filename(dataset_name=NAME, split=split, index=index, num_shards=num_shards)
+            with (directory / name).open("wb") as sink:
+                num_bytes += sum(write_record(sink, record) for record in records)
+            lengths.append(len(records))
+        infos.append(schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes))
+    prepared_with = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "fingerprint": fingerprint,
+        "versions": {},
+        "sources": {},
+        "config": {
+            "audio": asdict(AudioConfig(sample_rate_hz=8000)),
+            "segment": asdict(SEGMENT),
+            "duplicates": asdict(DuplicatesConfig(mode=duplicates_mode)),
+            "features": {
+                "log_mel": asdict(LogMelConfig(n_fft=512, hop_length=512, n_mels=16)),
+                "waveform": asdict(WaveformConfig()),
+            },
+            "shards": asdict(ShardConfig(target_mib=target_mib, min_shards=min_shards)),
+        },
+    }
+    stats = schema.DatasetStats(
+        split_source="group", split_leak=None, audio_s={}, num_tracks={}, num_segments={}, features={}
+    )
+    for name, text in {
+        schema.DATASET_INFO_FILE: schema.info_to_json(schema.DatasetInfo(name=NAME, splits=tuple(infos))),
+        schema.FEATURES_FILE: schema.features_to_json(SPECS, num_classes=len(LABELS)),
+        schema.LABELS_FILE: "".join(f"{label}\n" for label in LABELS),
+        schema.STATS_FILE: schema.stats_to_json(stats),
+        schema.CONFIG_FILE: yaml.safe_dump(prepared_with, sort_keys=False),
+        schema.TRACKS_FILE: "".join(json_lines(tracks)),
+        schema.REJECTS_FILE: "",
+        schema.DUPLICATES_FILE: "".join(json_lines(_pair(by_id[first], by_id[second]) for first, second in duplicates)),
+        schema.SUCCESS_FILE: schema.success_to_json(fingerprint),
+    }.items():
+        (directory / name).write_text(text)
+    return directory
+
+
+@pytest.fixture
+def write_source(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a prepared data set of two genres, four artists each, and returns its directory."""
+    return lambda name="data", **options: _write_source(tmp_path / name, **options)
+
+
+@pytest.fixture
+def make_source(write_source: Callable[..., Path]) -> Callable[..., Source]:
+    """Writes a prepared data set and opens it."""
+    return lambda name="data", **options: open_source(str(write_source(name, **options)))
+
+
+@pytest.fixture
+def examples_of() -> Callable[[Source], list[Example]]:
+    """The segments that a data set holds, in the order of its shards."""
+    return lambda source: _examples(source.tracks)
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> Callable[..., CrossvalConfig]:
+    """Returns configs whose runs take a second each; keywords replace values."""
+
+    def make(**changes: Any) -> CrossvalConfig:
+        values: dict[str, Any] = {
+            "data_dir": str(tmp_path / "data"),
+            "output_dir": str(tmp_path / "out"),
+            "folds": 3,
+            "seeds": [0],
+            "epochs": 2,
+            "global_batch_size": 8,
+            "steps_per_call": 1,
+            "model": Cnn2dConfig(filters=[8, 8], time_pools=[2, 2], band_pools=[2, 2], hidden_units=16, dropout=0.1),
+            "optimizer": OptimizerConfig(learning_rate=0.01),
+            # Drawing takes longer than learning here.
+            "board": BoardConfig(confusion_matrix=False, num_spectrograms=0, num_mistakes=0, num_embeddings=0),
+        }
+        return CrossvalConfig(**{**values, **changes})
+
+    return make

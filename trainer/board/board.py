@@ -1,0 +1,248 @@
+"""All that a run shows: what it was told at its start, its scores after each epoch, and what it learned at its end.
+
+Scores are in `train/` and `validation/` of the run's directory, so that what both have shares a chart; what is of the
+run as a whole is in the directory itself.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.board.event_files import EventFile, remove_event_files, remove_events_after
+from trainer.board.hparams import best_scores, end_summary, experiment_summary, settings_of, start_summary
+from trainer.board.mistakes import mistake_title, mistakes_table, worst_mistakes
+from trainer.board.pictures import Panel, confusion_png, spectrograms_png
+from trainer.board.prepared import Spectrogram, read_preparation
+from trainer.board.projector import Embedder, write_projector
+from trainer.board.segments import find_segments, sample_segments
+from trainer.board.sounds import Sound, find_sounds
+from trainer.board.texts import config_text, data_card
+from trainer.checkpoints import restore_model
+from trainer.config import TrainConfig
+from trainer.dataset_dir import PreparedData, Shard, select_features
+from trainer.explore.drawing import shown_name
+from trainer.metrics import LevelMetrics
+from trainer.models import build_model
+from trainer.predictions import Predictions
+from trainer.report import SEGMENT, TRACK
+from trainer.run_dir import RunDir
+
+# Files of what is written at the end: where that was broken off, it is all written again.
+_END_SUFFIX = ".end.v2"
+_EPOCHS_SUFFIX = ".v2"
+
+
+class Board:
+    """Writes what a run shows. Of several processes each has one, and that of the chief alone writes."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        run: RunDir,
+        data: PreparedData,
+        validation_shards: Sequence[Shard],
+        is_writer: bool = True,
+    ) -> None:
+        """Writes nothing yet.
+
+        Args:
+            config: What the run was told.
+            run: Where it is.
+            data: What it is trained on.
+            validation_shards: Those of the validation split.
+            is_writer: Whether this process writes.
+
+        Raises:
+            UserError: The record of how the data were prepared cannot be read.
+        """
+        self._config = config
+        self._run = run
+        self._data = data
+        self._shards = validation_shards
+        self._is_writer = is_writer
+        self._preparation = read_preparation(data)
+        self._train: EventFile | None = None
+        self._validation: EventFile | None = None
+
+    @contextmanager
+    def epochs(self, *, num_steps_done: int) -> Iterator[None]:
+        """Opens the files for the scores of epochs while the body runs.
+
+        What was written of steps that are now taken again is taken back first, so that a run that was broken off shows
+        one curve.
+
+        Args:
+            num_steps_done: Training steps taken before, by this run's last checkpoint.
+        """
+        if not self._is_writer:
+            yield
+            return
+        directories = (self._run.path, self._run.train_events_dir, self._run.validation_events_dir)
+        for directory in directories:
+            if num_steps_done == 0:
+                remove_event_files(directory)
+            else:
+                remove_events_after(directory, step=num_steps_done)
+        if num_steps_done == 0:
+            self._write_start()
+        with ExitStack() as stack:
+            self._train, self._validation = (
+                stack.enter_context(EventFile(directory, suffix=_EPOCHS_SUFFIX)) for directory in directories[1:]
+            )
+            yield
+        self._train = self._validation = None
+
+    def _write_start(self) -> None:
+        settings = settings_of(self._config, self._data)
+        with EventFile(self._run.path, suffix=_EPOCHS_SUFFIX) as events:
+            events.text("config", config_text(self._config), step=0)
+            events.text("data", data_card(self._data), step=0)
+            events.message(experiment_summary(settings), step=0)
+            events.message(start_summary(settings), step=0)
+
+    def write_epoch(self, *, step: int, training: Mapping[str, float], validation: Mapping[str, LevelMetrics]) -> None:
+        """Writes what an epoch came to; only within `epochs`.
+
+        Args:
+            step: Training steps taken up to its end.
+            training: Scalars of its steps, by tag. Those that validation has too share a chart.
+            validation: The metrics of the validation split.
+        """
+        if self._train is None or self._validation is None:
+            return
+        for tag, value in training.items():
+            self._train.scalar(tag, value, step=step)
+        for tag, value in _validation_scalars(validation, labels=self._data.labels).items():
+            self._validation.scalar(tag, value, step=step)
+        if validation and self._config.board.confusion_matrix:
+            png = confusion_png(validation[TRACK].confusion_matrix, self._data.labels)
+            self._validation.picture("confusion/track", png, step=step, title="confusion of validation tracks")
+        self._train.flush()
+        self._validation.flush()
+
+    def write_end(self, predictions: Predictions, levels: Mapping[str, LevelMetrics], *, step: int) -> None:
+        """Writes what the best weights make of the validation split.
+
+        Communicates with no other process: the chief alone does this.
+
+        Args:
+            predictions: Those of the best weights.
+            levels: Their metrics.
+            step: Training steps up to the end of the epoch that the weights are of.
+        """
+        directories = (self._run.path, self._run.train_events_dir, self._run.validation_events_dir)
+        for directory in directories:
+            remove_event_files(directory, suffix=_END_SUFFIX)
+        own, train, validation = (EventFile(directory, suffix=_END_SUFFIX) for directory in directories)
+        with own, train, validation:
+            for tag, value in best_scores(levels).items():
+                own.scalar(tag, value, step=step)
+            self._write_mistakes(validation, predictions, step=step)
+            self._write_spectrograms(validation, predictions, step=step)
+            self._write_embeddings(train, predictions)
+            own.message(end_summary(), step=step)
+
+    def _write_mistakes(self, events: EventFile, predictions: Predictions, *, step: int) -> None:
+        if self._config.board.num_mistakes == 0:
+            return
+        labels = self._data.labels
+        mistakes = worst_mistakes(predictions, most=self._config.board.num_mistakes)
+        sounds = find_sounds(
+            mistakes,
+            predictions=predictions,
+            data=self._data,
+            shards=self._shards,
+            preparation=self._preparation,
+        )
+        notes = []
+        for number, (mistake, sound) in enumerate(zip(mistakes, sounds, strict=True), start=1):
+            tag = f"mistake/{number:02d}"
+            if isinstance(sound, Sound):
+                events.sound(tag, sound.wav, step=step, title=f"{number}. {mistake_title(mistake, labels)}")
+                notes.append(f"{tag} among the sounds, from {sound.source}")
+            else:
+                notes.append(f"none: {sound.reason}")
+        events.text("mistakes", mistakes_table(mistakes, labels=labels, sounds=notes), step=step)
+
+    def _write_spectrograms(self, events: EventFile, predictions: Predictions, *, step: int) -> None:
+        spectrogram = self._preparation.spectrogram
+        if spectrogram is None or self._config.board.num_spectrograms == 0:
+            return
+        for label, panels in self._panels(predictions, spectrogram).items():
+            genre = self._data.labels[label]
+            events.picture(f"spectrograms/{genre}", spectrograms_png(panels, spectrogram), step=step, title=genre)
+
+    def _panels(self, predictions: Predictions, spectrogram: Spectrogram) -> dict[int, list[Panel]]:
+        """Returns what is drawn of each genre, by its index."""
+        labels = self._data.labels
+        rows = [
+            row
+            for label in range(len(labels))
+            for row in sample_segments(
+                predictions,
+                np.flatnonzero(predictions.segment_labels == label).tolist(),
+                most=self._config.board.num_spectrograms,
+                seed=self._config.seed,
+            )
+        ]
+        name, shape, dtype = spectrogram.spec.name, spectrogram.spec.shape, spectrogram.spec.dtype
+        values: NDArray[np.generic] = np.zeros((len(rows), *shape), dtype=dtype)
+        for found in find_segments(self._shards, predictions, rows, specs={name: spectrogram.spec}):
+            values[found.places] = found.features[name]
+        panels = defaultdict(list)
+        for row, frames in zip(rows, values, strict=True):
+            label = int(predictions.segment_labels[row])
+            probabilities = predictions.segment_probabilities[row]
+            heard_as = int(probabilities.argmax())
+            title = (
+                f"labelled {shown_name(labels[label])},\n"
+                f"heard as {shown_name(labels[heard_as])},\n"
+                f"p={probabilities[heard_as]:.2f}"
+            )
+            panels[label].append(Panel(title=title, values=frames))
+        return dict(panels)
+
+    def _write_embeddings(self, train_events: EventFile, predictions: Predictions) -> None:
+        """Writes the points of the projector, and the graph that they come from."""
+        config, data = self._config, self._data
+        # A model of its own: those of a strategy communicate with other processes where one of their values is read.
+        model = build_model(
+            config.model,
+            specs=select_features(data, config.model.feature_names),
+            stats=data.stats.features,
+            num_classes=len(data.labels),
+            pretrained=False,
+        )
+        restore_model(model, self._run.best_checkpoint())
+        embedder = Embedder(model)
+        train_events.graph(embedder.graph)
+        if config.board.num_embeddings == 0:
+            return
+        num_segments = len(predictions.segment_tracks)
+        rows = sample_segments(predictions, range(num_segments), most=config.board.num_embeddings, seed=config.seed)
+        write_projector(
+            self._run.validation_events_dir,
+            embedder.embed(self._shards, predictions, rows, data=data),
+            predictions=predictions,
+            rows=rows,
+            labels=data.labels,
+        )
+
+
+def _validation_scalars(levels: Mapping[str, LevelMetrics], *, labels: Sequence[str]) -> dict[str, float]:
+    """Returns the scalars of a validation, by tag; those that are not known are left out."""
+    scalars: dict[str, float | None] = {}
+    for level, metrics in levels.items():
+        scalars[f"{level}/loss"] = metrics.loss
+        scalars[f"{level}/accuracy"] = metrics.accuracy
+        scalars[f"{level}/balanced_accuracy"] = metrics.balanced_accuracy
+        scalars[f"{level}/macro_f1"] = metrics.macro_f1
+    for level in (SEGMENT, TRACK):
+        scalars[f"{level}/expected_calibration_error"] = levels[level].expected_calibration_error
+    for label, genre in zip(labels, levels[TRACK].per_class, strict=True):
+        scalars[f"per_class_f1/{label}"] = genre.f1
+    return {tag: value for tag, value in scalars.items() if value is not None}

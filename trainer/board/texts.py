@@ -1,0 +1,45 @@
+"""What a run was told and what it was trained on, as text."""
+
+from dataclasses import asdict
+
+import yaml
+
+from beam_pipelines.records.schema import SPLITS
+from trainer.config import TrainConfig
+from trainer.dataset_dir import PreparedData
+from trainer.markdown import markdown_table, plain_text, preformatted
+
+
+def config_text(config: TrainConfig) -> str:
+    """Returns all settings in Markdown."""
+    return preformatted(yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
+
+
+def split_text(data: PreparedData) -> str:
+    """Returns who made the splits, and why scores on them may be too high, in Markdown."""
+    leak = data.stats.split_leak
+    warning = "" if leak is None else f"\n\n**Leaky: scores are too high.** {plain_text(leak)}"
+    return f"split: {plain_text(data.stats.split_source)}{warning}"
+
+
+def data_card(data: PreparedData) -> str:
+    """Returns tracks and segments of each genre in each split, and hours of audio, in Markdown."""
+    stats = data.stats
+    splits = [split for split in SPLITS if sum(stats.num_segments.get(split, {}).values()) > 0]
+    rows = [
+        [label, *(_amount(stats.num_tracks.get(s, {}).get(label), stats.num_segments[s].get(label, 0)) for s in splits)]
+        for label in data.labels
+    ]
+    totals = [
+        _amount(sum(stats.num_tracks.get(split, {}).values()), sum(stats.num_segments[split].values()))
+        for split in splits
+    ]
+    hours = [f"{stats.audio_s.get(split, 0.0) / 3600:.2f} h" for split in splits]
+    table = markdown_table(
+        ["tracks (segments)", *splits], [*rows, ["all genres", *totals], ["audio in segments", *hours]]
+    )
+    return f"{plain_text(data.info.name)}, `{data.fingerprint}`\n\n{split_text(data)}\n\n{table}"
+
+
+def _amount(num_tracks: int | None, num_segments: int) -> str:
+    return f"{num_tracks or 0} ({num_segments})"

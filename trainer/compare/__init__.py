@@ -1,0 +1,1 @@
+"""`beamtune compare`: several runs in one table."""

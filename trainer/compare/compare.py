@@ -1,0 +1,38 @@
+"""`beamtune compare`: a table of runs, with a row for each."""
+
+from collections.abc import Sequence
+from typing import TextIO
+
+import tensorflow as tf
+
+from beam_pipelines.errors import UserError
+from trainer import files
+from trainer.compare.config import CompareConfig
+from trainer.compare.entries import read_entry
+from trainer.compare.tables import print_comparison, sort_entries, to_csv, to_markdown
+
+
+def compare(paths: Sequence[str], *, config: CompareConfig, stream: TextIO) -> None:
+    """Prints a table of runs and cross-validations, and writes it to the files that the config names.
+
+    Args:
+        paths: Their directories, local or gs://.
+        config: Which split, in which order, and where to.
+        stream: Where to print.
+
+    Raises:
+        UserError: One of them cannot be compared, or a file cannot be written.
+    """
+    entries = sort_entries([read_entry(path, split=config.split) for path in paths], by=config.sort)
+    print_comparison(entries, split=config.split, stream=stream)
+    _write("output.markdown", config.output.markdown, to_markdown(entries, split=config.split))
+    _write("output.csv", config.output.csv, to_csv(entries))
+
+
+def _write(key: str, path: str | None, text: str) -> None:
+    if path is None:
+        return
+    try:
+        files.write_text(path, text)
+    except tf.errors.OpError as error:
+        raise UserError(f"{key}={path} cannot be written: {error.message}") from error

@@ -1,0 +1,51 @@
+"""What `beamtune compare` can be told beside the runs, as frozen dataclasses that check their values.
+
+Nothing heavy is imported here, so that the command line can answer quickly.
+"""
+
+from dataclasses import dataclass, field
+
+from beam_pipelines.checks import check_choice, check_path
+from beam_pipelines.records.schema import SPLITS, TEST
+
+GIVEN_ORDER = "given"
+SORTS = (GIVEN_ORDER, "model", "accuracy", "macro_f1", "parameters", "duration")
+
+
+@dataclass(frozen=True)
+class CompareOutputConfig:
+    """Files that the table is written to, beside standard output.
+
+    Attributes:
+        markdown: A Markdown file, local or gs://, or None.
+        csv: A CSV file, local or gs://, or None.
+    """
+
+    markdown: str | None = None
+    csv: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("markdown", "csv"):
+            path = getattr(self, name)
+            if path is not None:
+                check_path(path, key=f"output.{name}")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What `beamtune compare` can be told beside the runs.
+
+    Attributes:
+        split: train, validation or test.
+        sort: The order of the rows: as they were given, by the name of the model, by the accuracy or the macro-F1 of
+            tracks, the highest first, or by the number of parameters or the training time, the smallest first.
+        output: Files that the table is written to.
+    """
+
+    split: str = TEST
+    sort: str = GIVEN_ORDER
+    output: CompareOutputConfig = field(default_factory=CompareOutputConfig)
+
+    def __post_init__(self) -> None:
+        check_choice(self.split, SPLITS, key="split")
+        check_choice(self.sort, SORTS, key="sort")

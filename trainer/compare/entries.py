@@ -1,0 +1,137 @@
+"""What there is to compare: a run, or the folds of a cross-validation, as a row of a table."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from beam_pipelines.errors import UserError
+from beam_pipelines.records.schema import TEST
+from trainer import files
+from trainer.metrics import COUNTED_METRICS, Interval
+from trainer.run_dir import RunDir
+from trainer.run_metrics import ModelSummary
+
+CROSSVAL_FILE = "crossval.json"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric.
+
+    Attributes:
+        value: Of a run; the mean over the runs of a cross-validation.
+        interval: The 95 % interval of a run's, or None.
+        sd: The standard deviation over the folds and seeds of a cross-validation, or None.
+    """
+
+    value: float
+    interval: Interval | None = None
+    sd: float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run or a cross-validation.
+
+    Attributes:
+        path: Its directory.
+        model: What was trained.
+        data_name: The name of the data set.
+        data_fingerprint: Changes whenever the data or their splits do.
+        split_source: Who made the splits.
+        split_leak: Why the scores may be too high, or None.
+        num_folds: Folds of a cross-validation, or None.
+        num_seeds: Seeds of a cross-validation, or None.
+        scores: {level: {metric: score}}.
+    """
+
+    path: str
+    model: ModelSummary
+    data_name: str
+    data_fingerprint: str
+    split_source: str
+    split_leak: str | None
+    scores: Mapping[str, Mapping[str, Score]]
+    num_folds: int | None = None
+    num_seeds: int | None = None
+
+
+def read_entry(path: str, *, split: str) -> Entry:
+    """Reads what a run or a cross-validation came to.
+
+    Args:
+        path: Its directory, local or gs://.
+        split: Which of its scores are wanted.
+
+    Raises:
+        UserError: It is neither, not finished, damaged, or was not evaluated on the split.
+    """
+    if files.exists(files.join(path, CROSSVAL_FILE)):
+        return _read_crossval(path, split=split)
+    return _read_run(RunDir(path), split=split)
+
+
+def _read_run(run: RunDir, *, split: str) -> Entry:
+    if not run.is_started():
+        missing = "does not exist" if not files.exists(run.path) else f"has neither config.yaml nor {CROSSVAL_FILE}"
+        raise UserError(
+            f"{run.path} {missing}: name directories that beamtune train, baselines or crossval has written"
+        )
+    if not run.is_finished():
+        raise UserError(f"{run.path} has no _SUCCESS and so is not finished: run it to its end, or leave it out")
+    metrics = run.metrics()
+    if metrics is None or split not in metrics.levels:
+        raise UserError(
+            f"{run.path} has no metrics of split {split}: beamtune evaluate run_dir={run.path} split={split}"
+        )
+    data = run.dataset()
+    return Entry(
+        path=run.path,
+        model=metrics.model,
+        data_name=data.info.name,
+        data_fingerprint=data.fingerprint,
+        split_source=metrics.split_source,
+        split_leak=metrics.split_leak,
+        scores={
+            level: {
+                name: Score(getattr(of_level, name), interval=(of_level.intervals or {}).get(name))
+                for name in COUNTED_METRICS
+            }
+            for level, of_level in metrics.levels[split].items()
+        },
+    )
+
+
+def _read_crossval(path: str, *, split: str) -> Entry:
+    if split != TEST:
+        raise UserError(f"split={split}: {path} is a cross-validation and has scores of split {TEST} only")
+    file_path = files.join(path, CROSSVAL_FILE)
+    try:
+        content = json.loads(files.read_text(file_path))
+        if not content["finished"]:
+            raise UserError(f"{path} is not finished: give its beamtune crossval command again, or leave it out")
+        return _crossval_entry(path, content)
+    except tf.errors.OpError as error:
+        raise UserError(f"{file_path} cannot be read: {error.message}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file_path} is damaged ({error!r}): give its beamtune crossval command again") from error
+
+
+def _crossval_entry(path: str, content: Mapping[str, Any]) -> Entry:
+    return Entry(
+        path=path,
+        model=ModelSummary.from_json(content["model"]),
+        data_name=content["data"]["name"],
+        data_fingerprint=content["data"]["fingerprint"],
+        split_source=content["split"]["source"],
+        split_leak=content["split"]["leak"],
+        num_folds=content["folds"],
+        num_seeds=len(content["seeds"]),
+        scores={
+            level: {name: Score(means[name], sd=content["sd"][level][name]) for name in COUNTED_METRICS}
+            for level, means in content["mean"].items()
+        },
+    )

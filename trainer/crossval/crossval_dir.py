@@ -1,0 +1,102 @@
+"""The directory of a cross-validation: its settings, its folds, its runs, and what they come to."""
+
+from dataclasses import asdict
+
+import tensorflow as tf
+import yaml
+
+from beam_pipelines.errors import UserError
+from beam_pipelines.records.schema import TEST
+from trainer import files
+from trainer.crossval.config import CrossvalConfig
+from trainer.crossval.results import JudgedRun
+from trainer.predictions import predictions_path, read_predictions
+from trainer.run_dir import KEYS_THAT_MAY_DIFFER, RunDir, describe_differences
+
+RESULT_FILE = "crossval.json"
+
+_SETTINGS_FILE = "crossval.yaml"
+# Each run is a run by itself, so that seeds may be added; the others say where and how it is done.
+_KEYS_THAT_MAY_DIFFER = KEYS_THAT_MAY_DIFFER | {"output_dir", "seeds", "keep_folds"}
+
+
+class CrossvalDir:
+    """One cross-validation on disk, local or gs://."""
+
+    def __init__(self, config: CrossvalConfig) -> None:
+        self._config = config
+        self.path = config.output_dir
+
+    def start(self, *, source_fingerprint: str) -> None:
+        """Writes the settings, or makes sure that a cross-validation that is here was started with the same ones.
+
+        Args:
+            source_fingerprint: That of the data set that is divided.
+
+        Raises:
+            UserError: There is something else, or the directory cannot be written.
+        """
+        path = files.join(self.path, _SETTINGS_FILE)
+        settings = {**asdict(self._config), "source_fingerprint": source_fingerprint}
+        if files.exists(path):
+            saved = yaml.safe_load(files.read_text(path))
+            if not isinstance(saved, dict):
+                raise UserError(f"{path} is damaged: choose another output_dir")
+            if saved.get("source_fingerprint") != source_fingerprint:
+                raise UserError(
+                    f"{self._config.data_dir} was prepared again, differently, since output_dir={self.path} was "
+                    "started: choose another output_dir"
+                )
+            differences = describe_differences(saved, settings, may_differ=_KEYS_THAT_MAY_DIFFER)
+            if differences:
+                raise UserError(
+                    f"output_dir={self.path} is a cross-validation with other settings ({differences}): choose another "
+                    "output_dir"
+                )
+        elif files.exists(self.path) and tf.io.gfile.listdir(self.path):
+            raise UserError(
+                f"output_dir={self.path} is not empty and holds no cross-validation: choose another output_dir"
+            )
+        try:
+            tf.io.gfile.makedirs(self.path)
+            files.write_text(path, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        except tf.errors.OpError as error:
+            raise UserError(f"output_dir={self.path} cannot be written: {error.message}") from error
+
+    def fold_dir(self, fold: int) -> str:
+        """Returns where the data of a fold are."""
+        folds_dir = files.join(self.path, "folds") if self._config.folds_dir is None else self._config.folds_dir
+        return files.join(folds_dir, f"fold-{fold}")
+
+    def run_dir(self, fold: int, seed: int) -> str:
+        """Returns where a fold is learned with a seed."""
+        return files.join(self.path, _run_folder(fold, seed))
+
+    def judged_run(self, fold: int, seed: int, *, result_name: str) -> JudgedRun | None:
+        """Returns a run that is trained and scored, or None where it is not.
+
+        Args:
+            fold: What it is tested on.
+            seed: Its seed.
+            result_name: Which of those that learn the fold: its folder below the run's, or "".
+
+        Raises:
+            UserError: A file of it is damaged.
+        """
+        run = RunDir(files.join(self.run_dir(fold, seed), result_name) if result_name else self.run_dir(fold, seed))
+        metrics = run.metrics() if run.is_finished() else None
+        if metrics is None or TEST not in metrics.levels or not files.exists(predictions_path(run, TEST)):
+            return None
+        tracks, _ = read_predictions(run, TEST)
+        folder = f"../{_run_folder(fold, seed)}/{result_name}" if result_name else _run_folder(fold, seed)
+        return JudgedRun(fold=fold, seed=seed, run_dir=folder, metrics=metrics, tracks=tracks)
+
+    def write_result(self, text: str, *, result_name: str) -> None:
+        """Writes `crossval.json`, in the folder of one of those that learn the folds, or in the directory itself."""
+        folder = files.join(self.path, result_name) if result_name else self.path
+        tf.io.gfile.makedirs(folder)
+        files.write_text(files.join(folder, RESULT_FILE), text)
+
+
+def _run_folder(fold: int, seed: int) -> str:
+    return f"runs/fold-{fold}-seed-{seed}"

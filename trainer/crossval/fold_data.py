@@ -1,0 +1,247 @@
+"""A fold as a prepared data set of its own: examples are copied as they are, in memory that does not grow with them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import tensorflow as tf
+import yaml
+from numpy.typing import NDArray
+
+from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.metadata import dataset_info, dataset_stats
+from beam_pipelines.plan import fingerprint
+from beam_pipelines.progress import ProgressReporter
+from beam_pipelines.records import schema
+from beam_pipelines.records.tables import json_lines
+from beam_pipelines.records.tfrecord import write_record
+from beam_pipelines.shard import RunningSums, ShardReport
+from beam_pipelines.splits import Assignment
+from trainer import files
+from trainer.crossval.folds import Division, PlannedShard, plan_fold
+from trainer.crossval.source import Source, read_metadata
+from trainer.data import naming_damaged_shard
+from trainer.dataset_dir import Shard, find_shards
+from trainer.records import parse_examples
+
+# Examples read and parsed at a time.
+_BATCH_SIZE = 256
+# What a fold has in common with its source.
+_COPIED_FILES = (schema.FEATURES_FILE, schema.LABELS_FILE, schema.REJECTS_FILE, schema.DUPLICATES_FILE)
+
+
+@dataclass(frozen=True)
+class FoldKey:
+    """What the content of a fold depends on, beside the data.
+
+    Attributes:
+        num_folds: How many folds there are.
+        fold: Which of them is tested on.
+        split_by: What stays in one fold.
+        split_seed: The seed of the division.
+    """
+
+    num_folds: int
+    fold: int
+    split_by: str
+    split_seed: int
+
+    def fingerprint(self, source_fingerprint: str) -> str:
+        """Returns the fingerprint of the fold of a data set."""
+        return fingerprint({"schema_version": schema.SCHEMA_VERSION, "source": source_fingerprint, **asdict(self)})
+
+
+def is_written(directory: str, key: FoldKey, *, source: Source) -> bool:
+    """Returns whether a directory holds this very fold.
+
+    Raises:
+        UserError: It holds other data.
+    """
+    path = files.join(directory, schema.SUCCESS_FILE)
+    if not files.exists(path):
+        return False
+    if schema.success_from_json(files.read_text(path), directory=directory) != key.fingerprint(source.data.fingerprint):
+        raise UserError(
+            f"{directory} holds a fold of other data, or one that was made with other settings: choose another "
+            "output_dir or folds_dir"
+        )
+    return True
+
+
+def write_fold(
+    directory: str, key: FoldKey, *, source: Source, division: Division, on_batch: Callable[[], None]
+) -> None:
+    """Writes a fold, `_SUCCESS` as the last of its files; the same fold has the same bytes wherever it is written.
+
+    Args:
+        directory: Where, local or gs://; what an attempt that was broken off has left there is replaced.
+        key: Which fold of which division.
+        source: The data set.
+        division: How it is divided.
+        on_batch: Called now and then; may raise to break off.
+
+    Raises:
+        UserError: The directory cannot be written, or a shard of the source is missing.
+        RunFailedError: A shard is damaged, or holds other tracks than the table says.
+    """
+    try:
+        tf.io.gfile.makedirs(directory)
+        remove_examples(directory)
+    except tf.errors.OpError as error:
+        raise UserError(f"the fold {directory} cannot be written: {error.message}") from error
+    with ProgressReporter(f"writing fold {key.fold}", total=source.num_segments, unit="segments") as progress:
+        reports = _copy_examples(directory, key, source=source, division=division, progress=progress, on_batch=on_batch)
+    for name, text in _metadata(reports, key, source=source, division=division).items():
+        files.write_text(files.join(directory, name), text)
+    success = schema.success_to_json(key.fingerprint(source.data.fingerprint))
+    files.write_text(files.join(directory, schema.SUCCESS_FILE), success)
+
+
+def remove_examples(directory: str) -> None:
+    """Removes the shards of a fold, `_SUCCESS` first, and leaves what describes them."""
+    names = sorted(tf.io.gfile.listdir(directory))
+    shards = [name for name in names if schema.SHARD_PATTERN.fullmatch(name)]
+    for name in ([schema.SUCCESS_FILE] if schema.SUCCESS_FILE in names else []) + shards:
+        tf.io.gfile.remove(files.join(directory, name))
+
+
+class _SplitWriter:
+    """Writes the examples of one split to its shards, each of which is closed when it has all that it is to have."""
+
+    def __init__(self, directory: str, shards: Sequence[PlannedShard]) -> None:
+        self._directory = directory
+        self._waiting = iter(shards)
+        self._shard: PlannedShard | None = None
+        self._sink: Any = None
+        self._num_examples = 0
+        self._num_bytes = 0
+        self._sums: defaultdict[str, RunningSums] = defaultdict(RunningSums)
+        self.reports: list[ShardReport] = []
+
+    def add(self, record: bytes, features: Mapping[str, NDArray[Any]]) -> None:
+        """Writes an example, and adds its features to the sums of its shard."""
+        if self._shard is None:
+            self._shard = next(self._waiting)
+            self._sink = tf.io.gfile.GFile(files.join(self._directory, self._shard.filename), "wb")
+        self._num_bytes += write_record(self._sink, record)
+        self._num_examples += 1
+        for name, array in features.items():
+            self._sums[name].add(array)
+        if self._num_examples == self._shard.num_examples:
+            self._finish_shard(self._shard)
+
+    def _finish_shard(self, shard: PlannedShard) -> None:
+        self.close()
+        self.reports.append(
+            ShardReport(
+                filename=shard.filename,
+                split=shard.split,
+                fingerprint="",
+                num_examples=self._num_examples,
+                num_bytes=self._num_bytes,
+                tracks=shard.tracks,
+                rejects=(),
+                feature_sums={name: sums.result() for name, sums in self._sums.items()},
+            )
+        )
+        self._shard, self._num_examples, self._num_bytes = None, 0, 0
+        self._sums.clear()
+
+    def close(self) -> None:
+        """Closes the file that is open, if one is."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+
+
+def _copy_examples(
+    directory: str,
+    key: FoldKey,
+    *,
+    source: Source,
+    division: Division,
+    progress: ProgressReporter,
+    on_batch: Callable[[], None],
+) -> list[ShardReport]:
+    """Copies every example of all splits to where it belongs; returns what the new shards hold, in their order."""
+    planned = plan_fold(source, division, key.fold)
+    split_of_segment = division.split_of_segment(key.fold)
+    writers = [_SplitWriter(directory, [shard for shard in planned if shard.split == split]) for split in schema.SPLITS]
+    num_done = 0
+    try:
+        for records, features in _read_batches(source):
+            on_batch()
+            splits = split_of_segment[num_done : num_done + len(records)].tolist()
+            for index, (record, split) in enumerate(zip(records, splits, strict=True)):
+                # Statistics are those of what is learned from.
+                is_train = schema.SPLITS[split] == schema.TRAIN
+                writers[split].add(
+                    record, {name: values[index] for name, values in features.items()} if is_train else {}
+                )
+            num_done += len(records)
+            progress.update(completed=num_done)
+    finally:
+        for writer in writers:
+            writer.close()
+    return [report for writer in writers for report in writer.reports]
+
+
+def _read_batches(source: Source) -> Iterator[tuple[Sequence[bytes], Mapping[str, NDArray[Any]]]]:
+    """Yields serialised examples and their features, (batch, *shape), of all shards, one shard after the other.
+
+    Raises:
+        UserError: A shard is missing.
+        RunFailedError: A shard is damaged, or holds other tracks than the table says.
+    """
+    expected_ids = (track.track_id.encode() for track in source.tracks for _ in range(track.num_segments))
+    for split in source.data.info.splits:
+        for shard in find_shards(source.data, split.name) if split.num_examples > 0 else ():
+            with naming_damaged_shard([shard]):
+                for records, parsed in _batches_of(shard, source):
+                    track_ids = parsed.track_ids.numpy()
+                    for track_id, expected_id in zip(track_ids, expected_ids, strict=False):
+                        if track_id != expected_id:
+                            raise RunFailedError(
+                                f"{shard.path} holds {track_id.decode()!r} where {schema.TRACKS_FILE} has "
+                                f"{expected_id.decode()!r}: prepare the data again"
+                            )
+                    yield records.numpy(), {name: values.numpy() for name, values in parsed.features.items()}
+
+
+def _batches_of(shard: Shard, source: Source) -> Any:
+    # In the order of the file, by which a track's segments follow one another.
+    return (
+        tf.data.TFRecordDataset(shard.path)
+        .apply(tf.data.experimental.assert_cardinality(shard.num_examples))
+        .batch(_BATCH_SIZE)
+        .map(lambda records: (records, parse_examples(records, source.data.specs)))
+        .prefetch(1)
+    )
+
+
+def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, division: Division) -> dict[str, str]:
+    """Returns the texts of the files beside the shards, by name."""
+    stats = dataset_stats(
+        reports,
+        labels=source.data.labels,
+        segment_duration_s=source.preparation.segment_duration_s,
+        assignment=Assignment(source=division.split_source, split_of={}, leak=division.split_leak),
+    )
+    return {
+        **{name: read_metadata(source.data, name) for name in _COPIED_FILES},
+        schema.DATASET_INFO_FILE: schema.info_to_json(dataset_info(reports, name=source.data.info.name)),
+        schema.STATS_FILE: schema.stats_to_json(stats),
+        schema.TRACKS_FILE: "".join(json_lines(track for report in reports for track in report.tracks)),
+        schema.CONFIG_FILE: _prepare_yaml(key, source=source),
+    }
+
+
+def _prepare_yaml(key: FoldKey, *, source: Source) -> str:
+    """Returns how the source was prepared, and how the fold was made of it."""
+    content = {
+        **source.preparation.content,
+        "fingerprint": key.fingerprint(source.data.fingerprint),
+        "fold": {"source_fingerprint": source.data.fingerprint, **asdict(key)},
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
