@@ -145,6 +145,7 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
         overrides=[word for word in words if word not in paths],
         paths=paths,
         output_format=arguments.output_format if command.has_output_formats else "table",
+        dry_run=command.has_dry_run and arguments.dry_run,
     )
 
 

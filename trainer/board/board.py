@@ -32,7 +32,7 @@ from trainer.run_dir import RunDir
 
 # Files of what is written at the end: where that was broken off, it is all written again.
 _END_SUFFIX = ".end.v2"
-_EPOCHS_SUFFIX = ".v2"
+_EPOCHS_SUFFIX = ".epochs.v2"
 
 
 class Board:
@@ -84,7 +84,8 @@ class Board:
         directories = (self._run.path, self._run.train_events_dir, self._run.validation_events_dir)
         for directory in directories:
             if num_steps_done == 0:
-                remove_event_files(directory)
+                for suffix in (_EPOCHS_SUFFIX, _END_SUFFIX):
+                    remove_event_files(directory, suffix=suffix)
             else:
                 remove_events_after(directory, step=num_steps_done)
         if num_steps_done == 0:
@@ -101,8 +102,9 @@ class Board:
         with EventFile(self._run.path, suffix=_EPOCHS_SUFFIX) as events:
             events.text("config", config_text(self._config), step=0)
             events.text("data", data_card(self._data), step=0)
-            events.message(experiment_summary(settings), step=0)
-            events.message(start_summary(settings), step=0)
+            if self._config.board.hparams:
+                events.message(experiment_summary(settings), step=0)
+                events.message(start_summary(settings), step=0)
 
     def write_epoch(self, *, step: int, training: Mapping[str, float], validation: Mapping[str, LevelMetrics]) -> None:
         """Writes what an epoch came to; only within `epochs`.
@@ -139,12 +141,13 @@ class Board:
             remove_event_files(directory, suffix=_END_SUFFIX)
         own, train, validation = (EventFile(directory, suffix=_END_SUFFIX) for directory in directories)
         with own, train, validation:
-            for tag, value in best_scores(levels).items():
-                own.scalar(tag, value, step=step)
+            if self._config.board.hparams:
+                for tag, value in best_scores(levels).items():
+                    own.scalar(tag, value, step=step)
+                own.message(end_summary(), step=step)
             self._write_mistakes(validation, predictions, step=step)
             self._write_spectrograms(validation, predictions, step=step)
             self._write_embeddings(train, predictions)
-            own.message(end_summary(), step=step)
 
     def _write_mistakes(self, events: EventFile, predictions: Predictions, *, step: int) -> None:
         if self._config.board.num_mistakes == 0:

@@ -22,6 +22,7 @@ class BoardConfig:
         num_embeddings: Segments of the validation split that the projector shows at the end, at most.
         profile_steps: The first and the last step of which a profile is taken, counted from 1, e.g. [10,20]; None takes
             none.
+        hparams: Whether the run has a row of its own among HParams; trials of a search have those of the search.
     """
 
     confusion_matrix: bool = True
@@ -29,6 +30,7 @@ class BoardConfig:
     num_mistakes: int = 10
     num_embeddings: int = 2000
     profile_steps: list[int] | None = None
+    hparams: bool = True
 
     def __post_init__(self) -> None:
         for name, most in (("num_spectrograms", 16), ("num_mistakes", 100), ("num_embeddings", 100_000)):

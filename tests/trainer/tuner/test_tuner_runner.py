@@ -30,6 +30,7 @@ SPACE = parse_space(
     where="space",
 )
 OBJECTIVE = "validation/track/accuracy"
+PROGRESS = "progress/.ATTRIBUTES/py_state"
 MakeConfig = Callable[..., TrainConfig]
 
 
@@ -78,7 +79,11 @@ def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
     assert path is not None
     reader = tf.train.load_checkpoint(path)
     names = set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
-    return {name: reader.get_tensor(name) for name in names}
+    values = {name: reader.get_tensor(name) for name in names}
+    progress = json.loads(values[PROGRESS])
+    # How long the steps took is another time every time.
+    assert progress.pop("steps_duration_s") > 0
+    return {**values, PROGRESS: progress}
 
 
 def assert_same_weights(run_dir: str, other: str) -> None:
