@@ -39,7 +39,10 @@ def model_values(run_dir: str, kind: str = LAST) -> dict[str, np.ndarray]:
 
 def validation_loss(run_dir: str) -> float:
     metrics = RunDir(run_dir).metrics()
-    return float(metrics["validation"]["segment"]["loss"])
+    assert metrics is not None
+    loss = metrics.levels["validation"]["segment"].loss
+    assert loss is not None
+    return loss
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
