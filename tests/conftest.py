@@ -15,6 +15,10 @@ import soundfile
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
 
+if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # librosa's compiled functions: two processes that fill one cache of numba's together can crash on what they find.
+    os.environ["NUMBA_CACHE_DIR"] = str(REPOSITORY / ".pytest_cache" / f"numba-{_worker}")
+
 WriteAudio = Callable[..., Path]
 
 # The columns of fma_metadata/tracks.csv, in their order.
