@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Protocol
 
-from trainer.metrics import LevelMetrics
-from trainer.report import SEGMENT, TRACK
+from trainer.metrics import COUNTED_METRICS, LevelMetrics
+from trainer.report import SEGMENT, TRACK, TRACK_VOTE
 
 
 class Observer(Protocol):
@@ -45,7 +45,8 @@ def epoch_metrics(*, training: Mapping[str, float], validation: Mapping[str, Lev
 def metric_names() -> list[str]:
     """Returns the metrics that an epoch may have."""
     validation = [f"validation/{level}/{name}" for level in (SEGMENT, TRACK) for name in _level_metric_names()]
-    return [*validation, "train/segment/loss", "train/segment/accuracy"]
+    votes = [f"validation/{TRACK_VOTE}/{name}" for name in COUNTED_METRICS]
+    return [*validation, *votes, "train/segment/loss", "train/segment/accuracy"]
 
 
 def _level_metric_names() -> list[str]:

@@ -14,6 +14,7 @@ import yaml
 
 from configs.cli import main
 from trainer.run_dir import RunDir
+from trainer.run_metrics import metrics_to_json
 from trainer.tuner.view import COMPLETED, RUNNING, SearchView, read_search
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -146,10 +147,12 @@ def test_the_winner_is_refitted_and_looks_at_test_once(searched: Path, capsys: p
     assert view.best is not None
     run = RunDir(str(searched / "refit"))
     assert run.config()["learn_from_validation"] is True
-    assert set(run.metrics()) == {"test", "labels", "split"}
+    metrics = run.metrics()
+    assert metrics is not None
+    assert set(metrics.levels) == {"test"}
     test = json.loads((searched / "test.json").read_text())
     assert test["trial"] == view.best.trial_id
-    assert test["metrics"] == run.metrics()["test"]
+    assert test["metrics"] == metrics_to_json(metrics.levels["test"])
     capsys.readouterr()
     assert main(["tune", f"search_dir={searched}", "refit=true"]) == 2
     assert "the test split was looked at before" in capsys.readouterr().err

@@ -68,7 +68,9 @@ def test_a_watcher_ends_a_run_as_its_last_epoch_does(make_config: MakeConfig, tm
     assert [epoch for epoch, _ in watcher.epochs] == [1, 2]
     assert RunDir(config.run_dir).is_finished()
     assert last_epoch_of(config.run_dir) == 2
-    assert "validation" in RunDir(config.run_dir).metrics()
+    metrics = RunDir(config.run_dir).metrics()
+    assert metrics is not None
+    assert "validation" in metrics.levels
 
 
 def test_a_run_that_ends_early_has_the_learning_rates_of_the_whole(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_what_learns_from_validation_too_validates_nothing_and_keeps_the_last_ep
     assert sum(shard.num_examples for shard in shards) == 45
     assert (last_epoch_of(config.run_dir, BEST), last_epoch_of(config.run_dir)) == (3, 3)
     assert RunDir(config.run_dir).is_finished()
-    assert RunDir(config.run_dir).metrics() == {}
+    assert RunDir(config.run_dir).metrics() is None
     evaluate(EvaluateConfig(run_dir=config.run_dir))
     assert "test" in json.loads((Path(config.run_dir) / "metrics.json").read_text())
 

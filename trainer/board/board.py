@@ -112,19 +112,23 @@ class Board:
         Args:
             step: Training steps taken up to its end.
             training: Scalars of its steps, by tag. Those that validation has too share a chart.
-            validation: The metrics of the validation split.
+            validation: The metrics of the validation split; none where it is learned from.
         """
         if self._train is None or self._validation is None:
             return
         for tag, value in training.items():
             self._train.scalar(tag, value, step=step)
-        for tag, value in _validation_scalars(validation, labels=self._data.labels).items():
-            self._validation.scalar(tag, value, step=step)
-        if validation and self._config.board.confusion_matrix:
-            png = confusion_png(validation[TRACK].confusion_matrix, self._data.labels)
-            self._validation.picture("confusion/track", png, step=step, title="confusion of validation tracks")
+        if validation:
+            self._write_validation(self._validation, validation, step=step)
         self._train.flush()
         self._validation.flush()
+
+    def _write_validation(self, events: EventFile, validation: Mapping[str, LevelMetrics], *, step: int) -> None:
+        for tag, value in _validation_scalars(validation, labels=self._data.labels).items():
+            events.scalar(tag, value, step=step)
+        if self._config.board.confusion_matrix:
+            png = confusion_png(validation[TRACK].confusion_matrix, self._data.labels)
+            events.picture("confusion/track", png, step=step, title="confusion of validation tracks")
 
     def write_end(self, predictions: Predictions, levels: Mapping[str, LevelMetrics], *, step: int) -> None:
         """Writes what the best weights make of the validation split.

@@ -41,7 +41,8 @@ class ChiefService:
         self._unsaid: list[str] = []
         self._progressed_s: dict[str, float] = {}
         self._fence_checked_s = self._started_s
-        self._num_failures_logged = 0
+        self._warnings: list[str] = []
+        self._num_failures_warned_of = 0
 
     # At the start and from time to time.
 
@@ -105,7 +106,8 @@ class ChiefService:
                     is_changed = True
             if self._ledger.close_if_done(now_s=time.time()) or is_changed:
                 self._commit()
-            return [*lines, *self._news()]
+            warnings, self._warnings = self._warnings, []
+            return [*lines, *self._news(), *warnings]
 
     def _how_lost(self, record: TrialRecord, *, now_s: float) -> str | None:
         """Returns in what way the worker of a running trial is lost; None where it is not."""
@@ -119,17 +121,20 @@ class ChiefService:
         return None
 
     def _news(self) -> list[str]:
-        """Returns a line for each trial that has begun or ended since the last call, and for failures in a row."""
+        """Returns a line for each trial that has begun or ended since the last call."""
         lines = []
         for record in self._ledger.records.values():
             if self._logged.get(record.trial_id) != record.status:
                 self._logged[record.trial_id] = record.status
                 lines.append(_describe(record))
-        limit, num_failures = self._service.max_consecutive_failures, self._ledger.failures_in_a_row()
-        if num_failures // limit > self._num_failures_logged // limit:
-            lines.append(f"{num_failures} trials failed in a row: see their reasons")
-        self._num_failures_logged = num_failures
         return lines
+
+    def _warn_of_failures(self) -> None:
+        """Keeps a line for each so many failures in a row. Between two ticks they may come and be over."""
+        limit, num_failures = self._service.max_consecutive_failures, self._ledger.failures_in_a_row()
+        if num_failures // limit > self._num_failures_warned_of // limit:
+            self._warnings.append(f"{num_failures} trials failed in a row: see their reasons")
+        self._num_failures_warned_of = num_failures
 
     def end_reason(self) -> str | None:
         """Returns why the search is over, once that is on disk; None while it is not.
@@ -277,6 +282,7 @@ class ChiefService:
         return f"worker {record.worker} is lost ({how}): trial {record.trial_id} {fate}"
 
     def _commit(self) -> None:
+        self._warn_of_failures()
         self._document.write(self._ledger.to_state(), fence=self._fence)
         self._committed = self._fingerprint()
 
