@@ -1,10 +1,11 @@
 """Text and tables in Markdown, as TensorBoard shows it."""
 
 import html
+import re
 from collections.abc import Sequence
 
-# What Markdown would take as markup, in a line or in a cell of a table.
-_MARKUP = str.maketrans({character: f"&#{ord(character)};" for character in "\\|`*_[]"})
+# What Markdown would take as markup, in a line or in a cell of a table. An underscore within a word is none.
+_MARKUP = re.compile(r"[\\|`*\[\]]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -15,7 +16,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def plain_text(text: str) -> str:
     """Returns text that is nothing but text in a line or in a cell of a table, whatever it holds."""
-    return html.escape(" ".join(text.split())).translate(_MARKUP)
+    escaped = html.escape(" ".join(text.split()), quote=False)
+    return _MARKUP.sub(lambda found: f"&#{ord(found.group())};", escaped)
 
 
 def preformatted(text: str) -> str:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from beam_pipelines.errors import UserError
 from trainer import files
 from trainer.compare.config import CompareConfig
-from trainer.compare.entries import read_entry
+from trainer.compare.entries import directories_of, read_entry
 from trainer.compare.tables import print_comparison, sort_entries, to_csv, to_markdown
 
 
@@ -16,14 +16,15 @@ def compare(paths: Sequence[str], *, config: CompareConfig, stream: TextIO) -> N
     """Prints a table of runs and cross-validations, and writes it to the files that the config names.
 
     Args:
-        paths: Their directories, local or gs://.
+        paths: Their directories, local or gs://; that of a cross-validation of several learners stands for all of them.
         config: Which split, in which order, and where to.
         stream: Where to print.
 
     Raises:
         UserError: One of them cannot be compared, or a file cannot be written.
     """
-    entries = sort_entries([read_entry(path, split=config.split) for path in paths], by=config.sort)
+    directories = [directory for path in paths for directory in directories_of(path)]
+    entries = sort_entries([read_entry(path, split=config.split) for path in directories], by=config.sort)
     print_comparison(entries, split=config.split, stream=stream)
     _write("output.markdown", config.output.markdown, to_markdown(entries, split=config.split))
     _write("output.csv", config.output.csv, to_csv(entries))

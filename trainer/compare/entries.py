@@ -10,11 +10,10 @@ import tensorflow as tf
 from beam_pipelines.errors import UserError
 from beam_pipelines.records.schema import TEST
 from trainer import files
+from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
 from trainer.metrics import COUNTED_METRICS, Interval
 from trainer.run_dir import RunDir
 from trainer.run_metrics import ModelSummary
-
-CROSSVAL_FILE = "crossval.json"
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,19 @@ class Entry:
     num_seeds: int | None = None
 
 
+def directories_of(path: str) -> list[str]:
+    """Returns those that a directory stands for: of a cross-validation of several learners each one's, else itself.
+
+    Args:
+        path: Local or gs://.
+    """
+    if files.exists(files.join(path, SETTINGS_FILE)) and not files.exists(files.join(path, RESULT_FILE)):
+        names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(path))
+        learners = [files.join(path, name) for name in names]
+        return [learner for learner in learners if files.exists(files.join(learner, RESULT_FILE))] or [path]
+    return [path]
+
+
 def read_entry(path: str, *, split: str) -> Entry:
     """Reads what a run or a cross-validation came to.
 
@@ -69,14 +81,14 @@ def read_entry(path: str, *, split: str) -> Entry:
     Raises:
         UserError: It is neither, not finished, damaged, or was not evaluated on the split.
     """
-    if files.exists(files.join(path, CROSSVAL_FILE)):
+    if files.exists(files.join(path, RESULT_FILE)):
         return _read_crossval(path, split=split)
     return _read_run(RunDir(path), split=split)
 
 
 def _read_run(run: RunDir, *, split: str) -> Entry:
     if not run.is_started():
-        missing = "does not exist" if not files.exists(run.path) else f"has neither config.yaml nor {CROSSVAL_FILE}"
+        missing = "does not exist" if not files.exists(run.path) else f"has neither config.yaml nor {RESULT_FILE}"
         raise UserError(
             f"{run.path} {missing}: name directories that beamtune train, baselines or crossval has written"
         )
@@ -108,7 +120,7 @@ def _read_run(run: RunDir, *, split: str) -> Entry:
 def _read_crossval(path: str, *, split: str) -> Entry:
     if split != TEST:
         raise UserError(f"split={split}: {path} is a cross-validation and has scores of split {TEST} only")
-    file_path = files.join(path, CROSSVAL_FILE)
+    file_path = files.join(path, RESULT_FILE)
     try:
         content = json.loads(files.read_text(file_path))
         if not content["finished"]:

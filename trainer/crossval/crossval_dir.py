@@ -14,8 +14,8 @@ from trainer.predictions import predictions_path, read_predictions
 from trainer.run_dir import KEYS_THAT_MAY_DIFFER, RunDir, describe_differences
 
 RESULT_FILE = "crossval.json"
+SETTINGS_FILE = "crossval.yaml"
 
-_SETTINGS_FILE = "crossval.yaml"
 # Each run is a run by itself, so that seeds may be added; the others say where and how it is done.
 _KEYS_THAT_MAY_DIFFER = KEYS_THAT_MAY_DIFFER | {"output_dir", "seeds", "keep_folds"}
 
@@ -36,7 +36,7 @@ class CrossvalDir:
         Raises:
             UserError: There is something else, or the directory cannot be written.
         """
-        path = files.join(self.path, _SETTINGS_FILE)
+        path = files.join(self.path, SETTINGS_FILE)
         settings = {**asdict(self._config), "source_fingerprint": source_fingerprint}
         if files.exists(path):
             saved = yaml.safe_load(files.read_text(path))

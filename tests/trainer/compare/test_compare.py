@@ -115,6 +115,25 @@ def test_the_table(make_run: MakeRun, crossval_dir: Path) -> None:
     ]
 
 
+def test_the_folder_of_several_learners_stands_for_each_of_them(tmp_path: Path) -> None:
+    folds = tmp_path / "folds"
+    for name in ("runs", "svm", "knn"):
+        (folds / name).mkdir(parents=True)
+    (folds / "crossval.yaml").write_text("folds: 5\n")
+    for name in ("svm", "knn"):
+        model = asdict(replace(SVM, name=name))
+        (folds / name / "crossval.json").write_text(json.dumps(crossval_json(model=model)))
+    _, _, *rows = cells(compared([str(folds)]))
+    assert [row[:2] for row in rows[:2]] == [[str(folds / "knn"), "knn"], [str(folds / "svm"), "svm"]]
+
+
+def test_a_cross_validation_without_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "crossval.yaml").write_text("folds: 5\n")
+    with pytest.raises(UserError, match="has neither config.yaml nor crossval.json"):
+        compared([str(tmp_path)])
+
+
 def test_without_a_leak_there_is_no_column_for_it(make_run: MakeRun) -> None:
     _, header, row, *notes = cells(compared([make_run("first", num_right=3)]))
     assert header[-1] == "training"
