@@ -69,7 +69,7 @@ class ServiceConfig:
     """
 
     lease_s: float = 60.0
-    heartbeat_s: float = 10.0
+    heartbeat_s: float = 3.0
     epoch_timeout_s: float | None = None
     poll_s: float = 1.0
     wait_for_chief_s: float = 600.0
