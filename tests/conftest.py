@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,10 @@ REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
 if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # librosa's compiled functions: two processes that fill one cache of numba's together can crash on what they find.
     os.environ["NUMBA_CACHE_DIR"] = str(REPOSITORY / ".pytest_cache" / f"numba-{_worker}")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is for what a shell starts in the background, and for all processes that tests start from there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WriteAudio = Callable[..., Path]
 

@@ -244,4 +244,7 @@ def _read_index(directory: str) -> Mapping[str, str]:
 def _remove_others(directory: str, *, keep: set[str]) -> None:
     for name in tf.io.gfile.listdir(directory):
         if name.startswith((f"{LAST}-", f"{BEST}-")) and name.split(".")[0] not in keep:
-            tf.io.gfile.remove(files.join(directory, name))
+            path = files.join(directory, name)
+            # TensorFlow writes in a directory at first, which a process that is killed then leaves there.
+            remove = tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove
+            remove(path)
