@@ -1,6 +1,6 @@
 """Who is told of a training run while it is going on, and may end it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Protocol
 
@@ -26,12 +26,15 @@ class Observer(Protocol):
         """
 
 
-def epoch_metrics(*, training: Mapping[str, float], validation: Mapping[str, LevelMetrics]) -> dict[str, float]:
+def epoch_metrics(
+    *, training: Mapping[str, float], validation: Mapping[str, LevelMetrics], labels: Sequence[str]
+) -> dict[str, float]:
     """Returns the numbers of an epoch by name: "train/segment/loss", "validation/track/accuracy".
 
     Args:
         training: What the steps came to, by name.
         validation: The metrics of each level, without those that this epoch has no value of.
+        labels: The genres.
     """
     metrics = {f"train/{name}": value for name, value in training.items()}
     for level, values in validation.items():
@@ -39,14 +42,19 @@ def epoch_metrics(*, training: Mapping[str, float], validation: Mapping[str, Lev
             value = getattr(values, name)
             if value is not None:
                 metrics[f"validation/{level}/{name}"] = float(value)
+    if TRACK in validation:
+        for label, genre in zip(labels, validation[TRACK].per_class, strict=True):
+            if genre.f1 is not None:
+                metrics[f"validation/per_class_f1/{label}"] = genre.f1
     return metrics
 
 
-def metric_names() -> list[str]:
-    """Returns the metrics that an epoch may have."""
+def metric_names(labels: Sequence[str]) -> list[str]:
+    """Returns the metrics that an epoch may have, where these are the genres."""
     validation = [f"validation/{level}/{name}" for level in (SEGMENT, TRACK) for name in _level_metric_names()]
     votes = [f"validation/{TRACK_VOTE}/{name}" for name in COUNTED_METRICS]
-    return [*validation, *votes, "train/segment/loss", "train/segment/accuracy"]
+    genres = [f"validation/per_class_f1/{label}" for label in labels]
+    return [*validation, *votes, *genres, "train/segment/loss", "train/segment/accuracy"]
 
 
 def _level_metric_names() -> list[str]:

@@ -4,7 +4,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +122,7 @@ def train(
                 session=session,
                 run=run,
                 board=board,
+                labels=data.labels,
                 stop_request=stop_request,
                 last_epoch=min(config.epochs, until_epoch or config.epochs),
                 observer=observer,
@@ -191,6 +192,7 @@ class _Training:
         session: Session,
         run: RunDir,
         board: Board,
+        labels: Sequence[str],
         stop_request: StopRequest,
         last_epoch: int,
         observer: Observer | None,
@@ -199,6 +201,7 @@ class _Training:
         self._session = session
         self._run = run
         self._board = board
+        self._labels = labels
         self._stop_request = stop_request
         self._last_epoch = last_epoch
         self._observer = observer
@@ -325,7 +328,7 @@ class _Training:
         scalars = self._scalars(result)
         if self._observer is not None:
             training = {name: scalars[name] for name in ("segment/loss", "segment/accuracy")}
-            metrics = epoch_metrics(training=training, validation=levels)
+            metrics = epoch_metrics(training=training, validation=levels, labels=self._labels)
             self._is_to_go_on = self._observer.on_epoch(epoch, metrics)
         # Before the state is saved: events of steps that are not saved are taken back, and missing ones never come.
         self._board.write_epoch(step=self._num_steps_done, training=scalars, validation=levels)

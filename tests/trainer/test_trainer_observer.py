@@ -59,7 +59,7 @@ def test_a_watcher_is_told_of_all_epochs_and_steps(make_config: MakeConfig) -> N
     # Four steps an epoch, three in a call.
     assert watcher.num_calls == 3 * 2
     names = set(watcher.epochs[-1][1])
-    assert names == set(metric_names())
+    assert names == set(metric_names(["blues", "funk", "waltz"]))
 
 
 def test_a_watcher_ends_a_run_as_its_last_epoch_does(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -115,8 +115,12 @@ def test_early_stopping_needs_something_that_is_validated(make_config: MakeConfi
 
 def test_metrics_have_the_names_that_tensorboard_shows() -> None:
     level = classification_metrics(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1]))
-    metrics = epoch_metrics(training={"segment/loss": 1.5}, validation={"segment": level, "track": level})
+    validation = {"segment": level, "track": level}
+    metrics = epoch_metrics(training={"segment/loss": 1.5}, validation=validation, labels=["a", "b"])
     assert metrics["train/segment/loss"] == 1.5
     assert metrics["validation/track/accuracy"] == 0.5
     assert metrics["validation/segment/loss"] == pytest.approx(-(np.log(0.75) + np.log(0.5)) / 2)
-    assert set(metrics) <= set(metric_names())
+    # Both are heard as a: its precision is 1/2 and its recall 1.
+    assert metrics["validation/per_class_f1/a"] == pytest.approx(2 / 3)
+    assert metrics["validation/per_class_f1/b"] == 0.0
+    assert set(metrics) <= set(metric_names(["a", "b"]))

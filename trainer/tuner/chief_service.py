@@ -37,6 +37,7 @@ class ChiefService:
         self._histories: dict[str, Document] = {}
         self._told_end: set[str] = set()
         self._committed: Any = None
+        self._committed_s = self._started_s
         self._logged: dict[str, str] = {}
         self._unsaid: list[str] = []
         self._progressed_s: dict[str, float] = {}
@@ -104,7 +105,9 @@ class ChiefService:
                 if how is not None:
                     lines.append(self._lose(record, how))
                     is_changed = True
-            if self._ledger.close_if_done(now_s=time.time()) or is_changed:
+            # Who watches sees the time and the epochs of trials that are running.
+            is_due = now_s - self._committed_s >= self._service.heartbeat_s
+            if self._ledger.close_if_done(now_s=time.time()) or is_changed or is_due:
                 self._commit()
             warnings, self._warnings = self._warnings, []
             return [*lines, *self._news(), *warnings]
@@ -285,6 +288,7 @@ class ChiefService:
         self._warn_of_failures()
         self._document.write(self._ledger.to_state(), fence=self._fence)
         self._committed = self._fingerprint()
+        self._committed_s = time.monotonic()
 
     def _commit_if_changed(self) -> None:
         if self._fingerprint() != self._committed:

@@ -59,8 +59,7 @@ def tune(
     if local_role:
         end_with_parent()
     else:
-        check_choice(config.objective, metric_names(), key="objective")
-        _check_data(config)
+        check_choice(config.objective, metric_names(_labels_of_data(config)), key="objective")
     be_chief = partial(_be_chief, config, space=space, space_text=space_text, to_overrides=to_overrides, stream=stream)
     if local_role == LOCAL_CHIEF:
         return be_chief(host=_LOCALHOST, service=config.service)
@@ -85,13 +84,14 @@ def _is_alone(role: Role) -> bool:
     return role.kind == CHIEF and role.workers == 0
 
 
-def _check_data(config: SearchConfig) -> None:
-    """Makes sure once that there are data to train on, rather than in every trial."""
+def _labels_of_data(config: SearchConfig) -> Sequence[str]:
+    """Makes sure once, rather than in every trial, that there are data to train on. Returns their genres."""
     data = open_prepared(config.data_dir)
     for split in (TRAIN, VALIDATION):
         find_shards(data, split)
     check_has_several_genres(data)
     select_features(data, config.model.feature_names)
+    return data.labels
 
 
 def _be_chief(

@@ -79,7 +79,7 @@ class SearchView:
         best: The completed trial with the best score, the first of several; None where there is none.
         is_finished: Whether it has come to its end.
         end_reason: Why it has come to its end.
-        elapsed_s: For how long the chief has been up; not counted since the last trial began or ended.
+        elapsed_s: For how long the chief has been up; it writes this every few seconds.
         num_epochs: How many epochs were trained.
         max_trials: The budget.
         max_epochs: The budget.
