@@ -1,7 +1,8 @@
 """The process that runs the trials of a search, one after the other.
 
-It stands where KerasTuner has `Tuner.search` and its client, which ask without a pause while there is no trial, take every
-exception for a failed trial, that of SIGTERM too, cannot hand a trial back, and wait for ever for a chief that is gone.
+It stands where KerasTuner has `Tuner.search` and its client, which ask without a pause while there is no trial, take
+every exception for a failed trial, that of SIGTERM too, cannot hand a trial back, and wait for ever for a chief that is
+gone.
 """
 
 import os
