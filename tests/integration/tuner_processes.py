@@ -91,7 +91,7 @@ class FakeRunner:
             temporary.write_text(str(epoch))
             temporary.rename(done)
             score = float("nan") if fault == "nan" else score_of(values, epoch)
-            if report(epoch, {OBJECTIVE: score, "validation/track/loss": 1 - score}) is Verdict.STOP:
+            if report(epoch, {OBJECTIVE: score, "validation/segment/loss": 1 - score}) is Verdict.STOP:
                 break
         score = float("nan") if fault == "nan" else score_of(values, epoch)
         return TrialOutcome({OBJECTIVE: score}, best_epoch=epoch, note=None)

@@ -28,12 +28,6 @@ class TrialHistory:
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         return TrialHistory({**earlier, epoch: finite}, self.duration_s + duration_s)
 
-    def best_epoch(self, objective: str, *, direction: str) -> int | None:
-        """Returns the epoch with the best objective, the first of several; None where none has one."""
-        sign = 1 if direction == "min" else -1
-        scored = [(sign * values[objective], epoch) for epoch, values in self.epochs.items() if objective in values]
-        return min(scored)[1] if scored else None
-
 
 def read_history(directory: str) -> TrialHistory:
     """Returns the history of a trial; an empty one where it was not begun."""

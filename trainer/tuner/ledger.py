@@ -19,7 +19,7 @@ from trainer.tuner.oracles import (
 )
 from trainer.tuner.pruning import is_to_be_pruned
 from trainer.tuner.service_config import BudgetConfig, PruningConfig, ServiceConfig
-from trainer.tuner.trials import HyperparameterValue, TrialOutcome, Verdict
+from trainer.tuner.trials import HyperparameterValue, TrialOutcome, Verdict, kept_epoch
 from trainer.tuner.view import BY_END_OF_SEARCH, BY_PRUNING, COMPLETED, FAILED, QUEUED, RUNNING
 
 _SECONDS_PER_HOUR = 3600.0
@@ -294,14 +294,12 @@ class Ledger:
 
     def _end_queued(self, *, now_s: float) -> None:
         """Ends the trials that wait for a worker, with what they have reached, because there is no budget for them."""
-        best = min if self._settings.direction == "min" else max
         for trial_id in self._queue:
             self.records[trial_id] = replace(self.records[trial_id], stopped_by=BY_END_OF_SEARCH)
-            finite = {epoch: value for epoch, value in self._objectives(trial_id).items() if math.isfinite(value)}
-            if not finite:
+            best_epoch = kept_epoch(self.histories[trial_id])
+            if best_epoch is None:
                 self.fail(trial_id, "the search ended before it had reached anything", now_s=now_s)
                 continue
-            best_epoch = best(finite, key=lambda epoch: finite[epoch])
             outcome = TrialOutcome(self.histories[trial_id][best_epoch], best_epoch, None)
             self.complete(trial_id, outcome, now_s=now_s)
         self._queue.clear()

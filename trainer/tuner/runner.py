@@ -22,7 +22,7 @@ from trainer.tuner.history import TrialHistory, read_history, write_history
 from trainer.tuner.hparams import SessionStatus, write_session_end, write_session_start
 from trainer.tuner.settings import with_settings
 from trainer.tuner.space import Space
-from trainer.tuner.trials import LeaseLost, Report, Trial, TrialFailed, TrialOutcome, Verdict
+from trainer.tuner.trials import LeaseLost, Report, Trial, TrialFailed, TrialOutcome, Verdict, kept_epoch
 
 _TIME_IS_UP = "stopped after {duration_s:.0f} s: trial_timeout_s={timeout_s:g}"
 
@@ -34,16 +34,13 @@ class _TimeUp(Exception):  # noqa: N818 - ends a trial as planned
 class TrainingRunner:
     """Runs trials: each is a run of `beamtune train` in the directory of the trial."""
 
-    def __init__(
-        self, base: TrainConfig, *, space: Space, objective: str, direction: str, timeout_s: float | None = None
-    ) -> None:
+    def __init__(self, base: TrainConfig, *, space: Space, objective: str, timeout_s: float | None = None) -> None:
         """Makes the devices, which are the same for all trials.
 
         Args:
             base: The settings that are not searched.
             space: Those that are.
             objective: The metric that is sought to be best.
-            direction: min or max.
             timeout_s: How long a trial may train, over all its workers; None sets no limit.
 
         Raises:
@@ -52,7 +49,6 @@ class TrainingRunner:
         self._base = base
         self._space = space
         self._objective = objective
-        self._direction = direction
         self._timeout_s = timeout_s
         self._strategy = make_strategy(base.strategy)
 
@@ -82,9 +78,9 @@ class TrainingRunner:
             train(config, strategy=self._strategy, until_epoch=trial.until_epoch, observer=observer)
         except _TimeUp:
             note = _TIME_IS_UP.format(duration_s=observer.duration_s, timeout_s=self._timeout_s)
-        best_epoch = observer.history.best_epoch(self._objective, direction=self._direction)
+        best_epoch = kept_epoch(observer.history.epochs)
         if best_epoch is None:
-            raise TrialFailed(note or f"no epoch has a finite {self._objective}")
+            raise TrialFailed(note or "no epoch was trained to its end")
         return TrialOutcome(metrics=observer.history.epochs[best_epoch], best_epoch=best_epoch, note=note)
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from beam_pipelines.terminal import make_table, print_line
 from trainer.tuner.space import round_off
+from trainer.tuner.trials import kept_epoch
 from trainer.tuner.view import COMPLETED, FAILED, RUNNING, SearchView, TrialView, read_search
 
 # Wide enough for every row on one line where the output is piped and has no width of its own.
@@ -90,7 +91,7 @@ def trial_cells(trial: TrialView, view: SearchView, *, now_s: float) -> list[str
     """Returns the cells of a trial, in the order of the table's columns."""
     last_epoch = max(trial.history, default=None)
     status = trial.status.lower() + (f" ({trial.stopped_by})" if trial.stopped_by is not None else "")
-    objective = trial.score if trial.status == COMPLETED else _best_so_far(trial, view)
+    objective = trial.score if trial.status == COMPLETED else _score_so_far(trial, view)
     settings = " ".join(f"{name}={_value_text(value)}" for name, value in trial.values.items())
     about = trial.reason if trial.status == FAILED else trial.note
     return [
@@ -148,12 +149,9 @@ def duration_text(duration_s: float) -> str:
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}"
 
 
-def _best_so_far(trial: TrialView, view: SearchView) -> float | None:
-    values = [metrics.get(view.objective, math.nan) for metrics in trial.history.values()]
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return None
-    return min(finite) if view.direction == "min" else max(finite)
+def _score_so_far(trial: TrialView, view: SearchView) -> float | None:
+    epoch = kept_epoch(trial.history)
+    return None if epoch is None else trial.history[epoch].get(view.objective)
 
 
 def _value_text(value: object) -> str:

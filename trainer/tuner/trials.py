@@ -1,9 +1,13 @@
 """What a trial is, and what the search and the code that runs a trial say to each other."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+# What early stopping goes by, too.
+_KEPT_BY = "validation/segment/loss"
 
 HyperparameterValue = bool | int | float | str
 
@@ -33,13 +37,30 @@ class TrialOutcome:
 
     Attributes:
         metrics: The metrics of the best epoch, by name, the objective among them.
-        best_epoch: The epoch with the best objective, counted from 1.
+        best_epoch: The epoch whose weights the trial keeps, counted from 1.
         note: What a person should know about it, in one line.
     """
 
     metrics: Mapping[str, float]
     best_epoch: int
     note: str | None
+
+
+def kept_epoch(epochs: Mapping[int, Mapping[str, float]]) -> int | None:
+    """Returns the epoch whose weights a trial keeps: that with the lowest validation loss, the first of several.
+
+    A trial is scored by its objective at this epoch. The best objective of all epochs would be one that was lucky, the
+    more so the fewer tracks there are to validate on, and of weights that nobody has.
+
+    Args:
+        epochs: The metrics of each epoch by name.
+
+    Returns:
+        The epoch, or None where none has a finite loss.
+    """
+    losses = {epoch: metrics.get(_KEPT_BY, math.nan) for epoch, metrics in epochs.items()}
+    finite = [(loss, epoch) for epoch, loss in losses.items() if math.isfinite(loss)]
+    return min(finite)[1] if finite else None
 
 
 class Verdict(Enum):

@@ -162,7 +162,6 @@ def _be_worker(config: SearchConfig, *, space: Space, tuner_id: str, chief_addre
         config.base(),
         space=space,
         objective=config.objective,
-        direction=config.best_is,
         timeout_s=config.trial_timeout_s,
     )
     print(f"{tuner_id}: search_dir={config.search_dir}", file=sys.stderr, flush=True)

@@ -37,7 +37,7 @@ class TrialView:
         history: By epoch, counted from 1, the metrics that were reported; not finite ones are NaN.
         metrics: The metrics of the best epoch; empty until it has completed.
         score: The objective at the best epoch; None until it has completed.
-        best_epoch: The epoch with the best objective; None until it has completed.
+        best_epoch: The epoch whose weights it keeps; None until it has completed.
         stopped_by: "pruning" or "end of search" (its budget was over, or it was given up), where one of these ended the
             trial before its last epoch.
         reason: Why it failed, in one line.

@@ -69,7 +69,7 @@ def made(tmp_path: Path, make_config: Callable[..., TrainConfig]) -> Backend:
     """A search with a completed trial, one that failed, one that was lost, and one that is running."""
     search_dir = tmp_path / "search"
     write_experiment(str(search_dir), SPACE, objective=OBJECTIVE, created_s=1_000.0)
-    runner = TrainingRunner(make_config(epochs=2), space=SPACE, objective=OBJECTIVE, direction="max")
+    runner = TrainingRunner(make_config(epochs=2), space=SPACE, objective=OBJECTIVE)
     common = {"width": 4, "augment.time_masks": 1, "augment.time_mask_max_share": 0.15}
     done = make_trial(search_dir, "0000", **common, **{"model.dropout": 0.25, "optimizer.gradient_clip_norm": "null"})
     self_outcome = runner.run(done, report=lambda epoch, metrics: Verdict.GO_ON)

@@ -16,6 +16,7 @@ from trainer.tuner.trials import TrialOutcome, Verdict
 from trainer.tuner.view import COMPLETED, FAILED, QUEUED, RUNNING
 
 OBJECTIVE = "validation/track/accuracy"
+LOSS = "validation/segment/loss"
 NO_PRUNING = PruningConfig(median=False)
 
 
@@ -263,8 +264,9 @@ def test_a_search_that_was_given_up_ends_what_waits_with_what_it_has() -> None:
     ledger = make_ledger(budget=BudgetConfig(max_trials=20))
     for session in "abcde":
         begin(ledger, session)
-    ledger.report("0000", 1, {OBJECTIVE: 0.25})
-    ledger.report("0000", 2, {OBJECTIVE: 0.125})
+    ledger.report("0000", 1, {OBJECTIVE: 0.25, LOSS: 1.0})
+    ledger.report("0000", 2, {OBJECTIVE: 0.125, LOSS: 0.5})
+    ledger.report("0000", 3, {OBJECTIVE: 0.5, LOSS: 0.75})
     ledger.hand_back("0000")
     ledger.hand_back("0004")
     for trial_id in ("0001", "0002", "0003"):
@@ -273,7 +275,7 @@ def test_a_search_that_was_given_up_ends_what_waits_with_what_it_has() -> None:
     assert ledger.has_failed
     assert ledger.end_reason == "3 trials failed in a row, the last one, 0003: out of memory"
     best = ledger.records["0000"]
-    assert (best.status, best.score, best.best_epoch, best.stopped_by) == (COMPLETED, 0.25, 1, "end of search")
+    assert (best.status, best.score, best.best_epoch, best.stopped_by) == (COMPLETED, 0.125, 2, "end of search")
     assert ledger.records["0004"].reason == "the search ended before it had reached anything"
     again = reloaded(ledger, budget=BudgetConfig(max_trials=20))
     assert again.failures_in_a_row() == 0

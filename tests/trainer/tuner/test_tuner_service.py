@@ -15,8 +15,10 @@ from trainer.tuner.messages import BadMessage, Line, NoAnswer, epoch_of, make_se
 from trainer.tuner.presence import Presence, Welcome
 from trainer.tuner.pruning import is_to_be_pruned
 from trainer.tuner.service_config import BudgetConfig, PruningConfig, ServiceConfig
+from trainer.tuner.trials import kept_epoch
 from trainer.tuner.view import history_from_json, history_to_json, read_search
 
+LOSS = "validation/segment/loss"
 RULE = PruningConfig(after_epochs=3, min_trials=3)
 
 
@@ -64,6 +66,13 @@ def test_the_rule_mirrors_itself(own: list[float], others: list[list[float]]) ->
     assert prune(own, others) == expected
     mirrored = [[-value for value in other] for other in others]
     assert prune([-value for value in own], mirrored, direction="min") == expected
+
+
+def test_the_weights_of_the_lowest_validation_loss_are_kept() -> None:
+    assert kept_epoch({1: {LOSS: 0.75}, 2: {LOSS: 0.5}, 3: {LOSS: 0.5}, 4: {LOSS: 0.625}}) == 2
+    assert kept_epoch({1: {LOSS: math.nan}, 2: {LOSS: math.inf}, 3: {LOSS: 9.0}}) == 3
+    assert kept_epoch({1: {LOSS: math.nan}, 2: {"validation/track/loss": 1.0}}) is None
+    assert kept_epoch({}) is None
 
 
 def test_a_worker_that_was_started_again_takes_the_place_of_the_silent_one() -> None:

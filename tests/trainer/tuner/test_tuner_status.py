@@ -64,13 +64,16 @@ def search(*trials: TrialView, **changes: Any) -> SearchView:
 
 
 def test_the_cells_of_a_trial_say_what_is_known_of_it():
-    history = {1: {OBJECTIVE: 0.5}, 2: {OBJECTIVE: 0.75}, 3: {OBJECTIVE: math.nan}}
+    losses = (1.5, 1.0, math.nan)
+    history = {
+        epoch: {OBJECTIVE: 0.25 * epoch, "validation/segment/loss": loss} for epoch, loss in enumerate(losses, start=1)
+    }
     running = trial("0001", history=history)
     view = search(running)
     settings = "width=8 rate=0.3"
     cells = trial_cells(running, view, now_s=161.0)
-    assert cells == ["0001", "running", "tuner-0", "3", "0.7500", "–", "00:01:01", settings]
-    assert trial_cells(running, replace(view, direction="min"), now_s=161.0)[4] == "0.5000"
+    assert cells == ["0001", "running", "tuner-0", "3", "0.5000", "–", "00:01:01", settings]
+    assert trial_cells(trial("0001"), view, now_s=161.0)[3:5] == ["–", "–"]
     pruned = completed("0002", 0.625, stopped_by="pruning", note="a note")
     assert trial_cells(pruned, view, now_s=999.0) == [
         *("0002", "completed (pruning)", "tuner-0", "–", "0.6250", "2", "00:01:10", f"a note; {settings}")
