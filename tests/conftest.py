@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
+pytest.register_assert_rewrite("checkpoint_values", "tuner_checks")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
 

@@ -13,23 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from checkpoint_values import assert_same_checkpoints, checkpoint_values
 
 import trainer.train
 from trainer.augment_config import AugmentConfig
-from trainer.checkpoints import BEST, LAST, EpochSums, RunProgress, find_checkpoint, read_progress
+from trainer.checkpoints import LAST, EpochSums, RunProgress, read_progress
 from trainer.config import EvaluateConfig, TrainConfig
 from trainer.early_stopping import EarlyStopping
 from trainer.evaluate import evaluate
 from trainer.loop import TrainLoop
-from trainer.run_dir import RunDir
 from trainer.train import train
 
 STRONG_AUGMENTATION = AugmentConfig(
     freq_masks=2, time_masks=2, mixup_alpha=0.4, crop_min_share=0.5, gain_db=6.0, time_shift_max_share=0.5
 )
-
-PROGRESS = "progress/.ATTRIBUTES/py_state"
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -63,26 +60,8 @@ def break_off_after_calls(num_calls: int, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(TrainLoop, "run_steps", run_steps)
 
 
-def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
-    """Returns all the values that a checkpoint holds, by name, but for how long the steps took."""
-    path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
-    assert path is not None
-    reader = tf.train.load_checkpoint(path)
-    names = set(reader.get_variable_to_shape_map()) - {
-        "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }  # it has counters of layers in it
-    values = {name: reader.get_tensor(name) for name in names}
-    progress = json.loads(values[PROGRESS])
-    assert progress.pop("steps_duration_s") > 0
-    return {**values, PROGRESS: progress}
-
-
 def assert_same_runs(run_dir: str, other_run_dir: str) -> None:
-    for kind in (LAST, BEST):
-        values, others = checkpoint_values(run_dir, kind), checkpoint_values(other_run_dir, kind)
-        assert values.keys() == others.keys()
-        for name, value in values.items():
-            np.testing.assert_array_equal(value, others[name], err_msg=name)
+    assert_same_checkpoints(run_dir, other_run_dir)
     metrics, others = (json.loads((Path(path) / "metrics.json").read_text()) for path in (run_dir, other_run_dir))
     assert metrics["model"].pop("train_duration_s") > 0 and others["model"].pop("train_duration_s") > 0
     assert metrics == others

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
+from checkpoint_values import assert_same_checkpoints
 
 from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
-from trainer.checkpoints import BEST, LAST, find_checkpoint
 from trainer.compare.entries import read_entry
 from trainer.config import EvaluateConfig, TrainConfig, TrainingConfig
 from trainer.crossval.config import CrossvalConfig
@@ -49,23 +49,6 @@ def result(path: str, *, name: str = "crossval.json") -> dict[str, Any]:
 def without_durations(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns what must be the same however often a cross-validation was started."""
     return [{key: value for key, value in each.items() if key != "train_duration_s"} for each in runs]
-
-
-def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
-    """Returns the weights and the optimizer's state that a checkpoint holds, by name."""
-    path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
-    assert path is not None
-    reader = tf.train.load_checkpoint(path)
-    names = [name for name in reader.get_variable_to_shape_map() if name.startswith(("model/", "optimizer/", "seeds/"))]
-    return {name: reader.get_tensor(name) for name in names}
-
-
-def assert_same_weights(run_dir: str, other_run_dir: str) -> None:
-    for kind in (LAST, BEST):
-        values, others = checkpoint_values(run_dir, kind), checkpoint_values(other_run_dir, kind)
-        assert values.keys() == others.keys()
-        for name, value in values.items():
-            np.testing.assert_array_equal(value, others[name], err_msg=name)
 
 
 def do_in_call(number: int, action: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +132,7 @@ def test_a_run_among_others_is_that_of_a_process_of_its_own(finished: CrossvalCo
     alone = str(tmp_path / "alone")
     train(TrainConfig(**settings, data_dir=f"{finished.output_dir}/folds/fold-2", run_dir=alone, seed=1))
     evaluate(EvaluateConfig(run_dir=alone))
-    assert_same_weights(in_crossval, alone)
+    assert_same_checkpoints(in_crossval, alone)
     levels = [json.loads((Path(path) / "metrics.json").read_text())["test"] for path in (in_crossval, alone)]
     assert levels[0] == levels[1]
 
@@ -272,7 +255,7 @@ def test_one_that_is_broken_off_ends_as_one_that_is_not(
     expected = [each for each in result(finished.output_dir)["runs"] if each["seed"] == 1]
     assert without_durations(content["runs"]) == without_durations(expected)
     for entry in expected:
-        assert_same_weights(f"{finished.output_dir}/{entry['run_dir']}", f"{broken.output_dir}/{entry['run_dir']}")
+        assert_same_checkpoints(f"{finished.output_dir}/{entry['run_dir']}", f"{broken.output_dir}/{entry['run_dir']}")
     for path in Path(finished.output_dir, "folds").rglob("*"):
         if path.is_file():
             assert (Path(broken.output_dir) / path.relative_to(finished.output_dir)).read_bytes() == path.read_bytes()

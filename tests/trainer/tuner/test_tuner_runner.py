@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from checkpoint_values import assert_same_checkpoints
 
 import trainer.train
 from beam_pipelines.errors import RunAgainError
@@ -30,7 +31,6 @@ SPACE = parse_space(
     where="space",
 )
 OBJECTIVE = "validation/track/accuracy"
-PROGRESS = "progress/.ATTRIBUTES/py_state"
 MakeConfig = Callable[..., TrainConfig]
 
 
@@ -72,26 +72,6 @@ def make_trial(
         until_epoch=until_epoch,
         parent_id=parent_id,
     )
-
-
-def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
-    path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
-    assert path is not None
-    reader = tf.train.load_checkpoint(path)
-    names = set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
-    values = {name: reader.get_tensor(name) for name in names}
-    progress = json.loads(values[PROGRESS])
-    # How long the steps took is another time every time.
-    assert progress.pop("steps_duration_s") > 0
-    return {**values, PROGRESS: progress}
-
-
-def assert_same_weights(run_dir: str, other: str) -> None:
-    for kind in (LAST, BEST):
-        values, others = checkpoint_values(run_dir, kind), checkpoint_values(other, kind)
-        assert values.keys() == others.keys()
-        for name, value in values.items():
-            np.testing.assert_array_equal(value, others[name], err_msg=name)
 
 
 def resident_mib() -> float:
@@ -149,7 +129,7 @@ def test_a_trial_that_is_broken_off_goes_on_and_ends_as_if_it_had_not_been(make_
     outcome = make_runner().run(broken, report=again.report)
     assert again.epochs == [2, 3]
     assert outcome == expected
-    assert_same_weights(straight.directory, broken.directory)
+    assert_same_checkpoints(straight.directory, broken.directory)
     assert read_history(broken.directory).epochs == read_history(straight.directory).epochs
 
 
@@ -183,7 +163,7 @@ def test_hyperbands_promotions_equal_an_uninterrupted_run(make_runner, tmp_path)
         outcome = runner.run(trial, report=chief.report)
     assert [chief.epochs for chief in chiefs] == [[1], [2], [3, 4]]
     assert outcome == expected
-    assert_same_weights(whole.directory, third.directory)
+    assert_same_checkpoints(whole.directory, third.directory)
     # The parents are left as they were.
     assert set(read_history(first.directory).epochs) == {1}
     assert set(read_history(third.directory).epochs) == {1, 2, 3, 4}
@@ -197,7 +177,7 @@ def test_a_copy_that_was_broken_off_is_done_again_and_a_whole_one_is_not(make_ru
     (child / "checkpoints").mkdir(parents=True)
     (child / "checkpoints" / "last-00001-00000000.index").write_text("half")
     go_on_from(parent.directory, to=str(child))
-    assert_same_weights(parent.directory, str(child))
+    assert_same_checkpoints(parent.directory, str(child))
     (child / "history.json").write_text("changed since")
     go_on_from(parent.directory, to=str(child))
     assert (child / "history.json").read_text() == "changed since"

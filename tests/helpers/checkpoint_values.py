@@ -1,0 +1,33 @@
+"""What the checkpoints of runs hold, for tests that compare runs bit by bit."""
+
+import json
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.checkpoints import BEST, LAST, find_checkpoint
+from trainer.run_dir import RunDir
+
+_PROGRESS = "progress/.ATTRIBUTES/py_state"
+_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # it has counters of layers in it
+
+
+def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
+    """Returns all the values that a checkpoint holds, by name, but for how long the steps took."""
+    path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
+    assert path is not None
+    reader = tf.train.load_checkpoint(path)
+    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name != _GRAPH}
+    progress = json.loads(values[_PROGRESS])
+    assert progress.pop("steps_duration_s") > 0
+    return {**values, _PROGRESS: progress}
+
+
+def assert_same_checkpoints(run_dir: str, other_run_dir: str) -> None:
+    """Checks that the last and the best state of two runs are the same to the bit."""
+    for kind in (LAST, BEST):
+        values, others = checkpoint_values(run_dir, kind), checkpoint_values(other_run_dir, kind)
+        assert values.keys() == others.keys()
+        for name, value in values.items():
+            np.testing.assert_array_equal(value, others[name], err_msg=name)
