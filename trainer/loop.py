@@ -81,7 +81,6 @@ class TrainLoop:
         # The update stays outside of XLA: it communicates with other replicas.
         self._compute_part = tf.function(self._part_of, jit_compile=True) if jit_compile else self._part_of
 
-    @tf.function  # type: ignore[untyped-decorator]
     def run_steps(self, batches: Any, num_steps: Any) -> StepTotals:
         """Takes `num_steps` (a scalar int32 tensor, so that every number runs the same trace) steps.
 
@@ -89,6 +88,12 @@ class TrainLoop:
             batches: A distributed iterator over TrainBatches.
             num_steps: How many steps to take, each of `accumulation_steps` batches.
         """
+        # Not compiled itself: a method that is a tf.function does not keep its object alive, and the loop could be
+        # collected between the look-up of the method and the call.
+        return self._compiled_steps(batches, num_steps)  # type: ignore[no-any-return]
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def _compiled_steps(self, batches: Any, num_steps: Any) -> StepTotals:
         zero = tf.constant(0.0)
         totals = StepTotals(zero, zero, zero, tf.constant(-1))
         for step in tf.range(num_steps):

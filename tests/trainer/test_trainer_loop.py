@@ -1,5 +1,6 @@
 """The training step against a reference that is written out with a GradientTape and numpy."""
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,20 @@ def make_model() -> keras.Model:
     keras.utils.set_random_seed(1)
     inputs = keras.Input((5,), name="x")
     return keras.Model({"x": inputs}, keras.layers.Dense(CLASSES)(inputs))
+
+
+def make_recording_model(seen: list[bool | None]) -> keras.Model:
+    """Returns a model that appends whether it is trained to `seen`, whenever its Python runs."""
+
+    class Recorder(keras.layers.Layer):
+        def call(self, inputs: Any, training: bool | None = None) -> Any:
+            seen.append(training)
+            return inputs
+
+    inputs = keras.Input((5,), name="x")
+    model = keras.Model({"x": inputs}, keras.layers.Dense(CLASSES)(Recorder()(inputs)))
+    seen.clear()
+    return model
 
 
 def make_batches(num_batches: int) -> list[TrainBatch]:
@@ -95,7 +110,6 @@ def test_several_steps_in_a_call_equal_the_same_steps_one_by_one() -> None:
         loop = make_loop(model, keras.optimizers.AdamW(learning_rate=0.1))
         iterator = iterator_over(batches)
         totals = [loop.run_steps(iterator, tf.constant(num_steps)) for num_steps in calls]
-        assert loop.run_steps.experimental_get_tracing_count() == 1
         results.append((sum(float(part.loss_sum) for part in totals), model.get_weights()))
     for loss_sum, weights in results[1:]:
         assert loss_sum == pytest.approx(results[0][0])
@@ -173,6 +187,25 @@ def test_xla_takes_the_same_steps() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_every_number_of_steps_runs_the_same_trace() -> None:
+    seen: list[bool | None] = []
+    loop = make_loop(make_recording_model(seen), keras.optimizers.SGD(0.1))
+    iterator = iterator_over(make_batches(6))
+    loop.run_steps(iterator, tf.constant(1))
+    assert seen
+    seen.clear()
+    for num_steps in (1, 3):
+        loop.run_steps(iterator, tf.constant(num_steps))
+    assert not seen
+
+
+def test_the_method_alone_keeps_the_loop_alive() -> None:
+    run_steps = make_loop(make_model(), keras.optimizers.SGD(0.1)).run_steps
+    gc.collect()
+    totals = run_steps(iterator_over(make_batches(1)), tf.constant(1))
+    assert int(totals.first_bad_step) == -1
+
+
 def test_a_scaled_loss_takes_the_same_steps_and_leaves_those_out_that_overflow() -> None:
     batches = make_batches(3)
     plain, scaled = make_model(), make_model()
@@ -203,17 +236,9 @@ def test_the_first_step_with_a_bad_loss_is_named() -> None:
 
 
 def test_training_mode_is_on_in_steps_and_off_in_scoring() -> None:
-    seen = []
-
-    class Recorder(keras.layers.Layer):
-        def call(self, inputs: Any, training: bool | None = None) -> Any:
-            seen.append(training)
-            return inputs
-
-    inputs = keras.Input((5,), name="x")
-    model = keras.Model({"x": inputs}, keras.layers.Dense(CLASSES)(Recorder()(inputs)))
+    seen: list[bool | None] = []
+    model = make_recording_model(seen)
     (batch,) = make_batches(1)
-    seen.clear()
     loop = make_loop(model, keras.optimizers.SGD(0.1))
     loop.run_steps(iterator_over([batch]), tf.constant(1))
     assert set(seen) == {True}
