@@ -14,14 +14,11 @@ def read_overrides(path: str) -> list[str]:
     Raises:
         UserError: It cannot be read, or is something else.
     """
-    # These import TensorFlow, which reads gs:// too.
-    import tensorflow as tf
-
-    from trainer import files
+    from trainer import files  # imports TensorFlow, which reads gs:// too
 
     try:
         content = yaml.safe_load(files.read_text(path))
-    except (tf.errors.OpError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (*files.READ_ERRORS, yaml.YAMLError) as error:
         raise UserError(
             f"overrides={path} cannot be read ({type(error).__name__}): expected a YAML list of settings"
         ) from error

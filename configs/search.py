@@ -52,14 +52,11 @@ def read_space_text(config: SearchConfig) -> str:
     """
     if config.space is None:
         return (_SPACE_DIR / f"{config.model.name}.yaml").read_text(encoding="utf-8")
-    # These import TensorFlow, which reads gs:// too.
-    import tensorflow as tf
-
-    from trainer import files
+    from trainer import files  # imports TensorFlow, which reads gs:// too
 
     try:
         return files.read_text(config.space)
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
+    except files.READ_ERRORS as error:
         raise UserError(
             f"space={config.space} cannot be read ({type(error).__name__}): expected a YAML file"
         ) from error

@@ -4,6 +4,10 @@ import os
 
 import tensorflow as tf
 
+# What read_text raises where there is no text that it can read. Whoever imports TensorFlow for its errors before this
+# package sets its log level hears all that it logs.
+READ_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
+
 
 def join(directory: str, *names: str) -> str:
     """Returns the path of a file below a directory, local or gs://."""
@@ -20,6 +24,7 @@ def read_text(path: str) -> str:
 
     Raises:
         tf.errors.OpError: It cannot be read.
+        UnicodeDecodeError: It is not UTF-8.
     """
     with tf.io.gfile.GFile(path, "rb") as source:
         return bytes(source.read()).decode()

@@ -1,5 +1,8 @@
 """`beamtune tune`: its settings, its space, and its winner as settings of train."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +188,17 @@ def test_settings_come_from_files(tmp_path, capsys):
     shown = yaml.safe_load(capsys.readouterr().out)
     assert (shown["model"]["name"], shown["model"]["dropout"]) == ("crnn", 0.5)
     assert (shown["data_dir"], shown["epochs"]) == ("a, b", 3)
+
+
+def test_what_libraries_log_is_not_heard_where_settings_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "best.yaml"
+    path.write_text("- data_dir=none\n")
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "configs.cli", "train", f"overrides={path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("beamtune train: ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ["model: crnn", "- 1", "- model", "", "- [a=b]", "[", "\x00"])
