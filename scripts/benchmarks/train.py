@@ -18,15 +18,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from subjects.train import BATCH_SIZE, NUM_CLASSES
+
+if TYPE_CHECKING:
+    from beam_pipelines.records.tables import TrackRecord
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHAPE, NUM_CLASSES, BATCH_SIZE = (94, 128), 10, 64
+SUBJECTS_FILE = REPOSITORY / "scripts/benchmarks/subjects/train.py"
+SHAPE = (94, 128)
 NUM_SHARDS = 8
 NUM_CORES = os.cpu_count() or 1
 
@@ -69,12 +74,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, once each")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.run is not None:
-        options = json.loads(arguments.run)
-        print(json.dumps(SUBJECTS[options.pop("subject")](**options)))
-        return
     sizes = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="beamtune-bench-") as folder:
         data_dir = Path(folder) / "data"
@@ -92,12 +92,13 @@ def write_data(directory: Path, *, num_examples: int) -> None:
     from beam_pipelines.feature_config import LogMelConfig
     from beam_pipelines.records import schema
     from beam_pipelines.records.example import encode_example
+    from beam_pipelines.records.tables import json_lines
     from beam_pipelines.records.tfrecord import write_record
 
     directory.mkdir()
     rng = np.random.default_rng(0)
     labels = [f"genre{index}" for index in range(NUM_CLASSES)]
-    infos = []
+    infos, tracks = [], []
     for split, count in ((schema.TRAIN, num_examples), (schema.VALIDATION, 256), (schema.TEST, 256)):
         lengths = [count // NUM_SHARDS] * NUM_SHARDS
         for index, length in enumerate(lengths):
@@ -113,6 +114,7 @@ def write_data(directory: Path, *, num_examples: int) -> None:
                         features={"log_mel": values},
                     )
                     write_record(sink, example)
+            tracks += [track_record(f"{split}{index}-{number}", split) for number in range(-(-length // 10))]
         infos.append(schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=0))
     stats = schema.DatasetStats(
         split_source="random",
@@ -137,9 +139,32 @@ def write_data(directory: Path, *, num_examples: int) -> None:
         schema.LABELS_FILE: "".join(f"{label}\n" for label in labels),
         schema.STATS_FILE: schema.stats_to_json(stats),
         schema.CONFIG_FILE: json.dumps(prepare_yaml),
+        schema.TRACKS_FILE: "".join(json_lines(tracks)),
         schema.SUCCESS_FILE: schema.success_to_json("bench"),
     }.items():
         (directory / name).write_text(text)
+
+
+def track_record(track_id: str, split: str) -> "TrackRecord":
+    """Returns what the table of tracks has of a track of ten segments, which is the only one of its artist."""
+    from beam_pipelines.records.tables import TrackRecord
+
+    return TrackRecord(
+        track_id=track_id,
+        uri=track_id,
+        split=split,
+        group=track_id,
+        label=f"genre{int(track_id.rpartition('-')[2]) % NUM_CLASSES}",
+        content_hash=track_id,
+        duration_s=30.0,
+        padded_s=0.0,
+        cut_s=0.0,
+        is_truncated=False,
+        rms_dbfs=-20.0,
+        peak_dbfs=-3.0,
+        num_segments=10,
+        num_silent_segments=0,
+    )
 
 
 def run(folder: Path, data_dir: Path, sizes: Sizes) -> dict[str, list[float]]:
@@ -169,7 +194,7 @@ def run(folder: Path, data_dir: Path, sizes: Sizes) -> dict[str, list[float]]:
 
 
 def in_process(subject: str, *, cores: int | None = None, **options: Any) -> float:
-    """Measures one of this file's subjects in a process of its own, on the first of the cores or on all."""
+    """Measures a subject in a process of its own, on the first of the cores or on all."""
     return read_result(start_process(subject, cores=cores, environment={}, **options))
 
 
@@ -192,8 +217,8 @@ def in_two_workers(subject: str, **options: Any) -> float:
 def start_process(
     subject: str, *, cores: int | None, environment: Mapping[str, str], **options: Any
 ) -> "subprocess.Popen[str]":
-    """Starts this file with a subject."""
-    words = [sys.executable, "-W", "ignore", __file__, "--run", json.dumps({"subject": subject, **options})]
+    """Starts the measurement of a subject."""
+    words = [sys.executable, "-W", "ignore", str(SUBJECTS_FILE), json.dumps({"subject": subject, **options})]
     if cores is not None:
         words = ["taskset", "-c", f"0-{cores - 1}", *words]
     return subprocess.Popen(  # noqa: S603
@@ -231,176 +256,6 @@ def report(figures: Mapping[str, Sequence[float]], *, sizes: Sizes) -> None:
     table.add_row(f"{TWO_WORKERS} / {ONE_CORE}", f"{best[TWO_WORKERS] / best[ONE_CORE]:.2f}", "")
     table.add_row(f"{START}, s", f"{best[START]:.1f}", "")
     console.print(table)
-
-
-def make_config(data_dir: str, **changes: Any) -> Any:
-    """Returns the settings of a training with the default model."""
-    from trainer.config import TrainConfig
-    from trainer.model_config import Cnn2dConfig
-
-    return TrainConfig(
-        **{
-            "run_dir": "unused",
-            "data_dir": data_dir,
-            "global_batch_size": BATCH_SIZE,
-            "epochs": 100,
-            "label_smoothing": 0.0,
-            "model": Cnn2dConfig(),
-            **changes,
-        }
-    )
-
-
-def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool = False) -> float:
-    """Returns the examples that the input pipeline gives out in a second, with one thread."""
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    from beam_pipelines.records.schema import TRAIN
-    from trainer.augment import make_augmenter
-    from trainer.augment_config import AugmentConfig
-    from trainer.data import TrainStream
-    from trainer.dataset_dir import find_shards, open_prepared, select_features
-
-    data = open_prepared(data_dir)
-    specs = select_features(data, ["log_mel"])
-    strong = AugmentConfig(
-        freq_masks=2, time_masks=2, mixup_alpha=0.2, crop_min_share=0.8, gain_db=6.0, time_shift_max_share=0.5
-    )
-    stream = TrainStream(
-        find_shards(data, TRAIN),
-        specs=specs,
-        num_classes=NUM_CLASSES,
-        global_batch_size=BATCH_SIZE,
-        seed=0,
-        cache=cache,
-        shuffle_buffer_examples=1024,
-        augmenter=make_augmenter(strong, data=data, specs=specs) if augment else None,
-    )
-    strategy = tf.distribute.get_strategy()
-    num_given, epoch, elapsed_s = 0, 0, 0.0
-    while num_given < num_batches:
-        batches = stream.epoch(strategy, epoch)
-        next(batches)  # what fills the buffer is no steady state
-        started_s = time.perf_counter()
-        for _ in range(stream.steps_per_epoch - 1):
-            next(batches)
-            num_given += 1
-        elapsed_s += time.perf_counter() - started_s
-        epoch += 1
-    return num_given * BATCH_SIZE / elapsed_s
-
-
-def measure_loop(data_dir: str, *, num_steps: int, kind: str = "none", jit_compile: bool = False) -> float:
-    """Returns the examples that our loop learns from in a second."""
-    import tensorflow as tf
-
-    from beam_pipelines.records.schema import TRAIN, VALIDATION
-    from trainer.config import StrategyConfig
-    from trainer.dataset_dir import find_shards, open_prepared
-    from trainer.run_dir import RunDir
-    from trainer.session import make_session
-    from trainer.strategy import make_strategy
-    from trainer.workers import Workers
-
-    config = make_config(data_dir, strategy=StrategyConfig(kind=kind), jit_compile=jit_compile)
-    strategy = make_strategy(config.strategy)
-    data = open_prepared(data_dir)
-    session = make_session(
-        config,
-        strategy=strategy,
-        workers=Workers(strategy, config.strategy),
-        run=RunDir(config.run_dir),
-        data=data,
-        train_shards=find_shards(data, TRAIN),
-        validation_shards=find_shards(data, VALIDATION),
-    )
-    steps_per_call = config.steps_per_call
-    epoch, steps_left, taken, elapsed_s = 0, 0, 0, 0.0
-    for call in range(-(-2 * num_steps // steps_per_call)):
-        started_s = time.perf_counter()
-        if steps_left < steps_per_call:
-            epoch += 1
-            batches, steps_left = session.stream.epoch(strategy, epoch), session.stream.steps_per_epoch
-        float(session.train_loop.run_steps(batches, tf.constant(steps_per_call)).loss_sum)
-        steps_left -= steps_per_call
-        if call * steps_per_call >= num_steps:
-            elapsed_s += time.perf_counter() - started_s
-            taken += steps_per_call
-    return taken * BATCH_SIZE / elapsed_s
-
-
-def measure_fit(data_dir: str, *, num_steps: int) -> float:
-    """Returns the examples that `keras.Model.fit` learns from in a second: same model, data and optimizer."""
-    import keras
-    import tensorflow as tf
-
-    from beam_pipelines.records.schema import TRAIN
-    from trainer.dataset_dir import find_shards, open_prepared, select_features
-    from trainer.models import build_model
-    from trainer.optimizer import make_schedule
-    from trainer.records import parse_examples, read_records
-
-    config = make_config(data_dir)
-    data = open_prepared(data_dir)
-    specs = select_features(data, ["log_mel"])
-    shards = find_shards(data, TRAIN)
-    model = build_model(config.model, specs=specs, stats=data.stats.features, num_classes=NUM_CLASSES)
-    schedule = make_schedule(config.optimizer, epochs=config.epochs, steps_per_epoch=num_steps)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(
-            schedule, weight_decay=config.optimizer.weight_decay, global_clipnorm=config.optimizer.gradient_clip_norm
-        ),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        steps_per_execution=config.steps_per_call,
-    )
-
-    def to_pair(records: Any) -> Any:
-        examples = parse_examples(records, specs)
-        return examples.features, tf.one_hot(examples.labels, NUM_CLASSES)
-
-    dataset = (
-        read_records(shards)
-        .cache()
-        .shuffle(sum(shard.num_examples for shard in shards))
-        .repeat()
-        .batch(BATCH_SIZE, drop_remainder=True)
-        .map(to_pair, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
-    model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
-    started_s = time.perf_counter()
-    model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
-    return num_steps * BATCH_SIZE / (time.perf_counter() - started_s)
-
-
-def measure_start(data_dir: str, *, run_dir: str, started_s: float) -> float:
-    """Returns the seconds from the start of the process to the end of the first training step of `beamtune train`."""
-    from configs import cli
-    from trainer.loop import TrainLoop
-
-    real_run_steps = TrainLoop.run_steps
-    first_step_s: list[float] = []
-
-    def run_steps(*arguments: Any) -> Any:
-        totals = real_run_steps(*arguments)
-        float(totals.loss_sum)
-        first_step_s.append(time.time() - started_s)
-        raise KeyboardInterrupt
-
-    TrainLoop.run_steps = run_steps  # type: ignore[method-assign]
-    cli.main(["train", f"data_dir={data_dir}", f"run_dir={run_dir}/run", "steps_per_call=1"])
-    return first_step_s[0]
-
-
-SUBJECTS: Mapping[str, Callable[..., float]] = {
-    "input": measure_input,
-    "loop": measure_loop,
-    "fit": measure_fit,
-    "start": measure_start,
-}
 
 
 if __name__ == "__main__":

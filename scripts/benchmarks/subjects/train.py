@@ -1,0 +1,187 @@
+"""What `scripts/bench train` measures, each in a process of its own: one number on the last line of the output.
+
+python scripts/benchmarks/subjects/train.py '{"subject": "loop", "data_dir": "…", "num_steps": 60}'
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+NUM_CLASSES, BATCH_SIZE = 10, 64
+
+
+def make_config(data_dir: str, **changes: Any) -> Any:
+    """Returns the settings of a training with the default model."""
+    from trainer.config import TrainConfig
+    from trainer.model_config import Cnn2dConfig
+
+    return TrainConfig(
+        **{
+            "run_dir": "unused",
+            "data_dir": data_dir,
+            "global_batch_size": BATCH_SIZE,
+            "epochs": 100,
+            "label_smoothing": 0.0,
+            "model": Cnn2dConfig(),
+            **changes,
+        }
+    )
+
+
+def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool = False) -> float:
+    """Returns the examples that the input pipeline gives out in a second, with one thread."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    from beam_pipelines.records.schema import TRAIN
+    from trainer.augment import make_augmenter
+    from trainer.augment_config import AugmentConfig
+    from trainer.data import TrainStream
+    from trainer.dataset_dir import find_shards, open_prepared, select_features
+
+    data = open_prepared(data_dir)
+    specs = select_features(data, ["log_mel"])
+    strong = AugmentConfig(
+        freq_masks=2, time_masks=2, mixup_alpha=0.2, crop_min_share=0.8, gain_db=6.0, time_shift_max_share=0.5
+    )
+    stream = TrainStream(
+        find_shards(data, TRAIN),
+        specs=specs,
+        num_classes=NUM_CLASSES,
+        global_batch_size=BATCH_SIZE,
+        seed=0,
+        cache=cache,
+        shuffle_buffer_examples=1024,
+        augmenter=make_augmenter(strong, data=data, specs=specs) if augment else None,
+    )
+    strategy = tf.distribute.get_strategy()
+    num_given, epoch, elapsed_s = 0, 0, 0.0
+    while num_given < num_batches:
+        batches = stream.epoch(strategy, epoch)
+        next(batches)  # what fills the buffer is no steady state
+        started_s = time.perf_counter()
+        for _ in range(stream.steps_per_epoch - 1):
+            next(batches)
+            num_given += 1
+        elapsed_s += time.perf_counter() - started_s
+        epoch += 1
+    return num_given * BATCH_SIZE / elapsed_s
+
+
+def measure_loop(data_dir: str, *, num_steps: int, kind: str = "none", jit_compile: bool = False) -> float:
+    """Returns the examples that our loop learns from in a second."""
+    import tensorflow as tf
+
+    from beam_pipelines.records.schema import TRAIN, VALIDATION
+    from trainer.config import StrategyConfig
+    from trainer.dataset_dir import find_shards, open_prepared
+    from trainer.run_dir import RunDir
+    from trainer.session import make_session
+    from trainer.strategy import make_strategy
+    from trainer.workers import Workers
+
+    config = make_config(data_dir, strategy=StrategyConfig(kind=kind), jit_compile=jit_compile)
+    strategy = make_strategy(config.strategy)
+    data = open_prepared(data_dir)
+    session = make_session(
+        config,
+        strategy=strategy,
+        workers=Workers(strategy, config.strategy),
+        run=RunDir(config.run_dir),
+        data=data,
+        train_shards=find_shards(data, TRAIN),
+        validation_shards=find_shards(data, VALIDATION),
+    )
+    steps_per_call = config.steps_per_call
+    epoch, steps_left, taken, elapsed_s = 0, 0, 0, 0.0
+    for call in range(-(-2 * num_steps // steps_per_call)):
+        started_s = time.perf_counter()
+        if steps_left < steps_per_call:
+            epoch += 1
+            batches, steps_left = session.stream.epoch(strategy, epoch), session.stream.steps_per_epoch
+        float(session.train_loop.run_steps(batches, tf.constant(steps_per_call)).loss_sum)
+        steps_left -= steps_per_call
+        if call * steps_per_call >= num_steps:
+            elapsed_s += time.perf_counter() - started_s
+            taken += steps_per_call
+    return taken * BATCH_SIZE / elapsed_s
+
+
+def measure_fit(data_dir: str, *, num_steps: int) -> float:
+    """Returns the examples that `keras.Model.fit` learns from in a second: same model, data and optimizer."""
+    import keras
+    import tensorflow as tf
+
+    from beam_pipelines.records.schema import TRAIN
+    from trainer.dataset_dir import find_shards, open_prepared, select_features
+    from trainer.models import build_model
+    from trainer.optimizer import make_schedule
+    from trainer.records import parse_examples, read_records
+
+    config = make_config(data_dir)
+    data = open_prepared(data_dir)
+    specs = select_features(data, ["log_mel"])
+    shards = find_shards(data, TRAIN)
+    model = build_model(config.model, specs=specs, stats=data.stats.features, num_classes=NUM_CLASSES)
+    schedule = make_schedule(config.optimizer, epochs=config.epochs, steps_per_epoch=num_steps)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(
+            schedule, weight_decay=config.optimizer.weight_decay, global_clipnorm=config.optimizer.gradient_clip_norm
+        ),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=config.steps_per_call,
+    )
+
+    def to_pair(records: Any) -> Any:
+        examples = parse_examples(records, specs)
+        return examples.features, tf.one_hot(examples.labels, NUM_CLASSES)
+
+    dataset = (
+        read_records(shards)
+        .cache()
+        .shuffle(sum(shard.num_examples for shard in shards))
+        .repeat()
+        .batch(BATCH_SIZE, drop_remainder=True)
+        .map(to_pair, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
+    started_s = time.perf_counter()
+    model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
+    return num_steps * BATCH_SIZE / (time.perf_counter() - started_s)
+
+
+def measure_start(data_dir: str, *, run_dir: str, started_s: float) -> float:
+    """Returns the seconds from the start of the process to the end of the first training step of `beamtune train`."""
+    from configs import cli
+    from trainer.loop import TrainLoop
+
+    real_run_steps = TrainLoop.run_steps
+    first_step_s: list[float] = []
+
+    def run_steps(*arguments: Any) -> Any:
+        totals = real_run_steps(*arguments)
+        float(totals.loss_sum)
+        first_step_s.append(time.time() - started_s)
+        raise KeyboardInterrupt
+
+    TrainLoop.run_steps = run_steps  # type: ignore[method-assign]
+    cli.main(["train", f"data_dir={data_dir}", f"run_dir={run_dir}/run", "steps_per_call=1"])
+    return first_step_s[0]
+
+
+SUBJECTS: Mapping[str, Callable[..., float]] = {
+    "input": measure_input,
+    "loop": measure_loop,
+    "fit": measure_fit,
+    "start": measure_start,
+}
+
+
+if __name__ == "__main__":
+    options = json.loads(sys.argv[1])
+    print(json.dumps(SUBJECTS[options.pop("subject")](**options)))
