@@ -139,7 +139,7 @@ def test_when_a_worker_is_lost_the_other_ends_and_all_go_on_together_later(
     config = make_config(
         run_dir=str(tmp_path / "run"),
         model=MODEL,
-        epochs=20,
+        epochs=8,
         early_stopping_patience_epochs=None,
         strategy=StrategyConfig(kind="multi_worker"),
     )
