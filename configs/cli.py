@@ -15,8 +15,8 @@ from contextlib import nullcontext
 from importlib import metadata
 from typing import NoReturn
 
-from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
-from beam_pipelines.native_output import decoders_silenced
+from beam_pipelines.audio.quiet_decoders import decoders_silenced
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
 

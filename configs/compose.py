@@ -18,8 +18,8 @@ from hydra.errors import ConfigCompositionException, HydraException, OverridePar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from beam_pipelines.checks import check_choice
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.checks import check_choice
+from beam_pipelines.common.errors import UserError
 from configs.schema import register_schemas
 
 CONFIG_DIR = Path(__file__).resolve().parent

@@ -10,7 +10,7 @@ from configs.command import Command, Invocation, config_of
 
 
 def _synthesize(invocation: Invocation) -> int:
-    from beam_pipelines.config import SynthesizeConfig
+    from beam_pipelines.datasets.config import SynthesizeConfig
     from beam_pipelines.datasets.synthetic import write_tracks
 
     config = cast(SynthesizeConfig, config_of("synthesize", invocation.overrides))
@@ -30,15 +30,15 @@ def _download(invocation: Invocation) -> int:
 
 
 def _prepare(invocation: Invocation) -> int:
-    from beam_pipelines.config import PrepareConfig
+    from beam_pipelines.prepare.config import PrepareConfig
 
     config = cast(PrepareConfig, config_of("prepare", invocation.overrides))
     if invocation.dry_run:
-        from beam_pipelines.dry_run import dry_run
+        from beam_pipelines.prepare.dry_run import dry_run
 
         dry_run(config, stream=sys.stdout)
         return 0
-    from beam_pipelines.prepare import prepare
+    from beam_pipelines.prepare.pipeline import prepare
 
     prepare(config)
     return 0

@@ -6,15 +6,15 @@ Nothing heavy is imported before a command runs, so that every `--help` answers 
 import sys
 from typing import cast
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from configs.command import Command, Invocation, config_of
 
 
 def _models(invocation: Invocation) -> int:
-    from trainer.zoo_config import ZooConfig
+    from trainer.models.zoo_config import ZooConfig
 
     config = cast(ZooConfig, config_of("models", invocation.overrides))
-    from trainer.zoo import list_models
+    from trainer.models.zoo import list_models
 
     list_models(config, stream=sys.stdout)
     return 0
@@ -22,10 +22,10 @@ def _models(invocation: Invocation) -> int:
 
 def _train(invocation: Invocation) -> int:
     from configs.resume import with_saved_settings
-    from trainer.config import TrainConfig
+    from trainer.training.config import TrainConfig
 
     config = cast(TrainConfig, config_of("train", with_saved_settings(invocation.overrides)))
-    from trainer.train import train
+    from trainer.training.train import train
 
     train(config)
     return 0
@@ -64,10 +64,10 @@ def _tune_status(invocation: Invocation) -> int:
 
 
 def _evaluate(invocation: Invocation) -> int:
-    from trainer.config import EvaluateConfig
+    from trainer.evaluation.config import EvaluateConfig
 
     config = cast(EvaluateConfig, config_of("evaluate", invocation.overrides))
-    from trainer.evaluate import evaluate
+    from trainer.evaluation.evaluate import evaluate
 
     evaluate(config)
     return 0
@@ -94,12 +94,12 @@ def _crossval(invocation: Invocation) -> int:
 
 
 def _predict(invocation: Invocation) -> int:
-    from trainer.config import PredictConfig
+    from trainer.evaluation.config import PredictConfig
 
     if len(invocation.paths) < 2:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
     config = cast(PredictConfig, config_of("predict", invocation.overrides))
-    from trainer.predict import predict
+    from trainer.evaluation.predict import predict
 
     run_dir, *files = invocation.paths
     num_failed = predict(run_dir, files, config=config, output_format=invocation.output_format)

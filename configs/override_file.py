@@ -2,7 +2,7 @@
 
 import yaml
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 
 
 def read_overrides(path: str) -> list[str]:
@@ -14,7 +14,7 @@ def read_overrides(path: str) -> list[str]:
     Raises:
         UserError: It cannot be read, or is something else.
     """
-    from trainer import files  # imports TensorFlow, which reads gs:// too
+    from trainer.common import files  # imports TensorFlow, which reads gs:// too
 
     try:
         content = yaml.safe_load(files.read_text(path))

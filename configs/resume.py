@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from configs.compose import compose, config_groups, overrides_of, settings_of
 
 
@@ -15,7 +15,7 @@ def with_saved_settings(overrides: Sequence[str]) -> list[str]:
     given = settings_of(overrides)
     if "run_dir" not in given:
         return list(overrides)
-    from trainer.run_dir import RunDir  # imports TensorFlow, which reads gs:// too
+    from trainer.runs.run_dir import RunDir  # imports TensorFlow, which reads gs:// too
 
     run_dir = compose("train", overrides).run_dir
     run = RunDir(run_dir)

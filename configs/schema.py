@@ -6,33 +6,38 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from beam_pipelines import config as beam_config
-from beam_pipelines import dataset_config, feature_config, runner_config
 from beam_pipelines.convert.config import ConvertConfig
+from beam_pipelines.datasets import config as dataset_config
 from beam_pipelines.download.config import DownloadConfig
-from trainer import config as trainer_config
-from trainer import model_config
-from trainer.augment_config import AugmentConfig
+from beam_pipelines.features import config as feature_config
+from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.runners import config as runner_config
+from beam_pipelines.splits.config import SplitConfig
 from trainer.baselines.config import BaselinesConfig
 from trainer.board.config import TensorboardConfig
 from trainer.compare.config import CompareConfig
 from trainer.crossval.config import CrossvalConfig
+from trainer.data.config import AugmentConfig
+from trainer.devices.config import StrategyConfig
+from trainer.evaluation.config import EvaluateConfig, PredictConfig
 from trainer.explore.config import ExploreConfig
+from trainer.models import config as model_config
+from trainer.models.zoo_config import ZooConfig
+from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
-from trainer.zoo_config import ZooConfig
 
 # A YAML file of a group begins with one of these: `defaults: [/schema/folder_dataset@_here_, _self_]`.
 _SCHEMAS: dict[str, type[Any]] = {
-    "prepare": beam_config.PrepareConfig,
+    "prepare": PrepareConfig,
     "convert": ConvertConfig,
-    "synthesize": beam_config.SynthesizeConfig,
+    "synthesize": dataset_config.SynthesizeConfig,
     "download": DownloadConfig,
     "folder_dataset": dataset_config.FolderDatasetConfig,
     "csv_dataset": dataset_config.CsvDatasetConfig,
     "synthetic_dataset": dataset_config.SyntheticDatasetConfig,
     "gtzan_dataset": dataset_config.GtzanDatasetConfig,
     "fma_dataset": dataset_config.FmaDatasetConfig,
-    "split": beam_config.SplitConfig,
+    "split": SplitConfig,
     "log_mel_feature": feature_config.LogMelConfig,
     "mfcc_feature": feature_config.MfccConfig,
     "yamnet_log_mel_feature": feature_config.YamnetLogMelConfig,
@@ -45,11 +50,11 @@ _SCHEMAS: dict[str, type[Any]] = {
     "portable_runner": runner_config.PortableRunnerConfig,
     "explore": ExploreConfig,
     "models": ZooConfig,
-    "train": trainer_config.TrainConfig,
-    "evaluate": trainer_config.EvaluateConfig,
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
     "baselines": BaselinesConfig,
     "crossval": CrossvalConfig,
-    "predict": trainer_config.PredictConfig,
+    "predict": PredictConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
     "augment": AugmentConfig,
@@ -63,7 +68,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "attention_pool_model": model_config.AttentionPoolConfig,
     "yamnet_finetune_model": model_config.YamnetFinetuneConfig,
     "transfer_model": model_config.TransferConfig,
-    "strategy": trainer_config.StrategyConfig,
+    "strategy": StrategyConfig,
     "tune": SearchConfig,
 }
 

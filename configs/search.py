@@ -6,10 +6,10 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, settings_of, to_dataclass
 from configs.resume import option_of, settings_to_go_on_with
-from trainer.config import TrainConfig
+from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
 
 _SPACE_DIR = CONFIG_DIR / "tuner" / "space"
@@ -52,7 +52,7 @@ def read_space_text(config: SearchConfig) -> str:
     """
     if config.space is None:
         return (_SPACE_DIR / f"{config.model.name}.yaml").read_text(encoding="utf-8")
-    from trainer import files  # imports TensorFlow, which reads gs:// too
+    from trainer.common import files  # imports TensorFlow, which reads gs:// too
 
     try:
         return files.read_text(config.space)

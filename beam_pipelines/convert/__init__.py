@@ -1,1 +1,1 @@
-"""`beamtune convert`: any audio to WAV or FLAC."""
+"""A folder of audio files → the same folder as WAV or FLAC."""

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from beam_pipelines.checks import MISSING, check, check_choice, check_path
-from beam_pipelines.runner_config import RunnerConfig
+from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.runners.config import RunnerConfig
 
 # What of the configuration says where and how the work is done, not what its result is.
 _NOT_IN_RESULT = ("output_dir", "overwrite", "runner")

@@ -13,18 +13,18 @@ from contextlib import contextmanager
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from beam_pipelines import storage
-from beam_pipelines.audio import AUDIO_EXTENSIONS, is_audio_path
+from beam_pipelines.audio.decode import AudioError
+from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.progress import ProgressReporter, polling
 from beam_pipelines.convert.config import ConvertConfig
-from beam_pipelines.convert.plan import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
+from beam_pipelines.convert.conversion_summary import print_summary
+from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
-from beam_pipelines.convert.summary import print_summary
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import ReportReader, WorkDir, relative_path
-from beam_pipelines.decode import AudioError
-from beam_pipelines.errors import RunFailedError, UserError
-from beam_pipelines.progress import ProgressReporter, polling
-from beam_pipelines.runners import run_pipeline
+from beam_pipelines.runners.registry import run_pipeline
 
 
 def convert(config: ConvertConfig) -> None:

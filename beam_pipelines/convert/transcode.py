@@ -6,12 +6,12 @@ from typing import BinaryIO
 import numpy as np
 import soxr
 
-from beam_pipelines.audio import to_mono
+from beam_pipelines.audio.decode import AudioError, Block, check_finite, open_audio
+from beam_pipelines.audio.encode import longest_duration_s, open_writer, why_not_in_format
+from beam_pipelines.audio.load import to_mono
 from beam_pipelines.convert.config import ConvertConfig
-from beam_pipelines.convert.plan import Conversion
+from beam_pipelines.convert.conversions import Conversion
 from beam_pipelines.convert.reports import ConvertedFile
-from beam_pipelines.decode import AudioError, Block, check_finite, open_audio
-from beam_pipelines.encode import longest_duration_s, open_writer, why_not_in_format
 
 
 def convert_file(

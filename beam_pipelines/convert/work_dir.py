@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from beam_pipelines import storage
-from beam_pipelines.convert.plan import ConvertPlan
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.convert.conversions import ConvertPlan
 from beam_pipelines.convert.reports import (
     ConvertedFile,
     Report,
@@ -25,7 +26,6 @@ from beam_pipelines.convert.reports import (
     converted_to_json_lines,
     rejects_to_json_lines,
 )
-from beam_pipelines.errors import UserError
 
 WORK_FOLDER = ".convert"
 SETTINGS_FILE = "convert.yaml"

@@ -7,11 +7,11 @@ import posixpath
 import sys
 from collections.abc import Mapping, Sequence
 
-from beam_pipelines import storage
-from beam_pipelines.dataset_config import CsvDatasetConfig
-from beam_pipelines.errors import UserError
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import CsvDatasetConfig
+from beam_pipelines.datasets.track import Listing, Track
 from beam_pipelines.records.schema import SPLITS
-from beam_pipelines.tracks import Listing, Track
 
 # What is not in the listing of the folder: missing, or elsewhere. Only the estimate of shard sizes suffers.
 _UNKNOWN_SIZE_BYTES = 0

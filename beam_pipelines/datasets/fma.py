@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from beam_pipelines import storage
-from beam_pipelines.dataset_config import FmaDatasetConfig
-from beam_pipelines.errors import UserError
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import FmaDatasetConfig
+from beam_pipelines.datasets.track import Listing, Track
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
-from beam_pipelines.tracks import Listing, Track
 
 # A row says the smallest subset that its track is in.
 _ROWS_OF_SUBSET = {

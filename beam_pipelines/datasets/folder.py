@@ -2,11 +2,11 @@
 
 import posixpath
 
-from beam_pipelines import storage
-from beam_pipelines.audio import is_audio_path
-from beam_pipelines.dataset_config import FolderDatasetConfig
-from beam_pipelines.errors import UserError
-from beam_pipelines.tracks import Listing, Track
+from beam_pipelines.audio.load import is_audio_path
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.datasets.track import Listing, Track
 
 
 def list_tracks(config: FolderDatasetConfig) -> Listing:

@@ -13,13 +13,13 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 
-from beam_pipelines import storage
-from beam_pipelines.dataset_config import GtzanDatasetConfig
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import GtzanDatasetConfig
+from beam_pipelines.datasets.track import EXCLUDED, Listing, Track
 from beam_pipelines.download.extract import extract_archive
 from beam_pipelines.download.gtzan import CLIPS_PER_GENRE, GENRES
-from beam_pipelines.errors import UserError
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
-from beam_pipelines.tracks import EXCLUDED, Listing, Track
 
 _CLIP_PATTERN = re.compile(
     rf"(?:^|.*/)(?P<genre>{'|'.join(GENRES)})/(?P<clip>(?P=genre)\.(?P<number>\d{{5}}))\.(?:au|wav)"

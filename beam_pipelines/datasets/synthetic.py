@@ -1,10 +1,10 @@
 """Music that beamtune composes: mp3 files by invented artists, written when they are first asked for."""
 
-from beam_pipelines.dataset_config import CsvDatasetConfig, SyntheticDatasetConfig
+from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.datasets import csv_table
-from beam_pipelines.progress import ProgressReporter
-from beam_pipelines.synthetic import CollectionSpec, SyntheticTrack, plan_collection, write_collection
-from beam_pipelines.tracks import Listing
+from beam_pipelines.datasets.config import CsvDatasetConfig, SyntheticDatasetConfig
+from beam_pipelines.datasets.track import Listing
+from beam_pipelines.synthetic.collection import CollectionSpec, SyntheticTrack, plan_collection, write_collection
 
 
 def list_tracks(config: SyntheticDatasetConfig) -> Listing:

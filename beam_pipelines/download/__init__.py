@@ -1,1 +1,1 @@
-"""Published data sets: fetched over HTTP with resuming and a checksum, and unpacked with care. Local files only."""
+"""A data set's name → its files on local disk: resumed downloads, checked sums, safe extraction."""

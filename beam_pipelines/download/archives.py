@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, BinaryIO, cast
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.refusals import too_many_members
 from beam_pipelines.download.tar_stream import TarStream
-from beam_pipelines.errors import UserError
 
 _CHUNK_BYTES = 2**18
 # zipfile inflates all that it reads at once where the method is bzip2 or LZMA, and a little of that can be a lot.

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from beam_pipelines.checks import check, check_choice, check_path
+from beam_pipelines.common.checks import check, check_choice, check_path
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.catalog import ARCHIVES, FMA_BASE_URL, GTZAN
-from beam_pipelines.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 
 _GIB = 2**30
 

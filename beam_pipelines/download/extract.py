@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.archives import Member, open_archive, read_members
 from beam_pipelines.download.disk import remove_if_there, writing
 from beam_pipelines.download.member_names import MemberNames
 from beam_pipelines.download.progress import OnProgress, ignore_progress
 from beam_pipelines.download.refusals import refused_member, too_large
-from beam_pipelines.errors import UserError
 
 DEFAULT_MAX_MEMBERS = 500_000
 _STAGING_ENDING = ".extracting"

@@ -3,6 +3,7 @@
 import os
 import shlex
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.catalog import ARCHIVES, FMA_METADATA, GTZAN, RemoteArchive
 from beam_pipelines.download.config import DownloadConfig
 from beam_pipelines.download.disk import require_free_space, writing
@@ -11,7 +12,6 @@ from beam_pipelines.download.gtzan import check_gtzan
 from beam_pipelines.download.http_file import DEFAULT_POLICY, RetryPolicy, download_file
 from beam_pipelines.download.lock import locked
 from beam_pipelines.download.progress import PhasedProgress
-from beam_pipelines.errors import UserError
 
 
 def download(config: DownloadConfig, *, policy: RetryPolicy = DEFAULT_POLICY) -> None:

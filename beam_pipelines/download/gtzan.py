@@ -6,10 +6,10 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.catalog import GTZAN
 from beam_pipelines.download.extract import list_names
 from beam_pipelines.download.progress import PhasedProgress
-from beam_pipelines.errors import UserError
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 CLIPS_PER_GENRE = 100

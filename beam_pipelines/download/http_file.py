@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import requests
 import urllib3
 
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.download.checksum import sha1_of
 from beam_pipelines.download.disk import require_free_space
 from beam_pipelines.download.partial_file import PartialFile, Source
 from beam_pipelines.download.progress import OnProgress, ignore_progress
-from beam_pipelines.errors import RunFailedError, UserError
 
 _CHUNK_BYTES = 2**16
 _CONTENT_RANGE = re.compile(r"bytes (?P<first>\d{1,18})-\d{1,18}/(?P<total>\d{1,18}|\*)")

@@ -5,7 +5,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 
 
 @contextlib.contextmanager

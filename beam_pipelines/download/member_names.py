@@ -2,8 +2,8 @@
 
 import re
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.refusals import refused_member, too_many_members
-from beam_pipelines.errors import UserError
 
 _MAX_DEPTH = 100
 _DRIVE = re.compile(r"[A-Za-z]:")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from beam_pipelines.progress import ProgressReporter
+from beam_pipelines.common.progress import ProgressReporter
 
 _MIB = 2**20
 

@@ -1,6 +1,6 @@
 """The errors of archives that are not unpacked, worded the same wherever they are found out."""
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 
 _WHAT_TO_DO = "it is not unpacked, get it from another source"
 

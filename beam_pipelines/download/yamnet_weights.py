@@ -2,11 +2,11 @@
 
 import os
 
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.download.disk import writing
 from beam_pipelines.download.http_file import DEFAULT_POLICY, RetryPolicy, download_file
 from beam_pipelines.download.lock import locked
 from beam_pipelines.download.progress import PhasedProgress
-from beam_pipelines.errors import RunFailedError, UserError
 
 YAMNET_WEIGHTS_URL = "https://storage.googleapis.com/audioset/yamnet.h5"
 

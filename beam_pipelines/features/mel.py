@@ -18,8 +18,8 @@ import scipy.signal
 import scipy.sparse
 from librosa.filters import mel as librosa_mel_filters
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.features.deltas import DELTA_WIDTH, with_deltas
 from beam_pipelines.records.schema import FeatureSpec
 

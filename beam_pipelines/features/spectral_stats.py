@@ -37,8 +37,8 @@ import scipy.signal
 import scipy.sparse
 from librosa.filters import chroma as librosa_chroma_filters
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import LogMelConfig, SpectralStatsConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import LogMelConfig, SpectralStatsConfig
 from beam_pipelines.features.mel import LARGEST_SAMPLE, mel_filters
 from beam_pipelines.records.schema import FeatureSpec
 

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from beam_pipelines.encode import to_pcm16
-from beam_pipelines.feature_config import WaveformConfig
+from beam_pipelines.audio.encode import to_pcm16
+from beam_pipelines.features.config import WaveformConfig
 from beam_pipelines.records.schema import FeatureSpec
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.yamnet_weights import fetch_yamnet_weights
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import YAMNET_SAMPLE_RATE_HZ, YamnetConfig
+from beam_pipelines.features.config import YAMNET_SAMPLE_RATE_HZ, YamnetConfig
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from beam_pipelines.features.yamnet_network import EMBEDDING_SIZE, YamnetNetwork
 from beam_pipelines.records.schema import FeatureSpec

@@ -16,7 +16,7 @@ import scipy.fft
 import scipy.signal
 import scipy.sparse
 
-from beam_pipelines.feature_config import YAMNET_SAMPLE_RATE_HZ, YamnetLogMelConfig
+from beam_pipelines.features.config import YAMNET_SAMPLE_RATE_HZ, YamnetLogMelConfig
 from beam_pipelines.records.schema import FeatureSpec
 
 NUM_BANDS = 64

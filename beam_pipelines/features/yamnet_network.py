@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.yamnet_log_mel import NUM_BANDS, PATCH_FRAMES
 
 EMBEDDING_SIZE = 1024

@@ -1,1 +1,1 @@
-"""The format of a prepared data set: TFRecord framing, tf.train.Example, and the metadata files beside the shards."""
+"""The contract with the trainer: TFRecord examples, schema and tables. No files are touched."""

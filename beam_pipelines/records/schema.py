@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 
 SCHEMA_VERSION = 2
 

@@ -10,10 +10,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.dask.dask_runner import DaskRunner
 from distributed import Client, LocalCluster, default_client
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.plan import library_versions
-from beam_pipelines.runner_config import DaskRunnerConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.library_versions import library_versions
 from beam_pipelines.runners.backend import Backend
+from beam_pipelines.runners.config import DaskRunnerConfig
 
 
 @contextmanager

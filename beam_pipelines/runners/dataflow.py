@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 
-from beam_pipelines.runner_config import DataflowRunnerConfig
 from beam_pipelines.runners.backend import Backend
+from beam_pipelines.runners.config import DataflowRunnerConfig
 
 
 @contextmanager

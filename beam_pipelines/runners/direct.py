@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from beam_pipelines.runner_config import DirectRunnerConfig
 from beam_pipelines.runners.backend import Backend
+from beam_pipelines.runners.config import DirectRunnerConfig
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import create_runner
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.runner_config import PortableRunnerConfig
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.runners.backend import Backend
+from beam_pipelines.runners.config import PortableRunnerConfig
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import soundfile
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.synthetic.artists import (
     Stream,
     artist_name,

@@ -20,10 +20,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.audio import load_audio
-from beam_pipelines.config import AudioConfig, DuplicatesConfig
-from beam_pipelines.duplicates import find_duplicates
-from beam_pipelines.fingerprint import CODES_PER_S, Fingerprinter
+from beam_pipelines.audio.config import AudioConfig
+from beam_pipelines.audio.load import load_audio
+from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, Fingerprinter
+from beam_pipelines.splits.config import DuplicatesConfig
+from beam_pipelines.splits.find_duplicates import find_duplicates
 
 RATE_HZ = 16_000
 REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatune4"

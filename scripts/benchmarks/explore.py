@@ -22,12 +22,13 @@ import numpy as np
 import soundfile
 import yaml
 
-from beam_pipelines.config import AudioConfig, DuplicatesConfig, SegmentConfig
-from beam_pipelines.feature_config import LogMelConfig
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.tables import TrackRecord, json_lines
+from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
+from beam_pipelines.splits.config import DuplicatesConfig
 
 NAME = "made_up"
 SHAPE = (94, 128)

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from trainer.bootstrap import NUM_RESAMPLES, bootstrap_intervals
+from trainer.metrics.bootstrap import NUM_RESAMPLES, bootstrap_intervals
 
 TRACKS_PER_ARTIST = 8
 ACCURACY = 0.6

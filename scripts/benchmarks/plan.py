@@ -16,15 +16,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.config import PrepareConfig, SplitConfig
-from beam_pipelines.dataset_config import CsvDatasetConfig
-from beam_pipelines.datasets import list_tracks
-from beam_pipelines.feature_config import LogMelConfig
-from beam_pipelines.plan import fingerprint_of_request, plan_shards
+from beam_pipelines.datasets.config import CsvDatasetConfig
+from beam_pipelines.datasets.registry import list_tracks
+from beam_pipelines.datasets.track import Track, genre_names
+from beam_pipelines.features.config import LogMelConfig
+from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.prepare.plan import fingerprint_of_request, plan_shards
+from beam_pipelines.records.json_lines import TrackRecord, json_lines, tracks_from_json_lines
 from beam_pipelines.records.schema import FeatureSpec
-from beam_pipelines.records.tables import TrackRecord, json_lines, tracks_from_json_lines
-from beam_pipelines.splits import assign_splits
-from beam_pipelines.tracks import Track, genre_names
+from beam_pipelines.splits.assign import assign_splits
+from beam_pipelines.splits.config import SplitConfig
 
 GENRES = 16
 TRACKS_PER_ARTIST = 7

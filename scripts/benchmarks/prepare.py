@@ -348,10 +348,10 @@ def shuffle(paths: Sequence[str], output: Path) -> None:
     import apache_beam as beam
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-    from beam_pipelines.config import PrepareConfig
-    from beam_pipelines.dataset_config import FolderDatasetConfig
-    from beam_pipelines.feature_config import LogMelConfig, MfccConfig
-    from beam_pipelines.frontend import FrontEnd
+    from beam_pipelines.datasets.config import FolderDatasetConfig
+    from beam_pipelines.features.config import LogMelConfig, MfccConfig
+    from beam_pipelines.features.frontend import FrontEnd
+    from beam_pipelines.prepare.config import PrepareConfig
     from beam_pipelines.records.example import encode_example
 
     config = PrepareConfig(
@@ -359,7 +359,7 @@ def shuffle(paths: Sequence[str], output: Path) -> None:
         dataset=FolderDatasetConfig(root=str(output)),
         features={"log_mel": LogMelConfig(), "mfcc": MfccConfig()},
     )
-    front_end = FrontEnd.from_config(config)
+    front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
 
     def featurise(path: str) -> list[bytes]:
         with open(path, "rb") as source:

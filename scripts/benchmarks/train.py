@@ -27,7 +27,7 @@ from rich.table import Table
 from subjects.train import BATCH_SIZE, NUM_CLASSES
 
 if TYPE_CHECKING:
-    from beam_pipelines.records.tables import TrackRecord
+    from beam_pipelines.records.json_lines import TrackRecord
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECTS_FILE = REPOSITORY / "scripts/benchmarks/subjects/train.py"
@@ -88,11 +88,11 @@ def main() -> None:
 
 def write_data(directory: Path, *, num_examples: int) -> None:
     """Writes a prepared data set of random values."""
-    from beam_pipelines.config import AudioConfig, SegmentConfig
-    from beam_pipelines.feature_config import LogMelConfig
+    from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+    from beam_pipelines.features.config import LogMelConfig
     from beam_pipelines.records import schema
     from beam_pipelines.records.example import encode_example
-    from beam_pipelines.records.tables import json_lines
+    from beam_pipelines.records.json_lines import json_lines
     from beam_pipelines.records.tfrecord import write_record
 
     directory.mkdir()
@@ -147,7 +147,7 @@ def write_data(directory: Path, *, num_examples: int) -> None:
 
 def track_record(track_id: str, split: str) -> "TrackRecord":
     """Returns what the table of tracks has of a track of ten segments, which is the only one of its artist."""
-    from beam_pipelines.records.tables import TrackRecord
+    from beam_pipelines.records.json_lines import TrackRecord
 
     return TrackRecord(
         track_id=track_id,

@@ -1,13 +1,13 @@
 import pytest
 from omegaconf import OmegaConf
 
-from beam_pipelines.config import PrepareConfig
-from beam_pipelines.dataset_config import CsvDatasetConfig
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import CsvDatasetConfig
+from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.prepare.config import PrepareConfig
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
-from trainer.config import TrainConfig
-from trainer.model_config import Cnn2dConfig
+from trainer.models.config import Cnn2dConfig
+from trainer.training.config import TrainConfig
 
 
 def config(name, *overrides):

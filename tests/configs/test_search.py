@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from configs.cli import main
 from configs.compose import CONFIG_DIR, compose, to_dataclass
 from configs.override_file import read_overrides
 from configs.resume import with_saved_settings
 from configs.search import load_search, read_space_text, train_overrides
-from trainer.augment_config import AugmentConfig
-from trainer.config import OptimizerConfig, StrategyConfig, TrainConfig
-from trainer.model_config import CrnnConfig
-from trainer.run_dir import RunDir
+from trainer.data.config import AugmentConfig
+from trainer.devices.config import StrategyConfig
+from trainer.models.config import CrnnConfig
+from trainer.runs.run_dir import RunDir
+from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.search_dir import SearchDir
 
@@ -215,7 +216,7 @@ def test_a_run_is_gone_on_with_by_its_run_dir_alone(tmp_path, monkeypatch):
     run_dir = str(tmp_path / "run")
     words = [f"run_dir={run_dir}", "augment=default", "augment.gain_db=3", "model=crnn"]
     config = to_dataclass(compose("train", words))
-    monkeypatch.setattr("trainer.run_dir.copy_metadata", lambda data, to: None)
+    monkeypatch.setattr("trainer.runs.run_dir.copy_metadata", lambda data, to: None)
     assert isinstance(config, TrainConfig)
     RunDir(run_dir).start(config, data=None)
     assert to_dataclass(compose("train", with_saved_settings([f"run_dir={run_dir}"]))) == config

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.checkpoints import BEST, LAST, find_checkpoint
-from trainer.run_dir import RunDir
+from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.run_dir import RunDir
 
 _PROGRESS = "progress/.ATTRIBUTES/py_state"
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # it has counters of layers in it

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras_tuner
 
-from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.tuner.chief import run_chief
 from trainer.tuner.oracles import OracleSettings
 from trainer.tuner.service_config import BudgetConfig, PruningConfig, ServiceConfig

@@ -15,11 +15,11 @@ import soundfile
 import soxr
 import yaml
 
+from beam_pipelines.audio.encode import to_pcm16
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.pipeline import convert
-from beam_pipelines.encode import to_pcm16
-from beam_pipelines.errors import RunFailedError, UserError
-from beam_pipelines.runner_config import DirectRunnerConfig
+from beam_pipelines.runners.config import DirectRunnerConfig
 
 
 def config_for(source: Path, output_dir: Path, **changes) -> ConvertConfig:

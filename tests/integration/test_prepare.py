@@ -15,13 +15,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import yaml
 
-from beam_pipelines.config import AudioConfig, PrepareConfig, SegmentConfig, ShardConfig
-from beam_pipelines.dataset_config import FolderDatasetConfig
-from beam_pipelines.errors import RunFailedError, UserError
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
-from beam_pipelines.frontend import FrontEnd
-from beam_pipelines.prepare import prepare
-from beam_pipelines.runner_config import DirectRunnerConfig
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.features.frontend import FrontEnd
+from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
+from beam_pipelines.prepare.pipeline import prepare
+from beam_pipelines.runners.config import DirectRunnerConfig
 
 
 def config_for(music: Path, output_dir: Path, **changes) -> PrepareConfig:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from beam_pipelines.audio import content_hash, load_audio
-from beam_pipelines.config import AudioConfig
+from beam_pipelines.audio.config import AudioConfig
+from beam_pipelines.audio.load import content_hash, load_audio
 from beam_pipelines.datasets.gtzan import GENRES, fault_filtered_splits
 from configs.cli import main
 

@@ -7,7 +7,7 @@ import h5py
 import pytest
 import yaml
 
-from beam_pipelines.frontend import FrontEnd
+from beam_pipelines.features.frontend import FrontEnd
 from configs.cli import main
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "yamnet" / "yamnet.h5"

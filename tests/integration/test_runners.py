@@ -14,21 +14,23 @@ import apache_beam as beam
 import pytest
 from distributed import Client, LocalCluster
 
-from beam_pipelines.config import PrepareConfig, SegmentConfig, ShardConfig
+from beam_pipelines.audio.config import SegmentConfig
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.pipeline import convert
-from beam_pipelines.dataset_config import FolderDatasetConfig
-from beam_pipelines.errors import RunFailedError, UserError
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
-from beam_pipelines.prepare import prepare
-from beam_pipelines.runner_config import (
+from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
+from beam_pipelines.prepare.pipeline import prepare
+from beam_pipelines.runners import dask_cluster
+from beam_pipelines.runners.config import (
     DaskRunnerConfig,
     DataflowRunnerConfig,
     DirectRunnerConfig,
     PortableRunnerConfig,
     RunnerConfig,
 )
-from beam_pipelines.runners import dask_cluster, run_pipeline
+from beam_pipelines.runners.registry import run_pipeline
 
 NUM_SHARDS = 12
 IN_PROCESS_SERVICE = PortableRunnerConfig(
@@ -55,7 +57,7 @@ def watch_shards(address: str) -> None:
     """Makes the workers of a cluster remember which shards they build."""
 
     def watch() -> None:
-        from beam_pipelines import build_shard as module
+        from beam_pipelines.prepare import shard_dofn as module
 
         build, module.built = module.build_shard, []
 
@@ -73,7 +75,7 @@ def shards_by_worker(address: str) -> dict[str, list[str]]:
     """Returns what the workers of a cluster remember."""
 
     def built() -> list[str]:
-        from beam_pipelines import build_shard as module
+        from beam_pipelines.prepare import shard_dofn as module
 
         return module.built
 
@@ -259,9 +261,9 @@ def test_an_unknown_runner_is_named():
 def test_what_is_not_installed_is_named_with_its_extra(runner, missing, extra):
     script = (
         f"import sys; sys.modules[{missing!r}] = None\n"
-        "from beam_pipelines.errors import UserError\n"
-        "from beam_pipelines.runner_config import *\n"
-        "from beam_pipelines.runners import run_pipeline\n"
+        "from beam_pipelines.common.errors import UserError\n"
+        "from beam_pipelines.runners.config import *\n"
+        "from beam_pipelines.runners.registry import run_pipeline\n"
         f"try: run_pipeline(None, {runner!r}, job_name='test')\n"
         "except UserError as error: print(error)"
     )

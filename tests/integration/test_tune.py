@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from configs.cli import main
-from trainer.run_dir import RunDir
-from trainer.run_metrics import metrics_to_json
+from trainer.runs.run_dir import RunDir
+from trainer.runs.run_metrics import metrics_to_json
 from trainer.tuner.view import COMPLETED, RUNNING, SearchView, read_search
 
 REPOSITORY = Path(__file__).resolve().parents[2]

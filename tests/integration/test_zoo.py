@@ -12,11 +12,11 @@ from beam_pipelines.features import yamnet
 from beam_pipelines.features.yamnet_network import build_model as build_yamnet
 from beam_pipelines.records.schema import VALIDATION
 from configs.cli import main
-from trainer.config import StrategyConfig, TrainConfig
-from trainer.data import plain_batches
-from trainer.dataset_dir import find_shards, open_prepared, select_features
-from trainer.inference import load_best_model
-from trainer.model_config import (
+from trainer.data.batches import plain_batches
+from trainer.data.prepared import find_shards, open_prepared, select_features
+from trainer.devices.config import StrategyConfig
+from trainer.devices.strategy import make_strategy
+from trainer.models.config import (
     AttentionPoolConfig,
     BilstmConfig,
     Cnn1dConfig,
@@ -28,10 +28,11 @@ from trainer.model_config import (
     Wave1dConfig,
     YamnetFinetuneConfig,
 )
-from trainer.models import MODELS
-from trainer.run_dir import RunDir
-from trainer.strategy import make_strategy
-from trainer.train import train
+from trainer.models.registry import MODELS
+from trainer.runs.restored_model import load_best_model
+from trainer.runs.run_dir import RunDir
+from trainer.training.config import TrainConfig
+from trainer.training.train import train
 
 CONFIGS = {
     config.name: config

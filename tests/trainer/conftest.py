@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import yaml
 
-from beam_pipelines.config import AudioConfig, SegmentConfig
-from beam_pipelines.feature_config import LogMelConfig
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.tables import TrackRecord, json_lines
+from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
-from trainer.config import OptimizerConfig, TrainConfig
-from trainer.model_config import Cnn2dConfig
-from trainer.train import train
+from trainer.models.config import Cnn2dConfig
+from trainer.training.config import OptimizerConfig, TrainConfig
+from trainer.training.train import train
 
 LABELS = ("blues", "funk", "waltz")
 SHAPE = (8, 16)

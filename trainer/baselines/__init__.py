@@ -1,1 +1,1 @@
-"""Classical learners on vectors of segments: yardsticks for the networks, scored as they are."""
+"""Prepared features → classical learners and their scores."""

@@ -4,19 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TextIO
 
-from beam_pipelines.progress import ProgressReporter
+from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.common.terminal import make_console, make_table, print_line
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
-from beam_pipelines.terminal import make_console, make_table, print_line
-from trainer import files
 from trainer.baselines.config import BaselineConfig, BaselinesConfig, VectorConfig
 from trainer.baselines.fitting import FittedLearner, fit_best
 from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorizer, mean_of_tracks, read_vectors
-from trainer.dataset_dir import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
-from trainer.predictions import make_predictions, write_predictions
-from trainer.report import LEVELS, SEGMENT, TRACK, evaluated_levels
-from trainer.run_dir import RunDir
-from trainer.run_metrics import ModelSummary, RunMetrics
-from trainer.score_tables import with_interval
+from trainer.common import files
+from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
+from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
+from trainer.metrics.predictions import make_predictions
+from trainer.metrics.score_tables import with_interval
+from trainer.runs.prediction_files import write_predictions
+from trainer.runs.run_dir import RunDir
+from trainer.runs.run_metrics import ModelSummary, RunMetrics
 
 _SPLITS = (TRAIN, VALIDATION, TEST)
 _SCORED_SPLITS = (VALIDATION, TEST)
@@ -77,7 +78,7 @@ def _is_finished(run: RunDir, learner: str, *, config: BaselinesConfig, data: Pr
     """
     if not run.is_started():
         return False
-    run.check_same_config(_config_of(learner, run=run, config=config))
+    run.check_same_config(_config_of(learner, run=run, config=config), may_differ={"run_dir"})
     run.check_same_data(data)
     return run.is_finished()
 

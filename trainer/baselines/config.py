@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from beam_pipelines.checks import MISSING, check, check_choice, check_path
-from trainer.config import CLASS_WEIGHTINGS
+from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from trainer.training.config import CLASS_WEIGHTINGS
 
 LEARNERS = ("naive_bayes", "knn", "logistic_regression", "svm", "mlp", "gradient_boosting")
 POOLINGS = ("mean", "mean_std")

@@ -13,11 +13,11 @@ from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from beam_pipelines.checks import check
+from beam_pipelines.common.checks import check
 from trainer.baselines.config import VectorConfig
 from trainer.baselines.learners import LEARNERS, FitContext, Hyperparameters, Learner, make_pipeline
 from trainer.baselines.vectors import Vectors
-from trainer.metrics import classification_metrics, cross_entropy, softmax
+from trainer.metrics.metrics import classification_metrics, cross_entropy, softmax
 
 # Temperatures from 1/150 to 150.
 _LOG_TEMPERATURE_BOUNDS = (-5.0, 5.0)

@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.records.schema import FeatureSpec
-from trainer.data import naming_damaged_shard
-from trainer.dataset_dir import PreparedData, Shard, find_shards
-from trainer.feature_kinds import Scale, sound_features
-from trainer.records import parse_examples, read_records, reading_options
+from trainer.data.batches import naming_damaged_shard
+from trainer.data.feature_kinds import Scale, sound_features
+from trainer.data.parsing import parse_examples, read_records, reading_options
+from trainer.data.prepared import PreparedData, Shard, find_shards
 
 # Decoded at a time: what is in memory beside the vectors themselves.
 _BATCH_SIZE = 256

@@ -1,1 +1,1 @@
-"""What a run shows in TensorBoard."""
+"""A run's scores and examples → what TensorBoard shows."""

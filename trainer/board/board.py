@@ -11,24 +11,24 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.board.config import RunSettings
 from trainer.board.event_files import EventFile, remove_event_files, remove_events_after
 from trainer.board.hparams import best_scores, end_summary, experiment_summary, settings_of, start_summary
 from trainer.board.mistakes import mistake_title, mistakes_table, worst_mistakes
 from trainer.board.pictures import Panel, confusion_png, spectrograms_png
-from trainer.board.prepared import Spectrogram, read_preparation
 from trainer.board.projector import Embedder, write_projector
-from trainer.board.segments import find_segments, sample_segments
+from trainer.board.segment_samples import find_segments, sample_segments
 from trainer.board.sounds import Sound, find_sounds
+from trainer.board.spectrograms import Spectrogram, read_preparation
 from trainer.board.texts import config_text, data_card
-from trainer.checkpoints import restore_model
-from trainer.config import TrainConfig
-from trainer.dataset_dir import PreparedData, Shard, select_features
-from trainer.explore.drawing import shown_name
-from trainer.metrics import LevelMetrics
-from trainer.models import build_model
-from trainer.predictions import Predictions
-from trainer.report import SEGMENT, TRACK
-from trainer.run_dir import RunDir
+from trainer.common.drawing import shown_name
+from trainer.data.prepared import PreparedData, Shard, select_features
+from trainer.metrics.levels import SEGMENT, TRACK
+from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.predictions import Predictions
+from trainer.models.registry import build_model
+from trainer.runs.checkpoints import restore_model
+from trainer.runs.run_dir import RunDir
 
 # Files of what is written at the end: where that was broken off, it is all written again.
 _END_SUFFIX = ".end.v2"
@@ -40,7 +40,7 @@ class Board:
 
     def __init__(
         self,
-        config: TrainConfig,
+        config: RunSettings,
         *,
         run: RunDir,
         data: PreparedData,

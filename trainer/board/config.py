@@ -3,9 +3,11 @@
 Nothing heavy is imported here, so that the command line can answer quickly.
 """
 
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, Protocol
 
-from beam_pipelines.checks import check
+from beam_pipelines.common.checks import check
+from trainer.models.config import ModelConfig
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -43,6 +45,21 @@ class BoardConfig:
             value=steps,
             expected="the first and the last step, e.g. [10,20], or null",
         )
+
+
+class RunSettings(Protocol):
+    """What the board reads of a run's settings, which are a dataclass such as `TrainConfig`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def board(self) -> BoardConfig: ...
+
+    @property
+    def model(self) -> ModelConfig: ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 
-from trainer import files
+from trainer.common import files
 
 # TensorBoard takes a file for one of events by this part of its name.
 _EVENT_FILE_MARK = "tfevents"

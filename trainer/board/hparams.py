@@ -8,10 +8,10 @@ from typing import Any
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.summary import experiment_pb, session_end_pb, session_start_pb
 
-from trainer.config import TrainConfig
-from trainer.dataset_dir import PreparedData
-from trainer.metrics import LevelMetrics
-from trainer.report import SEGMENT, TRACK
+from trainer.board.config import RunSettings
+from trainer.data.prepared import PreparedData
+from trainer.metrics.levels import SEGMENT, TRACK
+from trainer.metrics.metrics import LevelMetrics
 
 # Scalars of a run's own directory: those of its best weights on the validation split.
 SCORES = ("track/accuracy", "track/balanced_accuracy", "track/macro_f1", "track/loss", "segment/accuracy")
@@ -28,7 +28,7 @@ _FIRST_COLUMNS = frozenset({"data", "model.feature", "model.features", "model.na
 Value = bool | int | float | str | None
 
 
-def settings_of(config: TrainConfig, data: PreparedData) -> dict[str, Value]:
+def settings_of(config: RunSettings, data: PreparedData) -> dict[str, Value]:
     """Returns the settings that decide what is learned, by their keys, and the data set; lists are text."""
     return {"data": data.info.name, "split": data.stats.split_source, **_flatten(asdict(config))}
 

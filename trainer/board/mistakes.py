@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.markdown import markdown_table
-from trainer.predictions import Predictions
+from trainer.common.markdown import markdown_table
+from trainer.metrics.predictions import Predictions
 
 
 @dataclass(frozen=True)

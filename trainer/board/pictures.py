@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from trainer.board.prepared import Spectrogram
-from trainer.explore.drawing import MOST_GENRE_ROWS, draw, of_largest, shown_name
-from trainer.feature_kinds import Scale
+from trainer.board.spectrograms import Spectrogram
+from trainer.common.drawing import MOST_GENRE_ROWS, draw, of_largest, shown_name
+from trainer.data.feature_kinds import Scale
 
 _CELL_IN, _SMALL_CELL_IN = 0.62, 0.40
 # Up to so many genres, cells are large.

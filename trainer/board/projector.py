@@ -11,10 +11,10 @@ from google.protobuf import text_format
 from numpy.typing import NDArray
 from tensorboard.plugins.projector import EmbeddingInfo, ProjectorConfig
 
-from trainer import files
-from trainer.board.segments import find_segments
-from trainer.dataset_dir import PreparedData, Shard, select_features
-from trainer.predictions import Predictions
+from trainer.board.segment_samples import find_segments
+from trainer.common import files
+from trainer.data.prepared import PreparedData, Shard, select_features
+from trainer.metrics.predictions import Predictions
 
 CONFIG_FILE = "projector_config.pbtxt"
 VECTORS_FILE = "embeddings.tsv"

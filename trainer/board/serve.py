@@ -10,10 +10,10 @@ from contextlib import contextmanager, redirect_stderr
 
 from tensorboard import program
 
-from beam_pipelines.checks import check
-from beam_pipelines.errors import UserError
-from trainer import files
+from beam_pipelines.common.checks import check
+from beam_pipelines.common.errors import UserError
 from trainer.board.config import LOCAL_HOSTS, TensorboardConfig
+from trainer.common import files
 
 
 def serve(paths: Sequence[str], *, config: TensorboardConfig) -> None:

@@ -8,16 +8,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from beam_pipelines.audio import AudioError, load_audio_at_rates
-from beam_pipelines.encode import encode_wav
+from beam_pipelines.audio.encode import encode_wav
+from beam_pipelines.audio.load import AudioError, load_audio_at_rates
+from beam_pipelines.records.json_lines import tracks_from_json_lines
 from beam_pipelines.records.schema import TRACKS_FILE, kept_audio_path
-from beam_pipelines.records.tables import tracks_from_json_lines
-from trainer import files
 from trainer.board.mistakes import Mistake
-from trainer.board.prepared import Preparation, Samples
-from trainer.board.segments import find_segments
-from trainer.dataset_dir import PreparedData, Shard
-from trainer.predictions import Predictions
+from trainer.board.segment_samples import find_segments
+from trainer.board.spectrograms import Preparation, Samples
+from trainer.common import files
+from trainer.data.prepared import PreparedData, Shard
+from trainer.metrics.predictions import Predictions
 
 # An hour of stereo WAV; larger files are not read for a few seconds of them.
 _MOST_FILE_BYTES = 2**30

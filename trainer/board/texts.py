@@ -5,12 +5,12 @@ from dataclasses import asdict
 import yaml
 
 from beam_pipelines.records.schema import SPLITS
-from trainer.config import TrainConfig
-from trainer.dataset_dir import PreparedData
-from trainer.markdown import markdown_table, plain_text, preformatted
+from trainer.board.config import RunSettings
+from trainer.common.markdown import markdown_table, plain_text, preformatted
+from trainer.data.prepared import PreparedData
 
 
-def config_text(config: TrainConfig) -> str:
+def config_text(config: RunSettings) -> str:
     """Returns all settings in Markdown."""
     return preformatted(yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
 

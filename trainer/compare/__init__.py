@@ -1,1 +1,1 @@
-"""`beamtune compare`: several runs in one table."""
+"""Runs → one table of their scores."""

@@ -5,11 +5,11 @@ from typing import TextIO
 
 import tensorflow as tf
 
-from beam_pipelines.errors import UserError
-from trainer import files
+from beam_pipelines.common.errors import UserError
+from trainer.common import files
+from trainer.compare.comparison_table import print_comparison, sort_entries, to_csv, to_markdown
 from trainer.compare.config import CompareConfig
 from trainer.compare.entries import directories_of, read_entry
-from trainer.compare.tables import print_comparison, sort_entries, to_csv, to_markdown
 
 
 def compare(paths: Sequence[str], *, config: CompareConfig, stream: TextIO) -> None:

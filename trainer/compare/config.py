@@ -5,7 +5,7 @@ Nothing heavy is imported here, so that the command line can answer quickly.
 
 from dataclasses import dataclass, field
 
-from beam_pipelines.checks import check_choice, check_path
+from beam_pipelines.common.checks import check_choice, check_path
 from beam_pipelines.records.schema import SPLITS, TEST
 
 GIVEN_ORDER = "given"

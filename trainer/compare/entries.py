@@ -7,13 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
-from trainer import files
+from trainer.common import files
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
-from trainer.metrics import COUNTED_METRICS, Interval
-from trainer.run_dir import RunDir
-from trainer.run_metrics import ModelSummary
+from trainer.metrics.metrics import COUNTED_METRICS, Interval
+from trainer.runs.run_dir import RunDir
+from trainer.runs.run_metrics import ModelSummary
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Cross-validation: a data set divided into folds, each of which is tested on once by runs that learned the others."""
+"""A prepared data set → folds, a run for each fold and seed, and scores over all of them."""

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from beam_pipelines.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from trainer.baselines.config import BaselinesConfig
-from trainer.config import TrainingConfig
+from trainer.training.config import TrainingConfig
 
 GROUP, TRACK, SEGMENT = "group", "track", "segment"
 NETWORK, BASELINES = "network", "baselines"

@@ -5,18 +5,18 @@ import time
 from dataclasses import asdict
 from typing import TextIO
 
-from beam_pipelines.errors import RunAgainError, RunFailedError
-from beam_pipelines.plan import fingerprint
-from trainer import files
+from beam_pipelines.common.errors import RunAgainError, RunFailedError
+from beam_pipelines.prepare.plan import fingerprint
+from trainer.common import files
+from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval_dir import CrossvalDir
 from trainer.crossval.fold_data import FoldKey, is_written, remove_examples, write_fold
+from trainer.crossval.fold_learners import Learner, make_learner
+from trainer.crossval.fold_table import describe_run, print_results
 from trainer.crossval.folds import Division, divide
-from trainer.crossval.learners import Learner, make_learner
 from trainer.crossval.results import CrossvalHeader, JudgedRun, crossval_to_json
 from trainer.crossval.source import Source, open_source
-from trainer.crossval.tables import describe_run, print_results
-from trainer.preemption import StopRequest, heeding_sigterm
 
 
 def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:

@@ -5,13 +5,14 @@ from dataclasses import asdict
 import tensorflow as tf
 import yaml
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
-from trainer import files
+from trainer.common import files
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.results import JudgedRun
-from trainer.predictions import predictions_path, read_predictions
-from trainer.run_dir import KEYS_THAT_MAY_DIFFER, RunDir, describe_differences
+from trainer.runs.prediction_files import predictions_path, read_predictions
+from trainer.runs.run_dir import RunDir, describe_differences
+from trainer.training.config import KEYS_THAT_MAY_DIFFER
 
 RESULT_FILE = "crossval.json"
 SETTINGS_FILE = "crossval.yaml"

@@ -9,21 +9,21 @@ import tensorflow as tf
 import yaml
 from numpy.typing import NDArray
 
-from beam_pipelines.errors import RunFailedError, UserError
-from beam_pipelines.metadata import dataset_info, dataset_stats
-from beam_pipelines.plan import fingerprint
-from beam_pipelines.progress import ProgressReporter
+from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
+from beam_pipelines.prepare.plan import fingerprint
+from beam_pipelines.prepare.shard import RunningSums, ShardReport
 from beam_pipelines.records import schema
-from beam_pipelines.records.tables import json_lines
+from beam_pipelines.records.json_lines import json_lines
 from beam_pipelines.records.tfrecord import write_record
-from beam_pipelines.shard import RunningSums, ShardReport
-from beam_pipelines.splits import Assignment
-from trainer import files
+from beam_pipelines.splits.assign import Assignment
+from trainer.common import files
 from trainer.crossval.folds import Division, PlannedShard, plan_fold
 from trainer.crossval.source import Source, read_metadata
-from trainer.data import naming_damaged_shard
-from trainer.dataset_dir import Shard, find_shards
-from trainer.records import parse_examples
+from trainer.data.batches import naming_damaged_shard
+from trainer.data.parsing import parse_examples
+from trainer.data.prepared import Shard, find_shards
 
 # Examples read and parsed at a time.
 _BATCH_SIZE = 256

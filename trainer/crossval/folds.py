@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SPLITS, shard_filename
-from beam_pipelines.records.tables import TrackRecord
-from beam_pipelines.splits import FOLDS, RANDOM, assign_folds, keyed_order, split_leak, split_of_fold
+from beam_pipelines.splits.assign import FOLDS, RANDOM, assign_folds, keyed_order, split_leak, split_of_fold
 from trainer.crossval.config import GROUP, SEGMENT, CrossvalConfig
 from trainer.crossval.source import Source
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from beam_pipelines.records.schema import TEST
-from trainer.metrics import COUNTED_METRICS, ClassCounts, LevelMetrics
-from trainer.predictions import TrackPredictions
-from trainer.report import LEVELS, TRACK, evaluated_tracks
-from trainer.run_metrics import ModelSummary, RunMetrics, metrics_to_json
+from trainer.metrics.levels import LEVELS, TRACK, evaluated_tracks
+from trainer.metrics.metrics import COUNTED_METRICS, ClassCounts, LevelMetrics
+from trainer.metrics.predictions import TrackPredictions
+from trainer.runs.run_metrics import ModelSummary, RunMetrics, metrics_to_json
 
 # What is averaged over runs. The last two are missing where there are no probabilities, as with votes.
 AVERAGED_METRICS = (*COUNTED_METRICS, "loss", "expected_calibration_error")

@@ -7,16 +7,12 @@ from typing import Any, TypeVar
 import tensorflow as tf
 import yaml
 
-from beam_pipelines.duplicates import linked
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.records import schema
-from beam_pipelines.records.tables import (
-    TrackRecord,
-    duplicates_from_json_lines,
-    tracks_from_json_lines,
-)
-from trainer import files
-from trainer.dataset_dir import PreparedData, open_prepared
+from beam_pipelines.records.json_lines import TrackRecord, duplicates_from_json_lines, tracks_from_json_lines
+from beam_pipelines.splits.find_duplicates import linked
+from trainer.common import files
+from trainer.data.prepared import PreparedData, open_prepared
 
 _Content = TypeVar("_Content")
 

@@ -1,1 +1,1 @@
-"""`beamtune explore`: a page and TensorBoard events that show a prepared data set."""
+"""A prepared data set → a page of pictures, tables and examples."""

@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from beam_pipelines.progress import ProgressReporter
+from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import FeatureSpec
-from beam_pipelines.records.tables import TrackRecord
-from beam_pipelines.splits import keyed_order
-from trainer.data import PlainBatch, naming_damaged_shard, plain_batches
-from trainer.dataset_dir import PreparedData, find_shards
-from trainer.explore.roles import FeatureRoles
+from beam_pipelines.splits.assign import keyed_order
+from trainer.data.batches import PlainBatch, naming_damaged_shard, plain_batches
+from trainer.data.prepared import PreparedData, find_shards
+from trainer.explore.feature_roles import FeatureRoles
 
 # No more numbers than this are kept of all sampled tracks together: 160 MB.
 _MOST_VECTOR_VALUES = 20_000_000

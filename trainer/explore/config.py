@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from beam_pipelines.checks import MISSING, check, check_path
+from beam_pipelines.common.checks import MISSING, check, check_path
 
 
 @dataclass(frozen=True)

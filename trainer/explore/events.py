@@ -7,13 +7,13 @@ from types import TracebackType
 import numpy as np
 import tensorflow as tf
 
-from trainer import files
-from trainer.dataset_dir import PreparedData
-from trainer.explore.drawing import Picture
+from trainer.common import files
+from trainer.common.drawing import Picture
+from trainer.common.markdown import markdown_table, plain_text, preformatted
+from trainer.data.prepared import PreparedData
 from trainer.explore.examples import Example
-from trainer.explore.summary import ALL_SPLITS, Summary
-from trainer.explore.tables import Tables
-from trainer.markdown import markdown_table, plain_text, preformatted
+from trainer.explore.prepared_tables import Tables
+from trainer.explore.totals import ALL_SPLITS, Summary
 
 EVENTS_DIR = "events"
 

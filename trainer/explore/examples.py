@@ -10,16 +10,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from beam_pipelines.audio import Audio, AudioError, load_audio, resample
-from beam_pipelines.feature_config import YAMNET_SAMPLE_RATE_HZ, LogMelConfig, MfccConfig
+from beam_pipelines.audio.load import Audio, AudioError, load_audio, resample
+from beam_pipelines.features.config import YAMNET_SAMPLE_RATE_HZ, LogMelConfig, MfccConfig
 from beam_pipelines.features.mel import MelSpectrogram, Mfcc
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram, num_whole_frames
+from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import kept_audio_path
-from beam_pipelines.records.tables import TrackRecord
-from beam_pipelines.splits import keyed_order
-from trainer import files
-from trainer.explore.roles import band_centres
-from trainer.explore.tables import PrepareSettings
+from beam_pipelines.splits.assign import keyed_order
+from trainer.common import files
+from trainer.explore.feature_roles import band_centres
+from trainer.explore.prepared_tables import PrepareSettings
 
 # A data set whose audio has gone is told from one whose first track has, without asking for every file.
 _MOST_ATTEMPTS = 5

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from beam_pipelines.encode import encode_wav
-from beam_pipelines.errors import UserError
-from beam_pipelines.progress import ProgressReporter
+from beam_pipelines.audio.encode import encode_wav
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.records.schema import TRAIN
-from trainer import files
-from trainer.dataset_dir import PreparedData, open_prepared
+from trainer.common import files
+from trainer.data.prepared import PreparedData, open_prepared
 from trainer.explore.collect import Collected, collect, sample_tracks
 from trainer.explore.config import ExploreConfig
 from trainer.explore.events import EVENTS_DIR, EventWriter
 from trainer.explore.examples import Example, find_examples
+from trainer.explore.feature_roles import FeatureRoles, find_roles
 from trainer.explore.figures import (
     clips_picture,
     durations_picture,
@@ -22,11 +23,10 @@ from trainer.explore.figures import (
     rejects_picture,
 )
 from trainer.explore.page import ExampleEntry, MissingEntry, Pictures, render_page
+from trainer.explore.prepared_tables import Tables, read_tables
 from trainer.explore.projection import project
-from trainer.explore.roles import FeatureRoles, find_roles
 from trainer.explore.sound_figures import band_pictures, example_picture, projection_picture
-from trainer.explore.summary import ALL_SPLITS, Summary, summarize
-from trainer.explore.tables import Tables, read_tables
+from trainer.explore.totals import ALL_SPLITS, Summary, summarize
 
 PAGE_FILE = "index.html"
 

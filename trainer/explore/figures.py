@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from beam_pipelines.records.tables import Reject, TrackRecord
-from trainer.explore.drawing import (
+from beam_pipelines.records.json_lines import Reject, TrackRecord
+from trainer.common.drawing import (
     MOST_GENRE_ROWS,
     OTHER_COLOR,
     SPLIT_COLORS,
@@ -21,7 +21,7 @@ from trainer.explore.drawing import (
     of_largest,
     shown_name,
 )
-from trainer.explore.summary import ALL_SPLITS, Summary
+from trainer.explore.totals import ALL_SPLITS, Summary
 
 _WIDTH_IN = 9.0
 # An axis on which the largest value is this many times the smallest is logarithmic.

@@ -12,12 +12,12 @@ from importlib import resources
 
 import jinja2
 
-from beam_pipelines.records.tables import DuplicatePair, Reject
-from trainer.dataset_dir import PreparedData
-from trainer.explore.drawing import Picture, in_words, of_largest
+from beam_pipelines.records.json_lines import DuplicatePair, Reject
+from trainer.common.drawing import Picture, in_words, of_largest
+from trainer.data.prepared import PreparedData
 from trainer.explore.examples import MissingExample
-from trainer.explore.summary import ALL_SPLITS, Summary
-from trainer.explore.tables import Tables
+from trainer.explore.prepared_tables import Tables
+from trainer.explore.totals import ALL_SPLITS, Summary
 
 _TEMPLATE = "page.html.jinja"
 _MOST_ROWS = 100

@@ -10,8 +10,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from beam_pipelines.features import yamnet_log_mel
-from trainer.explore.collect import GenreBands
-from trainer.explore.drawing import (
+from trainer.common.drawing import (
     MOST_COLORED_GENRES,
     MOST_GENRE_ROWS,
     OTHER_COLOR,
@@ -22,9 +21,10 @@ from trainer.explore.drawing import (
     of_largest,
     shown_name,
 )
+from trainer.explore.collect import GenreBands
 from trainer.explore.examples import Example, NamedSpectrogram
+from trainer.explore.feature_roles import YAMNET_LOG_MEL_UNIT, BandFeature
 from trainer.explore.projection import Projection
-from trainer.explore.roles import YAMNET_LOG_MEL_UNIT, BandFeature
 
 _WIDTH_IN = 9.0
 _FREQUENCY_TICKS_HZ = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)

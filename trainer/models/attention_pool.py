@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import AttentionPoolConfig
 from trainer.models.blocks import embeddings_input, logits, require_embeddings
+from trainer.models.config import AttentionPoolConfig
 
 
 def build(

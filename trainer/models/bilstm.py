@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import keras
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import BilstmConfig
 from trainer.models.blocks import classified, normalized, pooled1d, require_spectrogram, standardized_input
+from trainer.models.config import BilstmConfig
 
 
 def build(

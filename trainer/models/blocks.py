@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.models.normalization import BandCentering, BandStandardization, Clipping
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import keras
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import Cnn1dConfig
 from trainer.models.blocks import classified, embeddings_input, normalized, pooled1d, require_embeddings
+from trainer.models.config import Cnn1dConfig
 
 
 def build(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import keras
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import Cnn2dConfig
 from trainer.models.blocks import classified, conv2d_blocks, pooled2d, require_spectrogram, standardized_input
+from trainer.models.config import Cnn2dConfig
 
 
 def build(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import keras
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import CrnnConfig
 from trainer.models.blocks import conv2d_blocks, logits, pooled1d, require_spectrogram, standardized_input
+from trainer.models.config import CrnnConfig
 
 
 def build(

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import ParallelConfig
 from trainer.models.blocks import (
     classified,
     conv2d_blocks,
@@ -16,6 +15,7 @@ from trainer.models.blocks import (
     require,
     standardized_input,
 )
+from trainer.models.config import ParallelConfig
 
 
 def build(

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import Res2dConfig
 from trainer.models.blocks import logits, normalized, pooled2d, require_spectrogram, standardized_input
+from trainer.models.config import Res2dConfig
 
 
 def build(

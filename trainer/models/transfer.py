@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import IMAGENET, NO_WEIGHTS, TransferConfig
 from trainer.models.blocks import logits, require_spectrogram, standardized_input
+from trainer.models.config import IMAGENET, NO_WEIGHTS, TransferConfig
 from trainer.models.pretrained import adapt_norms, outside_strategy
 
 # Where keras.applications has each backbone and what it does to pixels.

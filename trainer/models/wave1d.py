@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import Wave1dConfig
 from trainer.models.blocks import classified, normalized, pooled1d, require
+from trainer.models.config import Wave1dConfig
 
 _FULL_SCALE = 32_768.0
 _POOL = 4

@@ -6,14 +6,14 @@ from typing import Any
 
 import keras
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import YamnetConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import YamnetConfig
 from beam_pipelines.features.yamnet import load_network
 from beam_pipelines.features.yamnet_log_mel import NUM_BANDS, PATCH_FRAMES
 from beam_pipelines.features.yamnet_network import build_model as build_yamnet
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import YamnetFinetuneConfig
 from trainer.models.blocks import classified, normalized, require
+from trainer.models.config import YamnetFinetuneConfig
 from trainer.models.pretrained import adapt_norms, outside_strategy
 
 EMBEDDINGS = "yamnet"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from beam_pipelines.errors import UserError
-from trainer.config import TrainConfig
+from beam_pipelines.common.errors import UserError
+from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.search_dir import SearchDir
 from trainer.tuner.settings import with_settings

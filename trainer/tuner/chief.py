@@ -4,8 +4,8 @@ import socket
 import sys
 import time
 
-from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
-from trainer.preemption import StopRequest, heeding_sigterm
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
 from trainer.tuner.chief_service import ChiefService
 from trainer.tuner.ledger import Ledger
 from trainer.tuner.messages import Line, NoAnswer, make_server

@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any
 
-from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.tuner.ledger import History, Ledger, TrialRecord
 from trainer.tuner.messages import BadMessage, Handler, Message, epoch_of, metrics_of, text_of
 from trainer.tuner.presence import Presence, Welcome

@@ -5,8 +5,8 @@ Nothing heavy is imported here, so that the command line can answer quickly.
 
 from dataclasses import dataclass, field, fields
 
-from beam_pipelines.checks import MISSING, check, check_choice, check_path
-from trainer.config import TrainConfig
+from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from trainer.training.config import TrainConfig
 from trainer.tuner.service_config import BudgetConfig, PruningConfig, ServiceConfig
 
 RANDOM, BAYESIAN, HYPERBAND, GRID = "random", "bayesian", "hyperband", "grid"

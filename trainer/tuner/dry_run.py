@@ -3,7 +3,7 @@
 import math
 from typing import TextIO
 
-from beam_pipelines.terminal import make_table, print_line
+from beam_pipelines.common.terminal import make_table, print_line
 from trainer.tuner.config import HYPERBAND, SearchConfig
 from trainer.tuner.space import Series, Space, describe_conditions, describe_domain
 from trainer.tuner.status import make_console

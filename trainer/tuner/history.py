@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trainer import files
+from trainer.common import files
 
 _HISTORY_FILE = "history.json"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from trainer.tuner.oracles import (
     OracleSettings,
     add_trial,

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 import tensorflow as tf
 
-from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
-from trainer import files
-from trainer.preemption import StopRequest, heeding_sigterm
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from trainer.common import files
+from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.live import LiveSearch
 from trainer.tuner.search_dir import SearchDir

@@ -14,7 +14,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
-from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 
 Message = dict[str, Any]
 Handler = Callable[[Message], Message]

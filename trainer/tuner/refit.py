@@ -3,13 +3,13 @@
 from dataclasses import replace
 from typing import TextIO
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
-from trainer.config import EvaluateConfig
-from trainer.evaluate import evaluate
-from trainer.run_dir import RunDir
-from trainer.run_metrics import metrics_to_json
-from trainer.train import train
+from trainer.evaluation.config import EvaluateConfig
+from trainer.evaluation.evaluate import evaluate
+from trainer.runs.run_dir import RunDir
+from trainer.runs.run_metrics import metrics_to_json
+from trainer.training.train import train
 from trainer.tuner.best import best_trial, config_of
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.search_dir import SearchDir

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from beam_pipelines.errors import UserError
-from trainer.strategy import CLUSTER_VARIABLE
+from beam_pipelines.common.errors import UserError
+from trainer.devices.strategy import CLUSTER_VARIABLE
 
 _TUNER_ID_VARIABLE = "KERASTUNER_TUNER_ID"
 _HOST_VARIABLE = "KERASTUNER_ORACLE_IP"

@@ -11,12 +11,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
-from trainer import files
-from trainer.config import TrainConfig
-from trainer.run_dir import RunDir
-from trainer.strategy import make_strategy
-from trainer.train import train
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from trainer.common import files
+from trainer.devices.strategy import make_strategy
+from trainer.runs.run_dir import RunDir
+from trainer.training.config import TrainConfig
+from trainer.training.train import train
 from trainer.tuner.graphs import forgetting_graphs
 from trainer.tuner.history import TrialHistory, read_history, write_history
 from trainer.tuner.hparams import SessionStatus, write_session_end, write_session_start

@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 import yaml
 
-from beam_pipelines.errors import UserError
-from trainer import files
-from trainer.run_dir import describe_differences
+from beam_pipelines.common.errors import UserError
+from trainer.common import files
+from trainer.runs.run_dir import describe_differences
 from trainer.tuner.config import SearchConfig
 
 _CONFIG_FILE = "search.yaml"

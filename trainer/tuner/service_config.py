@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from beam_pipelines.checks import check, check_choice
+from beam_pipelines.common.checks import check, check_choice
 
 AFTER_FAILURES = ("stop", "go_on")
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from beam_pipelines.errors import UserError
-from trainer.config import TrainConfig
+from beam_pipelines.common.errors import UserError
+from trainer.training.config import TrainConfig
 from trainer.tuner.space import Space
 
 # What is the same for all trials: where they are, what they learn from, for how long, and on which devices.

@@ -10,7 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from trainer.tuner.config import GRID, SearchConfig
 from trainer.tuner.settings import check_space
 from trainer.tuner.space import Choice, Condition, Domain, Parameter, Range, Series, Space, stepped

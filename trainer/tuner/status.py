@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.terminal import make_table, print_line
+from beam_pipelines.common.terminal import make_table, print_line
 from trainer.tuner.space import round_off
 from trainer.tuner.trials import kept_epoch
 from trainer.tuner.view import COMPLETED, FAILED, RUNNING, SearchView, TrialView, read_search

@@ -21,8 +21,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from beam_pipelines.errors import RunFailedError, UserError
-from trainer import files
+from beam_pipelines.common.errors import RunFailedError, UserError
+from trainer.common import files
 
 _KEPT_GENERATIONS = 2
 _READ_ATTEMPTS = 5

@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TextIO
 
-from beam_pipelines.checks import check_choice
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.checks import check_choice
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TRAIN, VALIDATION
-from trainer.dataset_dir import check_has_several_genres, find_shards, open_prepared, select_features
-from trainer.observer import metric_names
+from trainer.data.prepared import check_has_several_genres, find_shards, open_prepared, select_features
+from trainer.training.callbacks import metric_names
 from trainer.tuner.best import ToOverrides, write_best
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.local import LOCAL_CHIEF, LOCAL_ROLE_VARIABLE, end_with_parent, run_local

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from beam_pipelines.errors import UserError
-from trainer import files
+from beam_pipelines.common.errors import UserError
+from trainer.common import files
 from trainer.tuner.store import Document
 from trainer.tuner.trials import HyperparameterValue
 

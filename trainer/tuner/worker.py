@@ -19,9 +19,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from beam_pipelines.errors import RunAgainError, RunFailedError, UserError
-from trainer.preemption import StopRequest, heeding_sigterm
-from trainer.strategy import CLUSTER_VARIABLE
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
+from trainer.devices.strategy import CLUSTER_VARIABLE
 from trainer.tuner.messages import Line, Message, NoAnswer
 from trainer.tuner.service_config import ServiceConfig
 from trainer.tuner.store import Document, find_chief, has_had_chief

@@ -14,8 +14,8 @@ NUM_CLASSES, BATCH_SIZE = 10, 64
 
 def make_config(data_dir: str, **changes: Any) -> Any:
     """Returns the settings of a training with the default model."""
-    from trainer.config import TrainConfig
-    from trainer.model_config import Cnn2dConfig
+    from trainer.models.config import Cnn2dConfig
+    from trainer.training.config import TrainConfig
 
     return TrainConfig(
         **{
@@ -37,10 +37,10 @@ def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     from beam_pipelines.records.schema import TRAIN
-    from trainer.augment import make_augmenter
-    from trainer.augment_config import AugmentConfig
-    from trainer.data import TrainStream
-    from trainer.dataset_dir import find_shards, open_prepared, select_features
+    from trainer.data.augment import make_augmenter
+    from trainer.data.batches import TrainStream
+    from trainer.data.config import AugmentConfig
+    from trainer.data.prepared import find_shards, open_prepared, select_features
 
     data = open_prepared(data_dir)
     specs = select_features(data, ["log_mel"])
@@ -76,12 +76,12 @@ def measure_loop(data_dir: str, *, num_steps: int, kind: str = "none", jit_compi
     import tensorflow as tf
 
     from beam_pipelines.records.schema import TRAIN, VALIDATION
-    from trainer.config import StrategyConfig
-    from trainer.dataset_dir import find_shards, open_prepared
-    from trainer.run_dir import RunDir
-    from trainer.session import make_session
-    from trainer.strategy import make_strategy
-    from trainer.workers import Workers
+    from trainer.data.prepared import find_shards, open_prepared
+    from trainer.devices.cluster import Workers
+    from trainer.devices.config import StrategyConfig
+    from trainer.devices.strategy import make_strategy
+    from trainer.runs.run_dir import RunDir
+    from trainer.training.components import make_session
 
     config = make_config(data_dir, strategy=StrategyConfig(kind=kind), jit_compile=jit_compile)
     strategy = make_strategy(config.strategy)
@@ -116,10 +116,10 @@ def measure_fit(data_dir: str, *, num_steps: int) -> float:
     import tensorflow as tf
 
     from beam_pipelines.records.schema import TRAIN
-    from trainer.dataset_dir import find_shards, open_prepared, select_features
-    from trainer.models import build_model
-    from trainer.optimizer import make_schedule
-    from trainer.records import parse_examples, read_records
+    from trainer.data.parsing import parse_examples, read_records
+    from trainer.data.prepared import find_shards, open_prepared, select_features
+    from trainer.models.registry import build_model
+    from trainer.training.optimizer import make_schedule
 
     config = make_config(data_dir)
     data = open_prepared(data_dir)
@@ -158,7 +158,7 @@ def measure_fit(data_dir: str, *, num_steps: int) -> float:
 def measure_start(data_dir: str, *, run_dir: str, started_s: float) -> float:
     """Returns the seconds from the start of the process to the end of the first training step of `beamtune train`."""
     from configs import cli
-    from trainer.loop import TrainLoop
+    from trainer.training.loop import TrainLoop
 
     real_run_steps = TrainLoop.run_steps
     first_step_s: list[float] = []

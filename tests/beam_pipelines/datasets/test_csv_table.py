@@ -1,8 +1,8 @@
 import pytest
 
-from beam_pipelines.dataset_config import CsvDatasetConfig
-from beam_pipelines.datasets import list_tracks
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import CsvDatasetConfig
+from beam_pipelines.datasets.registry import list_tracks
 
 HEADER = "path,genre,artist\n"
 

@@ -2,9 +2,9 @@ import csv
 
 import pytest
 
-from beam_pipelines.dataset_config import FmaDatasetConfig
-from beam_pipelines.datasets import list_tracks
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import FmaDatasetConfig
+from beam_pipelines.datasets.registry import list_tracks
 
 ROWS = [
     {"number": 2, "genre": "Hip-Hop", "artist": 1, "album": 10},

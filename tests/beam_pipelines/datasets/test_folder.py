@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-from beam_pipelines.dataset_config import FolderDatasetConfig
-from beam_pipelines.datasets import list_tracks
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.datasets.registry import list_tracks
 
 
 def put(path, data=b"x"):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.dataset_config import GtzanDatasetConfig
-from beam_pipelines.datasets import list_tracks
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.config import GtzanDatasetConfig
 from beam_pipelines.datasets.gtzan import GENRES, fault_filtered_splits
-from beam_pipelines.errors import UserError
+from beam_pipelines.datasets.registry import list_tracks
 
 # In train, validation, test and none of the lists of the fault-filtered partition.
 CLIPS = {"blues.00029": "train", "blues.00000": "validation", "blues.00099": "test", "blues.00049": "train"}

@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.extract import extract_archive, list_names
-from beam_pipelines.errors import UserError
 
 MEMBERS = {
     "top/": b"",

@@ -3,11 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.download import disk
 from beam_pipelines.download.config import DownloadConfig
 from beam_pipelines.download.fetch import download
 from beam_pipelines.download.lock import locked
-from beam_pipelines.errors import RunFailedError, UserError
 
 CLIPS = {"fma_small/": b"", "fma_small/000/000002.mp3": b"mp3" * 500, "fma_small/checksums": b"none"}
 TABLES = {"fma_metadata/tracks.csv": b"track_id"}

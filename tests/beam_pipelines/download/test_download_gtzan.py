@@ -3,8 +3,8 @@ import tarfile
 
 import pytest
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.gtzan import CLIPS_PER_GENRE, GENRES, check_gtzan
-from beam_pipelines.errors import UserError
 
 LAYOUTS = {"genres": "au", "Data/genres_original": "wav"}
 ALL_OF_IT = [

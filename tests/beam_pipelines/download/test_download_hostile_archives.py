@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.download import extract
 from beam_pipelines.download.archives import Member
 from beam_pipelines.download.extract import extract_archive, list_names
-from beam_pipelines.errors import UserError
 
 NOTHING_UNPACKED = "it is not unpacked, get it from another source"
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.download import disk
 from beam_pipelines.download.http_file import RetryPolicy, download_file
-from beam_pipelines.errors import RunFailedError, UserError
 
 CONTENT = np.random.default_rng(0).bytes(1000)
 OTHER = np.random.default_rng(1).bytes(1200)

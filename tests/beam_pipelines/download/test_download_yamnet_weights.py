@@ -3,9 +3,9 @@ import hashlib
 import numpy as np
 import pytest
 
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.download.http_file import download_file
 from beam_pipelines.download.yamnet_weights import fetch_yamnet_weights
-from beam_pipelines.errors import RunFailedError, UserError
 
 CONTENT = np.random.default_rng(0).bytes(1000)
 

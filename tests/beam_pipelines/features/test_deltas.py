@@ -2,8 +2,8 @@ import librosa
 import numpy as np
 import pytest
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import MfccConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import MfccConfig
 from beam_pipelines.features.deltas import DELTA_WIDTH, delta, with_deltas
 
 

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from beam_pipelines.config import SegmentConfig
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import LogMelConfig, MfccConfig
-from beam_pipelines.features import build_features
+from beam_pipelines.audio.config import SegmentConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.features.mel import LogMel, MelSpectrogram, Mfcc
+from beam_pipelines.features.registry import build_features
 
 RATE_HZ = 16_000
 SEGMENT = SegmentConfig(duration_s=3.0)

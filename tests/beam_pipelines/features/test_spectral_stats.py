@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import SpectralStatsConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import SpectralStatsConfig
 from beam_pipelines.features.spectral_stats import SpectralStats
 from beam_pipelines.records.schema import FeatureSpec
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import LogMelConfig, WaveformConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import LogMelConfig, WaveformConfig
 from beam_pipelines.features.waveform import Waveform
 from beam_pipelines.records.schema import FeatureSpec
 

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import YamnetConfig
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.features import yamnet
+from beam_pipelines.features.config import YamnetConfig
 from beam_pipelines.features.yamnet import Yamnet, check_network, load_network
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from beam_pipelines.features.yamnet_network import YamnetNetwork

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import YamnetLogMelConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import YamnetLogMelConfig
 from beam_pipelines.features.yamnet_log_mel import (
     HOP_S,
     WINDOW_S,

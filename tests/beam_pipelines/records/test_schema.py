@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.records import schema
 
 INFO = schema.DatasetInfo(

@@ -10,13 +10,13 @@ import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from apache_beam.runners.dataflow.internal.apiclient import DataflowApplicationClient
 
-from beam_pipelines.config import PrepareConfig
-from beam_pipelines.dataset_config import CsvDatasetConfig, FolderDatasetConfig
-from beam_pipelines.errors import RunFailedError, UserError
-from beam_pipelines.feature_config import LogMelConfig
-from beam_pipelines.prepare import build_pipeline, prepare
-from beam_pipelines.runner_config import DataflowRunnerConfig
-from beam_pipelines.runners import run_pipeline
+from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.datasets.config import CsvDatasetConfig, FolderDatasetConfig
+from beam_pipelines.features.config import LogMelConfig
+from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.prepare.pipeline import build_pipeline, prepare
+from beam_pipelines.runners.config import DataflowRunnerConfig
+from beam_pipelines.runners.registry import run_pipeline
 
 IMAGE = "us-central1-docker.pkg.dev/my-project/images/beamtune:1"
 

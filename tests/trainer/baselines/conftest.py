@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from beam_pipelines.config import AudioConfig, SegmentConfig
-from beam_pipelines.feature_config import FEATURE_CONFIGS
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.features.config import FEATURE_CONFIGS
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.tables import TrackRecord, json_lines
+from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
 from trainer.baselines.config import BaselinesConfig
 

@@ -12,8 +12,8 @@ from tensorboard.util import tensor_util
 
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.tfrecord import write_record
-from trainer.dataset_dir import Shard
-from trainer.predictions import Predictions, make_predictions
+from trainer.data.prepared import Shard
+from trainer.metrics.predictions import Predictions, make_predictions
 
 Events = dict[str, list[tuple[int, Any]]]
 

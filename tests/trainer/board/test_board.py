@@ -14,15 +14,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import trainer.train
-from beam_pipelines.errors import UserError
+import trainer.training.train
+from beam_pipelines.common.errors import UserError
 from trainer.board.config import BoardConfig
 from trainer.board.pictures import confusion_png
-from trainer.checkpoints import Checkpoints
-from trainer.inference import load_best_model
-from trainer.metrics import softmax
-from trainer.run_dir import RunDir
-from trainer.train import train
+from trainer.metrics.metrics import softmax
+from trainer.runs.checkpoints import Checkpoints
+from trainer.runs.restored_model import load_best_model
+from trainer.runs.run_dir import RunDir
+from trainer.training.train import train
 
 GRAPH = "__run_graph__"
 LABELS = ["blues", "funk", "waltz"]
@@ -217,6 +217,6 @@ def test_a_run_broken_off_in_its_end_shows_everything_once(finished, tmp_path, r
 
 def test_data_whose_preparation_is_not_known_are_refused_before_the_first_step(make_config, prepared_dir, monkeypatch):
     (prepared_dir / "prepare.yaml").write_text("fingerprint: abc\n")
-    monkeypatch.setattr(trainer.train._Training, "run", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.setattr(trainer.training.train._Training, "run", lambda *_: pytest.fail("it was trained"))
     with pytest.raises(UserError, match=r"prepare.yaml is damaged"):
         train(make_config())

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from configs.cli import main
 from trainer.compare.compare import compare
 from trainer.compare.config import SORTS, CompareConfig, CompareOutputConfig
 from trainer.compare.entries import Score, read_entry
-from trainer.config import TrainConfig
-from trainer.dataset_dir import open_prepared
-from trainer.metrics import COUNTED_METRICS, Interval, ranking_metrics
-from trainer.report import LEVELS
-from trainer.run_dir import RunDir
-from trainer.run_metrics import ModelSummary
+from trainer.data.prepared import open_prepared
+from trainer.metrics.levels import LEVELS
+from trainer.metrics.metrics import COUNTED_METRICS, Interval, ranking_metrics
+from trainer.runs.run_dir import RunDir
+from trainer.runs.run_metrics import ModelSummary
+from trainer.training.config import TrainConfig
 
 LEAK = "tracks were split | at random"
 CNN = ModelSummary(name="cnn2d", features=("log_mel",), num_parameters=12_345, train_duration_s=75.0)

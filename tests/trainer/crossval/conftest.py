@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 import yaml
 
-from beam_pipelines.config import AudioConfig, DuplicatesConfig, SegmentConfig, ShardConfig
-from beam_pipelines.feature_config import LogMelConfig, WaveformConfig
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.features.config import LogMelConfig, WaveformConfig
+from beam_pipelines.prepare.config import ShardConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.tables import DuplicatePair, DuplicateTrack, TrackRecord, json_lines
+from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
+from beam_pipelines.splits.config import DuplicatesConfig
 from trainer.board.config import BoardConfig
-from trainer.config import OptimizerConfig
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.source import Source, open_source
-from trainer.model_config import Cnn2dConfig
+from trainer.models.config import Cnn2dConfig
+from trainer.training.config import OptimizerConfig
 
 LABELS = ("blues", "funk")
 SHAPE = (8, 16)

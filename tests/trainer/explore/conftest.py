@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from beam_pipelines.config import AudioConfig, DuplicatesConfig, SegmentConfig
-from beam_pipelines.feature_config import FeatureConfig, LogMelConfig
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.features.config import FeatureConfig, LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.tables import DuplicatePair, Reject, TrackRecord, json_lines
+from beam_pipelines.records.json_lines import DuplicatePair, Reject, TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
+from beam_pipelines.splits.config import DuplicatesConfig
 
 SHAPE = (8, 16)
 # Half a second of audio at 8 kHz gives the (8, 16) of SHAPE.

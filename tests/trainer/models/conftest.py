@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import (
+from trainer.models.config import (
     AttentionPoolConfig,
     BilstmConfig,
     Cnn1dConfig,

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from keras.src.utils import file_utils
 
-from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.model_config import BACKBONES, TransferConfig
-from trainer.models import build_model
+from trainer.models.config import BACKBONES, TransferConfig
+from trainer.models.registry import build_model
 from trainer.models.transfer import ImagenetImage
 
 SPECS = {"log_mel": FeatureSpec("log_mel", (20, 16), "float16")}

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from beam_pipelines.errors import UserError
-from beam_pipelines.feature_config import YamnetConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import YamnetConfig
 from beam_pipelines.features.yamnet import Yamnet
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from beam_pipelines.records.schema import FeatureSpec
-from trainer.model_config import YamnetFinetuneConfig
-from trainer.models import build_model, yamnet_finetune
+from trainer.models import yamnet_finetune
+from trainer.models.config import YamnetFinetuneConfig
+from trainer.models.registry import build_model
 from trainer.models.yamnet_finetune import Patches, PatchMean
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment, list_session_groups, metadata
 
-from trainer.config import TrainConfig
+from trainer.training.config import TrainConfig
 from trainer.tuner.hparams import SessionStatus, end_sessions, write_experiment, write_session_end, write_session_start
 from trainer.tuner.runner import TrainingRunner
 from trainer.tuner.space_file import parse_space

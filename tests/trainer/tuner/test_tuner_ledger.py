@@ -8,7 +8,7 @@ from typing import Any
 import keras_tuner
 import pytest
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from trainer.tuner.ledger import Ledger, TrialRecord
 from trainer.tuner.oracles import ALGORITHMS, OracleSettings
 from trainer.tuner.service_config import BudgetConfig, PruningConfig, ServiceConfig

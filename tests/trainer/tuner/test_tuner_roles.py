@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.errors import UserError
+from beam_pipelines.common.errors import UserError
 from trainer.tuner.roles import Role, role_from_environment
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - where the chief of a cluster listens

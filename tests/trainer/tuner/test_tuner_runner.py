@@ -13,13 +13,13 @@ import pytest
 import tensorflow as tf
 from checkpoint_values import assert_same_checkpoints
 
-import trainer.train
-from beam_pipelines.errors import RunAgainError
-from trainer.checkpoints import BEST, LAST, find_checkpoint
-from trainer.config import TrainConfig
-from trainer.loop import StepTotals, TrainLoop
-from trainer.run_dir import RunDir
-from trainer.train import train
+import trainer.training.train
+from beam_pipelines.common.errors import RunAgainError
+from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.run_dir import RunDir
+from trainer.training.config import TrainConfig
+from trainer.training.loop import StepTotals, TrainLoop
+from trainer.training.train import train
 from trainer.tuner.history import read_history
 from trainer.tuner.runner import TrainingRunner, go_on_from
 from trainer.tuner.space_file import parse_space
@@ -213,7 +213,7 @@ def test_whatever_goes_wrong_is_a_failed_trial_with_one_line(make_runner, tmp_pa
     def fail(*args: Any, **kwargs: Any) -> None:
         raise error
 
-    monkeypatch.setattr(trainer.train, "make_session", fail)
+    monkeypatch.setattr(trainer.training.train, "make_session", fail)
     with pytest.raises(TrialFailed) as caught:
         make_runner().run(make_trial(tmp_path), report=Chief().report)
     assert str(caught.value) == reason

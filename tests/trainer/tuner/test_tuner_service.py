@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.tuner.messages import BadMessage, Line, NoAnswer, epoch_of, make_server, metrics_of, text_of
 from trainer.tuner.presence import Presence, Welcome
 from trainer.tuner.pruning import is_to_be_pruned

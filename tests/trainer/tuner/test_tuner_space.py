@@ -9,9 +9,9 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from beam_pipelines.errors import UserError
-from trainer.config import TrainConfig
-from trainer.model_config import MODEL_CONFIGS, Cnn2dConfig
+from beam_pipelines.common.errors import UserError
+from trainer.models.config import MODEL_CONFIGS, Cnn2dConfig
+from trainer.training.config import TrainConfig
 from trainer.tuner.hyperparameters import to_hyperparameters
 from trainer.tuner.settings import check_space, with_settings
 from trainer.tuner.space import Choice, Range, Series, Space, describe_conditions, describe_domain, stepped

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.tuner.store import Damaged, Deposed, Document, Fence, _sealed, _unsealed, find_chief, has_had_chief
 
 FIRST = {"trials": [{"id": "0000", "score": 0.1}], "text": "naïve \n }\n"}

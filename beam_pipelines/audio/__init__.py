@@ -1,0 +1,1 @@
+"""Audio files → mono samples at one rate → segments; samples → WAV files."""

@@ -1,0 +1,163 @@
+"""Any audio file to mono float32 at one sample rate.
+
+libsndfile decodes and soxr resamples, the two libraries that `librosa.load` uses, in the same order (decode, mix down,
+resample), so the samples agree with librosa's.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from beam_pipelines.audio.config import AudioConfig
+from beam_pipelines.audio.decode import AudioError, Block, check_finite, open_audio
+from beam_pipelines.audio.encode import to_pcm16
+
+__all__ = [
+    "AUDIO_EXTENSIONS",
+    "Audio",
+    "AudioError",
+    "content_hash",
+    "is_audio_path",
+    "load_audio",
+    "load_audio_at_rates",
+    "mean_square",
+    "resample",
+    "to_mono",
+]
+
+# Samples made 16-bit at a time on their way into a hash: they stay in the processor's cache.
+_HASHED_SAMPLES = 1 << 15
+
+AUDIO_EXTENSIONS = (".mp3", ".wav", ".flac", ".ogg", ".opus", ".au", ".aif", ".aiff", ".m4a")
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Decoded audio.
+
+    Attributes:
+        samples: (frames,) float32, mono; full scale is [-1, 1].
+        sample_rate_hz: Frames per second.
+        is_cut: Whether the file went on after max_duration_s.
+    """
+
+    samples: npt.NDArray[np.float32]
+    sample_rate_hz: int
+    is_cut: bool
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate_hz
+
+
+def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
+    """Decodes a file, mixes it down to mono (the mean of the channels) and resamples it.
+
+    Args:
+        source: The file, open for reading and seeking.
+        config: The rate to resample to, and the longest duration to decode.
+
+    Raises:
+        AudioError: The file is empty, is not audio that can be decoded here, or holds samples that are not finite.
+    """
+    rates_hz = [config.sample_rate_hz]
+    return load_audio_at_rates(source, rates_hz, max_duration_s=config.max_duration_s)[config.sample_rate_hz]
+
+
+def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
+    """Decodes a file once and returns it, mono, at each of several rates.
+
+    Each block goes through the resamplers while it is still in the processor's cache, and the samples at the file's own
+    rate are never held as a whole. soxr gives the same samples so as in one piece.
+
+    Args:
+        source: The file, open for reading and seeking.
+        rates_hz: The rates to resample to.
+        max_duration_s: No more than this is decoded.
+
+    Raises:
+        AudioError: As `load_audio`.
+    """
+    with open_audio(source) as stream:
+        resamplers = {rate_hz: _Resampler(stream.sample_rate_hz, rate_hz) for rate_hz in rates_hz}
+        for block in stream.blocks(max_duration_s=max_duration_s):
+            mono = to_mono(block)
+            for resampler in resamplers.values():
+                resampler.add(mono)
+    by_rate = {
+        rate_hz: Audio(samples=resampler.finish(), sample_rate_hz=rate_hz, is_cut=stream.is_cut)
+        for rate_hz, resampler in resamplers.items()
+    }
+    # Resampled, for there are fewer then: what is not finite or absurdly large comes through the resampler as such.
+    for audio in by_rate.values():
+        check_finite(audio.samples)
+    return by_rate
+
+
+def resample(audio: Audio, sample_rate_hz: int) -> Audio:
+    """Returns audio at another rate."""
+    resampler = _Resampler(audio.sample_rate_hz, sample_rate_hz)
+    resampler.add(audio.samples)
+    return replace(audio, samples=resampler.finish(), sample_rate_hz=sample_rate_hz)
+
+
+class _Resampler:
+    """Brings blocks of samples to another rate, by soxr at the quality that librosa takes."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._stream = None
+        if from_hz != to_hz:
+            self._stream = soxr.ResampleStream(from_hz, to_hz, num_channels=1, dtype="float32", quality="HQ")
+        self._blocks: list[npt.NDArray[np.float32]] = []
+
+    def add(self, samples: npt.NDArray[np.float32]) -> None:
+        """Takes the next samples, (frames,)."""
+        self._blocks.append(samples if self._stream is None else self._stream.resample_chunk(samples))
+
+    def finish(self) -> npt.NDArray[np.float32]:
+        """Returns all samples at the new rate, (frames,)."""
+        if self._stream is not None:
+            self._blocks.append(self._stream.resample_chunk(np.empty(0, dtype=np.float32), last=True))
+        return np.concatenate(self._blocks)
+
+
+def content_hash(audio: Audio) -> str:
+    """Returns a hash of what is heard: equal for files whose decoded audio is the same to 16 bits.
+
+    The hash is SHA-256 of the rate and of the samples as little-endian 16-bit PCM, in hex.
+    """
+    digest = hashlib.sha256(f"{audio.sample_rate_hz}\n".encode())
+    for first in range(0, len(audio.samples), _HASHED_SAMPLES):
+        digest.update(to_pcm16(audio.samples[first : first + _HASHED_SAMPLES]).data)
+    return digest.hexdigest()
+
+
+def mean_square(samples: npt.NDArray[np.float32]) -> float:
+    """Returns the mean power of samples, (frames,): 0 dBFS is 1.
+
+    Not by `numpy.dot`: OpenBLAS sums in as many parts as it has threads, so that the last digits depend on the machine.
+    """
+    return float(np.square(samples).sum()) / len(samples)
+
+
+def to_mono(block: Block) -> npt.NDArray[np.float32]:
+    """(frames, channels) → (frames,): the mean of the channels, in memory of its own."""
+    channels = block.shape[1]
+    if channels == 1:
+        return block[:, 0].copy()
+    # Column by column: `block.mean(axis=1)` runs a loop of two for every frame and takes many times as long.
+    mono = block[:, 0] + block[:, 1]
+    for channel in range(2, channels):
+        mono += block[:, channel]
+    mono /= np.float32(channels)
+    return mono
+
+
+def is_audio_path(path: str) -> bool:
+    """Returns whether a path, relative to where a search began, ends as audio files do and has no hidden part."""
+    return path.lower().endswith(AUDIO_EXTENSIONS) and not any(part.startswith(".") for part in path.split("/"))

@@ -1,0 +1,30 @@
+"""How settings are checked: each function raises an error that names the key, the value and what was expected."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from beam_pipelines.common.errors import UserError
+
+MISSING: Any = "???"  # OmegaConf's mark of a value that has no default
+
+
+def check(condition: bool, *, key: str, value: object, expected: str) -> None:
+    """Raises a UserError that names the key, its value and what was expected, unless the condition holds."""
+    if not condition:
+        raise UserError(f"{key}={value}: expected {expected}")
+
+
+def check_path(value: str, *, key: str) -> None:
+    """Raises a UserError if a path is empty: joined to a file name it would mean another folder than was thought."""
+    check(value.strip() != "", key=key, value=value, expected="a path")
+
+
+def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
+    """Raises a UserError that names the choices, and the nearest of them, unless the value is one."""
+    if value in choices:
+        return
+    nearest = difflib.get_close_matches(value, choices, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    expected = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+    raise UserError(f"{key}={value}: expected {expected}{hint}")

@@ -1,0 +1,182 @@
+"""Files, local or gs://, through Beam's FileSystems: the one place of the pipeline that touches any.
+
+A path of either kind goes in everywhere; nothing here asks which it is.
+"""
+
+import glob
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines.common.errors import UserError
+
+UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file that a listing found.
+
+    Attributes:
+        path: Its full path.
+        size_bytes: Its size.
+        updated_s: When it was last written, in seconds since 1970.
+    """
+
+    path: str
+    size_bytes: int
+    updated_s: float
+
+
+def join(folder: str, *names: str) -> str:
+    """Returns the path of what is in a folder."""
+    return str(FileSystems.join(folder, *names))
+
+
+def open_file(path: str) -> BinaryIO:
+    """Opens a file for reading and seeking.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It cannot be opened, or is no regular file. (Beam's own BeamIOError is one.)
+    """
+    # A pipe with the name of a song would be waited for without end. What a bucket holds is never one.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{path} is no regular file")
+    try:
+        file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
+    except OSError as error:
+        # What a bucket says of a file that is not there is no FileNotFoundError.
+        if not exists(path):
+            raise FileNotFoundError(f"there is no file {path}") from error
+        raise
+    return file
+
+
+def read_text(path: str) -> str:
+    """Returns the contents of a UTF-8 file."""
+    with open_file(path) as file:
+        return file.read().decode()
+
+
+def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_dir: str) -> None:
+    """Writes a file that is there whole or not at all.
+
+    Args:
+        path: The file; an existing one is replaced.
+        write: Called with the temporary file, open for writing.
+        scratch_dir: Where the temporary file lies, on the same file system as the path.
+    """
+    temporary = join(scratch_dir, f"{uuid.uuid4().hex}.tmp")
+    with FileSystems.create(temporary, compression_type=UNCOMPRESSED) as file:
+        write(file)
+    FileSystems.rename([temporary], [path])
+
+
+def write_text_atomically(path: str, text: str, *, scratch_dir: str) -> None:
+    """Writes a UTF-8 file that is there whole or not at all."""
+    write_atomically(path, write=lambda file: write_all(file, text.encode()), scratch_dir=scratch_dir)
+
+
+def exists(path: str) -> bool:
+    """Returns whether there is a file at the path, or a folder, which in a bucket never is."""
+    return bool(FileSystems.exists(path))
+
+
+def list_files(folder: str) -> list[FileEntry]:
+    """Returns the files in a folder and below it, ordered by path."""
+    try:
+        [result] = FileSystems.match([join(_escape(folder), "**")])
+    except BeamIOError as error:
+        raise UserError(f"{folder} cannot be listed: {_cause(error)}") from error
+    entries = [
+        FileEntry(path=found.path, size_bytes=found.size_in_bytes, updated_s=found.last_updated_in_seconds)
+        for found in result.metadata_list
+    ]
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def size_bytes(path: str) -> int:
+    """Returns the size of a file.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    [result] = FileSystems.match([_escape(path)])
+    if not result.metadata_list:
+        raise FileNotFoundError(f"there is no file {path}")
+    return int(result.metadata_list[0].size_in_bytes)
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Returns whether a path is a folder or lies in it, by whatever links it is reached."""
+    if FileSystems.get_scheme(path) != FileSystems.get_scheme(folder):
+        return False
+    if FileSystems.get_scheme(path) is None:
+        path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder, with those above it, where it is not there."""
+    if exists(path):
+        return
+    try:
+        FileSystems.mkdirs(path)
+    except OSError:
+        if not exists(path):  # and not made by another worker just now
+            raise
+
+
+def delete_files(paths: Sequence[str]) -> None:
+    """Deletes files. What is not there is passed over."""
+    present = [path for path in paths if exists(path)]
+    if present:
+        FileSystems.delete(present)
+
+
+def delete_folder(path: str) -> None:
+    """Deletes a folder with all that is in it, if it is there.
+
+    The files go one by one first: in a bucket a folder is nothing but the names of its files, and is not "there".
+    """
+    delete_files([entry.path for entry in list_files(path)])
+    if exists(path):
+        FileSystems.delete([path])
+
+
+def require_writable(folder: str, *, key: str) -> None:
+    """Makes sure that files can be written to a folder, which is made where it is not there yet.
+
+    Raises:
+        UserError: They cannot; the message names the key that chose the folder.
+    """
+    probe = join(folder, f".{uuid.uuid4().hex}.probe")
+    try:
+        with FileSystems.create(probe, compression_type=UNCOMPRESSED) as file:
+            write_all(file, b"")
+        FileSystems.delete([probe])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{key}={folder} cannot be written to: {_cause(error)}") from error
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Writes bytes to a file that is open, as the `write` of `write_atomically` may."""
+    file.write(data)
+
+
+def _escape(path: str) -> str:
+    """Escapes what a pattern would take for a wildcard, keeping the scheme of gs:// as it is."""
+    return glob.escape(path)
+
+
+def _cause(error: Exception) -> str:
+    """Returns the innermost reason that an exception gives, on one line."""
+    details = getattr(error, "exception_details", None)
+    inner = next(iter(details.values())) if details else error
+    return " ".join(str(inner).split())

@@ -1,0 +1,152 @@
+"""What can be said of each data set: frozen dataclasses that check their values when they are made."""
+
+import re
+from dataclasses import dataclass, field
+
+from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """Which audio to prepare. Each data set is a subclass of its own.
+
+    Attributes:
+        name: The name of the data set: the first part of the shard names.
+    """
+
+    name: str = MISSING
+
+    def __post_init__(self) -> None:
+        check(
+            re.fullmatch(r"[A-Za-z0-9_]{1,64}", self.name) is not None,
+            key="dataset.name",
+            value=self.name,
+            expected="1 to 64 letters, digits or underscores",
+        )
+
+
+@dataclass(frozen=True)
+class FolderDatasetConfig(DatasetConfig):
+    """A folder with a folder of audio files for each genre: root/<genre>/…/<file>.
+
+    A file in a folder of its own below the genre (root/<genre>/<artist>/<file>) is grouped with the others there;
+    a file right below the genre is a group by itself.
+
+    Attributes:
+        root: The folder, local or gs://.
+    """
+
+    name: str = "folder"
+    root: str = MISSING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.root, key="dataset.root")
+
+
+@dataclass(frozen=True)
+class CsvDatasetConfig(DatasetConfig):
+    """A table with a header row and a row for each audio file.
+
+    Attributes:
+        path: The CSV file. Relative audio paths start from its folder.
+        path_column: The column of the audio file's path.
+        label_column: The column of the genre.
+        group_column: The column whose values must not cross splits, such as the artist; None makes every file its own.
+        split_column: The column of an official split (train, validation, test), or None.
+    """
+
+    name: str = "csv"
+    path: str = MISSING
+    path_column: str = "path"
+    label_column: str = "genre"
+    group_column: str | None = "artist"
+    split_column: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.path, key="dataset.path")
+
+
+@dataclass(frozen=True)
+class SyntheticDatasetConfig(DatasetConfig):
+    """Music composed by beamtune: five genres by invented artists, written as mp3 files when it is first asked for.
+
+    Attributes:
+        root: The folder that the mp3 files are written to.
+        artists_per_genre: Invented artists in each genre.
+        tracks_per_artist: Tracks of each artist.
+        duration_s: Length of a track in seconds.
+        seed: The seed of all the music.
+    """
+
+    name: str = "synthetic"
+    root: str = "data/synthetic"
+    artists_per_genre: int = 8
+    tracks_per_artist: int = 4
+    duration_s: float = 20.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.root, key="dataset.root")
+
+
+@dataclass(frozen=True)
+class GtzanDatasetConfig(DatasetConfig):
+    """GTZAN (Tzanetakis & Cook 2002): 10 genres of 100 clips. Its owner must supply it.
+
+    Attributes:
+        root: A folder that has <genre>/<genre>.NNNNN.au or .wav somewhere in it, local or gs://; or a .tar.gz or .zip
+            of one, local, which is unpacked beside itself.
+    """
+
+    name: str = "gtzan"
+    root: str = MISSING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.root, key="dataset.root")
+
+
+@dataclass(frozen=True)
+class FmaDatasetConfig(DatasetConfig):
+    """The Free Music Archive data set (Defferrard et al., ISMIR 2017), as `beamtune download` lays it down.
+
+    Attributes:
+        root: The folder that holds fma_<subset>/ and fma_metadata/, local or gs://.
+        subset: small, medium, large or full.
+        group: What must stay on one side of a split that is made here: artist, album or track.
+        genres: The genres to use; None is all of the subset.
+    """
+
+    name: str = "fma_small"
+    root: str = "data/fma"
+    subset: str = "small"
+    group: str = "artist"
+    genres: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.root, key="dataset.root")
+        check_choice(self.subset, ("small", "medium", "large", "full"), key="dataset.subset")
+        check_choice(self.group, ("artist", "album", "track"), key="dataset.group")
+        check(
+            self.genres is None or len(self.genres) >= 2,
+            key="dataset.genres",
+            value=self.genres,
+            expected="two genres or more, or null for all",
+        )
+
+
+@dataclass(frozen=True)
+class SynthesizeConfig:
+    """Everything that `beamtune synthesize` can be told.
+
+    Attributes:
+        num_workers: Processes that compose and encode at the same time; None is the number of cores.
+        dataset: The music to write.
+    """
+
+    num_workers: int | None = None
+    dataset: SyntheticDatasetConfig = field(default_factory=SyntheticDatasetConfig)

@@ -1,0 +1,231 @@
+"""What can be said of each feature: frozen dataclasses that check their values when they are made."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from beam_pipelines.common.cache import cache_dir
+from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+
+YAMNET_SAMPLE_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """One feature to compute of every segment. Each kind of feature is a subclass of its own.
+
+    Attributes:
+        kind: Which feature: it names the class that computes it.
+        dtype: How its values are stored: one of `dtypes`.
+        sample_rate_hz: The rate of the audio that it is computed from; None is audio.sample_rate_hz.
+    """
+
+    # The dtypes that a kind can be stored in.
+    dtypes: ClassVar[tuple[str, ...]] = ("float16", "float32")
+    # Settings that say where its files are: they move from machine to machine, and what they hold is what counts.
+    places: ClassVar[tuple[str, ...]] = ()
+
+    kind: str = MISSING
+    dtype: str = "float16"
+    sample_rate_hz: int | None = None
+
+    def __post_init__(self) -> None:
+        check(
+            self.sample_rate_hz is None or 1_000 <= self.sample_rate_hz <= 192_000,
+            key=f"features.{self.kind}.sample_rate_hz",
+            value=self.sample_rate_hz,
+            expected="a rate from 1000 to 192000 Hz, or null for audio.sample_rate_hz",
+        )
+        check_choice(self.dtype, self.dtypes, key=f"features.{self.kind}.dtype")
+
+    def sources(self) -> Mapping[str, str]:
+        """Returns the local paths of the files that its values depend on, beside the audio, by what they are."""
+        return {}
+
+    def libraries(self) -> tuple[str, ...]:
+        """Returns the packages that its values depend on, beside those that every preparation needs."""
+        return ()
+
+    def result_settings(self) -> dict[str, object]:
+        """Returns the settings that its values depend on, without those of where the files of `sources` are."""
+        return {key: value for key, value in asdict(self).items() if key not in self.places}
+
+
+@dataclass(frozen=True)
+class LogMelConfig(FeatureConfig):
+    """A mel spectrogram in dB, as librosa computes it: Slaney's mel scale and area norm, centred Hann windows.
+
+    Attributes:
+        n_fft: Samples in a window.
+        hop_length: Samples from one window to the next.
+        n_mels: Mel bands.
+        fmin_hz: Lower edge of the lowest band.
+        fmax_hz: Upper edge of the highest band; None is half the sample rate.
+        top_db: Values further than this below the segment's loudest are raised to that floor.
+    """
+
+    kind: str = "log_mel"
+    n_fft: int = 1024
+    hop_length: int = 512
+    n_mels: int = 128
+    fmin_hz: float = 0.0
+    fmax_hz: float | None = None
+    top_db: float = 80.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        key = f"features.{self.kind}"
+        _check_windows(self.n_fft, self.hop_length, key=key)
+        check(1 <= self.n_mels <= 1024, key=f"{key}.n_mels", value=self.n_mels, expected="1 to 1024 bands")
+        check(self.fmin_hz >= 0, key=f"{key}.fmin_hz", value=self.fmin_hz, expected="a frequency of at least 0 Hz")
+        check(
+            self.fmax_hz is None or self.fmax_hz > self.fmin_hz,
+            key=f"{key}.fmax_hz",
+            value=self.fmax_hz,
+            expected=f"a frequency above fmin_hz ({self.fmin_hz} Hz)",
+        )
+        check(self.top_db > 0, key=f"{key}.top_db", value=self.top_db, expected="a positive number of dB")
+
+
+@dataclass(frozen=True)
+class MfccConfig(LogMelConfig):
+    """Mel-frequency cepstral coefficients: the orthonormal DCT-II of the log-mel spectrogram, as librosa's.
+
+    Attributes:
+        n_mfcc: Coefficients kept.
+        deltas: How many derivatives in time are put behind them: 0, 1 (velocity) or 2 (and acceleration).
+    """
+
+    kind: str = "mfcc"
+    n_mfcc: int = 20
+    deltas: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(
+            1 <= self.n_mfcc <= self.n_mels,
+            key="features.mfcc.n_mfcc",
+            value=self.n_mfcc,
+            expected=f"1 to n_mels ({self.n_mels}) coefficients",
+        )
+        check(0 <= self.deltas <= 2, key="features.mfcc.deltas", value=self.deltas, expected="0, 1 or 2")
+
+
+@dataclass(frozen=True)
+class WaveformConfig(FeatureConfig):
+    """The samples themselves, as 16-bit PCM."""
+
+    dtypes: ClassVar[tuple[str, ...]] = ("int16",)
+
+    kind: str = "waveform"
+    dtype: str = "int16"
+
+
+@dataclass(frozen=True)
+class SpectralStatsConfig(FeatureConfig):
+    """One vector for a segment: mean and variance over time of what classical learners are given.
+
+    It is stored as float32 only: variances of frequencies are in Hz² and go beyond the largest float16, 65,504.
+
+    Attributes:
+        n_fft: Samples in a window.
+        hop_length: Samples from one window to the next.
+        n_mfcc: Cepstral coefficients.
+        n_mels: Mel bands that they are computed from.
+        tempo: Whether the tempo in beats per minute is the last value.
+    """
+
+    dtypes: ClassVar[tuple[str, ...]] = ("float32",)
+
+    kind: str = "spectral_stats"
+    dtype: str = "float32"
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mfcc: int = 20
+    n_mels: int = 128
+    tempo: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        key = f"features.{self.kind}"
+        _check_windows(self.n_fft, self.hop_length, key=key)
+        check(1 <= self.n_mels <= 1024, key=f"{key}.n_mels", value=self.n_mels, expected="1 to 1024 bands")
+        check(
+            1 <= self.n_mfcc <= self.n_mels,
+            key=f"{key}.n_mfcc",
+            value=self.n_mfcc,
+            expected=f"1 to n_mels ({self.n_mels}) coefficients",
+        )
+
+
+@dataclass(frozen=True)
+class YamnetLogMelConfig(FeatureConfig):
+    """The log-mel spectrogram that YAMNet hears: 64 bands from 125 to 7500 Hz, 100 frames a second."""
+
+    kind: str = "yamnet_log_mel"
+    sample_rate_hz: int | None = YAMNET_SAMPLE_RATE_HZ
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_yamnet_rate(self)
+
+
+@dataclass(frozen=True)
+class YamnetConfig(FeatureConfig):
+    """The embeddings of YAMNet, a network that learned to tell 521 kinds of sound: 1024 values for every 0.96 s.
+
+    Attributes:
+        weights_path: A local copy of yamnet.h5; None downloads Google's, once, into the cache folder. Prepared data
+            record what the file holds and not where it was: prediction takes the one in the cache folder.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ("weights_path",)
+
+    kind: str = "yamnet"
+    sample_rate_hz: int | None = YAMNET_SAMPLE_RATE_HZ
+    weights_path: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_yamnet_rate(self)
+        if self.weights_path is not None:
+            key = f"features.{self.kind}.weights_path"
+            check_path(self.weights_path, key=key)
+            check("://" not in self.weights_path, key=key, value=self.weights_path, expected="a local path")
+
+    def sources(self) -> Mapping[str, str]:
+        path = os.path.join(cache_dir(), "yamnet.h5") if self.weights_path is None else self.weights_path
+        return {"weights": path}
+
+    def libraries(self) -> tuple[str, ...]:
+        return ("keras", "tensorflow")
+
+
+def _check_windows(n_fft: int, hop_length: int, *, key: str) -> None:
+    check(
+        16 <= n_fft <= 65_536 and n_fft % 2 == 0,
+        key=f"{key}.n_fft",
+        value=n_fft,
+        expected="a window of 16 to 65536 samples, an even number",
+    )
+    check(1 <= hop_length <= 65_536, key=f"{key}.hop_length", value=hop_length, expected="a hop of 1 to 65536 samples")
+
+
+def _check_yamnet_rate(config: FeatureConfig) -> None:
+    check(
+        config.sample_rate_hz == YAMNET_SAMPLE_RATE_HZ,
+        key=f"features.{config.kind}.sample_rate_hz",
+        value=config.sample_rate_hz,
+        expected=f"{YAMNET_SAMPLE_RATE_HZ}, the rate that YAMNet was trained on",
+    )
+
+
+FEATURE_CONFIGS: Mapping[str, type[FeatureConfig]] = {
+    "log_mel": LogMelConfig,
+    "mfcc": MfccConfig,
+    "waveform": WaveformConfig,
+    "spectral_stats": SpectralStatsConfig,
+    "yamnet_log_mel": YamnetLogMelConfig,
+    "yamnet": YamnetConfig,
+}

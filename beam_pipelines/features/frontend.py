@@ -1,0 +1,148 @@
+"""The way from a file to the features of its segments: one implementation for preparation and prediction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.audio.load import Audio, AudioError, load_audio_at_rates
+from beam_pipelines.audio.segments import FittedClip, cut_segments, fit_clip, segment_length
+from beam_pipelines.features.config import FEATURE_CONFIGS, FeatureConfig
+from beam_pipelines.features.registry import build_features
+from beam_pipelines.features.weights_hash import require_same_sources
+from beam_pipelines.records.schema import FeatureSpec
+
+__all__ = ["AudioError", "Clip", "FrontEnd", "Segment"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The features of one segment.
+
+    Attributes:
+        index: The place of the segment in its track.
+        start_s: Where it starts, in seconds.
+        features: Arrays by the name of the feature, in the shapes and dtypes of the front end's specs.
+    """
+
+    index: int
+    start_s: float
+    features: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One file, taken through the front end.
+
+    Attributes:
+        audio: What was decoded.
+        fitted: The same, brought to `audio.clip_duration_s` where that is set: what segments are cut from.
+        segments: At least one segment.
+        num_silent_segments: Segments left out because they are silent.
+    """
+
+    audio: Audio
+    fitted: FittedClip
+    segments: Sequence[Segment]
+    num_silent_segments: int
+
+
+class FrontEnd:
+    """Decodes, cuts and featurises. One object serves one thread at a time."""
+
+    def __init__(self, *, audio: AudioConfig, segment: SegmentConfig, features: Mapping[str, FeatureConfig]) -> None:
+        self._audio = audio
+        self._segment = segment
+        self._features = build_features(features, sample_rate_hz=audio.sample_rate_hz, segment=segment)
+        self._rates_hz = sorted({audio.sample_rate_hz, *(feature.sample_rate_hz for feature in self._features)})
+
+    @classmethod
+    def from_prepare_yaml(cls, text: str) -> "FrontEnd":
+        """Makes the front end that prepared the data which `prepare.yaml` describes.
+
+        Raises:
+            UserError: A file that features are computed with, such as a network's weights, is another one now.
+        """
+        content: Mapping[str, Any] = yaml.safe_load(text)
+        config = content["config"]
+        features = {name: FEATURE_CONFIGS[values["kind"]](**values) for name, values in config["features"].items()}
+        # Building the features brings the files that they need.
+        front_end = cls(
+            audio=AudioConfig(**config["audio"]), segment=SegmentConfig(**config["segment"]), features=features
+        )
+        require_same_sources(features, recorded=content["sources"])
+        return front_end
+
+    @property
+    def specs(self) -> tuple[FeatureSpec, ...]:
+        """The name, shape and dtype of each feature."""
+        return tuple(feature.spec for feature in self._features)
+
+    def process(self, source: BinaryIO, *, whole: bool = False) -> Clip:
+        """Takes one file to the features of its segments.
+
+        Args:
+            source: The file, open for reading and seeking.
+            whole: Whether to take all of the audio, whatever its length, and put silence behind what is shorter than a
+                segment. Prediction does, so that it has an answer for every file; preparation makes clips as long as
+                they are asked for, and rejects what is too short, so that models do not learn from padding.
+
+        Raises:
+            AudioError: The file cannot be decoded, is too short, or is silent.
+        """
+        by_rate = load_audio_at_rates(source, self._rates_hz, max_duration_s=self._audio.max_duration_s)
+        audio = by_rate[self._audio.sample_rate_hz]
+        length = segment_length(self._segment, audio.sample_rate_hz)
+        fitted = fit_clip(audio.samples, max(length, len(audio.samples))) if whole else self._fit(audio)
+        cuts = cut_segments(fitted.samples, config=self._segment, sample_rate_hz=audio.sample_rate_hz)
+        if not cuts.used:
+            raise AudioError(
+                "silent", f"no segment is louder than {self._segment.silence_threshold_dbfs} dBFS", stage="segment"
+            )
+        samples_at_rate = {rate_hz: version.samples for rate_hz, version in by_rate.items()}
+        samples_at_rate[audio.sample_rate_hz] = fitted.samples
+        segments = [
+            Segment(
+                index=cut.index,
+                start_s=cut.start / audio.sample_rate_hz,
+                features=self._compute(samples_at_rate, start_s=cut.start / audio.sample_rate_hz),
+            )
+            for cut in cuts.used
+        ]
+        return Clip(audio=audio, fitted=fitted, segments=segments, num_silent_segments=cuts.num_silent)
+
+    def _fit(self, audio: Audio) -> FittedClip:
+        """Brings audio to the length of a clip, if there is enough of it to be worth a place in a data set."""
+        clip_duration_s = self._audio.clip_duration_s
+        fitted = fit_clip(
+            audio.samples, None if clip_duration_s is None else round(clip_duration_s * audio.sample_rate_hz)
+        )
+        fitted_s = len(fitted.samples) / audio.sample_rate_hz
+        min_duration_s = self._audio.min_duration_s
+        if min_duration_s is not None and audio.duration_s < min_duration_s:
+            message = f"{audio.duration_s:.3f} s of audio are less than audio.min_duration_s={min_duration_s}"
+        elif (audio.duration_s if min_duration_s is None else fitted_s) < self._segment.duration_s:
+            message = f"{audio.duration_s:.3f} s of audio are shorter than a segment of {self._segment.duration_s} s"
+        else:
+            return fitted
+        raise AudioError("too_short", message, stage="segment")
+
+    def _compute(
+        self, samples_at_rate: Mapping[int, npt.NDArray[np.float32]], *, start_s: float
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Computes all features of the segment that starts there.
+
+        Args:
+            samples_at_rate: The track at every rate that a feature wants.
+            start_s: Where the segment starts.
+        """
+        segment_at_rate = {}
+        for rate_hz, samples in samples_at_rate.items():
+            start, length = round(start_s * rate_hz), segment_length(self._segment, rate_hz)
+            # At another rate the padding of the clip is missing, and rounding may want a sample past the end.
+            segment_at_rate[rate_hz] = fit_clip(samples[start : start + length], length).samples
+        return {feature.spec.name: feature(segment_at_rate[feature.sample_rate_hz]) for feature in self._features}

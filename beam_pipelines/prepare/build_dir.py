@@ -1,0 +1,165 @@
+"""What a preparation keeps on disk while it runs, in a folder of its own below the output.
+
+    <output_dir>/.build/scratch/         files being written, to be renamed into place
+    <output_dir>/.build/fingerprints/    the acoustic fingerprints of each finished shard's tracks
+    <output_dir>/.build/reports/         a report for each finished shard: what a later run need not build again
+    <output_dir>/.build/progress/        how far each shard has come, for whoever watches
+    <output_dir>/.build/resolution.json  what is done about duplicates, once they have been looked for
+
+The folder goes when the data set is finished.
+"""
+
+import io
+import json
+import posixpath
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from beam_pipelines.common import storage
+from beam_pipelines.prepare.plan import ShardPlan
+from beam_pipelines.prepare.shard import BuiltShard, ShardReport, ShardTally
+from beam_pipelines.splits.acoustic_fingerprint import Codes
+from beam_pipelines.splits.resolve_duplicates import Resolution
+
+BUILD_FOLDER = ".build"
+
+
+@dataclass(frozen=True)
+class BuildDir:
+    """The build folder of one output directory.
+
+    Attributes:
+        output_dir: The prepared data set's directory.
+    """
+
+    output_dir: str
+
+    @property
+    def path(self) -> str:
+        return storage.join(self.output_dir, BUILD_FOLDER)
+
+    @property
+    def scratch_dir(self) -> str:
+        return storage.join(self.path, "scratch")
+
+    def is_there(self) -> bool:
+        """Returns whether an earlier run has begun here and not ended."""
+        return storage.exists(self.path) or bool(storage.list_files(self.path))
+
+    def write_text(self, filename: str, pieces: Iterable[str]) -> None:
+        """Writes a file of the output directory, whole or not at all, of pieces of text that follow one another."""
+        path = storage.join(self.output_dir, filename)
+
+        def write(file: BinaryIO) -> None:
+            for piece in pieces:
+                file.write(piece.encode())
+
+        storage.write_atomically(path, write=write, scratch_dir=self.scratch_dir)
+
+    def write_bytes(self, filename: str, data: bytes) -> None:
+        """Writes a file of the output directory, or of a folder in it, whole or not at all."""
+        path = storage.join(self.output_dir, filename)
+        storage.make_folder(posixpath.dirname(path))
+        self._write_bytes(path, data)
+
+    def write_shard(self, filename: str, write: Callable[[BinaryIO], None]) -> None:
+        """Writes a shard, whole or not at all."""
+        path = storage.join(self.output_dir, filename)
+        storage.write_atomically(path, write=write, scratch_dir=self.scratch_dir)
+
+    def write_results(self, built: BuiltShard) -> None:
+        """Records that a shard is finished: called once its file is in place."""
+        report = built.report
+        if built.fingerprints:
+            arrays = {
+                "codes": np.concatenate(built.fingerprints),
+                "lengths": np.array([len(codes) for codes in built.fingerprints]),
+            }
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)
+            self._write_bytes(self._fingerprints_path(report.filename), buffer.getvalue())
+        # The report comes last: a shard that has one has all that belongs to it.
+        self._write(self._report_path(report.filename), report.to_json())
+
+    def read_fingerprints(self, filename: str) -> list[Codes]:
+        """Returns the acoustic fingerprint of each track of a finished shard, in the order of its report."""
+        path = self._fingerprints_path(filename)
+        if not storage.exists(path):
+            return []
+        with storage.open_file(path) as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as arrays:
+            return np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1])
+
+    def write_resolution(self, resolution: Resolution, *, fingerprint: str) -> None:
+        """Records what is done about duplicates, for a preparation of that fingerprint."""
+        self._write(self._resolution_path, resolution.to_json(fingerprint=fingerprint))
+
+    def read_resolution(self, *, fingerprint: str) -> Resolution | None:
+        """Returns what a preparation of that fingerprint found to do about duplicates, or None if it has not looked."""
+        if not storage.exists(self._resolution_path):
+            return None
+        return Resolution.from_json(storage.read_text(self._resolution_path), fingerprint=fingerprint)
+
+    def finished_report(self, plan: ShardPlan) -> ShardReport | None:
+        """Returns the report of a shard that is finished and made from the same plan, or None."""
+        path = self._report_path(plan.filename)
+        if not storage.exists(path):
+            return None
+        report = ShardReport.from_json(storage.read_text(path))
+        shard_path = storage.join(self.output_dir, plan.filename)
+        is_current = (
+            report.fingerprint == plan.fingerprint
+            and storage.exists(shard_path)
+            and storage.size_bytes(shard_path) == report.num_bytes
+        )
+        return report if is_current else None
+
+    def write_progress(self, filename: str, tally: ShardTally) -> None:
+        """Records how far a shard has come."""
+        self._write(storage.join(self.path, "progress", f"{filename}.json"), json.dumps(asdict(tally)))
+
+    def read_progress(self) -> ShardTally:
+        """Returns how far all shards have come together."""
+        tallies = [
+            ShardTally(**json.loads(storage.read_text(entry.path)))
+            for entry in storage.list_files(storage.join(self.path, "progress"))
+        ]
+        return ShardTally(
+            num_tracks=sum(tally.num_tracks for tally in tallies),
+            num_rejects=sum(tally.num_rejects for tally in tallies),
+            audio_s=sum(tally.audio_s for tally in tallies),
+        )
+
+    def start(self, *, keep_shards: Sequence[str]) -> None:
+        """Clears what an earlier run left, except the shards to keep and their reports."""
+        progress_dir = storage.join(self.path, "progress")
+        storage.delete_folder(self.scratch_dir)
+        storage.delete_folder(progress_dir)
+        kept_reports = {f"{filename}.json" for filename in keep_shards}
+        reports_dir = storage.join(self.path, "reports")
+        reports = [entry.path for entry in storage.list_files(reports_dir)]
+        storage.delete_files([path for path in reports if path.rsplit("/", 1)[-1] not in kept_reports])
+        for folder in (self.scratch_dir, progress_dir, reports_dir, storage.join(self.path, "fingerprints")):
+            storage.make_folder(folder)
+
+    def remove(self) -> None:
+        """Removes the build folder."""
+        storage.delete_folder(self.path)
+
+    @property
+    def _resolution_path(self) -> str:
+        return storage.join(self.path, "resolution.json")
+
+    def _fingerprints_path(self, filename: str) -> str:
+        return storage.join(self.path, "fingerprints", f"{filename}.npz")
+
+    def _report_path(self, filename: str) -> str:
+        return storage.join(self.path, "reports", f"{filename}.json")
+
+    def _write(self, path: str, text: str) -> None:
+        storage.write_text_atomically(path, text, scratch_dir=self.scratch_dir)
+
+    def _write_bytes(self, path: str, data: bytes) -> None:
+        storage.write_atomically(path, write=lambda file: storage.write_all(file, data), scratch_dir=self.scratch_dir)

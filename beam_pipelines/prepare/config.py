@@ -1,0 +1,75 @@
+"""Settings of `beamtune prepare`: frozen dataclasses that check their values when they are made.
+
+The YAML files in `configs/` choose among these; Hydra composes them, and the composed values arrive here once.
+"""
+
+from dataclasses import dataclass, field
+
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.common.checks import MISSING, check, check_path
+from beam_pipelines.datasets.config import DatasetConfig
+from beam_pipelines.features.config import FeatureConfig
+from beam_pipelines.runners.config import RunnerConfig
+from beam_pipelines.splits.config import DuplicatesConfig, SplitConfig
+
+
+@dataclass(frozen=True)
+class ShardConfig:
+    """How examples are divided into files.
+
+    Attributes:
+        target_mib: The size that a shard should have, in MiB; the estimate comes from the sizes of the audio files.
+        min_shards: No fewer shards than this in a split, unless it has fewer tracks.
+    """
+
+    target_mib: int = 128
+    min_shards: int = 8
+
+    def __post_init__(self) -> None:
+        check(
+            1 <= self.target_mib <= 4096,
+            key="shards.target_mib",
+            value=self.target_mib,
+            expected="a size of 1 to 4096 MiB",
+        )
+        check(
+            1 <= self.min_shards <= 10_000, key="shards.min_shards", value=self.min_shards, expected="1 to 10000 shards"
+        )
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Everything that `beamtune prepare` can be told.
+
+    Attributes:
+        output_dir: The prepared data set, local or gs://.
+        overwrite: Whether data of another preparation in output_dir may be replaced.
+        seed: The seed of splits and of the order of tracks.
+        max_reject_fraction: The run fails, when it has looked at every file, if more than this share of them could not
+            be used, in [0, 1].
+        features: What to compute of every segment, by the name that it gets in the examples.
+    """
+
+    output_dir: str = MISSING
+    overwrite: bool = False
+    seed: int = 0
+    max_reject_fraction: float = 0.05
+    dataset: DatasetConfig = MISSING
+    split: SplitConfig = field(default_factory=SplitConfig)
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
+    features: dict[str, FeatureConfig] = field(default_factory=dict)
+    shards: ShardConfig = field(default_factory=ShardConfig)
+    runner: RunnerConfig = MISSING
+
+    def __post_init__(self) -> None:
+        check_path(self.output_dir, key="output_dir")
+        check(self.seed >= 0, key="seed", value=self.seed, expected="a whole number of at least 0")
+        check(
+            0 <= self.max_reject_fraction <= 1,
+            key="max_reject_fraction",
+            value=self.max_reject_fraction,
+            expected="a share from 0 to 1",
+        )
+        check(len(self.features) > 0, key="features", value=dict(self.features), expected="at least one feature")

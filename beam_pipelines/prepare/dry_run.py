@@ -1,0 +1,152 @@
+"""`beamtune prepare --dry-run`: what a preparation would make and how long it would take, from one clip of it."""
+
+import io
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TextIO
+
+import numpy as np
+from rich.console import Console
+
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import RunFailedError
+from beam_pipelines.common.terminal import make_table, print_line
+from beam_pipelines.datasets.registry import list_tracks
+from beam_pipelines.datasets.track import genre_names
+from beam_pipelines.features.frontend import FrontEnd
+from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.prepare.plan import ShardPlan, estimated_duration_s, estimated_segments, plan_shards
+from beam_pipelines.prepare.shard import BuiltShard, build_shard
+from beam_pipelines.records.json_lines import TrackRecord
+from beam_pipelines.records.schema import SPLITS, FeatureSpec
+from beam_pipelines.runners.config import DataflowRunnerConfig
+from beam_pipelines.splits.acoustic_fingerprint import Fingerprinter
+from beam_pipelines.splits.assign import assign_splits
+
+# A collection of which so many files in a row cannot be used is not worth an estimate.
+_MOST_ATTEMPTS = 20
+
+
+def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
+    """Plans a preparation, takes one clip all the way, and prints shapes, sizes, shards and the time it would take.
+
+    Nothing is written.
+
+    Raises:
+        UserError: The data set or a value is wrong.
+        RunFailedError: None of the first files can be used.
+    """
+    front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
+    listing = list_tracks(config.dataset)
+    labels = genre_names(listing.tracks)
+    assignment = assign_splits(listing.tracks, config.split, seed=config.seed, official_split=listing.official_split)
+    plans = plan_shards(listing.tracks, assignment.split_of, config=config, specs=front_end.specs, labels=labels)
+    console = Console(file=stream, highlight=False)
+    for note in listing.notes:
+        print_line(console, f"note: {note}")
+    if assignment.leak is not None:
+        print_line(console, f"leaky split: {assignment.leak}")
+    _print_features(console, front_end.specs)
+
+    built, clip_s = _build_one(plans, config=config, labels=labels)
+    [record] = built.report.tracks
+    bytes_per_segment = built.report.num_bytes / built.report.num_examples
+    _print_shards(console, plans, config=config, bytes_per_segment=bytes_per_segment)
+    _print_time(console, plans, config=config, record=record, clip_s=clip_s)
+
+
+def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str]) -> tuple[BuiltShard, float]:
+    """Builds a shard of the first track that can be used, in memory; returns it and the seconds that it took."""
+    front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
+    fingerprinter = None if config.duplicates.mode == "off" else Fingerprinter()
+
+    def build(plan: ShardPlan) -> BuiltShard:
+        return build_shard(
+            plan,
+            front_end=front_end,
+            fingerprinter=fingerprinter,
+            labels=labels,
+            sink=io.BytesIO(),
+            open_source=storage.open_file,
+            on_clip=lambda track, clip: None,
+            on_track_done=lambda tally: None,
+        )
+
+    of_one_track = [replace(plan, tracks=(track,)) for plan in plans for track in plan.tracks][:_MOST_ATTEMPTS]
+    for plan in of_one_track:
+        built = build(plan)
+        if built.report.tracks:
+            # The first time everything is set up; what many clips take is what the second takes.
+            started_s = time.perf_counter()
+            built = build(plan)
+            return built, time.perf_counter() - started_s
+    [reject] = built.report.rejects
+    raise RunFailedError(
+        f"none of the first {len(of_one_track)} tracks can be used; the last is {reject.uri}: {reject.message}"
+    )
+
+
+def _print_features(console: Console, specs: Sequence[FeatureSpec]) -> None:
+    table = make_table(console, "features of a segment", "feature", "shape", "dtype", "bytes")
+    for spec in specs:
+        size_bytes = int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize
+        table.add_row(spec.name, str(spec.shape), spec.dtype, f"{size_bytes:,}")
+    console.print(table)
+
+
+def _print_shards(
+    console: Console, plans: Sequence[ShardPlan], *, config: PrepareConfig, bytes_per_segment: float
+) -> None:
+    title = "shards, with lengths estimated from the sizes of files"
+    table = make_table(console, title, "split", "tracks", "segments", "shards", "MiB", "MiB a shard")
+    for split in SPLITS:
+        members = [plan for plan in plans if plan.split == split]
+        num_segments = sum(estimated_segments(track, config.segment) for plan in members for track in plan.tracks)
+        mib = num_segments * bytes_per_segment / 2**20
+        num_tracks = sum(len(plan.tracks) for plan in members)
+        mib_a_shard = mib / len(members) if members else 0.0
+        table.add_row(
+            split, f"{num_tracks:,}", f"{num_segments:,}", str(len(members)), f"{mib:,.1f}", f"{mib_a_shard:.1f}"
+        )
+    console.print(table)
+
+
+def _print_time(
+    console: Console, plans: Sequence[ShardPlan], *, config: PrepareConfig, record: TrackRecord, clip_s: float
+) -> None:
+    durations_s = [sum(estimated_duration_s(track) for track in plan.tracks) for plan in plans]
+    rate = record.duration_s / clip_s
+    workers = min(config.runner.num_slots(), len(plans))
+    # No shard is shared among workers: however many there are, the longest takes its time.
+    all_s = max(sum(durations_s) / workers, max(durations_s)) / rate
+    print_line(
+        console,
+        f"one clip: {record.track_id}, {record.duration_s:.1f} s of audio, {record.num_segments} segments, "
+        f"{rate:.0f} s of audio a second",
+    )
+    print_line(
+        console,
+        f"all: about {sum(durations_s) / 3600:.1f} h of audio, {all_s / 60:.1f} min on {workers} workers, start-up "
+        "apart",
+    )
+    if isinstance(config.runner, DataflowRunnerConfig):
+        _print_cost(console, config.runner, workers=workers, all_s=all_s)
+
+
+def _print_cost(console: Console, runner: DataflowRunnerConfig, *, workers: int, all_s: float) -> None:
+    machine = runner.machine
+    machines = math.ceil(workers / runner.threads_per_machine)
+    machine_hours = machines * all_s / 3600
+    print_line(
+        console,
+        f"Dataflow: {machines} machines of type {runner.machine_type}, {machine_hours * machine.vcpus:.2f} vCPU-hours "
+        f"and {machine_hours * machine.memory_gib:.2f} GiB-hours: about {runner.cost_usd(machine_hours):.2f} USD",
+    )
+    print_line(
+        console,
+        f"  if a vCPU is as fast as a core here, at {runner.price_usd_per_vcpu_hour} USD for a vCPU-hour and "
+        f"{runner.price_usd_per_gib_hour} USD for a GiB-hour, without start-up (some minutes a machine), disks, "
+        "storage and network",
+    )

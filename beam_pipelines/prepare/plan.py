@@ -1,0 +1,154 @@
+"""Which tracks go into which shard, decided before any audio is read."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
+
+import numpy as np
+
+from beam_pipelines.audio.config import SegmentConfig
+from beam_pipelines.datasets.track import Track
+from beam_pipelines.features.config import FeatureConfig
+from beam_pipelines.features.library_versions import library_versions
+from beam_pipelines.features.weights_hash import source_hashes
+from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.records.schema import SCHEMA_VERSION, SPLITS, FeatureSpec, shard_filename
+from beam_pipelines.splits.assign import keyed_order
+
+# Bytes per second of audio by the kind of file, to estimate a length from a size: 128 kbps where the format loses
+# something, 16-bit stereo at 44.1 kHz where it does not, and two thirds of that for FLAC.
+_LOSSY_BYTES_PER_S = 16_000
+_PCM_BYTES_PER_S = 176_400
+_BYTES_PER_S = {
+    ".wav": _PCM_BYTES_PER_S,
+    ".au": _PCM_BYTES_PER_S,
+    ".aif": _PCM_BYTES_PER_S,
+    ".aiff": _PCM_BYTES_PER_S,
+    ".flac": _PCM_BYTES_PER_S * 2 // 3,
+}
+# What of the configuration says where and how the work is done, not what its result is.
+_NOT_IN_RESULT = ("output_dir", "overwrite", "max_reject_fraction", "runner")
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+# `asdict` would take ten times as long, which a million tracks make felt.
+_VALUES_OF_TRACK = attrgetter(*(field.name for field in fields(Track)))
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One shard to build.
+
+    Attributes:
+        filename: Its name in the prepared directory.
+        split: The split that it belongs to.
+        tracks: The tracks whose segments it holds, in order.
+        fingerprint: Equal for plans that make the same bytes.
+    """
+
+    filename: str
+    split: str
+    tracks: tuple[Track, ...]
+    fingerprint: str
+
+
+def plan_shards(
+    tracks: Sequence[Track],
+    split_of: Mapping[str, str],
+    *,
+    config: PrepareConfig,
+    specs: Sequence[FeatureSpec],
+    labels: Sequence[str],
+) -> list[ShardPlan]:
+    """Orders the tracks of each split by a keyed hash and cuts them into shards.
+
+    Args:
+        tracks: All tracks.
+        split_of: The split of each track, by its id; tracks whose split has no shards are left out.
+        config: Seed, segments, shard sizes and all else that the bytes of a shard depend on.
+        specs: The features of an example, to estimate sizes.
+        labels: The genres in the order of their indices.
+    """
+    what_is_computed = {
+        "schema_version": SCHEMA_VERSION,
+        "versions": library_versions(config.features),
+        "sources": source_hashes(config.features),
+        "audio": asdict(config.audio),
+        "segment": asdict(config.segment),
+        "features": _result_settings_of_features(config.features),
+        "labels": list(labels),
+        "has_fingerprints": config.duplicates.mode != "off",
+    }
+    bytes_per_segment = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
+    members_of: dict[str, list[Track]] = {split: [] for split in SPLITS}
+    for track in sorted(tracks, key=lambda track: (keyed_order(track.track_id, seed=config.seed), track.track_id)):
+        if split_of[track.track_id] in members_of:
+            members_of[split_of[track.track_id]].append(track)
+    plans = []
+    for split, members in members_of.items():
+        total_bytes = sum(estimated_segments(track, config.segment) for track in members) * bytes_per_segment
+        num_shards = max(math.ceil(total_bytes / (config.shards.target_mib * 2**20)), config.shards.min_shards)
+        num_shards = min(num_shards, len(members))
+        for index in range(num_shards):
+            first, end = index * len(members) // num_shards, (index + 1) * len(members) // num_shards
+            shard_tracks = tuple(members[first:end])
+            content = {**what_is_computed, "tracks": _fingerprint_of_tracks(shard_tracks)}
+            plans.append(
+                ShardPlan(
+                    filename=shard_filename(
+                        dataset_name=config.dataset.name, split=split, index=index, num_shards=num_shards
+                    ),
+                    split=split,
+                    tracks=shard_tracks,
+                    fingerprint=fingerprint(content),
+                )
+            )
+    return plans
+
+
+def estimated_segments(track: Track, config: SegmentConfig) -> int:
+    """Returns how many segments a track may have, going by the size of its file."""
+    return max(1, 1 + int((estimated_duration_s(track) - config.duration_s) // config.hop_s))
+
+
+def estimated_duration_s(track: Track) -> float:
+    """Returns how long a track may be, going by the size of its file."""
+    extension = "." + track.uri.rsplit(".", 1)[-1].lower()
+    return track.size_bytes / _BYTES_PER_S.get(extension, _LOSSY_BYTES_PER_S)
+
+
+def fingerprint(content: object) -> str:
+    """Returns a short hash of anything that JSON can hold."""
+    return hashlib.sha256(_ENCODER.encode(content).encode()).hexdigest()[:32]
+
+
+def fingerprint_of_request(tracks: Sequence[Track], config: PrepareConfig) -> str:
+    """Returns the fingerprint of a whole data set: equal where the same files are prepared with the same settings."""
+    return fingerprint(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "versions": library_versions(config.features),
+            "sources": source_hashes(config.features),
+            "config": result_settings(config),
+            "tracks": _fingerprint_of_tracks(tracks),
+        }
+    )
+
+
+def result_settings(config: PrepareConfig) -> dict[str, object]:
+    """Returns the settings that say what the result is, without those of where and how the work is done."""
+    settings = {**asdict(config), "features": _result_settings_of_features(config.features)}
+    return {key: value for key, value in settings.items() if key not in _NOT_IN_RESULT}
+
+
+def _result_settings_of_features(features: Mapping[str, FeatureConfig]) -> dict[str, dict[str, object]]:
+    return {name: feature.result_settings() for name, feature in features.items()}
+
+
+def _fingerprint_of_tracks(tracks: Sequence[Track]) -> str:
+    """Returns a hash of all values of tracks, one track after the other: a million of them need not be one text."""
+    digest = hashlib.sha256()
+    for track in tracks:
+        digest.update(_ENCODER.encode(_VALUES_OF_TRACK(track)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,88 @@
+"""What `beamtune prepare` prints when it is done."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from rich.console import Console
+
+from beam_pipelines.common.terminal import make_table, print_line
+from beam_pipelines.prepare.metadata import count_rejects, count_tracks
+from beam_pipelines.prepare.shard import ShardReport
+from beam_pipelines.records.json_lines import Reject
+from beam_pipelines.records.schema import DUPLICATES_FILE, REJECTS_FILE, SPLITS
+from beam_pipelines.splits.assign import Assignment
+from beam_pipelines.splits.resolve_duplicates import JOINED, LEFT_OUT, REPORTED, SAME_SPLIT, Resolution
+
+_OUTCOMES = {
+    SAME_SPLIT: "in one split",
+    JOINED: "put into one split with their groups",
+    LEFT_OUT: "in two splits, the earlier of which goes without",
+    REPORTED: "in two splits",
+}
+
+
+def print_summary(
+    reports: Sequence[ShardReport],
+    *,
+    labels: Sequence[str],
+    assignment: Assignment,
+    resolution: Resolution,
+    left_out: Sequence[Reject],
+    output_dir: str,
+    stream: TextIO,
+) -> None:
+    """Prints tracks by genre and split, and what was padded, cut, left out and rejected."""
+    console = Console(file=stream, highlight=False)
+    counts = count_tracks(reports)
+    splits = [split for split in SPLITS if split in counts]
+    table = make_table(console, f"tracks, {_split_name(assignment)} split", "genre", *splits)
+    for label in labels:
+        table.add_row(label, *(str(counts[split].get(label, 0)) for split in splits))
+    table.add_section()
+    table.add_row("all", *(str(sum(counts[split].values())) for split in splits))
+    console.print(table)
+
+    for line in _lines(reports, assignment=assignment, resolution=resolution, left_out=left_out, output_dir=output_dir):
+        print_line(console, line)
+    print_line(console, f"prepared: {output_dir}")
+
+
+def _lines(
+    reports: Sequence[ShardReport],
+    *,
+    assignment: Assignment,
+    resolution: Resolution,
+    left_out: Sequence[Reject],
+    output_dir: str,
+) -> Iterator[str]:
+    tracks = [track for report in reports for track in report.tracks]
+    num_segments = sum(report.num_examples for report in reports)
+    num_bytes = sum(report.num_bytes for report in reports)
+    yield f"{num_segments} segments in {len(reports)} shards, {num_bytes / 2**20:.1f} MiB"
+    if assignment.leak is not None:
+        yield f"leaky split: {assignment.leak}; scores on it will be too high"
+    num_silent = sum(track.num_silent_segments for track in tracks)
+    counts = {
+        "silent segments left out": num_silent,
+        "tracks padded with silence to audio.clip_duration_s": sum(track.padded_s > 0 for track in tracks),
+        "tracks cut to audio.clip_duration_s": sum(track.cut_s > 0 for track in tracks),
+        "tracks cut at audio.max_duration_s": sum(track.is_truncated for track in tracks),
+    }
+    yield from (f"{count} {what}" for what, count in counts.items() if count)
+    if resolution.pairs:
+        outcomes = Counter(pair.outcome for pair in resolution.pairs)
+        what = ", ".join(f"{count} {_OUTCOMES[outcome]}" for outcome, count in outcomes.most_common())
+        count = len(resolution.pairs)
+        yield f"{count} pairs of tracks hold the same recording ({what}): see {output_dir}/{DUPLICATES_FILE}"
+    rejects = [*(reject for report in reports for reject in report.rejects), *left_out]
+    if rejects:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in count_rejects(rejects).items())
+        yield f"{len(rejects)} tracks rejected ({reasons}): see {output_dir}/{REJECTS_FILE}"
+    known = [reject.track_id for reject in rejects if reject.known_fault is not None and reject.reason != "excluded"]
+    if known:
+        yield f"{len(known)} of them are known faults of the data set: {', '.join(known)}"
+
+
+def _split_name(assignment: Assignment) -> str:
+    return assignment.source if assignment.leak is None else f"{assignment.source} (leaky)"

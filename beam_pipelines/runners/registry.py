@@ -1,0 +1,89 @@
+"""Running a pipeline where the configuration says."""
+
+import importlib
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import apache_beam as beam
+
+from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.runners.backend import Backend
+from beam_pipelines.runners.config import (
+    DaskRunnerConfig,
+    DataflowRunnerConfig,
+    DirectRunnerConfig,
+    PortableRunnerConfig,
+    RunnerConfig,
+)
+from beam_pipelines.runners.direct import open_direct
+from beam_pipelines.runners.portable import open_portable
+
+
+def run_pipeline(build: Callable[[beam.Pipeline], object], config: RunnerConfig, *, job_name: str) -> None:
+    """Builds a pipeline and runs it to its end.
+
+    Args:
+        build: Adds the steps.
+        config: Where to run.
+        job_name: What a service that runs pipelines calls it, e.g. "beamtune-prepare".
+
+    Raises:
+        UserError: The runner is not installed, cannot be reached or does not take its options.
+        RunFailedError: A step failed.
+    """
+    with _open(config, job_name=job_name) as backend:
+        try:
+            pipeline = beam.Pipeline(runner=backend.runner, options=backend.options)
+        except ValueError as error:  # with what is wrong with options on lines of its own
+            raise UserError(f"the runner does not take its options: {' '.join(str(error).split())}") from error
+        try:
+            with pipeline:
+                build(pipeline)
+        except KeyboardInterrupt:
+            # A service would go on, and cost money, while nobody waits for it any more.
+            if (result := getattr(pipeline, "result", None)) is not None:
+                result.cancel()
+            raise
+        except Exception as error:  # each runner has its own way to hand on what a worker raised
+            raise RunFailedError(f"a step of the pipeline failed: {_why(error)}") from error
+
+
+def _open(config: RunnerConfig, *, job_name: str) -> AbstractContextManager[Backend]:
+    """Returns the runner of a configuration, which is there for the time of a `with`."""
+    if isinstance(config, DirectRunnerConfig):
+        return open_direct(config, job_name=job_name)
+    if isinstance(config, PortableRunnerConfig):
+        return open_portable(config, job_name=job_name)
+    # What these import is installed with an extra, and takes its time.
+    if isinstance(config, DaskRunnerConfig):
+        _require("distributed", runner="dask", extra="dask")
+        from beam_pipelines.runners.dask_cluster import open_dask
+
+        return open_dask(config)
+    if isinstance(config, DataflowRunnerConfig):
+        _require("apache_beam.runners.dataflow.internal.apiclient", runner="dataflow", extra="beam")
+        from beam_pipelines.runners.dataflow import open_dataflow
+
+        return open_dataflow(config, job_name=job_name)
+    raise TypeError(type(config).__name__)
+
+
+def _require(module: str, *, runner: str, extra: str) -> None:
+    """Imports what a runner needs.
+
+    Raises:
+        UserError: It is not installed; the message names the extra that it comes with.
+    """
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        package = (error.name or module).partition(".")[0]
+        raise UserError(
+            f"runner={runner} needs {package}, which is not installed: pip install 'beamtune[{extra}]'"
+        ) from error
+
+
+def _why(error: Exception) -> str:
+    """Returns the last line of an error: its message may be the traceback of a worker, whose last line says why."""
+    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1].strip()

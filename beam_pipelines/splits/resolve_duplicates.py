@@ -1,0 +1,125 @@
+"""What is done about tracks that hold the same recording, so that none is in training and in the test.
+
+Where the splits are made here, the groups that share a recording are joined and go to one split together. Official
+splits are not touched: there the copy in the later of train, validation and test stays, and the others are left out.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, TrackRecord
+from beam_pipelines.records.schema import SPLITS
+from beam_pipelines.splits.acoustic_fingerprint import Codes
+from beam_pipelines.splits.assign import RANDOM, Assignment
+from beam_pipelines.splits.config import DuplicatesConfig
+from beam_pipelines.splits.find_duplicates import Match, find_duplicates, linked
+
+SAME_SPLIT, JOINED, LEFT_OUT, REPORTED = "same_split", "joined", "left_out", "reported"
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The pairs of tracks that hold the same recording, and what follows from them.
+
+    Attributes:
+        pairs: The pairs, ordered by the ids of their tracks.
+        joined: For each group that shares a recording with another, the group that stands for all of them.
+        left_out: For each track that is left out, by its id, the copy that stays.
+    """
+
+    pairs: Sequence[DuplicatePair] = field(default_factory=list)
+    joined: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def changes_splits(self) -> bool:
+        """Whether tracks have to go to another split, or out."""
+        return bool(self.joined or self.left_out)
+
+    def to_json(self, *, fingerprint: str) -> str:
+        """Returns the text of `resolution.json`, for a preparation of that fingerprint."""
+        return json.dumps({"fingerprint": fingerprint, **asdict(self)}, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, fingerprint: str) -> "Resolution | None":
+        """Returns what `to_json` wrote, or None if that was for another preparation."""
+        content = json.loads(text)
+        if content["fingerprint"] != fingerprint:
+            return None
+        pairs = [DuplicatePair.from_dict(pair) for pair in content["pairs"]]
+        return cls(pairs=pairs, joined=content["joined"], left_out=content["left_out"])
+
+
+def check_leaks(
+    tracks: Sequence[TrackRecord], fingerprints: Sequence[Codes], *, assignment: Assignment, config: DuplicatesConfig
+) -> Resolution:
+    """Finds tracks that hold the same recording and decides what is done about them.
+
+    Args:
+        tracks: The tracks of all splits.
+        fingerprints: The acoustic fingerprint of each.
+        assignment: The splits that they are in.
+        config: What counts as the same, and whether anything is done.
+    """
+    order = sorted(range(len(tracks)), key=lambda index: tracks[index].track_id)
+    tracks = [tracks[index] for index in order]
+    matches = find_duplicates(
+        [track.content_hash for track in tracks],
+        [track.duration_s for track in tracks],
+        [fingerprints[index] for index in order],
+        config,
+    )
+    crosses = [tracks[match.first].split != tracks[match.second].split for match in matches]
+    if config.mode == "report" or assignment.source == RANDOM:
+        return Resolution(pairs=_pairs(matches, tracks, crosses, outcome=REPORTED))
+    if assignment.is_official:
+        return Resolution(pairs=_pairs(matches, tracks, crosses, outcome=LEFT_OUT), left_out=_left_out(matches, tracks))
+    return Resolution(
+        pairs=_pairs(matches, tracks, crosses, outcome=JOINED),
+        # Groups of a pair in one split are joined too if any are: a new division might put them apart.
+        joined=_joined(matches, tracks) if any(crosses) else {},
+    )
+
+
+def _joined(matches: Sequence[Match], tracks: Sequence[TrackRecord]) -> Mapping[str, str]:
+    return linked([(tracks[match.first].group, tracks[match.second].group) for match in matches])
+
+
+def _left_out(matches: Sequence[Match], tracks: Sequence[TrackRecord]) -> dict[str, str]:
+    """Returns the tracks to leave out: those with a copy in a later split; and the copy that stays."""
+    by_id = {track.track_id: track for track in tracks}
+    root_of = linked([(tracks[match.first].track_id, tracks[match.second].track_id) for match in matches])
+    copies: dict[str, list[TrackRecord]] = defaultdict(list)
+    for track_id, root in sorted(root_of.items()):
+        copies[root].append(by_id[track_id])
+    left_out = {}
+    for members in copies.values():
+        kept = max(members, key=lambda track: SPLITS.index(track.split))
+        left_out.update({track.track_id: kept.track_id for track in members if track.split != kept.split})
+    return left_out
+
+
+def _pairs(
+    matches: Sequence[Match], tracks: Sequence[TrackRecord], crosses: Sequence[bool], *, outcome: str
+) -> list[DuplicatePair]:
+    """Returns the lines of `duplicates.jsonl`, with the outcome for those that cross splits."""
+    return [
+        DuplicatePair(
+            kind="exact" if match.is_exact else "near",
+            first=_side(tracks[match.first]),
+            second=_side(tracks[match.second]),
+            offset_s=round(match.offset_s, 3),
+            overlap_s=round(match.overlap_s, 3),
+            bit_error_rate=round(match.bit_error_rate, 4),
+            outcome=outcome if is_crossing else SAME_SPLIT,
+        )
+        for match, is_crossing in zip(matches, crosses, strict=True)
+    ]
+
+
+def _side(track: TrackRecord) -> DuplicateTrack:
+    return DuplicateTrack(
+        track_id=track.track_id, uri=track.uri, label=track.label, group=track.group, split=track.split
+    )

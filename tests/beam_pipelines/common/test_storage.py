@@ -1,0 +1,76 @@
+import os
+
+import pytest
+
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path):
+    scratch = tmp_path / "scratch"
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def fail_half_way(sink):
+        sink.write(b"half")
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        storage.write_atomically(str(target), write=fail_half_way, scratch_dir=str(scratch))
+    assert target.read_text() == "old"
+    storage.write_text_atomically(str(target), "néw", scratch_dir=str(scratch))
+    assert storage.read_text(str(target)) == "néw"
+
+
+def test_listing_goes_below_and_is_ordered(tmp_path):
+    for name in ("b/2.txt", "a.txt", "b/c/1.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    entries = storage.list_files(str(tmp_path))
+    assert [(entry.path, entry.size_bytes) for entry in entries] == [
+        (str(tmp_path / "a.txt"), 5),
+        (str(tmp_path / "b/2.txt"), 7),
+        (str(tmp_path / "b/c/1.txt"), 9),
+    ]
+    assert storage.list_files(str(tmp_path / "absent")) == []
+
+
+def test_sizes_of_files_that_are_not_there(tmp_path):
+    (tmp_path / "a").write_bytes(b"123")
+    assert storage.size_bytes(str(tmp_path / "a")) == 3
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        storage.size_bytes(str(tmp_path / "b"))
+
+
+def test_deleting_passes_over_what_is_not_there(tmp_path):
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "e" / "f").write_text("x")
+    (tmp_path / "g").write_text("x")
+    storage.delete_files([str(tmp_path / "g"), str(tmp_path / "absent")])
+    assert not (tmp_path / "g").exists()
+    storage.delete_folder(str(tmp_path / "d"))
+    storage.delete_folder(str(tmp_path / "absent"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_below_a_file_is_not_writable(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=r"output_dir=.*/file/out cannot be written to: .*Not a directory"):
+        storage.require_writable(str(tmp_path / "file" / "out"), key="output_dir")
+
+
+def test_a_writable_folder_is_made_and_left_empty(tmp_path):
+    storage.require_writable(str(tmp_path / "new" / "out"), key="output_dir")
+    assert list((tmp_path / "new" / "out").iterdir()) == []
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "song.mp3")
+    with pytest.raises(OSError, match=r"song\.mp3 is no regular file"):
+        storage.open_file(str(tmp_path / "song.mp3"))
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        storage.open_file(str(tmp_path / "song.mp3"))

@@ -1,0 +1,44 @@
+import hashlib
+
+import pytest
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import LogMelConfig, YamnetConfig
+from beam_pipelines.features.weights_hash import require_same_sources, source_hashes
+
+
+@pytest.fixture
+def features(tmp_path):
+    path = tmp_path / "yamnet.h5"
+    path.write_bytes(b"weights")
+    return {"log_mel": LogMelConfig(), "mine": YamnetConfig(weights_path=str(path))}
+
+
+def test_only_features_with_files_have_hashes(features):
+    assert source_hashes(features) == {"mine": {"weights": hashlib.sha256(b"weights").hexdigest()}}
+    assert source_hashes({"log_mel": LogMelConfig()}) == {}
+
+
+def test_files_larger_than_a_piece_are_hashed_whole(features, tmp_path):
+    content = bytes(3 * 2**20 + 1)
+    (tmp_path / "yamnet.h5").write_bytes(content)
+    assert source_hashes(features) == {"mine": {"weights": hashlib.sha256(content).hexdigest()}}
+
+
+def test_a_file_that_is_not_there_is_named(features, tmp_path):
+    (tmp_path / "yamnet.h5").unlink()
+    with pytest.raises(UserError, match=r"features\.mine: .*yamnet\.h5 cannot be read: No such file"):
+        source_hashes(features)
+
+
+def test_the_same_files_pass_and_others_do_not(features, tmp_path):
+    recorded = source_hashes(features)
+    require_same_sources(features, recorded=recorded)
+    (tmp_path / "yamnet.h5").write_bytes(b"others")
+    with pytest.raises(UserError, match=r"features\.mine: .*yamnet\.h5 has the SHA-256 \w{64}, and the data were"):
+        require_same_sources(features, recorded=recorded)
+
+
+def test_files_of_which_nothing_was_recorded_do_not_pass(features):
+    with pytest.raises(UserError, match="prepared with weights of None"):
+        require_same_sources(features, recorded={})

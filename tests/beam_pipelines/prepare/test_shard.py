@@ -1,0 +1,193 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.datasets.track import Track
+from beam_pipelines.features.config import LogMelConfig
+from beam_pipelines.features.frontend import FrontEnd
+from beam_pipelines.prepare.plan import ShardPlan
+from beam_pipelines.prepare.shard import FeatureSums, ShardReport, build_shard
+from beam_pipelines.records.json_lines import Reject
+from beam_pipelines.splits.acoustic_fingerprint import Fingerprinter
+
+FRONT_END = FrontEnd(
+    audio=AudioConfig(sample_rate_hz=16_000),
+    segment=SegmentConfig(duration_s=1.0, hop_s=1.0),
+    features={"log_mel": LogMelConfig(n_mels=32)},
+)
+
+
+def track(path, label="rock"):
+    size_bytes = path.stat().st_size if path.exists() else 0
+    return Track(track_id=path.name, uri=str(path), label=label, group="someone", size_bytes=size_bytes)
+
+
+def build(tracks, sink, *, with_fingerprints=True):
+    plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), fingerprint="f")
+    tallies = []
+    clips = []
+    built = build_shard(
+        plan,
+        front_end=FRONT_END,
+        fingerprinter=Fingerprinter() if with_fingerprints else None,
+        labels=["jazz", "rock"],
+        sink=sink,
+        open_source=lambda uri: open(uri, "rb"),
+        on_clip=lambda track, clip: clips.append((track.track_id, len(clip.fitted.samples))),
+        on_track_done=lambda tally: tallies.append((tally.num_tracks, tally.num_rejects, tally.audio_s)),
+    )
+    assert clips == [(track.track_id, round(16_000 * track.duration_s)) for track in built.report.tracks]
+    assert len(built.fingerprints) == (len(built.report.tracks) if with_fingerprints else 0)
+    return built.report, tallies
+
+
+@pytest.fixture
+def mixed_tracks(write_audio, tmp_path):
+    text = tmp_path / "text.mp3"
+    text.write_text("no audio")
+    return [
+        track(write_audio(tmp_path / "a.wav", duration_s=2.5)),
+        track(text),
+        track(tmp_path / "absent.mp3"),
+        track(write_audio(tmp_path / "b.wav", duration_s=1.0, frequency_hz=300.0), label="jazz"),
+        track(write_audio(tmp_path / "short.wav", duration_s=0.5)),
+    ]
+
+
+def test_examples_are_written_clip_by_clip_and_the_rest_is_reported(mixed_tracks, tmp_path):
+    path = tmp_path / "shard"
+    with open(path, "wb") as sink:
+        report, tallies = build(mixed_tracks, sink)
+    examples = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    rows = [
+        (
+            example.features.feature["track_id"].bytes_list.value[0].decode(),
+            example.features.feature["segment_index"].int64_list.value[0],
+            example.features.feature["start_s"].float_list.value[0],
+            example.features.feature["label"].int64_list.value[0],
+        )
+        for example in examples
+    ]
+    assert rows == [("a.wav", 0, 0.0, 1), ("a.wav", 1, 1.0, 1), ("b.wav", 0, 0.0, 0)]
+    assert report.num_examples == 3
+    assert report.num_bytes == path.stat().st_size
+    assert [(item.track_id, item.num_segments, item.duration_s) for item in report.tracks] == [
+        ("a.wav", 2, 2.5),
+        ("b.wav", 1, 1.0),
+    ]
+    assert [(item.track_id, item.stage, item.reason) for item in report.rejects] == [
+        ("text.mp3", "decode", "undecodable"),
+        ("absent.mp3", "open", "missing"),
+        ("short.wav", "segment", "too_short"),
+    ]
+    assert tallies == [(1, 0, 2.5), (2, 1, 2.5), (3, 2, 2.5), (4, 2, 3.5), (5, 3, 3.5)]
+
+
+def test_sums_are_those_of_the_stored_values(mixed_tracks):
+    sink = io.BytesIO()
+    report, _ = build(mixed_tracks, sink)
+    stored = []
+    for item in mixed_tracks:
+        if item.track_id in ("a.wav", "b.wav"):
+            with open(item.uri, "rb") as source:
+                stored += [segment.features["log_mel"] for segment in FRONT_END.process(source).segments]
+    frames = np.concatenate(stored).astype(np.float64)
+    sums = report.feature_sums["log_mel"]
+    assert sums.num_frames == len(frames)
+    np.testing.assert_allclose(sums.total, frames.sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(sums.total_of_squares, (frames**2).sum(axis=0), rtol=1e-12)
+
+
+def test_a_shard_of_rejects_is_empty_and_has_no_sums(tmp_path):
+    sink = io.BytesIO()
+    report, _ = build([track(tmp_path / "absent.mp3")], sink)
+    assert (report.num_examples, report.num_bytes, sink.getvalue()) == (0, 0, b"")
+    assert report.feature_sums == {}
+
+
+def test_what_a_track_sounds_like_is_recorded(tmp_path):
+    path = tmp_path / "square.wav"
+    half = np.where(np.arange(24_000) % 100 < 50, 0.5, -0.5).astype(np.float32)
+    soundfile.write(path, half, 16_000, subtype="FLOAT")
+    report, _ = build([track(path)], io.BytesIO(), with_fingerprints=False)
+    [record] = report.tracks
+    assert (record.rms_dbfs, record.peak_dbfs) == (-6.02, -6.02)  # 20 log10 of one half
+    assert (record.duration_s, record.padded_s, record.cut_s, record.is_truncated) == (1.5, 0.0, 0.0, False)
+
+
+def test_a_file_that_changed_or_vanished_since_it_was_listed_is_told_from_other_bad_files(write_audio, tmp_path):
+    changed, vanished = write_audio(tmp_path / "changed.wav"), write_audio(tmp_path / "vanished.wav")
+    tracks = [track(changed), track(vanished)]
+    write_audio(changed, duration_s=5.0)
+    vanished.unlink()
+    report, _ = build(tracks, io.BytesIO())
+    assert [(reject.track_id, reject.stage, reject.reason, reject.message) for reject in report.rejects] == [
+        (
+            "changed.wav",
+            "open",
+            "changed",
+            "the file has 160044 bytes, and had 128044 when the tracks were listed",
+        ),
+        ("vanished.wav", "open", "vanished", "the file is gone, and was there when the tracks were listed"),
+    ]
+
+
+def test_a_reject_tells_the_error_of_the_library(tmp_path):
+    path = tmp_path / "text.mp3"
+    path.write_text("no audio")
+    report, _ = build([track(path)], io.BytesIO())
+    [reject] = report.rejects
+    # Nothing of what libsndfile was handed, which is another descriptor or object in every run.
+    assert reject.exception == "LibsndfileError: Format not recognised."
+
+
+def test_a_known_fault_is_told_with_the_reject(tmp_path):
+    known = replace(track(tmp_path / "absent.mp3"), known_fault="it is not there")
+    report, _ = build([known], io.BytesIO())
+    assert [reject.known_fault for reject in report.rejects] == ["it is not there"]
+
+
+def test_a_report_comes_back_to_the_bit(mixed_tracks):
+    report, _ = build(mixed_tracks, io.BytesIO())
+    assert ShardReport.from_json(report.to_json()) == report
+
+
+def test_sums_add_up_in_each_band():
+    one = FeatureSums.of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float16))
+    assert one == FeatureSums(num_frames=2, total=(4.0, 6.0), total_of_squares=(10.0, 20.0))
+    assert one + one == FeatureSums(num_frames=4, total=(8.0, 12.0), total_of_squares=(20.0, 40.0))
+
+
+def test_samples_as_whole_numbers_are_all_one_band():
+    waveform = np.array([1, -2, 3], dtype=np.int16)
+    assert FeatureSums.of(waveform) == FeatureSums(num_frames=3, total=(2.0,), total_of_squares=(14.0,))
+
+
+def test_a_failure_that_is_no_fault_of_the_audio_is_not_a_reject(mixed_tracks):
+    class FullDisk(io.BytesIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        build(mixed_tracks, FullDisk())
+
+
+def test_a_reject_names_the_file(tmp_path):
+    report, _ = build([track(tmp_path / "absent.mp3")], io.BytesIO())
+    assert report.rejects == [
+        Reject(
+            track_id="absent.mp3",
+            uri=str(tmp_path / "absent.mp3"),
+            label="rock",
+            split="train",
+            stage="open",
+            reason="missing",
+            message="there is no such file",
+            exception=f"FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path / 'absent.mp3'}'",
+        )
+    ]

@@ -1,0 +1,100 @@
+"""Which strategy is made, and what is said where there is none."""
+
+import json
+import re
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+import tensorflow as tf
+
+from beam_pipelines.common.errors import UserError
+from trainer.devices.config import StrategyConfig
+from trainer.devices.strategy import check_cluster, is_chief, make_strategy
+
+TWO_WORKERS = {"worker": ["a:1", "b:1"]}
+
+
+def tf_config(cluster: Any = TWO_WORKERS, job: str = "worker", index: int = 0) -> str:
+    return json.dumps({"cluster": cluster, "task": {"type": job, "index": index}})
+
+
+def test_none_is_the_default_strategy() -> None:
+    strategy = make_strategy(StrategyConfig())
+    assert strategy is tf.distribute.get_strategy()
+    assert strategy.num_replicas_in_sync == 1
+    assert is_chief(strategy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        tf_config(),
+        tf_config(index=1),
+        tf_config({"chief": ["a:1"], "worker": ["b:1"]}, "chief"),
+        tf_config({"chief": ["a:1"], "worker": ["b:1"]}, "worker"),
+        # As Vertex AI writes it for one machine, and with what it adds.
+        json.dumps(
+            {"cluster": {"chief": ["a:1"]}, "environment": "cloud", "task": {"type": "chief", "index": 0, "trial": "1"}}
+        ),
+        tf_config({"chief": ["a:1"], "worker": ["b:1"], "evaluator": ["c:1"]}, "chief"),
+    ],
+)
+def test_a_cluster_is_taken_in_every_documented_form(text: str) -> None:
+    check_cluster(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "TF_CONFIG is not set: expected something like"),
+        ("{", "TF_CONFIG cannot be read (JSONDecodeError"),
+        ("[]", "TF_CONFIG cannot be read (TypeError"),
+        ("{}", "TF_CONFIG cannot be read (KeyError('cluster'))"),
+        (json.dumps({"cluster": TWO_WORKERS}), "TF_CONFIG cannot be read (KeyError('task'))"),
+        (json.dumps({"cluster": ["a:1"], "task": {"type": "worker", "index": 0}}), "cannot be read (AttributeError"),
+        (tf_config(index=2), "says that this process is worker 2, and lists 2 of these"),
+        (tf_config(index=-1), "says that this process is worker -1, and lists 2 of these"),
+        (tf_config(job="chief"), "says that this process is chief 0, and lists 0 of these"),
+        (tf_config({"worker": ["a:1"], "ps": ["b:1"]}), "names worker, ps, and only chief and worker train here"),
+        (tf_config({"chief": ["a:1"], "evaluator": ["b:1"]}, "evaluator"), "says that this process is the evaluator"),
+    ],
+)
+def test_what_is_no_cluster_is_refused_in_one_line(text: str, problem: str) -> None:
+    with pytest.raises(UserError, match=re.escape(problem)) as caught:
+        make_strategy(StrategyConfig(kind="multi_worker"), environment={"TF_CONFIG": text} if text else {})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("Please provide a TPU Name to connect to."), "no TPU was found (Please provide a TPU Name to"),
+        (URLError("Name or service not known"), "Google Cloud cannot be asked for it (Name or service not known)"),
+        (
+            tf.errors.NotFoundError(None, None, "No registered 'ConfigureDistributedTPU' OpKernel\nmore"),
+            "there is no TPU at this address (No registered 'ConfigureDistributedTPU' OpKernel)",
+        ),
+        (tf.errors.UnavailableError(None, None, "failed to connect"), "the TPU does not answer (failed to connect)"),
+    ],
+)
+def test_what_is_wrong_with_a_tpu_is_said_in_one_line(error: Exception, said: str) -> None:
+    def resolve(**where: Any) -> Any:
+        assert where == {"tpu": "my-tpu", "zone": "us-central1-b", "project": "p"}
+        raise error
+
+    config = StrategyConfig(kind="tpu", tpu_name="my-tpu", tpu_zone="us-central1-b", tpu_project="p")
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        make_strategy(config, resolve_tpu=resolve)
+    assert str(caught.value).startswith("strategy.tpu_name=my-tpu: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tpu_that_is_there_is_initialised_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, Any]] = []
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", lambda found: calls.append(("connect", found)))
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda found: calls.append(("set up", found)))
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda found: ("strategy of", found))
+    strategy = make_strategy(StrategyConfig(kind="tpu"), resolve_tpu=lambda **where: "resolver")
+    assert calls == [("connect", "resolver"), ("set up", "resolver")]
+    assert strategy == ("strategy of", "resolver")

@@ -1,0 +1,114 @@
+"""Predictions of audio files: what is printed, and what is said of files that cannot be read."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from beam_pipelines.features.frontend import FrontEnd
+from trainer.devices.strategy import StrategyConfig, make_strategy
+from trainer.evaluation.config import PredictConfig
+from trainer.evaluation.predict import predict
+from trainer.metrics.metrics import softmax
+from trainer.runs.restored_model import load_best_model
+from trainer.runs.run_dir import RunDir
+from trainer.training.config import TrainConfig
+
+RATE_HZ = 8000
+
+
+def write_audio(path: Path, duration_s: float, seed: int = 0) -> str:
+    samples = np.random.default_rng(seed).normal(0, 0.1, round(duration_s * RATE_HZ))
+    soundfile.write(path, samples, RATE_HZ)
+    return str(path)
+
+
+def run_predict(run_dir: str, files: list[str], output_format: str, **options: int) -> int:
+    return predict(run_dir, files, config=PredictConfig(**options), output_format=output_format)
+
+
+def test_probabilities_are_the_mean_of_the_segments(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_audio(tmp_path / "five.wav", 2.7)  # five segments of half a second
+    assert run_predict(finished.run_dir, [path], "json", top_k=3, batch_size=2) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+
+    run = RunDir(finished.run_dir)
+    model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
+    with Path(path).open("rb") as source:
+        segments = FrontEnd.from_prepare_yaml(run.prepare_yaml()).process(source).segments
+    logits = model({"log_mel": np.stack([segment.features["log_mel"] for segment in segments])}).numpy()
+    expected = softmax(logits).mean(axis=0)
+
+    assert found["file"] == path
+    assert found["duration_s"] == pytest.approx(2.7)
+    assert found["num_segments"] == 5
+    labels = ["blues", "funk", "waltz"]
+    assert [genre["genre"] for genre in found["genres"]] == [labels[index] for index in np.argsort(-expected)]
+    assert [genre["probability"] for genre in found["genres"]] == pytest.approx(
+        sorted(expected, reverse=True), rel=1e-4
+    )
+
+
+def test_short_audio_is_padded(finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_audio(tmp_path / "short.wav", 0.1)
+    assert run_predict(finished.run_dir, [path], "json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["num_segments"], found["duration_s"]) == (1, pytest.approx(0.1))
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "notes.mp3"
+    text.write_text("no audio")
+    empty = tmp_path / "empty.wav"
+    empty.write_bytes(b"")
+    files = [
+        str(text),
+        write_audio(tmp_path / "a.wav", 1.0),
+        str(empty),
+        str(tmp_path / "absent.mp3"),
+        str(tmp_path),
+        write_audio(tmp_path / "b.wav", 1.0, seed=1),
+    ]
+    assert run_predict(finished.run_dir, files, "csv", top_k=1) == 4
+    captured = capsys.readouterr()
+    assert [row["file"] for row in csv.DictReader(io.StringIO(captured.out))] == [files[1], files[5]]
+    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in errors] == [files[0], files[2], files[3], files[4]]
+    assert all("cannot be read" in line for line in errors[2:])
+
+
+def test_table_and_csv_agree(finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [write_audio(tmp_path / "a.wav", 1.0), write_audio(tmp_path / "longer name.wav", 1.0, seed=1)]
+    run_predict(finished.run_dir, files, "csv", top_k=2)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["file"], row["rank"]) for row in rows] == [(file, rank) for file in files for rank in "12"]
+    run_predict(finished.run_dir, files, "table", top_k=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and len(lines[0]) == len(lines[1])
+    for line, file, (first, second) in zip(lines, files, (rows[:2], rows[2:]), strict=True):
+        assert line.startswith(file)
+        assert f"{first['genre']} {float(first['probability']):.3f}" in line
+        assert f"{second['genre']} {float(second['probability']):.3f}" in line
+
+
+def test_only_the_run_is_needed(finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in Path(finished.data_dir).iterdir():
+        path.unlink()
+    assert run_predict(finished.run_dir, [write_audio(tmp_path / "a.wav", 1.0)], "table") == 0
+    assert capsys.readouterr().err == "predicting: 1/1 files, 0 s\n"
+
+
+def test_an_unfinished_run_predicts_with_a_warning(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(finished.run_dir) / "_SUCCESS").unlink()
+    assert run_predict(finished.run_dir, [write_audio(tmp_path / "a.wav", 1.0)], "table") == 0
+    assert "is not finished; its best weights so far are used" in capsys.readouterr().err

@@ -1,0 +1,367 @@
+"""The page: its tables hold the numbers of the data set, and its texts nothing but text."""
+
+import base64
+import io
+
+import pytest
+import soundfile
+import yaml
+from PIL import Image
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import LogMelConfig, MfccConfig, YamnetLogMelConfig
+from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, Reject
+from trainer.common.drawing import Picture
+from trainer.data.prepared import open_prepared
+from trainer.explore.config import ExploreConfig
+from trainer.explore.explore import explore
+from trainer.explore.page import Pictures, render_page
+from trainer.explore.prepared_tables import read_tables
+from trainer.explore.totals import summarize
+
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+
+
+@pytest.fixture
+def explored_page_of(write_data_set, parse_page, tmp_path):
+    """Explores a data set of some tracks and returns the parts of its page."""
+
+    def run(tracks, *, config=None, **options):
+        directory = write_data_set(tracks, **options)
+        settings = {"data_dir": str(directory), "output_dir": str(tmp_path / "page"), **(config or {})}
+        explore(ExploreConfig(**settings))
+        return parse_page((tmp_path / "page" / "index.html").read_text(encoding="utf-8"))
+
+    return run
+
+
+@pytest.fixture
+def page_of(write_data_set, parse_page):
+    """Returns the parts of a data set's page, with nothing in place of the pictures and without examples."""
+
+    def run(tracks, **options):
+        directory = str(write_data_set(tracks, **options))
+        data, tables = open_prepared(directory), read_tables(directory)
+        names = ("clips", "durations", "loudness", "groups", "rejects")
+        pictures = {name: Picture(name=name, title=name, alt=f"what {name} shows", png=b"") for name in names}
+        page = render_page(
+            data=data,
+            tables=tables,
+            summary=summarize(tables.tracks, genres=data.labels),
+            pictures=Pictures(**pictures, bands=(), projection=None),
+            examples=(),
+            example_duration_s=5.0,
+        )
+        return parse_page(page)
+
+    return run
+
+
+@pytest.fixture
+def tracks(make_track, write_audio, tmp_path):
+    """Seven tracks of two genres by three artists, with all that may happen to a track."""
+    uri = str(write_audio(tmp_path / "a.wav", sample_rate_hz=8000, duration_s=6.0))
+    return [
+        make_track("a", label="blues", group="x", num_segments=3, duration_s=90.0, uri=uri, padded_s=0.5),
+        make_track("b", label="blues", group="x", num_segments=1, duration_s=30.0, uri=uri, cut_s=1.0),
+        make_track("c", label="blues", group="y", split="test", duration_s=60.0, uri=uri, num_silent_segments=4),
+        make_track("d", label="funk", group="y", split="test", duration_s=6.0, uri=uri, is_truncated=True),
+        make_track("e", label="funk", group="z", duration_s=12.0, uri=uri, num_silent_segments=1, padded_s=2.0),
+        make_track("f", label="funk", group="z", duration_s=12.0, uri=uri),
+        make_track("g", label="funk", group="w", split="validation", duration_s=6.0, uri=uri),
+    ]
+
+
+def duplicate_track(name, split="train"):
+    return DuplicateTrack(track_id=name, uri=f"/{name}", label="blues", group="g", split=split)
+
+
+def pair(first, second, kind="exact", outcome="joined"):
+    return DuplicatePair(kind, duplicate_track(first), duplicate_track(second, "test"), 1.25, 28.0, 0.0625, outcome)
+
+
+def reject(name, reason="silent", known_fault=None, message="m", exception=None):
+    return Reject(name, f"/{name}", "blues", "train", "segment", reason, message, exception, known_fault)
+
+
+def test_the_numbers_are_those_of_the_data_set(page_of, tracks):
+    page = page_of(tracks)
+    assert page.title == "tiny: a prepared data set"
+    assert page.headings[0] == "tiny"
+    assert page.tables["table-genres"] == [
+        ["Genre", "train", "validation", "test", "all"],
+        ["tracks", "segments", "minutes"] * 4,
+        ["blues", "2", "4", "2.0", "0", "0", "0.0", "1", "2", "1.0", "3", "6", "3.0"],
+        ["funk", "2", "4", "0.4", "1", "2", "0.1", "1", "2", "0.1", "4", "8", "0.6"],
+        ["all genres", "4", "8", "2.4", "1", "2", "0.1", "2", "4", "1.1", "7", "14", "3.6"],
+    ]
+    assert [row[-1] for row in page.tables["table-conditions"][1:]] == ["2", "1", "1", "2"]
+    assert "(segments in all: 5)" in page.tables["table-conditions"][4][0]
+    assert page.tables["table-split-groups"][1:] == [["train", "2", "4"], ["validation", "1", "1"], ["test", "1", "2"]]
+    assert page.tables["table-groups"][1:] == [
+        ["x", "train", "blues", "2"],
+        ["y", "test", "blues, funk", "2"],
+        ["z", "train", "funk", "2"],
+        ["w", "validation", "funk", "1"],
+    ]
+    assert "should be in one split only: all of them are." in page.texts["groups"]
+
+
+def test_large_numbers_have_separators(page_of, make_track):
+    page = page_of([make_track(f"{index}", duration_s=3600.0) for index in range(1234)])
+    assert page.tables["table-genres"][-1] == ["all genres", "1,234", "2,468", "74,040.0"]
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing(explored_page_of, tracks):
+    page = explored_page_of(tracks, rejects=[reject("r")])
+    assert page.policy == POLICY
+    assert page.tags.isdisjoint({"script", "link", "iframe", "object", "embed", "form", "base"})
+    assert len(page.audio) == 2
+    assert all(target.startswith("#") and target[1:] in page.ids for target in page.links)
+    assert len(page.links) == 9
+    assert len(set(page.ids)) == len(page.ids)
+    for image in page.images:
+        header, _, content = image["src"].partition(",")
+        assert header == "data:image/png;base64"
+        Image.open(io.BytesIO(base64.b64decode(content, validate=True))).verify()
+        assert len(image["alt"]) > 20
+
+
+def test_examples_can_be_heard(explored_page_of, tracks):
+    page = explored_page_of(tracks, config={"example_duration_s": 2.5})
+    for audio in page.audio:
+        header, _, content = audio["src"].partition(",")
+        assert header == "data:audio/wav;base64"
+        samples, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(content)))
+        assert (len(samples), rate_hz) == (20_000, 8000)
+        assert soundfile.info(io.BytesIO(base64.b64decode(content))).subtype == "PCM_16"
+    assert {audio["aria-label"] for audio in page.audio} == {"Example of blues", "Example of funk"}
+
+
+def test_a_genre_whose_audio_has_gone_says_so(explored_page_of, tracks, make_track):
+    page = explored_page_of([*tracks, *(make_track(f"w{index}", label="waltz") for index in range(9))])
+    assert len(page.audio) == 2
+    [missing] = page.missing
+    assert missing.startswith("There is no example: of 5 tracks that were tried, none can be read; the first: ")
+    assert "/absent/w" in missing
+
+
+def test_examples_may_be_of_the_largest_genres_alone(explored_page_of, tracks):
+    page = explored_page_of(tracks, config={"example_genres": 1})
+    assert [audio["aria-label"] for audio in page.audio] == ["Example of funk"]
+    assert "of each genre (the 1 largest of 2 genres)" in page.texts["examples"]
+    assert "The loudest 5.0 s" in page.texts["examples"]
+
+
+LEAK = "Tracks of an artist are in train and in test."
+
+
+@pytest.mark.parametrize("leak", [None, LEAK])
+def test_a_leak_is_said_at_the_top(page_of, tracks, leak):
+    page = page_of(tracks, split_leak=leak)
+    if leak is None:
+        assert "split-leak" not in page.ids
+    else:
+        assert page.texts["split-leak"] == f"Scores on these splits may be too high. {LEAK}"
+
+
+def test_groups_in_two_splits_are_counted(page_of, make_track):
+    page = page_of([make_track(f"{i}", group="x", split=split) for i, split in enumerate(("train", "test"))])
+    assert "should be in one split only: 1 are in more than one." in page.texts["groups"]
+    assert page.tables["table-groups"][1:] == [["x", "test", "blues", "1"], ["x", "train", "blues", "1"]]
+
+
+def test_rejects_and_duplicates_are_listed(page_of, tracks):
+    page = page_of(
+        tracks,
+        rejects=[reject("r1"), reject("r2", "too_short", "a known one"), reject("r3", "too_short")],
+        duplicates=[pair("a", "b"), pair("c", "d", "near", "reported"), pair("e", "f")],
+    )
+    assert page.tables["table-reasons"][1:] == [["too_short", "2", "1"], ["silent", "1", "0"]]
+    assert page.tables["table-rejects"][1:] == [
+        ["r1", "blues", "train", "segment", "silent", "m", ""],
+        ["r2", "blues", "train", "segment", "too_short", "m", "known a known one"],
+        ["r3", "blues", "train", "segment", "too_short", "m", ""],
+    ]
+    assert page.marks == 1
+    assert page.tables["table-outcomes"][1:] == [["exact", "joined", "2"], ["near", "reported", "1"]]
+    assert page.tables["table-duplicates"][2] == [
+        "c (blues, train)",
+        "d (blues, test)",
+        "near",
+        "reported",
+        "1.2",
+        "28.0",
+        "0.062",
+    ]
+
+
+def test_what_a_library_said_stands_behind_the_message(page_of, tracks):
+    said = "LibsndfileError: Error opening <_io.BytesIO>: Format not recognised."
+    page = page_of(tracks, rejects=[reject("r1", message="it cannot be decoded", exception=said), reject("r2")])
+    assert [row[5] for row in page.tables["table-rejects"][1:]] == [f"it cannot be decoded ({said})", "m"]
+
+
+def test_no_rejects_and_no_duplicates_are_said(page_of, tracks):
+    page = page_of(tracks)
+    assert "None: every track is in the data set." in page.texts["rejects"]
+    assert "No two tracks hold the same recording" in page.texts["duplicates"]
+    page = page_of(tracks, duplicates=None, directory_name="never looked")
+    assert "Nobody looked for tracks that hold the same recording." in page.texts["duplicates"]
+
+
+def test_of_long_lists_the_first_are_shown_and_all_are_counted(page_of, tracks):
+    page = page_of(
+        tracks,
+        rejects=[reject(f"r{index}") for index in range(10_000)],
+        duplicates=[pair(f"a{index}", f"b{index}") for index in range(10_000)],
+    )
+    for name, filename in (("rejects", "rejects.jsonl"), ("duplicates", "duplicates.jsonl")):
+        assert len(page.tables[f"table-{name}"]) == 1 + 100
+        assert f"The first 100 of 10,000; {filename} has all." in page.texts[name]
+    assert page.tables["table-reasons"][1:] == [["silent", "10,000", "0"]]
+    assert page.tables["table-outcomes"][1:] == [["exact", "joined", "10,000"]]
+
+
+def test_one_split_is_one_column(explored_page_of, make_track):
+    page = explored_page_of([make_track(f"{index}", split="test") for index in range(3)])
+    assert page.tables["table-genres"][0] == ["Genre", "test"]
+    assert page.tables["table-genres"][-1] == ["all genres", "3", "6", "1.5"]
+    assert "Over all frames of the test split." in page.texts["sound"]
+
+
+def test_the_whole_way_gives_the_numbers_the_spectra_and_the_examples(explored_page_of, tracks):
+    page = explored_page_of(tracks)
+    assert page.tables["table-genres"][-1][1:4] == ["4", "8", "2.4"]
+    assert "Over all frames of the train split." in page.texts["sound"]
+    assert [figure for figure in page.ids if figure.startswith("figure-")] == [
+        "figure-clips",
+        "figure-durations",
+        "figure-loudness",
+        "figure-groups",
+        "figure-log_mel-means",
+        "figure-projection",
+    ]
+    assert "None: every track is in the data set." in page.texts["rejects"]
+
+
+def test_a_data_set_of_a_vector_alone_has_a_projection_and_no_spectra(explored_page_of, make_track):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    made = [
+        make_track(f"{index}", features={"embedding": rng.normal(size=(2, 12)).astype(np.float16)})
+        for index in range(5)
+    ]
+    page = explored_page_of(made, configs={"embedding": {"kind": "embedding", "dtype": "float16"}})
+    assert "holds no spectrogram and no MFCC" in page.texts["sound"]
+    assert "5 tracks of all splits, each the mean of embedding" in page.texts["sound"]
+
+
+def test_a_data_set_of_mfcc_alone_shows_their_means(explored_page_of, make_track):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    made = [make_track(f"{index}", features={"mfcc": rng.normal(size=(2, 8, 13))}) for index in range(5)]
+    page = explored_page_of(made, configs={"mfcc": MfccConfig(n_fft=512, n_mels=16, n_mfcc=13, dtype="float32")})
+    assert "figure-mfcc-means" in page.ids
+    assert "Coefficient 0, the loudness, is left out." in page.texts["sound"]
+
+
+def test_a_data_set_of_yamnets_spectrogram_shows_its_means_and_examples(
+    explored_page_of, make_track, write_audio, tmp_path
+):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    uri = str(write_audio(tmp_path / "a.wav", sample_rate_hz=8000, duration_s=6.0))
+    made = [make_track(f"{index}", features={"mine": rng.normal(size=(2, 96, 64))}, uri=uri) for index in range(3)]
+    page = explored_page_of(made, configs={"mine": YamnetLogMelConfig(dtype="float32")})
+    assert "figure-mine-means" in page.ids
+    assert "Those that reach past the end of a segment" in page.texts["figure-mine-means"]
+    [example] = [image["alt"] for image in page.images if image["alt"].startswith("Waveform")]
+    assert example.startswith("Waveform, log-mel spectrogram, mine and MFCC of 5.0 s of blues from ")
+
+
+def test_two_tracks_have_no_projection(explored_page_of, make_track):
+    page = explored_page_of([make_track("a"), make_track("b")])
+    assert "figure-projection" not in page.ids
+    assert "There is no picture of principal components" in page.texts["sound"]
+
+
+def test_161_genres_have_a_row_each_and_a_map(explored_page_of, make_track):
+    labels = [f"genre {index:03d}" for index in range(161)]
+    made = [make_track(f"{label}/{split}", label=label, split=split) for label in labels for split in ("train", "test")]
+    page = explored_page_of(made, labels=labels, config={"example_genres": 3})
+    assert [row[0] for row in page.tables["table-genres"][2:-1]] == labels
+    assert "figure-log_mel-map" in page.ids
+    assert "(the 40 largest of 161 genres)" in page.texts["figure-clips"]
+    assert len(page.missing) == 3
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "</title></style></pre><b>",
+    "x" * 3000,
+    "\u202eשלום & {{ 7 * 7 }} {% raw %}",
+]
+
+
+def test_hostile_names_are_text(explored_page_of, make_track, write_audio, tmp_path):
+    uri = str(write_audio(tmp_path / "a.wav", sample_rate_hz=8000))
+    made = [
+        make_track(f"{name}\n{name}", label=name, group=f"{name} group", uri=uri if index % 2 else f"/absent/{name}")
+        for index, name in enumerate(HOSTILE)
+    ]
+    rejects = [
+        reject(name, reason=name, known_fault=name, message=f"{name}\nsecond line", exception=f"Error: {name}")
+        for name in HOSTILE
+    ]
+    page = explored_page_of(
+        made,
+        labels=HOSTILE,
+        rejects=rejects,
+        duplicates=[pair(name, name, kind=name, outcome=name) for name in HOSTILE],
+        split_leak="<script>alert(2)</script> & more",
+    )
+    assert page.tags.isdisjoint({"script", "b"})
+    assert page.texts["split-leak"].endswith("<script>alert(2)</script> & more")
+    assert [row[0] for row in page.tables["table-genres"][2:-1]] == HOSTILE
+    assert [row[0] for row in page.tables["table-rejects"][1:]] == HOSTILE
+    assert [row[5] for row in page.tables["table-rejects"][1:]] == [
+        f"{name}\nsecond line (Error: {name})" for name in HOSTILE
+    ]
+    assert {row[0] for row in page.tables["table-groups"][1:]} == {f"{name} group" for name in HOSTILE}
+    assert {row[0] for row in page.tables["table-outcomes"][1:]} == set(HOSTILE)
+    assert all(image.keys() == {"src", "alt"} for image in page.images)
+    assert {audio["aria-label"] for audio in page.audio} == {f"Example of {name}" for name in HOSTILE[1::2]}
+
+
+def test_the_settings_are_whole(page_of, tracks, tmp_path):
+    page = page_of(tracks, configs={"log_mel": LogMelConfig(n_fft=512, n_mels=16)})
+    text = (tmp_path / "data" / "prepare.yaml").read_text()
+    assert " ".join(text.split()) in page.texts["settings"]
+    assert yaml.safe_load(text)["config"]["audio"]["sample_rate_hz"] == 8000
+
+
+def test_the_same_data_give_the_same_page(explored_page_of, tracks, tmp_path):
+    explored_page_of(tracks)
+    first = (tmp_path / "page" / "index.html").read_bytes()
+    explored_page_of(tracks)
+    assert (tmp_path / "page" / "index.html").read_bytes() == first
+    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["events", "index.html"]
+
+
+def test_a_damaged_table_is_named(page_of, tracks, write_data_set):
+    directory = write_data_set(tracks)
+    for name in ("tracks.jsonl", "rejects.jsonl", "duplicates.jsonl", "prepare.yaml"):
+        kept = (directory / name).read_text()
+        (directory / name).write_text('{"track_id": 1')
+        with pytest.raises(UserError, match=rf"{name} is damaged .*: prepare the data again"):
+            explore(ExploreConfig(data_dir=str(directory), output_dir=str(directory / "page")))
+        (directory / name).write_text(kept)
+    (directory / "rejects.jsonl").unlink()
+    with pytest.raises(UserError, match=r"rejects\.jsonl cannot be read"):
+        explore(ExploreConfig(data_dir=str(directory), output_dir=str(directory / "page")))
+    assert not (directory / "page").exists()

@@ -1,0 +1,102 @@
+"""What `beamtune evaluate` prints."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+
+from trainer.metrics.metrics import Interval, LevelMetrics, classification_metrics, ranking_metrics
+from trainer.metrics.score_tables import print_genres, print_scores, with_interval
+
+PROBABILITIES = np.array([[0.75, 0.25, 0.0], [0.75, 0.25, 0.0], [0.25, 0.75, 0.0], [0.25, 0.75, 0.0]])
+METRICS = classification_metrics(PROBABILITIES, np.array([0, 1, 1, 1]))
+INTERVALS = {name: Interval(0.5, 1.0) for name in ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy")}
+
+
+def lines(text: str) -> list[str]:
+    """Returns the lines of a piped table without the blanks that fill up cells."""
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def cells(text: str) -> list[list[str]]:
+    """Returns the words of each line; where two blanks are, a cell ends."""
+    return [[cell.strip() for cell in line.strip().split("  ") if cell.strip()] for line in text.splitlines()]
+
+
+def test_levels_are_columns_and_metrics_rows() -> None:
+    levels = {
+        "segment": replace(METRICS, intervals=INTERVALS),
+        "track_vote": replace(ranking_metrics(PROBABILITIES, np.array([0, 1, 1, 1])), intervals=INTERVALS),
+    }
+    stream = io.StringIO()
+    print_scores("test", levels, leak=None, stream=stream)
+    assert cells(stream.getvalue()) == [
+        ["test"],
+        ["metric", "segment", "track_vote"],
+        ["examples", "4", "4"],
+        ["accuracy", "0.750 [0.50, 1.00]", "0.750 [0.50, 1.00]"],
+        ["balanced accuracy", "0.833 [0.50, 1.00]", "0.833 [0.50, 1.00]"],
+        ["macro-F1", "0.733 [0.50, 1.00]", "0.733 [0.50, 1.00]"],
+        ["top-2 accuracy", "1.000 [0.50, 1.00]", "1.000 [0.50, 1.00]"],
+        ["loss", "0.562", "–"],
+        ["calibration error", "0.000", "–"],
+    ]
+
+
+def test_a_leak_and_missing_intervals_are_said() -> None:
+    stream = io.StringIO()
+    print_scores("validation", {"track": METRICS}, leak="tracks were split at random", stream=stream)
+    printed = lines(stream.getvalue())
+    assert printed[0].strip() == "validation (leaky split)"
+    assert printed[-2:] == [
+        "no intervals: they need tracks of at least 2 groups (artists, albums)",
+        "these scores are too high: tracks were split at random",
+    ]
+    assert with_interval(METRICS, "accuracy") == "0.750"
+
+
+def test_genres_and_their_confusion() -> None:
+    stream = io.StringIO()
+    print_genres("test tracks", METRICS, labels=["[b]rock", ":cat:", "waltz"], stream=stream)
+    assert cells(stream.getvalue()) == [
+        ["genres of test tracks"],
+        ["genre", "precision", "recall", "F1", "true", "predicted"],
+        ["[b]rock", "0.500", "1.000", "0.667", "1", "2"],
+        [":cat:", "1.000", "0.667", "0.800", "3", "2"],
+        ["waltz", "–", "–", "–", "0", "0"],
+        ["confusion of test tracks"],
+        ["true \\ predicted", "[b]rock", ":cat:", "waltz"],
+        ["[b]rock", "1", "0", "0"],
+        [":cat:", "1", "2", "0"],
+        ["waltz", "0", "0", "0"],
+    ]
+
+
+def metrics_of(predicted: list[int], labels: list[int], *, num_classes: int) -> LevelMetrics:
+    return ranking_metrics(np.eye(num_classes)[predicted], np.array(labels))
+
+
+def test_long_names_are_numbered_in_the_head() -> None:
+    labels = [f"a genre with a long name {number}" for number in range(3)]
+    stream = io.StringIO()
+    print_genres("tracks", metrics_of([0, 1, 2], [0, 1, 1], num_classes=3), labels=labels, stream=stream)
+    assert cells(stream.getvalue())[-4:] == [
+        ["true \\ predicted", "1", "2", "3"],
+        ["1 a genre with a long name 0", "1", "0", "0"],
+        ["2 a genre with a long name 1", "0", "1", "1"],
+        ["3 a genre with a long name 2", "0", "0", "0"],
+    ]
+
+
+def test_of_many_genres_the_most_frequent_confusions_are_told() -> None:
+    labels = [f"g{number}" for number in range(25)]
+    metrics = metrics_of([7, 7, 7, 3, 1, 1], [2, 2, 2, 2, 1, 24], num_classes=25)
+    stream = io.StringIO()
+    print_genres("tracks", metrics, labels=labels, stream=stream)
+    assert cells(stream.getvalue())[-5:] == [
+        ["most frequent confusions"],
+        ["true", "predicted", "count"],
+        ["g2", "g7", "3"],
+        ["g2", "g3", "1"],
+        ["g24", "g1", "1"],
+    ]

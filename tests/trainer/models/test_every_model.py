@@ -1,0 +1,202 @@
+"""Every model: it takes features as they are stored, learns, is saved and comes back the same."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.records.schema import BandStats, FeatureSpec
+from trainer.models.config import MODEL_CONFIGS, Cnn1dConfig, ParallelConfig
+from trainer.models.registry import MODELS, build_model
+from trainer.models.zoo import typical_specs
+from trainer.models.zoo_config import ZooConfig
+
+NUM_STEPS = 40
+
+# All parameters and those that train, with default settings, on 3-s segments at 16 kHz of ten genres.
+SIZES = {
+    "cnn2d": (69_658, 69_306),
+    "bilstm": (160_458, 159_946),
+    "cnn1d": (460_490, 459_978),
+    "parallel": (146_922, 146_218),
+    "crnn": (127_514, 127_290),
+    "res2d": (578_954, 568_538),
+    "wave1d": (478_026, 475_146),
+    "attention_pool": (74_634, 74_634),
+    "yamnet_finetune": (3_353_930, 1_724_810),
+    "transfer": (2_270_794, 1_757_130),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_learns_what_is_easy_and_comes_back_the_same(
+    name, specs, stats, small_configs, make_batch, take_steps, tmp_path
+):
+    config = small_configs[name]
+    keras.utils.set_random_seed(0)
+    model = build_model(config, specs=specs, stats=stats, num_classes=3, pretrained=False)
+    features, labels = make_batch(config.feature_names)
+    is_from_weights = MODELS[name].load_pretrained is not None
+    losses = take_steps(model, features, labels, num_steps=3 if is_from_weights else NUM_STEPS)
+    unheard, labels = make_batch(config.feature_names, seed=1)
+    logits = model(unheard)
+    assert (logits.shape, logits.dtype) == ((12, 3), "float32")
+    # Random weights that stay as they are let next to nothing through so many layers.
+    if not is_from_weights:
+        assert losses[-1] < 0.5 * losses[0]
+        assert np.mean(np.argmax(logits, axis=-1) == labels) >= 0.9
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert len(loaded.trainable_variables) == len(model.trainable_variables)
+    np.testing.assert_array_equal(loaded(unheard), logits)
+
+    path = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
+    fresh = build_model(config, specs=specs, stats=stats, num_classes=3, pretrained=False)
+    assert not np.array_equal(fresh(unheard), logits)
+    tf.train.Checkpoint(model=fresh).read(path).assert_consumed()
+    np.testing.assert_array_equal(fresh(unheard), logits)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_input_is_the_features_as_they_are_stored(name, specs, stats, small_configs):
+    config = small_configs[name]
+    model = build_model(config, specs=specs, stats=stats, num_classes=3, pretrained=False)
+    assert {feature: (node.shape[1:], node.dtype) for feature, node in model.input.items()} == {
+        feature: (specs[feature].shape, specs[feature].dtype) for feature in config.feature_names
+    }
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_seed_gives_the_same_bits(name, small_configs, specs, stats, make_batch, take_steps):
+    config = small_configs[name]
+    features, labels = make_batch(config.feature_names, size=4)
+    results = []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        model = build_model(config, specs=specs, stats=stats, num_classes=3, pretrained=False)
+        take_steps(model, features, labels, num_steps=2)
+        results.append([np.array(weight) for weight in model.weights])
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_under_a_mixed_policy_only_logits_and_normalisation_are_float32(name, small_configs, specs, stats, make_batch):
+    config = small_configs[name]
+    features, _ = make_batch(config.feature_names, size=3)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build_model(config, specs=specs, stats=stats, num_classes=3, pretrained=False)
+        assert model(features, training=True).dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact = {layer.name for layer in model._flatten_layers() if layer.weights and layer.compute_dtype == "float32"}
+    assert exact <= {"logits", model.name}
+    assert all(weight.dtype == "float32" for weight in model.weights)
+
+
+@pytest.fixture(scope="module")
+def default_models():
+    """All models with default settings on typical data."""
+    typical = typical_specs(ZooConfig())
+    no_stats = {
+        name: BandStats(num_frames=1, mean=(0.0,) * spec.shape[-1], std=(1.0,) * spec.shape[-1])
+        for name, spec in typical.items()
+    }
+    return {
+        name: build_model(MODEL_CONFIGS[name](), specs=typical, stats=no_stats, num_classes=10, pretrained=False)
+        for name in MODELS
+    }
+
+
+def test_sizes(default_models):
+    found = {
+        name: (model.count_params(), sum(int(np.prod(weight.shape)) for weight in model.trainable_variables))
+        for name, model in default_models.items()
+    }
+    assert found == SIZES
+
+
+def test_batch_norms_that_train_are_those_of_all_replicas(default_models):
+    for name, model in default_models.items():
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+                assert layer.synchronized, f"{layer.name} of {name}"
+                assert layer.momentum == 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "feature", "message"),
+    [
+        ("cnn2d", "waveform", r"cnn2d takes a feature of shape \(frames, bands\), and waveform has shape \(4000,\)"),
+        ("bilstm", "waveform", r"bilstm takes a feature of shape \(frames, bands\), and waveform has"),
+        ("cnn1d", "spectral_stats", r"cnn1d takes a feature of shape \(patches, values\), and spectral_stats has"),
+        ("crnn", "spectral_stats", r"crnn takes a feature of shape \(frames, bands\), and"),
+        ("res2d", "waveform", r"res2d takes a feature of shape \(frames, bands\), and"),
+        ("wave1d", "mfcc", r"wave1d takes 16-bit samples of shape \(samples,\), and mfcc has shape \(16, 8\)"),
+        ("wave1d", "spectral_stats", r"wave1d takes 16-bit samples of shape \(samples,\), and spectral_stats has"),
+        ("attention_pool", "waveform", r"attention_pool takes a feature of shape \(patches, values\), and"),
+        (
+            "yamnet_finetune",
+            "log_mel",
+            r"yamnet_finetune takes .* of shape \(frames, 64\) in whole patches of 96, and log_mel has shape",
+        ),
+        ("transfer", "waveform", r"transfer takes a feature of shape \(frames, bands\), and"),
+    ],
+)
+def test_features_of_other_shapes_are_refused(name, feature, message, specs, stats):
+    config = MODEL_CONFIGS[name](feature=feature)
+    with pytest.raises(UserError, match=rf"^model\.feature={feature}: model {message}"):
+        build_model(config, specs=specs, stats=stats, num_classes=3, pretrained=False)
+
+
+def test_samples_are_no_branch(specs, stats):
+    config = ParallelConfig(features=["log_mel", "waveform"])
+    with pytest.raises(UserError, match=r"^model\.features=waveform: model parallel takes features of shape"):
+        build_model(config, specs=specs, stats=stats, num_classes=3)
+
+
+def test_parallel_convolves_pictures_and_pools_embeddings(specs, stats):
+    model = build_model(
+        ParallelConfig(features=["yamnet", "log_mel"], filters=[8]), specs=specs, stats=stats, num_classes=3
+    )
+    assert list(model.input) == ["yamnet", "log_mel"]
+    assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 1
+    as_picture = ParallelConfig(features=["yamnet", "log_mel"], filters=[8], pooled_features=[])
+    model = build_model(as_picture, specs=specs, stats=stats, num_classes=3)
+    assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 2
+
+
+def test_cnn1d_takes_one_patch():
+    spec = FeatureSpec("yamnet", (1, 8), "float16")
+    stats = BandStats(num_frames=1, mean=(0.0,) * 8, std=(1.0,) * 8)
+    model = build_model(Cnn1dConfig(filters=[4]), specs={"yamnet": spec}, stats={"yamnet": stats}, num_classes=3)
+    assert model({"yamnet": np.ones((2, 1, 8), np.float16)}).shape == (2, 3)
+
+
+def test_attention_is_a_mean_in_any_order_of_patches(specs, stats, small_configs, make_batch):
+    model = build_model(small_configs["attention_pool"], specs=specs, stats=stats, num_classes=3)
+    features, _ = make_batch(("yamnet",))
+    weights = keras.Model(model.input, model.get_layer("attention_weights").output)(features)
+    assert weights.shape == (12, 4, 1)
+    np.testing.assert_allclose(np.sum(weights, axis=1), 1.0, rtol=1e-6)
+    turned = {"yamnet": features["yamnet"][:, ::-1]}
+    np.testing.assert_allclose(model(turned), model(features), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["cnn1d", "attention_pool", "parallel"])
+def test_one_far_away_value_of_an_embedding_does_not_outweigh_the_others(name, specs, stats, small_configs, make_batch):
+    config = small_configs[name]
+    model = build_model(config, specs=specs, stats=stats, num_classes=3)
+    features, _ = make_batch(config.feature_names)
+    farther = {feature: np.copy(values) for feature, values in features.items()}
+    features["yamnet"][0, 0, 0], farther["yamnet"][0, 0, 0] = 100.0, 10_000.0
+    np.testing.assert_array_equal(model(farther), model(features))
+
+
+def test_wave1d_hears_full_scale_as_one(specs, stats, small_configs):
+    model = build_model(small_configs["wave1d"], specs=specs, stats=stats, num_classes=3)
+    samples = np.array([[-32768, 16384]], dtype=np.int16)
+    np.testing.assert_array_equal(model.get_layer("rescale")(samples), [[-1.0, 0.5]])

@@ -1,0 +1,54 @@
+"""What is left of checkpoints in a directory, whatever was there before."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from trainer.runs.checkpoints import BEST, LAST, Checkpoints, RunProgress, find_checkpoint
+from trainer.runs.early_stopping import EarlyStopping
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+
+
+def make_checkpoints(directory: Path, model: keras.Model, progress: RunProgress) -> Checkpoints:
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    return Checkpoints(str(directory), model=model, optimizer=optimizer, progress=progress)
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted({path.name.split(".")[0] for path in directory.iterdir() if path.name != "checkpoints.json"})
+
+
+def test_the_last_and_the_best_are_kept(tmp_path: Path, model: keras.Model) -> None:
+    progress = RunProgress()
+    checkpoints = make_checkpoints(tmp_path, model, progress)
+    for epoch in (1, 2, 3):
+        progress.finish_epoch(EarlyStopping(best_epoch=min(epoch, 2)))
+        checkpoints.save(best=checkpoints.write_best() if epoch <= 2 else None)
+    assert names_in(tmp_path) == ["best-00002-00000000", "last-00003-00000000"]
+    assert find_checkpoint(str(tmp_path), LAST) == str(tmp_path / "last-00003-00000000")
+    assert find_checkpoint(str(tmp_path), BEST) == str(tmp_path / "best-00002-00000000")
+
+
+@pytest.mark.parametrize("kind", [LAST, BEST])
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path, model: keras.Model, kind: str) -> None:
+    unfinished = tmp_path / f"{kind}-00001-00000000_temp"
+    unfinished.mkdir()
+    (unfinished / "part-00000-of-00001.data-00000-of-00001.tempstate1").write_bytes(b"")
+    (tmp_path / f"{kind}-00001-00000000.data-00000-of-00001").write_bytes(b"half")
+    progress = RunProgress()
+    progress.finish_epoch(EarlyStopping(best_epoch=1))
+    checkpoints = make_checkpoints(tmp_path, model, progress)
+    checkpoints.save(best=checkpoints.write_best())
+    assert names_in(tmp_path) == ["best-00001-00000000", "last-00001-00000000"]
+    weights = [np.array(weight) for weight in model.get_weights()]
+    model.set_weights([np.zeros_like(weight) for weight in weights])
+    assert checkpoints.restore_last()
+    for restored, saved in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(restored, saved)

@@ -1,0 +1,127 @@
+"""Runs that are watched, ended early, or learn from validation too."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from beam_pipelines.common.errors import UserError
+from trainer.data.batches import TrainStream
+from trainer.evaluation.config import EvaluateConfig
+from trainer.evaluation.evaluate import evaluate
+from trainer.metrics.metrics import classification_metrics
+from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.run_dir import RunDir
+from trainer.training.callbacks import epoch_metrics, metric_names
+from trainer.training.config import TrainConfig
+from trainer.training.train import train
+
+MakeConfig = Callable[..., TrainConfig]
+
+
+class Watcher:
+    """Notes what it is told, and ends the run after an epoch."""
+
+    def __init__(self, *, last_epoch: int = 99) -> None:
+        self.epochs: list[tuple[int, dict[str, float]]] = []
+        self.num_calls = 0
+        self._last_epoch = last_epoch
+
+    def on_steps(self) -> None:
+        self.num_calls += 1
+
+    def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        self.epochs.append((epoch, dict(metrics)))
+        return epoch < self._last_epoch
+
+
+def last_epoch_of(run_dir: str, kind: str = LAST) -> int:
+    path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
+    assert path is not None
+    return int(Path(path).name.split("-")[1])
+
+
+def learning_rates(run_dir: str) -> list[float]:
+    """Returns the learning rates after each epoch."""
+    rates = []
+    for path in sorted((Path(run_dir) / "train").glob("events*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            rates += [float(tf.make_ndarray(v.tensor)) for v in event.summary.value if v.tag == "learning_rate"]
+    return rates
+
+
+def test_a_watcher_is_told_of_all_epochs_and_steps(make_config: MakeConfig) -> None:
+    config, watcher = make_config(), Watcher()
+    train(config, observer=watcher)
+    assert [epoch for epoch, _ in watcher.epochs] == [1, 2, 3]
+    # Four steps an epoch, three in a call.
+    assert watcher.num_calls == 3 * 2
+    names = set(watcher.epochs[-1][1])
+    assert names == set(metric_names(["blues", "funk", "waltz"]))
+
+
+def test_a_watcher_ends_a_run_as_its_last_epoch_does(make_config: MakeConfig, tmp_path: Path) -> None:
+    config, watcher = make_config(), Watcher(last_epoch=2)
+    train(config, observer=watcher)
+    assert [epoch for epoch, _ in watcher.epochs] == [1, 2]
+    assert RunDir(config.run_dir).is_finished()
+    assert last_epoch_of(config.run_dir) == 2
+    metrics = RunDir(config.run_dir).metrics()
+    assert metrics is not None
+    assert "validation" in metrics.levels
+
+
+def test_a_run_that_ends_early_has_the_learning_rates_of_the_whole(make_config: MakeConfig, tmp_path: Path) -> None:
+    whole, part = make_config(run_dir=str(tmp_path / "whole")), make_config(run_dir=str(tmp_path / "part"))
+    train(whole)
+    train(part, until_epoch=2)
+    assert last_epoch_of(part.run_dir) == 2
+    rates = learning_rates(whole.run_dir)
+    assert len(rates) == 3
+    assert learning_rates(part.run_dir) == rates[:2]
+
+
+def test_a_run_ends_no_later_than_its_last_epoch(make_config: MakeConfig) -> None:
+    config = make_config()
+    train(config, until_epoch=10)
+    assert last_epoch_of(config.run_dir) == 3
+
+
+def test_what_learns_from_validation_too_validates_nothing_and_keeps_the_last_epoch(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(learn_from_validation=True, early_stopping_patience_epochs=None)
+    shards = []
+    real = TrainStream.__init__
+    monkeypatch.setattr(
+        TrainStream, "__init__", lambda self, given, **options: (shards.extend(given), real(self, given, **options))[1]
+    )
+    train(config)
+    # 30 train and 15 validation segments.
+    assert sum(shard.num_examples for shard in shards) == 45
+    assert (last_epoch_of(config.run_dir, BEST), last_epoch_of(config.run_dir)) == (3, 3)
+    assert RunDir(config.run_dir).is_finished()
+    assert RunDir(config.run_dir).metrics() is None
+    evaluate(EvaluateConfig(run_dir=config.run_dir))
+    assert "test" in json.loads((Path(config.run_dir) / "metrics.json").read_text())
+
+
+def test_early_stopping_needs_something_that_is_validated(make_config: MakeConfig) -> None:
+    with pytest.raises(UserError, match="early_stopping_patience_epochs=8: expected null with learn_from_validation"):
+        make_config(learn_from_validation=True)
+
+
+def test_metrics_have_the_names_that_tensorboard_shows() -> None:
+    level = classification_metrics(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1]))
+    validation = {"segment": level, "track": level}
+    metrics = epoch_metrics(training={"segment/loss": 1.5}, validation=validation, labels=["a", "b"])
+    assert metrics["train/segment/loss"] == 1.5
+    assert metrics["validation/track/accuracy"] == 0.5
+    assert metrics["validation/segment/loss"] == pytest.approx(-(np.log(0.75) + np.log(0.5)) / 2)
+    # Both are heard as a: its precision is 1/2 and its recall 1.
+    assert metrics["validation/per_class_f1/a"] == pytest.approx(2 / 3)
+    assert metrics["validation/per_class_f1/b"] == 0.0
+    assert set(metrics) <= set(metric_names(["a", "b"]))

@@ -1,0 +1,153 @@
+"""Training, evaluation and prediction from end to end on tiny data."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import yaml
+
+from trainer.evaluation.config import EvaluateConfig
+from trainer.evaluation.evaluate import evaluate
+from trainer.training.config import TrainConfig
+from trainer.training.train import train
+
+MakeConfig = Callable[..., TrainConfig]
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def scalar_steps(directory: Path) -> dict[str, list[int]]:
+    """Returns the steps at which each scalar was written, in the order of the event files."""
+    steps: dict[str, list[int]] = {}
+    for path in sorted(directory.glob("events*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                steps.setdefault(value.tag, []).append(event.step)
+    return steps
+
+
+def test_a_run_directory_holds_everything(
+    make_config: MakeConfig,
+    make_rows: Callable[..., Any],
+    write_prepared: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = write_prepared({"train": make_rows("train", num_tracks=40)}, directory_name="more")
+    config = make_config(data_dir=str(data), epochs=10)
+    # Two of the genres differ by nothing but the means of bands.
+    config = replace(config, model=replace(config.model, center_bands=False))
+    train(config)
+    run = Path(config.run_dir)
+
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["filters"] == [8, 8]
+    assert {path.name for path in (run / "dataset").iterdir()} == {
+        "prepare.yaml",
+        "features.json",
+        "label.labels.txt",
+        "stats.json",
+        "dataset_info.json",
+        "_SUCCESS",
+    }
+    names = read_json(run / "checkpoints" / "checkpoints.json")
+    assert names["last"] == "last-00010-00000000"
+    assert {path.name.split(".")[0] for path in (run / "checkpoints").iterdir()} == {*names.values(), "checkpoints"}
+    assert (run / "_SUCCESS").exists()
+
+    metrics = read_json(run / "metrics.json")
+    assert metrics["labels"] == ["blues", "funk", "waltz"]
+    assert metrics["validation"]["segment"]["num_examples"] == 15
+    assert metrics["validation"]["track"]["num_examples"] == 5
+    assert metrics["validation"]["track"]["accuracy"] == 1.0
+    assert metrics["validation"]["track"]["confusion_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 1]]
+    assert metrics["validation"]["track"]["intervals"]["accuracy"] == {"low": 1.0, "high": 1.0}
+    assert metrics["model"]["name"] == "cnn2d" and metrics["model"]["features"] == ["log_mel"]
+    assert metrics["model"]["train_duration_s"] > 0
+    assert (
+        (run / "predictions-validation.csv")
+        .read_text()
+        .splitlines()[1]
+        .startswith('"validation0.mp3","validation artist 0","blues","blues",')
+    )
+    printed = capsys.readouterr().out.split()
+    assert printed[:5] == ["validation", "metric", "segment", "track", "track_vote"]
+    assert printed[printed.index("accuracy") + 4] == "1.000"  # of tracks, behind that of segments and its interval
+
+    epoch_steps = [15 * epoch for epoch in range(1, 11)]  # 120 examples in batches of 8
+    train_scalars = scalar_steps(run / "train")
+    assert train_scalars == dict.fromkeys(
+        ["segment/loss", "segment/accuracy", "learning_rate", "gradient_norm", "examples_per_s", "step_time_ms"],
+        epoch_steps,
+    )
+    assert scalar_steps(run / "validation")["track/accuracy"] == epoch_steps
+
+
+def test_a_finished_run_is_left_alone(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(finished.run_dir).rglob("*")}
+    train(finished)
+    assert "is finished already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in Path(finished.run_dir).rglob("*")} == before
+
+
+def test_evaluate_adds_its_split(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(EvaluateConfig(run_dir=finished.run_dir, batch_size=5))
+    out = capsys.readouterr().out
+    words = [line.split() for line in out.splitlines()]
+    assert words[:3] == [["test"], ["metric", "segment", "track", "track_vote"], ["examples", "12", "4", "4"]]
+    run = Path(finished.run_dir)
+    metrics = read_json(run / "metrics.json")
+    assert set(metrics) == {"labels", "split", "model", "validation", "test"}
+    assert set(metrics["test"]) == {"segment", "track", "track_vote"}
+    assert metrics["split"] == {"source": "group", "leak": None}
+    assert "leak" not in out
+    assert sum(map(sum, metrics["test"]["segment"]["confusion_matrix"])) == 12
+    accuracy = metrics["test"]["track"]["accuracy"]
+    assert [f"{accuracy:.3f}" in line for line in words if line[:1] == ["accuracy"]] == [True]
+    header, *rows = csv.reader(io.StringIO((run / "predictions-test.csv").read_text()))
+    assert header == ["track_id", "group", "label", "predicted", "blues", "funk", "waltz"]
+    assert [row[:3] for row in rows] == [
+        ["test0.mp3", "test artist 0", "blues"],
+        ["test1.mp3", "test artist 0", "funk"],
+        ["test2.mp3", "test artist 1", "waltz"],
+        ["test3.mp3", "test artist 1", "blues"],
+    ]
+    assert sum(row[2] == row[3] for row in rows) == accuracy * 4
+
+
+def test_a_leaky_split_is_called_so_wherever_scores_are_told(
+    write_prepared: Callable[..., Path], make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_dir = write_prepared(directory_name="leaky", split_leak="tracks were split at random")
+    config = make_config(epochs=1, data_dir=str(data_dir))
+    train(config)
+    evaluate(EvaluateConfig(run_dir=config.run_dir))
+    out = capsys.readouterr().out
+    for split in ("validation", "test"):
+        assert f"{split} (leaky split)" in out
+    assert out.count("these scores are too high: tracks were split at random") == 2
+    run = Path(config.run_dir)
+    assert read_json(run / "metrics.json")["split"] == {"source": "group", "leak": "tracks were split at random"}
+    texts = [
+        value.tensor.string_val[0].decode()
+        for path in sorted(run.glob("events*"))
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "data"
+    ]
+    assert ["**Leaky: scores are too high.** tracks were split at random" in text for text in texts] == [True]
+
+
+def test_evaluate_gives_the_metrics_of_training_again(finished: TrainConfig) -> None:
+    metrics_path = Path(finished.run_dir) / "metrics.json"
+    of_training = read_json(metrics_path)
+    predictions = metrics_path.with_name("predictions-validation.csv").read_text()
+    evaluate(EvaluateConfig(run_dir=finished.run_dir, split="validation", batch_size=finished.global_batch_size))
+    assert read_json(metrics_path) == of_training
+    assert metrics_path.with_name("predictions-validation.csv").read_text() == predictions

@@ -1,0 +1,1 @@
+"""A prepared data set → shuffled, augmented batches of examples as tf.data."""

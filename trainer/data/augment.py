@@ -1,0 +1,242 @@
+"""Random changes to training examples, each drawn for the example itself and not for its place in a batch.
+
+What is drawn for an example depends on the seed, the epoch and the example alone (`trainer.keyed_random`), so that it
+is the same on every device, in every batch and after a restart. tensorflow-io's `freq_mask` and `time_mask` cannot do
+this: they draw from `tf.random.uniform` without a seed that could be given to them, for one spectrogram at a time.
+
+All features of an example get the same draws, in the same units of time and loudness, and stay features of one sound:
+
+| feature | time shift, crop | gain | frequency masks | time masks | mixup |
+|---|---|---|---|---|---|
+| log-mel in dB | frames move | dB added | yes | yes | yes |
+| MFCC | frames move | c0 + gain √bands, for its DCT is orthonormal | no | yes | yes |
+| YAMNet's log-mel | frames move, the padding stays | of the magnitude inside the logarithm | yes | yes | yes |
+| waveform | samples move | factor, kept within 16 bits | no | yes | yes |
+| embedding, vector | no | no | no | no | yes |
+
+The order is crop, time shift, gain, masks, mixup. What only moves values leaves their type alone; everything else is
+computed in float32 and brought back to the stored type at the end: rounded to the nearest, and integers kept within
+their range.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.special
+import tensorflow as tf
+
+from trainer.data.config import MOST_MASKS, AugmentConfig
+from trainer.data.feature_kinds import Scale, SoundFeature, sound_features
+from trainer.data.keyed_random import uniforms
+from trainer.data.prepared import PreparedData
+
+# Which of an example's random numbers is for what: none depends on whether another change is on. A mask takes two.
+CROP_LENGTH_DRAW, CROP_START_DRAW, SHIFT_DRAW, GAIN_DRAW, MIX_DRAW, FREQ_MASK_DRAW = range(6)
+TIME_MASK_DRAW = FREQ_MASK_DRAW + 2 * MOST_MASKS
+
+# Quantiles of the mixing share: a draw takes the middle of one of this many equally probable intervals.
+NUM_QUANTILES = 4096
+
+_YAMNET_LOG_OFFSET = 0.001
+_SPECTROGRAMS = (Scale.DECIBEL, Scale.YAMNET_LOG)
+
+
+def make_augmenter(config: AugmentConfig, *, data: PreparedData, specs: Mapping[str, Any]) -> "Augmenter | None":
+    """Returns what changes the features `specs` of `data`, or None where nothing is to change.
+
+    Raises:
+        UserError: The record of how the data were prepared cannot be read.
+    """
+    return None if config.is_off else Augmenter(config, sound_features(data, specs.values()))
+
+
+class Augmenter:
+    """Changes batches of examples.
+
+    Attributes:
+        mixes: Whether examples are mixed. A batch then comes with one example more at its front, which is there only
+            for the first of the batch to be mixed with.
+    """
+
+    def __init__(self, config: AugmentConfig, sounds: Mapping[str, SoundFeature]) -> None:
+        """Draws nothing yet.
+
+        Args:
+            config: What to do.
+            sounds: The features that have a time axis.
+        """
+        self._config = config
+        self._sounds = sounds
+        self.mixes = config.mixup_alpha > 0
+        self._mix_quantiles = beta_quantiles(config.mixup_alpha) if self.mixes else None
+
+    def __call__(self, features: Mapping[str, Any], targets: Any, states: Any) -> tuple[dict[str, Any], Any]:
+        """Returns the changed features, in their dtypes, and targets.
+
+        Args:
+            features: {name: (batch, *shape)}; (batch + 1, *shape) where `mixes` is set.
+            targets: (batch, classes) float32; (batch + 1, classes) where `mixes` is set.
+            states: The generator of each of these examples, as `example_states` gives them, uint64.
+        """
+        draws = uniforms(states, TIME_MASK_DRAW + 2 * self._config.time_masks)
+        changed = {
+            name: self._change_sound(values, self._sounds[name], draws) if name in self._sounds else values
+            for name, values in features.items()
+        }
+        if self.mixes:
+            places = tf.cast(draws[MIX_DRAW, 1:] * NUM_QUANTILES, tf.int32)
+            shares = tf.gather(tf.constant(self._mix_quantiles), places)
+            changed = {name: mix_with_previous(values, shares) for name, values in changed.items()}
+            targets = mix_with_previous(targets, shares)
+        return {name: to_dtype(values, features[name].dtype) for name, values in changed.items()}, targets
+
+    def _change_sound(self, values: Any, sound: SoundFeature, draws: Any) -> Any:
+        if self._config.changes_time:
+            values = tf.gather(values, self._source_frames(sound, draws, values.shape[1]), batch_dims=1)
+        if self._config.gain_db > 0:
+            gains_db = tf.cast((2 * draws[GAIN_DRAW] - 1) * self._config.gain_db, tf.float32)
+            values = amplify(tf.cast(values, tf.float32), gains_db, sound)
+        return self._mask(values, sound, draws)
+
+    def _source_frames(self, sound: SoundFeature, draws: Any, size: int) -> Any:
+        """Returns which frame each frame is taken from, (batch, size) int32."""
+        config = self._config
+        keep_shares = 1 - draws[CROP_LENGTH_DRAW] * (1 - config.crop_min_share)
+        start_shares = draws[CROP_START_DRAW] * (1 - keep_shares)
+        shift_shares = (2 * draws[SHIFT_DRAW] - 1) * config.time_shift_max_share
+        lengths, starts, shifts = (
+            tf.cast(tf.round(shares * sound.frames_per_segment), tf.int32)
+            for shares in (keep_shares, start_shares, shift_shares)
+        )
+        lengths = tf.where(keep_shares < 1, tf.clip_by_value(lengths, 1, sound.num_frames), sound.num_frames)
+        frames = source_frames(lengths, tf.minimum(starts, sound.num_frames - lengths), shifts, sound.num_frames)
+        padding = tf.broadcast_to(tf.range(sound.num_frames, size), [tf.shape(frames)[0], size - sound.num_frames])
+        return tf.concat([frames, padding], axis=1)
+
+    def _mask(self, values: Any, sound: SoundFeature, draws: Any) -> Any:
+        config = self._config
+        is_masked = None
+        if config.time_masks > 0:
+            longest = math.floor(config.time_mask_max_share * min(sound.frames_per_segment, sound.num_frames))
+            numbers = draws[TIME_MASK_DRAW : TIME_MASK_DRAW + 2 * config.time_masks]
+            frames = masked_places(numbers, longest=longest, size=sound.num_frames)
+            frames = tf.pad(frames, [[0, 0], [0, values.shape[1] - sound.num_frames]])
+            is_masked = frames[:, :, None] if values.shape.rank == 3 else frames
+        if config.freq_masks > 0 and sound.scale in _SPECTROGRAMS:
+            longest = math.floor(config.freq_mask_max_share * values.shape[2])
+            numbers = draws[FREQ_MASK_DRAW : FREQ_MASK_DRAW + 2 * config.freq_masks]
+            bands = masked_places(numbers, longest=longest, size=values.shape[2])[:, None, :]
+            if sound.num_frames < values.shape[1]:
+                bands = tf.logical_and(bands, tf.range(values.shape[1])[:, None] < sound.num_frames)
+            is_masked = bands if is_masked is None else tf.logical_or(is_masked, bands)
+        if is_masked is None:
+            return values
+        values = tf.cast(values, tf.float32)
+        return tf.where(is_masked, mask_fill(values, sound), values)
+
+
+def source_frames(lengths: Any, starts: Any, shifts: Any, num_frames: int) -> Any:
+    """Returns where frames come from when a window is repeated to the full length and then moved in a circle.
+
+    Args:
+        lengths: Of the windows, (batch,) int32, 1 to `num_frames`.
+        starts: The first frames of the windows, (batch,) int32.
+        shifts: How many frames later all is, (batch,) int32; negative is earlier.
+        num_frames: The full length.
+
+    Returns:
+        (batch, num_frames) int32.
+    """
+    places = tf.math.floormod(tf.range(num_frames)[None, :] - shifts[:, None], num_frames)
+    return starts[:, None] + tf.math.floormod(places, lengths[:, None])
+
+
+def masked_places(numbers: Any, *, longest: int, size: int) -> Any:
+    """Returns which places are under a mask, (batch, size) bool.
+
+    Args:
+        numbers: (2 * masks, batch) float64 in [0, 1), two for each mask: its length, evenly from 0 to `longest`, and
+            its place, evenly among those where it fits.
+        longest: The longest mask.
+        size: Bands or frames.
+    """
+    lengths = tf.cast(numbers[0::2] * (longest + 1), tf.int32)
+    starts = tf.cast(numbers[1::2] * tf.cast(size - lengths + 1, tf.float64), tf.int32)
+    places = tf.range(size)
+    is_in_mask = tf.logical_and(places >= starts[..., None], places < (starts + lengths)[..., None])
+    return tf.reduce_any(is_in_mask, axis=0)
+
+
+def mask_fill(values: Any, sound: SoundFeature) -> Any:
+    """Returns what masks are filled with: an example's mean, or, for cepstra, that of each of its coefficients.
+
+    Args:
+        values: (batch, frames, …) float32.
+        sound: What they are; frames of padding are not in the mean.
+
+    Returns:
+        (batch, 1, …) float32, which fits `values`.
+    """
+    heard = values[:, : sound.num_frames]
+    if sound.scale in _SPECTROGRAMS:
+        heard = tf.reduce_mean(heard, axis=2, keepdims=True)
+    # The order in which many values are added depends on the size of the batch: in float64 that is not seen.
+    axes = [1] if sound.scale is Scale.CEPSTRUM else list(range(1, values.shape.rank))
+    return tf.cast(tf.reduce_mean(tf.cast(heard, tf.float64), axis=axes, keepdims=True), tf.float32)
+
+
+def amplify(values: Any, gains_db: Any, sound: SoundFeature) -> Any:
+    """Returns the features of louder or softer sound, of the same shape.
+
+    Args:
+        values: (batch, frames, …) float32.
+        gains_db: (batch,) float32.
+        sound: What the values are.
+    """
+    gains_db = _for_each_example(gains_db, values)
+    factors = tf.pow(10.0, gains_db / 20)
+    if sound.scale is Scale.DECIBEL:
+        return values + gains_db
+    if sound.scale is Scale.CEPSTRUM:
+        is_c0 = tf.one_hot(0, values.shape[2])
+        return values + gains_db * math.sqrt(sound.num_mel_bands) * is_c0
+    if sound.scale is Scale.YAMNET_LOG:
+        magnitudes = tf.maximum(tf.exp(values) - _YAMNET_LOG_OFFSET, 0.0)
+        return tf.math.log(magnitudes * factors + _YAMNET_LOG_OFFSET)
+    return values * factors
+
+
+def mix_with_previous(values: Any, shares: Any) -> Any:
+    """Mixes each value with the one before it, (batch + 1, …) → (batch, …) float32.
+
+    Args:
+        values: Of any dtype.
+        shares: How much of the mixture is the value itself, (batch,) float32.
+    """
+    values = tf.cast(values, tf.float32)
+    shares = _for_each_example(shares, values)
+    previous = values[:-1]
+    # In this order, what is equal in both stays exactly so.
+    return previous + shares * (values[1:] - previous)
+
+
+def beta_quantiles(alpha: float) -> Any:
+    """Returns quantiles of Beta(alpha, alpha), the middles of equally probable intervals: (NUM_QUANTILES,) float32."""
+    probabilities = (np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES
+    return scipy.special.betaincinv(alpha, alpha, probabilities).astype(np.float32)
+
+
+def to_dtype(values: Any, dtype: Any) -> Any:
+    """Brings values back to the type they are stored in: integers are the nearest, kept within their range."""
+    if values.dtype == dtype:
+        return values
+    if dtype.is_integer:
+        return tf.saturate_cast(tf.round(values), dtype)
+    return tf.cast(values, dtype)
+
+
+def _for_each_example(scalars: Any, values: Any) -> Any:
+    """(batch,) → (batch, 1, …), which fits `values`."""
+    return tf.reshape(scalars, [-1, *[1] * (values.shape.rank - 1)])

@@ -1,0 +1,98 @@
+"""What each stored feature is, as its preparation recorded it: where its time runs, and what its values measure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import tensorflow as tf
+import yaml
+
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.audio.segments import segment_length
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features import yamnet_log_mel
+from beam_pipelines.features.config import (
+    FEATURE_CONFIGS,
+    FeatureConfig,
+    LogMelConfig,
+    MfccConfig,
+    WaveformConfig,
+    YamnetLogMelConfig,
+)
+from beam_pipelines.records.schema import CONFIG_FILE, FeatureSpec
+from trainer.common import files
+from trainer.data.prepared import PreparedData
+
+
+class Scale(Enum):
+    """What values measure."""
+
+    DECIBEL = "the power of a band in dB"
+    CEPSTRUM = "coefficients of the orthonormal DCT-II of the bands in dB"
+    YAMNET_LOG = "the natural logarithm of the magnitude of a band and 0.001"
+    SAMPLE = "samples"
+
+
+@dataclass(frozen=True)
+class SoundFeature:
+    """A feature of shape (frames, …) in which sound follows itself in time; a frame of a waveform is one sample.
+
+    Attributes:
+        scale: What the values measure.
+        num_frames: How many frames, from the first on, hear the segment alone; those behind them are padding.
+        frames_per_segment: How many frames the segment is long, a fraction included.
+        num_mel_bands: For a cepstrum: the bands that it was computed from.
+    """
+
+    scale: Scale
+    num_frames: int
+    frames_per_segment: float
+    num_mel_bands: int = 0
+
+
+def sound_features(data: PreparedData, specs: Iterable[FeatureSpec]) -> dict[str, SoundFeature]:
+    """Returns those of the features that have a time axis, by name; embeddings and vectors are left out.
+
+    Raises:
+        UserError: The record of the preparation cannot be read.
+    """
+    path = files.join(data.path, CONFIG_FILE)
+    try:
+        config: Any = yaml.safe_load(files.read_text(path))["config"]
+        audio, segment = AudioConfig(**config["audio"]), SegmentConfig(**config["segment"])
+        found = {}
+        for spec in specs:
+            values = config["features"][spec.name]
+            feature = FEATURE_CONFIGS[values["kind"]](**values)
+            sound = _sound_feature(spec, feature, sample_rate_hz=audio.sample_rate_hz, segment=segment)
+            if sound is not None:
+                found[spec.name] = sound
+        return found
+    except tf.errors.OpError as error:
+        raise UserError(f"{path} cannot be read ({error.message}): prepare the data again") from error
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is damaged ({error!r}): prepare the data again") from error
+
+
+def _sound_feature(
+    spec: FeatureSpec, config: FeatureConfig, *, sample_rate_hz: int, segment: SegmentConfig
+) -> SoundFeature | None:
+    num_samples = segment_length(segment, config.sample_rate_hz or sample_rate_hz)
+    if isinstance(config, LogMelConfig):
+        is_cepstrum = isinstance(config, MfccConfig)
+        return SoundFeature(
+            scale=Scale.CEPSTRUM if is_cepstrum else Scale.DECIBEL,
+            num_frames=spec.shape[0],
+            frames_per_segment=num_samples / config.hop_length,
+            num_mel_bands=config.n_mels,
+        )
+    if isinstance(config, YamnetLogMelConfig):
+        return SoundFeature(
+            scale=Scale.YAMNET_LOG,
+            num_frames=yamnet_log_mel.num_whole_frames(segment.duration_s),
+            frames_per_segment=segment.duration_s / yamnet_log_mel.HOP_S,
+        )
+    if isinstance(config, WaveformConfig):
+        return SoundFeature(scale=Scale.SAMPLE, num_frames=spec.shape[0], frames_per_segment=spec.shape[0])
+    return None

@@ -1,0 +1,176 @@
+"""A prepared data set as the trainer sees it: opened, and refused before the first step where it is not right."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.records import schema
+from beam_pipelines.records.json_lines import tracks_from_json_lines
+from trainer.common import files
+
+# What a run keeps of its data set, so that prediction needs nothing but the run. `_SUCCESS` is the last to be copied.
+METADATA_FILES = (
+    schema.CONFIG_FILE,
+    schema.FEATURES_FILE,
+    schema.LABELS_FILE,
+    schema.STATS_FILE,
+    schema.DATASET_INFO_FILE,
+    schema.SUCCESS_FILE,
+)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One TFRecord file.
+
+    Attributes:
+        path: Where it is, local or gs://.
+        num_examples: The examples in it.
+    """
+
+    path: str
+    num_examples: int
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """What the files beside the shards of a prepared data set say.
+
+    Attributes:
+        path: The directory, local or gs://.
+        fingerprint: Changes whenever the content of the directory does.
+        info: Its name, splits and shards.
+        specs: The stored features by name.
+        labels: The genres; a label is an index into this.
+        stats: Counts and statistics.
+    """
+
+    path: str
+    fingerprint: str
+    info: schema.DatasetInfo
+    specs: Mapping[str, schema.FeatureSpec]
+    labels: tuple[str, ...]
+    stats: schema.DatasetStats
+
+
+def open_prepared(path: str) -> PreparedData:
+    """Returns what the metadata files in `path` say.
+
+    Raises:
+        UserError: There is no such directory, it is not finished, it was prepared with another schema version, or a
+            metadata file cannot be read.
+    """
+    if not files.exists(path):
+        raise UserError(f"{path} does not exist: prepare a data set there first, or correct the path")
+    success_path = files.join(path, schema.SUCCESS_FILE)
+    if not files.exists(success_path):
+        raise UserError(
+            f"{path} has no {schema.SUCCESS_FILE} and so is not a finished data set: run its preparation to the end"
+        )
+    fingerprint = schema.success_from_json(_read(path, schema.SUCCESS_FILE), directory=path)
+    try:
+        return PreparedData(
+            path=path,
+            fingerprint=fingerprint,
+            info=schema.info_from_json(_read(path, schema.DATASET_INFO_FILE)),
+            specs=schema.features_from_json(_read(path, schema.FEATURES_FILE)),
+            labels=tuple(_read(path, schema.LABELS_FILE).splitlines()),
+            stats=schema.stats_from_json(_read(path, schema.STATS_FILE)),
+        )
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"a metadata file in {path} is damaged ({error!r}): prepare the data again") from error
+
+
+def copy_metadata(data: PreparedData, *, to: str) -> None:
+    """Copies the metadata files into the directory `to`; `open_prepared` then opens it, though it has no shards."""
+    tf.io.gfile.makedirs(to)
+    for name in METADATA_FILES:
+        files.write_text(files.join(to, name), _read(data.path, name))
+
+
+def find_shards(data: PreparedData, split: str) -> list[Shard]:
+    """Returns the shards of a split, in order.
+
+    Raises:
+        UserError: There is no such split, it has no examples, or one of its shards is missing.
+    """
+    split_info = data.info.split(split)
+    if split_info.num_examples == 0:
+        raise UserError(
+            f"split {split} of {data.path} has no examples: prepare the data with more tracks or other split fractions"
+        )
+    present = set(tf.io.gfile.listdir(data.path))
+    names = schema.shard_filenames(data.info.name, split_info)
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise UserError(f"{files.join(data.path, missing[0])} is missing: prepare the data again")
+    return [
+        Shard(path=files.join(data.path, name), num_examples=length)
+        for name, length in zip(names, split_info.shard_lengths, strict=True)
+    ]
+
+
+def check_has_tracks(data: PreparedData) -> None:
+    """Checks that the table of tracks is there, without which scores cannot be told by track and group.
+
+    Raises:
+        UserError: It is not.
+    """
+    path = files.join(data.path, schema.TRACKS_FILE)
+    if not files.exists(path):
+        raise UserError(f"{path} is missing: prepare the data again")
+
+
+def read_groups(data: PreparedData) -> dict[str, str]:
+    """Returns the group of each track of all splits, such as its artist, by the id of the track.
+
+    Raises:
+        UserError: The table of tracks is missing or damaged.
+    """
+    text = _read(data.path, schema.TRACKS_FILE)
+    try:
+        return {track.track_id: track.group for track in tracks_from_json_lines(text)}
+    except (KeyError, TypeError, ValueError) as error:
+        path = files.join(data.path, schema.TRACKS_FILE)
+        raise UserError(f"{path} is damaged ({error!r}): prepare the data again") from error
+
+
+def select_features(data: PreparedData, names: Sequence[str]) -> dict[str, schema.FeatureSpec]:
+    """Returns the named features.
+
+    Raises:
+        UserError: One of them is not in the data.
+    """
+    key, choice = ("model.feature", "one") if len(names) == 1 else ("model.features", "some")
+    for name in names:
+        if name not in data.specs:
+            raise UserError(
+                f"{key}={','.join(names)}: {data.path} has no feature {name}, it has {', '.join(sorted(data.specs))}: "
+                f"set {key} to {choice} of these, or prepare the data again with {name} among its features"
+            )
+    return {name: data.specs[name] for name in names}
+
+
+def check_has_several_genres(data: PreparedData) -> None:
+    """Checks that there is something to tell apart.
+
+    Raises:
+        UserError: All training examples are of one genre.
+    """
+    counts = data.stats.num_segments.get(schema.TRAIN, {})
+    present = [genre for genre, count in counts.items() if count > 0]
+    if len(present) < 2:
+        raise UserError(
+            f"the train split of {data.path} has examples of {present[0] if present else 'no genre'} only: "
+            "a classifier needs at least 2 genres"
+        )
+
+
+def _read(path: str, name: str) -> str:
+    try:
+        return files.read_text(files.join(path, name))
+    except tf.errors.OpError as error:
+        raise UserError(f"{files.join(path, name)} cannot be read ({error.message}): prepare the data again") from error

@@ -1,0 +1,1 @@
+"""Settings and the environment → a tf.distribute strategy and the processes that share it."""

@@ -1,0 +1,44 @@
+"""Settings: which devices train."""
+
+from dataclasses import dataclass
+
+from beam_pipelines.common.checks import check, check_choice
+
+STRATEGY_KINDS = ("none", "mirrored", "multi_worker", "tpu")
+
+
+@dataclass(frozen=True)
+class StrategyConfig:
+    """Which devices train.
+
+    Attributes:
+        kind: none, a single device: the first GPU where there is one, and the CPU otherwise; mirrored, all devices of
+            this machine; multi_worker, several machines, which TF_CONFIG names; tpu, a TPU.
+        num_devices: For mirrored: how many GPUs, or, on a machine without one, parts of the CPU; None is all GPUs.
+        tpu_name: For tpu: its name or its grpc:// address; None is the one of this machine.
+        tpu_zone: For tpu: the zone that it is in; None is that of this machine.
+        tpu_project: For tpu: the project that it belongs to; None is that of this machine.
+    """
+
+    kind: str = "none"
+    num_devices: int | None = None
+    tpu_name: str | None = None
+    tpu_zone: str | None = None
+    tpu_project: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.kind, STRATEGY_KINDS, key="strategy.kind")
+        check(
+            self.num_devices is None or (self.kind == "mirrored" and 1 <= self.num_devices <= 64),
+            key="strategy.num_devices",
+            value=self.num_devices,
+            expected="1 to 64 devices, and strategy=mirrored beside it; or null",
+        )
+        for name in ("tpu_name", "tpu_zone", "tpu_project"):
+            value = getattr(self, name)
+            check(
+                value is None or self.kind == "tpu",
+                key=f"strategy.{name}",
+                value=value,
+                expected="strategy=tpu beside it, or null",
+            )

@@ -1,0 +1,1 @@
+"""A run and data, or audio files → metrics or predictions."""

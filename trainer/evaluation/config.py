@@ -1,0 +1,51 @@
+"""Settings of `beamtune evaluate` and `beamtune predict`."""
+
+from dataclasses import dataclass
+
+from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.records.schema import SPLITS, TEST
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Everything that `beamtune evaluate` can be told.
+
+    Attributes:
+        run_dir: The run whose best weights are evaluated, local or gs://.
+        data_dir: The prepared data set, local or gs://; None is the one that the run was trained on.
+        split: train, validation or test.
+        batch_size: Examples in a batch, over all devices together.
+    """
+
+    run_dir: str = MISSING
+    data_dir: str | None = None
+    split: str = TEST
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        check_path(self.run_dir, key="run_dir")
+        if self.data_dir is not None:
+            check_path(self.data_dir, key="data_dir")
+        check_choice(self.split, SPLITS, key="split")
+        _check_batch_size(self.batch_size)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """What `beamtune predict` can be told beside the run and the files.
+
+    Attributes:
+        batch_size: Segments in a batch.
+        top_k: Genres shown for each file, the most probable first.
+    """
+
+    batch_size: int = 32
+    top_k: int = 3
+
+    def __post_init__(self) -> None:
+        _check_batch_size(self.batch_size)
+        check(self.top_k >= 1, key="top_k", value=self.top_k, expected="at least 1 genre")
+
+
+def _check_batch_size(batch_size: int) -> None:
+    check(1 <= batch_size <= 65_536, key="batch_size", value=batch_size, expected="a whole number from 1 to 65536")

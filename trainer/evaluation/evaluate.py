@@ -1,0 +1,80 @@
+"""`beamtune evaluate`: how well a run does on a split."""
+
+import sys
+
+from beam_pipelines.common.errors import UserError
+from trainer.data.batches import naming_damaged_shard, scoring_batches
+from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
+from trainer.devices.config import StrategyConfig
+from trainer.devices.strategy import make_strategy
+from trainer.evaluation.config import EvaluateConfig
+from trainer.metrics.levels import TRACK, evaluated_levels
+from trainer.metrics.predictions import predictions_of_scores
+from trainer.metrics.score_tables import print_genres, print_scores
+from trainer.models.registry import model_config_from_dict
+from trainer.runs.checkpoints import read_progress
+from trainer.runs.prediction_files import write_predictions
+from trainer.runs.restored_model import check_same_task, load_best_model, summarize_model
+from trainer.runs.run_dir import RunDir
+from trainer.training.loop import ScoringLoop
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Prints the metrics of a split at all levels, and merges them into the run's `metrics.json`.
+
+    The predictions of the split's tracks lie beside them, in `predictions-<split>.csv`, and what the evaluation was
+    told in `evaluate-<split>.yaml`.
+
+    Metrics of other data than those that the run was trained on are printed only: a run has one data set.
+
+    Raises:
+        UserError: The run or the data are not there, or do not fit together.
+        RunFailedError: A checkpoint or a shard is damaged.
+    """
+    run = RunDir(config.run_dir)
+    run_config = run.config()
+    run.best_checkpoint()
+    trained_on = run.dataset()
+    data = _open_data(config, run=run, data_dir=run_config["data_dir"], trained_on=trained_on)
+    shards = find_shards(data, config.split)
+    group_of_track = read_groups(data)
+
+    strategy = make_strategy(StrategyConfig())
+    model = load_best_model(run, strategy=strategy)
+    model_config = model_config_from_dict(run_config["model"])
+    specs = select_features(data, model_config.feature_names)
+    batches = scoring_batches(strategy, shards, specs=specs, global_batch_size=config.batch_size, cache=False)
+    with naming_damaged_shard(shards):
+        scores = ScoringLoop(strategy=strategy, model=model).score(batches)
+    predictions = predictions_of_scores(scores, group_of_track=group_of_track)
+    levels = evaluated_levels(predictions)
+
+    print_scores(config.split, levels, leak=data.stats.split_leak, stream=sys.stdout)
+    print()
+    print_genres(f"{config.split} tracks", levels[TRACK], labels=data.labels, stream=sys.stdout)
+    if data.fingerprint != trained_on.fingerprint:
+        print(
+            f"note: {data.path} is not what {run.path} was trained on; metrics.json is left as it is", file=sys.stderr
+        )
+        return
+    train_duration_s = read_progress(run.checkpoint_dir).train_duration_s
+    write_predictions(run, config.split, predictions, labels=data.labels)
+    run.merge_metrics(
+        config.split,
+        levels,
+        data=data,
+        model=summarize_model(model_config, model, train_duration_s=train_duration_s),
+    )
+    run.write_settings(f"evaluate-{config.split}.yaml", config)
+
+
+def _open_data(config: EvaluateConfig, *, run: RunDir, data_dir: str, trained_on: PreparedData) -> PreparedData:
+    """Returns the data that are named, or those that the run was trained on, if the run can judge them."""
+    data = open_prepared(data_dir if config.data_dir is None else config.data_dir)
+    if config.data_dir is None and data.fingerprint != trained_on.fingerprint:
+        raise UserError(
+            f"{data.path} was prepared again, differently, since {run.path} was trained: "
+            "train again, or name the data with data_dir"
+        )
+    check_same_task(run, trained_on=trained_on, data=data)
+    return data

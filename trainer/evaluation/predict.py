@@ -1,0 +1,165 @@
+"""`beamtune predict`: the most probable genres of audio files."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.features.frontend import AudioError, FrontEnd, Segment
+from trainer.devices.config import StrategyConfig
+from trainer.devices.strategy import make_strategy
+from trainer.evaluation.config import PredictConfig
+from trainer.metrics.metrics import softmax
+from trainer.runs.restored_model import load_best_model
+from trainer.runs.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a file was found to be.
+
+    Attributes:
+        file: The path as it was given.
+        duration_s: Seconds of audio.
+        num_segments: Segments whose probabilities were averaged.
+        genres: The most probable genres and their probabilities, the most probable first.
+    """
+
+    file: str
+    duration_s: float
+    num_segments: int
+    genres: tuple[tuple[str, float], ...]
+
+
+def predict(run_dir: str, files: Sequence[str], *, config: PredictConfig, output_format: str) -> int:
+    """Prints the top genres of each file on standard output, and a line on standard error for each that failed.
+
+    Args:
+        run_dir: The run whose best weights predict; nothing else is needed.
+        files: Audio files, local or gs://, of any length.
+        config: Batch size and number of genres.
+        output_format: "table", "json" or "csv".
+
+    Returns:
+        The number of files that could not be read.
+
+    Raises:
+        UserError: There is no such run, or it has no checkpoint yet.
+        RunFailedError: The checkpoint is damaged.
+    """
+    run = RunDir(run_dir)
+    model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
+    front_end = FrontEnd.from_prepare_yaml(run.prepare_yaml())
+    labels = run.dataset().labels
+    with ProgressReporter("predicting", total=len(files), unit="files") as progress:
+        predictions = list(
+            _predict_files(files, model=model, front_end=front_end, labels=labels, config=config, progress=progress)
+        )
+    print(_FORMATTERS[output_format](predictions), end="")
+    return len(files) - len(predictions)
+
+
+def _predict_files(
+    files: Sequence[str],
+    *,
+    model: keras.Model,
+    front_end: FrontEnd,
+    labels: Sequence[str],
+    config: PredictConfig,
+    progress: ProgressReporter,
+) -> Iterator[Prediction]:
+    for num_done, file in enumerate(files, start=1):
+        try:
+            clip = front_end.process(_open(file), whole=True)
+        except AudioError as error:
+            progress.log(f"error: {file}: {error.message}")
+        except tf.errors.OpError as error:
+            progress.log(f"error: {file}: cannot be read: {error.message}")
+        else:
+            probabilities = _mean_probabilities(clip.segments, model=model, batch_size=config.batch_size)
+            top = np.argsort(-probabilities, kind="stable")[: config.top_k]
+            yield Prediction(
+                file=file,
+                duration_s=clip.audio.duration_s,
+                num_segments=len(clip.segments),
+                genres=tuple((labels[index], float(probabilities[index])) for index in top),
+            )
+        progress.update(completed=num_done)
+
+
+def _open(file: str) -> io.BytesIO:
+    with tf.io.gfile.GFile(file, "rb") as source:
+        return io.BytesIO(source.read())
+
+
+def _mean_probabilities(segments: Sequence[Segment], *, model: keras.Model, batch_size: int) -> NDArray[Any]:
+    """Returns the mean of the segments' probabilities, (classes,). All batches are of one size, so one trace serves."""
+    probability_sum = np.zeros(model.output_shape[-1])
+    for start in range(0, len(segments), batch_size):
+        batch = segments[start : start + batch_size]
+        logits = model.predict_on_batch(_stack(batch, names=model.input.keys(), batch_size=batch_size))
+        probability_sum += softmax(logits[: len(batch)]).sum(axis=0)
+    return probability_sum / len(segments)
+
+
+def _stack(segments: Sequence[Segment], *, names: Any, batch_size: int) -> dict[str, NDArray[Any]]:
+    features = {}
+    for name in names:
+        stacked = np.stack([segment.features[name] for segment in segments])
+        padding = [(0, batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1)
+        features[name] = np.pad(stacked, padding)
+    return features
+
+
+def _format_table(predictions: Sequence[Prediction]) -> str:
+    rows = [
+        [prediction.file, *(f"{genre} {probability:.3f}" for genre, probability in prediction.genres)]
+        for prediction in predictions
+    ]
+    return f"{_format_columns(rows)}\n" if rows else ""
+
+
+def _format_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _format_json(predictions: Sequence[Prediction]) -> str:
+    content = [
+        {
+            "file": prediction.file,
+            "duration_s": prediction.duration_s,
+            "num_segments": prediction.num_segments,
+            "genres": [{"genre": genre, "probability": probability} for genre, probability in prediction.genres],
+        }
+        for prediction in predictions
+    ]
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _format_csv(predictions: Sequence[Prediction]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "rank", "genre", "probability"])
+    for prediction in predictions:
+        for rank, (genre, probability) in enumerate(prediction.genres, start=1):
+            writer.writerow([prediction.file, rank, genre, f"{probability:.6f}"])
+    return text.getvalue()
+
+
+_FORMATTERS = {"table": _format_table, "json": _format_json, "csv": _format_csv}

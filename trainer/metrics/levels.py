@@ -1,0 +1,109 @@
+"""The predictions of a split as metrics of all levels."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.metrics.bootstrap import NUM_RESAMPLES, bootstrap_intervals
+from trainer.metrics.metrics import (
+    LevelMetrics,
+    classification_metrics,
+    mean_by_track,
+    ranking_metrics,
+    softmax,
+    votes_by_track,
+)
+from trainer.metrics.predictions import Predictions, Scores, TrackPredictions
+
+# A segment by itself; a track by the mean of its segments' probabilities; a track by one vote of each segment.
+SEGMENT, TRACK, TRACK_VOTE = "segment", "track", "track_vote"
+LEVELS = (SEGMENT, TRACK, TRACK_VOTE)
+
+
+def metrics_by_level(scores: Scores) -> dict[str, LevelMetrics]:
+    """Returns the metrics of each of `LEVELS`, without intervals: they need no more than the scores."""
+    _, first_segments, track_index = np.unique(scores.track_keys, return_index=True, return_inverse=True)
+    return _metrics(
+        _scores_by_level(softmax(scores.logits), track_index, num_tracks=len(first_segments)),
+        segment_labels=scores.labels,
+        track_labels=scores.labels[first_segments],
+    )
+
+
+def evaluated_levels(
+    predictions: Predictions, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> dict[str, LevelMetrics]:
+    """Returns the metrics of each of `LEVELS`, with intervals by a bootstrap over groups.
+
+    Args:
+        predictions: Those of a split.
+        num_resamples: How often groups are drawn.
+        seed: The same one gives the same intervals; all levels are drawn alike.
+    """
+    scores_by_level = _scores_by_level(
+        predictions.segment_probabilities, predictions.segment_tracks, num_tracks=len(predictions.track_ids)
+    )
+    levels = _metrics(scores_by_level, segment_labels=predictions.segment_labels, track_labels=predictions.labels)
+    track_groups = _numbered(predictions.groups)
+    segment_groups = track_groups[predictions.segment_tracks]
+    return {
+        level: replace(
+            metrics,
+            intervals=bootstrap_intervals(
+                scores_by_level[level],
+                predictions.segment_labels if level == SEGMENT else predictions.labels,
+                segment_groups if level == SEGMENT else track_groups,
+                num_resamples=num_resamples,
+                seed=seed,
+            ),
+        )
+        for level, metrics in levels.items()
+    }
+
+
+def evaluated_tracks(
+    predictions: TrackPredictions, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> LevelMetrics:
+    """Returns the metrics of the level `TRACK`, with intervals by a bootstrap over groups.
+
+    Args:
+        predictions: Those of a split, or of several put together.
+        num_resamples: How often groups are drawn.
+        seed: The same one gives the same intervals.
+    """
+    probabilities, labels = predictions.probabilities, predictions.labels
+    return replace(
+        classification_metrics(probabilities, labels),
+        intervals=bootstrap_intervals(
+            probabilities, labels, _numbered(predictions.groups), num_resamples=num_resamples, seed=seed
+        ),
+    )
+
+
+def _scores_by_level(
+    probabilities: NDArray[Any], track_index: NDArray[Any], *, num_tracks: int
+) -> dict[str, NDArray[np.float64]]:
+    return {
+        SEGMENT: probabilities,
+        TRACK: mean_by_track(probabilities, track_index, num_tracks=num_tracks),
+        TRACK_VOTE: votes_by_track(probabilities, track_index, num_tracks=num_tracks),
+    }
+
+
+def _metrics(
+    scores_by_level: Mapping[str, NDArray[np.float64]], *, segment_labels: NDArray[Any], track_labels: NDArray[Any]
+) -> dict[str, LevelMetrics]:
+    return {
+        SEGMENT: classification_metrics(scores_by_level[SEGMENT], segment_labels),
+        TRACK: classification_metrics(scores_by_level[TRACK], track_labels),
+        # Shares of votes are no probabilities: one of three segments is not a third of a belief.
+        TRACK_VOTE: ranking_metrics(scores_by_level[TRACK_VOTE], track_labels),
+    }
+
+
+def _numbered(groups: tuple[str, ...]) -> NDArray[np.int64]:
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)

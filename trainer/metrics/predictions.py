@@ -1,0 +1,154 @@
+"""The predictions of a split: which track and which group each segment belongs to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_pipelines.common.errors import RunFailedError
+from trainer.data.parsing import hash_track_ids
+from trainer.metrics.metrics import mean_by_track, softmax
+
+
+class Scores(NamedTuple):
+    """The predictions of a split.
+
+    Attributes:
+        logits: (segments, classes), float32.
+        labels: (segments,), int64.
+        track_keys: (segments,), int64, equal for the segments of a track.
+        starts_s: (segments,), float32, where each segment starts in its track.
+    """
+
+    logits: NDArray[Any]
+    labels: NDArray[Any]
+    track_keys: NDArray[Any]
+    starts_s: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TrackPredictions:
+    """What was predicted of the tracks of a split.
+
+    Attributes:
+        track_ids: (tracks), no two the same.
+        groups: (tracks), what each track belongs to, such as its artist.
+        labels: (tracks,) int64, true classes.
+        probabilities: (tracks, classes) float64, the mean of those of the track's segments.
+    """
+
+    track_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted of the segments of a split, and of which track each is.
+
+    Attributes:
+        track_ids: (tracks), sorted, no two the same; each has one segment at least.
+        groups: (tracks), what each track belongs to, such as its artist.
+        labels: (tracks,) int64, true classes.
+        segment_probabilities: (segments, classes) float64.
+        segment_tracks: (segments,) int64, which of the tracks each segment is of, ascending.
+        segment_starts_s: (segments,) float32, where each starts in its track, ascending within a track.
+    """
+
+    track_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    labels: NDArray[np.int64]
+    segment_probabilities: NDArray[np.float64]
+    segment_tracks: NDArray[np.int64]
+    segment_starts_s: NDArray[np.float32]
+
+    @property
+    def segment_labels(self) -> NDArray[np.int64]:
+        """(segments,), true classes."""
+        return self.labels[self.segment_tracks]
+
+    def by_track(self) -> TrackPredictions:
+        """Returns the means of the tracks."""
+        return TrackPredictions(
+            track_ids=self.track_ids,
+            groups=self.groups,
+            labels=self.labels,
+            probabilities=mean_by_track(
+                self.segment_probabilities, self.segment_tracks, num_tracks=len(self.track_ids)
+            ),
+        )
+
+
+def make_predictions(
+    probabilities: NDArray[Any],
+    *,
+    labels: NDArray[Any],
+    track_ids: Sequence[str],
+    starts_s: NDArray[Any],
+    group_of_track: Mapping[str, str],
+) -> Predictions:
+    """Returns predictions in the order of tracks and times, whatever order the segments come in.
+
+    Args:
+        probabilities: (segments, classes).
+        labels: (segments,), true classes, the same for all segments of a track.
+        track_ids: (segments), the track of each.
+        starts_s: (segments,), where each starts in its track.
+        group_of_track: The group of each track that the data set has.
+
+    Raises:
+        RunFailedError: A probability is not a finite number, or the data set has no such track.
+    """
+    names, tracks = np.unique(np.array(track_ids, dtype=object), return_inverse=True)
+    is_finite = np.isfinite(probabilities).all(axis=1)
+    if not is_finite.all():
+        raise RunFailedError(
+            f"the probabilities of a segment of {names[tracks[is_finite.argmin()]]} are not finite numbers: the model "
+            "or the data hold broken values; train again with a lower learning rate, or look at the data"
+        )
+    missing = [name for name in names if name not in group_of_track]
+    if missing:
+        raise RunFailedError(f"tracks.jsonl has no track {missing[0]}, and a shard has: prepare the data again")
+    order = np.lexsort((starts_s, tracks))
+    tracks = tracks[order]
+    _, first_segments = np.unique(tracks, return_index=True)
+    return Predictions(
+        track_ids=tuple(names.tolist()),
+        groups=tuple(group_of_track[name] for name in names),
+        labels=labels[order][first_segments].astype(np.int64),
+        segment_probabilities=probabilities[order].astype(np.float64),
+        segment_tracks=tracks.astype(np.int64),
+        segment_starts_s=starts_s[order].astype(np.float32),
+    )
+
+
+def predictions_of_scores(scores: Scores, *, group_of_track: Mapping[str, str]) -> Predictions:
+    """Returns the predictions that scores are, with the names of their tracks.
+
+    Args:
+        scores: Those of a split.
+        group_of_track: The group of each track that the data set has.
+
+    Raises:
+        RunFailedError: A score is not a finite number, the data set has no such track, or two of its tracks cannot be
+            told apart by their keys.
+    """
+    names = list(group_of_track)
+    name_of_key = dict(zip(hash_track_ids(names).tolist(), names, strict=True))
+    if len(name_of_key) < len(names):
+        raise RunFailedError("the ids of two tracks have the same hash: rename one of the files and prepare again")
+    keys, segments_of_key = np.unique(scores.track_keys, return_inverse=True)
+    missing = [key for key in keys.tolist() if key not in name_of_key]
+    if missing:
+        raise RunFailedError("a shard has a track that tracks.jsonl has not: prepare the data again")
+    present = np.array([name_of_key[key] for key in keys.tolist()], dtype=object)
+    return make_predictions(
+        softmax(scores.logits),
+        labels=scores.labels,
+        track_ids=present[segments_of_key].tolist(),
+        starts_s=scores.starts_s,
+        group_of_track=group_of_track,
+    )

@@ -1,0 +1,106 @@
+"""Metrics of a split as tables of text."""
+
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+import numpy as np
+
+from beam_pipelines.common.terminal import make_console, make_table, print_line
+from trainer.metrics.metrics import ClassMetrics, LevelMetrics
+
+# Wider confusion matrices are not printed whole, but as the pairs of genres that are confused most.
+_MOST_MATRIX_GENRES = 24
+_NUM_CONFUSIONS = 20
+# Genres are named in the head of the confusion matrix as long as their names are no longer than this together.
+_MOST_HEAD_CHARACTERS = 60
+
+_ROWS = (
+    ("accuracy", "accuracy"),
+    ("balanced accuracy", "balanced_accuracy"),
+    ("macro-F1", "macro_f1"),
+    ("top-2 accuracy", "top2_accuracy"),
+    ("loss", "loss"),
+    ("calibration error", "expected_calibration_error"),
+)
+
+
+def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None, stream: TextIO) -> None:
+    """Prints a table of the metrics of each level, with their 95 % intervals where there are any.
+
+    Args:
+        split: The name of the split.
+        levels: Its metrics.
+        leak: Why scores on it may be too high, or None; told where there is something to tell.
+        stream: Where to print.
+    """
+    console = make_console(stream)
+    table = make_table(console, split if leak is None else f"{split} (leaky split)", "metric", *levels)
+    table.add_row("examples", *(f"{metrics.num_examples:,}" for metrics in levels.values()))
+    for title, name in _ROWS:
+        table.add_row(title, *(with_interval(metrics, name) for metrics in levels.values()))
+    console.print(table)
+    if all(metrics.intervals is None for metrics in levels.values()):
+        print_line(console, "no intervals: they need tracks of at least 2 groups (artists, albums)")
+    if leak is not None:
+        print_line(console, f"these scores are too high: {leak}")
+
+
+def with_interval(metrics: LevelMetrics, name: str) -> str:
+    """Returns a metric with its interval, such as "0.712 [0.61, 0.80]"; without one where it has none; "–" for None."""
+    value: float | None = getattr(metrics, name)
+    if value is None:
+        return "–"
+    if metrics.intervals is None or name not in metrics.intervals:
+        return f"{value:.3f}"
+    interval = metrics.intervals[name]
+    return f"{value:.3f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def print_genres(title: str, metrics: LevelMetrics, *, labels: Sequence[str], stream: TextIO) -> None:
+    """Prints precision, recall and F1 of each genre, and which genres are taken for which.
+
+    Args:
+        title: What the examples are, such as "test tracks".
+        metrics: Those of one level.
+        labels: The genres.
+        stream: Where to print.
+    """
+    console = make_console(stream)
+    table = make_table(console, f"genres of {title}", "genre", "precision", "recall", "F1", "true", "predicted")
+    for label, genre in zip(labels, metrics.per_class, strict=True):
+        table.add_row(label, *_genre_cells(genre))
+    console.print(table)
+    matrix = metrics.confusion_matrix
+    if len(labels) <= _MOST_MATRIX_GENRES:
+        _print_matrix(f"confusion of {title}", matrix, labels=labels, stream=stream)
+    else:
+        _print_confusions("most frequent confusions", matrix, labels=labels, stream=stream)
+
+
+def _genre_cells(genre: ClassMetrics) -> list[str]:
+    shares = ("–" if share is None else f"{share:.3f}" for share in (genre.precision, genre.recall, genre.f1))
+    return [*shares, str(genre.num_true), str(genre.num_predicted)]
+
+
+def _print_matrix(title: str, matrix: Sequence[Sequence[int]], *, labels: Sequence[str], stream: TextIO) -> None:
+    console = make_console(stream)
+    rows, columns = list(labels), list(labels)
+    if sum(map(len, labels)) > _MOST_HEAD_CHARACTERS:
+        columns = [str(number) for number, _ in enumerate(labels, start=1)]
+        rows = [f"{number} {label}" for number, label in zip(columns, labels, strict=True)]
+    table = make_table(console, title, "true \\ predicted", *columns)
+    for row, counts in zip(rows, matrix, strict=True):
+        table.add_row(row, *map(str, counts))
+    console.print(table)
+
+
+def _print_confusions(title: str, matrix: Sequence[Sequence[int]], *, labels: Sequence[str], stream: TextIO) -> None:
+    console = make_console(stream)
+    counts = np.array(matrix)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:_NUM_CONFUSIONS]
+    table = make_table(console, title, "true", "predicted", "count")
+    for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True):
+        if counts[true, predicted] > 0:
+            table.add_row(labels[true], labels[predicted], str(counts[true, predicted]))
+    console.print(table)

@@ -1,0 +1,203 @@
+"""The directory of a run: what it was told, what it was trained on, and what came out."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+import yaml
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.records import schema
+from trainer.common import files
+from trainer.data.prepared import PreparedData, copy_metadata, open_prepared
+from trainer.metrics.metrics import LevelMetrics
+from trainer.runs.checkpoints import BEST, find_checkpoint
+from trainer.runs.run_metrics import ModelSummary, RunMetrics
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_CONFIG_FILE = "config.yaml"
+_METRICS_FILE = "metrics.json"
+_FINISHED_FILE = "_SUCCESS"
+
+
+class RunDir:
+    """One run on disk, local or gs://. `config.yaml` is written when all else that a run starts with is there."""
+
+    def __init__(self, path: str, *, key: str = "run_dir") -> None:
+        """Touches no files.
+
+        Args:
+            path: Where it is, or will be.
+            key: The setting that says so, for messages.
+        """
+        self.path = path
+        self._key = key
+        self.dataset_dir = files.join(path, "dataset")
+        self.checkpoint_dir = files.join(path, "checkpoints")
+        self.train_events_dir = files.join(path, "train")
+        self.validation_events_dir = files.join(path, "validation")
+
+    def is_started(self) -> bool:
+        """Returns whether a run was ever started here."""
+        return files.exists(files.join(self.path, _CONFIG_FILE))
+
+    def is_finished(self) -> bool:
+        """Returns whether the run came to its end."""
+        return files.exists(files.join(self.path, _FINISHED_FILE))
+
+    def start(self, config: "DataclassInstance", data: PreparedData) -> None:
+        """Writes what a run starts with.
+
+        Raises:
+            UserError: The directory cannot be written.
+        """
+        try:
+            tf.io.gfile.makedirs(self.path)
+            copy_metadata(data, to=self.dataset_dir)
+            self.write_settings(_CONFIG_FILE, config)
+        except tf.errors.OpError as error:
+            raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
+
+    def check_same_config(self, config: "DataclassInstance", *, may_differ: Collection[str]) -> None:
+        """Checks that the run was started with the same settings.
+
+        Args:
+            config: The settings of now.
+            may_differ: Keys that may differ, as `describe_differences` takes them.
+
+        Raises:
+            UserError: Some differ.
+        """
+        differences = describe_differences(self.config(), asdict(config), may_differ=may_differ)
+        if differences:
+            raise UserError(
+                f"{self._key}={self.path} is a run with other settings ({differences}): choose another {self._key}"
+            )
+
+    def check_same_data(self, data: PreparedData) -> None:
+        """Checks that the data are still those that the run was started with.
+
+        Raises:
+            UserError: They were prepared again, differently.
+        """
+        if self.dataset().fingerprint != data.fingerprint:
+            raise UserError(
+                f"{data.path} was prepared again, differently, since {self._key}={self.path} was started: "
+                f"choose another {self._key}"
+            )
+
+    def config(self) -> dict[str, Any]:
+        """Returns the settings as `config.yaml` has them.
+
+        Raises:
+            UserError: There is no run here.
+        """
+        if not self.is_started():
+            raise UserError(f"{self.path} holds no training run: train one with run_dir={self.path}")
+        config = yaml.safe_load(files.read_text(files.join(self.path, _CONFIG_FILE)))
+        if not isinstance(config, dict):
+            raise UserError(f"{files.join(self.path, _CONFIG_FILE)} is damaged: choose another run_dir")
+        return config
+
+    def dataset(self) -> PreparedData:
+        """Returns what the run keeps of its data set."""
+        return open_prepared(self.dataset_dir)
+
+    def prepare_yaml(self) -> str:
+        """Returns the text that describes how the data were prepared."""
+        return files.read_text(files.join(self.dataset_dir, schema.CONFIG_FILE))
+
+    def best_checkpoint(self) -> str:
+        """Returns the path of the best checkpoint.
+
+        Raises:
+            UserError: There is no run here, or it has none yet, or it is one of a classical learner.
+        """
+        if "learner" in self.config():
+            raise UserError(
+                f"{self.path} is a run of beamtune baselines, which keeps scores and no weights: see its "
+                f"{_METRICS_FILE}, or name a run of beamtune train"
+            )
+        path = find_checkpoint(self.checkpoint_dir, BEST)
+        if path is None:
+            raise UserError(f"{self.path} has no checkpoint yet: train with run_dir={self.path} for at least one epoch")
+        return path
+
+    def metrics(self) -> RunMetrics | None:
+        """Returns what `metrics.json` holds, or None where there is none.
+
+        Raises:
+            UserError: It is damaged.
+        """
+        path = files.join(self.path, _METRICS_FILE)
+        if not files.exists(path):
+            return None
+        try:
+            return RunMetrics.from_json(files.read_text(path))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} is damaged ({error!r}): remove it, and evaluate the run on each split again"
+            ) from error
+
+    def write_settings(self, name: str, config: "DataclassInstance") -> None:
+        """Writes settings as YAML into the file of this name."""
+        text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+        files.write_text(files.join(self.path, name), text)
+
+    def merge_metrics(
+        self, split: str, levels: Mapping[str, LevelMetrics], *, data: PreparedData, model: ModelSummary
+    ) -> None:
+        """Writes the metrics of a split into `metrics.json`, beside those of other splits.
+
+        Args:
+            split: The name of the split.
+            levels: Its metrics by level.
+            data: What the run was trained on.
+            model: What was trained.
+
+        Raises:
+            UserError: The file is there and damaged.
+        """
+        before = self.metrics()
+        metrics = RunMetrics(
+            labels=data.labels,
+            split_source=data.stats.split_source,
+            split_leak=data.stats.split_leak,
+            model=model,
+            levels={**({} if before is None else before.levels), split: levels},
+        )
+        files.write_text(files.join(self.path, _METRICS_FILE), metrics.to_json())
+
+    def mark_finished(self) -> None:
+        """Says that the run came to its end; the last thing that a run does."""
+        files.write_text(files.join(self.path, _FINISHED_FILE), "")
+
+
+def describe_differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, may_differ: Collection[str]) -> str:
+    """Returns which settings differ, such as "seed was 0 and is 1"; empty where none does.
+
+    Args:
+        saved: Settings as they were read from YAML.
+        wanted: Settings as a dict.
+        may_differ: Keys that are passed over, such as "optimizer.learning_rate"; "optimizer." is all of them.
+    """
+    groups = tuple(key for key in may_differ if key.endswith("."))
+    before, now = _flatten(saved), _flatten(yaml.safe_load(yaml.safe_dump(dict(wanted))))
+    return "; ".join(
+        f"{key} was {before.get(key)} and is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and key not in may_differ and not key.startswith(groups)
+    )
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

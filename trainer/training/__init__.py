@@ -1,0 +1,1 @@
+"""Batches, a model and devices → a trained run, resumed where it was interrupted."""

@@ -1,0 +1,55 @@
+"""AdamW and its learning rate."""
+
+import keras
+
+from trainer.training.config import OptimizerConfig
+
+# Names of the weights without decay: shrinking an offset or the scale of a normalisation does not make a model simpler.
+_UNDECAYED_WEIGHTS = ["bias", "gamma", "beta"]
+
+
+def make_schedule(
+    config: OptimizerConfig, *, epochs: int, steps_per_epoch: int
+) -> keras.optimizers.schedules.CosineDecay:
+    """Returns the learning rate by step: a linear rise, then half a cosine down to 0 at the end of the last epoch.
+
+    The rise starts at the rate divided by the steps of the warm-up instead of 0, which would waste the first step. A
+    warm-up as long as the run or longer ends one step before the run does.
+    """
+    num_steps = epochs * steps_per_epoch
+    warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps - 1)
+    if warmup_steps == 0:
+        return keras.optimizers.schedules.CosineDecay(config.learning_rate, decay_steps=num_steps)
+    return keras.optimizers.schedules.CosineDecay(
+        config.learning_rate / warmup_steps,
+        decay_steps=num_steps - warmup_steps,
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup_steps,
+    )
+
+
+def make_optimizer(
+    config: OptimizerConfig,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    ema_decay: float | None = None,
+    scales_loss: bool = False,
+) -> keras.optimizers.Optimizer:
+    """Returns AdamW. Gradients are clipped by the loop, which sees those of all replicas together, and not here.
+
+    Args:
+        config: Learning rate and decay.
+        epochs: Length of the run.
+        steps_per_epoch: Updates in an epoch.
+        ema_decay: The decay of the moving average of the weights that it keeps; None keeps none.
+        scales_loss: Whether losses are scaled, by as much as their gradients bear, so that float16 can hold them.
+    """
+    optimizer = keras.optimizers.AdamW(
+        learning_rate=make_schedule(config, epochs=epochs, steps_per_epoch=steps_per_epoch),
+        weight_decay=config.weight_decay,
+        use_ema=ema_decay is not None,
+        ema_momentum=0.0 if ema_decay is None else ema_decay,
+    )
+    optimizer.exclude_from_weight_decay(var_names=_UNDECAYED_WEIGHTS)
+    return keras.optimizers.LossScaleOptimizer(optimizer) if scales_loss else optimizer
