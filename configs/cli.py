@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from importlib import metadata
 from typing import NoReturn
 
-from beam_pipelines.audio.quiet_decoders import decoders_silenced
+from beam_pipelines.audio.quiet_decoders import silenced_decoders
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
@@ -97,7 +97,7 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
         invocation = _invocation(command, arguments)
         if arguments.show_config:
             return _show_config(command, invocation)
-        quiet = decoders_silenced() if command.decodes_audio and not arguments.debug else nullcontext()
+        quiet = silenced_decoders() if command.decodes_audio and not arguments.debug else nullcontext()
         with quiet:
             return command.run(invocation)
     except KeyboardInterrupt:

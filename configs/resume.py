@@ -23,13 +23,13 @@ def with_saved_settings(overrides: Sequence[str]) -> list[str]:
         return list(overrides)
     saved = run.config()
     try:
-        compose("train", settings_to_go_on_with("train", saved, overrides=[]))
+        compose("train", settings_to_resume("train", saved, overrides=[]))
     except UserError as error:
         raise UserError(f"run_dir={run_dir} was made by another version of beamtune ({error})") from error
-    return settings_to_go_on_with("train", saved, overrides=overrides)
+    return settings_to_resume("train", saved, overrides=overrides)
 
 
-def settings_to_go_on_with(config_name: str, saved: Mapping[str, Any], *, overrides: Sequence[str]) -> list[str]:
+def settings_to_resume(config_name: str, saved: Mapping[str, Any], *, overrides: Sequence[str]) -> list[str]:
     """Returns saved settings of a command as overrides, and behind them those that are given.
 
     Of a group of which another option is given, nothing that was saved is left.

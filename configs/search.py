@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from beam_pipelines.common.errors import UserError
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, settings_of, to_dataclass
-from configs.resume import option_of, settings_to_go_on_with
+from configs.resume import option_of, settings_to_resume
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
 
@@ -38,7 +38,7 @@ def load_search(overrides: Sequence[str]) -> tuple[SearchConfig, str]:
     # What is asked of a search is asked anew each time, and where it is may have changed.
     saved = {key: value for key, value in directory.config().items() if key not in _ASKED_ANEW}
     try:
-        config = _search_config(settings_to_go_on_with("tune", saved, overrides=overrides))
+        config = _search_config(settings_to_resume("tune", saved, overrides=overrides))
     except UserError as error:
         raise UserError(f"search_dir={directory.path} goes on with the settings that it has: {error}") from error
     return config, read_space_text(config) if "space" in given else directory.space_text()

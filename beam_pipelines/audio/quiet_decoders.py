@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def decoders_silenced() -> Iterator[None]:
+def silenced_decoders() -> Iterator[None]:
     """Sends file descriptor 2 to nowhere, and Python's sys.stderr to where it led."""
     python_stderr = sys.stderr
     python_stderr.flush()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.records.schema import FeatureSpec
-from trainer.data.batches import naming_damaged_shard
+from trainer.data.batches import shard_read_errors
 from trainer.data.feature_kinds import Scale, sound_features
 from trainer.data.parsing import parse_examples, read_records, reading_options
 from trainer.data.prepared import PreparedData, Shard, find_shards
@@ -120,7 +120,7 @@ def read_vectors(data: PreparedData, split: str, *, vectorizer: Vectorizer) -> V
     labels = np.empty(num_segments, dtype=np.int64)
     starts_s = np.empty(num_segments, dtype=np.float32)
     track_ids: list[str] = []
-    with naming_damaged_shard(shards):
+    with shard_read_errors(shards):
         for batch in _batches(shards, {vectorizer.spec.name: vectorizer.spec}):
             places = slice(len(track_ids), len(track_ids) + len(batch.labels))
             with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is found below

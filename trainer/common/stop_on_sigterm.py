@@ -31,7 +31,7 @@ class StopRequest:
 
 
 @contextmanager
-def heeding_sigterm() -> Iterator[StopRequest]:
+def stop_on_sigterm() -> Iterator[StopRequest]:
     """Gives what a SIGTERM sets while the body runs, in place of what it did before; within a body of its own, of both.
 
     Python lets the main thread alone handle signals: in another one, the request is never made.

@@ -8,7 +8,7 @@ from typing import TextIO
 from beam_pipelines.common.errors import RunAgainError, RunFailedError
 from beam_pipelines.prepare.plan import fingerprint
 from trainer.common import files
-from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
+from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval_dir import CrossvalDir
 from trainer.crossval.fold_data import FoldKey, is_written, remove_examples, write_fold
@@ -35,7 +35,7 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
         RunAgainError: The process was asked to end; what was done is saved.
     """
     directory, learner = CrossvalDir(config), make_learner(config)
-    with heeding_sigterm() as stop_request:
+    with stop_on_sigterm() as stop_request:
         source = open_source(config.data_dir)
         division = divide(source, config)
         directory.start(source_fingerprint=source.data.fingerprint)

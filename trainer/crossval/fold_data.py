@@ -21,7 +21,7 @@ from beam_pipelines.splits.assign import Assignment
 from trainer.common import files
 from trainer.crossval.folds import Division, PlannedShard, plan_fold
 from trainer.crossval.source import Source, read_metadata
-from trainer.data.batches import naming_damaged_shard
+from trainer.data.batches import shard_read_errors
 from trainer.data.parsing import parse_examples
 from trainer.data.prepared import Shard, find_shards
 
@@ -197,7 +197,7 @@ def _read_batches(source: Source) -> Iterator[tuple[Sequence[bytes], Mapping[str
     expected_ids = (track.track_id.encode() for track in source.tracks for _ in range(track.num_segments))
     for split in source.data.info.splits:
         for shard in find_shards(source.data, split.name) if split.num_examples > 0 else ():
-            with naming_damaged_shard([shard]):
+            with shard_read_errors([shard]):
                 for records, parsed in _batches_of(shard, source):
                     track_ids = parsed.track_ids.numpy()
                     for track_id, expected_id in zip(track_ids, expected_ids, strict=False):

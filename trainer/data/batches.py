@@ -336,7 +336,7 @@ def _plain_batch(records: Any, specs: Mapping[str, FeatureSpec]) -> PlainBatch:
 
 
 @contextmanager
-def naming_damaged_shard(shards: Sequence[Shard]) -> Iterator[None]:
+def shard_read_errors(shards: Sequence[Shard]) -> Iterator[None]:
     """Turns TensorFlow's error about a file that cannot be read, which does not say which, into one that does.
 
     Raises:

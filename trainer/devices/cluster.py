@@ -46,7 +46,7 @@ class Workers:
         return total // copies
 
     @contextmanager
-    def noticing_losses(self) -> Iterator[None]:
+    def lost_worker_errors(self) -> Iterator[None]:
         """Turns what TensorFlow raises when another process is gone into an error that says so.
 
         Raises:

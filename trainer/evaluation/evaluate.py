@@ -3,7 +3,7 @@
 import sys
 
 from beam_pipelines.common.errors import UserError
-from trainer.data.batches import naming_damaged_shard, scoring_batches
+from trainer.data.batches import scoring_batches, shard_read_errors
 from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
@@ -44,7 +44,7 @@ def evaluate(config: EvaluateConfig) -> None:
     model_config = model_config_from_dict(run_config["model"])
     specs = select_features(data, model_config.feature_names)
     batches = scoring_batches(strategy, shards, specs=specs, global_batch_size=config.batch_size, cache=False)
-    with naming_damaged_shard(shards):
+    with shard_read_errors(shards):
         scores = ScoringLoop(strategy=strategy, model=model).score(batches)
     predictions = predictions_of_scores(scores, group_of_track=group_of_track)
     levels = evaluated_levels(predictions)

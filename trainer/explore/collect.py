@@ -12,7 +12,7 @@ from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.splits.assign import keyed_order
-from trainer.data.batches import PlainBatch, naming_damaged_shard, plain_batches
+from trainer.data.batches import PlainBatch, plain_batches, shard_read_errors
 from trainer.data.prepared import PreparedData, find_shards
 from trainer.explore.feature_roles import FeatureRoles
 
@@ -147,7 +147,7 @@ def _segment_sums(
 
     shards = find_shards(data, split)
     batches = plain_batches(shards, specs=specs, batch_size=batch_size)
-    with naming_damaged_shard(shards):
+    with shard_read_errors(shards):
         yield from batches.map(sum_frames).prefetch(2).as_numpy_iterator()
 
 

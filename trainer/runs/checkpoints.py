@@ -184,7 +184,7 @@ class Checkpoints:
         path = find_checkpoint(self._directory, kind)
         if path is None:
             return False
-        with _naming_checkpoint(path):
+        with _checkpoint_read_errors(path):
             self._checkpoint.read(path).assert_consumed()
         return True
 
@@ -201,7 +201,7 @@ def restore_model(model: keras.Model, path: str) -> None:
     Raises:
         RunFailedError: The checkpoint cannot be read, or is one of another model.
     """
-    with _naming_checkpoint(path):
+    with _checkpoint_read_errors(path):
         tf.train.Checkpoint(model=model).read(path).assert_existing_objects_matched().expect_partial()
 
 
@@ -214,13 +214,13 @@ def read_progress(directory: str) -> RunProgress:
     progress = RunProgress()
     path = find_checkpoint(directory, LAST)
     if path is not None:
-        with _naming_checkpoint(path):
+        with _checkpoint_read_errors(path):
             tf.train.Checkpoint(progress=progress).read(path).assert_existing_objects_matched().expect_partial()
     return progress
 
 
 @contextmanager
-def _naming_checkpoint(path: str) -> Iterator[None]:
+def _checkpoint_read_errors(path: str) -> Iterator[None]:
     """Turns TensorFlow's errors on restoring, of many kinds, into one line that names the checkpoint."""
     try:
         yield

@@ -8,7 +8,7 @@ from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
 from trainer.metrics.metrics import COUNTED_METRICS, LevelMetrics
 
 
-class Observer(Protocol):
+class Callback(Protocol):
     """Told of what a run does. Whatever these raise breaks the run off, which goes on when it is started again."""
 
     def on_steps(self) -> None:

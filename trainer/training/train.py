@@ -17,8 +17,8 @@ from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.board.board import Board
 from trainer.board.profile import StepProfiler
-from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
-from trainer.data.batches import naming_damaged_shard
+from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
+from trainer.data.batches import shard_read_errors
 from trainer.data.prepared import (
     PreparedData,
     check_has_several_genres,
@@ -39,7 +39,7 @@ from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restored_model import summarize_model
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary
-from trainer.training.callbacks import Observer, epoch_metrics
+from trainer.training.callbacks import Callback, epoch_metrics
 from trainer.training.components import Session, make_session
 from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
 
@@ -76,7 +76,7 @@ class EpochResult:
 
 
 def train(
-    config: TrainConfig, *, strategy: Any = None, until_epoch: int | None = None, observer: Observer | None = None
+    config: TrainConfig, *, strategy: Any = None, until_epoch: int | None = None, callback: Callback | None = None
 ) -> None:
     """Trains, or goes on with a run that was broken off, or does nothing where the run is finished.
 
@@ -84,7 +84,7 @@ def train(
         config: What to train, and how.
         strategy: The devices, where they were made before from the same settings; None makes them.
         until_epoch: The run ends after this epoch, though the learning rate falls until the last one of `config`.
-        observer: Is told of each epoch, and may end the run.
+        callback: Is told of each epoch, and may end the run.
 
     Raises:
         UserError: The data, the model and the run directory do not fit together; nothing was trained.
@@ -94,7 +94,7 @@ def train(
     # Before anything else of TensorFlow: a cluster is joined first of all.
     strategy = make_strategy(config.strategy) if strategy is None else strategy
     workers = Workers(strategy, config.strategy)
-    with workers.noticing_losses(), heeding_sigterm() as stop_request:
+    with workers.lost_worker_errors(), stop_on_sigterm() as stop_request:
         run = RunDir(config.run_dir)
         if _is_finished(run, config, workers=workers):
             return
@@ -116,7 +116,7 @@ def train(
         board = Board(config, run=run, data=data, validation_shards=validation_shards, is_writer=workers.is_chief)
         if workers.is_chief:
             _start(run, config, data=data)
-        with naming_damaged_shard([*train_shards, *validation_shards]):
+        with shard_read_errors([*train_shards, *validation_shards]):
             _Training(
                 config,
                 session=session,
@@ -125,7 +125,7 @@ def train(
                 labels=data.labels,
                 stop_request=stop_request,
                 last_epoch=min(config.epochs, until_epoch or config.epochs),
-                observer=observer,
+                callback=callback,
             ).run()
             _finish(run, config, session=session, data=data, board=board)
 
@@ -195,7 +195,7 @@ class _Training:
         labels: Sequence[str],
         stop_request: StopRequest,
         last_epoch: int,
-        observer: Observer | None,
+        callback: Callback | None,
     ) -> None:
         self._config = config
         self._session = session
@@ -204,7 +204,7 @@ class _Training:
         self._labels = labels
         self._stop_request = stop_request
         self._last_epoch = last_epoch
-        self._observer = observer
+        self._observer = callback
         self._is_to_go_on = True
         self._profiler = StepProfiler(
             config.board.profile_steps, directory=run.train_events_dir, is_writer=session.workers.is_chief

@@ -5,7 +5,7 @@ import sys
 import time
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
+from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.tuner.chief_service import ChiefService
 from trainer.tuner.ledger import Ledger
 from trainer.tuner.messages import Line, NoAnswer, make_server
@@ -51,7 +51,7 @@ def run_chief(
             written, or another chief has taken over.
         RunAgainError: The process was asked to end; the same call goes on.
     """
-    with heeding_sigterm() as stop_request:
+    with stop_on_sigterm() as stop_request:
         _check_is_alone(search_dir)
         ledger = Ledger(oracle_settings, budget=budget, pruning=pruning, service=service)
         chief = ChiefService(search_dir, ledger=ledger, service=service)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.common import files
-from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
+from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.live import LiveSearch
 from trainer.tuner.search_dir import SearchDir
@@ -114,7 +114,7 @@ def run_local(config: SearchConfig, *, command: Sequence[str]) -> int:
     """
     logs_dir = _local_logs_dir(config)
     os.makedirs(logs_dir, exist_ok=True)
-    with heeding_sigterm() as stop_request, LiveSearch() as live:
+    with stop_on_sigterm() as stop_request, LiveSearch() as live:
         live.log(f"search_dir={config.search_dir}; each process writes a log in {logs_dir}")
         search = _LocalSearch(config, command=command, logs_dir=logs_dir, live=live)
         try:

@@ -72,19 +72,19 @@ class TrainingRunner:
         config = with_settings(self._base, {**self._space.settings(trial.values), "run_dir": trial.directory})
         if trial.parent_id is not None:
             go_on_from(files.join(os.path.dirname(trial.directory), trial.parent_id), to=trial.directory)
-        observer = _TrialObserver(trial, report=report, objective=self._objective, timeout_s=self._timeout_s)
+        callback = _TrialCallback(trial, report=report, objective=self._objective, timeout_s=self._timeout_s)
         note = None
         try:
-            train(config, strategy=self._strategy, until_epoch=trial.until_epoch, observer=observer)
+            train(config, strategy=self._strategy, until_epoch=trial.until_epoch, callback=callback)
         except _TimeUp:
-            note = _TIME_IS_UP.format(duration_s=observer.duration_s, timeout_s=self._timeout_s)
-        best_epoch = kept_epoch(observer.history.epochs)
+            note = _TIME_IS_UP.format(duration_s=callback.duration_s, timeout_s=self._timeout_s)
+        best_epoch = kept_epoch(callback.history.epochs)
         if best_epoch is None:
             raise TrialFailed(note or "no epoch was trained to its end")
-        return TrialOutcome(metrics=observer.history.epochs[best_epoch], best_epoch=best_epoch, note=note)
+        return TrialOutcome(metrics=callback.history.epochs[best_epoch], best_epoch=best_epoch, note=note)
 
 
-class _TrialObserver:
+class _TrialCallback:
     """Reports the epochs of a trial, and keeps the time.
 
     Attributes:

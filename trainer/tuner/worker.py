@@ -20,7 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
+from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.devices.strategy import CLUSTER_VARIABLE
 from trainer.tuner.messages import Line, Message, NoAnswer
 from trainer.tuner.service_config import ServiceConfig
@@ -66,7 +66,7 @@ def run_worker(
         raise UserError(f"tuner_id={tuner_id}: expected up to 100 letters, digits, dots, dashes and underscores")
     # A worker trains by itself; TensorFlow would wait for the others of the cluster.
     os.environ.pop(CLUSTER_VARIABLE, None)
-    with heeding_sigterm() as stop_request:
+    with stop_on_sigterm() as stop_request:
         chief = _ChiefLink(
             search_dir, tuner_id=tuner_id, address=chief_address, service=service, stop_request=stop_request
         )

@@ -3,12 +3,12 @@ import sys
 
 SCRIPT = """
 import os, sys
-from beam_pipelines.native_output import decoders_silenced
-with decoders_silenced():
+from beam_pipelines.native_output import silenced_decoders
+with silenced_decoders():
     os.write(2, b"from C\\n")
     print("from Python", file=sys.stderr)
     try:
-        with decoders_silenced():
+        with silenced_decoders():
             raise ValueError
     except ValueError:
         pass

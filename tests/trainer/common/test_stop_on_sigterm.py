@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 
-from trainer.common.stop_on_sigterm import StopRequest, heeding_sigterm
+from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 
 
 def terminate() -> None:
@@ -13,7 +13,7 @@ def terminate() -> None:
 
 def test_a_signal_makes_the_request_and_is_heeded_no_longer_than_the_body_runs() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with heeding_sigterm() as request:
+    with stop_on_sigterm() as request:
         assert not request.is_made
         terminate()
         assert request.is_made
@@ -21,18 +21,18 @@ def test_a_signal_makes_the_request_and_is_heeded_no_longer_than_the_body_runs()
 
 
 def test_what_is_asked_of_a_part_is_asked_of_the_whole() -> None:
-    with heeding_sigterm() as whole:
-        with heeding_sigterm() as part, heeding_sigterm() as part_of_part:
+    with stop_on_sigterm() as whole:
+        with stop_on_sigterm() as part, stop_on_sigterm() as part_of_part:
             terminate()
             assert part_of_part.is_made and part.is_made
         assert whole.is_made
-        with heeding_sigterm() as next_part:
+        with stop_on_sigterm() as next_part:
             assert not next_part.is_made
 
 
 def test_what_is_asked_between_parts_is_asked_of_the_whole_alone() -> None:
-    with heeding_sigterm() as whole:
-        with heeding_sigterm() as part:
+    with stop_on_sigterm() as whole:
+        with stop_on_sigterm() as part:
             pass
         terminate()
         assert whole.is_made and not part.is_made
@@ -42,7 +42,7 @@ def test_a_thread_cannot_handle_signals_and_is_never_asked() -> None:
     requests: list[StopRequest] = []
 
     def work() -> None:
-        with heeding_sigterm() as request:
+        with stop_on_sigterm() as request:
             requests.append(request)
 
     thread = threading.Thread(target=work)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.data.augment import make_augmenter
-from trainer.data.batches import TrainStream, count_steps, naming_damaged_shard, scoring_batches
+from trainer.data.batches import TrainStream, count_steps, scoring_batches, shard_read_errors
 from trainer.data.config import AugmentConfig
 from trainer.data.prepared import Shard, find_shards, open_prepared
 
@@ -323,7 +323,7 @@ def test_steps_of_an_epoch() -> None:
 
 def read_all(directory: Path) -> None:
     shards = find_shards(open_prepared(str(directory)), "train")
-    with naming_damaged_shard(shards):
+    with shard_read_errors(shards):
         keys(make_stream(directory).epoch(STRATEGY, 1))
 
 
@@ -360,7 +360,7 @@ def test_a_shard_that_goes_away(prepared_dir: Path) -> None:
     Path(shards[1].path).unlink()
     with (
         pytest.raises(RunFailedError, match=r"tiny-train\.tfrecord-00001-of-00003 is gone"),
-        naming_damaged_shard(shards),
+        shard_read_errors(shards),
     ):
         for _ in tf.data.TFRecordDataset([shard.path for shard in shards]):
             pass
@@ -368,5 +368,5 @@ def test_a_shard_that_goes_away(prepared_dir: Path) -> None:
 
 def test_errors_that_are_not_of_a_shard_pass_through(prepared_dir: Path) -> None:
     shards = find_shards(open_prepared(str(prepared_dir)), "train")
-    with pytest.raises(tf.errors.NotFoundError), naming_damaged_shard(shards):
+    with pytest.raises(tf.errors.NotFoundError), shard_read_errors(shards):
         tf.io.read_file("/nowhere")

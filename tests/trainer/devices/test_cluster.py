@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from beam_pipelines.common.errors import RunAgainError
-from trainer.common.stop_on_sigterm import heeding_sigterm
+from trainer.common.stop_on_sigterm import stop_on_sigterm
 from trainer.devices.cluster import Workers
 from trainer.devices.config import StrategyConfig
 
@@ -23,7 +23,7 @@ def test_one_process_agrees_with_itself() -> None:
 def test_one_process_loses_no_worker() -> None:
     workers = Workers(tf.distribute.get_strategy(), StrategyConfig())
     error = tf.errors.UnavailableError(None, None, "a bucket does not answer")
-    with pytest.raises(tf.errors.UnavailableError), workers.noticing_losses():
+    with pytest.raises(tf.errors.UnavailableError), workers.lost_worker_errors():
         raise error
 
 
@@ -31,13 +31,13 @@ def test_an_error_of_the_cluster_says_what_to_do() -> None:
     workers = Workers(tf.distribute.get_strategy(), StrategyConfig())
     workers._are_several = True
     said = r"another worker is gone \(reset by peer\): start all workers again"
-    with pytest.raises(RunAgainError, match=said), workers.noticing_losses():
+    with pytest.raises(RunAgainError, match=said), workers.lost_worker_errors():
         raise tf.errors.UnavailableError(None, None, "reset by peer\nmore")
 
 
 def test_sigterm_is_a_request_while_the_body_runs_and_what_it_was_after_it() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with heeding_sigterm() as request:
+    with stop_on_sigterm() as request:
         assert not request.is_made
         os.kill(os.getpid(), signal.SIGTERM)
         assert request.is_made
@@ -48,7 +48,7 @@ def test_in_another_thread_no_signal_is_handled() -> None:
     made = []
 
     def body() -> None:
-        with heeding_sigterm() as request:
+        with stop_on_sigterm() as request:
             made.append(request.is_made)
 
     thread = threading.Thread(target=body)

@@ -55,7 +55,7 @@ def learning_rates(run_dir: str) -> list[float]:
 
 def test_a_watcher_is_told_of_all_epochs_and_steps(make_config: MakeConfig) -> None:
     config, watcher = make_config(), Watcher()
-    train(config, observer=watcher)
+    train(config, callback=watcher)
     assert [epoch for epoch, _ in watcher.epochs] == [1, 2, 3]
     # Four steps an epoch, three in a call.
     assert watcher.num_calls == 3 * 2
@@ -65,7 +65,7 @@ def test_a_watcher_is_told_of_all_epochs_and_steps(make_config: MakeConfig) -> N
 
 def test_a_watcher_ends_a_run_as_its_last_epoch_does(make_config: MakeConfig, tmp_path: Path) -> None:
     config, watcher = make_config(), Watcher(last_epoch=2)
-    train(config, observer=watcher)
+    train(config, callback=watcher)
     assert [epoch for epoch, _ in watcher.epochs] == [1, 2]
     assert RunDir(config.run_dir).is_finished()
     assert last_epoch_of(config.run_dir) == 2
