@@ -1,4 +1,4 @@
-"""A user's own copy of GTZAN, a folder or an archive: whether all of its clips are there, each once."""
+"""Checks that a user's own copy of GTZAN, a folder or an archive, has each clip once."""
 
 import os
 import re
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.catalog import GTZAN
+from beam_pipelines.download.download_progress import DownloadProgress
 from beam_pipelines.download.extract import list_names
-from beam_pipelines.download.progress import PhasedProgress
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 CLIPS_PER_GENRE = 100
@@ -18,7 +18,7 @@ _CLIP_PATTERN = re.compile(
     rf"(?:.*/)?(?P<genre>{'|'.join(GENRES)})/(?P=genre)\.(?P<number>[0-9]{{5}})\.(?:au|wav)", re.DOTALL
 )
 _LAYOUTS = "genres/<genre>/<genre>.00000.au or genres_original/<genre>/<genre>.00000.wav"
-# The clips take 1.3 GB, and some copies hold pictures and tables beside them.
+# The clips take 1.3 GB; some copies also hold pictures and tables.
 _MAX_BYTES = 2**33
 _MAX_NAMED = 10
 
@@ -26,52 +26,52 @@ _Clip = tuple[str, int]
 
 
 def check_gtzan(path: str | None) -> None:
-    """Prints which clips of GTZAN are in a folder or an archive, and how to prepare them. Nothing is unpacked.
+    """Prints which clips of GTZAN a folder or an archive has, and the next command. Extracts nothing.
 
     Args:
-        path: The user's copy, or None where none was given.
+        path: The user's copy, or None where none is given.
 
     Raises:
-        UserError: There is no copy, it cannot be read, or clips are missing, there twice or unknown.
+        UserError: There is no copy, it cannot be read, or clips are missing, unknown or not unique.
     """
     if path is None:
         raise UserError(
-            "gtzan cannot be downloaded: its original server is gone and the rights in the music are not cleared; "
-            f"give a copy of your own, a folder or an archive that has {_LAYOUTS} in it: "
+            "gtzan cannot be downloaded: its original server is offline and the rights to the music are not cleared; "
+            f"expected your own copy, a folder or an archive that contains {_LAYOUTS}: "
             f"beamtune download {GTZAN} gtzan_path=PATH"
         )
     counts = Counter(_clips(_names(path)))
     if not counts:
-        raise UserError(f"{path} holds no clips of GTZAN: expected {_LAYOUTS} in it")
+        raise UserError(f"{path} has no clips of GTZAN: expected {_LAYOUTS} in it")
     print(_table(counts))
     problems = _problems(counts)
     if problems:
         raise UserError(
             f"{path}: {'; '.join(problems)}: expected clips 00000 to {CLIPS_PER_GENRE - 1:05d} of each genre once; "
-            "mend the copy or get another"
+            "fix the copy or get another"
         )
-    print("jazz.00054 of the copy in wide use (.wav) cannot be decoded: preparing leaves it out and says so")
+    print("jazz.00054 of the common .wav copy cannot be decoded: beamtune prepare skips it and reports it")
     print(f"next: beamtune prepare dataset=gtzan {shlex.quote(f'dataset.root={path}')}")
 
 
 def _names(path: str) -> Iterator[str]:
-    """Returns the paths of the files in a folder or an archive, with slashes."""
+    """Yields the paths of the files in a folder or an archive."""
     if not os.path.exists(path):
         raise UserError(
-            f"gtzan_path={path}: there is no such file: expected a folder or an archive that has {_LAYOUTS}"
+            f"gtzan_path={path}: no such file or folder: expected a folder or an archive that contains {_LAYOUTS}"
         )
     if not os.path.isdir(path):
-        with PhasedProgress(os.path.basename(path), estimated_bytes=os.path.getsize(path)) as progress:
+        with DownloadProgress(os.path.basename(path), estimated_bytes=os.path.getsize(path)) as progress:
             yield from list_names(path, max_bytes=_MAX_BYTES, on_progress=progress.update)
         return
-    # The path itself may be the folder of one genre, or lead to the genres' folders by a name with dots.
+    # An absolute path has the genre's name in it even if the path is the folder of one genre, or "." in it.
     for folder, _, files in os.walk(os.path.abspath(path)):
         for name in files:
             yield f"{folder}/{name}"
 
 
 def _clips(names: Iterable[str]) -> Iterator[_Clip]:
-    """Returns the clips among the names. The files that macOS puts beside others, ._blues.00000.wav, are none."""
+    """Yields the clips among the names. Metadata files of macOS, such as ._blues.00000.wav, are not clips."""
     for name in names:
         found = _CLIP_PATTERN.fullmatch(name)
         if found is not None:
@@ -88,14 +88,14 @@ def _table(counts: Counter[_Clip]) -> str:
 
 
 def _problems(counts: Counter[_Clip]) -> list[str]:
-    """Returns what is wrong, each with the clips that it is about."""
+    """Returns a text for each kind of problem, with the clips that have it."""
     expected = {(genre, number) for genre in GENRES for number in range(CLIPS_PER_GENRE)}
-    findings = {
+    problems = {
         "missing": expected - set(counts),
-        "there more than once": {clip for clip, count in counts.items() if count > 1},
+        "present more than once": {clip for clip, count in counts.items() if count > 1},
         "unknown": set(counts) - expected,
     }
-    return [f"{len(clips)} clips are {found} ({_some(clips)})" for found, clips in findings.items() if clips]
+    return [f"{len(clips)} clips are {problem} ({_some(clips)})" for problem, clips in problems.items() if clips]
 
 
 def _some(clips: Iterable[_Clip]) -> str:
