@@ -33,6 +33,7 @@ class Command:
         run: Runs it; returns the exit code.
         paths_usage: What its positional paths are called, such as "RUN FILE…"; None where it takes none.
         has_output_formats: Whether it prints JSON or CSV where it is asked to.
+        positional_words: Words that may be given by themselves, for tab completion.
         positional_key: The setting whose value may be given as a word by itself, such as name: `download fma_small` is
             `download name=fma_small`.
         decodes_audio: Whether it decodes audio, so that decoders may have something to say.
@@ -46,6 +47,7 @@ class Command:
     run: Callable[[Invocation], int]
     paths_usage: str | None = None
     has_output_formats: bool = False
+    positional_words: Sequence[str] = ()
     positional_key: str | None = None
     decodes_audio: bool = False
     has_dry_run: bool = False

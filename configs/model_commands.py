@@ -185,6 +185,7 @@ COMMANDS = (
         ),
         run=_tune,
         paths_usage="[status SEARCH_DIR]",
+        positional_words=("status",),
         has_output_formats=True,
         has_dry_run=True,
     ),
