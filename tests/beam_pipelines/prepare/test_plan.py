@@ -8,7 +8,7 @@ from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.config import LogMelConfig, YamnetConfig
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
-from beam_pipelines.prepare.plan import estimated_segments, fingerprint_of_request, plan_shards, result_settings
+from beam_pipelines.prepare.plan import estimated_segments, fingerprint_of_request, plan_shards
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.splits.config import DuplicatesConfig, SplitConfig
 
@@ -129,7 +129,7 @@ def test_what_weights_hold_changes_the_fingerprints(with_weights):
 
 
 def test_settings_of_the_result_say_nothing_of_where(with_weights):
-    settings = result_settings(with_weights(b"weights", path="yamnet.h5"))
+    settings = with_weights(b"weights", path="yamnet.h5").result_settings()
     where_and_how = {"output_dir", "overwrite", "max_reject_fraction", "runner"}
     assert list(settings) == [field.name for field in fields(CONFIG) if field.name not in where_and_how]
     assert settings["features"] == {
