@@ -42,7 +42,7 @@ def metadata_files(
     assignment: Assignment,
     resolution: Resolution,
     left_out: Sequence[Reject],
-    fingerprint: str,
+    cache_key: str,
 ) -> dict[str, Iterable[str]]:
     """Returns the text of every file of a prepared data set but the shards and `_SUCCESS`, in pieces, by file name.
 
@@ -54,7 +54,7 @@ def metadata_files(
         assignment: Who made the splits.
         resolution: What was found of duplicates.
         left_out: Tracks that are in no shard, beside those that the shards' reports reject.
-        fingerprint: That of the data set.
+        cache_key: That of the data set.
     """
     stats = dataset_stats(reports, labels=labels, segment_duration_s=config.segment.duration_s, assignment=assignment)
     rejects = [reject for report in reports for reject in report.rejects]
@@ -66,7 +66,7 @@ def metadata_files(
         TRACKS_FILE: json_lines(track for report in reports for track in report.tracks),
         REJECTS_FILE: json_lines([*rejects, *left_out]),
         DUPLICATES_FILE: json_lines(resolution.pairs),
-        CONFIG_FILE: [prepare_yaml_text(config, cache_key=fingerprint)],
+        CONFIG_FILE: [prepare_yaml_text(config, cache_key=cache_key)],
     }
 
 

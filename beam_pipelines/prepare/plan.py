@@ -41,13 +41,13 @@ class ShardPlan:
         filename: Its name in the prepared directory.
         split: The split that it belongs to.
         tracks: The tracks whose segments it holds, in order.
-        fingerprint: Equal for plans that make the same bytes.
+        cache_key: Equal for plans that make the same bytes.
     """
 
     filename: str
     split: str
     tracks: tuple[Track, ...]
-    fingerprint: str
+    cache_key: str
 
 
 def plan_shards(
@@ -90,7 +90,7 @@ def plan_shards(
         for index in range(num_shards):
             first, end = index * len(members) // num_shards, (index + 1) * len(members) // num_shards
             shard_tracks = tuple(members[first:end])
-            content = {**what_is_computed, "tracks": _fingerprint_of_tracks(shard_tracks)}
+            content = {**what_is_computed, "tracks": _hash_of_tracks(shard_tracks)}
             plans.append(
                 ShardPlan(
                     filename=shard_filename(
@@ -98,7 +98,7 @@ def plan_shards(
                     ),
                     split=split,
                     tracks=shard_tracks,
-                    fingerprint=fingerprint(content),
+                    cache_key=make_cache_key(content),
                 )
             )
     return plans
@@ -115,25 +115,25 @@ def estimated_duration_s(track: Track) -> float:
     return track.size_bytes / _BYTES_PER_S.get(extension, _LOSSY_BYTES_PER_S)
 
 
-def fingerprint(content: object) -> str:
+def make_cache_key(content: object) -> str:
     """Returns a short hash of anything that JSON can hold."""
     return hashlib.sha256(_ENCODER.encode(content).encode()).hexdigest()[:32]
 
 
-def fingerprint_of_request(tracks: Sequence[Track], config: PrepareConfig) -> str:
-    """Returns the fingerprint of a whole data set: equal where the same files are prepared with the same settings."""
-    return fingerprint(
+def data_set_cache_key(tracks: Sequence[Track], config: PrepareConfig) -> str:
+    """Returns the cache key of a whole data set: equal where the same files are prepared with the same settings."""
+    return make_cache_key(
         {
             "schema_version": SCHEMA_VERSION,
             "versions": library_versions(config.features),
             "sources": source_hashes(config.features),
             "config": config.result_settings(),
-            "tracks": _fingerprint_of_tracks(tracks),
+            "tracks": _hash_of_tracks(tracks),
         }
     )
 
 
-def _fingerprint_of_tracks(tracks: Sequence[Track]) -> str:
+def _hash_of_tracks(tracks: Sequence[Track]) -> str:
     """Returns a hash of all values of tracks, one track after the other: a million of them need not be one text."""
     digest = hashlib.sha256()
     for track in tracks:

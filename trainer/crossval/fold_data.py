@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
-from beam_pipelines.prepare.plan import fingerprint
+from beam_pipelines.prepare.plan import make_cache_key
 from beam_pipelines.prepare.prepare_yaml import fold_yaml_text
 from beam_pipelines.prepare.shard import RunningSums, ShardReport
 from beam_pipelines.records import schema
@@ -47,9 +47,9 @@ class FoldKey:
     split_by: str
     split_seed: int
 
-    def fingerprint(self, source_fingerprint: str) -> str:
-        """Returns the fingerprint of the fold of a data set."""
-        return fingerprint({"schema_version": schema.SCHEMA_VERSION, "source": source_fingerprint, **asdict(self)})
+    def cache_key(self, source_cache_key: str) -> str:
+        """Returns the cache key of the fold of a data set."""
+        return make_cache_key({"schema_version": schema.SCHEMA_VERSION, "source": source_cache_key, **asdict(self)})
 
 
 def is_written(directory: str, key: FoldKey, *, source: Source) -> bool:
@@ -61,7 +61,7 @@ def is_written(directory: str, key: FoldKey, *, source: Source) -> bool:
     path = files.join(directory, schema.SUCCESS_FILE)
     if not files.exists(path):
         return False
-    if schema.success_from_json(files.read_text(path), directory=directory) != key.fingerprint(source.data.fingerprint):
+    if schema.success_from_json(files.read_text(path), directory=directory) != key.cache_key(source.data.cache_key):
         raise UserError(
             f"{directory} holds a fold of other data, or one that was made with other settings: choose another "
             "output_dir or folds_dir"
@@ -94,7 +94,7 @@ def write_fold(
         reports = _copy_examples(directory, key, source=source, division=division, progress=progress, on_batch=on_batch)
     for name, text in _metadata(reports, key, source=source, division=division).items():
         files.write_text(files.join(directory, name), text)
-    success = schema.success_to_json(key.fingerprint(source.data.fingerprint))
+    success = schema.success_to_json(key.cache_key(source.data.cache_key))
     files.write_text(files.join(directory, schema.SUCCESS_FILE), success)
 
 
@@ -137,7 +137,7 @@ class _SplitWriter:
             ShardReport(
                 filename=shard.filename,
                 split=shard.split,
-                fingerprint="",
+                cache_key="",
                 num_examples=self._num_examples,
                 num_bytes=self._num_bytes,
                 tracks=shard.tracks,
@@ -240,6 +240,6 @@ def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, d
 def _prepare_yaml(key: FoldKey, *, source: Source) -> str:
     return fold_yaml_text(
         source.preparation,
-        cache_key=key.fingerprint(source.data.fingerprint),
-        fold={"source_fingerprint": source.data.fingerprint, **asdict(key)},
+        cache_key=key.cache_key(source.data.cache_key),
+        fold={"source_fingerprint": source.data.cache_key, **asdict(key)},
     )

@@ -44,7 +44,7 @@ class PreparedData:
 
     Attributes:
         path: The directory, local or gs://.
-        fingerprint: Changes whenever the content of the directory does.
+        cache_key: Changes whenever the content of the directory does.
         info: Its name, splits and shards.
         specs: The stored features by name.
         labels: The genres; a label is an index into this.
@@ -52,7 +52,7 @@ class PreparedData:
     """
 
     path: str
-    fingerprint: str
+    cache_key: str
     info: schema.DatasetInfo
     specs: Mapping[str, schema.FeatureSpec]
     labels: tuple[str, ...]
@@ -73,11 +73,11 @@ def open_prepared(path: str) -> PreparedData:
         raise UserError(
             f"{path} has no {schema.SUCCESS_FILE} and so is not a finished data set: run its preparation to the end"
         )
-    fingerprint = schema.success_from_json(_read(path, schema.SUCCESS_FILE), directory=path)
+    cache_key = schema.success_from_json(_read(path, schema.SUCCESS_FILE), directory=path)
     try:
         return PreparedData(
             path=path,
-            fingerprint=fingerprint,
+            cache_key=cache_key,
             info=schema.info_from_json(_read(path, schema.DATASET_INFO_FILE)),
             specs=schema.features_from_json(_read(path, schema.FEATURES_FILE)),
             labels=tuple(_read(path, schema.LABELS_FILE).splitlines()),

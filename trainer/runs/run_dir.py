@@ -83,7 +83,7 @@ class RunDir:
         Raises:
             UserError: They were prepared again, differently.
         """
-        if self.dataset().fingerprint != data.fingerprint:
+        if self.dataset().cache_key != data.cache_key:
             raise UserError(
                 f"{data.path} was prepared again, differently, since {self._key}={self.path} was started: "
                 f"choose another {self._key}"
