@@ -38,7 +38,7 @@ def data_card(data: PreparedData) -> str:
     table = markdown_table(
         ["tracks (segments)", *splits], [*rows, ["all genres", *totals], ["audio in segments", *hours]]
     )
-    return f"{plain_text(data.info.name)}, `{data.fingerprint}`\n\n{split_text(data)}\n\n{table}"
+    return f"{plain_text(data.info.name)}, `{data.cache_key}`\n\n{split_text(data)}\n\n{table}"
 
 
 def _amount(num_tracks: int | None, num_segments: int) -> str:

@@ -21,7 +21,7 @@ _SCORES = (
 _HEADER = ("run", "model", "input", "data", "split", *(title for title, _, _ in _SCORES), "parameters", "training")
 _LEAK = "leak"
 
-_NUM_FINGERPRINT_CHARACTERS = 8
+_NUM_CACHE_KEY_CHARACTERS = 8
 
 # What a row is sorted by; the smallest comes first.
 _SORT_KEYS: Mapping[str, Callable[[Entry], tuple[float | str, ...]]] = {
@@ -74,7 +74,7 @@ def to_csv(entries: Sequence[Entry]) -> str:
         writer.writerow(
             [
                 *(entry.path, entry.model.name, "+".join(entry.model.features)),
-                *(entry.data_name, entry.data_fingerprint, entry.split_source, entry.split_leak),
+                *(entry.data_name, entry.data_cache_key, entry.split_source, entry.split_leak),
                 *(entry.num_folds, entry.num_seeds),
                 *(value for _, level, name in _SCORES for value in _numbers(entry.scores[level][name])),
                 *(entry.model.num_parameters, entry.model.train_duration_s),
@@ -97,7 +97,7 @@ def _cells(entries: Sequence[Entry]) -> list[list[str]]:
             entry.path,
             entry.model.name,
             " + ".join(entry.model.features),
-            f"{entry.data_name} {entry.data_fingerprint[:_NUM_FINGERPRINT_CHARACTERS]}",
+            f"{entry.data_name} {entry.data_cache_key[:_NUM_CACHE_KEY_CHARACTERS]}",
             _split(entry),
             *(_score(entry.scores[level][name]) for _, level, name in _SCORES),
             "–" if entry.model.num_parameters is None else f"{entry.model.num_parameters:,}",

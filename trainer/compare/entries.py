@@ -39,7 +39,7 @@ class Entry:
         path: Its directory.
         model: What was trained.
         data_name: The name of the data set.
-        data_fingerprint: Changes whenever the data or their splits do.
+        data_cache_key: Changes whenever the data or their splits do.
         split_source: Who made the splits.
         split_leak: Why the scores may be too high, or None.
         num_folds: Folds of a cross-validation, or None.
@@ -50,7 +50,7 @@ class Entry:
     path: str
     model: ModelSummary
     data_name: str
-    data_fingerprint: str
+    data_cache_key: str
     split_source: str
     split_leak: str | None
     scores: Mapping[str, Mapping[str, Score]]
@@ -104,7 +104,7 @@ def _read_run(run: RunDir, *, split: str) -> Entry:
         path=run.path,
         model=metrics.model,
         data_name=data.info.name,
-        data_fingerprint=data.fingerprint,
+        data_cache_key=data.cache_key,
         split_source=metrics.split_source,
         split_leak=metrics.split_leak,
         scores={
@@ -137,7 +137,7 @@ def _crossval_entry(path: str, content: Mapping[str, Any]) -> Entry:
         path=path,
         model=ModelSummary.from_json(content["model"]),
         data_name=content["data"]["name"],
-        data_fingerprint=content["data"]["fingerprint"],
+        data_cache_key=content["data"]["fingerprint"],
         split_source=content["split"]["source"],
         split_leak=content["split"]["leak"],
         num_folds=content["folds"],

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TextIO
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError
-from beam_pipelines.prepare.plan import fingerprint
+from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.crossval.config import CrossvalConfig
@@ -38,7 +38,7 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
     with stop_on_sigterm() as stop_request:
         source = open_source(config.data_dir)
         division = divide(source, config)
-        directory.start(source_fingerprint=source.data.fingerprint)
+        directory.start(source_cache_key=source.data.cache_key)
         work = _Work(
             config,
             directory=directory,
@@ -160,12 +160,12 @@ class _Work:
 
 
 def _header(config: CrossvalConfig, source: Source, division: Division) -> CrossvalHeader:
-    source_fingerprint = source.data.fingerprint
+    source_cache_key = source.data.cache_key
     return CrossvalHeader(
         data_name=source.data.info.name,
         data_path=source.data.path,
-        source_fingerprint=source_fingerprint,
-        fingerprint=fingerprint([source_fingerprint, config.folds, config.split_by, config.split_seed]),
+        source_cache_key=source_cache_key,
+        cache_key=make_cache_key([source_cache_key, config.folds, config.split_by, config.split_seed]),
         split_source=division.split_source,
         split_leak=division.split_leak,
         num_folds=config.folds,

@@ -28,22 +28,22 @@ class CrossvalDir:
         self._config = config
         self.path = config.output_dir
 
-    def start(self, *, source_fingerprint: str) -> None:
+    def start(self, *, source_cache_key: str) -> None:
         """Writes the settings, or makes sure that a cross-validation that is here was started with the same ones.
 
         Args:
-            source_fingerprint: That of the data set that is divided.
+            source_cache_key: That of the data set that is divided.
 
         Raises:
             UserError: There is something else, or the directory cannot be written.
         """
         path = files.join(self.path, SETTINGS_FILE)
-        settings = {**asdict(self._config), "source_fingerprint": source_fingerprint}
+        settings = {**asdict(self._config), "source_fingerprint": source_cache_key}
         if files.exists(path):
             saved = yaml.safe_load(files.read_text(path))
             if not isinstance(saved, dict):
                 raise UserError(f"{path} is damaged: choose another output_dir")
-            if saved.get("source_fingerprint") != source_fingerprint:
+            if saved.get("source_fingerprint") != source_cache_key:
                 raise UserError(
                     f"{self._config.data_dir} was prepared again, differently, since output_dir={self.path} was "
                     "started: choose another output_dir"

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import tensorflow as tf
-import yaml
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
-from beam_pipelines.prepare.plan import fingerprint
+from beam_pipelines.prepare.plan import make_cache_key
+from beam_pipelines.prepare.prepare_yaml import fold_yaml_text
 from beam_pipelines.prepare.shard import RunningSums, ShardReport
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import json_lines
@@ -20,10 +20,10 @@ from beam_pipelines.records.tfrecord import write_record
 from beam_pipelines.splits.assign import Assignment
 from trainer.common import files
 from trainer.crossval.folds import Division, PlannedShard, plan_fold
-from trainer.crossval.source import Source, read_metadata
+from trainer.crossval.source import Source
 from trainer.data.batches import shard_read_errors
 from trainer.data.parsing import parse_examples
-from trainer.data.prepared import Shard, find_shards
+from trainer.data.prepared import Shard, find_shards, read_metadata
 
 # Examples read and parsed at a time.
 _BATCH_SIZE = 256
@@ -47,9 +47,9 @@ class FoldKey:
     split_by: str
     split_seed: int
 
-    def fingerprint(self, source_fingerprint: str) -> str:
-        """Returns the fingerprint of the fold of a data set."""
-        return fingerprint({"schema_version": schema.SCHEMA_VERSION, "source": source_fingerprint, **asdict(self)})
+    def cache_key(self, source_cache_key: str) -> str:
+        """Returns the cache key of the fold of a data set."""
+        return make_cache_key({"schema_version": schema.SCHEMA_VERSION, "source": source_cache_key, **asdict(self)})
 
 
 def is_written(directory: str, key: FoldKey, *, source: Source) -> bool:
@@ -61,7 +61,7 @@ def is_written(directory: str, key: FoldKey, *, source: Source) -> bool:
     path = files.join(directory, schema.SUCCESS_FILE)
     if not files.exists(path):
         return False
-    if schema.success_from_json(files.read_text(path), directory=directory) != key.fingerprint(source.data.fingerprint):
+    if schema.success_from_json(files.read_text(path), directory=directory) != key.cache_key(source.data.cache_key):
         raise UserError(
             f"{directory} holds a fold of other data, or one that was made with other settings: choose another "
             "output_dir or folds_dir"
@@ -94,7 +94,7 @@ def write_fold(
         reports = _copy_examples(directory, key, source=source, division=division, progress=progress, on_batch=on_batch)
     for name, text in _metadata(reports, key, source=source, division=division).items():
         files.write_text(files.join(directory, name), text)
-    success = schema.success_to_json(key.fingerprint(source.data.fingerprint))
+    success = schema.success_to_json(key.cache_key(source.data.cache_key))
     files.write_text(files.join(directory, schema.SUCCESS_FILE), success)
 
 
@@ -137,7 +137,7 @@ class _SplitWriter:
             ShardReport(
                 filename=shard.filename,
                 split=shard.split,
-                fingerprint="",
+                cache_key="",
                 num_examples=self._num_examples,
                 num_bytes=self._num_bytes,
                 tracks=shard.tracks,
@@ -225,11 +225,11 @@ def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, d
     stats = dataset_stats(
         reports,
         labels=source.data.labels,
-        segment_duration_s=source.preparation.segment_duration_s,
+        segment_duration_s=source.preparation.segment.duration_s,
         assignment=Assignment(source=division.split_source, split_of={}, leak=division.split_leak),
     )
     return {
-        **{name: read_metadata(source.data, name) for name in _COPIED_FILES},
+        **{name: read_metadata(source.data.path, name, str) for name in _COPIED_FILES},
         schema.DATASET_INFO_FILE: schema.info_to_json(dataset_info(reports, name=source.data.info.name)),
         schema.STATS_FILE: schema.stats_to_json(stats),
         schema.TRACKS_FILE: "".join(json_lines(track for report in reports for track in report.tracks)),
@@ -238,10 +238,8 @@ def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, d
 
 
 def _prepare_yaml(key: FoldKey, *, source: Source) -> str:
-    """Returns how the source was prepared, and how the fold was made of it."""
-    content = {
-        **source.preparation.content,
-        "fingerprint": key.fingerprint(source.data.fingerprint),
-        "fold": {"source_fingerprint": source.data.fingerprint, **asdict(key)},
-    }
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return fold_yaml_text(
+        source.preparation,
+        cache_key=key.cache_key(source.data.cache_key),
+        fold={"source_fingerprint": source.data.cache_key, **asdict(key)},
+    )

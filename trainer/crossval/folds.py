@@ -105,7 +105,8 @@ def plan_fold(source: Source, division: Division, fold: int) -> list[PlannedShar
             if count > 0
         ]
         num_shards = min(
-            len(members), max(source.preparation.min_shards, _num_full_shards(source, num_segments=sum(in_split)))
+            len(members),
+            max(source.preparation.shards.min_shards, _num_full_shards(source, num_segments=sum(in_split))),
         )
         shards += [
             PlannedShard(
@@ -122,7 +123,7 @@ def plan_fold(source: Source, division: Division, fold: int) -> list[PlannedShar
 
 def _num_full_shards(source: Source, *, num_segments: int) -> int:
     """Returns how many shards of the wanted size so many segments fill."""
-    return -(-source.num_bytes * num_segments // (source.num_segments * source.preparation.target_shard_bytes))
+    return -(-source.num_bytes * num_segments // (source.num_segments * source.preparation.shards.target_bytes))
 
 
 def _folds_of_tracks(

@@ -48,8 +48,8 @@ class CrossvalHeader:
     Attributes:
         data_name: The name of the data set.
         data_path: Where it was.
-        source_fingerprint: That of the data set before it was divided.
-        fingerprint: Changes whenever the data or their division do.
+        source_cache_key: That of the data set before it was divided.
+        cache_key: Changes whenever the data or their division do.
         split_source: Who made the splits.
         split_leak: Why the scores may be too high, or None.
         num_folds: How many folds there are.
@@ -58,8 +58,8 @@ class CrossvalHeader:
 
     data_name: str
     data_path: str
-    source_fingerprint: str
-    fingerprint: str
+    source_cache_key: str
+    cache_key: str
     split_source: str
     split_leak: str | None
     num_folds: int
@@ -85,8 +85,8 @@ def crossval_to_json(header: CrossvalHeader, runs: Sequence[JudgedRun], *, setti
         "data": {
             "name": header.data_name,
             "path": header.data_path,
-            "source_fingerprint": header.source_fingerprint,
-            "fingerprint": header.fingerprint,
+            "source_fingerprint": header.source_cache_key,
+            "fingerprint": header.cache_key,
         },
         "split": {"source": header.split_source, "leak": header.split_leak},
         "folds": header.num_folds,

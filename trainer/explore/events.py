@@ -95,9 +95,9 @@ def _texts(data: PreparedData, tables: Tables, summary: Summary) -> dict[str, st
     reasons = Counter(reject.reason for reject in tables.rejects).most_common()
     outcomes = sorted(Counter((pair.kind, pair.outcome) for pair in tables.duplicates or ()).items())
     leak = "" if data.stats.split_leak is None else f"\n\n**{plain_text(data.stats.split_leak)}**"
-    name, split_source, fingerprint = map(plain_text, (data.info.name, data.stats.split_source, data.fingerprint))
+    name, split_source, cache_key = map(plain_text, (data.info.name, data.stats.split_source, data.cache_key))
     return {
-        "about": f"{name}, splits: {split_source}, `{fingerprint}`{leak}",
+        "about": f"{name}, splits: {split_source}, `{cache_key}`{leak}",
         "tracks": markdown_table(["genre", *columns], [*numbers, totals]),
         "rejects": markdown_table(["reason", "tracks"], [[reason, str(count)] for reason, count in reasons]),
         "duplicates": markdown_table(

@@ -117,7 +117,7 @@ def render_page(
     total = summary.totals[ALL_SPLITS]
     return _template().render(
         name=data.info.name,
-        fingerprint=data.fingerprint,
+        cache_key=data.cache_key,
         split_source=data.stats.split_source,
         split_leak=data.stats.split_leak,
         facts=[

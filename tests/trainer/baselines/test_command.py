@@ -108,7 +108,7 @@ def test_a_run_directory_is_that_of_a_network_without_weights(make_config, data_
         "run_dir": str(directory),
         "learner": "naive_bayes",
     }
-    assert open_prepared(str(directory / "dataset")).fingerprint == "abc"
+    assert open_prepared(str(directory / "dataset")).cache_key == "abc"
     found = metrics_of(config, "naive_bayes")
     assert found["labels"] == ["blues", "funk", "waltz"]
     assert found["split"] == {"source": "group", "leak": None}
@@ -278,7 +278,7 @@ def test_other_settings_want_another_directory(make_config, changes, message):
 def test_other_data_want_another_directory(make_config, write_data_set):
     config = make_config(learners=["naive_bayes"])
     run(config)
-    write_data_set(fingerprint="other")
+    write_data_set(cache_key="other")
     with pytest.raises(
         UserError, match=f"since output_dir={config.output_dir}/naive_bayes was started: choose another output_dir"
     ):

@@ -22,7 +22,7 @@ STATS = DatasetStats(
 @pytest.fixture
 def data():
     info = DatasetInfo(name="mine", splits=())
-    return PreparedData(path="p", fingerprint="f0", info=info, specs={}, labels=("a|b", "c"), stats=STATS)
+    return PreparedData(path="p", cache_key="f0", info=info, specs={}, labels=("a|b", "c"), stats=STATS)
 
 
 def test_the_card_counts_tracks_and_segments_of_each_genre_and_hours(data):

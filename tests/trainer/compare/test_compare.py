@@ -36,7 +36,7 @@ def make_run(tmp_path: Path, write_prepared: Callable[..., Path]) -> MakeRun:
 
     def make(name: str, *, num_right: int, model: ModelSummary = CNN, leak: str | None = None) -> str:
         data = open_prepared(
-            str(write_prepared(directory_name=f"data of {name}", split_leak=leak, fingerprint="0123456789abcdef"))
+            str(write_prepared(directory_name=f"data of {name}", split_leak=leak, cache_key="0123456789abcdef"))
         )
         run = RunDir(str(tmp_path / name))
         run.start(TrainConfig(run_dir=run.path, data_dir=data.path), data)

@@ -117,7 +117,7 @@ def _write_source(
     target_mib: int = 128,
     duplicates: Sequence[tuple[str, str]] = (),
     duplicates_mode: str = "keep_together",
-    fingerprint: str = "of the source",
+    cache_key: str = "of the source",
 ) -> Path:
     """Writes a prepared data set; `duplicates` are pairs of track ids."""
     directory.mkdir(parents=True)
@@ -138,7 +138,7 @@ def _write_source(
         infos.append(schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes))
     prepared_with = {
         "schema_version": schema.SCHEMA_VERSION,
-        "fingerprint": fingerprint,
+        "fingerprint": cache_key,
         "versions": {},
         "sources": {},
         "config": {
@@ -164,7 +164,7 @@ def _write_source(
         schema.TRACKS_FILE: "".join(json_lines(tracks)),
         schema.REJECTS_FILE: "",
         schema.DUPLICATES_FILE: "".join(json_lines(_pair(by_id[first], by_id[second]) for first, second in duplicates)),
-        schema.SUCCESS_FILE: schema.success_to_json(fingerprint),
+        schema.SUCCESS_FILE: schema.success_to_json(cache_key),
     }.items():
         (directory / name).write_text(text)
     return directory

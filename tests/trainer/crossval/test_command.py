@@ -206,7 +206,7 @@ def test_other_settings_are_refused_by_name(finished: CrossvalConfig, changes: d
 
 def test_other_data_are_refused(finished: CrossvalConfig, write_source: Callable[..., Path]) -> None:
     shutil.rmtree(finished.data_dir)
-    write_source(fingerprint="prepared again")
+    write_source(cache_key="prepared again")
     with pytest.raises(UserError, match=r"data was prepared again, differently, since output_dir=.*/out was started"):
         run(finished)
 

@@ -219,7 +219,7 @@ def test_shards_of_the_source_do_not_change_the_examples(make_source: MakeSource
         assert records_of(write(one, "of one"), split) == records_of(write(many, "of many"), split)
 
 
-def test_the_fingerprint_is_another_for_all_that_changes_a_fold() -> None:
+def test_the_cache_key_differs_for_all_that_changes_a_fold() -> None:
     key = FoldKey(num_folds=5, fold=0, split_by="group", split_seed=0)
     others = [
         replace(key, num_folds=6),
@@ -227,9 +227,9 @@ def test_the_fingerprint_is_another_for_all_that_changes_a_fold() -> None:
         replace(key, split_by="track"),
         replace(key, split_seed=1),
     ]
-    fingerprints = [each.fingerprint("a") for each in (key, *others)] + [key.fingerprint("b")]
-    assert len(set(fingerprints)) == len(fingerprints)
-    assert replace(key).fingerprint("a") == key.fingerprint("a")
+    cache_keys = [each.cache_key("a") for each in (key, *others)] + [key.cache_key("b")]
+    assert len(set(cache_keys)) == len(cache_keys)
+    assert replace(key).cache_key("a") == key.cache_key("a")
 
 
 def test_a_fold_is_known_again_and_another_is_refused(make_source: MakeSource, write: WriteFold) -> None:
