@@ -24,7 +24,7 @@ _SCORED_SPLITS = (VALIDATION, TEST)
 
 
 @dataclass(frozen=True)
-class _Material:
+class _LoadedVectors:
     """What all learners of a command share.
 
     Attributes:
@@ -87,11 +87,11 @@ def _run_learners(
     runs: Mapping[str, RunDir], *, config: BaselinesConfig, data: PreparedData, progress: ProgressReporter
 ) -> None:
     """Reads the data and fits the learners that are not finished yet."""
-    material = _read_material(config, data=data)
+    loaded = _load_vectors(config, data=data)
     num_left = len(runs)
     for learner, run in runs.items():
         progress.update(completed=len(config.learners) - num_left, details=learner)
-        fitted = _run_learner(run, learner, config=config, material=material)
+        fitted = _run_learner(run, learner, config=config, loaded=loaded)
         num_left -= 1
         progress.log(_describe(learner, fitted))
     progress.update(completed=len(config.learners))
@@ -102,7 +102,7 @@ def _config_of(learner: str, *, run: RunDir, config: BaselinesConfig) -> Baselin
     return BaselineConfig(**shared, run_dir=run.path, learner=learner)
 
 
-def _read_material(config: BaselinesConfig, *, data: PreparedData) -> _Material:
+def _load_vectors(config: BaselinesConfig, *, data: PreparedData) -> _LoadedVectors:
     """Returns the vectors of all splits, which all fit into memory or are not read at all."""
     for split in _SPLITS:
         find_shards(data, split)
@@ -111,7 +111,7 @@ def _read_material(config: BaselinesConfig, *, data: PreparedData) -> _Material:
     check_fits_memory(data, _SPLITS, vectorizer=vectorizer, max_mib=config.max_matrix_mib)
     group_of_track = read_groups(data)
     train = read_vectors(data, TRAIN, vectorizer=vectorizer)
-    return _Material(
+    return _LoadedVectors(
         data=data,
         group_of_track=group_of_track,
         train=mean_of_tracks(train) if config.unit == "track" else train,
@@ -119,12 +119,12 @@ def _read_material(config: BaselinesConfig, *, data: PreparedData) -> _Material:
     )
 
 
-def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, material: _Material) -> FittedLearner:
+def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, loaded: _LoadedVectors) -> FittedLearner:
     """Fits a learner and writes its run directory."""
-    data = material.data
+    data = loaded.data
     if not run.is_started():
         run.start(_config_of(learner, run=run, config=config), data)
-    fitted = fit_best(learner, material.train, material.scored[VALIDATION], config=config, num_classes=len(data.labels))
+    fitted = fit_best(learner, loaded.train, loaded.scored[VALIDATION], config=config, num_classes=len(data.labels))
     model = ModelSummary(
         name=learner,
         features=(config.feature,),
@@ -132,13 +132,13 @@ def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, material
         train_duration_s=fitted.train_duration_s,
         hyperparameters=fitted.hyperparameters,
     )
-    for split, vectors in material.scored.items():
+    for split, vectors in loaded.scored.items():
         predictions = make_predictions(
             fitted.probabilities(vectors.values),
             labels=vectors.labels,
             track_ids=vectors.track_ids,
             starts_s=vectors.starts_s,
-            group_of_track=material.group_of_track,
+            group_of_track=loaded.group_of_track,
         )
         write_predictions(run, split, predictions, labels=data.labels)
         run.merge_metrics(split, evaluated_levels(predictions), data=data, model=model)

@@ -133,7 +133,7 @@ def fit(
         f"{train.values.shape[1]} values in the train split",
     )
     pipeline = make_pipeline(learner, hyperparameters, context=context, pca=config.pca)
-    with _one_thread(), _noticing_no_convergence() as problems:
+    with _one_thread(), _convergence_warnings() as problems:
         pipeline.fit(train.values, train.labels)
     fitted = FittedLearner(
         learner=learner,
@@ -213,7 +213,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _noticing_no_convergence() -> Iterator[Sequence[Any]]:
+def _convergence_warnings() -> Iterator[Sequence[Any]]:
     """Yields a list that at the end holds the warnings of estimators that came to their last iteration."""
     with warnings.catch_warnings(record=True) as problems:
         warnings.simplefilter("ignore")

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError
 from trainer.common import files
-from trainer.compare.comparison_table import print_comparison, sort_entries, to_csv, to_markdown
+from trainer.compare.comparison_table import print_comparison, sort_rows, to_csv, to_markdown
 from trainer.compare.config import CompareConfig
-from trainer.compare.entries import directories_of, read_entry
+from trainer.compare.result_rows import expand_directory, read_result_row
 
 
 def compare(paths: Sequence[str], *, config: CompareConfig, stream: TextIO) -> None:
@@ -23,8 +23,8 @@ def compare(paths: Sequence[str], *, config: CompareConfig, stream: TextIO) -> N
     Raises:
         UserError: One of them cannot be compared, or a file cannot be written.
     """
-    directories = [directory for path in paths for directory in directories_of(path)]
-    entries = sort_entries([read_entry(path, split=config.split) for path in directories], by=config.sort)
+    directories = [directory for path in paths for directory in expand_directory(path)]
+    entries = sort_rows([read_result_row(path, split=config.split) for path in directories], by=config.sort)
     print_comparison(entries, split=config.split, stream=stream)
     _write("output.markdown", config.output.markdown, to_markdown(entries, split=config.split))
     _write("output.csv", config.output.csv, to_csv(entries))

@@ -8,7 +8,7 @@ from typing import TextIO
 from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.common.markdown import markdown_table, plain_text
 from trainer.compare.config import GIVEN_ORDER
-from trainer.compare.entries import Entry, Score
+from trainer.compare.result_rows import ResultRow, Score
 from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
 
 # The title of each score, with its level and its metric.
@@ -24,7 +24,7 @@ _LEAK = "leak"
 _NUM_FINGERPRINT_CHARACTERS = 8
 
 # What a row is sorted by; the smallest comes first.
-_SORT_KEYS: Mapping[str, Callable[[Entry], tuple[float | str, ...]]] = {
+_SORT_KEYS: Mapping[str, Callable[[ResultRow], tuple[float | str, ...]]] = {
     "model": lambda entry: (entry.model.name,),
     "accuracy": lambda entry: (-entry.scores[TRACK]["accuracy"].value,),
     "macro_f1": lambda entry: (-entry.scores[TRACK]["macro_f1"].value,),
@@ -33,12 +33,12 @@ _SORT_KEYS: Mapping[str, Callable[[Entry], tuple[float | str, ...]]] = {
 }
 
 
-def sort_entries(entries: Sequence[Entry], *, by: str) -> list[Entry]:
+def sort_rows(entries: Sequence[ResultRow], *, by: str) -> list[ResultRow]:
     """Returns rows in one of the orders of `SORTS`; equal ones stay as they were given."""
     return list(entries) if by == GIVEN_ORDER else sorted(entries, key=_SORT_KEYS[by])
 
 
-def print_comparison(entries: Sequence[Entry], *, split: str, stream: TextIO) -> None:
+def print_comparison(entries: Sequence[ResultRow], *, split: str, stream: TextIO) -> None:
     """Prints a table of all rows, and what there is to know of them."""
     console = make_console(stream)
     header, *rows = _cells(entries)
@@ -52,14 +52,14 @@ def print_comparison(entries: Sequence[Entry], *, split: str, stream: TextIO) ->
         print_line(console, note)
 
 
-def to_markdown(entries: Sequence[Entry], *, split: str) -> str:
+def to_markdown(entries: Sequence[ResultRow], *, split: str) -> str:
     """Returns the table in Markdown, with what there is to know below."""
     header, *rows = _cells(entries)
     notes = (f"\n{plain_text(note)}\n" for note in _notes(entries))
     return f"Scores of the {split} split.\n\n{markdown_table(header, rows)}\n{''.join(notes)}"
 
 
-def to_csv(entries: Sequence[Entry]) -> str:
+def to_csv(entries: Sequence[ResultRow]) -> str:
     """Returns the rows as CSV, with bare numbers; what a row has not is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -88,7 +88,7 @@ def _numbers(score: Score) -> list[float | None]:
     return [score.value, *interval, score.sd]
 
 
-def _cells(entries: Sequence[Entry]) -> list[list[str]]:
+def _cells(entries: Sequence[ResultRow]) -> list[list[str]]:
     """Returns the header and the rows; only where there is a leak to tell of is there a column for it."""
     leaks = _leaks(entries)
     rows = [[*_HEADER, _LEAK] if leaks else [*_HEADER]]
@@ -109,7 +109,7 @@ def _cells(entries: Sequence[Entry]) -> list[list[str]]:
     return rows
 
 
-def _split(entry: Entry) -> str:
+def _split(entry: ResultRow) -> str:
     if entry.num_folds is None:
         return entry.split_source
     seeds = "1 seed" if entry.num_seeds == 1 else f"{entry.num_seeds} seeds"
@@ -131,12 +131,12 @@ def _duration(duration_s: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def _leaks(entries: Sequence[Entry]) -> list[str]:
+def _leaks(entries: Sequence[ResultRow]) -> list[str]:
     """Returns the reasons why rows are too high, each once, in the order of the rows."""
     return list(dict.fromkeys(entry.split_leak for entry in entries if entry.split_leak is not None))
 
 
-def _notes(entries: Sequence[Entry]) -> list[str]:
+def _notes(entries: Sequence[ResultRow]) -> list[str]:
     scores = [entry.scores[level][name] for entry in entries for _, level, name in _SCORES]
     notes = []
     if any(score.interval is not None for score in scores):

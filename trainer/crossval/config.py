@@ -24,7 +24,7 @@ class CrossvalConfig(TrainingConfig):
         seeds: Each fold is learned with each of these.
         split_by: What stays in one fold: "group" keeps artists together; "track" divides tracks and "segment" segments
             at random, which leaks, and every score says so.
-        split_seed: The seed of the division; the same one gives the same folds for every model.
+        split_seed: The seed of the partition; the same one gives the same folds for every model.
         folds_dir: Where the folds are written, as prepared data sets; None is `folds` in output_dir. Others with the
             same data, folds, split_by and split_seed may share it.
         keep_folds: Whether a fold's examples stay when all its runs are finished.

@@ -9,7 +9,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.crossval.config import CrossvalConfig
-from trainer.crossval.results import JudgedRun
+from trainer.crossval.results import ScoredRun
 from trainer.runs.prediction_files import predictions_path, read_predictions
 from trainer.runs.run_dir import RunDir, describe_differences
 from trainer.training.config import KEYS_THAT_MAY_DIFFER
@@ -73,7 +73,7 @@ class CrossvalDir:
         """Returns where a fold is learned with a seed."""
         return files.join(self.path, _run_folder(fold, seed))
 
-    def judged_run(self, fold: int, seed: int, *, result_name: str) -> JudgedRun | None:
+    def scored_run(self, fold: int, seed: int, *, result_name: str) -> ScoredRun | None:
         """Returns a run that is trained and scored, or None where it is not.
 
         Args:
@@ -90,7 +90,7 @@ class CrossvalDir:
             return None
         tracks, _ = read_predictions(run, TEST)
         folder = f"../{_run_folder(fold, seed)}/{result_name}" if result_name else _run_folder(fold, seed)
-        return JudgedRun(fold=fold, seed=seed, run_dir=folder, metrics=metrics, tracks=tracks)
+        return ScoredRun(fold=fold, seed=seed, run_dir=folder, metrics=metrics, tracks=tracks)
 
     def write_result(self, text: str, *, result_name: str) -> None:
         """Writes `crossval.json`, in the folder of one of those that learn the folds, or in the directory itself."""

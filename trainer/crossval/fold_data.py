@@ -19,7 +19,7 @@ from beam_pipelines.records.json_lines import json_lines
 from beam_pipelines.records.tfrecord import write_record
 from beam_pipelines.splits.assign import Assignment
 from trainer.common import files
-from trainer.crossval.folds import Division, PlannedShard, plan_fold
+from trainer.crossval.folds import Partition, PlannedShard, plan_fold
 from trainer.crossval.source import Source, read_metadata
 from trainer.data.batches import shard_read_errors
 from trainer.data.parsing import parse_examples
@@ -39,7 +39,7 @@ class FoldKey:
         num_folds: How many folds there are.
         fold: Which of them is tested on.
         split_by: What stays in one fold.
-        split_seed: The seed of the division.
+        split_seed: The seed of the partition.
     """
 
     num_folds: int
@@ -70,15 +70,15 @@ def is_written(directory: str, key: FoldKey, *, source: Source) -> bool:
 
 
 def write_fold(
-    directory: str, key: FoldKey, *, source: Source, division: Division, on_batch: Callable[[], None]
+    directory: str, key: FoldKey, *, source: Source, partition: Partition, on_batch: Callable[[], None]
 ) -> None:
     """Writes a fold, `_SUCCESS` as the last of its files; the same fold has the same bytes wherever it is written.
 
     Args:
         directory: Where, local or gs://; what an attempt that was broken off has left there is replaced.
-        key: Which fold of which division.
+        key: Which fold of which partition.
         source: The data set.
-        division: How it is divided.
+        partition: How it is divided.
         on_batch: Called now and then; may raise to break off.
 
     Raises:
@@ -91,8 +91,10 @@ def write_fold(
     except tf.errors.OpError as error:
         raise UserError(f"the fold {directory} cannot be written: {error.message}") from error
     with ProgressReporter(f"writing fold {key.fold}", total=source.num_segments, unit="segments") as progress:
-        reports = _copy_examples(directory, key, source=source, division=division, progress=progress, on_batch=on_batch)
-    for name, text in _metadata(reports, key, source=source, division=division).items():
+        reports = _copy_examples(
+            directory, key, source=source, partition=partition, progress=progress, on_batch=on_batch
+        )
+    for name, text in _metadata(reports, key, source=source, partition=partition).items():
         files.write_text(files.join(directory, name), text)
     success = schema.success_to_json(key.fingerprint(source.data.fingerprint))
     files.write_text(files.join(directory, schema.SUCCESS_FILE), success)
@@ -160,13 +162,13 @@ def _copy_examples(
     key: FoldKey,
     *,
     source: Source,
-    division: Division,
+    partition: Partition,
     progress: ProgressReporter,
     on_batch: Callable[[], None],
 ) -> list[ShardReport]:
     """Copies every example of all splits to where it belongs; returns what the new shards hold, in their order."""
-    planned = plan_fold(source, division, key.fold)
-    split_of_segment = division.split_of_segment(key.fold)
+    planned = plan_fold(source, partition, key.fold)
+    split_of_segment = partition.split_of_segment(key.fold)
     writers = [_SplitWriter(directory, [shard for shard in planned if shard.split == split]) for split in schema.SPLITS]
     num_done = 0
     try:
@@ -220,13 +222,13 @@ def _batches_of(shard: Shard, source: Source) -> Any:
     )
 
 
-def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, division: Division) -> dict[str, str]:
+def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, partition: Partition) -> dict[str, str]:
     """Returns the texts of the files beside the shards, by name."""
     stats = dataset_stats(
         reports,
         labels=source.data.labels,
         segment_duration_s=source.preparation.segment_duration_s,
-        assignment=Assignment(source=division.split_source, split_of={}, leak=division.split_leak),
+        assignment=Assignment(source=partition.split_source, split_of={}, leak=partition.split_leak),
     )
     return {
         **{name: read_metadata(source.data, name) for name in _COPIED_FILES},

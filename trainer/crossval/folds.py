@@ -20,7 +20,7 @@ _SEGMENT_LEAK = "segments were split at random, so that a track's segments are i
 
 
 @dataclass(frozen=True)
-class Division:
+class Partition:
     """A data set divided into folds.
 
     Attributes:
@@ -62,7 +62,7 @@ class PlannedShard:
         return sum(track.num_segments for track in self.tracks)
 
 
-def divide(source: Source, config: CrossvalConfig) -> Division:
+def partition_segments(source: Source, config: CrossvalConfig) -> Partition:
     """Divides the segments of a data set into folds of nearly equal size, each with its share of every genre.
 
     Raises:
@@ -70,14 +70,14 @@ def divide(source: Source, config: CrossvalConfig) -> Division:
     """
     tracks, num_folds = source.tracks, config.folds
     if config.split_by == SEGMENT:
-        return Division(
+        return Partition(
             split_source=RANDOM_SEGMENTS,
             split_leak=_SEGMENT_LEAK,
             num_folds=num_folds,
             fold_of_segment=_folds_of_segments(tracks, num_folds=num_folds, seed=config.split_seed),
         )
     split_source = FOLDS if config.split_by == GROUP else RANDOM
-    return Division(
+    return Partition(
         split_source=split_source,
         split_leak=split_leak(tracks, split_source),
         num_folds=num_folds,
@@ -87,7 +87,7 @@ def divide(source: Source, config: CrossvalConfig) -> Division:
     )
 
 
-def plan_fold(source: Source, division: Division, fold: int) -> list[PlannedShard]:
+def plan_fold(source: Source, partition: Partition, fold: int) -> list[PlannedShard]:
     """Returns the files of a fold, in the order of the splits.
 
     The segments of a split come in the order that they have in the source. A shard ends where a track ends, and shards
@@ -95,7 +95,7 @@ def plan_fold(source: Source, division: Division, fold: int) -> list[PlannedShar
     """
     tracks = source.tracks
     track_of_segment = np.repeat(np.arange(len(tracks)), [track.num_segments for track in tracks])
-    places = track_of_segment * len(SPLITS) + division.split_of_segment(fold)
+    places = track_of_segment * len(SPLITS) + partition.split_of_segment(fold)
     counts = np.bincount(places, minlength=len(tracks) * len(SPLITS)).reshape(len(tracks), len(SPLITS))
     shards = []
     for split, in_split in zip(SPLITS, counts.T.tolist(), strict=True):

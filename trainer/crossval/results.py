@@ -18,7 +18,7 @@ AVERAGED_METRICS = (*COUNTED_METRICS, "loss", "expected_calibration_error")
 
 
 @dataclass(frozen=True)
-class JudgedRun:
+class ScoredRun:
     """A finished run of one fold with one seed.
 
     Attributes:
@@ -49,7 +49,7 @@ class CrossvalHeader:
         data_name: The name of the data set.
         data_path: Where it was.
         source_fingerprint: That of the data set before it was divided.
-        fingerprint: Changes whenever the data or their division do.
+        fingerprint: Changes whenever the data or their partition do.
         split_source: Who made the splits.
         split_leak: Why the scores may be too high, or None.
         num_folds: How many folds there are.
@@ -66,7 +66,7 @@ class CrossvalHeader:
     seeds: tuple[int, ...]
 
 
-def crossval_to_json(header: CrossvalHeader, runs: Sequence[JudgedRun], *, settings: Mapping[str, Any]) -> str:
+def crossval_to_json(header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any]) -> str:
     """Returns the text of `crossval.json`.
 
     `mean` and `sd` are those over all runs; `sd_over_seeds` is that of the seeds' means over all folds, which tells how
@@ -115,7 +115,7 @@ def crossval_to_json(header: CrossvalHeader, runs: Sequence[JudgedRun], *, setti
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def model_of(runs: Sequence[JudgedRun]) -> ModelSummary:
+def model_of(runs: Sequence[ScoredRun]) -> ModelSummary:
     """Returns what was trained; the seconds are the mean of the runs.
 
     Settings that were chosen on the validation split may be others in each fold, and are left out.
@@ -130,7 +130,7 @@ def model_of(runs: Sequence[JudgedRun]) -> ModelSummary:
 
 
 def over_runs(
-    runs: Sequence[JudgedRun], summarize: Callable[[Sequence[float]], float | None]
+    runs: Sequence[ScoredRun], summarize: Callable[[Sequence[float]], float | None]
 ) -> dict[str, dict[str, float | None]]:
     """Returns {level: {metric: value}} of all runs; None where a run has no such metric."""
     return {
@@ -141,7 +141,7 @@ def over_runs(
     }
 
 
-def sd_over_seeds(runs: Sequence[JudgedRun]) -> dict[str, dict[str, float | None]]:
+def sd_over_seeds(runs: Sequence[ScoredRun]) -> dict[str, dict[str, float | None]]:
     """Returns {level: {metric: sd}} of the seeds' means over all folds; only folds that have all seeds count."""
     seeds = sorted({run.seed for run in runs})
     seeds_of_fold = {fold: {run.seed for run in runs if run.fold == fold} for fold in {run.fold for run in runs}}
@@ -155,7 +155,7 @@ def sd_over_seeds(runs: Sequence[JudgedRun]) -> dict[str, dict[str, float | None
     }
 
 
-def pooled(runs: Sequence[JudgedRun]) -> dict[str, dict[str, Any]]:
+def pooled(runs: Sequence[ScoredRun]) -> dict[str, dict[str, Any]]:
     """Returns {level: {metric: value}} of the predictions of all runs together, with intervals for tracks.
 
     The accuracy is the mean over seeds of the share of all tracks that are classified rightly.

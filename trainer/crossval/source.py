@@ -93,7 +93,7 @@ def open_source(directory: str) -> Source:
         data=data,
         preparation=preparation,
         tracks=_read(data, schema.TRACKS_FILE, tracks_from_json_lines),
-        # Whichever splits they were in: another division might put them apart.
+        # Whichever splits they were in: another partition might put them apart.
         joined=linked([(pair.first.group, pair.second.group) for pair in pairs])
         if preparation.keeps_duplicates_together
         else {},

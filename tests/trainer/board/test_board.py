@@ -33,7 +33,7 @@ def rows_of(path: Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(path.read_text()), delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
-class BrokenOffError(Exception):
+class InterruptedRunError(Exception):
     """Stands for the end of a process."""
 
 
@@ -187,14 +187,14 @@ def test_a_run_broken_off_around_a_checkpoint_shows_everything_once(
     real = getattr(Checkpoints, method)
     calls = iter(range(num_calls))
 
-    def break_off(*args, **options):
+    def interrupt(*args, **options):
         if next(calls, None) is None:
-            raise BrokenOffError
+            raise InterruptedRunError
         return real(*args, **options)
 
     broken = make_config(run_dir=str(tmp_path / "broken"))
-    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
-        patch.setattr(Checkpoints, method, break_off)
+    with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
+        patch.setattr(Checkpoints, method, interrupt)
         train(broken)
     train(broken)
     assert values_of(read_events, broken.run_dir) == values_of(read_events, finished.run_dir)
@@ -205,11 +205,11 @@ def test_a_run_broken_off_in_its_end_shows_everything_once(finished, tmp_path, r
     shutil.copytree(finished.run_dir, broken.run_dir)
     (tmp_path / "broken" / "_SUCCESS").unlink()
 
-    def break_off(*_args, **_options):
-        raise BrokenOffError
+    def interrupt(*_args, **_options):
+        raise InterruptedRunError
 
-    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
-        patch.setattr("trainer.board.board.write_projector", break_off)
+    with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
+        patch.setattr("trainer.board.board.write_projector", interrupt)
         train(broken)
     train(broken)
     assert values_of(read_events, broken.run_dir) == values_of(read_events, finished.run_dir)

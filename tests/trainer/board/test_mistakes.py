@@ -16,11 +16,11 @@ TRACKS = {
 def test_the_track_whose_genre_is_the_least_probable_comes_first(predict):
     predictions = predict(TRACKS)
     first, second = worst_mistakes(predictions, most=10)
-    assert (first.track_id, first.label, first.heard_as) == ("worst.mp3", 2, 1)
-    assert (round(first.label_probability, 9), round(first.heard_probability, 9)) == (0.05, 0.85)
+    assert (first.track_id, first.label, first.predicted) == ("worst.mp3", 2, 1)
+    assert (round(first.label_probability, 9), round(first.predicted_probability, 9)) == (0.05, 0.85)
     assert first.start_s == 0.0  # of two segments alike the first
-    assert (second.track_id, second.heard_as, second.start_s) == ("wrong.mp3", 1, 2.0)
-    assert (round(second.label_probability, 9), round(second.heard_probability, 9)) == (0.2, 0.5)
+    assert (second.track_id, second.predicted, second.start_s) == ("wrong.mp3", 1, 2.0)
+    assert (round(second.label_probability, 9), round(second.predicted_probability, 9)) == (0.2, 0.5)
     assert predictions.track_ids[predictions.segment_tracks[second.row]] == "wrong.mp3"
     assert predictions.segment_probabilities[second.row].tolist() == [0.1, 0.2, 0.7]
     assert worst_mistakes(predictions, most=1) == [first]
@@ -44,9 +44,9 @@ def test_a_mistake_is_told_in_words_and_in_a_table_that_holds_no_markup():
     mistake = Mistake(
         track_id="a|b<i>*[x](y).mp3",
         label=0,
-        heard_as=2,
+        predicted=2,
         label_probability=0.0321,
-        heard_probability=0.9345,
+        predicted_probability=0.9345,
         row=4,
         start_s=6.0,
     )

@@ -16,7 +16,7 @@ import yaml
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.fold_data import FoldKey, is_written, remove_examples, write_fold
-from trainer.crossval.folds import divide
+from trainer.crossval.folds import partition_segments
 from trainer.crossval.source import Source, open_source
 from trainer.data.prepared import find_shards, open_prepared, read_groups
 
@@ -47,7 +47,7 @@ def write(tmp_path: Path, make_config: MakeConfig) -> WriteFold:
         config = make_config(**changes)
         directory = tmp_path / name
         key = FoldKey(num_folds=config.folds, fold=fold, split_by=config.split_by, split_seed=config.split_seed)
-        write_fold(str(directory), key, source=source, division=divide(source, config), on_batch=on_batch)
+        write_fold(str(directory), key, source=source, partition=partition_segments(source, config), on_batch=on_batch)
         return directory
 
     return write_to
@@ -350,7 +350,7 @@ def test_data_need_not_lie_on_a_local_disk(
     key = FoldKey(num_folds=3, fold=0, split_by="group", split_seed=0)
     directory = f"{in_memory}/folds/fold-0"
     for _ in range(2):
-        write_fold(directory, key, source=source, division=divide(source, make_config()), on_batch=keep_going)
+        write_fold(directory, key, source=source, partition=partition_segments(source, make_config()), on_batch=keep_going)
     assert is_written(directory, key, source=source)
     of_local = contents(write(open_source(str(local))))
     assert set(tf.io.gfile.listdir(directory)) == set(of_local)

@@ -11,12 +11,12 @@ from beam_pipelines.features.yamnet_log_mel import band_centres, num_whole_frame
 from beam_pipelines.records.json_lines import Reject
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.common import drawing
-from trainer.explore import figures, sound_figures
-from trainer.explore.collect import GenreBands
-from trainer.explore.examples import Example, NamedSpectrogram
-from trainer.explore.feature_roles import BandFeature
+from trainer.explore import feature_figures, track_figures
+from trainer.explore.feature_statistics import GenreBands
+from trainer.explore.audio_examples import AudioExample, NamedSpectrogram
+from trainer.explore.plotted_features import BandFeature
 from trainer.explore.projection import Projection
-from trainer.explore.totals import summarize
+from trainer.explore.dataset_summary import summarize
 
 MANY = [f"genre {index:03d}" for index in range(161)]
 
@@ -79,11 +79,11 @@ def test_pictures_of_tables_are_drawn(make_track, labels):
     ]
     summary = summarize(tracks, genres=labels)
     pictures = [
-        figures.clips_picture(summary),
-        figures.durations_picture(summary, tracks),
-        figures.loudness_picture(summary, tracks),
-        figures.groups_picture(summary),
-        figures.rejects_picture(summary, [reject(label) for label in labels]),
+        track_figures.tracks_picture(summary),
+        track_figures.durations_picture(summary, tracks),
+        track_figures.loudness_picture(summary, tracks),
+        track_figures.groups_picture(summary),
+        track_figures.rejects_picture(summary, [reject(label) for label in labels]),
     ]
     for picture in pictures:
         width, height = image_of(picture).size
@@ -98,34 +98,34 @@ def test_the_texts_beside_pictures_hold_their_numbers(make_track):
     tracks = records(make_track, ["blues"], duration_s=10.0) + records(make_track, ["funk"], duration_s=30.0)
     tracks = tracks[:-1]
     summary = summarize(tracks, genres=["blues", "funk"])
-    assert figures.clips_picture(summary).alt == (
+    assert track_figures.tracks_picture(summary).alt == (
         "Stacked bars, one a genre, of tracks in train, validation, test: blues 4, funk 3."
     )
-    assert figures.durations_picture(summary, tracks).alt == (
+    assert track_figures.durations_picture(summary, tracks).alt == (
         "Histogram of the durations of 7 tracks, from 10.00 s to 30.00 s, with a median of 10.00 s."
     )
-    assert "blues -20.0 dBFS, funk -20.0 dBFS" in figures.loudness_picture(summary, tracks).alt
-    assert "train 4, validation 2, test 1" in figures.groups_picture(summary).alt
+    assert "blues -20.0 dBFS, funk -20.0 dBFS" in track_figures.loudness_picture(summary, tracks).alt
+    assert "train 4, validation 2, test 1" in track_figures.groups_picture(summary).alt
     rejects = [reject("blues"), reject("funk"), reject("blues", "undecodable")]
-    assert figures.rejects_picture(summary, rejects).alt == "Stacked bars, one a reason: silent 2, undecodable 1."
+    assert track_figures.rejects_picture(summary, rejects).alt == "Stacked bars, one a reason: silent 2, undecodable 1."
 
 
 @pytest.mark.parametrize("duration_s", [30.0, 0.1])
 def test_values_that_are_all_the_same_can_be_drawn(make_track, duration_s):
     tracks = records(make_track, ["blues"], duration_s=duration_s)[:1]
     summary = summarize(tracks, genres=["blues"])
-    for picture in (figures.durations_picture(summary, tracks), figures.groups_picture(summary)):
+    for picture in (track_figures.durations_picture(summary, tracks), track_figures.groups_picture(summary)):
         assert image_of(picture).width == 1170
 
 
 def test_silence_can_be_drawn(make_track):
     tracks = records(make_track, ["blues"], rms_dbfs=-np.inf, peak_dbfs=-np.inf)
-    assert "blues -120.0 dBFS" in figures.loudness_picture(summarize(tracks, genres=["blues"]), tracks).alt
+    assert "blues -120.0 dBFS" in track_figures.loudness_picture(summarize(tracks, genres=["blues"]), tracks).alt
 
 
 def test_a_genre_without_tracks_has_no_box(make_track):
     tracks = records(make_track, ["blues"])
-    picture = figures.loudness_picture(summarize(tracks, genres=["blues", "funk"]), tracks)
+    picture = track_figures.loudness_picture(summarize(tracks, genres=["blues", "funk"]), tracks)
     assert "blues" in picture.alt
     assert "funk" not in picture.alt
 
@@ -146,15 +146,15 @@ def test_a_genre_has_one_colour_in_all_pictures(make_track):
     assert len(set(colors.values())) == 3
     projection = Projection("log_mel", tuple(str(i) for i in range(13)), rng.normal(size=(13, 2)), (0.5, 0.2), 0)
     pictures = [
-        figures.loudness_picture(summary, tracks),
-        figures.rejects_picture(summary, [reject(label) for label in labels]),
-        sound_figures.band_pictures(
+        track_figures.loudness_picture(summary, tracks),
+        track_figures.rejects_picture(summary, [reject(label) for label in labels]),
+        feature_figures.band_pictures(
             LOG_MEL, bands_of(3, 16), genres=labels, ranked_genres=summary.ranked_genres, splits=("train",)
         )[0],
     ]
     for picture in pictures:
         assert {rgb(color) for color in colors.values()} <= colors_in(picture), picture.name
-    scatter = sound_figures.projection_picture(
+    scatter = feature_figures.projection_picture(
         projection,
         genre_of={str(index): track.label for index, track in enumerate(tracks)},
         ranked_genres=summary.ranked_genres,
@@ -180,7 +180,7 @@ def painted(monkeypatch):
         drawn.append(figure)
         return b""
 
-    monkeypatch.setattr(sound_figures, "draw", keep)
+    monkeypatch.setattr(feature_figures, "draw", keep)
     return drawn
 
 
@@ -196,7 +196,7 @@ def painted(monkeypatch):
 def test_axes_say_what_is_drawn(painted, feature, upper, lower, across):
     num_bands = feature.spec.shape[-1]
     genres = MANY[:11]
-    sound_figures.band_pictures(
+    feature_figures.band_pictures(
         feature, bands_of(11, num_bands), genres=genres, ranked_genres=genres, splits=("train",)
     )
     lines, many = painted
@@ -211,7 +211,7 @@ def test_axes_say_what_is_drawn(painted, feature, upper, lower, across):
 def example_of(record, *, num_samples=40_000, num_coefficients=13, yamnet_log_mel=None):
     rng = np.random.default_rng(0)
     num_frames = 1 + num_samples // 512
-    return Example(
+    return AudioExample(
         genre="blues",
         track=record,
         start_s=2.5,
@@ -229,7 +229,7 @@ def example_of(record, *, num_samples=40_000, num_coefficients=13, yamnet_log_me
 def test_yamnets_spectrogram_is_drawn_under_its_name_on_its_own_axes(painted, make_track):
     values = np.random.default_rng(1).normal(size=(498, 64)).astype(np.float32)
     example = example_of(make_track("a.mp3").record, yamnet_log_mel=NamedSpectrogram("mine", values))
-    picture = sound_figures.example_picture(example)
+    picture = feature_figures.example_picture(example)
     assert picture.alt == ("Waveform, log-mel spectrogram, mine and MFCC of 5.0 s of blues from a.mp3, from 2.5 s on.")
     wave, mel, yamnet, mfcc, *bars = painted[0].axes
     assert [axes.get_ylabel() for axes in (wave, mel, yamnet, mfcc)] == [
@@ -251,14 +251,14 @@ def test_yamnets_spectrogram_is_drawn_under_its_name_on_its_own_axes(painted, ma
 
 
 def test_examples_without_yamnets_spectrogram_have_three_panels(painted, make_track):
-    picture = sound_figures.example_picture(example_of(make_track("a.mp3").record))
+    picture = feature_figures.example_picture(example_of(make_track("a.mp3").record))
     assert picture.alt == "Waveform, log-mel spectrogram and MFCC of 5.0 s of blues from a.mp3, from 2.5 s on."
     assert [axes.get_ylabel() for axes in painted[0].axes[:3]] == ["amplitude", "frequency in Hz", "MFCC"]
 
 
 def test_frames_that_are_left_out_are_said():
     notes = {
-        feature.spec.name: sound_figures.band_pictures(
+        feature.spec.name: feature_figures.band_pictures(
             feature, bands_of(1, feature.spec.shape[-1]), genres=["a"], ranked_genres=["a"], splits=("train",)
         )[0].note
         for feature in (LOG_MEL, YAMNET, MFCC)
@@ -279,7 +279,7 @@ def test_frames_that_are_left_out_are_said():
 @pytest.mark.parametrize(("num_genres", "num_pictures"), [(2, 1), (10, 1), (11, 2), (161, 2)])
 def test_many_genres_get_a_map_too(feature, num_bands, num_genres, num_pictures):
     genres = MANY[:num_genres]
-    pictures = sound_figures.band_pictures(
+    pictures = feature_figures.band_pictures(
         feature, bands_of(num_genres, num_bands), genres=genres, ranked_genres=genres[::-1], splits=("train",)
     )
     assert len(pictures) == num_pictures
@@ -294,24 +294,24 @@ def test_genres_without_frames_or_without_numbers_are_not_drawn():
     bands.num_frames[0] = 0
     bands.mean[1, 5] = np.nan
     genres = ["blues", "funk", "waltz"]
-    [picture] = sound_figures.band_pictures(LOG_MEL, bands, genres=genres, ranked_genres=genres, splits=("train",))
+    [picture] = feature_figures.band_pictures(LOG_MEL, bands, genres=genres, ranked_genres=genres, splits=("train",))
     assert picture.alt.endswith("waltz.")
     assert "blues" not in picture.alt
     bands.num_frames[:] = 0
-    assert not sound_figures.band_pictures(LOG_MEL, bands, genres=genres, ranked_genres=genres, splits=("train",))
+    assert not feature_figures.band_pictures(LOG_MEL, bands, genres=genres, ranked_genres=genres, splits=("train",))
 
 
 @pytest.mark.parametrize("num_samples", [1, 700, 40_000])
 @pytest.mark.parametrize("num_coefficients", [1, 13])
 def test_examples_of_any_length_are_drawn(make_track, num_samples, num_coefficients):
     record = make_track("a.mp3").record
-    picture = sound_figures.example_picture(
+    picture = feature_figures.example_picture(
         example_of(record, num_samples=num_samples, num_coefficients=num_coefficients)
     )
     assert image_of(picture).size == (780, 650)
     assert "blues from a.mp3, from 2.5 s on" in picture.alt
     spectrogram = NamedSpectrogram("$_{", np.zeros((num_whole_frames(num_samples / 8000), 64), np.float32))
-    picture = sound_figures.example_picture(
+    picture = feature_figures.example_picture(
         example_of(record, num_samples=num_samples, num_coefficients=num_coefficients, yamnet_log_mel=spectrogram)
     )
     assert image_of(picture).size == (780, 884)
@@ -338,9 +338,9 @@ def test_any_name_can_be_drawn(make_track, name):
     labels = ["blues", name]
     tracks = records(make_track, labels)
     summary = summarize(tracks, genres=labels)
-    assert image_of(figures.clips_picture(summary)).width == 1170
-    assert image_of(figures.rejects_picture(summary, [reject(name, reason=name)])).width == 1170
-    [picture] = sound_figures.band_pictures(
+    assert image_of(track_figures.tracks_picture(summary)).width == 1170
+    assert image_of(track_figures.rejects_picture(summary, [reject(name, reason=name)])).width == 1170
+    [picture] = feature_figures.band_pictures(
         LOG_MEL, bands_of(2, 16), genres=labels, ranked_genres=labels, splits=("train",)
     )
     assert image_of(picture).width == 1170
@@ -350,18 +350,18 @@ def test_the_same_drawing_gives_the_same_bytes_and_a_users_style_changes_nothing
     import matplotlib
 
     summary = summarize(records(make_track, ["blues"]), genres=["blues"])
-    first = figures.clips_picture(summary).png
+    first = track_figures.tracks_picture(summary).png
     with matplotlib.rc_context({"axes.facecolor": "red", "figure.dpi": 33, "font.size": 40}):
-        assert figures.clips_picture(summary).png == first
+        assert track_figures.tracks_picture(summary).png == first
         assert matplotlib.rcParams["font.size"] == 40
 
 
 def test_lines_are_of_genres_with_colours_where_some_of_them_have_frames():
     bands = bands_of(161, 16)
     bands.num_frames[:5] = 0
-    lines, _ = sound_figures.band_pictures(LOG_MEL, bands, genres=MANY, ranked_genres=MANY, splits=("train",))
+    lines, _ = feature_figures.band_pictures(LOG_MEL, bands, genres=MANY, ranked_genres=MANY, splits=("train",))
     assert "(the 5 largest of 156 genres)" in lines.title
     assert lines.alt.endswith(": genre 005, genre 006, genre 007, genre 008, genre 009.")
     bands.num_frames[:10] = 0
-    lines, _ = sound_figures.band_pictures(LOG_MEL, bands, genres=MANY, ranked_genres=MANY, splits=("train",))
+    lines, _ = feature_figures.band_pictures(LOG_MEL, bands, genres=MANY, ranked_genres=MANY, splits=("train",))
     assert "(the 10 largest of 151 genres)" in lines.title

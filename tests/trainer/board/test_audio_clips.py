@@ -11,9 +11,9 @@ import soundfile
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.schema import DatasetInfo, DatasetStats, FeatureSpec, kept_audio_path
-from trainer.board import sounds
+from trainer.board import audio_clips
 from trainer.board.mistakes import worst_mistakes
-from trainer.board.sounds import NoSound, Sound, find_sounds
+from trainer.board.audio_clips import MissingAudio, AudioClip, find_audio_clips
 from trainer.board.spectrograms import Preparation, Samples
 from trainer.data.prepared import PreparedData
 
@@ -51,16 +51,16 @@ def write_ramp(path: Path, *, duration_s: float) -> np.ndarray:
     return soundfile.read(path)[0]
 
 
-def heard(sound: Sound) -> np.ndarray:
+def heard(sound: AudioClip) -> np.ndarray:
     samples, rate_hz = soundfile.read(io.BytesIO(sound.wav), dtype="float64")
     assert rate_hz == RATE_HZ
     return samples
 
 
-def sounds_of(predictions, data, preparation, shards=()):
+def clips_of(predictions, data, preparation, shards=()):
     mistakes = worst_mistakes(predictions, most=10)
     assert [mistake.track_id for mistake in mistakes] == ["a", "b"]
-    return find_sounds(mistakes, predictions=predictions, data=data, shards=shards, preparation=preparation)
+    return find_audio_clips(mistakes, predictions=predictions, data=data, shards=shards, preparation=preparation)
 
 
 def test_samples_in_the_data_are_heard_as_they_are(predictions, data, write_shard):
@@ -72,7 +72,7 @@ def test_samples_in_the_data_are_heard_as_they_are(predictions, data, write_shar
     }
     shard = write_shard({key: {"waveform": np.array(row, dtype=np.int16)} for key, row in values.items()})
     preparation = replace(FILES, samples=Samples(WAVEFORM, RATE_HZ))
-    first, second = sounds_of(predictions, data, preparation, [shard])
+    first, second = clips_of(predictions, data, preparation, [shard])
     assert (heard(first) * 32768).tolist() == [0, 100, -200, 300]
     assert (heard(second) * 32768).tolist() == [1, -1, 32767, -32768]
     assert first.source == "samples in the data"
@@ -82,7 +82,7 @@ def test_the_files_that_were_prepared_are_decoded_to_the_end_of_the_segment(pred
     expected = write_ramp(tmp_path / "a.wav", duration_s=3.0)
     other = write_ramp(tmp_path / "b.wav", duration_s=0.7)
     write_tracks(tmp_path, {"z": "/gone", "a": str(tmp_path / "a.wav"), "b": str(tmp_path / "b.wav")})
-    first, second = sounds_of(predictions, data, FILES)
+    first, second = clips_of(predictions, data, FILES)
     np.testing.assert_array_equal(heard(first), expected[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
     np.testing.assert_array_equal(heard(second), other[: RATE_HZ // 2])
     assert first.source == str(tmp_path / "a.wav")
@@ -93,14 +93,14 @@ def test_kept_copies_are_taken_in_place_of_the_files(predictions, data, tmp_path
     write_ramp(tmp_path / kept_audio_path("b"), duration_s=0.2)
     write_tracks(tmp_path, {"a": "/gone.mp3", "b": "/gone.mp3"})
     kept = replace(FILES, audio=replace(FILES.audio, keep="wav"))
-    first, second = sounds_of(predictions, data, kept)
+    first, second = clips_of(predictions, data, kept)
     np.testing.assert_array_equal(heard(first), expected[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
     assert len(heard(second)) == 0.2 * RATE_HZ  # what there is of it
     # A fold of a data set has no copies of its own.
     (tmp_path / kept_audio_path("a")).unlink()
     other = write_ramp(tmp_path / "a.wav", duration_s=4.0)
     write_tracks(tmp_path, {"a": str(tmp_path / "a.wav"), "b": "/gone.mp3"})
-    first, second = sounds_of(predictions, data, kept)
+    first, second = clips_of(predictions, data, kept)
     np.testing.assert_array_equal(heard(first), other[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
     assert first.source == str(tmp_path / "a.wav")
 
@@ -108,8 +108,8 @@ def test_kept_copies_are_taken_in_place_of_the_files(predictions, data, tmp_path
 def test_where_there_is_no_sound_it_is_said_why(predictions, data, tmp_path, monkeypatch):
     def reasons(first: str, second: str) -> list[str]:
         write_tracks(tmp_path, {"a": str(tmp_path / first), "b": str(tmp_path / second)})
-        found = sounds_of(predictions, data, FILES)
-        assert all(isinstance(sound, NoSound) for sound in found)
+        found = clips_of(predictions, data, FILES)
+        assert all(isinstance(sound, MissingAudio) for sound in found)
         return [sound.reason for sound in found]
 
     (tmp_path / "text.wav").write_text("no audio")
@@ -125,9 +125,9 @@ def test_where_there_is_no_sound_it_is_said_why(predictions, data, tmp_path, mon
     [folder, strange] = reasons("folder.wav", "../nowhere://x")
     assert folder.startswith(f"{tmp_path}/folder.wav cannot be read: ")
     assert "cannot be read" in strange
-    monkeypatch.setattr(sounds, "_MOST_FILE_BYTES", 100)
+    monkeypatch.setattr(audio_clips, "_MOST_FILE_BYTES", 100)
     assert reasons("short.wav", "gone.wav")[0] == f"{tmp_path}/short.wav has more than 1 GiB"
 
 
 def test_without_mistakes_nothing_is_read(predictions, data):
-    assert find_sounds([], predictions=predictions, data=data, shards=[], preparation=FILES) == []
+    assert find_audio_clips([], predictions=predictions, data=data, shards=[], preparation=FILES) == []

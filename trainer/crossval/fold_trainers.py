@@ -35,7 +35,7 @@ class Learner(Protocol):
         """
 
 
-class NetworkLearner:
+class NetworkTrainer:
     """Trains and evaluates networks, one after the other in this process."""
 
     result_names: tuple[str, ...] = ("",)
@@ -58,7 +58,7 @@ class NetworkLearner:
             evaluate(EvaluateConfig(run_dir=run_dir, split=TEST))
 
 
-class BaselinesLearner:
+class BaselinesTrainer:
     """Fits the classical learners."""
 
     def __init__(self, config: CrossvalConfig) -> None:
@@ -73,9 +73,9 @@ class BaselinesLearner:
         run_baselines(config, stream=io.StringIO())
 
 
-def make_learner(config: CrossvalConfig) -> Learner:
+def make_fold_trainer(config: CrossvalConfig) -> Learner:
     """Returns what learns the folds."""
-    return NetworkLearner(config) if config.learner == NETWORK else BaselinesLearner(config)
+    return NetworkTrainer(config) if config.learner == NETWORK else BaselinesTrainer(config)
 
 
 def _forget_models() -> None:
@@ -83,4 +83,4 @@ def _forget_models() -> None:
     # What stays is the graph of the training loop, some 8 MiB a run: TensorFlow registers the gradient of `all_reduce`
     # for good, and that knows its graph.
     keras.backend.clear_session()
-    gc.collect()
+    gc.compute_statistics()

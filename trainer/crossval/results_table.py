@@ -6,14 +6,14 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from beam_pipelines.common.terminal import make_console, make_table, print_line
-from trainer.crossval.results import CrossvalHeader, JudgedRun, mean, over_runs, pooled, sample_sd, sd_over_seeds
+from trainer.crossval.results import CrossvalHeader, ScoredRun, mean, over_runs, pooled, sample_sd, sd_over_seeds
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK
 
 # The columns of scores: level, metric, title.
 _COLUMNS = (*((level, "accuracy", level) for level in LEVELS), (TRACK, "macro_f1", "track macro-F1"))
 
 
-def describe_run(run: JudgedRun) -> str:
+def describe_run(run: ScoredRun) -> str:
     """Returns what a run came to, on one line."""
     return (
         f"{run.metrics.model.name}, fold {run.fold}, seed {run.seed}: track accuracy "
@@ -21,7 +21,7 @@ def describe_run(run: JudgedRun) -> str:
     )
 
 
-def print_results(header: CrossvalHeader, results: Mapping[str, Sequence[JudgedRun]], *, stream: TextIO) -> None:
+def print_results(header: CrossvalHeader, results: Mapping[str, Sequence[ScoredRun]], *, stream: TextIO) -> None:
     """Prints a row for each fold where one thing was learned, and a row for each where several were.
 
     Args:
@@ -42,7 +42,7 @@ def print_results(header: CrossvalHeader, results: Mapping[str, Sequence[JudgedR
         print_line(console, f"these scores are too high: {header.split_leak}")
 
 
-def _print_folds(console: Console, title: str, runs: Sequence[JudgedRun]) -> None:
+def _print_folds(console: Console, title: str, runs: Sequence[ScoredRun]) -> None:
     table = make_table(console, title, "fold", "tracks", *(column for _, _, column in _COLUMNS))
     for fold in sorted({run.fold for run in runs}):
         members = [run for run in runs if run.fold == fold]
@@ -56,7 +56,7 @@ def _print_folds(console: Console, title: str, runs: Sequence[JudgedRun]) -> Non
     print_line(console, f"all test tracks together: accuracy {_pooled_accuracy(runs)}")
 
 
-def _print_names(console: Console, title: str, results: Mapping[str, Sequence[JudgedRun]]) -> None:
+def _print_names(console: Console, title: str, results: Mapping[str, Sequence[ScoredRun]]) -> None:
     table = make_table(console, f"{title}, mean ± sd", "learner", *(column for _, _, column in _COLUMNS), "all tracks")
     for name, runs in results.items():
         means, sds = _cells(over_runs(runs, mean)), _cells(over_runs(runs, sample_sd))
@@ -65,7 +65,7 @@ def _print_names(console: Console, title: str, results: Mapping[str, Sequence[Ju
     console.print(table)
 
 
-def _pooled_accuracy(runs: Sequence[JudgedRun]) -> str:
+def _pooled_accuracy(runs: Sequence[ScoredRun]) -> str:
     tracks = pooled(runs)[TRACK]
     text = f"{tracks['accuracy']:.3f}"
     if tracks["intervals"] is None:

@@ -17,10 +17,10 @@ import yaml
 from checkpoint_values import assert_same_checkpoints
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from trainer.compare.entries import read_entry
+from trainer.compare.result_rows import read_result_row
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval import crossval
-from trainer.crossval.fold_learners import NetworkLearner
+from trainer.crossval.fold_trainers import NetworkTrainer
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.runs.run_dir import RunDir
@@ -32,7 +32,7 @@ MakeConfig = Callable[..., CrossvalConfig]
 LEVELS = ("segment", "track", "track_vote")
 
 
-class BrokenOffError(Exception):
+class InterruptedRunError(Exception):
     """Stands for the end of a process."""
 
 
@@ -65,8 +65,8 @@ def do_in_call(number: int, action: Callable[[], None], monkeypatch: pytest.Monk
     monkeypatch.setattr(TrainLoop, "run_steps", run_steps)
 
 
-def break_off() -> None:
-    raise BrokenOffError
+def interrupt() -> None:
+    raise InterruptedRunError
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_run_among_others_is_that_of_a_process_of_its_own(finished: CrossvalCo
 def test_a_finished_one_is_left_alone_and_told_again(
     finished: CrossvalConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    do_in_call(1, break_off, monkeypatch)
+    do_in_call(1, interrupt, monkeypatch)
     before = (Path(finished.output_dir) / "crossval.json").read_text()
     table = run(finished)
     assert "6 of 6 runs are finished already" in capsys.readouterr().err
@@ -164,7 +164,7 @@ def test_a_finished_one_is_left_alone_and_told_again(
 
 def test_compare_reads_it(finished: CrossvalConfig) -> None:
     content = result(finished.output_dir)
-    entry = read_entry(finished.output_dir, split="test")
+    entry = read_result_row(finished.output_dir, split="test")
     assert (entry.num_folds, entry.num_seeds, entry.model.name) == (3, 2, "cnn2d")
     assert entry.scores["track"]["accuracy"].value == content["mean"]["track"]["accuracy"]
     assert entry.scores["track"]["accuracy"].sd == content["sd"]["track"]["accuracy"]
@@ -241,8 +241,8 @@ def test_one_that_is_broken_off_ends_as_one_that_is_not(
     num_finished: int,
 ) -> None:
     broken = replace(finished, output_dir=str(tmp_path / "broken"), seeds=[1], checkpoint_interval_s=0.0)
-    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
-        do_in_call(call, break_off, patch)
+    with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
+        do_in_call(call, interrupt, patch)
         run(broken)
     left = result(broken.output_dir)
     assert (left["finished"], len(left["runs"])) == (False, num_finished)
@@ -295,7 +295,7 @@ def test_a_run_that_was_trained_and_not_scored_is_scored(
     before = result(finished.output_dir)
     run_dir = Path(finished.output_dir) / "runs" / "fold-1-seed-0"
     (run_dir / "predictions-test.csv").unlink()
-    do_in_call(1, break_off, monkeypatch)
+    do_in_call(1, interrupt, monkeypatch)
     run(finished)
     assert {**result(finished.output_dir), "settings": None, "data": None} == {
         **before,
@@ -354,13 +354,13 @@ def test_a_leak_is_told_wherever_scores_are(quick: CrossvalConfig, split_by: str
     for entry in content["runs"]:
         metrics = json.loads((folder / entry["run_dir"] / "metrics.json").read_text())
         assert metrics["split"] == content["split"]
-    entry_leak = read_entry(str(folder), split="test").split_leak
+    entry_leak = read_result_row(str(folder), split="test").split_leak
     assert entry_leak is not None and leak in entry_leak
 
 
 def test_the_settings_of_a_run_do_not_reach_its_evaluation(finished: CrossvalConfig, tmp_path: Path) -> None:
     run_dir, alone = str(tmp_path / "mixed"), str(tmp_path / "alone")
-    learner = NetworkLearner(replace(finished, precision="mixed_bfloat16"))
+    learner = NetworkTrainer(replace(finished, precision="mixed_bfloat16"))
     learner.run(data_dir=f"{finished.output_dir}/folds/fold-0", run_dir=run_dir, seed=0)
     shutil.copytree(run_dir, alone)
     tf.keras.config.set_dtype_policy("float32")
@@ -377,7 +377,7 @@ def test_classical_learners_have_a_result_each(quick: CrossvalConfig) -> None:
         assert content["finished"] is True and content["model"]["name"] == name
         run_dir = Path(config.output_dir, name, content["runs"][3]["run_dir"])
         assert content["runs"][3]["test"] == json.loads((run_dir / "metrics.json").read_text())["test"]
-        assert read_entry(f"{config.output_dir}/{name}", split="test").num_folds == 3
+        assert read_result_row(f"{config.output_dir}/{name}", split="test").num_folds == 3
         means, sds = content["mean"]["track"], content["sd"]["track"]
         [row] = [line for line in table.splitlines() if line.split()[:1] == [name]]
         assert f"{means['accuracy']:.3f} ± {sds['accuracy']:.3f}" in row

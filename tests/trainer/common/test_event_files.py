@@ -12,7 +12,7 @@ from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 
 from beam_pipelines.audio.encode import encode_wav
-from trainer.board.event_files import EventFile, remove_event_files, remove_events_after
+from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 
 
 def png_of(width: int, height: int) -> bytes:

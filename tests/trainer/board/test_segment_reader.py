@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from beam_pipelines.records.schema import FeatureSpec
-from trainer.board.segment_samples import find_segments, sample_segments
+from trainer.board.segment_reader import read_segments, sample_segments
 
 SPEC = FeatureSpec(name="feature", shape=(2,), dtype="int16")
 
@@ -54,7 +54,7 @@ def test_the_shards_give_each_wanted_segment_its_own_values(predictions, write_s
     wanted = [7, 0, 39, 12]
     found = np.full((4, 2), 99)
     num_found = 0
-    for segments in find_segments(shards, predictions, wanted, specs={"feature": SPEC}):
+    for segments in read_segments(shards, predictions, wanted, specs={"feature": SPEC}):
         found[segments.places] = segments.features["feature"]
         num_found += len(segments.places)
     assert num_found == 4
@@ -65,4 +65,4 @@ def test_the_shards_give_each_wanted_segment_its_own_values(predictions, write_s
 
 def test_no_segment_is_found_where_none_is_wanted(predictions, write_shard):
     shard = write_shard({("track0", 0.0): {"feature": np.zeros(2, dtype=np.int16)}})
-    assert list(find_segments([shard], predictions, [], specs={"feature": SPEC})) == []
+    assert list(read_segments([shard], predictions, [], specs={"feature": SPEC})) == []

@@ -7,7 +7,7 @@ import pytest
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from trainer.board.hparams import (
+from trainer.board.hparams_plugin import (
     SCORES,
     best_scores,
     end_summary,

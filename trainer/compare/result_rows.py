@@ -32,7 +32,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ResultRow:
     """A run or a cross-validation.
 
     Attributes:
@@ -58,7 +58,7 @@ class Entry:
     num_seeds: int | None = None
 
 
-def directories_of(path: str) -> list[str]:
+def expand_directory(path: str) -> list[str]:
     """Returns those that a directory stands for: of a cross-validation of several learners each one's, else itself.
 
     Args:
@@ -71,7 +71,7 @@ def directories_of(path: str) -> list[str]:
     return [path]
 
 
-def read_entry(path: str, *, split: str) -> Entry:
+def read_result_row(path: str, *, split: str) -> ResultRow:
     """Reads what a run or a cross-validation came to.
 
     Args:
@@ -86,7 +86,7 @@ def read_entry(path: str, *, split: str) -> Entry:
     return _read_run(RunDir(path), split=split)
 
 
-def _read_run(run: RunDir, *, split: str) -> Entry:
+def _read_run(run: RunDir, *, split: str) -> ResultRow:
     if not run.is_started():
         missing = "does not exist" if not files.exists(run.path) else f"has neither config.yaml nor {RESULT_FILE}"
         raise UserError(
@@ -100,7 +100,7 @@ def _read_run(run: RunDir, *, split: str) -> Entry:
             f"{run.path} has no metrics of split {split}: beamtune evaluate run_dir={run.path} split={split}"
         )
     data = run.dataset()
-    return Entry(
+    return ResultRow(
         path=run.path,
         model=metrics.model,
         data_name=data.info.name,
@@ -117,7 +117,7 @@ def _read_run(run: RunDir, *, split: str) -> Entry:
     )
 
 
-def _read_crossval(path: str, *, split: str) -> Entry:
+def _read_crossval(path: str, *, split: str) -> ResultRow:
     if split != TEST:
         raise UserError(f"split={split}: {path} is a cross-validation and has scores of split {TEST} only")
     file_path = files.join(path, RESULT_FILE)
@@ -132,8 +132,8 @@ def _read_crossval(path: str, *, split: str) -> Entry:
         raise UserError(f"{file_path} is damaged ({error!r}): give its beamtune crossval command again") from error
 
 
-def _crossval_entry(path: str, content: Mapping[str, Any]) -> Entry:
-    return Entry(
+def _crossval_entry(path: str, content: Mapping[str, Any]) -> ResultRow:
+    return ResultRow(
         path=path,
         model=ModelSummary.from_json(content["model"]),
         data_name=content["data"]["name"],

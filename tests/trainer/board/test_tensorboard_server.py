@@ -15,8 +15,8 @@ import pytest
 
 from beam_pipelines.common.errors import UserError
 from trainer.board.config import BoardConfig, TensorboardConfig
-from trainer.board.event_files import EventFile
-from trainer.board.serve import one_folder, serve, start
+from trainer.common.event_files import EventFile
+from trainer.board.tensorboard_server import one_folder, serve, start
 
 
 def links(folder: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_a_folder_that_is_not_there_is_named(make_runs, paths, message):
 
 
 def test_several_must_be_local(make_runs, monkeypatch):
-    monkeypatch.setattr("trainer.board.serve.files.exists", lambda _: True)
+    monkeypatch.setattr("trainer.board.tensorboard_server.files.exists", lambda _: True)
     [run] = make_runs("run")
     message = "RUNS=gs://bucket/run: expected local folders where there are several"
     with pytest.raises(UserError, match=re.escape(message)), one_folder([run, "gs://bucket/run"]):
@@ -106,7 +106,7 @@ def test_other_hosts_are_warned_of(make_runs, monkeypatch, capsys):
     def interrupted(_folder, *, config):
         return f"http://{config.host}/"
 
-    monkeypatch.setattr("trainer.board.serve.start", interrupted)
+    monkeypatch.setattr("trainer.board.tensorboard_server.start", interrupted)
     monkeypatch.setattr("threading.Event.wait", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     [run] = make_runs("run")
     for host, warns in (("192.0.2.1", True), ("::", True), ("127.0.0.1", False), ("localhost", False), ("::1", False)):

@@ -176,14 +176,14 @@ def test_broken_off_it_goes_on_and_ends_as_if_it_had_not_been(make_config, tmp_p
     for broken_at in (baselines.write_predictions, baselines.evaluated_levels):
         calls = []
 
-        def break_off(*arguments, broken_at=broken_at, calls=calls, **options):
+        def interrupt(*arguments, broken_at=broken_at, calls=calls, **options):
             calls.append(arguments)
             if len(calls) == 4:  # the last split of the second learner
                 raise KeyboardInterrupt
             return broken_at(*arguments, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(baselines, broken_at.__name__, break_off)
+            patch.setattr(baselines, broken_at.__name__, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 run(replace(config, output_dir=f"{tmp_path}/{broken_at.__name__}"))
         assert not (tmp_path / broken_at.__name__ / QUICK[1] / "_SUCCESS").exists()
