@@ -11,17 +11,17 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.board.audio_clips import AudioClip, find_audio_clips
 from trainer.board.config import RunSettings
-from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 from trainer.board.hparams_plugin import best_scores, end_summary, experiment_summary, settings_of, start_summary
 from trainer.board.mistakes import mistake_title, mistakes_table, worst_mistakes
 from trainer.board.pictures import Panel, confusion_png, spectrograms_png
 from trainer.board.projector import Embedder, write_projector
 from trainer.board.segment_reader import read_segments, sample_segments
-from trainer.board.audio_clips import AudioClip, find_audio_clips
 from trainer.board.spectrograms import Spectrogram, read_preparation
 from trainer.board.texts import config_text, data_card
 from trainer.common.drawing import shown_name
+from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 from trainer.data.prepared import PreparedData, Shard, select_features
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics

@@ -131,7 +131,7 @@ def paint_frames(
 
 
 def first_drawn_coefficient(num_coefficients: int) -> int:
-    """Returns 1, since coefficient 0 of MFCCs is the loudness and dominates the colour scale; 0 if it is the only one."""
+    """Returns 1, because coefficient 0 of MFCCs, the loudness, dominates the colours; 0 if it is the only one."""
     return 1 if num_coefficients > 1 else 0
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard event files: writes scalars, text, images and audio, and removes events that a resumed run writes again."""
+"""TensorBoard event files: writes scalars, text, images and audio; removes events that a resumed run writes again."""
 
 import struct
 from collections.abc import Sequence

@@ -11,23 +11,23 @@ from beam_pipelines.records.schema import TRAIN
 from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files
 from trainer.data.prepared import PreparedData, open_prepared
-from trainer.explore.feature_statistics import FeatureStatistics, compute_statistics, sample_tracks
-from trainer.explore.config import ExploreConfig
-from trainer.explore.events import EVENTS_DIR, write_example, write_picture, write_tables
 from trainer.explore.audio_examples import AudioExample, MissingExample, find_examples
+from trainer.explore.config import ExploreConfig
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, summarize
+from trainer.explore.events import EVENTS_DIR, write_example, write_picture, write_tables
+from trainer.explore.feature_figures import band_pictures, example_picture, projection_picture
+from trainer.explore.feature_statistics import FeatureStatistics, compute_statistics, sample_tracks
+from trainer.explore.page import ExampleEntry, Pictures, render_page
 from trainer.explore.plotted_features import PlottedFeatures, find_plotted_features
+from trainer.explore.prepared_tables import Tables, read_tables
+from trainer.explore.projection import project
 from trainer.explore.track_figures import (
-    tracks_picture,
     durations_picture,
     groups_picture,
     loudness_picture,
     rejects_picture,
+    tracks_picture,
 )
-from trainer.explore.page import ExampleEntry, Pictures, render_page
-from trainer.explore.prepared_tables import Tables, read_tables
-from trainer.explore.projection import project
-from trainer.explore.feature_figures import band_pictures, example_picture, projection_picture
-from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, summarize
 
 PAGE_FILE = "index.html"
 

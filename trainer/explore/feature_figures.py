@@ -23,8 +23,8 @@ from trainer.common.drawing import (
     paint_frames,
     shown_name,
 )
-from trainer.explore.feature_statistics import GenreBands
 from trainer.explore.audio_examples import AudioExample, NamedSpectrogram
+from trainer.explore.feature_statistics import GenreBands
 from trainer.explore.plotted_features import YAMNET_LOG_MEL_UNIT, BandFeature
 from trainer.explore.projection import Projection
 
@@ -179,8 +179,8 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
 
     note = (
         f"{len(labels)} tracks of all splits, each the mean of {projection.feature} over its segments, centred and not "
-        "scaled. Close tracks have similar values of this feature; genres that overlap cannot be separated by these two "
-        "components alone."
+        "scaled. Close tracks have similar values of this feature; genres that overlap cannot be separated by these "
+        "two components alone."
     )
     if projection.num_not_finite:
         note += f" {projection.num_not_finite} tracks are left out because their values are not finite."
@@ -198,7 +198,7 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
 
 
 def example_picture(example: AudioExample) -> Picture:
-    """Draws the waveform, the log-mel spectrogram, that of YAMNet if there is one, and the MFCCs, from top to bottom."""
+    """Draws the waveform, the log-mel spectrogram, that of YAMNet if present, and the MFCCs, from top to bottom."""
     first = first_drawn_coefficient(example.mfcc.shape[1])
     yamnet = example.yamnet_log_mel
     heights = (2, 4, 3) if yamnet is None else (2, 4, 4, 3)

@@ -16,8 +16,8 @@ from beam_pipelines.records.json_lines import DuplicatePair, Reject
 from trainer.common.drawing import Picture, in_words, of_largest
 from trainer.data.prepared import PreparedData
 from trainer.explore.audio_examples import AudioExample, MissingExample
-from trainer.explore.prepared_tables import Tables
 from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary
+from trainer.explore.prepared_tables import Tables
 
 _TEMPLATE = "page.html.jinja"
 _MOST_ROWS = 100

@@ -12,8 +12,8 @@ from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.schema import DatasetInfo, DatasetStats, FeatureSpec, kept_audio_path
 from trainer.board import audio_clips
+from trainer.board.audio_clips import AudioClip, MissingAudio, find_audio_clips
 from trainer.board.mistakes import worst_mistakes
-from trainer.board.audio_clips import MissingAudio, AudioClip, find_audio_clips
 from trainer.board.spectrograms import Preparation, Samples
 from trainer.data.prepared import PreparedData
 

@@ -15,8 +15,8 @@ import pytest
 
 from beam_pipelines.common.errors import UserError
 from trainer.board.config import BoardConfig, TensorboardConfig
-from trainer.common.event_files import EventFile
 from trainer.board.tensorboard_server import one_folder, serve, start
+from trainer.common.event_files import EventFile
 
 
 def links(folder: str) -> dict[str, str]:

@@ -14,8 +14,8 @@ import pytest
 from beam_pipelines.common.errors import UserError
 from configs.cli import main
 from trainer.compare.compare import compare
+from trainer.compare.compared_results import Score, read_result
 from trainer.compare.config import SORTS, CompareConfig, CompareOutputConfig
-from trainer.compare.result_rows import Score, read_result_row
 from trainer.data.prepared import open_prepared
 from trainer.metrics.levels import LEVELS
 from trainer.metrics.metrics import COUNTED_METRICS, Interval, ranking_metrics
@@ -217,24 +217,24 @@ def test_what_cannot_be_compared_is_named(make_run: MakeRun, crossval_dir: Path,
         (foreign, r"foreign has neither config\.yaml nor crossval\.json"),
     ):
         with pytest.raises(UserError, match=message):
-            read_result_row(str(path), split="test")
+            read_result(str(path), split="test")
     with pytest.raises(UserError, match=f"run has no metrics of split train: beamtune evaluate run_dir={run} split=tr"):
-        read_result_row(run, split="train")
+        read_result(run, split="train")
     with pytest.raises(UserError, match="split=validation: .* has scores of split test only"):
-        read_result_row(str(crossval_dir), split="validation")
+        read_result(str(crossval_dir), split="validation")
     crossval.write_text(json.dumps(crossval_json(finished=False)))
     with pytest.raises(UserError, match="folds is not finished: give its beamtune crossval command again"):
-        read_result_row(str(crossval_dir), split="test")
+        read_result(str(crossval_dir), split="test")
     Path(run, "_SUCCESS").unlink()
     with pytest.raises(UserError, match="run has no _SUCCESS and so is not finished"):
-        read_result_row(run, split="test")
+        read_result(run, split="test")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"finished": true}', json.dumps(crossval_json(mean={"track": {}}))])
 def test_a_damaged_crossval_json(crossval_dir: Path, text: str) -> None:
     (crossval_dir / "crossval.json").write_text(text)
     with pytest.raises(UserError, match=r"crossval\.json is damaged"):
-        read_result_row(str(crossval_dir), split="test")
+        read_result(str(crossval_dir), split="test")
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"test": 1, "labels": [], "split": {}, "model": {}}'])
@@ -242,7 +242,7 @@ def test_a_damaged_metrics_json(make_run: MakeRun, text: str) -> None:
     run = make_run("run", num_right=1)
     Path(run, "metrics.json").write_text(text)
     with pytest.raises(UserError, match=r"metrics\.json is damaged .*: remove it, and evaluate the run"):
-        read_result_row(run, split="test")
+        read_result(run, split="test")
 
 
 def test_a_run_whose_tracks_are_of_one_group_has_no_intervals(make_run: MakeRun) -> None:
@@ -252,7 +252,7 @@ def test_a_run_whose_tracks_are_of_one_group_has_no_intervals(make_run: MakeRun)
     for level in content["test"].values():
         level["intervals"] = None
     path.write_text(json.dumps(content))
-    assert read_result_row(run, split="test").scores["track"]["accuracy"] == Score(0.5)
+    assert read_result(run, split="test").scores["track"]["accuracy"] == Score(0.5)
     assert "[low, high]" not in compared([run])
 
 

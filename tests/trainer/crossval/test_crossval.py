@@ -17,7 +17,7 @@ import yaml
 from checkpoint_values import assert_same_checkpoints
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from trainer.compare.result_rows import read_result_row
+from trainer.compare.compared_results import read_result
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval import crossval
 from trainer.crossval.fold_trainers import NetworkTrainer
@@ -164,7 +164,7 @@ def test_a_finished_one_is_left_alone_and_told_again(
 
 def test_compare_reads_it(finished: CrossvalConfig) -> None:
     content = result(finished.output_dir)
-    entry = read_result_row(finished.output_dir, split="test")
+    entry = read_result(finished.output_dir, split="test")
     assert (entry.num_folds, entry.num_seeds, entry.model.name) == (3, 2, "cnn2d")
     assert entry.scores["track"]["accuracy"].value == content["mean"]["track"]["accuracy"]
     assert entry.scores["track"]["accuracy"].sd == content["sd"]["track"]["accuracy"]
@@ -354,7 +354,7 @@ def test_a_leak_is_told_wherever_scores_are(quick: CrossvalConfig, split_by: str
     for entry in content["runs"]:
         metrics = json.loads((folder / entry["run_dir"] / "metrics.json").read_text())
         assert metrics["split"] == content["split"]
-    entry_leak = read_result_row(str(folder), split="test").split_leak
+    entry_leak = read_result(str(folder), split="test").split_leak
     assert entry_leak is not None and leak in entry_leak
 
 
@@ -377,7 +377,7 @@ def test_classical_learners_have_a_result_each(quick: CrossvalConfig) -> None:
         assert content["finished"] is True and content["model"]["name"] == name
         run_dir = Path(config.output_dir, name, content["runs"][3]["run_dir"])
         assert content["runs"][3]["test"] == json.loads((run_dir / "metrics.json").read_text())["test"]
-        assert read_result_row(f"{config.output_dir}/{name}", split="test").num_folds == 3
+        assert read_result(f"{config.output_dir}/{name}", split="test").num_folds == 3
         means, sds = content["mean"]["track"], content["sd"]["track"]
         [row] = [line for line in table.splitlines() if line.split()[:1] == [name]]
         assert f"{means['accuracy']:.3f} ± {sds['accuracy']:.3f}" in row

@@ -350,7 +350,9 @@ def test_data_need_not_lie_on_a_local_disk(
     key = FoldKey(num_folds=3, fold=0, split_by="group", split_seed=0)
     directory = f"{in_memory}/folds/fold-0"
     for _ in range(2):
-        write_fold(directory, key, source=source, partition=partition_segments(source, make_config()), on_batch=keep_going)
+        write_fold(
+            directory, key, source=source, partition=partition_segments(source, make_config()), on_batch=keep_going
+        )
     assert is_written(directory, key, source=source)
     of_local = contents(write(open_source(str(local))))
     assert set(tf.io.gfile.listdir(directory)) == set(of_local)

@@ -112,7 +112,8 @@ def test_random_segments_are_dealt_out_evenly_and_are_called_leaky(
     assert sizes.max() - sizes.min() <= 1
     assert partition.split_source == "random_segments"
     assert (
-        partition.split_leak is not None and "a track's segments are in training and in the test" in partition.split_leak
+        partition.split_leak is not None
+        and "a track's segments are in training and in the test" in partition.split_leak
     )
 
 
@@ -129,7 +130,9 @@ def test_the_seed_alone_decides(make_source: MakeSource, make_config: MakeConfig
 def test_the_folds_are_the_same_on_every_machine(make_source: MakeSource, make_config: MakeConfig) -> None:
     source = make_source(num_groups=5)
     digests = [
-        hashlib.sha256(partition_segments(source, make_config(split_by=split_by)).fold_of_segment.astype("<i2").tobytes())
+        hashlib.sha256(
+            partition_segments(source, make_config(split_by=split_by)).fold_of_segment.astype("<i2").tobytes()
+        )
         for split_by in ("group", "track", "segment")
     ]
     assert [digest.hexdigest()[:8] for digest in digests] == ["884774c9", "d3261067", "6d690e68"]

@@ -196,7 +196,9 @@ def test_band_frequencies_are_the_peaks_of_the_filters(make_track, write_data_se
 
 def test_cepstra_have_no_frequencies(make_track, write_data_set):
     settings = settings_with(make_track, write_data_set, {"mfcc": MfccConfig(n_fft=512, n_mels=16, n_mfcc=13)})
-    [feature] = find_plotted_features({"mfcc": FeatureSpec(name="mfcc", shape=(8, 13), dtype="float16")}, settings).bands
+    [feature] = find_plotted_features(
+        {"mfcc": FeatureSpec(name="mfcc", shape=(8, 13), dtype="float16")}, settings
+    ).bands
     assert (feature.frequencies_hz, feature.num_frames, feature.unit) == (None, 8, None)
 
 

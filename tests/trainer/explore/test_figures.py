@@ -12,11 +12,11 @@ from beam_pipelines.records.json_lines import Reject
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.common import drawing
 from trainer.explore import feature_figures, track_figures
-from trainer.explore.feature_statistics import GenreBands
 from trainer.explore.audio_examples import AudioExample, NamedSpectrogram
+from trainer.explore.dataset_summary import summarize
+from trainer.explore.feature_statistics import GenreBands
 from trainer.explore.plotted_features import BandFeature
 from trainer.explore.projection import Projection
-from trainer.explore.dataset_summary import summarize
 
 MANY = [f"genre {index:03d}" for index in range(161)]
 

@@ -14,10 +14,10 @@ from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, Rej
 from trainer.common.drawing import Picture
 from trainer.data.prepared import open_prepared
 from trainer.explore.config import ExploreConfig
+from trainer.explore.dataset_summary import summarize
 from trainer.explore.explore import explore
 from trainer.explore.page import Pictures, render_page
 from trainer.explore.prepared_tables import read_tables
-from trainer.explore.dataset_summary import summarize
 
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
