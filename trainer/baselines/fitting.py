@@ -205,8 +205,8 @@ def with_equal_priors(probabilities: NDArray[np.float64], class_shares: NDArray[
 def _one_thread() -> Iterator[None]:
     """Limits BLAS and OpenMP to one thread while the body runs.
 
-    With several, the order of additions depends on the machine; and when other processes use its cores too, OpenMP threads
-    wait for one another: gradient boosting then took four to seven times as long with two threads as with one.
+    With several, the order of additions depends on the machine; and when other processes use its cores too, the threads
+    of OpenMP wait for one another: gradient boosting then took four to seven times as long with two as with one.
     """
     with threadpool_limits(limits=1):
         yield

@@ -1,4 +1,4 @@
-"""Prepared data sets of several artists a genre and several shards, small enough to be folded in a moment."""
+"""Fixtures of the tests of cross-validation: small prepared data sets of several artists and shards."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -36,7 +36,7 @@ SPECS = (
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment as it lies in a shard."""
+    """One segment of a shard."""
 
     track: TrackRecord
     segment_index: int
@@ -184,7 +184,7 @@ def make_source(write_source: Callable[..., Path]) -> Callable[..., Source]:
 
 @pytest.fixture
 def examples_of() -> Callable[[Source], list[Segment]]:
-    """The segments that a data set holds, in the order of its shards."""
+    """The segments of a data set, in the order of its shards."""
     return lambda source: _examples(source.tracks)
 
 

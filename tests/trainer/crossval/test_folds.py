@@ -1,4 +1,4 @@
-"""Which segments each fold tests."""
+"""The assignment of segments to folds."""
 
 import hashlib
 import math
@@ -30,7 +30,7 @@ def tracks_of_segments(source: Source) -> list[Any]:
 
 
 def folds_by(source: Source, partition: Partition, name: str) -> dict[str, set[int]]:
-    """Returns the folds that have segments of each group, or track, or whatever a track has."""
+    """Returns the folds with segments of each value of an attribute of tracks, such as their group."""
     folds: dict[str, set[int]] = defaultdict(set)
     for track, fold in zip(tracks_of_segments(source), partition.fold_of_segment.tolist(), strict=True):
         folds[getattr(track, name)].add(fold)
@@ -38,7 +38,7 @@ def folds_by(source: Source, partition: Partition, name: str) -> dict[str, set[i
 
 
 @pytest.mark.parametrize("split_by", ["group", "track", "segment"])
-def test_every_segment_is_tested_on_once_and_validates_once(
+def test_every_segment_is_in_one_test_split_and_one_validation_split(
     make_source: MakeSource, make_config: MakeConfig, split_by: str
 ) -> None:
     source = make_source(num_groups=6)
@@ -51,7 +51,9 @@ def test_every_segment_is_tested_on_once_and_validates_once(
         assert segment.index(1) == (tested_in - 1) % 5, "the fold after the one that is tested on validates"
 
 
-def test_groups_stay_whole_and_every_genre_is_in_every_fold(make_source: MakeSource, make_config: MakeConfig) -> None:
+def test_groups_are_in_one_fold_and_every_genre_is_in_every_fold(
+    make_source: MakeSource, make_config: MakeConfig
+) -> None:
     source = make_source(num_groups=7)
     partition = partition_segments(source, make_config(folds=5))
     assert all(len(folds) == 1 for folds in folds_by(source, partition, "group").values())
@@ -88,7 +90,7 @@ def test_groups_that_share_a_recording_stay_together(make_source: MakeSource, ma
     assert apart > 0
 
 
-def test_random_tracks_stay_whole_and_are_called_leaky(make_source: MakeSource, make_config: MakeConfig) -> None:
+def test_random_tracks_are_in_one_fold_and_have_a_leak(make_source: MakeSource, make_config: MakeConfig) -> None:
     source = make_source(tracks_per_group=5)
     partition = partition_segments(source, make_config(split_by="track"))
     assert all(len(folds) == 1 for folds in folds_by(source, partition, "track_id").values())
@@ -97,9 +99,7 @@ def test_random_tracks_stay_whole_and_are_called_leaky(make_source: MakeSource, 
     assert partition.split_leak is not None and "tracks were split at random" in partition.split_leak
 
 
-def test_random_segments_are_dealt_out_evenly_and_are_called_leaky(
-    make_source: MakeSource, make_config: MakeConfig
-) -> None:
+def test_random_segments_are_balanced_and_have_a_leak(make_source: MakeSource, make_config: MakeConfig) -> None:
     source = make_source(tracks_per_group=5)
     partition = partition_segments(source, make_config(split_by="segment"))
     assert max(map(len, folds_by(source, partition, "track_id").values())) == 3
@@ -118,7 +118,7 @@ def test_random_segments_are_dealt_out_evenly_and_are_called_leaky(
 
 
 @pytest.mark.parametrize("split_by", ["group", "track", "segment"])
-def test_the_seed_alone_decides(make_source: MakeSource, make_config: MakeConfig, split_by: str) -> None:
+def test_folds_depend_on_the_seed_only(make_source: MakeSource, make_config: MakeConfig, split_by: str) -> None:
     source = make_source(num_groups=8, tracks_per_group=3)
     first = partition_segments(source, make_config(split_by=split_by))
     again = partition_segments(source, make_config(split_by=split_by, seeds=[7], output_dir="elsewhere", epochs=9))
@@ -138,7 +138,7 @@ def test_the_folds_are_the_same_on_every_machine(make_source: MakeSource, make_c
     assert [digest.hexdigest()[:8] for digest in digests] == ["884774c9", "d3261067", "6d690e68"]
 
 
-def test_unknown_groups_are_called_leaky(make_source: MakeSource, make_config: MakeConfig) -> None:
+def test_unknown_groups_have_a_leak(make_source: MakeSource, make_config: MakeConfig) -> None:
     source = make_source()
     nobody = [replace(track, group=track.track_id) for track in source.tracks]
     partition = partition_segments(replace(source, tracks=nobody), make_config())
@@ -176,7 +176,7 @@ def test_unknown_groups_are_called_leaky(make_source: MakeSource, make_config: M
     ],
     ids=["groups", "joined groups", "tracks", "segments"],
 )
-def test_too_few_of_a_genre_are_named(
+def test_too_few_of_a_genre_are_an_error(
     make_source: MakeSource,
     make_config: MakeConfig,
     options: dict[str, Any],
@@ -219,7 +219,7 @@ def test_there_are_no_more_shards_than_tracks(
     assert all(shard.num_examples > 0 for shard in shards)
 
 
-def test_large_splits_have_as_many_shards_as_their_size_wants(make_source: MakeSource, make_config: MakeConfig) -> None:
+def test_large_splits_have_shards_of_the_target_size(make_source: MakeSource, make_config: MakeConfig) -> None:
     source = make_source(num_groups=9, min_shards=1, target_mib=1)
     infos = [replace(split, num_bytes=split.num_bytes * 10) for split in source.data.info.splits]
     large = replace(source, data=replace(source.data, info=replace(source.data.info, splits=tuple(infos))))

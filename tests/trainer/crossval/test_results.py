@@ -1,4 +1,4 @@
-"""What runs come to together, against scikit-learn and against sums by hand."""
+"""The results of several runs, against scikit-learn and NumPy."""
 
 import json
 import statistics
@@ -99,7 +99,7 @@ def test_the_sd_of_seeds_is_that_of_their_means_over_folds(runs: list[ScoredRun]
     assert sd_over_seeds(runs)["track"]["accuracy"] == pytest.approx(statistics.stdev(of_seed), abs=1e-12)
 
 
-def test_a_fold_that_lacks_a_seed_does_not_count_for_the_sd_of_seeds(runs: list[ScoredRun]) -> None:
+def test_a_fold_that_lacks_a_seed_is_ignored_in_the_sd_of_seeds(runs: list[ScoredRun]) -> None:
     assert sd_over_seeds(runs[:-1]) == sd_over_seeds(runs[:4])
     assert sd_over_seeds(runs[:1])["track"]["accuracy"] is None
     assert sd_over_seeds([runs[0], runs[3]])["track"]["accuracy"] is None
@@ -154,7 +154,7 @@ def test_one_run_has_no_sd() -> None:
     assert content["finished"] is False
 
 
-def test_the_file_says_what_was_done_and_found(runs: list[ScoredRun]) -> None:
+def test_the_content_of_the_file(runs: list[ScoredRun]) -> None:
     runs = [
         replace(run, metrics=replace(run.metrics, model=replace(run.metrics.model, train_duration_s=float(number))))
         for number, run in enumerate(runs)
