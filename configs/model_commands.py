@@ -124,7 +124,7 @@ def _tensorboard(invocation: Invocation) -> int:
     if not invocation.paths:
         raise UserError("tensorboard needs at least one folder of runs: beamtune tensorboard RUNS…")
     config = cast(TensorboardConfig, config_of("tensorboard", invocation.overrides))
-    from trainer.board.serve import serve
+    from trainer.board.tensorboard_server import serve
 
     serve(invocation.paths, config=config)
     return 0

@@ -1,4 +1,4 @@
-"""What a board must know of how the data were prepared: which features can be looked at or listened to."""
+"""How the data were prepared: which feature can be drawn as a spectrogram, and which contains audio samples."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

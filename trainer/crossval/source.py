@@ -1,4 +1,4 @@
-"""The prepared data set that is divided into folds: its tables and settings."""
+"""Reads the prepared data set that is divided into folds: its tables and its `prepare.yaml`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from trainer.data.prepared import PreparedData, open_prepared, read_metadata, re
 
 @dataclass(frozen=True)
 class Source:
-    """A prepared data set, all splits of it.
+    """All splits of a prepared data set.
 
     Attributes:
-        data: What its metadata say.
+        data: Its metadata.
         preparation: How it was prepared.
-        tracks: Its tracks, in the order in which their segments lie in the shards of all splits.
-        joined: For each group that shares a recording with another, the group that stands for all of them.
+        tracks: Its tracks, in the order of their segments in the shards of all splits.
+        joined: For each group that shares a recording with others, the group that represents all of them.
     """
 
     data: PreparedData
@@ -29,17 +29,17 @@ class Source:
 
     @property
     def num_segments(self) -> int:
-        """Segments of all splits."""
+        """The number of segments of all splits."""
         return sum(track.num_segments for track in self.tracks)
 
     @property
     def num_bytes(self) -> int:
-        """The size of the shards of all splits."""
+        """The size of the shards of all splits in bytes."""
         return sum(split.num_bytes for split in self.data.info.splits)
 
 
 def open_source(directory: str) -> Source:
-    """Reads what lies beside the shards.
+    """Reads the metadata and the tables of a prepared data set.
 
     Raises:
         UserError: There is no finished data set, or a table of it is missing or damaged.
@@ -59,7 +59,7 @@ def open_source(directory: str) -> Source:
     num_examples = sum(split.num_examples for split in data.info.splits)
     if source.num_segments != num_examples:
         raise UserError(
-            f"{data.path} has {num_examples} examples, and its {schema.TRACKS_FILE} speaks of {source.num_segments}: "
+            f"{data.path} has {num_examples} examples, but its {schema.TRACKS_FILE} lists {source.num_segments}: "
             "prepare the data again"
         )
     return source

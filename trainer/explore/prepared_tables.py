@@ -1,4 +1,4 @@
-"""What lies beside the shards of a prepared data set: its tables, and the settings that it was prepared with."""
+"""Reads the tables beside the shards of a prepared data set, and the settings that it was prepared with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,13 +44,13 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class Tables:
-    """What lies beside the shards.
+    """The tables beside the shards.
 
     Attributes:
         tracks: The tracks of the data set.
-        rejects: The tracks that are not in it.
-        duplicates: Pairs of tracks that hold the same recording; None where nobody looked for any.
-        settings: How it was prepared.
+        rejects: The tracks that were left out.
+        duplicates: Pairs of tracks with the same recording; None if duplicates were not searched for.
+        settings: How the data set was prepared.
     """
 
     tracks: Sequence[TrackRecord]

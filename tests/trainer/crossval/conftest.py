@@ -1,4 +1,4 @@
-"""Prepared data sets of several artists a genre and several shards, small enough to be folded in a moment."""
+"""Fixtures of the tests of cross-validation: small prepared data sets of several artists and shards."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -35,8 +35,8 @@ SPECS = (
 
 
 @dataclass(frozen=True)
-class Example:
-    """One segment as it lies in a shard."""
+class Segment:
+    """One segment of a shard."""
 
     track: TrackRecord
     segment_index: int
@@ -83,7 +83,7 @@ def _tracks(num_groups: int, tracks_per_group: int) -> list[TrackRecord]:
     return tracks
 
 
-def _examples(tracks: Sequence[TrackRecord]) -> list[Example]:
+def _examples(tracks: Sequence[TrackRecord]) -> list[Segment]:
     """Returns the segments of tracks; those of one genre are louder every other frame. The first segment was silent."""
     rng = np.random.default_rng(0)
     examples = []
@@ -93,7 +93,7 @@ def _examples(tracks: Sequence[TrackRecord]) -> list[Example]:
             if track.label == LABELS[0]:
                 log_mel[::2] += 20.0
             waveform = rng.integers(-1000, 1000, NUM_SAMPLES)
-            examples.append(Example(track, number + 1, log_mel.astype(np.float16), waveform.astype(np.int16)))
+            examples.append(Segment(track, number + 1, log_mel.astype(np.float16), waveform.astype(np.int16)))
     return examples
 
 
@@ -183,8 +183,8 @@ def make_source(write_source: Callable[..., Path]) -> Callable[..., Source]:
 
 
 @pytest.fixture
-def examples_of() -> Callable[[Source], list[Example]]:
-    """The segments that a data set holds, in the order of its shards."""
+def examples_of() -> Callable[[Source], list[Segment]]:
+    """The segments of a data set, in the order of its shards."""
     return lambda source: _examples(source.tracks)
 
 

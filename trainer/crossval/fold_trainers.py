@@ -1,4 +1,4 @@
-"""What learns a fold: a network as `beamtune train` trains one, or the classical learners of `beamtune baselines`."""
+"""Trains and evaluates on a fold: a network as `beamtune train` does, or the learners of `beamtune baselines`."""
 
 import gc
 import io
@@ -17,25 +17,25 @@ from trainer.training.config import TrainConfig, TrainingConfig
 from trainer.training.train import train
 
 
-class Learner(Protocol):
-    """Learns folds.
+class FoldTrainer(Protocol):
+    """Trains and evaluates one model, or several, on a fold.
 
     Attributes:
-        result_names: What it learns at a time: a result is written for each, in a folder of that name; "" for the
-            folder of the cross-validation itself.
+        result_names: The names of the models. The results of each are written to a folder of its name; "" for the
+            directory of the cross-validation itself.
     """
 
     result_names: tuple[str, ...]
 
     def run(self, *, data_dir: str, run_dir: str, seed: int) -> None:
-        """Learns a fold, or goes on with it, and scores its test split.
+        """Trains on a fold, or resumes, and evaluates the test split.
 
         Raises:
-            RunAgainError: The process was asked to end; what was done is saved.
+            RunAgainError: The process received SIGTERM; its state is saved.
         """
 
 
-class NetworkLearner:
+class NetworkTrainer:
     """Trains and evaluates networks, one after the other in this process."""
 
     result_names: tuple[str, ...] = ("",)
@@ -45,20 +45,20 @@ class NetworkLearner:
         self._strategy: Any = None
 
     def run(self, *, data_dir: str, run_dir: str, seed: int) -> None:
-        # A process has one strategy: a second one with the devices of the first fails.
+        # Making a second strategy with the same devices in one process fails.
         if self._strategy is None:
             self._strategy = make_strategy(self._config.strategy)
         settings = {field.name: getattr(self._config, field.name) for field in fields(TrainingConfig)}
         config = TrainConfig(**settings, data_dir=data_dir, run_dir=run_dir, seed=seed)
-        # What they print of single runs would hide what they come to together; the run directories hold it.
+        # The output of single runs would hide the summary; their run directories have the scores.
         with redirect_stdout(io.StringIO()):
-            _forget_models()
+            _reset_keras()
             train(config, strategy=self._strategy)
-            _forget_models()
+            _reset_keras()
             evaluate(EvaluateConfig(run_dir=run_dir, split=TEST))
 
 
-class BaselinesLearner:
+class BaselinesTrainer:
     """Fits the classical learners."""
 
     def __init__(self, config: CrossvalConfig) -> None:
@@ -66,21 +66,21 @@ class BaselinesLearner:
         self.result_names: tuple[str, ...] = tuple(config.baselines.learners)
 
     def run(self, *, data_dir: str, run_dir: str, seed: int) -> None:
-        # scikit-learn takes seconds to import, and networks do without it.
+        # scikit-learn takes seconds to import, and networks do not need it.
         from trainer.baselines.baselines import run_baselines
 
         config = replace(self._config, data_dir=data_dir, output_dir=run_dir, seed=seed)
         run_baselines(config, stream=io.StringIO())
 
 
-def make_learner(config: CrossvalConfig) -> Learner:
-    """Returns what learns the folds."""
-    return NetworkLearner(config) if config.learner == NETWORK else BaselinesLearner(config)
+def make_fold_trainer(config: CrossvalConfig) -> FoldTrainer:
+    """Returns the trainer for `config.learner`."""
+    return NetworkTrainer(config) if config.learner == NETWORK else BaselinesTrainer(config)
 
 
-def _forget_models() -> None:
-    """Frees what Keras keeps of models, and takes back its settings, so that each run is as one in a fresh process."""
-    # What stays is the graph of the training loop, some 8 MiB a run: TensorFlow registers the gradient of `all_reduce`
-    # for good, and that knows its graph.
+def _reset_keras() -> None:
+    """Frees the models that Keras keeps and resets its global state, so that each run is as in a new process."""
+    # The graph of the training loop is not freed, some 8 MiB a run: TensorFlow registers the gradient of `all_reduce`
+    # permanently, and it refers to its graph.
     keras.backend.clear_session()
     gc.collect()

@@ -1,4 +1,4 @@
-"""Event files: writing numbers, text, pictures and sound, and taking back what a run that goes on will write again."""
+"""TensorBoard event files: writes scalars, text, images and audio; removes events that a resumed run writes again."""
 
 import struct
 from collections.abc import Sequence
@@ -11,24 +11,27 @@ from tensorboard.plugins.image import metadata as image_metadata
 
 from trainer.common import files
 
-# TensorBoard takes a file for one of events by this part of its name.
+# TensorBoard reads the files whose names contain this.
 _EVENT_FILE_MARK = "tfevents"
 _PNG_SIZE = struct.Struct(">II")
 _PNG_SIZE_OFFSET = 16
 
 
 class EventFile:
-    """A new file of events in a directory; a context manager.
+    """A new event file in a directory; a context manager.
 
-    TensorBoard shows a tag in one place only: pictures, sounds and texts have tags of their own.
+    TensorBoard shows a tag on one page only: give images, audio and texts tags of their own.
     """
 
     def __init__(self, directory: str, *, suffix: str = "") -> None:
         """Opens the file.
 
         Args:
-            directory: Where it is, local or gs://.
-            suffix: What its name ends with, to tell it from others by.
+            directory: The directory, local or gs://.
+            suffix: The end of the file's name, by which `remove_event_files` finds it.
+
+        Raises:
+            tf.errors.OpError: The file cannot be written.
         """
         self._writer = tf.summary.create_file_writer(directory, filename_suffix=suffix)
 
@@ -41,7 +44,7 @@ class EventFile:
         self._writer.close()
 
     def flush(self) -> None:
-        """Writes what is still in memory."""
+        """Writes what is buffered in memory."""
         self._writer.flush()
 
     def scalar(self, tag: str, value: float, *, step: int) -> None:
@@ -49,37 +52,44 @@ class EventFile:
         with self._writer.as_default(step=step):
             tf.summary.scalar(tag, value)
 
+    def histogram(self, tag: str, values: Any, *, step: int) -> None:
+        """Writes a histogram of finite numbers."""
+        with self._writer.as_default(step=step):
+            tf.summary.histogram(tag, values)
+
     def text(self, tag: str, markdown: str, *, step: int) -> None:
         """Writes a text in Markdown."""
         with self._writer.as_default(step=step):
             tf.summary.text(tag, markdown)
 
-    def picture(self, tag: str, png: bytes, *, step: int, title: str = "") -> None:
-        """Writes a picture as it is encoded.
+    def image(self, tag: str, png: bytes, *, step: int, title: str = "", description: str = "") -> None:
+        """Writes a PNG file unchanged.
 
         Args:
-            tag: Its tag.
+            tag: The tag.
             png: A PNG file.
             step: The step.
-            title: What stands above it; the tag where empty.
+            title: The title above the image; empty for the tag.
+            description: What the image shows, in Markdown.
         """
         width, height = _PNG_SIZE.unpack_from(png, _PNG_SIZE_OFFSET)
-        metadata = image_metadata.create_summary_metadata(display_name=title, description="")
+        metadata = image_metadata.create_summary_metadata(display_name=title, description=description)
         self._tensor(tag, [str(width), str(height), png], step=step, metadata=metadata)
 
-    def sound(self, tag: str, wav: bytes, *, step: int, title: str = "") -> None:
-        """Writes a sound as it is encoded.
+    def audio(self, tag: str, wav: bytes, *, step: int, title: str = "", description: str = "") -> None:
+        """Writes a WAV file unchanged.
 
         Args:
-            tag: Its tag.
+            tag: The tag.
             wav: A WAV file.
             step: The step.
-            title: What stands above its player; the tag where empty.
+            title: The title above the player; empty for the tag.
+            description: What the audio is, in Markdown.
         """
         metadata = audio_metadata.create_summary_metadata(
-            display_name=title, description="", encoding=audio_metadata.Encoding.Value("WAV")
+            display_name=title, description=description, encoding=audio_metadata.Encoding.Value("WAV")
         )
-        # TensorBoard has a label in the second column, which it no longer shows.
+        # The second column is a label that TensorBoard no longer shows.
         self._tensor(tag, [[wav, b""]], step=step, metadata=metadata)
 
     def graph(self, graph: Any) -> None:
@@ -88,7 +98,7 @@ class EventFile:
             tf.summary.graph(graph)
 
     def message(self, summary: Any, *, step: int) -> None:
-        """Writes a summary that one of TensorBoard's plugins has made, a message of protocol buffers."""
+        """Writes a `Summary` protocol buffer made by a plugin of TensorBoard."""
         with self._writer.as_default(step=step):
             tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
 
@@ -98,20 +108,20 @@ class EventFile:
 
 
 def remove_event_files(directory: str, *, suffix: str = "") -> None:
-    """Removes the files of events in a directory, those alone whose names end with a suffix; it need not be there."""
+    """Removes the event files of a directory whose names end with a suffix; does nothing if there is no directory."""
     for path in _event_files(directory, suffix=suffix):
         tf.io.gfile.remove(path)
 
 
 def remove_events_after(directory: str, *, step: int) -> None:
-    """Takes the events of later steps out of all files of events in a directory.
+    """Removes the events after a step from all event files of a directory.
 
-    A run that goes on from a checkpoint writes those again. A file that is cut short, as the last one of a process that
-    was killed may be, keeps what is whole. Each file is replaced in one move, or left as it is.
+    A run that resumes from a checkpoint writes these events again. From a truncated file, such as that of a process
+    that was killed, the complete records are kept. Each file is replaced atomically, or left as it is.
 
     Args:
-        directory: Where the files are, local or gs://; it need not be there.
-        step: The last step whose events stay.
+        directory: The directory, local or gs://; it may be missing.
+        step: The last step whose events are kept.
     """
     for path in _event_files(directory):
         if _has_events_after(path, step):
@@ -126,22 +136,22 @@ def _event_files(directory: str, *, suffix: str = "") -> list[str]:
 
 
 def _has_events_after(path: str, step: int) -> bool:
-    return any(event.step > step for _, event in _read_whole_events(path))
+    return any(event.step > step for _, event in _read_complete_events(path))
 
 
 def _rewrite(path: str, step: int) -> None:
-    # A name that TensorBoard does not take for that of events.
+    # TensorBoard does not read a file of this name.
     directory, _, _ = path.rpartition("/")
     temporary_path = files.join(directory, "kept-events.tmp")
     with tf.io.TFRecordWriter(temporary_path) as sink:
-        for record, event in _read_whole_events(path):
+        for record, event in _read_complete_events(path):
             if event.step <= step:
                 sink.write(record)
     tf.io.gfile.rename(temporary_path, path, overwrite=True)
 
 
-def _read_whole_events(path: str) -> Any:
-    """Yields the records of a file and the events that they hold, up to where it is cut short."""
+def _read_complete_events(path: str) -> Any:
+    """Yields each record of a file with its event, up to where the file is truncated."""
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             yield record, tf.compat.v1.Event.FromString(record)

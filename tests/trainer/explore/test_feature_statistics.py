@@ -11,20 +11,20 @@ from beam_pipelines.features.config import LogMelConfig, MfccConfig, YamnetLogMe
 from beam_pipelines.features.yamnet_log_mel import YamnetLogMel
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.data.prepared import open_prepared
-from trainer.explore.collect import TrackVectors, collect, sample_tracks
-from trainer.explore.feature_roles import find_roles
+from trainer.explore.feature_statistics import TrackVectors, compute_statistics, sample_tracks
+from trainer.explore.plotted_features import find_plotted_features
 from trainer.explore.prepared_tables import read_tables
 from trainer.explore.projection import project
 
 
-def collected(directory, *, band_splits=("train",), sample=(), batch_size=4):
+def statistics(directory, *, band_splits=("train",), sample=(), batch_size=4):
     data, tables = open_prepared(str(directory)), read_tables(str(directory))
     num_segments = sum(track.num_segments for track in tables.tracks)
     stream = io.StringIO()
     with ProgressReporter("exploring", total=num_segments, unit="segments", stream=stream) as progress:
-        result = collect(
+        result = compute_statistics(
             data,
-            roles=find_roles(data.specs, tables.settings),
+            plotted=find_plotted_features(data.specs, tables.settings),
             band_splits=band_splits,
             sample=sample,
             batch_size=batch_size,
@@ -54,7 +54,7 @@ def frames_of(tracks, *, label, splits):
 @pytest.mark.parametrize("num_shards", [1, 3])
 def test_means_and_deviations_are_those_of_the_frames_of_the_splits(tracks, write_data_set, batch_size, num_shards):
     directory = write_data_set(tracks, num_shards=num_shards)
-    result, progress = collected(directory, batch_size=batch_size)
+    result, progress = statistics(directory, batch_size=batch_size)
     bands = result.genre_bands["log_mel"]
     for row, label in enumerate(("blues", "funk")):
         frames = frames_of(tracks, label=label, splits=("train",))
@@ -69,20 +69,20 @@ def test_means_and_deviations_are_those_of_the_frames_of_the_splits(tracks, writ
 
 
 def test_other_splits_count_where_they_are_asked_for(tracks, write_data_set):
-    result, _ = collected(write_data_set(tracks), band_splits=("train", "validation", "test"))
+    result, _ = statistics(write_data_set(tracks), band_splits=("train", "validation", "test"))
     frames = frames_of(tracks, label="funk", splits=("train", "validation", "test"))
     np.testing.assert_allclose(result.genre_bands["log_mel"].mean[1], frames.mean(axis=0), rtol=1e-12)
 
 
 def test_a_band_that_never_changes_has_no_deviation(make_track, write_data_set):
     constant = {"log_mel": np.full((3, 8, 16), -33.31, dtype=np.float32)}
-    result, _ = collected(write_data_set([make_track("a", features=constant), make_track("b", features=constant)]))
+    result, _ = statistics(write_data_set([make_track("a", features=constant), make_track("b", features=constant)]))
     np.testing.assert_allclose(result.genre_bands["log_mel"].std, 0.0, atol=1e-5)
 
 
 def test_vectors_are_the_means_of_the_sampled_tracks_of_all_splits(tracks, write_data_set):
     sample = ("waltz1.mp3", "blues0.mp3", "funk1.mp3")
-    result, _ = collected(write_data_set(tracks), sample=sample)
+    result, _ = statistics(write_data_set(tracks), sample=sample)
     assert result.vectors.feature == "log_mel"
     assert result.vectors.track_ids == sample
     by_id = {track.record.track_id: track.features["log_mel"].astype(np.float64) for track in tracks}
@@ -101,8 +101,8 @@ def test_the_sample_is_bounded_and_depends_on_seed_and_ids_alone(make_track):
 
 
 def test_long_vectors_are_kept_of_fewer_tracks(tracks, write_data_set, monkeypatch):
-    monkeypatch.setattr("trainer.explore.collect._MOST_VECTOR_VALUES", 3 * 16)
-    result, _ = collected(write_data_set(tracks), sample=tuple(track.record.track_id for track in tracks))
+    monkeypatch.setattr("trainer.explore.feature_statistics._MOST_VECTOR_VALUES", 3 * 16)
+    result, _ = statistics(write_data_set(tracks), sample=tuple(track.record.track_id for track in tracks))
     assert result.vectors.track_ids == tuple(track.record.track_id for track in tracks[:3])
 
 
@@ -123,7 +123,7 @@ def test_an_embedding_is_preferred_to_a_spectrogram(make_track, write_data_set, 
         made,
         configs={"log_mel": LogMelConfig(n_fft=512, n_mels=16), "yamnet": {"kind": "embedding", "dtype": "float32"}},
     )
-    result, _ = collected(directory, sample=("0", "1", "2"))
+    result, _ = statistics(directory, sample=("0", "1", "2"))
     assert result.vectors.feature == "yamnet"
     expected = [track.features["yamnet"].reshape(-1, 12).astype(np.float64).mean(axis=0) for track in made]
     np.testing.assert_allclose(result.vectors.values, expected, rtol=1e-12)
@@ -156,11 +156,11 @@ def test_features_are_told_apart(make_track, write_data_set, specs, bands, vecto
         "yamnet_log_mel": YamnetLogMelConfig(),
     }
     settings = settings_with(make_track, write_data_set, configs)
-    roles = find_roles(
+    plotted = find_plotted_features(
         {name: FeatureSpec(name=name, shape=shape, dtype="float16") for name, shape in specs.items()}, settings
     )
-    assert [feature.spec.name for feature in roles.bands] == bands
-    assert (None if roles.vector is None else roles.vector.name) == vector
+    assert [feature.spec.name for feature in plotted.bands] == bands
+    assert (None if plotted.vector is None else plotted.vector.name) == vector
 
 
 def test_statistics_of_many_units_and_other_spectrograms_are_no_embedding(make_track, write_data_set):
@@ -170,15 +170,15 @@ def test_statistics_of_many_units_and_other_spectrograms_are_no_embedding(make_t
         name: FeatureSpec(name=name, shape=shape, dtype="float32")
         for name, shape in zip(kinds, [(100,), (336, 64), (6, 1024)], strict=True)
     }
-    vector = find_roles(specs, settings).vector
+    vector = find_plotted_features(specs, settings).vector
     assert vector is not None and vector.name == "yamnet"
     del specs["yamnet"]
-    assert find_roles(specs, settings).vector is None
+    assert find_plotted_features(specs, settings).vector is None
 
 
 def test_samples_of_whole_numbers_are_no_vector(make_track, write_data_set):
     settings = settings_with(make_track, write_data_set, {})
-    assert find_roles({"pcm": FeatureSpec(name="pcm", shape=(800,), dtype="int16")}, settings).vector is None
+    assert find_plotted_features({"pcm": FeatureSpec(name="pcm", shape=(800,), dtype="int16")}, settings).vector is None
 
 
 def test_band_frequencies_are_the_peaks_of_the_filters(make_track, write_data_set):
@@ -188,7 +188,7 @@ def test_band_frequencies_are_the_peaks_of_the_filters(make_track, write_data_se
     config = LogMelConfig(n_fft=16_384, n_mels=16, fmin_hz=100.0, fmax_hz=3000.0)
     settings = settings_with(make_track, write_data_set, {"log_mel": config})
     spec = FeatureSpec(name="log_mel", shape=(8, 16), dtype="float16")
-    [feature] = find_roles({"log_mel": spec}, settings).bands
+    [feature] = find_plotted_features({"log_mel": spec}, settings).bands
     filters = mel(sr=8000, n_fft=config.n_fft, n_mels=16, fmin=100.0, fmax=3000.0)
     peaks_hz = filters.argmax(axis=1) * 8000 / config.n_fft
     np.testing.assert_allclose(feature.frequencies_hz, peaks_hz, atol=8000 / config.n_fft)
@@ -196,7 +196,9 @@ def test_band_frequencies_are_the_peaks_of_the_filters(make_track, write_data_se
 
 def test_cepstra_have_no_frequencies(make_track, write_data_set):
     settings = settings_with(make_track, write_data_set, {"mfcc": MfccConfig(n_fft=512, n_mels=16, n_mfcc=13)})
-    [feature] = find_roles({"mfcc": FeatureSpec(name="mfcc", shape=(8, 13), dtype="float16")}, settings).bands
+    [feature] = find_plotted_features(
+        {"mfcc": FeatureSpec(name="mfcc", shape=(8, 13), dtype="float16")}, settings
+    ).bands
     assert (feature.frequencies_hz, feature.num_frames, feature.unit) == (None, 8, None)
 
 
@@ -206,7 +208,7 @@ def test_yamnets_spectrogram_is_in_natural_logarithms_up_to_the_end_of_a_segment
         "mine": FeatureSpec(name="mine", shape=(96, 64), dtype="float16"),
         "log_mel": FeatureSpec(name="log_mel", shape=(8, 128), dtype="float16"),
     }
-    log_mel, yamnet = find_roles(specs, settings).bands
+    log_mel, yamnet = find_plotted_features(specs, settings).bands
     assert (log_mel.spec.name, log_mel.num_frames, log_mel.unit) == ("log_mel", 8, "dB")
     # Segments of 0.5 s: the window of frame 47 ends at 0.495 s.
     assert (yamnet.spec.name, yamnet.num_frames, yamnet.unit) == ("mine", 48, "natural log")
@@ -223,7 +225,7 @@ def test_frames_behind_the_end_of_a_segment_do_not_count(make_track, write_data_
     directory = write_data_set(
         [make_track("a", features={"mine": values})], configs={"mine": YamnetLogMelConfig(dtype="float32")}
     )
-    result, _ = collected(directory)
+    result, _ = statistics(directory)
     bands = result.genre_bands["mine"]
     frames = values[:, :48].reshape(-1, 64).astype(np.float64)
     assert bands.num_frames.tolist() == [3 * 48]
@@ -238,14 +240,14 @@ def test_a_damaged_shard_is_named(tracks, write_data_set):
     shard = directory / "tiny-train.tfrecord-00000-of-00001"
     shard.write_bytes(shard.read_bytes()[:-5])
     with pytest.raises(RunFailedError, match=r"tiny-train\.tfrecord-00000-of-00001 is damaged or cut short after"):
-        collected(directory)
+        statistics(directory)
 
 
 def test_a_missing_shard_is_named(tracks, write_data_set):
     directory = write_data_set(tracks)
     (directory / "tiny-test.tfrecord-00001-of-00002").unlink()
     with pytest.raises(UserError, match=r"tiny-test\.tfrecord-00001-of-00002 is missing"):
-        collected(directory)
+        statistics(directory)
 
 
 def vectors(values):

@@ -1,4 +1,4 @@
-"""A few seconds of one track of each genre: what is heard, and what the front end makes of it."""
+"""An excerpt of one track of each genre: its samples and its spectrograms."""
 
 import io
 from collections import defaultdict
@@ -18,23 +18,24 @@ from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import kept_audio_path
 from beam_pipelines.splits.assign import keyed_order
 from trainer.common import files
-from trainer.explore.feature_roles import band_centres
+from trainer.explore.plotted_features import band_centres
 from trainer.explore.prepared_tables import PrepareSettings
 
-# A data set whose audio has gone is told from one whose first track has, without asking for every file.
+# If this many tracks of a genre cannot be read, the audio files are likely missing: the others are not tried.
 _MOST_ATTEMPTS = 5
 _EXCERPT_STEP_S = 0.5
-# The window of the spectrograms where the data set has no mel settings: 1024 samples at 16 kHz. At lower rates a window
-# of fewer samples would be too coarse for the lowest bands.
+# The window of the spectrograms if the data set has no mel settings: 1024 samples at 16 kHz. At lower rates it stays at
+# 1024 samples, since a shorter one cannot resolve the lowest bands.
 _DEFAULT_WINDOW_S = 0.064
 _SHORTEST_DEFAULT_WINDOW = 1024
 
 
 @dataclass(frozen=True)
 class NamedSpectrogram:
-    """A spectrogram under the name of the feature that it is.
+    """A spectrogram with the name of its feature.
 
     Attributes:
+        name: The name of the feature in the data set.
         values: (frames, bands) float32.
     """
 
@@ -43,21 +44,21 @@ class NamedSpectrogram:
 
 
 @dataclass(frozen=True)
-class Example:
-    """The loudest seconds of a track.
+class AudioExample:
+    """The loudest excerpt of a track.
 
     Attributes:
-        genre: Its genre.
+        genre: The genre of the track.
         track: The track.
-        start_s: Where the excerpt starts in the track.
-        samples: (frames,) float32, mono.
+        start_s: Where the excerpt starts in the track, in seconds.
+        samples: (samples,) float32, mono.
         sample_rate_hz: Their rate.
         log_mel: (frames, bands) float32, in dB.
         mfcc: (frames, coefficients) float32.
-        log_mel_frame_s: From one frame of the log-mel spectrogram to the next, in seconds.
-        mfcc_frame_s: From one frame of the MFCC to the next, in seconds.
+        log_mel_frame_s: The hop of the log-mel spectrogram in seconds.
+        mfcc_frame_s: The hop of the MFCCs in seconds.
         frequencies_hz: The centre of each band of the log-mel spectrogram.
-        yamnet_log_mel: The spectrogram that YAMNet hears, natural logarithms; None where the data set does not hold it.
+        yamnet_log_mel: The input of YAMNet, natural logarithms; None if the data set does not have this feature.
     """
 
     genre: str
@@ -79,11 +80,12 @@ class Example:
 
 @dataclass(frozen=True)
 class MissingExample:
-    """A genre of which no audio could be read.
+    """A genre without an example, because no audio could be read.
 
     Attributes:
-        num_tried: How many of its tracks were tried.
-        reason: What went wrong with the first of them.
+        genre: The genre.
+        num_tried: The number of its tracks that were tried.
+        reason: Why the first of them cannot be read.
     """
 
     genre: str
@@ -99,17 +101,16 @@ def find_examples(
     settings: PrepareSettings,
     duration_s: float,
     seed: int,
-) -> Iterator[Example | MissingExample]:
-    """Yields an example of each genre: of the first of its tracks, in an order of the seed, whose audio can be read.
+) -> Iterator[AudioExample | MissingExample]:
+    """Yields an example of each genre: of the first of its shuffled tracks whose audio can be read.
 
     Args:
         tracks: The tracks of the data set.
         genres: The genres that should have an example; those without tracks are left out.
-        data_dir: The data set's directory, which may hold copies of the audio.
-        settings: How audio is decoded, whether it was kept, the settings of log-mel and MFCC where the data set has
-            them, and whether it has YAMNet's log-mel.
-        duration_s: The length of an example; shorter tracks are taken whole.
-        seed: Which track is the first.
+        data_dir: The data set's directory, which may contain copies of the audio.
+        settings: The settings of decoding and of the mel features, and which features are YAMNet's log-mel.
+        duration_s: The duration of an example in seconds; shorter tracks are used whole.
+        seed: The seed of the shuffle.
     """
     by_genre: dict[str, list[TrackRecord]] = defaultdict(list)
     for track in tracks:
@@ -122,7 +123,7 @@ def find_examples(
 
 def _first_readable(
     tracks: Sequence[TrackRecord], *, data_dir: str, settings: PrepareSettings, duration_s: float
-) -> Example | MissingExample:
+) -> AudioExample | MissingExample:
     problems = []
     for track in tracks:
         is_kept = settings.audio.keep == "wav"
@@ -139,12 +140,12 @@ def _first_readable(
     return MissingExample(genre=tracks[0].label, num_tried=len(tracks), reason=problems[0])
 
 
-def _example(track: TrackRecord, audio: Audio, *, settings: PrepareSettings, duration_s: float) -> Example:
+def _example(track: TrackRecord, audio: Audio, *, settings: PrepareSettings, duration_s: float) -> AudioExample:
     start, samples = loudest_excerpt(audio.samples, sample_rate_hz=audio.sample_rate_hz, duration_s=duration_s)
     excerpt = replace(audio, samples=samples)
     log_mel_config, mfcc_config = _spectrum_configs(settings)
     for_log_mel, for_mfcc = _at_rate_of(log_mel_config, excerpt), _at_rate_of(mfcc_config, excerpt)
-    return Example(
+    return AudioExample(
         genre=track.label,
         track=track,
         start_s=start / audio.sample_rate_hz,
@@ -160,7 +161,7 @@ def _example(track: TrackRecord, audio: Audio, *, settings: PrepareSettings, dur
 
 
 def _yamnet_log_mel(name: str, excerpt: Audio) -> NamedSpectrogram:
-    """Returns YAMNet's spectrogram of an excerpt, without the frames that reach into the padding behind it."""
+    """Returns YAMNet's spectrogram of an excerpt, without the frames that reach into the padding at its end."""
     samples = resample(excerpt, YAMNET_SAMPLE_RATE_HZ).samples
     duration_s = len(samples) / YAMNET_SAMPLE_RATE_HZ
     values = YamnetSpectrogram(segment_duration_s=duration_s)(samples)
@@ -180,12 +181,12 @@ def _mel_spectrogram(config: LogMelConfig, excerpt: Audio) -> MelSpectrogram:
 def loudest_excerpt(
     samples: NDArray[np.float32], *, sample_rate_hz: int, duration_s: float
 ) -> tuple[int, NDArray[np.float32]]:
-    """Returns where the loudest excerpt starts, in steps of half a second, and its samples.
+    """Returns the first sample of the excerpt with the most energy, in steps of half a second, and its samples.
 
     Args:
-        samples: (frames,) float32.
+        samples: (samples,) float32.
         sample_rate_hz: Their rate.
-        duration_s: The length of the excerpt; all of the samples where they are no longer.
+        duration_s: The duration of the excerpt in seconds; shorter audio is returned whole.
     """
     length = round(duration_s * sample_rate_hz)
     if len(samples) <= length:
@@ -198,7 +199,7 @@ def loudest_excerpt(
 
 
 def _spectrum_configs(settings: PrepareSettings) -> tuple[LogMelConfig, MfccConfig]:
-    """Returns the data set's own settings where it has them, and else such as its sample rate calls for."""
+    """Returns the settings of the data set if it has mel features, else defaults for its sample rate."""
     mfccs = [config for config in settings.mel.values() if isinstance(config, MfccConfig)]
     log_mels = [config for config in settings.mel.values() if not isinstance(config, MfccConfig)]
     if not settings.mel:

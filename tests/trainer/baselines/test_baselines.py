@@ -1,4 +1,4 @@
-"""`beamtune baselines`: what it writes and prints, starting it again, and how it refuses."""
+"""`beamtune baselines`: its files, its table, resuming, and its errors."""
 
 import io
 import json
@@ -28,14 +28,14 @@ QUICK = ["naive_bayes", "logistic_regression"]
 
 
 def run(config):
-    """Returns what is printed, without the blanks around lines."""
+    """Returns the printed table, with lines stripped."""
     stream = io.StringIO()
     run_baselines(config, stream=stream)
     return "".join(f"{line.strip()}\n" for line in stream.getvalue().splitlines())
 
 
 def files_of(directory):
-    """{path: bytes} of a folder, durations left out."""
+    """{path: bytes} of a folder, without durations."""
     return {
         str(path.relative_to(directory)): re.sub(rb'"train_duration_s": [\d.e-]+', b"", path.read_bytes())
         for path in sorted(Path(directory).rglob("*"))
@@ -112,8 +112,7 @@ def test_a_run_directory_is_that_of_a_network_without_weights(make_config, data_
     found = metrics_of(config, "naive_bayes")
     assert found["labels"] == ["blues", "funk", "waltz"]
     assert found["split"] == {"source": "group", "leak": None}
-    duration_s = found["model"].pop("train_duration_s")
-    assert 0 < duration_s < 60
+    assert found["model"].pop("train_duration_s") > 0
     assert found["model"] == {
         "name": "naive_bayes",
         "features": ["yamnet"],
@@ -147,7 +146,7 @@ def test_the_table_has_a_row_for_every_learner(make_config):
     assert lines[8:] == ["12 tracks, 36 segments, 3 genres"]
 
 
-def test_what_is_finished_is_not_fitted_again(make_config, monkeypatch, capsys):
+def test_finished_learners_are_not_fitted_again(make_config, monkeypatch, capsys):
     config = make_config(learners=QUICK)
     first = run(config)
     before = files_of(config.output_dir)
@@ -157,42 +156,43 @@ def test_what_is_finished_is_not_fitted_again(make_config, monkeypatch, capsys):
     assert run(config) == first
     assert files_of(config.output_dir) == before
     assert capsys.readouterr().err.splitlines()[:2] == [
-        f"{learner}: finished already, in {config.output_dir}/{learner}" for learner in QUICK
+        f"{learner}: already finished, in {config.output_dir}/{learner}" for learner in QUICK
     ]
 
 
-def test_learners_are_added_to_those_that_are_there(make_config):
+def test_learners_can_be_added(make_config):
     config = make_config(learners=QUICK[:1])
     run(config)
     table = run(replace(config, learners=["knn", *QUICK]))
     assert [line.split()[0] for line in table.splitlines()[2:5]] == ["knn", *QUICK]
 
 
-def test_broken_off_it_goes_on_and_ends_as_if_it_had_not_been(make_config, tmp_path, monkeypatch):
+def test_an_interrupted_command_resumes_with_the_same_results(make_config, tmp_path, monkeypatch):
     whole = make_config(learners=QUICK, output_dir=str(tmp_path / "whole"))
     run(whole)
     config = make_config(learners=QUICK)
 
-    for broken_at in (baselines.write_predictions, baselines.evaluated_levels):
+    for interrupted_at in (baselines.write_predictions, baselines.evaluated_levels):
         calls = []
 
-        def break_off(*arguments, broken_at=broken_at, calls=calls, **options):
+        def interrupt(*arguments, interrupted_at=interrupted_at, calls=calls, **options):
             calls.append(arguments)
             if len(calls) == 4:  # the last split of the second learner
                 raise KeyboardInterrupt
-            return broken_at(*arguments, **options)
+            return interrupted_at(*arguments, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(baselines, broken_at.__name__, break_off)
+            patch.setattr(baselines, interrupted_at.__name__, interrupt)
             with pytest.raises(KeyboardInterrupt):
-                run(replace(config, output_dir=f"{tmp_path}/{broken_at.__name__}"))
-        assert not (tmp_path / broken_at.__name__ / QUICK[1] / "_SUCCESS").exists()
-        run(replace(config, output_dir=f"{tmp_path}/{broken_at.__name__}"))
-        found, expected = (files_of(tmp_path / name) for name in (broken_at.__name__, "whole"))
+                run(replace(config, output_dir=f"{tmp_path}/{interrupted_at.__name__}"))
+        assert not (tmp_path / interrupted_at.__name__ / QUICK[1] / "_SUCCESS").exists()
+        run(replace(config, output_dir=f"{tmp_path}/{interrupted_at.__name__}"))
+        found, expected = (files_of(tmp_path / name) for name in (interrupted_at.__name__, "whole"))
         assert found.keys() == expected.keys()
         assert all(found[name] == expected[name] for name in expected if not name.endswith("config.yaml"))
 
 
+@pytest.mark.slow
 def test_the_same_settings_give_the_same_bytes(make_config, tmp_path):
     first, second = (make_config(output_dir=str(tmp_path / name), tune=True) for name in ("a", "b"))
     tables = [re.sub(r"\d+\.\d$", "", run(config), flags=re.MULTILINE) for config in (first, second)]
@@ -202,7 +202,8 @@ def test_the_same_settings_give_the_same_bytes(make_config, tmp_path):
     assert all(found[name] == expected[name] for name in expected if not name.endswith("config.yaml"))
 
 
-def test_tuning_chooses_by_the_validation_split_and_says_what(write_data_set, make_tracks, tmp_path):
+@pytest.mark.slow
+def test_tuning_uses_the_validation_split_and_reports_its_choice(write_data_set, make_tracks, tmp_path):
     def hyperparameters(directory):
         config = BaselinesConfig(
             data_dir=str(directory), output_dir=f"{directory}-out", learners=["knn", "logistic_regression"], tune=True
@@ -227,7 +228,7 @@ def test_tuning_chooses_by_the_validation_split_and_says_what(write_data_set, ma
     assert any(other != first for other in others)
 
 
-def test_tracks_may_be_what_is_learned_from(make_config, make_tracks):
+def test_the_examples_can_be_tracks(make_config, make_tracks):
     config = make_config(learners=["logistic_regression"], unit="track")
     run(config)
     train, test = make_tracks(TRAIN, num_tracks=24), make_tracks(TEST, num_tracks=12)
@@ -241,7 +242,7 @@ def test_tracks_may_be_what_is_learned_from(make_config, make_tracks):
     assert found["track"]["accuracy"] == pytest.approx(np.mean(of_tracks.argmax(axis=1) == labels[::3]))
 
 
-def test_a_genre_that_only_the_test_split_has_is_counted_as_wrong(write_data_set, make_tracks, tmp_path):
+def test_a_genre_of_the_test_split_only_is_misclassified(write_data_set, make_tracks, tmp_path):
     directory = write_data_set({TRAIN: make_tracks(TRAIN, num_tracks=24, labels=(0, 1))})
     config = BaselinesConfig(data_dir=str(directory), output_dir=str(tmp_path / "out"))
     run(config)
@@ -251,7 +252,7 @@ def test_a_genre_that_only_the_test_split_has_is_counted_as_wrong(write_data_set
         assert per_class[2]["recall"] == 0
 
 
-def test_a_leak_is_said(write_data_set, tmp_path):
+def test_a_leak_is_reported(write_data_set, tmp_path):
     directory = write_data_set(split_leak="artists are on both sides")
     config = BaselinesConfig(data_dir=str(directory), output_dir=str(tmp_path / "out"), learners=QUICK)
     lines = run(config).splitlines()
@@ -268,14 +269,14 @@ def test_a_leak_is_said(write_data_set, tmp_path):
         ({"feature": "yamnet"}, "feature was spectral_stats and is yamnet"),
     ],
 )
-def test_other_settings_want_another_directory(make_config, changes, message):
+def test_other_settings_are_an_error(make_config, changes, message):
     config = make_config(learners=["naive_bayes"])
     run(config)
     with pytest.raises(UserError, match=re.escape(f"a run with other settings ({message}): choose another output_dir")):
         run(replace(config, **changes))
 
 
-def test_other_data_want_another_directory(make_config, write_data_set):
+def test_other_data_are_an_error(make_config, write_data_set):
     config = make_config(learners=["naive_bayes"])
     run(config)
     write_data_set(cache_key="other")
@@ -285,7 +286,7 @@ def test_other_data_want_another_directory(make_config, write_data_set):
         run(config)
 
 
-def test_nothing_is_begun_where_the_data_do_not_do(make_config, write_data_set, make_tracks, tmp_path):
+def test_unsuitable_data_are_errors_that_write_nothing(make_config, write_data_set, make_tracks, tmp_path):
     for changes, message in (
         ({"feature": "mfcc"}, "feature=mfcc: "),
         ({"data_dir": str(tmp_path / "absent")}, "does not exist"),
@@ -306,7 +307,7 @@ def test_nothing_is_begun_where_the_data_do_not_do(make_config, write_data_set, 
     assert not (tmp_path / "out").exists()
 
 
-def test_hostile_names_and_values_are_shown_as_they_are(make_config, write_data_set, make_tracks, tmp_path):
+def test_hostile_names_and_values_are_kept(make_config, write_data_set, make_tracks, tmp_path):
     tracks = [
         replace(track, track_id=f'"../[b]{index},\n.mp3', group="=cmd()|\u2028")
         for index, track in enumerate(make_tracks(TEST, num_tracks=6))
@@ -354,7 +355,7 @@ def test_the_command_line(data_dir, tmp_path, capsys):
         ("feture=mfcc", "did you mean feature?"),
     ],
 )
-def test_mistakes_are_named(word, message, capsys):
+def test_invalid_settings_are_errors(word, message, capsys):
     assert main(["baselines", "data_dir=x", "output_dir=y", word]) == 2
     captured = capsys.readouterr()
     assert message in captured.err

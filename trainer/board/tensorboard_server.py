@@ -1,4 +1,4 @@
-"""`beamtune tensorboard`: TensorBoard on the folders of runs, for this machine alone."""
+"""`beamtune tensorboard`: serves the folders of runs with TensorBoard, by default to this machine only."""
 
 import io
 import os
@@ -20,37 +20,37 @@ def serve(paths: Sequence[str], *, config: TensorboardConfig) -> None:
     """Runs TensorBoard until Ctrl-C.
 
     Args:
-        paths: Runs, or folders with runs in them: one, local or gs://, or several local ones.
-        config: Where it listens.
+        paths: Folders of runs, or folders that contain them: one, local or gs://, or several local ones.
+        config: The address to listen on.
 
     Raises:
-        UserError: A folder is not there, several cannot be shown together, or the port is taken.
+        UserError: A folder does not exist, several are not all local, or the port is in use.
     """
     if config.host not in LOCAL_HOSTS:
         print(
-            f"warning: host={config.host}: whoever reaches this machine can read these runs and hear their music; "
-            "TensorBoard has neither password nor encryption",
+            f"warning: host={config.host}: anyone who can connect to this machine can read these runs and play their "
+            "audio; TensorBoard has neither password nor encryption",
             file=sys.stderr,
         )
     with one_folder(paths) as folder:
         address = start(folder, config=config)
-        print(f"TensorBoard shows {', '.join(paths)} at {address} (Ctrl-C ends it)", flush=True)
+        print(f"TensorBoard shows {', '.join(paths)} at {address} (Ctrl-C stops it)", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            print("ended")
+            print("stopped")
 
 
 def start(folder: str, *, config: TensorboardConfig) -> str:
-    """Starts TensorBoard in a thread of this process, which ends with it; returns its address.
+    """Starts TensorBoard in a daemon thread of this process; returns its URL.
 
     Raises:
-        UserError: It cannot listen there.
+        UserError: It cannot listen on this address.
     """
     board = program.TensorBoard()
     board.configure(argv=("beamtune", "--logdir", folder, "--host", config.host, "--port", str(config.port)))
     try:
-        # It explains how its fast reader can be turned off.
+        # TensorBoard prints how to disable its fast data loader.
         with redirect_stderr(io.StringIO()):
             return str(board.launch())
     except program.TensorBoardServerException as error:
@@ -58,41 +58,41 @@ def start(folder: str, *, config: TensorboardConfig) -> str:
     except OSError as error:
         reason = str(error.strerror)
     except SystemExit as error:
-        # How the server ends where it cannot listen, from within the handler of the error that says why.
+        # The server exits when it cannot listen; the error that says why is the context of the exit.
         reason = str(getattr(error.__context__, "strerror", None) or "the server does not start")
     raise UserError(f"host={config.host} port={config.port}: {reason}: choose others, e.g. port=0")
 
 
 @contextmanager
 def one_folder(paths: Sequence[str]) -> Iterator[str]:
-    """Gives one folder that holds all of these while the body runs.
+    """Yields one folder that contains all of these while the body runs.
 
-    Several are put together by links in a folder of their own, under the shortest names that tell them apart: the
-    projector and the fast reader of TensorBoard take one folder only.
+    For several folders it is a temporary one with links, named by the shortest paths that are different: the projector
+    and the fast data loader of TensorBoard accept one folder only.
 
     Args:
         paths: One folder, local or gs://, or several local ones.
 
     Raises:
-        UserError: One is not there, or several are not all local.
+        UserError: One does not exist, or several are not all local.
     """
     for path in paths:
-        check(files.exists(path), key="RUNS", value=path, expected="a folder that is there")
+        check(files.exists(path), key="RUNS", value=path, expected="a folder that exists")
     if len(paths) == 1:
         yield paths[0]
         return
     for path in paths:
-        check("://" not in path, key="RUNS", value=path, expected="local folders where there are several")
+        check("://" not in path, key="RUNS", value=path, expected="local folders when there are several")
     with tempfile.TemporaryDirectory(prefix="beamtune-tensorboard-") as links:
-        for name, path in _names(paths).items():
+        for name, path in _link_names(paths).items():
             link = os.path.join(links, name)
             os.makedirs(os.path.dirname(link), exist_ok=True)
             os.symlink(path, link)
         yield links
 
 
-def _names(paths: Sequence[str]) -> dict[str, str]:
-    """Returns absolute paths by their names below the deepest folder that holds them all; what is in another is not."""
+def _link_names(paths: Sequence[str]) -> dict[str, str]:
+    """Returns absolute paths by their path relative to the deepest common folder; paths inside another are left out."""
     absolute = sorted({os.path.realpath(path) for path in paths})
     outer = [path for path in absolute if not any(path.startswith(other + os.sep) for other in absolute)]
     shared = os.path.dirname(outer[0]) if len(outer) == 1 else os.path.commonpath(outer)

@@ -1,4 +1,4 @@
-"""What there is to compare: a run, or the folds of a cross-validation, as a row of a table."""
+"""Reads the scores of a run, or of a cross-validation, for a comparison."""
 
 import json
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ from trainer.runs.run_metrics import ModelSummary
 
 @dataclass(frozen=True)
 class Score:
-    """One metric.
+    """The value of one metric.
 
     Attributes:
-        value: Of a run; the mean over the runs of a cross-validation.
-        interval: The 95 % interval of a run's, or None.
-        sd: The standard deviation over the folds and seeds of a cross-validation, or None.
+        value: The value for a run; the mean over the runs of a cross-validation.
+        interval: The 95 % interval for a run, or None.
+        sd: The standard deviation over the runs of a cross-validation, or None.
     """
 
     value: float
@@ -32,19 +32,19 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A run or a cross-validation.
+class ComparedResult:
+    """The scores of a run or a cross-validation.
 
     Attributes:
         path: Its directory.
-        model: What was trained.
+        model: The trained model.
         data_name: The name of the data set.
-        data_cache_key: Changes whenever the data or their splits do.
-        split_source: Who made the splits.
+        data_cache_key: A hash of the data set and its splits.
+        split_source: How the splits were made.
         split_leak: Why the scores may be too high, or None.
-        num_folds: Folds of a cross-validation, or None.
-        num_seeds: Seeds of a cross-validation, or None.
         scores: {level: {metric: score}}.
+        num_folds: The folds of a cross-validation, or None.
+        num_seeds: The seeds of a cross-validation, or None.
     """
 
     path: str
@@ -58,11 +58,11 @@ class Entry:
     num_seeds: int | None = None
 
 
-def directories_of(path: str) -> list[str]:
-    """Returns those that a directory stands for: of a cross-validation of several learners each one's, else itself.
+def expand_directory(path: str) -> list[str]:
+    """Returns the directories of the learners of a cross-validation of several, else the directory itself.
 
     Args:
-        path: Local or gs://.
+        path: A directory, local or gs://.
     """
     if files.exists(files.join(path, SETTINGS_FILE)) and not files.exists(files.join(path, RESULT_FILE)):
         names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(path))
@@ -71,36 +71,34 @@ def directories_of(path: str) -> list[str]:
     return [path]
 
 
-def read_entry(path: str, *, split: str) -> Entry:
-    """Reads what a run or a cross-validation came to.
+def read_result(path: str, *, split: str) -> ComparedResult:
+    """Reads the scores of a run or a cross-validation.
 
     Args:
         path: Its directory, local or gs://.
-        split: Which of its scores are wanted.
+        split: The split of the scores.
 
     Raises:
-        UserError: It is neither, not finished, damaged, or was not evaluated on the split.
+        UserError: The directory is neither, not finished, damaged, or has no scores of the split.
     """
     if files.exists(files.join(path, RESULT_FILE)):
         return _read_crossval(path, split=split)
     return _read_run(RunDir(path), split=split)
 
 
-def _read_run(run: RunDir, *, split: str) -> Entry:
+def _read_run(run: RunDir, *, split: str) -> ComparedResult:
     if not run.is_started():
         missing = "does not exist" if not files.exists(run.path) else f"has neither config.yaml nor {RESULT_FILE}"
-        raise UserError(
-            f"{run.path} {missing}: name directories that beamtune train, baselines or crossval has written"
-        )
+        raise UserError(f"{run.path} {missing}: give directories written by beamtune train, baselines or crossval")
     if not run.is_finished():
-        raise UserError(f"{run.path} has no _SUCCESS and so is not finished: run it to its end, or leave it out")
+        raise UserError(f"{run.path} has no _SUCCESS and so is not finished: finish it, or leave it out")
     metrics = run.metrics()
     if metrics is None or split not in metrics.levels:
         raise UserError(
-            f"{run.path} has no metrics of split {split}: beamtune evaluate run_dir={run.path} split={split}"
+            f"{run.path} has no metrics of split {split}: run beamtune evaluate run_dir={run.path} split={split}"
         )
     data = run.dataset()
-    return Entry(
+    return ComparedResult(
         path=run.path,
         model=metrics.model,
         data_name=data.info.name,
@@ -117,23 +115,23 @@ def _read_run(run: RunDir, *, split: str) -> Entry:
     )
 
 
-def _read_crossval(path: str, *, split: str) -> Entry:
+def _read_crossval(path: str, *, split: str) -> ComparedResult:
     if split != TEST:
         raise UserError(f"split={split}: {path} is a cross-validation and has scores of split {TEST} only")
     file_path = files.join(path, RESULT_FILE)
     try:
         content = json.loads(files.read_text(file_path))
         if not content["finished"]:
-            raise UserError(f"{path} is not finished: give its beamtune crossval command again, or leave it out")
-        return _crossval_entry(path, content)
+            raise UserError(f"{path} is not finished: run its beamtune crossval command again, or leave it out")
+        return _crossval_result(path, content)
     except tf.errors.OpError as error:
         raise UserError(f"{file_path} cannot be read: {error.message}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file_path} is damaged ({error!r}): give its beamtune crossval command again") from error
+        raise UserError(f"{file_path} is damaged ({error!r}): run its beamtune crossval command again") from error
 
 
-def _crossval_entry(path: str, content: Mapping[str, Any]) -> Entry:
-    return Entry(
+def _crossval_result(path: str, content: Mapping[str, Any]) -> ComparedResult:
+    return ComparedResult(
         path=path,
         model=ModelSummary.from_json(content["model"]),
         data_name=content["data"]["name"],

@@ -1,4 +1,4 @@
-"""Event files: what TensorBoard reads of them, and what is taken back."""
+"""Event files: read back with TensorBoard's reader, and events that are removed."""
 
 import io
 from pathlib import Path
@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from event_reader import read_events
 from PIL import Image
 from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 
 from beam_pipelines.audio.encode import encode_wav
-from trainer.board.event_files import EventFile, remove_event_files, remove_events_after
+from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -40,11 +41,11 @@ def write_steps(directory: Path, steps: range, *, suffix: str = ".v2") -> Path:
     return path
 
 
-def steps_of(read_events, directory: Path) -> dict[str, list[int]]:
+def steps_of(directory: Path) -> dict[str, list[int]]:
     return {tag: [step for step, _ in values] for tag, values in read_events(directory).items()}
 
 
-def test_numbers_and_texts_come_back_as_they_were(tmp_path, read_events):
+def test_scalars_and_texts_are_read_back(tmp_path):
     write_steps(tmp_path, range(2))
     assert read_events(tmp_path) == {
         "loss": [(0, np.float32(0.0)), (1, np.float32(0.1))],
@@ -52,68 +53,68 @@ def test_numbers_and_texts_come_back_as_they_were(tmp_path, read_events):
     }
 
 
-def test_a_picture_is_the_very_file_with_its_size_and_title(tmp_path, read_events):
+def test_an_image_is_stored_unchanged_with_its_size_and_title(tmp_path):
     png = png_of(31, 17)
     with EventFile(str(tmp_path)) as events:
-        events.picture("confusion", png, step=4, title="of tracks")
+        events.image("confusion", png, step=4, title="of tracks")
     [(step, value)] = read_events(tmp_path)["confusion"]
     assert (step, list(value)) == (4, [b"31", b"17", png])
     metadata = metadata_of(tmp_path, "confusion")
     assert (metadata.plugin_data.plugin_name, metadata.display_name) == (image_metadata.PLUGIN_NAME, "of tracks")
 
 
-def test_a_sound_is_the_very_file_with_its_title(tmp_path, read_events):
+def test_audio_is_stored_unchanged_with_its_title(tmp_path):
     samples = np.array([0.5, -0.25, 0.0], dtype=np.float32)
     wav = encode_wav(samples, sample_rate_hz=8000)
     with EventFile(str(tmp_path)) as events:
-        events.sound("mistake/01", wav, step=4, title="labelled a, heard as b")
+        events.audio("mistake/01", wav, step=4, title="labelled a, predicted as b")
     [(step, value)] = read_events(tmp_path)["mistake/01"]
     assert (step, value.shape) == (4, (1,))
-    heard, rate_hz = soundfile.read(io.BytesIO(value[0]), dtype="float32")
+    decoded, rate_hz = soundfile.read(io.BytesIO(value[0]), dtype="float32")
     assert rate_hz == 8000
-    np.testing.assert_array_equal(heard, samples)
+    np.testing.assert_array_equal(decoded, samples)
     metadata = metadata_of(tmp_path, "mistake/01")
     assert metadata.plugin_data.plugin_name == audio_metadata.PLUGIN_NAME
-    assert metadata.display_name == "labelled a, heard as b"
+    assert metadata.display_name == "labelled a, predicted as b"
 
 
 @pytest.mark.parametrize("name", ["events", "[odd] *? {name}"])
-def test_later_steps_are_taken_out_of_all_files_and_earlier_ones_stay(tmp_path, read_events, name):
+def test_later_steps_are_removed_from_all_files_and_earlier_ones_are_kept(tmp_path, name):
     directory = tmp_path / name
     write_steps(directory, range(6))
     write_steps(directory, range(4, 9))
     (directory / "notes.txt").write_text("mine")
     names = {path.name for path in directory.iterdir()}
     remove_events_after(str(directory), step=4)
-    assert steps_of(read_events, directory) == {tag: [0, 1, 2, 3, 4, 4] for tag in ("loss", "note")}
+    assert steps_of(directory) == {tag: [0, 1, 2, 3, 4, 4] for tag in ("loss", "note")}
     assert {path.name for path in directory.iterdir()} == names
     # What is written on, TensorBoard reads as one curve.
     write_steps(directory, range(5, 7))
-    assert steps_of(read_events, directory)["loss"] == [0, 1, 2, 3, 4, 4, 5, 6]
+    assert steps_of(directory)["loss"] == [0, 1, 2, 3, 4, 4, 5, 6]
 
 
-def test_a_file_without_later_steps_is_not_touched(tmp_path):
+def test_a_file_without_later_steps_is_not_rewritten(tmp_path):
     path = write_steps(tmp_path, range(4))
     before = (path.read_bytes(), path.stat().st_mtime_ns)
     remove_events_after(str(tmp_path), step=3)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
-def test_a_file_that_is_cut_short_keeps_what_is_whole(tmp_path, read_events):
+def test_a_truncated_file_keeps_its_complete_records(tmp_path):
     path = write_steps(tmp_path, range(6))
     path.write_bytes(path.read_bytes()[:-5])  # the last text
     remove_events_after(str(tmp_path), step=3)
-    assert steps_of(read_events, tmp_path) == {"loss": [0, 1, 2, 3], "note": [0, 1, 2, 3]}
+    assert steps_of(tmp_path) == {"loss": [0, 1, 2, 3], "note": [0, 1, 2, 3]}
 
 
-def test_an_empty_file_is_left_alone(tmp_path):
+def test_an_empty_file_is_not_rewritten(tmp_path):
     path = tmp_path / "events.out.tfevents.1.host"
     path.write_bytes(b"")
     remove_events_after(str(tmp_path), step=3)
     assert path.read_bytes() == b""
 
 
-def test_a_process_that_ends_while_taking_back_loses_nothing(tmp_path, read_events, monkeypatch):
+def test_an_interrupted_removal_loses_nothing(tmp_path, monkeypatch):
     write_steps(tmp_path, range(6))
 
     def end(*_args, **_options):
@@ -122,13 +123,13 @@ def test_a_process_that_ends_while_taking_back_loses_nothing(tmp_path, read_even
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(tf.io.gfile, "rename", end)
         remove_events_after(str(tmp_path), step=3)
-    assert steps_of(read_events, tmp_path)["loss"] == [0, 1, 2, 3, 4, 5]
+    assert steps_of(tmp_path)["loss"] == [0, 1, 2, 3, 4, 5]
     remove_events_after(str(tmp_path), step=3)
-    assert steps_of(read_events, tmp_path)["loss"] == [0, 1, 2, 3]
+    assert steps_of(tmp_path)["loss"] == [0, 1, 2, 3]
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_files_are_removed_by_their_suffix_and_nothing_else_is(tmp_path):
+def test_only_event_files_with_the_suffix_are_removed(tmp_path):
     kept = write_steps(tmp_path, range(1), suffix=".v2")
     ended = write_steps(tmp_path, range(1), suffix=".end.v2")
     (tmp_path / "notes.end.v2").write_text("mine")
@@ -138,7 +139,7 @@ def test_files_are_removed_by_their_suffix_and_nothing_else_is(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.end.v2"]
 
 
-def test_a_directory_that_is_not_there_has_nothing_to_take_back(tmp_path):
+def test_a_missing_directory_is_ignored(tmp_path):
     remove_event_files(str(tmp_path / "absent"))
     remove_events_after(str(tmp_path / "absent"), step=1)
     assert not (tmp_path / "absent").exists()

@@ -1,4 +1,4 @@
-"""Pictures of what the tables hold: how many tracks, how long, how loud, whose, and what was left out."""
+"""Figures of the table of tracks: counts, durations, loudness, groups, and the tracks that were left out."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from trainer.common.drawing import (
     of_largest,
     shown_name,
 )
-from trainer.explore.totals import ALL_SPLITS, Summary
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary
 
 _WIDTH_IN = 9.0
-# An axis on which the largest value is this many times the smallest is logarithmic.
+# An axis is logarithmic if the largest value is at least this many times the smallest.
 _LOGARITHMIC_FROM = 30
 _NUM_BINS = 40
 _LARGEST_GROUPS_BINS = 30
@@ -32,31 +32,31 @@ _LOWEST_LEVEL_DBFS = -120.0
 _PERCENTILES = (5, 25, 50, 75, 95)
 
 
-def clips_picture(summary: Summary) -> Picture:
-    """Draws the tracks of each genre, a bar with a part for each split."""
+def tracks_picture(summary: DatasetSummary) -> Picture:
+    """Draws the number of tracks of each genre as stacked bars, one part for each split."""
     genres = summary.ranked_genres[:MOST_GENRE_ROWS]
 
     def paint(figure: Figure) -> None:
         axes = _genre_rows(figure.add_subplot(), genres)
         left = np.zeros(len(genres))
         for split in summary.splits:
-            counts = np.array([summary.amounts[genre, split].tracks for genre in genres], dtype=float)
+            counts = np.array([summary.counts[genre, split].tracks for genre in genres], dtype=float)
             axes.barh(range(len(genres)), counts, left=left, color=SPLIT_COLORS[split], label=split)
             left += counts
         axes.set_xlabel("tracks")
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
-    largest = [f"{genre} {summary.amounts[genre, ALL_SPLITS].tracks}" for genre in genres]
+    largest = [f"{genre} {summary.counts[genre, ALL_SPLITS].tracks}" for genre in genres]
     return Picture(
         name="clips",
         title="Tracks by genre and split" + of_largest(len(genres), len(summary.genres)),
-        alt=f"Stacked bars, one a genre, of tracks in {in_words(summary.splits)}: {in_words(largest)}.",
+        alt=f"Stacked bars, one for each genre, of tracks in {in_words(summary.splits)}: {in_words(largest)}.",
         png=draw(paint, width_in=_WIDTH_IN, height_in=_height_in(len(genres))),
     )
 
 
-def durations_picture(summary: Summary, tracks: Sequence[TrackRecord]) -> Picture:
-    """Draws how many tracks there are of each duration."""
+def durations_picture(summary: DatasetSummary, tracks: Sequence[TrackRecord]) -> Picture:
+    """Draws a histogram of the durations of tracks."""
     durations_s = np.array([track.duration_s for track in tracks])
     by_split = [np.array([track.duration_s for track in tracks if track.split == split]) for split in summary.splits]
 
@@ -78,9 +78,9 @@ def durations_picture(summary: Summary, tracks: Sequence[TrackRecord]) -> Pictur
     )
 
 
-def loudness_picture(summary: Summary, tracks: Sequence[TrackRecord]) -> Picture:
-    """Draws the spread of level and peak within each genre."""
-    genres = [genre for genre in summary.ranked_genres if summary.amounts[genre, ALL_SPLITS].tracks > 0]
+def loudness_picture(summary: DatasetSummary, tracks: Sequence[TrackRecord]) -> Picture:
+    """Draws box plots of the level and the peak of tracks by genre."""
+    genres = [genre for genre in summary.ranked_genres if summary.counts[genre, ALL_SPLITS].tracks > 0]
     num_genres = len(genres)
     genres = genres[:MOST_GENRE_ROWS]
     colors = genre_colors(summary.ranked_genres)
@@ -106,15 +106,15 @@ def loudness_picture(summary: Summary, tracks: Sequence[TrackRecord]) -> Picture
         title="Level and peak by genre" + of_largest(len(genres), num_genres),
         alt=f"Box plots of RMS level and peak, a row for each genre. Median RMS levels: {in_words(medians)}.",
         note=(
-            "A box holds the middle half of a genre's tracks, with a line at the median; the thin line leaves out 5 % "
-            "at each end. 0 dBFS is full scale: for the RMS level that of a square wave."
+            "A box spans the quartiles of a genre's tracks, with a line at the median; the thin line spans the 5th to "
+            "the 95th percentile. 0 dBFS is full scale: for the RMS level that of a square wave."
         ),
         png=draw(paint, width_in=_WIDTH_IN, height_in=_height_in(len(genres))),
     )
 
 
-def groups_picture(summary: Summary) -> Picture:
-    """Draws how many groups each split has, and how many tracks the groups have."""
+def groups_picture(summary: DatasetSummary) -> Picture:
+    """Draws the number of groups by split, and a histogram of the number of tracks in a group."""
     sizes = [np.array([group.tracks for group in summary.groups if group.split == split]) for split in summary.splits]
 
     def paint(figure: Figure) -> None:
@@ -139,8 +139,8 @@ def groups_picture(summary: Summary) -> Picture:
     )
 
 
-def rejects_picture(summary: Summary, rejects: Sequence[Reject]) -> Picture:
-    """Draws how many tracks were left out for each reason, a bar with a part for each genre."""
+def rejects_picture(summary: DatasetSummary, rejects: Sequence[Reject]) -> Picture:
+    """Draws the number of tracks left out by reason as stacked bars, one part for each genre."""
     totals = Counter(reject.reason for reject in rejects)
     reasons = [reason for reason, _ in totals.most_common()]
     colors = genre_colors(summary.ranked_genres)
@@ -164,7 +164,7 @@ def rejects_picture(summary: Summary, rejects: Sequence[Reject]) -> Picture:
     return Picture(
         name="rejects",
         title="Tracks left out, by reason and genre",
-        alt=f"Stacked bars, one a reason: {in_words([f'{reason} {totals[reason]}' for reason in reasons])}.",
+        alt=f"Stacked bars, one for each reason: {in_words([f'{reason} {totals[reason]}' for reason in reasons])}.",
         png=draw(paint, width_in=_WIDTH_IN, height_in=max(2.6, _height_in(len(reasons)))),
     )
 
@@ -174,7 +174,7 @@ def _height_in(num_rows: int) -> float:
 
 
 def _genre_rows(axes: Axes, names: Sequence[str]) -> Axes:
-    """Labels the rows of axes, the first at the top."""
+    """Labels the rows of axes, the first at the top; returns the axes."""
     axes.set_yticks(range(len(names)), [shown_name(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
@@ -199,7 +199,7 @@ def _histogram(
     num_bins: int,
     whole_numbers: bool = False,
 ) -> None:
-    """Draws stacked histograms, on a logarithmic axis where the values span decades."""
+    """Draws stacked histograms; the axis is logarithmic if the values span a wide range."""
     values = np.concatenate(by_split)
     low, high = float(values.min()), float(values.max())
     if low > 0 and high / low >= _LOGARITHMIC_FROM:

@@ -1,4 +1,4 @@
-"""The numbers of a data set that its table of tracks holds."""
+"""Counts of a data set, from its table of tracks."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,13 +11,13 @@ ALL_SPLITS = "all"
 
 
 @dataclass(frozen=True)
-class Amount:
-    """How much there is of something.
+class Counts:
+    """The size of a set of tracks.
 
     Attributes:
-        tracks: Tracks with at least one segment.
-        segments: Their segments.
-        audio_s: Seconds of their decoded audio.
+        tracks: The number of tracks.
+        segments: The number of their segments.
+        audio_s: The duration of their decoded audio in seconds.
     """
 
     tracks: int = 0
@@ -30,15 +30,15 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """How many tracks are not simply what their file holds.
+class TrackConditions:
+    """The number of tracks whose segments do not cover exactly the audio of their file.
 
     Attributes:
-        padded: Tracks with silence put behind them.
-        cut: Tracks with something left out at their end.
-        truncated: Tracks whose file went on after the longest duration that is decoded.
-        with_silence: Tracks some of whose segments are left out because they are silent.
-        silent_segments: Those segments.
+        padded: Tracks with silence added at the end.
+        cut: Tracks with audio left out at the end.
+        truncated: Tracks whose file is longer than the longest duration that is decoded.
+        with_silence: Tracks with segments that were left out because they are silent.
+        silent_segments: The number of these segments.
     """
 
     padded: int
@@ -50,7 +50,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Group:
-    """What may not cross splits, such as the tracks of an artist."""
+    """The tracks of a group in one split; a group, such as an artist, should be in one split only."""
 
     name: str
     split: str
@@ -59,41 +59,41 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """The numbers of a data set.
+class DatasetSummary:
+    """The counts of a data set.
 
     Attributes:
-        splits: The splits that have tracks, in their usual order.
+        splits: The splits that have tracks, in the order of `SPLITS`.
         genres: All genres, in the order of their labels.
-        ranked_genres: All genres, those with the most tracks first.
-        amounts: By genre and split; every pair is there, and `ALL_SPLITS` as a split too.
-        totals: By split, and `ALL_SPLITS`.
-        conditions: Tracks that were padded, cut and the like.
-        groups: Largest first.
+        ranked_genres: All genres, the one with the most tracks first.
+        counts: The counts of every pair of a genre and a split, `ALL_SPLITS` included.
+        totals: The counts of every split, `ALL_SPLITS` included.
+        conditions: The numbers of padded, cut, truncated and silent tracks.
+        groups: The groups by split, the largest first.
     """
 
     splits: tuple[str, ...]
     genres: tuple[str, ...]
     ranked_genres: tuple[str, ...]
-    amounts: Mapping[tuple[str, str], Amount]
-    totals: Mapping[str, Amount]
-    conditions: Conditions
+    counts: Mapping[tuple[str, str], Counts]
+    totals: Mapping[str, Counts]
+    conditions: TrackConditions
     groups: Sequence[Group]
 
     @property
     def num_groups(self) -> Mapping[str, int]:
-        """Groups by split."""
+        """The number of groups by split."""
         counts = Counter(group.split for group in self.groups)
         return {split: counts[split] for split in self.splits}
 
     @property
     def crossing_groups(self) -> tuple[str, ...]:
-        """Groups with tracks in more than one split."""
+        """The names of the groups with tracks in more than one split."""
         counts = Counter(group.name for group in self.groups)
         return tuple(sorted(name for name, num_splits in counts.items() if num_splits > 1))
 
 
-def summarize(tracks: Sequence[TrackRecord], *, genres: Sequence[str]) -> Summary:
+def summarize(tracks: Sequence[TrackRecord], *, genres: Sequence[str]) -> DatasetSummary:
     """Counts tracks, segments, minutes and groups.
 
     Args:
@@ -106,14 +106,14 @@ def summarize(tracks: Sequence[TrackRecord], *, genres: Sequence[str]) -> Summar
     for track in tracks:
         for split in (track.split, ALL_SPLITS):
             by_pair[track.label, split].append(track)
-    amounts = {(genre, split): _amount(by_pair[genre, split]) for genre in genres for split in (*splits, ALL_SPLITS)}
-    return Summary(
+    counts = {(genre, split): _count(by_pair[genre, split]) for genre in genres for split in (*splits, ALL_SPLITS)}
+    return DatasetSummary(
         splits=splits,
         genres=tuple(genres),
-        ranked_genres=tuple(sorted(genres, key=lambda genre: -amounts[genre, ALL_SPLITS].tracks)),
-        amounts=amounts,
+        ranked_genres=tuple(sorted(genres, key=lambda genre: -counts[genre, ALL_SPLITS].tracks)),
+        counts=counts,
         totals={
-            split: _amount(track for track in tracks if split in (track.split, ALL_SPLITS))
+            split: _count(track for track in tracks if split in (track.split, ALL_SPLITS))
             for split in (*splits, ALL_SPLITS)
         },
         conditions=_conditions(tracks),
@@ -121,17 +121,17 @@ def summarize(tracks: Sequence[TrackRecord], *, genres: Sequence[str]) -> Summar
     )
 
 
-def _amount(tracks: Iterable[TrackRecord]) -> Amount:
+def _count(tracks: Iterable[TrackRecord]) -> Counts:
     members = list(tracks)
-    return Amount(
+    return Counts(
         tracks=len(members),
         segments=sum(track.num_segments for track in members),
         audio_s=sum(track.duration_s for track in members),
     )
 
 
-def _conditions(tracks: Sequence[TrackRecord]) -> Conditions:
-    return Conditions(
+def _conditions(tracks: Sequence[TrackRecord]) -> TrackConditions:
+    return TrackConditions(
         padded=sum(track.padded_s > 0 for track in tracks),
         cut=sum(track.cut_s > 0 for track in tracks),
         truncated=sum(track.is_truncated for track in tracks),
@@ -141,7 +141,7 @@ def _conditions(tracks: Sequence[TrackRecord]) -> Conditions:
 
 
 def _groups(tracks: Sequence[TrackRecord]) -> list[Group]:
-    """Returns groups, the largest first. One that crosses splits comes once for each of them."""
+    """Returns groups, the largest first; a group in several splits is listed once for each."""
     members: dict[tuple[str, str], list[str]] = defaultdict(list)
     for track in tracks:
         members[track.group, track.split].append(track.label)

@@ -1,4 +1,4 @@
-"""A run as a row of TensorBoard's table of settings and scores."""
+"""The row of a run in the table of TensorBoard's HParams plugin: its settings and its scores."""
 
 import json
 from collections.abc import Mapping
@@ -13,23 +13,23 @@ from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
 
-# Scalars of a run's own directory: those of its best weights on the validation split.
+# Scalars in the run directory itself: the scores of the best weights on the validation split.
 SCORES = ("track/accuracy", "track/balanced_accuracy", "track/macro_f1", "track/loss", "segment/accuracy")
 
-# What does not decide what is learned: places, devices, and how fast it goes.
+# Settings that do not change the trained weights: paths, devices, and those of speed.
 _LEFT_OUT = frozenset(
     {"run_dir", "data_dir", "checkpoint_interval_s", "steps_per_call", "cache", "shuffle_buffer_examples"}
     | {"strategy", "board", "weights_path"}
 )
-# TensorBoard shows columns in the order of their names and, at first, five of them: these, for it takes settings that
-# differ first.
+# TensorBoard first shows five columns, in the order of their names, and prefers those that are marked as different
+# between runs: these are.
 _FIRST_COLUMNS = frozenset({"data", "model.feature", "model.features", "model.name", "optimizer.learning_rate", "seed"})
 
 Value = bool | int | float | str | None
 
 
 def settings_of(config: RunSettings, data: PreparedData) -> dict[str, Value]:
-    """Returns the settings that decide what is learned, by their keys, and the data set; lists are text."""
+    """Returns the data set and the settings that change the trained weights, by dotted key; lists as JSON."""
     return {"data": data.info.name, "split": data.stats.split_source, **_flatten(asdict(config))}
 
 
@@ -46,7 +46,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
 
 
 def best_scores(levels: Mapping[str, LevelMetrics]) -> dict[str, float]:
-    """Returns the values of SCORES; those that are not known are left out."""
+    """Returns the values of SCORES, by tag; those that are None are left out."""
     values = {f"{level}/{name}": value for level in (TRACK, SEGMENT) for name, value in asdict(levels[level]).items()}
     return {tag: values[tag] for tag in SCORES if values[tag] is not None}
 
@@ -54,7 +54,7 @@ def best_scores(levels: Mapping[str, LevelMetrics]) -> dict[str, float]:
 def experiment_summary(settings: Mapping[str, Value]) -> Any:
     """Returns the message that names the columns of the table: settings, then scores.
 
-    TensorBoard takes the columns of one of the runs that it shows.
+    TensorBoard uses the message of one of the runs that it shows for all of them.
     """
     return experiment_pb(
         hparam_infos=[
@@ -71,17 +71,17 @@ def experiment_summary(settings: Mapping[str, Value]) -> Any:
 
 
 def start_summary(settings: Mapping[str, Value]) -> Any:
-    """Returns the message that says what a run was told; a setting that is null has an empty cell."""
+    """Returns the message with the settings of a run; a setting that is null has an empty cell."""
     return session_start_pb({key: value for key, value in settings.items() if value is not None})
 
 
 def end_summary() -> Any:
-    """Returns the message that says that a run came to its end."""
+    """Returns the message that marks a run as finished."""
     return session_end_pb(api_pb2.STATUS_SUCCESS)
 
 
 def _type_of(value: Value) -> Any:
     if isinstance(value, bool):
         return api_pb2.DATA_TYPE_BOOL
-    # What may be null is a number elsewhere.
+    # A setting that is null in this run is a number in others.
     return api_pb2.DATA_TYPE_STRING if isinstance(value, str) else api_pb2.DATA_TYPE_FLOAT64

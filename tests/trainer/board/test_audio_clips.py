@@ -1,4 +1,4 @@
-"""Where the sound of a mistake comes from: the very samples of its worst segment, or a reason why there are none."""
+"""The audio of mistakes: the exact samples of the worst segment, or the reason why there are none."""
 
 import io
 from dataclasses import replace
@@ -11,16 +11,16 @@ import soundfile
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.schema import DatasetInfo, DatasetStats, FeatureSpec, kept_audio_path
-from trainer.board import sounds
+from trainer.board import audio_clips
+from trainer.board.audio_clips import AudioClip, MissingAudio, find_audio_clips
 from trainer.board.mistakes import worst_mistakes
-from trainer.board.sounds import NoSound, Sound, find_sounds
 from trainer.board.spectrograms import Preparation, Samples
 from trainer.data.prepared import PreparedData
 
 RATE_HZ = 8000
 FILES = Preparation(audio=AudioConfig(sample_rate_hz=RATE_HZ), segment_duration_s=0.5, spectrogram=None, samples=None)
 WAVEFORM = FeatureSpec(name="waveform", shape=(4,), dtype="int16")
-# Both are heard as class 1; the second segment of "a", at 2 s, is the worst of it.
+# Both are predicted as class 1; the second segment of "a", at 2 s, is the worst of it.
 TRACKS = {"a": (0, [[0.4, 0.6], [0.1, 0.9]]), "b": (0, [[0.3, 0.7]])}
 
 
@@ -44,26 +44,26 @@ def write_tracks(directory: Path, uris: dict[str, str]) -> None:
 
 
 def write_ramp(path: Path, *, duration_s: float) -> np.ndarray:
-    """Writes samples no two of which are the same within a second; returns them."""
+    """Writes samples that are all different within a second; returns them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = (np.arange(round(duration_s * RATE_HZ)) % RATE_HZ / RATE_HZ / 2).astype(np.float32)
     soundfile.write(path, samples, RATE_HZ, subtype="PCM_16")
     return soundfile.read(path)[0]
 
 
-def heard(sound: Sound) -> np.ndarray:
-    samples, rate_hz = soundfile.read(io.BytesIO(sound.wav), dtype="float64")
+def samples_of(clip: AudioClip) -> np.ndarray:
+    samples, rate_hz = soundfile.read(io.BytesIO(clip.wav), dtype="float64")
     assert rate_hz == RATE_HZ
     return samples
 
 
-def sounds_of(predictions, data, preparation, shards=()):
+def clips_of(predictions, data, preparation, shards=()):
     mistakes = worst_mistakes(predictions, most=10)
     assert [mistake.track_id for mistake in mistakes] == ["a", "b"]
-    return find_sounds(mistakes, predictions=predictions, data=data, shards=shards, preparation=preparation)
+    return find_audio_clips(mistakes, predictions=predictions, data=data, shards=shards, preparation=preparation)
 
 
-def test_samples_in_the_data_are_heard_as_they_are(predictions, data, write_shard):
+def test_samples_in_the_data_are_returned_unchanged(predictions, data, write_shard):
     values = {
         ("b", 0.0): [1, -1, 32767, -32768],
         ("a", 0.0): [9, 9, 9, 9],
@@ -72,45 +72,45 @@ def test_samples_in_the_data_are_heard_as_they_are(predictions, data, write_shar
     }
     shard = write_shard({key: {"waveform": np.array(row, dtype=np.int16)} for key, row in values.items()})
     preparation = replace(FILES, samples=Samples(WAVEFORM, RATE_HZ))
-    first, second = sounds_of(predictions, data, preparation, [shard])
-    assert (heard(first) * 32768).tolist() == [0, 100, -200, 300]
-    assert (heard(second) * 32768).tolist() == [1, -1, 32767, -32768]
+    first, second = clips_of(predictions, data, preparation, [shard])
+    assert (samples_of(first) * 32768).tolist() == [0, 100, -200, 300]
+    assert (samples_of(second) * 32768).tolist() == [1, -1, 32767, -32768]
     assert first.source == "samples in the data"
 
 
-def test_the_files_that_were_prepared_are_decoded_to_the_end_of_the_segment(predictions, data, tmp_path):
+def test_the_original_files_are_decoded_to_the_end_of_the_segment(predictions, data, tmp_path):
     expected = write_ramp(tmp_path / "a.wav", duration_s=3.0)
     other = write_ramp(tmp_path / "b.wav", duration_s=0.7)
     write_tracks(tmp_path, {"z": "/gone", "a": str(tmp_path / "a.wav"), "b": str(tmp_path / "b.wav")})
-    first, second = sounds_of(predictions, data, FILES)
-    np.testing.assert_array_equal(heard(first), expected[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
-    np.testing.assert_array_equal(heard(second), other[: RATE_HZ // 2])
+    first, second = clips_of(predictions, data, FILES)
+    np.testing.assert_array_equal(samples_of(first), expected[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
+    np.testing.assert_array_equal(samples_of(second), other[: RATE_HZ // 2])
     assert first.source == str(tmp_path / "a.wav")
 
 
-def test_kept_copies_are_taken_in_place_of_the_files(predictions, data, tmp_path):
+def test_kept_copies_are_preferred_to_the_original_files(predictions, data, tmp_path):
     expected = write_ramp(tmp_path / kept_audio_path("a"), duration_s=3.0)
     write_ramp(tmp_path / kept_audio_path("b"), duration_s=0.2)
     write_tracks(tmp_path, {"a": "/gone.mp3", "b": "/gone.mp3"})
     kept = replace(FILES, audio=replace(FILES.audio, keep="wav"))
-    first, second = sounds_of(predictions, data, kept)
-    np.testing.assert_array_equal(heard(first), expected[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
-    assert len(heard(second)) == 0.2 * RATE_HZ  # what there is of it
+    first, second = clips_of(predictions, data, kept)
+    np.testing.assert_array_equal(samples_of(first), expected[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
+    assert len(samples_of(second)) == 0.2 * RATE_HZ  # the copy is shorter than the segment
     # A fold of a data set has no copies of its own.
     (tmp_path / kept_audio_path("a")).unlink()
     other = write_ramp(tmp_path / "a.wav", duration_s=4.0)
     write_tracks(tmp_path, {"a": str(tmp_path / "a.wav"), "b": "/gone.mp3"})
-    first, second = sounds_of(predictions, data, kept)
-    np.testing.assert_array_equal(heard(first), other[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
+    first, second = clips_of(predictions, data, kept)
+    np.testing.assert_array_equal(samples_of(first), other[2 * RATE_HZ : 2 * RATE_HZ + RATE_HZ // 2])
     assert first.source == str(tmp_path / "a.wav")
 
 
-def test_where_there_is_no_sound_it_is_said_why(predictions, data, tmp_path, monkeypatch):
+def test_missing_audio_has_a_reason(predictions, data, tmp_path, monkeypatch):
     def reasons(first: str, second: str) -> list[str]:
         write_tracks(tmp_path, {"a": str(tmp_path / first), "b": str(tmp_path / second)})
-        found = sounds_of(predictions, data, FILES)
-        assert all(isinstance(sound, NoSound) for sound in found)
-        return [sound.reason for sound in found]
+        clips = clips_of(predictions, data, FILES)
+        assert all(isinstance(clip, MissingAudio) for clip in clips)
+        return [clip.reason for clip in clips]
 
     (tmp_path / "text.wav").write_text("no audio")
     (tmp_path / "empty.wav").write_bytes(b"")
@@ -125,9 +125,9 @@ def test_where_there_is_no_sound_it_is_said_why(predictions, data, tmp_path, mon
     [folder, strange] = reasons("folder.wav", "../nowhere://x")
     assert folder.startswith(f"{tmp_path}/folder.wav cannot be read: ")
     assert "cannot be read" in strange
-    monkeypatch.setattr(sounds, "_MOST_FILE_BYTES", 100)
-    assert reasons("short.wav", "gone.wav")[0] == f"{tmp_path}/short.wav has more than 1 GiB"
+    monkeypatch.setattr(audio_clips, "_MOST_FILE_BYTES", 100)
+    assert reasons("short.wav", "gone.wav")[0] == f"{tmp_path}/short.wav is larger than 1 GiB"
 
 
 def test_without_mistakes_nothing_is_read(predictions, data):
-    assert find_sounds([], predictions=predictions, data=data, shards=[], preparation=FILES) == []
+    assert find_audio_clips([], predictions=predictions, data=data, shards=[], preparation=FILES) == []

@@ -1,4 +1,4 @@
-"""Pictures of sound: spectra of genres, tracks on principal components, examples."""
+"""Figures of stored features and audio: mean spectra of genres, tracks on principal components, examples."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,14 +16,16 @@ from trainer.common.drawing import (
     OTHER_COLOR,
     Picture,
     draw,
+    first_drawn_coefficient,
     genre_colors,
     in_words,
     of_largest,
+    paint_frames,
     shown_name,
 )
-from trainer.explore.collect import GenreBands
-from trainer.explore.examples import Example, NamedSpectrogram
-from trainer.explore.feature_roles import YAMNET_LOG_MEL_UNIT, BandFeature
+from trainer.explore.audio_examples import AudioExample, NamedSpectrogram
+from trainer.explore.feature_statistics import GenreBands
+from trainer.explore.plotted_features import YAMNET_LOG_MEL_UNIT, BandFeature
 from trainer.explore.projection import Projection
 
 _WIDTH_IN = 9.0
@@ -42,14 +44,14 @@ def band_pictures(
     ranked_genres: Sequence[str],
     splits: Sequence[str],
 ) -> list[Picture]:
-    """Draws the mean and the deviation of a feature's bands for each genre, and a map of the means for many genres.
+    """Draws the mean and the standard deviation of each band by genre; for many genres a heat map of the means too.
 
     Args:
         feature: The feature.
         bands: Its statistics by genre.
         genres: The genres in the order of the statistics.
-        ranked_genres: All genres, the largest first.
-        splits: The splits whose frames were counted.
+        ranked_genres: All genres, the one with the most tracks first.
+        splits: The splits that the statistics are of.
     """
     rows = {genre: row for row, genre in enumerate(genres) if bands.num_frames[row] > 0}
     shown = [genre for genre in ranked_genres if genre in rows and np.isfinite(bands.mean[rows[genre]]).all()]
@@ -90,7 +92,7 @@ def _band_lines(
                     label=shown_name(genre),
                 )
         upper.set_ylabel("mean" + _unit(feature))
-        lower.set_ylabel("deviation" + _unit(feature))
+        lower.set_ylabel("std. deviation" + _unit(feature))
         if feature.frequencies_hz is None:
             lower.set_xlabel("coefficient")
         else:
@@ -106,7 +108,7 @@ def _band_lines(
         name=f"{feature.spec.name}-means",
         title=f"Mean {feature.spec.name} by genre" + of_largest(len(colored), len(shown)),
         alt=(
-            f"Lines, one a genre, of the mean and the standard deviation of {feature.spec.name} over "
+            f"Lines, one for each genre, of the mean and the standard deviation of {feature.spec.name} over "
             f"{'coefficients' if feature.frequencies_hz is None else 'frequency'}: {in_words(colored)}."
         ),
         note=_band_note(feature, splits),
@@ -149,7 +151,7 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
     Args:
         projection: The tracks.
         genre_of: The genre of each track, by its id.
-        ranked_genres: All genres, the largest first.
+        ranked_genres: All genres, the one with the most tracks first.
     """
     labels = np.array([genre_of[track_id] for track_id in projection.track_ids], dtype=object)
     colors = genre_colors(ranked_genres)
@@ -177,16 +179,17 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
 
     note = (
         f"{len(labels)} tracks of all splits, each the mean of {projection.feature} over its segments, centred and not "
-        "scaled. Tracks that lie close together sound alike to this feature; genres that overlap need more than it."
+        "scaled. Close tracks have similar values of this feature; genres that overlap cannot be separated by these "
+        "two components alone."
     )
     if projection.num_not_finite:
-        note += f" {projection.num_not_finite} tracks are left out: their values are not finite."
+        note += f" {projection.num_not_finite} tracks are left out because their values are not finite."
     return Picture(
         name="projection",
         title="Tracks on two principal components",
         alt=(
             f"Scatter plot of {len(labels)} tracks coloured by genre ({in_words(present)}) on the first two principal "
-            f"components of their mean {projection.feature}, which hold {projection.explained[0]:.1%} and "
+            f"components of their mean {projection.feature}, which explain {projection.explained[0]:.1%} and "
             f"{projection.explained[1]:.1%} of the variance."
         ),
         note=note,
@@ -194,22 +197,22 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
     )
 
 
-def example_picture(example: Example) -> Picture:
-    """Draws the waveform, the log-mel spectrogram, YAMNet's where it is there, and the MFCC, one above the other."""
-    first = _first_coefficient(example.mfcc.shape[1])
+def example_picture(example: AudioExample) -> Picture:
+    """Draws the waveform, the log-mel spectrogram, that of YAMNet if present, and the MFCCs, from top to bottom."""
+    first = first_drawn_coefficient(example.mfcc.shape[1])
     yamnet = example.yamnet_log_mel
     heights = (2, 4, 3) if yamnet is None else (2, 4, 4, 3)
 
     def paint(figure: Figure) -> None:
         wave, mel, *others, mfcc = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         _paint_waveform(wave, example)
-        mel_image = _paint_frames(mel, example.log_mel, frame_s=example.log_mel_frame_s, cmap="magma")
+        mel_image = _paint_centred_frames(mel, example.log_mel, frame_s=example.log_mel_frame_s, cmap="magma")
         mel.set_yticks(*_frequency_ticks(example.frequencies_hz))
         mel.set_ylabel("frequency in Hz")
         figure.colorbar(mel_image, ax=mel, label="dB", pad=0.01)
         if yamnet is not None:
             _paint_yamnet_log_mel(figure, others[0], yamnet)
-        mfcc_image = _paint_frames(
+        mfcc_image = _paint_centred_frames(
             mfcc, example.mfcc[:, first:], frame_s=example.mfcc_frame_s, cmap="viridis", first_band=first
         )
         mfcc.set_ylabel("MFCC")
@@ -224,18 +227,18 @@ def example_picture(example: Example) -> Picture:
         alt=(
             f"Waveform, log-mel spectrogram{'' if yamnet is None else f', {yamnet.name}'} and MFCC of "
             f"{example.duration_s:.1f} s of {example.genre} from {example.track.track_id}, "
-            f"from {example.start_s:.1f} s on."
+            f"starting at {example.start_s:.1f} s."
         ),
         png=draw(paint, width_in=6.0, height_in=5.0 if yamnet is None else 6.8),
     )
 
 
 def _paint_yamnet_log_mel(figure: Figure, axes: Axes, spectrogram: NamedSpectrogram) -> None:
-    image = _paint_frames(
+    image = _paint_centred_frames(
         axes,
         spectrogram.values,
         frame_s=yamnet_log_mel.HOP_S,
-        # Its first window begins with the sound, where those of the other spectrograms are centred on it.
+        # Its first window starts at 0 s; that of the other spectrograms is centred on 0 s.
         first_frame_s=yamnet_log_mel.WINDOW_S / 2,
         cmap="magma",
     )
@@ -244,17 +247,17 @@ def _paint_yamnet_log_mel(figure: Figure, axes: Axes, spectrogram: NamedSpectrog
     figure.colorbar(image, ax=axes, label=YAMNET_LOG_MEL_UNIT, pad=0.01)
 
 
-def _paint_waveform(axes: Axes, example: Example) -> None:
-    """Draws the least and the largest sample of every short stretch."""
-    per_point = max(1, len(example.samples) // _WAVEFORM_POINTS)
-    stretches = example.samples[: len(example.samples) // per_point * per_point].reshape(-1, per_point)
-    times_s = (np.arange(len(stretches)) + 0.5) * per_point / example.sample_rate_hz
-    axes.fill_between(times_s, stretches.min(axis=1), stretches.max(axis=1), color="#4477AA", linewidth=0.6)
+def _paint_waveform(axes: Axes, example: AudioExample) -> None:
+    """Draws the envelope: the minimum and the maximum of each block of samples."""
+    block_size = max(1, len(example.samples) // _WAVEFORM_POINTS)
+    blocks = example.samples[: len(example.samples) // block_size * block_size].reshape(-1, block_size)
+    times_s = (np.arange(len(blocks)) + 0.5) * block_size / example.sample_rate_hz
+    axes.fill_between(times_s, blocks.min(axis=1), blocks.max(axis=1), color="#4477AA", linewidth=0.6)
     axes.set_ylim(-1.05, 1.05)
     axes.set_ylabel("amplitude")
 
 
-def _paint_frames(
+def _paint_centred_frames(
     axes: Axes,
     frames: NDArray[np.float32],
     *,
@@ -263,26 +266,13 @@ def _paint_frames(
     first_band: int = 0,
     first_frame_s: float = 0.0,
 ) -> AxesImage:
-    """Draws (frames, bands) with time to the right; a frame is centred on its time, the first on `first_frame_s`."""
-    num_frames, num_bands = frames.shape
-    axes.grid(visible=False)
-    return axes.imshow(
-        frames.T,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        cmap=cmap,
-        extent=(
-            first_frame_s - 0.5 * frame_s,
-            first_frame_s + (num_frames - 0.5) * frame_s,
-            first_band - 0.5,
-            first_band + num_bands - 0.5,
-        ),
-    )
+    """Draws (frames, bands), each frame centred on its time and the first one on `first_frame_s`."""
+    times_s = (first_frame_s - 0.5 * frame_s, first_frame_s + (len(frames) - 0.5) * frame_s)
+    return paint_frames(axes, frames, times_s=times_s, cmap=cmap, first_band=first_band)
 
 
 def _frequency_ticks(frequencies_hz: Sequence[float]) -> tuple[list[float], list[str]]:
-    """Returns where round frequencies lie among the bands, and their names; none that would touch another's."""
+    """Returns the positions of round frequencies on the axis of bands, and their labels, without any that overlap."""
     places: list[float] = []
     names: list[str] = []
     for tick in reversed(_FREQUENCY_TICKS_HZ):
@@ -295,12 +285,7 @@ def _frequency_ticks(frequencies_hz: Sequence[float]) -> tuple[list[float], list
 
 
 def _first_band(feature: BandFeature) -> int:
-    return _first_coefficient(feature.spec.shape[-1]) if feature.frequencies_hz is None else 0
-
-
-def _first_coefficient(num_coefficients: int) -> int:
-    """Returns the first MFCC to draw: coefficient 0 is the loudness, and would flatten the others."""
-    return 1 if num_coefficients > 1 else 0
+    return first_drawn_coefficient(feature.spec.shape[-1]) if feature.frequencies_hz is None else 0
 
 
 def _unit(feature: BandFeature) -> str:
@@ -312,5 +297,5 @@ def _band_note(feature: BandFeature, splits: Sequence[str]) -> str:
     if _first_band(feature):
         return f"{note} Coefficient 0, the loudness, is left out."
     if feature.num_frames < feature.spec.shape[0]:
-        return f"{note} Those that reach past the end of a segment, into the silence put behind it, are left out."
+        return f"{note} Frames that reach into the zero padding after a segment are left out."
     return note

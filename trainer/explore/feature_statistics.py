@@ -1,4 +1,4 @@
-"""One pass over the shards, in memory that does not grow with them: spectra of genres, mean vectors of tracks."""
+"""Mean spectra of genres and mean vectors of tracks, in one pass over the shards and in constant memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.splits.assign import keyed_order
 from trainer.data.batches import PlainBatch, plain_batches, shard_read_errors
 from trainer.data.prepared import PreparedData, find_shards
-from trainer.explore.feature_roles import FeatureRoles
+from trainer.explore.plotted_features import PlottedFeatures
 
-# No more numbers than this are kept of all sampled tracks together: 160 MB.
+# The most float64 values that the mean vectors of all sampled tracks may have: 160 MB.
 _MOST_VECTOR_VALUES = 20_000_000
 
 
 @dataclass(frozen=True)
 class GenreBands:
-    """Statistics of a feature of shape (frames, bands) over all frames of a genre that count.
+    """Statistics of a feature of shape (frames, bands), over all frames of a genre without the padding of segments.
 
     Attributes:
         num_frames: (genres,) int64.
         mean: (genres, bands) float64; NaN where a genre has no frames.
-        std: (genres, bands) float64, the deviation of the frames themselves (divided by their number).
+        std: (genres, bands) float64, the standard deviation of the population (divided by the number of frames).
     """
 
     num_frames: NDArray[np.int64]
@@ -51,12 +51,12 @@ class TrackVectors:
 
 
 @dataclass(frozen=True)
-class Collected:
-    """What the pass over the shards gave.
+class FeatureStatistics:
+    """The results of the pass over the shards.
 
     Attributes:
-        genre_bands: By the name of the feature.
-        vectors: Of the sampled tracks; None where no feature is a vector.
+        genre_bands: The statistics by genre, by the name of the feature.
+        vectors: The mean vectors of the sampled tracks; None if no feature can be projected.
     """
 
     genre_bands: Mapping[str, GenreBands]
@@ -64,42 +64,42 @@ class Collected:
 
 
 def sample_tracks(tracks: Sequence[TrackRecord], *, most: int, seed: int) -> tuple[str, ...]:
-    """Returns the ids of at most `most` tracks, which depend on the seed and the ids alone."""
+    """Returns the ids of at most `most` tracks; the sample depends on the seed and the ids only."""
     return tuple(sorted((track.track_id for track in tracks), key=lambda name: keyed_order(name, seed=seed))[:most])
 
 
-def collect(
+def compute_statistics(
     data: PreparedData,
     *,
-    roles: FeatureRoles,
+    plotted: PlottedFeatures,
     band_splits: Sequence[str],
     sample: Sequence[str],
     batch_size: int,
     progress: ProgressReporter,
-) -> Collected:
+) -> FeatureStatistics:
     """Reads the shards of all splits once.
 
     Args:
         data: The data set.
-        roles: What to look at.
-        band_splits: The splits whose frames count for the spectra of genres.
-        sample: The tracks whose mean vectors are wanted; of long vectors the first of them only.
+        plotted: The features to compute statistics of.
+        band_splits: The splits whose frames are used for the spectra of genres.
+        sample: The ids of the tracks whose mean vectors are wanted; for long vectors only the first of them are used.
         batch_size: Segments read at a time.
-        progress: Counts segments.
+        progress: Is updated with the number of segments read.
 
     Raises:
         UserError: A shard is missing.
         RunFailedError: A shard is damaged.
     """
-    specs = {feature.spec.name: feature.spec for feature in roles.bands}
-    num_frames = {feature.spec.name: feature.num_frames for feature in roles.bands}
+    specs = {feature.spec.name: feature.spec for feature in plotted.bands}
+    num_frames = {feature.spec.name: feature.num_frames for feature in plotted.bands}
     band_sums = {name: _BandSums(len(data.labels), spec.shape[-1]) for name, spec in specs.items()}
     vector_sums = None
-    if roles.vector is not None:
-        specs[roles.vector.name] = roles.vector
-        num_frames.setdefault(roles.vector.name, _frames_per_segment(roles.vector))
-        most_tracks = max(2, _MOST_VECTOR_VALUES // roles.vector.shape[-1])
-        vector_sums = _VectorSums(sample[:most_tracks], roles.vector.shape[-1])
+    if plotted.vector is not None:
+        specs[plotted.vector.name] = plotted.vector
+        num_frames.setdefault(plotted.vector.name, _frames_per_segment(plotted.vector))
+        most_tracks = max(2, _MOST_VECTOR_VALUES // plotted.vector.shape[-1])
+        vector_sums = _VectorSums(sample[:most_tracks], plotted.vector.shape[-1])
     num_done = 0
     for split in data.info.splits if specs else ():
         if split.num_examples == 0:
@@ -108,16 +108,16 @@ def collect(
             if split.name in band_splits:
                 for name, total in band_sums.items():
                     total.add(sums.labels, sums.totals[name], sums.squares[name], num_frames[name])
-            if vector_sums is not None and roles.vector is not None:
-                name = roles.vector.name
+            if vector_sums is not None and plotted.vector is not None:
+                name = plotted.vector.name
                 vector_sums.add(sums.track_ids, sums.totals[name], num_frames[name])
             num_done += len(sums.labels)
             progress.update(completed=num_done)
-    return Collected(
+    return FeatureStatistics(
         genre_bands={name: total.result() for name, total in band_sums.items()},
         vectors=None
-        if vector_sums is None or roles.vector is None
-        else TrackVectors(roles.vector.name, vector_sums.track_ids, vector_sums.means()),
+        if vector_sums is None or plotted.vector is None
+        else TrackVectors(plotted.vector.name, vector_sums.track_ids, vector_sums.means()),
     )
 
 
@@ -152,7 +152,7 @@ def _segment_sums(
 
 
 def _as_frames(values: Any, spec: FeatureSpec) -> Any:
-    """(batch, frames, bands) as it is; (batch, values) → (batch, 1, values)."""
+    """(batch, frames, bands) unchanged; (batch, values) → (batch, 1, values)."""
     return values if len(spec.shape) == 2 else tf.expand_dims(values, 1)
 
 
@@ -182,7 +182,7 @@ class _BandSums:
     def result(self) -> GenreBands:
         with np.errstate(invalid="ignore"):
             mean = self._totals / self._num_frames[:, None]
-            # Rounding can leave a band that never changes with a variance a little below zero.
+            # Rounding can make the variance of a constant band slightly negative.
             variance = np.maximum(self._squares / self._num_frames[:, None] - mean * mean, 0.0)
         return GenreBands(num_frames=self._num_frames, mean=mean, std=np.sqrt(variance))
 

@@ -1,4 +1,4 @@
-"""The row of a run in the table of settings and scores, read as TensorBoard reads it."""
+"""The row of a run in the table of HParams, parsed with TensorBoard's own functions."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from trainer.board.hparams import (
+from trainer.board.hparams_plugin import (
     SCORES,
     best_scores,
     end_summary,
@@ -30,7 +30,7 @@ def content_of(summary):
     return value.metadata.plugin_data.content
 
 
-def test_settings_are_those_that_decide_what_is_learned(settings, make_config, prepared_dir):
+def test_settings_are_those_that_change_the_weights(settings, make_config, prepared_dir):
     assert settings["data"] == "tiny"
     assert settings["split"] == "group"
     assert settings["model.filters"] == "[8, 8]"
@@ -39,14 +39,14 @@ def test_settings_are_those_that_decide_what_is_learned(settings, make_config, p
     assert settings["ema_decay"] is None
     left_out = ("run_dir", "data_dir", "strategy", "board", "cache", "steps_per_call", "checkpoint_interval_s")
     assert not [key for key in settings if key.split(".")[0] in left_out]
-    # The same run on other devices and elsewhere is the same in the table.
+    # The settings do not depend on the devices and the directory.
     moved = make_config(run_dir="elsewhere", strategy=StrategyConfig(kind="mirrored"), cache=False, steps_per_call=1)
     assert settings_of(moved, open_prepared(str(prepared_dir))) == settings
 
 
-def test_a_run_says_its_settings_with_their_types_and_leaves_null_out(settings):
+def test_the_settings_of_a_run_have_types_and_no_nulls(settings):
     info = hparams_metadata.parse_session_start_info_plugin_data(content_of(start_summary(settings)))
-    assert info.group_name == ""  # TensorBoard then calls it by its folder
+    assert info.group_name == ""  # TensorBoard then shows the name of its folder
     assert info.hparams["model.filters"].string_value == "[8, 8]"
     assert info.hparams["epochs"].number_value == 3
     assert info.hparams["model.center_bands"].bool_value is True
@@ -66,7 +66,7 @@ def test_the_columns_are_all_settings_and_the_scores(settings):
     assert [(info.name.group, info.name.tag) for info in experiment.metric_infos] == [("", tag) for tag in SCORES]
 
 
-def test_the_end_says_that_all_went_well():
+def test_the_end_has_the_status_of_success():
     info = hparams_metadata.parse_session_end_info_plugin_data(content_of(end_summary()))
     assert info.status == api_pb2.STATUS_SUCCESS
 

@@ -17,10 +17,10 @@ import yaml
 from checkpoint_values import assert_same_checkpoints
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from trainer.compare.entries import read_entry
+from trainer.compare.compared_results import read_result
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval import crossval
-from trainer.crossval.fold_learners import NetworkLearner
+from trainer.crossval.fold_trainers import NetworkTrainer
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.runs.run_dir import RunDir
@@ -32,12 +32,12 @@ MakeConfig = Callable[..., CrossvalConfig]
 LEVELS = ("segment", "track", "track_vote")
 
 
-class BrokenOffError(Exception):
-    """Stands for the end of a process."""
+class InterruptedRunError(Exception):
+    """Simulates the end of a process."""
 
 
 def run(config: CrossvalConfig) -> str:
-    """Runs the command and returns what it prints."""
+    """Runs the command and returns its output."""
     stream = io.StringIO()
     crossval(config, stream=stream)
     return stream.getvalue()
@@ -48,12 +48,12 @@ def result(path: str, *, name: str = "crossval.json") -> dict[str, Any]:
 
 
 def without_durations(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns what must be the same however often a cross-validation was started."""
+    """Returns the part of runs that does not depend on how often a cross-validation was interrupted."""
     return [{key: value for key, value in each.items() if key != "train_duration_s"} for each in runs]
 
 
 def do_in_call(number: int, action: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Does something in a call of the training loop, counted over all runs."""
+    """Calls `action` in the given call of the training loop, counted from 1 over all runs."""
     real_run_steps = TrainLoop.run_steps
     calls = iter(range(1, 1_000))
 
@@ -65,13 +65,13 @@ def do_in_call(number: int, action: Callable[[], None], monkeypatch: pytest.Monk
     monkeypatch.setattr(TrainLoop, "run_steps", run_steps)
 
 
-def break_off() -> None:
-    raise BrokenOffError
+def interrupt() -> None:
+    raise InterruptedRunError
 
 
 @pytest.fixture
 def quick(write_source: Callable[..., Path], make_config: MakeConfig) -> CrossvalConfig:
-    """A cross-validation that takes no time, on data of its own: networks take seconds to be made ready."""
+    """A cross-validation of a classical learner, on data of its own; networks take seconds to build."""
     baselines = replace(make_config().baselines, learners=["naive_bayes"], feature="log_mel")
     return make_config(
         data_dir=str(write_source(tracks_per_group=3)), learner="baselines", baselines=baselines, seeds=[0, 1]
@@ -102,7 +102,7 @@ def finished(
     return config
 
 
-def test_every_run_is_one_as_any_other_and_the_results_are_theirs(finished: CrossvalConfig) -> None:
+def test_every_run_is_an_ordinary_run_and_the_results_are_computed_from_them(finished: CrossvalConfig) -> None:
     out = Path(finished.output_dir)
     assert {path.name for path in (out / "folds").iterdir()} == {"fold-0", "fold-1", "fold-2"}
     names = {f"fold-{fold}-seed-{seed}" for fold in range(3) for seed in (0, 1)}
@@ -126,7 +126,8 @@ def test_every_run_is_one_as_any_other_and_the_results_are_theirs(finished: Cros
         assert content["pooled"][level]["num_examples"] == total
 
 
-def test_a_run_among_others_is_that_of_a_process_of_its_own(finished: CrossvalConfig, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_is_the_same_as_one_without_the_others(finished: CrossvalConfig, tmp_path: Path) -> None:
     settings = {field.name: getattr(finished, field.name) for field in fields(TrainingConfig)}
     # The last of six runs of that process.
     in_crossval = f"{finished.output_dir}/runs/fold-2-seed-1"
@@ -138,13 +139,13 @@ def test_a_run_among_others_is_that_of_a_process_of_its_own(finished: CrossvalCo
     assert levels[0] == levels[1]
 
 
-def test_a_finished_one_is_left_alone_and_told_again(
+def test_a_finished_cross_validation_is_printed_again_without_training(
     finished: CrossvalConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    do_in_call(1, break_off, monkeypatch)
+    do_in_call(1, interrupt, monkeypatch)
     before = (Path(finished.output_dir) / "crossval.json").read_text()
     table = run(finished)
-    assert "6 of 6 runs are finished already" in capsys.readouterr().err
+    assert "6 of 6 runs are already finished" in capsys.readouterr().err
     # The settings name the folder that the test has moved it to.
     content = json.loads((Path(finished.output_dir) / "crossval.json").read_text())
     assert {**content, "settings": None, "data": None} == {**json.loads(before), "settings": None, "data": None}
@@ -159,12 +160,12 @@ def test_a_finished_one_is_left_alone_and_told_again(
     assert rows[7][5] == f"{content['sd_over_seeds']['track']['accuracy']:.3f}"
     pooled = content["pooled"]["track"]
     low, high = (pooled["intervals"]["accuracy"][end] for end in ("low", "high"))
-    assert f"all test tracks together: accuracy {pooled['accuracy']:.3f} [{low:.2f}, {high:.2f}]" in table
+    assert f"pooled over all test tracks: accuracy {pooled['accuracy']:.3f} [{low:.2f}, {high:.2f}]" in table
 
 
 def test_compare_reads_it(finished: CrossvalConfig) -> None:
     content = result(finished.output_dir)
-    entry = read_entry(finished.output_dir, split="test")
+    entry = read_result(finished.output_dir, split="test")
     assert (entry.num_folds, entry.num_seeds, entry.model.name) == (3, 2, "cnn2d")
     assert entry.scores["track"]["accuracy"].value == content["mean"]["track"]["accuracy"]
     assert entry.scores["track"]["accuracy"].sd == content["sd"]["track"]["accuracy"]
@@ -176,7 +177,7 @@ def test_seeds_can_be_added(quick: CrossvalConfig, capsys: pytest.CaptureFixture
     capsys.readouterr()
     run(replace(quick, seeds=[0, 1, 2]))
     err = capsys.readouterr().err
-    assert "6 of 9 runs are finished already" in err
+    assert "6 of 9 runs are already finished" in err
     second = result(quick.output_dir, name="naive_bayes/crossval.json")
     assert [each for each in second["runs"] if each["seed"] < 2] == first["runs"]
     assert second["seeds"] == [0, 1, 2] and second["finished"] is True
@@ -184,7 +185,7 @@ def test_seeds_can_be_added(quick: CrossvalConfig, capsys: pytest.CaptureFixture
     for fold, accuracy in enumerate(added):
         line = f"run {7 + fold}/9, naive_bayes, fold {fold}, seed 2: track accuracy {accuracy:.3f}, segment accuracy "
         assert line in err and f"run {7 + fold}/9 took " in err
-    assert err.strip().endswith("s; about 0 s are left")
+    assert err.strip().endswith("s; about 0 s remain")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,9 @@ def test_seeds_can_be_added(quick: CrossvalConfig, capsys: pytest.CaptureFixture
         ({"learner": "baselines"}, "(learner was network and is baselines)"),
     ],
 )
-def test_other_settings_are_refused_by_name(finished: CrossvalConfig, changes: dict[str, Any], message: str) -> None:
+def test_other_settings_are_an_error_that_lists_them(
+    finished: CrossvalConfig, changes: dict[str, Any], message: str
+) -> None:
     before = result(finished.output_dir)
     with pytest.raises(UserError) as caught:
         run(replace(finished, **changes))
@@ -204,24 +207,22 @@ def test_other_settings_are_refused_by_name(finished: CrossvalConfig, changes: d
     assert result(finished.output_dir) == before
 
 
-def test_other_data_are_refused(finished: CrossvalConfig, write_source: Callable[..., Path]) -> None:
+def test_other_data_are_an_error(finished: CrossvalConfig, write_source: Callable[..., Path]) -> None:
     shutil.rmtree(finished.data_dir)
     write_source(cache_key="prepared again")
-    with pytest.raises(UserError, match=r"data was prepared again, differently, since output_dir=.*/out was started"):
+    with pytest.raises(UserError, match=r"data has changed since output_dir=.*/out was started"):
         run(finished)
 
 
-def test_a_folder_that_holds_something_else_is_refused(
-    write_source: Callable[..., Path], make_config: MakeConfig
-) -> None:
+def test_a_folder_with_other_files_is_an_error(write_source: Callable[..., Path], make_config: MakeConfig) -> None:
     config = make_config(data_dir=str(write_source()))
     Path(config.output_dir).mkdir()
     (Path(config.output_dir) / "thesis.txt").write_text("")
-    with pytest.raises(UserError, match=r"out is not empty and holds no cross-validation: choose another output_dir"):
+    with pytest.raises(UserError, match=r"out is not empty and is not a cross-validation: choose another output_dir"):
         run(config)
 
 
-def test_data_that_cannot_be_divided_leave_nothing_behind(
+def test_data_that_cannot_be_divided_are_an_error_that_writes_nothing(
     write_source: Callable[..., Path], make_config: MakeConfig
 ) -> None:
     config = make_config(data_dir=str(write_source()), folds=5)
@@ -231,8 +232,9 @@ def test_data_that_cannot_be_divided_leave_nothing_behind(
 
 
 # Runs have 4 and 6 steps.
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "num_finished"), [(4, 0), (8, 1)], ids=["in the first run", "in the second run"])
-def test_one_that_is_broken_off_ends_as_one_that_is_not(
+def test_an_interrupted_cross_validation_resumes_with_the_same_results(
     finished: CrossvalConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -241,8 +243,8 @@ def test_one_that_is_broken_off_ends_as_one_that_is_not(
     num_finished: int,
 ) -> None:
     broken = replace(finished, output_dir=str(tmp_path / "broken"), seeds=[1], checkpoint_interval_s=0.0)
-    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
-        do_in_call(call, break_off, patch)
+    with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
+        do_in_call(call, interrupt, patch)
         run(broken)
     left = result(broken.output_dir)
     assert (left["finished"], len(left["runs"])) == (False, num_finished)
@@ -250,7 +252,7 @@ def test_one_that_is_broken_off_ends_as_one_that_is_not(
     run(broken)
     err = capsys.readouterr().err
     assert err.count("going on with") == 1
-    assert ("1 of 3 runs are finished already" in err) == (num_finished == 1)
+    assert ("1 of 3 runs are already finished" in err) == (num_finished == 1)
     content = result(broken.output_dir)
     assert content["finished"] is True
     expected = [each for each in result(finished.output_dir)["runs"] if each["seed"] == 1]
@@ -262,7 +264,7 @@ def test_one_that_is_broken_off_ends_as_one_that_is_not(
             assert (Path(broken.output_dir) / path.relative_to(finished.output_dir)).read_bytes() == path.read_bytes()
 
 
-def test_sigterm_in_a_run_ends_it_and_the_rest(
+def test_sigterm_in_a_run_stops_the_command(
     finished: CrossvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(finished, output_dir=str(tmp_path / "stopped"))
@@ -272,7 +274,7 @@ def test_sigterm_in_a_run_ends_it_and_the_rest(
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_sigterm_at_the_end_of_a_run_ends_the_rest(
+def test_sigterm_at_the_end_of_a_run_stops_the_command(
     finished: CrossvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(finished, output_dir=str(tmp_path / "stopped"))
@@ -283,19 +285,19 @@ def test_sigterm_at_the_end_of_a_run_ends_the_rest(
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(RunDir, "mark_finished", mark_finished)
-    with pytest.raises(RunAgainError, match=r"stopped by SIGTERM; all is saved: the same command goes on"):
+    with pytest.raises(RunAgainError, match=r"stopped by SIGTERM; the state is saved: the same command resumes"):
         run(config)
-    # The run that was at its end is scored before.
+    # The run that was finishing is evaluated first.
     assert len(result(config.output_dir)["runs"]) == 1
 
 
-def test_a_run_that_was_trained_and_not_scored_is_scored(
+def test_a_run_that_is_trained_and_not_evaluated_is_evaluated(
     finished: CrossvalConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = result(finished.output_dir)
     run_dir = Path(finished.output_dir) / "runs" / "fold-1-seed-0"
     (run_dir / "predictions-test.csv").unlink()
-    do_in_call(1, break_off, monkeypatch)
+    do_in_call(1, interrupt, monkeypatch)
     run(finished)
     assert {**result(finished.output_dir), "settings": None, "data": None} == {
         **before,
@@ -304,7 +306,7 @@ def test_a_run_that_was_trained_and_not_scored_is_scored(
     }
 
 
-def test_a_run_that_fails_is_named_and_the_others_stay(
+def test_a_failed_run_is_an_error_and_the_others_are_kept(
     finished: CrossvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
@@ -317,19 +319,21 @@ def test_a_run_that_fails_is_named_and_the_others_stay(
     assert len(result(config.output_dir)["runs"]) == 1
 
 
-def test_folds_go_when_they_are_not_to_be_kept(quick: CrossvalConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_can_be_removed_when_their_runs_are_finished(
+    quick: CrossvalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = replace(quick, keep_folds=False)
     table = run(config)
     for fold in range(3):
         names = {path.name for path in (Path(config.output_dir) / "folds" / f"fold-{fold}").iterdir()}
         assert "tracks.jsonl" in names and "_SUCCESS" not in names
         assert not any(".tfrecord" in name for name in names)
-    # Nothing is written again for runs that are finished.
+    # Folds of finished runs are not written again.
     monkeypatch.setattr("trainer.crossval.crossval.write_fold", lambda *_, **__: pytest.fail("a fold was written"))
     assert run(config) == table
 
 
-def test_folds_can_be_shared_by_those_that_divide_alike(quick: CrossvalConfig, tmp_path: Path) -> None:
+def test_folds_can_be_shared(quick: CrossvalConfig, tmp_path: Path) -> None:
     shared = str(tmp_path / "folds")
     first = replace(quick, folds_dir=shared)
     run(first)
@@ -338,12 +342,12 @@ def test_folds_can_be_shared_by_those_that_divide_alike(quick: CrossvalConfig, t
     second = replace(first.baselines, learners=["knn"])
     run(replace(first, output_dir=str(tmp_path / "second"), baselines=second))
     assert {path: path.stat().st_mtime_ns for path in Path(shared).rglob("*") if path.is_file()} == before
-    with pytest.raises(UserError, match=r"fold-0 holds a fold of other data, or one that was made with other settings"):
+    with pytest.raises(UserError, match=r"fold-0 contains a fold of other data or of other settings"):
         run(replace(first, output_dir=str(tmp_path / "third"), split_seed=1))
 
 
 @pytest.mark.parametrize("split_by", ["track", "segment"])
-def test_a_leak_is_told_wherever_scores_are(quick: CrossvalConfig, split_by: str) -> None:
+def test_a_leak_is_reported_with_all_scores(quick: CrossvalConfig, split_by: str) -> None:
     config = replace(quick, split_by=split_by)
     table = run(config)
     leak = f"{split_by}s were split at random"
@@ -354,14 +358,15 @@ def test_a_leak_is_told_wherever_scores_are(quick: CrossvalConfig, split_by: str
     for entry in content["runs"]:
         metrics = json.loads((folder / entry["run_dir"] / "metrics.json").read_text())
         assert metrics["split"] == content["split"]
-    entry_leak = read_entry(str(folder), split="test").split_leak
+    entry_leak = read_result(str(folder), split="test").split_leak
     assert entry_leak is not None and leak in entry_leak
 
 
-def test_the_settings_of_a_run_do_not_reach_its_evaluation(finished: CrossvalConfig, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_precision_of_training_does_not_change_the_evaluation(finished: CrossvalConfig, tmp_path: Path) -> None:
     run_dir, alone = str(tmp_path / "mixed"), str(tmp_path / "alone")
-    learner = NetworkLearner(replace(finished, precision="mixed_bfloat16"))
-    learner.run(data_dir=f"{finished.output_dir}/folds/fold-0", run_dir=run_dir, seed=0)
+    trainer = NetworkTrainer(replace(finished, precision="mixed_bfloat16"))
+    trainer.run(data_dir=f"{finished.output_dir}/folds/fold-0", run_dir=run_dir, seed=0)
     shutil.copytree(run_dir, alone)
     tf.keras.config.set_dtype_policy("float32")
     evaluate(EvaluateConfig(run_dir=alone))
@@ -377,7 +382,7 @@ def test_classical_learners_have_a_result_each(quick: CrossvalConfig) -> None:
         assert content["finished"] is True and content["model"]["name"] == name
         run_dir = Path(config.output_dir, name, content["runs"][3]["run_dir"])
         assert content["runs"][3]["test"] == json.loads((run_dir / "metrics.json").read_text())["test"]
-        assert read_entry(f"{config.output_dir}/{name}", split="test").num_folds == 3
+        assert read_result(f"{config.output_dir}/{name}", split="test").num_folds == 3
         means, sds = content["mean"]["track"], content["sd"]["track"]
         [row] = [line for line in table.splitlines() if line.split()[:1] == [name]]
         assert f"{means['accuracy']:.3f} ± {sds['accuracy']:.3f}" in row

@@ -1,4 +1,4 @@
-"""Which of the stored features is a spectrum over frequency, and which one lays tracks out on a plane."""
+"""Chooses the features to plot: the spectra whose means are drawn, and the vector that tracks are projected by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from trainer.explore.prepared_tables import PrepareSettings
 
 YAMNET_LOG_MEL_UNIT = "natural log"
 
-# Values of many units, of which the largest numbers would be all that is seen, and other spectrograms.
+# Not embeddings: statistics in different units, where the largest numbers would dominate, and a spectrogram.
 _NO_EMBEDDINGS = ("spectral_stats", "yamnet_log_mel")
-# More values than any embedding has are samples.
+# Vectors of more values are samples of audio, not embeddings.
 _MOST_VECTOR_SIZE = 4096
 
 
 @dataclass(frozen=True)
 class BandFeature:
-    """A feature of shape (frames, bands) whose mean over frames is worth looking at.
+    """A feature of shape (frames, bands) whose mean over frames is plotted.
 
     Attributes:
         spec: Its name, shape and dtype.
-        num_frames: How many of the frames count, from the first on; the others hear what was put behind a segment.
-        frequencies_hz: The centre of each band; None where the bands are cepstral coefficients.
-        unit: What the values are in; None where they are cepstral coefficients.
+        num_frames: The number of frames without those that reach into the padding at the end of a segment.
+        frequencies_hz: The centre of each band; None for cepstral coefficients.
+        unit: The unit of the values; None for cepstral coefficients.
     """
 
     spec: FeatureSpec
@@ -36,21 +36,21 @@ class BandFeature:
 
 
 @dataclass(frozen=True)
-class FeatureRoles:
-    """What each feature is looked at for.
+class PlottedFeatures:
+    """The features to plot.
 
     Attributes:
-        bands: All log-mel spectrograms, YAMNet's behind the others; where there is none, all MFCCs.
-        vector: The feature whose mean over a track is the track's place: an embedding, else log-mel, else MFCC; None
-            where there is none of these.
+        bands: The log-mel spectrograms, those of YAMNet last; if there are none, the MFCCs.
+        vector: The feature whose mean over a track is projected: an embedding, else log-mel, else MFCC; None if there
+            is none of these.
     """
 
     bands: tuple[BandFeature, ...]
     vector: FeatureSpec | None
 
 
-def find_roles(specs: Mapping[str, FeatureSpec], settings: PrepareSettings) -> FeatureRoles:
-    """Tells features apart by their settings, and those without a mel spectrogram by their shape."""
+def find_plotted_features(specs: Mapping[str, FeatureSpec], settings: PrepareSettings) -> PlottedFeatures:
+    """Returns the features to plot, chosen by their settings; embeddings by their shape."""
     mel = {name: config for name, config in settings.mel.items() if name in specs}
     cepstra = [name for name, config in mel.items() if isinstance(config, MfccConfig)]
     spectrograms = [name for name in mel if name not in cepstra]
@@ -64,7 +64,7 @@ def find_roles(specs: Mapping[str, FeatureSpec], settings: PrepareSettings) -> F
         *(_yamnet_log_mel(specs[name], settings) for name in settings.yamnet_log_mel if name in specs),
     ] or [_mfcc(specs[name]) for name in cepstra]
     vectors = [*embeddings, *spectrograms, *cepstra]
-    return FeatureRoles(bands=tuple(bands), vector=specs[vectors[0]] if vectors else None)
+    return PlottedFeatures(bands=tuple(bands), vector=specs[vectors[0]] if vectors else None)
 
 
 def _log_mel(spec: FeatureSpec, config: LogMelConfig, settings: PrepareSettings) -> BandFeature:
@@ -80,7 +80,7 @@ def _log_mel(spec: FeatureSpec, config: LogMelConfig, settings: PrepareSettings)
 def _yamnet_log_mel(spec: FeatureSpec, settings: PrepareSettings) -> BandFeature:
     return BandFeature(
         spec=spec,
-        # The zeros that fill up the last patch of every segment would lower the means and raise the deviations.
+        # The zero padding of the last patch of each segment would change the means and the deviations.
         num_frames=yamnet_log_mel.num_whole_frames(settings.segment_duration_s),
         frequencies_hz=yamnet_log_mel.band_centres(),
         unit=YAMNET_LOG_MEL_UNIT,
@@ -96,7 +96,7 @@ def _is_vector(spec: FeatureSpec) -> bool:
 
 
 def band_centres(config: LogMelConfig, *, sample_rate_hz: int) -> tuple[float, ...]:
-    """Returns the peaks of librosa's triangular filters in Hz: the inner points of an even grid on the mel scale."""
+    """Returns the peaks of librosa's triangular filters in Hz: the inner points of a uniform grid on the mel scale."""
     fmax_hz = sample_rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
     grid = librosa.mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=fmax_hz)
     return tuple(float(frequency) for frequency in grid[1:-1])

@@ -1,4 +1,4 @@
-"""`beamtune explore` as a command: where it writes, and how it refuses."""
+"""`beamtune explore` as a command: its output and its errors."""
 
 import pytest
 
@@ -13,12 +13,13 @@ def directory(make_track, write_data_set):
     return write_data_set([make_track(f"{index}", label=("blues", "funk")[index % 2]) for index in range(4)])
 
 
+@pytest.mark.slow
 def test_it_prints_where_the_page_and_the_events_are(beamtune, directory, tmp_path):
     done = beamtune("explore", directory, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "explore/tiny/index.html: 4 tracks of 2 genres, 8 segments\n"
-        "the same in TensorBoard: beamtune tensorboard explore/tiny/events\n"
+        "to see the same in TensorBoard: beamtune tensorboard explore/tiny/events\n"
     )
     assert done.stderr.splitlines() == [
         line for line in done.stderr.splitlines() if line.startswith(("exploring: ", "reading examples: "))
@@ -44,7 +45,7 @@ def test_the_directory_may_be_a_setting(directory, tmp_path, capsys):
     ],
     ids=["unfinished", "older", "absent"],
 )
-def test_what_is_no_finished_data_set_is_refused_in_one_line(directory, tmp_path, capsys, spoil, message):
+def test_an_unfinished_data_set_is_an_error_of_one_line(directory, tmp_path, capsys, spoil, message):
     spoil(directory)
     assert main(["explore", str(directory), f"output_dir={tmp_path}/page"]) == 2
     captured = capsys.readouterr()
@@ -54,18 +55,18 @@ def test_what_is_no_finished_data_set_is_refused_in_one_line(directory, tmp_path
     assert not (tmp_path / "page").exists()
 
 
-def test_an_output_that_cannot_be_written_is_refused(directory, tmp_path, capsys):
+def test_an_output_dir_that_cannot_be_written_is_an_error(directory, tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     assert main(["explore", str(directory), f"output_dir={tmp_path}/file/page"]) == 2
     assert f"output_dir={tmp_path}/file/page cannot be written to" in capsys.readouterr().err
 
 
-def test_no_directory_is_asked_for(capsys):
+def test_a_missing_directory_is_an_error(capsys):
     assert main(["explore"]) == 2
     assert capsys.readouterr().err == "beamtune explore: data_dir is not set: give data_dir=…\n"
 
 
-def test_it_prints_no_other_formats(directory, capsys):
+def test_unknown_options_are_errors(directory, capsys):
     with pytest.raises(SystemExit) as end:
         main(["explore", str(directory), "--json"])
     assert end.value.code == 2

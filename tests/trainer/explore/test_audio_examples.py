@@ -7,7 +7,7 @@ import soundfile
 
 from beam_pipelines.features.config import LogMelConfig, MfccConfig, YamnetLogMelConfig
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
-from trainer.explore.examples import Example, MissingExample, find_examples, loudest_excerpt
+from trainer.explore.audio_examples import AudioExample, MissingExample, find_examples, loudest_excerpt
 from trainer.explore.prepared_tables import read_tables
 
 RATE_HZ = 8000
@@ -44,7 +44,7 @@ def test_an_example_holds_samples_and_spectra_of_the_same_seconds(find, make_tra
     }
     track = make_track("a.wav", uri=str(path))
     [example] = find([track], configs=configs)
-    assert isinstance(example, Example)
+    assert isinstance(example, AudioExample)
     assert (example.genre, example.track, example.start_s, example.duration_s) == ("blues", track.record, 3.0, 5.0)
     np.testing.assert_array_equal(example.samples, samples[3 * RATE_HZ : 8 * RATE_HZ])
     power = librosa.feature.melspectrogram(y=example.samples, sr=RATE_HZ, n_fft=512, hop_length=256, n_mels=32)
@@ -126,7 +126,7 @@ def test_audio_that_was_kept_is_read_though_the_original_has_gone(
     data_dir = write_data_set([track], keep="wav")
     write_audio(data_dir / "audio" / "artist" / "a.mp3.wav", sample_rate_hz=RATE_HZ)
     [example] = find([track], keep="wav")
-    assert isinstance(example, Example)
+    assert isinstance(example, AudioExample)
     assert example.track.track_id == "artist/a.mp3"
 
 
