@@ -97,7 +97,10 @@ def test_a_failed_run_is_one_line_and_exit_code_1_and_debug_shows_where(fake_com
 
     fake_command(run)
     assert main(["fake"]) == 1
-    assert capsys.readouterr().err == "beamtune fake: the run failed: ZeroDivisionError: one (--debug shows where)\n"
+    assert (
+        capsys.readouterr().err
+        == "beamtune fake: the run failed: ZeroDivisionError: one (--debug shows the traceback)\n"
+    )
     assert main(["fake", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
@@ -130,7 +133,7 @@ def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_
 
 
 def test_show_config_prints_settings_and_runs_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(data_commands, "config_of", lambda *_: pytest.fail("the command ran"))
+    monkeypatch.setattr(data_commands, "load_config", lambda *_: pytest.fail("the command ran"))
     assert main(["prepare", "--show-config", "seed=9"]) == 0
     assert "seed: 9" in capsys.readouterr().out
 

@@ -22,7 +22,7 @@ def small(offer, make_zip):
         ([], f"what to download is not said: beamtune download NAME, one of {NAMES}"),
         (["fma_smal"], f"name=fma_smal: expected one of {NAMES}; did you mean fma_small?"),
         (["name=fma_metdata"], f"name=fma_metdata: expected one of {NAMES}; did you mean fma_metadata?"),
-        (["small", "large"], "small large: expected one name at a time: give the command again for each"),
+        (["small", "large"], "small large: expected one name: run the command once for each"),
         (["fma_small", "rot=x"], "rot: there is no such setting; did you mean root?"),
         (["fma_small", "root="], "root=: expected a path"),
         (["fma_small", "root=gs://bucket/fma"], "root=gs://bucket/fma: expected a local path, and no address"),
