@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from python_script import script_command
 
+from beam_pipelines.common.python_process import python_command
 from configs import data_commands
 from configs.cli import main
 from configs.command import Command, Invocation
@@ -38,7 +40,7 @@ def test_help_imports_nothing_heavy_and_has_examples(words):
         "    assert end.code == 0\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == "[]\n"
     assert "examples:" in done.stdout
     assert "  beamtune " in done.stdout
@@ -144,7 +146,7 @@ def test_a_reader_that_closes_the_pipe_gets_no_complaint(words, unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "configs.cli", *words],
+        python_command("configs.cli:run", *words),
         stdout=writer,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},

@@ -9,11 +9,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from beam_pipelines.common.python_process import python_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SEGMENT_DURATION_S = 3.0
@@ -78,7 +79,7 @@ def validation(run):
 def address(run):
     """Where `beamtune tensorboard` serves the folder of the run, until the tests are done."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "configs.cli", "tensorboard", str(run.parent), "port=0"],
+        python_command("configs.cli:run", "tensorboard", str(run.parent), "port=0"),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

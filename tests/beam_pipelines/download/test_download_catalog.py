@@ -1,6 +1,7 @@
 import re
 import subprocess
-import sys
+
+from python_script import script_command
 
 from beam_pipelines.download.catalog import ARCHIVES
 
@@ -36,5 +37,5 @@ def test_downloading_needs_neither_beam_nor_tensorflow():
         "import sys, beam_pipelines.download.fetch\n"
         "print([name for name in ('apache_beam', 'tensorflow', 'keras', 'librosa') if name in sys.modules])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"

@@ -1,8 +1,8 @@
 import re
 import subprocess
-import sys
 
 import pytest
+from python_script import script_command
 
 from beam_pipelines.download import http_file
 from beam_pipelines.download.catalog import ARCHIVES
@@ -113,7 +113,7 @@ def test_help_imports_nothing_that_downloads():
         "except SystemExit:\n"
         "    print([name for name in sys.modules if name.startswith(('requests', 'beam_pipelines.download'))])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.endswith("\n[]\n")
 
 

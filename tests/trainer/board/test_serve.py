@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.python_process import python_command
 from trainer.board.config import BoardConfig, TensorboardConfig
 from trainer.board.event_files import EventFile
 from trainer.board.serve import one_folder, serve, start
@@ -119,7 +119,7 @@ def test_other_hosts_are_warned_of(make_runs, monkeypatch, capsys):
 def test_the_command_serves_several_runs_to_this_machine_alone_until_ctrl_c(make_runs):
     first, second = make_runs("first", "second")
     process = subprocess.Popen(
-        [sys.executable, "-m", "configs.cli", "tensorboard", first, second, "port=0"],
+        python_command("configs.cli:run", "tensorboard", first, second, "port=0"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
