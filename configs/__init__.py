@@ -1,1 +1,1 @@
-"""The command line: Hydra configuration groups (the YAML files here) and what turns them into runs."""
+"""The command line: the words after `beamtune` go in, checked settings and a started command come out."""

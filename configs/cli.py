@@ -1,6 +1,7 @@
-"""`beamtune`: finds the command, lets it run, and turns what went wrong into one line and an exit code.
+"""`beamtune`: finds the command, runs it, and turns an error into one line and an exit code.
 
-Exit codes: 0 it worked, 1 the run failed, 2 the user can mend it, 130 interrupted.
+Exit codes: 0 success, 1 the run failed, 2 the user can fix it, 75 interrupted from outside and can be resumed with the
+same command, 130 interrupted by Ctrl-C.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
 _INTERRUPTED = 130
 _RUN_AGAIN = 75
 
-# Which extra brings a package that a command misses.
+# The extra that installs a package, for the message about a missing one.
 _EXTRAS = {
     "apache_beam": "beam",
     "jinja2": "train",
@@ -45,24 +46,27 @@ class _Parser(argparse.ArgumentParser):
 
 
 def run() -> NoReturn:
-    """Is the process `beamtune`: runs one command and ends with its exit code."""
+    """Runs one command and exits with its exit code: the entry point of the script `beamtune`."""
+    # Libraries start worker processes by `python -c` and `python -m`, which import from the working folder first.
+    # Python 3.11 and later leave it out with this variable.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
-        exit_code = _main_to_the_end()
+        exit_code = _main_and_flush()
     except BrokenPipeError:
-        # Whoever read the output has closed it, as `| head` does. Python would complain once more at exit.
+        # The reader of the output has closed it, as `| head` does. Python would print a second error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         exit_code = 1
     if exit_code in (_INTERRUPTED, _RUN_AGAIN):
-        # Workers may still be inside C code, and Python's orderly end would abort on their threads or wait for others.
+        # Threads may still be inside C code: a regular exit of Python would abort on them, or wait for others.
         os._exit(exit_code)
     sys.exit(exit_code)
 
 
-def _main_to_the_end() -> int:
-    """Runs `main` and sends out all that it printed, so that a closed pipe shows here and not at the end of Python."""
+def _main_and_flush() -> int:
+    """Runs `main` and flushes stdout, so that a closed pipe raises BrokenPipeError here and not at exit."""
     try:
         exit_code = main()
-    except SystemExit as end:  # argparse's, after --help or a wrong option
+    except SystemExit as end:  # raised by argparse after --help or a wrong option
         exit_code = int(end.code or 0)
     print(end="", flush=True)
     return exit_code
@@ -72,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
     Args:
-        argv: The words after `beamtune`; those of the process where None.
+        argv: The words after `beamtune`; `sys.argv[1:]` if None.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     if not words or words[0] in ("-h", "--help"):
@@ -110,9 +114,9 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _print_error(name, "interrupted")
         return _INTERRUPTED
-    except BrokenPipeError:  # no error of the command: `run` ends quietly
+    except BrokenPipeError:  # not an error of the command: `run` exits without a message
         raise
-    except Exception as error:  # every error ends here, as one line
+    except Exception as error:  # every error becomes one line
         if arguments.debug:
             traceback.print_exc()
         exit_code, message = _describe(error)
@@ -121,7 +125,7 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
 
 
 def _describe(error: Exception) -> tuple[int, str]:
-    """Returns the exit code and the line for an error."""
+    """Returns the exit code and the message for an error."""
     if isinstance(error, UserError):
         return 2, str(error)
     if isinstance(error, RunFailedError):
@@ -133,7 +137,7 @@ def _describe(error: Exception) -> tuple[int, str]:
         if extra is not None:
             return 2, f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]'"
     first_line = (str(error).strip().splitlines() or [""])[0]
-    return 1, f"the run failed: {type(error).__name__}: {first_line} (--debug shows where)"
+    return 1, f"the run failed: {type(error).__name__}: {first_line} (--debug shows the traceback)"
 
 
 def _print_error(name: str, message: str) -> None:
@@ -141,12 +145,14 @@ def _print_error(name: str, message: str) -> None:
 
 
 def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
-    words = with_override_files(arguments.words)
+    from configs.override_file import expand_override_files
+
+    words = expand_override_files(arguments.words)
     if command.positional_key is not None:
         return Invocation(overrides=_with_key(words, command.positional_key))
     if command.paths_usage is None:
         return Invocation(overrides=words, dry_run=command.has_dry_run and arguments.dry_run)
-    # A file may have "=" in its name.
+    # The name of a file may contain "=".
     paths = [word for word in words if "=" not in word or os.path.exists(word)]
     return Invocation(
         overrides=[word for word in words if word not in paths],
@@ -156,29 +162,11 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     )
 
 
-def with_override_files(words: Sequence[str]) -> list[str]:
-    """Returns the words with the settings that a file lists in the place of `overrides=FILE`.
-
-    Raises:
-        UserError: The file cannot be read, or is no YAML list of settings.
-    """
-    given = []
-    for word in words:
-        key, _, path = word.partition("=")
-        if key != "overrides":
-            given.append(word)
-            continue
-        from configs.override_file import read_overrides
-
-        given += read_overrides(os.path.expanduser(path))
-    return given
-
-
 def _with_key(words: Sequence[str], key: str) -> list[str]:
-    """Returns the words as settings, where one of them may be the value of the key alone."""
+    """Returns the words as settings; a word without "=" is the value of `key`."""
     values = [word for word in words if "=" not in word]
     if len(values) > 1:
-        raise UserError(f"{' '.join(values)}: expected one {key} at a time: give the command again for each")
+        raise UserError(f"{' '.join(values)}: expected one {key}: run the command once for each")
     return [f"{key}={value}" for value in values] + [word for word in words if "=" in word]
 
 
@@ -190,7 +178,7 @@ def _show_config(command: Command, invocation: Invocation) -> int:
 
 
 def _set_up_logging(*, debug: bool) -> None:
-    """Keeps what libraries say of themselves out of the way of what the command says."""
+    """Hides what libraries log and warn about, unless in debug mode."""
     logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL)
     if not debug:
         warnings.simplefilter("ignore")
@@ -205,10 +193,12 @@ def _parser(command: Command) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--show-config", action="store_true", help="print all settings as they would be, and stop")
+    parser.add_argument("--show-config", action="store_true", help="print all settings and exit")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and what libraries log")
     if command.has_dry_run:
-        parser.add_argument("--dry-run", action="store_true", help="try or show what would be done (above), and stop")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="show what the command would do (see above) and exit"
+        )
     if command.has_output_formats:
         output = parser.add_mutually_exclusive_group()
         for name in ("json", "csv"):

@@ -1,19 +1,21 @@
-"""What a command of `beamtune` is, and what it is called with."""
+"""The types of a command of `beamtune` and of its arguments, and the step from overrides to its settings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
+
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a command was called with.
+    """The parsed arguments of a command.
 
     Attributes:
         overrides: `key=value` settings.
-        paths: Positional arguments that are no settings; only commands with `paths_usage` have any.
+        paths: Positional arguments that are not settings; empty unless the command has `paths_usage`.
         output_format: table, json or csv.
-        dry_run: Whether to say what would be done, and do nothing.
+        dry_run: Whether to show what would be done, and write nothing.
     """
 
     overrides: Sequence[str]
@@ -24,20 +26,20 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Command:
-    """One command.
+    """One command and its help.
 
     Attributes:
-        summary: One line for the list of commands.
-        description: What it does, and its most used settings.
-        examples: Command lines that work as they stand.
+        summary: One line for the list of commands, in lower case and without a full stop.
+        description: Text of --help: what the command does, and its most used settings.
+        examples: Complete command lines.
         run: Runs it; returns the exit code.
-        paths_usage: What its positional paths are called, such as "RUN FILE…"; None where it takes none.
-        has_output_formats: Whether it prints JSON or CSV where it is asked to.
-        positional_words: Words that may be given by themselves, for tab completion.
-        positional_key: The setting whose value may be given as a word by itself, such as name: `download fma_small` is
+        paths_usage: Names of the positional paths in the usage line, such as "RUN FILE…"; None if there are none.
+        has_output_formats: Whether the command has the options --json and --csv.
+        positional_words: Words that tab completion offers as positional arguments.
+        positional_key: The setting whose value may be given without its key. With "name", `download fma_small` is
             `download name=fma_small`.
-        decodes_audio: Whether it decodes audio, so that decoders may have something to say.
-        has_dry_run: Whether it can say what it would do, and do nothing.
+        decodes_audio: Whether the command decodes audio; what decoders write to stderr is then hidden.
+        has_dry_run: Whether the command has the option --dry-run.
     """
 
     name: str
@@ -53,8 +55,15 @@ class Command:
     has_dry_run: bool = False
 
 
-def config_of(config_name: str, overrides: Sequence[str]) -> Any:
-    """Returns the frozen dataclass of a command's settings: those of its YAML file, and overrides behind them."""
+def load_config(config_class: type[Config], config_name: str, overrides: Sequence[str]) -> Config:
+    """Returns the settings of a command: those of configs/<config_name>.yaml, changed by the overrides.
+
+    Raises:
+        UserError: A setting does not exist, has a wrong value or is missing.
+    """
     from configs.compose import compose, to_dataclass
 
-    return to_dataclass(compose(config_name, overrides))
+    config = to_dataclass(compose(config_name, overrides))
+    if not isinstance(config, config_class):
+        raise TypeError(f"{config_name}.yaml describes {type(config).__name__}, not {config_class.__name__}")
+    return config

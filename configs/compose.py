@@ -1,4 +1,4 @@
-"""From a command's YAML files and the user's overrides to one frozen dataclass, with errors a person can use."""
+"""Composes the YAML files of a command and the user's overrides to one frozen dataclass, with one-line errors."""
 
 import difflib
 import json
@@ -32,11 +32,11 @@ def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
     Args:
         config_name: The YAML file to start from, e.g. "prepare".
-        overrides: `key=value` and `group=option`, in Hydra's grammar; a value that the grammar does not take, such as
-            a path with a comma, is taken as it stands.
+        overrides: `key=value` and `group=option`, in Hydra's grammar. A value that is not valid in the grammar, such as
+            a path with a comma, is a string.
 
     Raises:
-        UserError: A key, an option or a value is wrong; the message names the nearest that is right.
+        UserError: A key, an option or a value is wrong; the message suggests the nearest valid one.
     """
     register_schemas()
     parsed = [_parse(text) for text in overrides]
@@ -51,10 +51,10 @@ def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def to_dataclass(config: DictConfig) -> object:
-    """Returns the frozen dataclass that a composed configuration describes, checked.
+    """Returns a composed configuration as its frozen dataclass, which checks the values.
 
     Raises:
-        UserError: A value is missing, or is not what its dataclass expects.
+        UserError: A value is missing, or its dataclass does not accept it.
     """
     try:
         missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
@@ -66,7 +66,7 @@ def to_dataclass(config: DictConfig) -> object:
 
 
 def to_yaml(config: DictConfig) -> str:
-    """Returns a composed configuration as YAML, with references resolved where they can be."""
+    """Returns a composed configuration as YAML; references stay unresolved if a value is missing."""
     try:
         return OmegaConf.to_yaml(config, resolve=True)
     except MissingMandatoryValue:
@@ -74,7 +74,7 @@ def to_yaml(config: DictConfig) -> str:
 
 
 def config_groups(config_name: str) -> dict[str, list[str]]:
-    """Returns the options of every group that a command's YAML file names in its defaults, such as `dataset`."""
+    """Returns the groups in the defaults of a command's YAML file, such as `dataset`, each with its options."""
     content = yaml.safe_load((CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8"))
     groups = [group for entry in content["defaults"] if isinstance(entry, dict) for group in entry]
     return {group: sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")) for group in groups}
@@ -99,7 +99,7 @@ def settings_by_key(config_name: str, group_choices: Sequence[str] = ()) -> dict
 
 
 def overrides_of(values: Mapping[str, Any], *, prefix: str = "") -> list[str]:
-    """Returns overrides that set all the values of a saved configuration, e.g. ["optimizer.learning_rate=0.001"]."""
+    """Returns overrides that set all values of a saved configuration, e.g. ["optimizer.learning_rate=0.001"]."""
     overrides = []
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -110,13 +110,13 @@ def overrides_of(values: Mapping[str, Any], *, prefix: str = "") -> list[str]:
 
 
 def settings_of(overrides: Sequence[str]) -> dict[str, Any]:
-    """Returns what overrides set: values by key, and options by group."""
+    """Returns the values that overrides set, by key or group."""
     parsed = [_parse(text) for text in overrides]
     return {override.key_or_group: override.value() for override in parsed}
 
 
 def _literal(value: object) -> str:
-    """Returns a value in Hydra's grammar."""
+    """Returns a value in the grammar of Hydra's overrides."""
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, list | tuple):
@@ -129,11 +129,11 @@ def _quoted(value: str) -> str:
 
 
 def _parse(text: str) -> Override:
-    not_a_setting = UserError(f"{text!r} is no setting: expected key=value, e.g. seed=1")
+    not_a_setting = UserError(f"{text!r} is not a setting: expected key=value, e.g. seed=1")
     key, equals, value = text.partition("=")
     if not equals or _KEY.fullmatch(key) is None:
         raise not_a_setting
-    # The shell expands ~ at the start of a word only.
+    # The shell expands ~ only at the start of a word.
     value = os.path.expanduser(value) if value.startswith("~/") else value
     parser = OverridesParser.create()
     for literal in (value, _quoted(value)):
@@ -162,7 +162,7 @@ def _check_key(override: Override, *, base: DictConfig, groups: Mapping[str, Seq
     group, _, rest = key.partition(".")
     option = rest.partition(".")[0]
     if option in groups.get(group, ()):
-        raise UserError(f"{key}: {group} has no {option} unless you choose it: add {group}=[…,{option}]")
+        raise UserError(f"{key}: {option} is not selected: add {group}=[…,{option}]")
     keys = sorted({*leaf_keys, *groups})
     raise UserError(f"{key}: there is no such setting{_hint(key, keys) or '; --show-config lists them'}")
 
@@ -185,7 +185,7 @@ def _hint(value: str, choices: Sequence[str]) -> str:
 
 def _hydra(config_name: str, overrides: Sequence[Override]) -> DictConfig:
     groups = config_groups(config_name)
-    # A setting may have the name of another command's group, and Hydra would take it for that: it is set afterwards.
+    # Hydra would treat a setting with the name of another command's group as that group: it is set afterwards.
     clashing = [
         override
         for override in overrides
@@ -207,7 +207,7 @@ def _hydra(config_name: str, overrides: Sequence[Override]) -> DictConfig:
 
 
 def _override_in(error: ConfigCompositionException) -> str:
-    """Returns "key=value: " where Hydra says which override it could not merge."""
+    """Returns "key=value: " if Hydra names the override that it could not merge, else an empty string."""
     text = _first_line(error)
     marker = "Error merging override "
     return f"{text.removeprefix(marker)}: " if text.startswith(marker) else ""

@@ -1,19 +1,18 @@
-"""The commands that bring music in, prepare it and look at it.
+"""The commands for music and data sets: synthesize, download, prepare, convert, explore.
 
-Nothing heavy is imported before a command runs, so that every `--help` answers at once.
+Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
 import sys
-from typing import cast
 
-from configs.command import Command, Invocation, config_of
+from configs.command import Command, Invocation, load_config
 
 
 def _synthesize(invocation: Invocation) -> int:
     from beam_pipelines.datasets.config import SynthesizeConfig
     from beam_pipelines.datasets.synthetic import write_tracks
 
-    config = cast(SynthesizeConfig, config_of("synthesize", invocation.overrides))
+    config = load_config(SynthesizeConfig, "synthesize", invocation.overrides)
     tracks = write_tracks(config.dataset, num_workers=config.num_workers)
     print(f"{len(tracks)} tracks of {len({track.genre for track in tracks})} genres: {config.dataset.root}")
     return 0
@@ -22,7 +21,7 @@ def _synthesize(invocation: Invocation) -> int:
 def _download(invocation: Invocation) -> int:
     from beam_pipelines.download.config import DownloadConfig
 
-    config = cast(DownloadConfig, config_of("download", invocation.overrides))
+    config = load_config(DownloadConfig, "download", invocation.overrides)
     from beam_pipelines.download.fetch import download
 
     download(config)
@@ -32,7 +31,7 @@ def _download(invocation: Invocation) -> int:
 def _prepare(invocation: Invocation) -> int:
     from beam_pipelines.prepare.config import PrepareConfig
 
-    config = cast(PrepareConfig, config_of("prepare", invocation.overrides))
+    config = load_config(PrepareConfig, "prepare", invocation.overrides)
     if invocation.dry_run:
         from beam_pipelines.prepare.dry_run import dry_run
 
@@ -47,7 +46,7 @@ def _prepare(invocation: Invocation) -> int:
 def _convert(invocation: Invocation) -> int:
     from beam_pipelines.convert.config import ConvertConfig
 
-    config = cast(ConvertConfig, config_of("convert", invocation.overrides))
+    config = load_config(ConvertConfig, "convert", invocation.overrides)
     from beam_pipelines.convert.pipeline import convert
 
     convert(config)
@@ -57,7 +56,7 @@ def _convert(invocation: Invocation) -> int:
 def _explore(invocation: Invocation) -> int:
     from trainer.explore.config import ExploreConfig
 
-    config = cast(ExploreConfig, config_of("explore", invocation.overrides))
+    config = load_config(ExploreConfig, "explore", invocation.overrides)
     from trainer.explore.explore import explore
 
     explore(config)
@@ -67,10 +66,10 @@ def _explore(invocation: Invocation) -> int:
 COMMANDS = (
     Command(
         name="synthesize",
-        summary="compose the embedded data set: mp3 files of five genres by invented artists",
+        summary="generate the synthetic data set: mp3 files of five genres by fictitious artists",
         description=(
-            "Composes music and writes it as mp3 files with a table of the tracks. The same settings make the same\n"
-            "files, to the byte. Files that are there already are kept.\n\n"
+            "Generates music and writes it as mp3 files with a table of the tracks. The same settings produce the\n"
+            "same files, byte for byte. Existing files are kept.\n\n"
             "settings: dataset.root, dataset.artists_per_genre, dataset.tracks_per_artist, dataset.duration_s,\n"
             "dataset.seed, num_workers"
         ),
@@ -82,17 +81,17 @@ COMMANDS = (
     ),
     Command(
         name="download",
-        summary="fetch a published data set, checked and unpacked",
+        summary="download a published data set, check it and extract it",
         description=(
-            "Fetches an archive, checks its SHA-1 and unpacks it. A download that was broken off goes on where it\n"
-            "stopped when the same command is given again. The archive is deleted once it is unpacked.\n\n"
+            "Downloads an archive, checks its SHA-1 and extracts it. If the download is interrupted, the same command\n"
+            "resumes it. The archive is deleted after it is extracted.\n\n"
             "names:    fma_small    7.2 GiB, 8,000 clips of 30 s, 8 balanced genres\n"
             "          fma_medium   22 GiB, 25,000 clips of 30 s, 16 unbalanced genres\n"
             "          fma_large    93 GiB, 106,574 clips of 30 s, 161 genres\n"
             "          fma_full     879 GiB, 106,574 untrimmed tracks, 161 genres\n"
-            "          fma_metadata 342 MiB, genres, artists and splits of all of these: they need it\n"
-            "          gtzan        not to be had: checks the copy of your own that gtzan_path names\n"
-            "settings: root (the folder to fetch to), keep_archive, base_url, gtzan_path"
+            "          fma_metadata 342 MiB, genres, artists and splits; all of the above need it\n"
+            "          gtzan        cannot be downloaded; checks your own copy at gtzan_path\n"
+            "settings: root (the folder to download to), keep_archive, base_url, gtzan_path"
         ),
         examples=(
             "beamtune download fma_metadata",
@@ -105,13 +104,12 @@ COMMANDS = (
     ),
     Command(
         name="prepare",
-        summary="turn audio into sharded TFRecords, split so that no artist is on two sides",
+        summary="convert audio to sharded TFRecords, with no artist in two splits",
         description=(
             "Decodes audio, cuts it into segments, computes features and writes sharded TFRecords, as an Apache Beam\n"
-            "pipeline. A run that was broken off goes on where it stopped when the same command is given again. Files\n"
-            "that cannot be used are listed in rejects.jsonl. --dry-run takes one clip all the way, and prints\n"
-            "shapes, sizes and times.\n\n"
-            "No artist is in two splits, and no recording: duplicates.jsonl lists tracks that hold the same.\n\n"
+            "pipeline. If the run is interrupted, the same command resumes it. Files that cannot be used are listed\n"
+            "in rejects.jsonl. --dry-run processes one clip and prints shapes, sizes and times.\n\n"
+            "No artist and no recording is in two splits; duplicates.jsonl lists tracks with the same recording.\n\n"
             "groups:   dataset=synthetic|folder|csv|gtzan|fma   split=auto|official|fault_filtered|group|random\n"
             "          features=log_mel|mfcc|spectral_stats|waveform|yamnet|yamnet_log_mel|[log_mel,mfcc]\n"
             "          runner=direct|dask|dataflow|portable\n"
@@ -132,12 +130,11 @@ COMMANDS = (
     ),
     Command(
         name="convert",
-        summary="turn a folder of any audio into WAV or FLAC",
+        summary="convert a folder of audio files to WAV or FLAC",
         description=(
             "Converts every audio file of a folder to 16-bit WAV or FLAC and keeps the layout of the folder, as an\n"
-            "Apache Beam pipeline. A run that was broken off goes on where it stopped when the same command is given\n"
-            "again, and later runs convert what is new or has changed. Files that cannot be used are listed in\n"
-            "rejects.jsonl.\n\n"
+            "Apache Beam pipeline. If the run is interrupted, the same command resumes it. Later runs convert only\n"
+            "new and changed files. Files that cannot be used are listed in rejects.jsonl.\n\n"
             "groups:   runner=direct|dask|dataflow|portable\n"
             "settings: source, output_dir, format=wav|flac, sample_rate_hz, channels=1|2, max_duration_s, overwrite,\n"
             "          runner.*"
@@ -151,11 +148,11 @@ COMMANDS = (
     ),
     Command(
         name="explore",
-        summary="show a prepared data set: a page with charts, tables and sound, and TensorBoard events",
+        summary="show a prepared data set: an HTML page with charts, tables and audio, and TensorBoard events",
         description=(
-            "Writes one HTML file, which needs no other and no network, and the same for TensorBoard: tracks by genre\n"
-            "and split, durations, loudness, groups, mean spectra of genres, tracks on principal components, an\n"
-            "example of each genre to hear and see, tracks left out, and duplicates.\n\n"
+            "Writes one self-contained HTML file, and the same for TensorBoard: tracks by genre and split, durations,\n"
+            "loudness, groups, mean spectra of genres, a principal component analysis of the tracks, an example of\n"
+            "each genre as audio and spectrogram, rejected tracks, and duplicates.\n\n"
             "settings: output_dir, seed, projection_tracks, example_genres, example_duration_s, batch_size"
         ),
         examples=(

@@ -1,19 +1,18 @@
-"""The commands that train models, judge them and use them.
+"""The commands for models: list, train, tune, evaluate, predict, compare, and TensorBoard.
 
-Nothing heavy is imported before a command runs, so that every `--help` answers at once.
+Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
 import sys
-from typing import cast
 
 from beam_pipelines.common.errors import UserError
-from configs.command import Command, Invocation, config_of
+from configs.command import Command, Invocation, load_config
 
 
 def _models(invocation: Invocation) -> int:
     from trainer.models.zoo_config import ZooConfig
 
-    config = cast(ZooConfig, config_of("models", invocation.overrides))
+    config = load_config(ZooConfig, "models", invocation.overrides)
     from trainer.models.zoo import list_models
 
     list_models(config, stream=sys.stdout)
@@ -24,7 +23,7 @@ def _train(invocation: Invocation) -> int:
     from configs.resume import with_saved_settings
     from trainer.training.config import TrainConfig
 
-    config = cast(TrainConfig, config_of("train", with_saved_settings(invocation.overrides)))
+    config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
     from trainer.training.train import train
 
     train(config)
@@ -66,7 +65,7 @@ def _tune_status(invocation: Invocation) -> int:
 def _evaluate(invocation: Invocation) -> int:
     from trainer.evaluation.config import EvaluateConfig
 
-    config = cast(EvaluateConfig, config_of("evaluate", invocation.overrides))
+    config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
     from trainer.evaluation.evaluate import evaluate
 
     evaluate(config)
@@ -76,7 +75,7 @@ def _evaluate(invocation: Invocation) -> int:
 def _baselines(invocation: Invocation) -> int:
     from trainer.baselines.config import BaselinesConfig
 
-    config = cast(BaselinesConfig, config_of("baselines", invocation.overrides))
+    config = load_config(BaselinesConfig, "baselines", invocation.overrides)
     from trainer.baselines.baselines import run_baselines
 
     run_baselines(config, stream=sys.stdout)
@@ -86,7 +85,7 @@ def _baselines(invocation: Invocation) -> int:
 def _crossval(invocation: Invocation) -> int:
     from trainer.crossval.config import CrossvalConfig
 
-    config = cast(CrossvalConfig, config_of("crossval", invocation.overrides))
+    config = load_config(CrossvalConfig, "crossval", invocation.overrides)
     from trainer.crossval.crossval import crossval
 
     crossval(config, stream=sys.stdout)
@@ -98,7 +97,7 @@ def _predict(invocation: Invocation) -> int:
 
     if len(invocation.paths) < 2:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
-    config = cast(PredictConfig, config_of("predict", invocation.overrides))
+    config = load_config(PredictConfig, "predict", invocation.overrides)
     from trainer.evaluation.predict import predict
 
     run_dir, *files = invocation.paths
@@ -111,7 +110,7 @@ def _compare(invocation: Invocation) -> int:
 
     if not invocation.paths:
         raise UserError("compare needs at least one run: beamtune compare RUN…")
-    config = cast(CompareConfig, config_of("compare", invocation.overrides))
+    config = load_config(CompareConfig, "compare", invocation.overrides)
     from trainer.compare.compare import compare
 
     compare(invocation.paths, config=config, stream=sys.stdout)
@@ -123,7 +122,7 @@ def _tensorboard(invocation: Invocation) -> int:
 
     if not invocation.paths:
         raise UserError("tensorboard needs at least one folder of runs: beamtune tensorboard RUNS…")
-    config = cast(TensorboardConfig, config_of("tensorboard", invocation.overrides))
+    config = load_config(TensorboardConfig, "tensorboard", invocation.overrides)
     from trainer.board.tensorboard_server import serve
 
     serve(invocation.paths, config=config)
@@ -133,10 +132,10 @@ def _tensorboard(invocation: Invocation) -> int:
 COMMANDS = (
     Command(
         name="models",
-        summary="list the models that can be trained, with the features that they take and their sizes",
+        summary="list the models with their input features and numbers of parameters",
         description=(
-            "Prints each model with what it takes and how many parameters it has, of which how many train, with its\n"
-            "default settings on data of the given sizes. Nothing is downloaded.\n\n"
+            "Prints each model with its input features and its numbers of all and of trainable parameters, with\n"
+            "default settings and for data of the given sizes. Nothing is downloaded.\n\n"
             "settings: num_genres, segment_duration_s, sample_rate_hz"
         ),
         examples=(
@@ -149,9 +148,9 @@ COMMANDS = (
         name="train",
         summary="train a classifier on a prepared data set",
         description=(
-            "Trains until the validation loss no longer falls and keeps the best weights. Given the run_dir of a run\n"
-            "that was broken off, it goes on where that stopped, with that run's settings. overrides=FILE stands for\n"
-            "the settings that a YAML file lists, such as best.yaml of a search.\n\n"
+            "Trains until the validation loss stops falling and keeps the best weights. Given the run_dir of an\n"
+            "interrupted run, it resumes that run with its settings. overrides=FILE reads settings from a YAML file,\n"
+            "such as the best.yaml of a search.\n\n"
             "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
             "          label_smoothing, model.*, optimizer.*, …"
@@ -165,17 +164,17 @@ COMMANDS = (
     ),
     Command(
         name="tune",
-        summary="search for good settings of train, on this machine or on many",
+        summary="search for good settings of train, on one machine or several",
         description=(
-            "Trains with many settings and keeps the best: best.yaml of the search_dir is what train takes as\n"
-            "overrides=FILE. A search that was broken off, or whose machines were lost, goes on when the same command\n"
-            "is given again. Each machine of a cluster is given the same command, and its environment tells its part.\n"
-            "--dry-run prints what would be searched; `tune status DIR` shows a search, running or finished.\n\n"
+            "Trains with many settings and writes the best to best.yaml in search_dir, which train reads as\n"
+            "overrides=FILE. If the search is interrupted, or its machines are lost, the same command resumes it. Run\n"
+            "the same command on each machine of a cluster; environment variables tell each its role. --dry-run\n"
+            "prints the search space; `tune status DIR` shows a running or finished search.\n\n"
             "groups:   tuner=bayesian|random|hyperband|grid   model, strategy, augment, as for train\n"
             "settings: data_dir, search_dir, space (a YAML file), objective, direction, budget.max_trials,\n"
             "          budget.max_epochs, budget.max_hours, trial_timeout_s, pruning.*, workers, max_restarts,\n"
-            "          refit (train the winner on train and validation, score it on test, once), service.*, tuner.*,\n"
-            "          and all settings of train, for what is not searched"
+            "          refit (train the best model on train and validation, evaluate it once on test), service.*,\n"
+            "          tuner.*, and all settings of train, for settings that are not searched"
         ),
         examples=(
             "beamtune tune data_dir=prepared/mine search_dir=searches/mine workers=2 budget.max_hours=8",
@@ -191,11 +190,11 @@ COMMANDS = (
     ),
     Command(
         name="evaluate",
-        summary="measure a trained model on one split, by segment and by track",
+        summary="evaluate a trained model on one split, by segment and by track",
         description=(
             "Prints accuracy, balanced accuracy, macro-F1 and more, of segments and of tracks (by the mean\n"
-            "probability of their segments, and by their votes), with 95 % intervals, and adds them to the run's\n"
-            "metrics.json; the predictions of the tracks go into predictions-<split>.csv.\n\n"
+            "probability of their segments, and by majority vote), with 95 % confidence intervals, and adds them to\n"
+            "metrics.json of the run. Writes the predictions for the tracks to predictions-<split>.csv.\n\n"
             "settings: run_dir, split, data_dir, batch_size"
         ),
         examples=(
@@ -206,11 +205,12 @@ COMMANDS = (
     ),
     Command(
         name="baselines",
-        summary="fit classical learners to a prepared data set and score them as networks are",
+        summary="fit classical classifiers to a prepared data set and evaluate them like networks",
         description=(
-            "Fits learners of scikit-learn to one vector of each segment: a feature that is one, or the mean and the\n"
-            "deviation of one that has frames. Each gets a run directory below output_dir with its metrics.json,\n"
-            "which beamtune compare reads beside those of networks. What is finished is not fitted again.\n\n"
+            "Fits classifiers of scikit-learn to one vector per segment: a feature that is a vector, or the mean and\n"
+            "standard deviation over the frames of one that has frames. Each gets a run directory below output_dir\n"
+            "with a metrics.json, which beamtune compare reads like those of networks. Finished ones are not fitted\n"
+            "again.\n\n"
             "learners: naive_bayes, knn, logistic_regression, svm, mlp, gradient_boosting\n"
             "settings: data_dir, output_dir, learners, feature=spectral_stats|yamnet|mfcc|log_mel|…,\n"
             "          pooling=mean_std|mean, unit=segment|track, pca, class_weighting=balanced|none, tune, seed,\n"
@@ -225,15 +225,15 @@ COMMANDS = (
     ),
     Command(
         name="crossval",
-        summary="test on every fold of a data set once: mean and deviation over folds and seeds",
+        summary="cross-validate: mean and standard deviation of the scores over folds and seeds",
         description=(
-            "Divides a prepared data set into folds that keep artists together, learns each fold with each seed,\n"
-            "scores it on tracks that it has not heard, and prints what all runs come to. Each fold is a prepared\n"
-            "data set and each run a run directory as any other. The same command goes on where it was broken off.\n\n"
+            "Divides a prepared data set into folds that keep artists together, trains once per fold and seed,\n"
+            "evaluates on the test tracks of the fold, and prints the scores over all runs. If it is interrupted, the\n"
+            "same command resumes it. Each fold is a usual prepared data set, each run a usual run directory.\n\n"
             "groups:   model, strategy, augment, as for train\n"
             "settings: data_dir, output_dir, folds, seeds, split_by=group|track|segment, split_seed, folds_dir,\n"
             "          keep_folds, learner=network|baselines, baselines.* (those of beamtune baselines), and all\n"
-            "          settings of train but run_dir and seed"
+            "          settings of train except run_dir and seed"
         ),
         examples=(
             "beamtune crossval data_dir=prepared/mine output_dir=crossval/mine",
@@ -245,10 +245,10 @@ COMMANDS = (
     ),
     Command(
         name="predict",
-        summary="name the genre of audio files",
+        summary="predict the genre of audio files",
         description=(
-            "Prints the most probable genres of each file. A file that cannot be read gets a line on standard error,\n"
-            "the others their answers, and the exit code is 1.\n\n"
+            "Prints the most probable genres of each file. For a file that cannot be read, it prints a line to\n"
+            "standard error, continues with the next file, and exits with 1 at the end.\n\n"
             "settings: top_k, batch_size"
         ),
         examples=(
@@ -262,11 +262,11 @@ COMMANDS = (
     ),
     Command(
         name="compare",
-        summary="show several runs in one table: accuracies with intervals, sizes and training times",
+        summary="show several runs in one table: accuracies with confidence intervals, sizes and training times",
         description=(
             "Prints a row for each run of train or baselines, and for each folder of crossval: model, input, split,\n"
-            "accuracy of segments and of tracks (by mean probability, and by vote), macro-F1, parameters and training\n"
-            "time. Rows whose split leaks say so.\n\n"
+            "accuracy of segments and of tracks (by mean probability, and by majority vote), macro-F1, number of\n"
+            "parameters and training time. Rows whose split leaks artists are marked.\n\n"
             "settings: split=test|validation|train, sort=given|model|accuracy|macro_f1|parameters|duration,\n"
             "          output.markdown, output.csv (files to write)"
         ),
@@ -279,10 +279,10 @@ COMMANDS = (
     ),
     Command(
         name="tensorboard",
-        summary="show runs in the browser: curves, confusion, mistakes to hear, embeddings, settings",
+        summary="show runs in the browser: curves, confusion matrix, audio of wrong predictions, embeddings, settings",
         description=(
-            "Starts TensorBoard on runs, or on folders of them, and prints its address. Only this machine reaches it.\n"
-            "Ctrl-C ends it.\n\n"
+            "Starts TensorBoard on runs, or on folders of runs, and prints its address. By default it accepts\n"
+            "connections from this machine only. Ctrl-C stops it.\n\n"
             "settings: port, host"
         ),
         examples=(

@@ -1,20 +1,36 @@
-"""Settings in a file: a YAML list of `key=value`, as `beamtune tune` writes the winner."""
+"""`overrides=FILE` on the command line: a YAML list of `key=value`, such as the best.yaml of `beamtune tune`."""
+
+import os
+from collections.abc import Sequence
 
 import yaml
 
 from beam_pipelines.common.errors import UserError
 
 
+def expand_override_files(words: Sequence[str]) -> list[str]:
+    """Returns the words of a command line, each `overrides=FILE` replaced by the settings that the file lists.
+
+    Raises:
+        UserError: A file cannot be read, or is not a YAML list of settings.
+    """
+    expanded = []
+    for word in words:
+        key, _, path = word.partition("=")
+        expanded += read_overrides(os.path.expanduser(path)) if key == "overrides" else [word]
+    return expanded
+
+
 def read_overrides(path: str) -> list[str]:
-    """Returns the settings that a file lists.
+    """Returns the settings that a file lists, each as `key=value`.
 
     Args:
         path: The file, local or gs://.
 
     Raises:
-        UserError: It cannot be read, or is something else.
+        UserError: The file cannot be read, or is not a YAML list of settings.
     """
-    from trainer.common import files  # imports TensorFlow, which reads gs:// too
+    from trainer.common import files  # imports TensorFlow, which also reads gs://
 
     try:
         content = yaml.safe_load(files.read_text(path))

@@ -1,4 +1,4 @@
-"""`beamtune train run_dir=…` goes on with the settings that the run was started with."""
+"""`beamtune train run_dir=…` resumes a run with its saved settings: they become overrides before those of the user."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,14 +8,17 @@ from configs.compose import compose, config_groups, overrides_of, settings_of
 
 
 def with_saved_settings(overrides: Sequence[str]) -> list[str]:
-    """Returns the overrides behind the settings of the run that they continue, if they continue one.
+    """Returns overrides that include the saved settings of the run in run_dir; the given ones if run_dir has no run.
 
-    What the user gives comes last and so counts; the trainer refuses what would make another run of it.
+    The user's overrides come last and take precedence. The trainer rejects those that a resumed run cannot change.
+
+    Raises:
+        UserError: A saved setting does not exist any more or has become invalid.
     """
     given = settings_of(overrides)
     if "run_dir" not in given:
         return list(overrides)
-    from trainer.runs.run_dir import RunDir  # imports TensorFlow, which reads gs:// too
+    from trainer.runs.run_dir import RunDir  # imports TensorFlow, which also reads gs://
 
     run_dir = compose("train", overrides).run_dir
     run = RunDir(run_dir)
@@ -30,20 +33,22 @@ def with_saved_settings(overrides: Sequence[str]) -> list[str]:
 
 
 def settings_to_resume(config_name: str, saved: Mapping[str, Any], *, overrides: Sequence[str]) -> list[str]:
-    """Returns saved settings of a command as overrides, and behind them those that are given.
+    """Returns the saved settings of a command as overrides, followed by the given ones.
 
-    Of a group of which another option is given, nothing that was saved is left.
+    If the given overrides select another option of a group, the saved settings of that group are dropped.
     """
     given = settings_of(overrides)
     groups = [group for group in config_groups(config_name) if group in saved]
-    chosen = {group: option_of(saved[group]) for group in groups}
-    chosen_anew = [group for group in groups if group in given and given[group] != chosen[group]]
-    kept = {key: value for key, value in saved.items() if key not in chosen_anew}
-    options = [f"{group}={option}" for group, option in chosen.items() if option is not None and group not in given]
+    saved_options = {group: option_of(saved[group]) for group in groups}
+    replaced = [group for group in groups if group in given and given[group] != saved_options[group]]
+    kept = {key: value for key, value in saved.items() if key not in replaced}
+    options = [
+        f"{group}={option}" for group, option in saved_options.items() if option is not None and group not in given
+    ]
     return [*options, *overrides_of(kept), *overrides]
 
 
 def option_of(values: Mapping[str, Any]) -> str | None:
-    """Returns the option of a group that saved values belong to; None where they do not say."""
+    """Returns the option of a group, such as "cnn2d", from its saved values; None if they do not name it."""
     option: str | None = values.get("name", values.get("kind"))
     return option

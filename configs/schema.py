@@ -26,7 +26,7 @@ from trainer.models.zoo_config import ZooConfig
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
 
-# A YAML file of a group begins with one of these: `defaults: [/schema/folder_dataset@_here_, _self_]`.
+# A YAML file names one of these in its defaults, e.g. `defaults: [/schema/folder_dataset@_here_, _self_]`.
 _SCHEMAS: dict[str, type[Any]] = {
     "prepare": PrepareConfig,
     "convert": ConvertConfig,
@@ -76,7 +76,7 @@ SCHEMA_GROUP = "schema"
 
 
 def register_schemas() -> None:
-    """Makes the dataclasses known to Hydra. Calling it again changes nothing."""
+    """Registers the dataclasses with Hydra; idempotent."""
     store = ConfigStore.instance()
     for name, schema in _SCHEMAS.items():
         store.store(group=SCHEMA_GROUP, name=name, node=_writable(schema))
@@ -85,8 +85,8 @@ def register_schemas() -> None:
 def _writable(schema: type[Any]) -> DictConfig:
     """Returns the structured config of a frozen dataclass without its read-only flags.
 
-    The objects that come out at the end are frozen; while Hydra lays one file over another the nodes must not be, and
-    OmegaConf marks those of frozen dataclasses as read-only.
+    OmegaConf marks the nodes of frozen dataclasses as read-only, but Hydra has to merge files into them. The final
+    objects are frozen all the same.
     """
     node: DictConfig = OmegaConf.structured(schema)
     _clear_read_only(node)
@@ -95,10 +95,10 @@ def _writable(schema: type[Any]) -> DictConfig:
 
 def _clear_read_only(node: DictConfig) -> None:
     OmegaConf.set_readonly(node, None)
-    # A dict of dataclasses would make its entries anew, read-only again; the schemas of the entries give them types.
+    # A dict of dataclasses would create read-only entries again; the schemas of the entries define their types.
     if is_dataclass(node._metadata.element_type):
         node._metadata.element_type = Any
-    # Children are asked for as nodes, not values: one whose value is missing still carries the flag of its class.
+    # Children are read as nodes, not values: a node whose value is missing still has the flag of its class.
     children = [] if node._is_missing() else [node._get_node(key) for key in node]
     for child in children:
         if isinstance(child, DictConfig):

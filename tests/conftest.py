@@ -4,7 +4,6 @@ import csv
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+
+from beam_pipelines.common.python_process import python_command
 
 pytest.register_assert_rewrite("checkpoint_values", "tuner_checks")
 
@@ -174,12 +175,12 @@ def beamtune() -> Callable[..., "subprocess.CompletedProcess[str]"]:
 
     def run(*words: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "configs.cli", *map(str, words)],
+            python_command("configs.cli:run", *map(str, words)),
             capture_output=True,
             text=True,
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            timeout=300,
+            timeout=600,
             check=False,
         )
 

@@ -11,7 +11,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ import soundfile
 import yaml
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.common.python_process import python_command
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
@@ -53,7 +53,7 @@ def main() -> None:
         write_data_set(data_dir, num_tracks=arguments.tracks, genres=[f"genre {i}" for i in range(arguments.genres)])
         num_bytes = sum(path.stat().st_size for path in data_dir.iterdir())
         started_s = time.perf_counter()
-        command = [sys.executable, "-m", "configs.cli", "explore", str(data_dir), f"output_dir={folder}/page"]
+        command = python_command("configs.cli:run", "explore", str(data_dir), f"output_dir={folder}/page")
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
         wall_s = time.perf_counter() - started_s
         page_bytes = (Path(folder) / "page" / "index.html").stat().st_size

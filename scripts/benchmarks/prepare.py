@@ -24,6 +24,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from beam_pipelines.common.python_process import python_command
+
 # The packages that compute are imported in the functions that use them: of a process that has just been started, Linux
 # counts what its parent held as a part of its peak memory.
 
@@ -79,11 +81,11 @@ def prepare_command(*, workers: int, duplicates: str = "keep_together") -> Calla
     """Returns what makes the command line of `beamtune prepare` from a table of clips and an output directory."""
 
     def command(manifest: Path, output: Path) -> list[str]:
-        return [
-            *(sys.executable, "-m", "configs.cli", "prepare", "dataset=csv", f"dataset.path={manifest}"),
+        words = [
+            *("prepare", "dataset=csv", f"dataset.path={manifest}", f"output_dir={output}"),
             *("features=[log_mel,mfcc]", f"runner.num_workers={workers}", f"duplicates.mode={duplicates}"),
-            f"output_dir={output}",
         ]
+        return python_command("configs.cli:run", *words)
 
     return command
 
@@ -181,7 +183,7 @@ def find_clips(folder: Path) -> list[dict[str, str]]:
     if not root.is_dir():
         root = folder / "music"
         words = ["synthesize", f"dataset.root={root}", "dataset.duration_s=30", "dataset.tracks_per_artist=4"]
-        subprocess.run([sys.executable, "-m", "configs.cli", *words], check=True, cwd=REPOSITORY)  # noqa: S603
+        subprocess.run(python_command("configs.cli:run", *words), check=True, cwd=REPOSITORY)  # noqa: S603
     with open(root / "tracks.csv", encoding="utf-8", newline="") as file:
         rows = [{**row, "path": str(root / row["path"])} for row in csv.DictReader(file)]
     # All genres in every beginning of the list, whatever the order of the table.

@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from python_script import script_command
 
+from beam_pipelines.common.python_process import python_command
 from configs import data_commands
 from configs.cli import main
 from configs.command import Command, Invocation
@@ -38,7 +40,7 @@ def test_help_imports_nothing_heavy_and_has_examples(words):
         "    assert end.code == 0\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == "[]\n"
     assert "examples:" in done.stdout
     assert "  beamtune " in done.stdout
@@ -97,7 +99,10 @@ def test_a_failed_run_is_one_line_and_exit_code_1_and_debug_shows_where(fake_com
 
     fake_command(run)
     assert main(["fake"]) == 1
-    assert capsys.readouterr().err == "beamtune fake: the run failed: ZeroDivisionError: one (--debug shows where)\n"
+    assert (
+        capsys.readouterr().err
+        == "beamtune fake: the run failed: ZeroDivisionError: one (--debug shows the traceback)\n"
+    )
     assert main(["fake", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
@@ -130,7 +135,7 @@ def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_
 
 
 def test_show_config_prints_settings_and_runs_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(data_commands, "config_of", lambda *_: pytest.fail("the command ran"))
+    monkeypatch.setattr(data_commands, "load_config", lambda *_: pytest.fail("the command ran"))
     assert main(["prepare", "--show-config", "seed=9"]) == 0
     assert "seed: 9" in capsys.readouterr().out
 
@@ -141,7 +146,7 @@ def test_a_reader_that_closes_the_pipe_gets_no_complaint(words, unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "configs.cli", *words],
+        python_command("configs.cli:run", *words),
         stdout=writer,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},

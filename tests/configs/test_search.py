@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import yaml
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.python_process import python_command
 from configs.cli import main
 from configs.compose import CONFIG_DIR, compose, to_dataclass
 from configs.override_file import read_overrides
@@ -195,7 +195,7 @@ def test_what_libraries_log_is_not_heard_where_settings_come_from_a_file(tmp_pat
     path = tmp_path / "best.yaml"
     path.write_text("- data_dir=none\n")
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-    command = [sys.executable, "-m", "configs.cli", "train", f"overrides={path}"]
+    command = python_command("configs.cli:run", "train", f"overrides={path}")
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 2
     assert done.stderr.startswith("beamtune train: ")

@@ -9,11 +9,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from beam_pipelines.common.python_process import python_command
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +81,7 @@ def validation(run):
 def address(run):
     """The URL of `beamtune tensorboard` on the folder of the run."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "configs.cli", "tensorboard", str(run.parent), "port=0"],
+        python_command("configs.cli:run", "tensorboard", str(run.parent), "port=0"),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

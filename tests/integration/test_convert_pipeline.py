@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import yaml
 
 from beam_pipelines.audio.encode import to_pcm16
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.python_process import python_command
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.pipeline import convert
 from beam_pipelines.runners.config import DirectRunnerConfig
@@ -339,17 +339,15 @@ def test_a_worker_that_fails_ends_the_run_with_its_reason_and_the_next_run_goes_
 
 def _start(music: Path, output_dir: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "configs.cli",
+        python_command(
+            "configs.cli:run",
             "convert",
             f"source={music}",
             f"output_dir={output_dir}",
             "format=flac",
             "sample_rate_hz=32000",
             "runner.num_workers=2",
-        ],
+        ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

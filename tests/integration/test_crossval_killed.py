@@ -4,13 +4,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from beam_pipelines.common.python_process import python_command
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +43,7 @@ def start(prepared: Path, output_dir: Path, log: Path) -> "subprocess.Popen[byte
     ]
     with log.open("ab") as sink:
         return subprocess.Popen(
-            [sys.executable, "-m", "configs.cli", *words],
+            python_command("configs.cli:run", *words),
             stdout=sink,
             stderr=sink,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from beam_pipelines.common.python_process import python_command
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 RATE_HZ = 16_000
 MAX_DURATION_S = 20
@@ -241,7 +243,7 @@ def run(
                 *("duplicates.min_overlap_s=3", f"runner.num_workers={num_workers}", f"output_dir={output_dir}"),
             ]
             result = subprocess.run(
-                [sys.executable, "-c", LAUNCHER, sys.executable, "-m", "configs.cli", *words],
+                [sys.executable, "-c", LAUNCHER, *python_command("configs.cli:run", *words)],
                 capture_output=True,
                 text=True,
                 cwd=REPOSITORY,

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.python_process import python_command
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
@@ -214,10 +214,8 @@ def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_pa
 
 def _start(music: Path, output_dir: Path, *, stderr: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "configs.cli",
+        python_command(
+            "configs.cli:run",
             "prepare",
             "dataset=folder",
             "dataset.name=mine",
@@ -228,7 +226,7 @@ def _start(music: Path, output_dir: Path, *, stderr: int = subprocess.DEVNULL) -
             "features=[log_mel,mfcc]",
             "shards.min_shards=4",
             "runner.num_workers=2",
-        ],
+        ),
         stdout=subprocess.DEVNULL,
         stderr=stderr,
         start_new_session=True,

@@ -3,12 +3,12 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from python_script import script_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Fewer would say that the moments were drawn from a longer run than those that were to be killed.
@@ -51,7 +51,7 @@ Prepare = Callable[..., tuple[int, float]]
 @pytest.fixture(scope="module")
 def server() -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SERVER],
+        script_command(SERVER),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -13,9 +13,11 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 from distributed import Client, LocalCluster
+from python_script import script_command
 
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.python_process import python_command
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.pipeline import convert
 from beam_pipelines.datasets.config import FolderDatasetConfig
@@ -267,7 +269,7 @@ def test_what_is_not_installed_is_named_with_its_extra(runner, missing, extra):
         f"try: run_pipeline(None, {runner!r}, job_name='test')\n"
         "except UserError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(script_command(script), capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.endswith(f" needs {missing}, which is not installed: pip install 'beamtune[{extra}]'\n")
 
 
@@ -284,11 +286,12 @@ def test_an_interrupted_run_on_dask_leaves_no_process_and_no_file(make_collectio
     music = make_collection(tmp_path / "music", artists=6, tracks=4, duration_s=20.0)
     (tmp_path / "temp").mkdir()
     process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "configs.cli", "prepare", "dataset=folder", f"dataset.root={music}"),
+        python_command(
+            "configs.cli:run",
+            *("prepare", "dataset=folder", f"dataset.root={music}"),
             *(f"output_dir={tmp_path / 'out'}", "segment.duration_s=1", "segment.hop_s=0.05", "shards.min_shards=4"),
             *("features=[log_mel,mfcc]", "runner=dask", "runner.num_workers=2"),
-        ],
+        ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(tmp_path / "temp")},

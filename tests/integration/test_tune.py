@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from beam_pipelines.common.python_process import python_command
 from configs.cli import main
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import metrics_to_json
@@ -50,7 +50,7 @@ def words(prepared: Path, search: str, *more: str) -> list[str]:
 
 def start(arguments: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "configs.cli", *arguments],
+        python_command("configs.cli:run", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

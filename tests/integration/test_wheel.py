@@ -1,4 +1,4 @@
-"""What `pip install` of the built wheel gives: every command, with its YAML files."""
+"""What `pip install` of the built wheel gives: every command, with its YAML files, in any working folder."""
 
 import os
 import subprocess
@@ -10,6 +10,16 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# Folders and files that the working folder of a user may hold, and that Python must not import in place of those that
+# are installed. multiprocessing imports some of the modules in each process that it starts.
+HOSTILE_PACKAGES = ("beam_pipelines", "configs", "trainer", "numpy", "tensorflow", "apache_beam")
+HOSTILE_MODULES = (
+    *("copyreg", "json", "logging", "pickle", "queue", "random", "selectors", "signal", "socket", "struct", "tempfile"),
+    *("threading", "typing"),
+)
+
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
@@ -17,23 +27,35 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet"]
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(REPOSITORY)]
-    subprocess.run(build, check=True, timeout=120)
+    subprocess.run(build, check=True, timeout=600)
     [wheel] = folder.glob("*.whl")
     subprocess.run(
-        [*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True, timeout=120
+        [*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True, timeout=600
     )
     return folder
 
 
-def python(installed, script, *words, cwd):
-    """Runs a script with the wheel's packages before those of the tree."""
+@pytest.fixture
+def hostile_dir(tmp_path):
+    """A folder whose packages and modules have the names of installed ones, and fail when they are imported."""
+    code = "raise ImportError(f'{__file__} was imported from the working folder')\n"
+    for name in HOSTILE_PACKAGES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(code)
+    for name in HOSTILE_MODULES:
+        (tmp_path / f"{name}.py").write_text(code)
+    return tmp_path
+
+
+def run(installed, command, *, cwd):
+    """Runs a command with the wheel's packages before those of the tree."""
     return subprocess.run(
-        [sys.executable, "-c", script, *words],
+        list(map(str, command)),
         capture_output=True,
         text=True,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(installed / "site")},
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
@@ -61,28 +83,29 @@ def test_the_installed_code_is_the_one_that_runs(installed, tmp_path):
     script = (
         "import configs, beam_pipelines, trainer as t; print(configs.__file__, beam_pipelines.__file__, t.__file__)"
     )
-    paths = python(installed, script, cwd=tmp_path).stdout.split()
+    paths = run(installed, [sys.executable, "-c", script], cwd=tmp_path).stdout.split()
     assert len(paths) == 3
     assert all(path.startswith(str(installed / "site")) for path in paths)
 
 
-def test_every_command_runs_from_the_wheel(installed, tmp_path, make_collection):
-    music = make_collection(tmp_path / "music")
-    commands = [
-        ["synthesize", "dataset.root=s", "dataset.artists_per_genre=1", "dataset.tracks_per_artist=1"],
-        [
-            "prepare",
-            "dataset=folder",
-            f"dataset.root={music}",
-            "output_dir=p",
-            "segment.duration_s=1",
-            "segment.hop_s=1",
-        ],
-        ["train", "data_dir=p", "run_dir=r", "epochs=1"],
-        ["evaluate", "run_dir=r"],
-        ["predict", "r", f"{music}/genre0/artist0/0.wav"],
-    ]
-    for words in commands:
-        done = python(installed, "from configs.cli import run; run()", *words, cwd=tmp_path)
+def test_every_command_runs_from_the_wheel_in_a_folder_with_modules_of_the_same_names(installed, hostile_dir):
+    music = ("dataset.root=s", "dataset.artists_per_genre=4", "dataset.tracks_per_artist=1", "dataset.duration_s=4")
+    segments = ("segment.duration_s=2", "segment.hop_s=2", "features.log_mel.n_mels=16")
+    model = ("model.filters=[4,4]", "model.time_pools=[4,4]", "model.band_pools=[4,4]", "epochs=1")
+    (hostile_dir / "space.yaml").write_text("search: {model.dropout: {choice: [0.1, 0.2]}}")
+
+    def beamtune(*words):
+        done = run(installed, [installed / "site" / "bin" / "beamtune", *words], cwd=hostile_dir)
         assert done.returncode == 0, (words, done.stderr)
         assert "Traceback" not in done.stderr
+        assert "was imported from the working folder" not in done.stdout + done.stderr
+
+    beamtune("synthesize", *music, "num_workers=2")
+    beamtune("prepare", *music, *segments, "output_dir=p", "runner.mode=multi_processing", "runner.num_workers=2")
+    beamtune("prepare", *music, *segments, "output_dir=p-dask", "runner=dask", "runner.num_workers=1")
+    beamtune("explore", "p")
+    beamtune("train", "data_dir=p", "run_dir=r", *model)
+    beamtune("evaluate", "run_dir=r")
+    beamtune("predict", "r", next((hostile_dir / "s").rglob("*.mp3")))
+    beamtune("tune", "--dry-run", "data_dir=p", "search_dir=t", "space=space.yaml", *model)
+    beamtune("tune", "data_dir=p", "search_dir=t", "space=space.yaml", *model, "budget.max_trials=1", "workers=2")

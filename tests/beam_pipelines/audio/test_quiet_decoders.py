@@ -1,9 +1,10 @@
 import subprocess
-import sys
+
+from python_script import script_command
 
 SCRIPT = """
 import os, sys
-from beam_pipelines.native_output import silenced_decoders
+from beam_pipelines.audio.quiet_decoders import silenced_decoders
 with silenced_decoders():
     os.write(2, b"from C\\n")
     print("from Python", file=sys.stderr)
@@ -18,5 +19,5 @@ print("from Python again", file=sys.stderr)
 
 
 def test_c_is_silent_and_python_is_heard():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(script_command(SCRIPT), capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == "from Python\nfrom C again\nfrom Python again\n"

@@ -1,8 +1,8 @@
 import re
 import subprocess
-import sys
 
 import pytest
+from python_script import script_command
 
 from beam_pipelines.download.catalog import ARCHIVES
 
@@ -39,5 +39,5 @@ def test_downloading_needs_neither_beam_nor_tensorflow():
         "import sys, beam_pipelines.download.fetch\n"
         "print([name for name in ('apache_beam', 'tensorflow', 'keras', 'librosa') if name in sys.modules])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -1,8 +1,8 @@
 import re
 import subprocess
-import sys
 
 import pytest
+from python_script import script_command
 
 from beam_pipelines.download import http_download
 from beam_pipelines.download.catalog import ARCHIVES
@@ -22,7 +22,7 @@ def small(offer, make_zip):
         ([], f"the name is missing: expected beamtune download NAME, one of {NAMES}"),
         (["fma_smal"], f"name=fma_smal: expected one of {NAMES}; did you mean fma_small?"),
         (["name=fma_metdata"], f"name=fma_metdata: expected one of {NAMES}; did you mean fma_metadata?"),
-        (["small", "large"], "small large: expected one name at a time: give the command again for each"),
+        (["small", "large"], "small large: expected one name: run the command once for each"),
         (["fma_small", "rot=x"], "rot: there is no such setting; did you mean root?"),
         (["fma_small", "root="], "root=: expected a path"),
         (["fma_small", "root=gs://bucket/fma"], "root=gs://bucket/fma: expected a local path, not an address"),
@@ -117,7 +117,7 @@ def test_help_imports_nothing_that_downloads():
         "except SystemExit:\n"
         "    print([name for name in sys.modules if name.startswith(('requests', 'beam_pipelines.download'))])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\n[]\n")
 
 

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.python_process import python_command
 from trainer.board.config import BoardConfig, TensorboardConfig
 from trainer.board.tensorboard_server import one_folder, serve, start
 from trainer.common.event_files import EventFile
@@ -122,7 +122,7 @@ def test_other_hosts_print_a_warning(make_runs, monkeypatch, capsys):
 def test_the_command_serves_several_runs_on_a_local_address_until_ctrl_c(make_runs):
     first, second = make_runs("first", "second")
     process = subprocess.Popen(
-        [sys.executable, "-m", "configs.cli", "tensorboard", first, second, "port=0"],
+        python_command("configs.cli:run", "tensorboard", first, second, "port=0"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from python_script import script_command
 
 from trainer.devices.config import StrategyConfig
 from trainer.models.config import Cnn2dConfig
@@ -65,7 +65,7 @@ def start(tmp_path: Path) -> Any:
             environment["TF_CONFIG"] = json.dumps(tf_config)
         log = tmp_path / f"log{len(runs)}.txt"
         with log.open("wb") as sink:
-            process = subprocess.Popen([sys.executable, "-c", script], stdout=sink, stderr=sink, env=environment)
+            process = subprocess.Popen(script_command(script), stdout=sink, stderr=sink, env=environment)
         runs.append(Run(process, log))
         return runs[-1]
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoint_values import assert_same_checkpoints, checkpoint_values
+from python_script import script_command
 
 import trainer.training.train
 from trainer.data.config import AugmentConfig
@@ -191,7 +191,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(make_config: MakeC
     places = []
     for seed in range(4):
         before = index.read_text() if index.exists() else ""
-        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, env=dict(os.environ))
+        process = subprocess.Popen(script_command(script), stderr=subprocess.DEVNULL, env=dict(os.environ))
         try:
             deadline_s = time.monotonic() + 60
             while (not index.exists() or index.read_text() == before) and time.monotonic() < deadline_s:
