@@ -1,0 +1,128 @@
+"""How much audio a file should hold, found from its headers without decoding."""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from beam_pipelines.audio.file_bytes import FileBytes, skip_id3v2
+from beam_pipelines.audio.flac_frames import flac_length
+from beam_pipelines.audio.mp3_frames import mp3_length
+from beam_pipelines.audio.ogg_pages import ogg_length
+from beam_pipelines.audio.pcm_headers import PcmLength, aiff_length, au_length, wav_length
+
+# Containers and codecs that only FFmpeg decodes. What they begin with must not be taken for junk in front of an mp3.
+_OTHER_KINDS = (
+    *(b"\x1aE\xdf\xa3", b"wvpk", b"MAC ", b"TTA1", b"TTA2", b"caff", b"riff\x2e\x91\xcf\x11", b"0&\xb2u\x8ef\xcf\x11"),
+    *(b"DSD ", b"FRM8", b"MPCK", b"MP+", b"tBaK", b"\x0b\x77", b"#!AMR", b"FLV\x01", b"ADIF", b"OFR ", b".RMF"),
+)
+
+
+@dataclass(frozen=True)
+class ExpectedLength:
+    """How much audio a file should hold and does hold.
+
+    Attributes:
+        kind: "mp3", "flac", "ogg", "wav", "aiff" or "au".
+        start: The offset at which the audio begins, behind tags and junk.
+        sample_rate_hz: Samples per second in each channel.
+        num_expected: Samples in each channel that the file should have, by its headers or by what is there, whichever
+            is more.
+        num_present: Samples in each channel whose bytes are there.
+        is_regular: Whether the file is built in the one way that libsndfile is known to read as a whole.
+    """
+
+    kind: str
+    start: int
+    sample_rate_hz: int
+    num_expected: int
+    num_present: int
+    is_regular: bool
+
+
+def expected_length(source: BinaryIO, *, max_duration_s: float) -> ExpectedLength | None:
+    """Finds how much audio a file should hold, from the headers of its frames, pages or chunks.
+
+    It takes less than 1 ms for a minute of mp3, and memory for one chunk of the file.
+
+    Args:
+        source: The file, open for reading and seeking; its position moves.
+        max_duration_s: Frames and pages are counted up to about this, in seconds of audio: of longer files the numbers
+            are larger than that and not exact.
+
+    Returns:
+        The length; None where the format is another, or the headers do not say.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    file = FileBytes(source)
+    start = skip_id3v2(file)
+    head = file.read(start, 12)
+    if head[:4] == b"fLaC":
+        return _flac(file, start)
+    if head[:4] == b"OggS":
+        return _ogg(file, start, max_duration_s)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64"):
+        return _pcm("wav", start, wav_length(file, start=start)) if head[8:12] == b"WAVE" else None
+    if head[:4] == b"FORM":
+        return _pcm("aiff", start, aiff_length(file, start=start)) if head[8:12] in (b"AIFF", b"AIFC") else None
+    if head[:4] == b".snd":
+        return _pcm("au", start, au_length(file, start=start))
+    if head.startswith(_OTHER_KINDS) or head[4:8] == b"ftyp" or not head:
+        return None
+    return _mp3(file, start, max_duration_s)
+
+
+def _mp3(file: FileBytes, start: int, max_duration_s: float) -> ExpectedLength | None:
+    length = mp3_length(file, start=start, max_duration_s=max_duration_s)
+    if length is None:
+        return None
+    return ExpectedLength(
+        kind="mp3",
+        start=length.start,
+        sample_rate_hz=length.sample_rate_hz,
+        num_expected=max(length.num_present, length.num_stated or 0),
+        num_present=length.num_present if length.is_counted else max(length.num_present, length.num_stated or 0),
+        is_regular=length.is_regular,
+    )
+
+
+def _flac(file: FileBytes, start: int) -> ExpectedLength | None:
+    length = flac_length(file, start=start)
+    if length is None:
+        return None
+    num_stated, num_present = length.num_stated or 0, length.num_present or 0
+    return ExpectedLength(
+        kind="flac",
+        start=start,
+        sample_rate_hz=length.sample_rate_hz,
+        num_expected=max(num_stated, num_present),
+        num_present=num_present,
+        is_regular=num_stated == num_present,
+    )
+
+
+def _ogg(file: FileBytes, start: int, max_duration_s: float) -> ExpectedLength | None:
+    length = ogg_length(file, start=start, max_duration_s=max_duration_s)
+    if length is None:
+        return None
+    return ExpectedLength(
+        kind="ogg",
+        start=start,
+        sample_rate_hz=length.sample_rate_hz,
+        num_expected=length.num_present,
+        num_present=length.num_present,
+        is_regular=length.is_regular,
+    )
+
+
+def _pcm(kind: str, start: int, length: PcmLength | None) -> ExpectedLength | None:
+    if length is None:
+        return None
+    return ExpectedLength(
+        kind=kind,
+        start=start,
+        sample_rate_hz=length.sample_rate_hz,
+        num_expected=max(length.num_stated or 0, length.num_present),
+        num_present=length.num_present,
+        is_regular=True,
+    )
