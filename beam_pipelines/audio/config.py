@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.checks import check, check_choice
 
+# A track that is a tenth shorter is still that track, and a damaged frame or a download that ended in the last bars costs
+# less than that. Of what is shorter nobody knows which part it is: the middle of a song may be all that its genre shows.
+DEFAULT_MIN_DECODED_FRACTION = 0.9
+
 
 @dataclass(frozen=True)
 class AudioConfig:
@@ -12,6 +16,8 @@ class AudioConfig:
     Attributes:
         sample_rate_hz: The rate that all audio is brought to, mixed down to mono.
         max_duration_s: No more than this is decoded of a file, in seconds of audio.
+        min_decoded_fraction: A file of which less than this share of its length can be decoded, because it is damaged or
+            cut short, is rejected; in [0, 1].
         min_duration_s: A file with less audio than this is rejected; None is the length of a segment.
         clip_duration_s: Longer audio is cut at its end to this, shorter is followed by silence; None leaves it.
         keep: "wav" also writes the audio that features are computed from, below audio/ in the output; "none" does not.
@@ -19,6 +25,7 @@ class AudioConfig:
 
     sample_rate_hz: int = 16_000
     max_duration_s: float = 600.0
+    min_decoded_fraction: float = DEFAULT_MIN_DECODED_FRACTION
     min_duration_s: float | None = None
     clip_duration_s: float | None = None
     keep: str = "none"
@@ -35,6 +42,12 @@ class AudioConfig:
             key="audio.max_duration_s",
             value=self.max_duration_s,
             expected="more than 0 s and at most 36000 s",
+        )
+        check(
+            0 <= self.min_decoded_fraction <= 1,
+            key="audio.min_decoded_fraction",
+            value=self.min_decoded_fraction,
+            expected="a share from 0 to 1",
         )
         for name in ("min_duration_s", "clip_duration_s"):
             value = getattr(self, name)

@@ -1,8 +1,8 @@
 """How much audio a file should hold, found from its headers without decoding."""
 
 from dataclasses import dataclass
-from typing import BinaryIO
 
+from beam_pipelines.audio.checked_source import Source
 from beam_pipelines.audio.file_bytes import FileBytes, skip_id3v2
 from beam_pipelines.audio.flac_frames import flac_length
 from beam_pipelines.audio.mp3_frames import mp3_length
@@ -38,7 +38,7 @@ class ExpectedLength:
     is_regular: bool
 
 
-def expected_length(source: BinaryIO, *, max_duration_s: float) -> ExpectedLength | None:
+def expected_length(source: Source, *, max_duration_s: float) -> ExpectedLength | None:
     """Finds how much audio a file should hold, from the headers of its frames, pages or chunks.
 
     It takes less than 1 ms for a minute of mp3, and memory for one chunk of the file.

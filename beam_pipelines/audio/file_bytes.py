@@ -1,7 +1,8 @@
 """Bytes of a file by their offset, for parsers that jump from header to header."""
 
 import os
-from typing import BinaryIO
+
+from beam_pipelines.audio.checked_source import Source
 
 _CHUNK_BYTES = 1 << 18
 _ID3V2_HEADER_BYTES = 10
@@ -17,7 +18,7 @@ class FileBytes:
         size: The size of the file in bytes.
     """
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: Source) -> None:
         """Takes a file that is open for reading and seeking; reading moves its position.
 
         Raises:

@@ -13,16 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from beam_pipelines.audio.channels import to_mono
+from beam_pipelines.audio.choose_decoder import Limits, decode, is_partial
 from beam_pipelines.audio.config import AudioConfig
-from beam_pipelines.audio.decode import AudioError, Block, check_finite, open_audio
+from beam_pipelines.audio.decode import AudioError, AudioStream, check_finite
 from beam_pipelines.audio.encode import to_pcm16
 
 __all__ = [
     "AUDIO_EXTENSIONS",
     "Audio",
     "AudioError",
+    "Limits",
     "content_hash",
     "is_audio_path",
+    "limits_of",
     "load_audio",
     "load_audio_at_rates",
     "mean_square",
@@ -33,7 +37,14 @@ __all__ = [
 # Samples made 16-bit at a time on their way into a hash: they stay in the processor's cache.
 _HASHED_SAMPLES = 1 << 15
 
-AUDIO_EXTENSIONS = (".mp3", ".wav", ".flac", ".ogg", ".opus", ".au", ".aif", ".aiff", ".m4a")
+# Names that audio files end in, of the formats that libsndfile or FFmpeg decodes here. Films (.mkv, .avi) are left out:
+# their sound is seldom what a folder of music is made of.
+AUDIO_EXTENSIONS = (
+    *(".mp3", ".wav", ".flac", ".ogg", ".opus", ".au", ".aif", ".aiff", ".m4a"),
+    *(".3ga", ".aac", ".ac3", ".adts", ".aifc", ".alac", ".amr", ".ape", ".caf", ".dsf", ".dts", ".eac3", ".f4a"),
+    *(".m4b", ".m4r", ".mka", ".mp1", ".mp2", ".mp4", ".mpa", ".mpc", ".mpga", ".oga", ".ra", ".rf64", ".shn", ".snd"),
+    *(".spx", ".tak", ".tta", ".voc", ".w64", ".wave", ".weba", ".webm", ".wma", ".wv"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,15 +55,26 @@ class Audio:
         samples: (frames,) float32, mono; full scale is [-1, 1].
         sample_rate_hz: Frames per second.
         is_cut: Whether the file went on after max_duration_s.
+        decoder: What decoded it, "libsndfile" or "ffmpeg".
+        decoded_s: Seconds of audio decoded, before resampling.
+        expected_s: Seconds that there should be, by the headers of the file; None where they do not say.
     """
 
     samples: npt.NDArray[np.float32]
     sample_rate_hz: int
     is_cut: bool
+    decoder: str
+    decoded_s: float
+    expected_s: float | None
 
     @property
     def duration_s(self) -> float:
         return len(self.samples) / self.sample_rate_hz
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a part of what the file should hold could not be decoded."""
+        return is_partial(self.decoded_s, self.expected_s)
 
 
 def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
@@ -65,11 +87,15 @@ def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
     Raises:
         AudioError: The file is empty, is not audio that can be decoded here, or holds samples that are not finite.
     """
-    rates_hz = [config.sample_rate_hz]
-    return load_audio_at_rates(source, rates_hz, max_duration_s=config.max_duration_s)[config.sample_rate_hz]
+    return load_audio_at_rates(source, [config.sample_rate_hz], limits=limits_of(config))[config.sample_rate_hz]
 
 
-def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
+def limits_of(config: AudioConfig) -> Limits:
+    """Returns how much of a file is decoded, and how much must be."""
+    return Limits(max_duration_s=config.max_duration_s, min_decoded_fraction=config.min_decoded_fraction)
+
+
+def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, limits: Limits) -> dict[int, Audio]:
     """Decodes a file once and returns it, mono, at each of several rates.
 
     Each block goes through the resamplers while it is still in the processor's cache, and the samples at the file's own
@@ -78,20 +104,31 @@ def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_durati
     Args:
         source: The file, open for reading and seeking.
         rates_hz: The rates to resample to.
-        max_duration_s: No more than this is decoded.
+        limits: How much of the file is decoded, and how much must be.
 
     Raises:
         AudioError: As `load_audio`.
     """
-    with open_audio(source) as stream:
+
+    def resampled(stream: AudioStream) -> dict[int, npt.NDArray[np.float32]]:
         resamplers = {rate_hz: _Resampler(stream.sample_rate_hz, rate_hz) for rate_hz in rates_hz}
-        for block in stream.blocks(max_duration_s=max_duration_s):
+        for block in stream.blocks(max_duration_s=limits.max_duration_s):
             mono = to_mono(block)
             for resampler in resamplers.values():
                 resampler.add(mono)
+        return {rate_hz: resampler.finish() for rate_hz, resampler in resamplers.items()}
+
+    decoded = decode(source, resampled, limits=limits)
     by_rate = {
-        rate_hz: Audio(samples=resampler.finish(), sample_rate_hz=rate_hz, is_cut=stream.is_cut)
-        for rate_hz, resampler in resamplers.items()
+        rate_hz: Audio(
+            samples=samples,
+            sample_rate_hz=rate_hz,
+            is_cut=decoded.is_cut,
+            decoder=decoded.decoder,
+            decoded_s=decoded.decoded_s,
+            expected_s=decoded.expected_s,
+        )
+        for rate_hz, samples in decoded.result.items()
     }
     # Resampled, for there are fewer then: what is not finite or absurdly large comes through the resampler as such.
     for audio in by_rate.values():
@@ -143,19 +180,6 @@ def mean_square(samples: npt.NDArray[np.float32]) -> float:
     Not by `numpy.dot`: OpenBLAS sums in as many parts as it has threads, so that the last digits depend on the machine.
     """
     return float(np.square(samples).sum()) / len(samples)
-
-
-def to_mono(block: Block) -> npt.NDArray[np.float32]:
-    """(frames, channels) → (frames,): the mean of the channels, in memory of its own."""
-    channels = block.shape[1]
-    if channels == 1:
-        return block[:, 0].copy()
-    # Column by column: `block.mean(axis=1)` runs a loop of two for every frame and takes many times as long.
-    mono = block[:, 0] + block[:, 1]
-    for channel in range(2, channels):
-        mono += block[:, channel]
-    mono /= np.float32(channels)
-    return mono
 
 
 def is_audio_path(path: str) -> bool:

@@ -24,9 +24,7 @@ _BIT_RATES_KBPS = {
 }
 _SYNC = re.compile(
     rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]["
-    + b"".join(
-        rb"\x%02x" % value for value in range(256) if 1 <= value >> 4 <= 14 and (value >> 2) & 3 != 3
-    )
+    + b"".join(rb"\x%02x" % value for value in range(256) if 1 <= value >> 4 <= 14 and (value >> 2) & 3 != 3)
     + rb"]"
 )
 # A decoder of mp3 puts this many samples in front, which are left out together with the encoder's delay, and not at the
@@ -274,9 +272,7 @@ def _info_header(file: FileBytes, offset: int, first: _Frame) -> _InfoHeader | N
     """Returns what the first frame says about the others; None where it holds sound, as any other."""
     data = file.read(offset, first.num_bytes)
     if data[36:40] == b"VBRI" and len(data) >= 54:
-        return _InfoHeader(
-            num_frames=int.from_bytes(data[50:54], "big"), num_bytes=int.from_bytes(data[46:50], "big")
-        )
+        return _InfoHeader(num_frames=int.from_bytes(data[50:54], "big"), num_bytes=int.from_bytes(data[46:50], "big"))
     if first.version == _MPEG_1:
         at = 21 if first.is_mono else 36
     else:

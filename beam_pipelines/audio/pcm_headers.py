@@ -107,7 +107,9 @@ def aiff_length(file: FileBytes, *, start: int) -> PcmLength | None:
         return None
     num_left = max(file.size - data.start - 8, 0)
     # Programs that stream leave 0, or about 2 or 4 GiB, in the header.
-    is_open = num_frames == 0 or (num_frames * frame_bytes >= _LEAST_PLACEHOLDER and num_frames * frame_bytes > num_left)
+    is_open = num_frames == 0 or (
+        num_frames * frame_bytes >= _LEAST_PLACEHOLDER and num_frames * frame_bytes > num_left
+    )
     stated = None if is_open and num_left else num_frames * frame_bytes
     return _pcm_length(rate_hz, frame_bytes, stated=stated, num_left=num_left)
 

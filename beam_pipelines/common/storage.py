@@ -14,6 +14,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.local_copy import copy_to_disk
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
 
@@ -56,6 +57,20 @@ def open_file(path: str) -> BinaryIO:
             raise FileNotFoundError(f"there is no file {path}") from error
         raise
     return file
+
+
+def open_local(path: str) -> BinaryIO:
+    """Opens a file for reading and seeking, on a disk of this machine: a temporary copy of what is in a bucket.
+
+    Decoders take a failed read for the end of the file; a file that has been copied as a whole has no such reads.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It cannot be opened or read, after retries, or is larger than can be copied.
+    """
+    if FileSystems.get_scheme(path) is None:
+        return open_file(path)
+    return copy_to_disk(lambda: open_file(path), name=path)
 
 
 def read_text(path: str) -> str:

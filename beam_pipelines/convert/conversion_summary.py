@@ -15,6 +15,12 @@ def print_summary(report: Report, *, num_kept: int, output_dir: str, stream: Tex
         lines.append(
             f"{num_cut} files cut, at max_duration_s or where a WAV file is full: see {output_dir}/{CONVERTED_FILE}"
         )
+    num_partial = sum(file.is_truncated and not file.is_cut for file in report.converted)
+    if num_partial:
+        lines.append(
+            f"{num_partial} files decoded in part, because they are damaged or cut short: see "
+            f"{output_dir}/{CONVERTED_FILE}"
+        )
     rejects = count_rejects(report)
     if rejects:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())

@@ -89,7 +89,7 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         # Headers are written last, for which the file must be on disk; and one without a name never stays behind.
         with tempfile.TemporaryFile() as target:
             try:
-                file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_file)
+                file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_local)
             except AudioError as error:
                 report = Report(converted=report.converted, rejects=[*report.rejects, _reject(conversion, error)])
                 self._work_dir.write_report(batch_name, report)

@@ -19,6 +19,11 @@ class ConvertedFile:
         sample_rate_hz: The rate of the output.
         channels: The channels of the output.
         is_cut: Whether the source goes on after what was converted.
+        is_truncated: Whether it goes on, or is damaged or cut short, so that less was decoded than it should hold.
+        decoder: What decoded the source, "libsndfile" or "ffmpeg". This and the following are None of files that were
+            converted before they were recorded.
+        decoded_s: Seconds of audio decoded.
+        expected_s: Seconds that there should be by the headers of the source; None where they do not say.
     """
 
     source: str
@@ -28,6 +33,10 @@ class ConvertedFile:
     sample_rate_hz: int
     channels: int
     is_cut: bool
+    is_truncated: bool = False
+    decoder: str | None = None
+    decoded_s: float | None = None
+    expected_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
-from beam_pipelines.audio.load import Audio, AudioError, load_audio_at_rates
+from beam_pipelines.audio.load import Audio, AudioError, Limits, load_audio_at_rates
 from beam_pipelines.audio.segments import FittedClip, cut_segments, fit_clip, segment_length
 from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.features.registry import build_features
@@ -92,14 +92,19 @@ class FrontEnd:
 
         Args:
             source: The file, open for reading and seeking.
-            whole: Whether to take all of the audio, whatever its length, and put silence behind what is shorter than a
-                segment. Prediction does, so that it has an answer for every file; preparation makes clips as long as
-                they are asked for, and rejects what is too short, so that models do not learn from padding.
+            whole: Whether to take all of the audio, whatever its length and however little of a damaged file it is, and
+                put silence behind what is shorter than a segment. Prediction does, so that it has an answer for every
+                file; preparation makes clips as long as they are asked for, and rejects what is too short or damaged,
+                so that models do not learn from padding.
 
         Raises:
-            AudioError: The file cannot be decoded, is too short, or is silent.
+            AudioError: The file cannot be decoded, is damaged, is too short, or is silent.
         """
-        by_rate = load_audio_at_rates(source, self._rates_hz, max_duration_s=self._audio.max_duration_s)
+        limits = Limits(
+            max_duration_s=self._audio.max_duration_s,
+            min_decoded_fraction=0.0 if whole else self._audio.min_decoded_fraction,
+        )
+        by_rate = load_audio_at_rates(source, self._rates_hz, limits=limits)
         audio = by_rate[self._audio.sample_rate_hz]
         length = segment_length(self._segment, audio.sample_rate_hz)
         fitted = fit_clip(audio.samples, max(length, len(audio.samples))) if whole else self._fit(audio)

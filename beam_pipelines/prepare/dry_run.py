@@ -69,7 +69,7 @@ def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Seq
             fingerprinter=fingerprinter,
             labels=labels,
             sink=io.BytesIO(),
-            open_source=storage.open_file,
+            open_source=storage.open_local,
             on_clip=lambda track, clip: None,
             on_track_done=lambda tally: None,
         )

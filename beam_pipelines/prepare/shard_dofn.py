@@ -44,7 +44,7 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
                     fingerprinter=self._fingerprinter,
                     labels=self._labels,
                     sink=sink,
-                    open_source=storage.open_file,
+                    open_source=storage.open_local,
                     on_clip=self._keep_audio,
                     on_track_done=_ProgressWriter(self._build_dir, plan),
                 )

@@ -19,11 +19,17 @@ class TrackRecord:
         duration_s: The length of the decoded audio.
         padded_s: Seconds of silence put behind it, to make it as long as `audio.clip_duration_s`.
         cut_s: Seconds left out at its end, to make it as short as `audio.clip_duration_s`.
-        is_truncated: Whether the file went on after `audio.max_duration_s`, where decoding stopped.
+        is_truncated: Whether the file has or should have more audio than was decoded: it goes on after
+            `audio.max_duration_s`, where decoding stopped, or it is damaged or cut short.
         rms_dbfs: The level of the decoded audio (0 is a full-scale square wave).
         peak_dbfs: The largest sample of the decoded audio.
         num_segments: Segments in the data set.
         num_silent_segments: Segments left out because they are silent.
+        decoder: What decoded the file, "libsndfile" or "ffmpeg". This and the following are None in data sets that were
+            prepared before they were recorded.
+        decoded_s: Seconds of audio decoded, before resampling.
+        expected_s: Seconds that there should be by the headers of the file, at most `audio.max_duration_s`; None where
+            they do not say.
     """
 
     track_id: str
@@ -40,6 +46,16 @@ class TrackRecord:
     peak_dbfs: float
     num_segments: int
     num_silent_segments: int
+    decoder: str | None = None
+    decoded_s: float | None = None
+    expected_s: float | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether less was decoded than the file should hold: it is damaged, or cut short."""
+        if self.decoded_s is None or self.expected_s is None:
+            return False
+        return self.is_truncated and self.decoded_s < self.expected_s
 
 
 @dataclass(frozen=True, slots=True)

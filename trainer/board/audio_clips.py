@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from beam_pipelines.audio.encode import encode_wav
-from beam_pipelines.audio.load import AudioError, load_audio_at_rates
+from beam_pipelines.audio.load import AudioError, Limits, load_audio_at_rates
 from beam_pipelines.records.json_lines import tracks_from_json_lines
 from beam_pipelines.records.schema import TRACKS_FILE, kept_audio_path
 from trainer.board.mistakes import Mistake
@@ -117,7 +117,7 @@ def _from_file(path: str, start_s: float, preparation: Preparation) -> AudioClip
             return MissingAudio(f"{path} is larger than 1 GiB")
         with tf.io.gfile.GFile(path, "rb") as source:
             content = io.BytesIO(source.read())
-        audio = load_audio_at_rates(content, [rate_hz], max_duration_s=end_s)[rate_hz]
+        audio = load_audio_at_rates(content, [rate_hz], limits=Limits(max_duration_s=end_s))[rate_hz]
     except AudioError as error:
         return MissingAudio(f"{path}: {error.message}")
     except tf.errors.OpError as error:

@@ -1,0 +1,162 @@
+"""Which decoder reads a file: libsndfile where it reads all of it, and FFmpeg otherwise.
+
+What a file should hold is found before it is decoded. libsndfile is fast, but stops where a header says that the file
+ends, and at the first damage, without an error; FFmpeg then decodes the file from its beginning.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO, Generic, TypeVar
+
+from beam_pipelines.audio.checked_source import CheckedSource
+from beam_pipelines.audio.decode import AudioError, AudioStream, DecoderError
+from beam_pipelines.audio.expected_length import ExpectedLength, expected_length
+from beam_pipelines.audio.ffmpeg import open_ffmpeg
+from beam_pipelines.audio.libsndfile import open_libsndfile
+from beam_pipelines.audio.other_content import name_content
+
+# Decoders count the delay and the padding of an encoder in one way or another: at most two frames of an mp3.
+_TOLERANCE_S = 0.06
+# What is missing at both ends of a file by the rules of its format, such as the delay of an AAC encoder.
+PARTIAL_TOLERANCE_S = 0.1
+
+_Result = TypeVar("_Result")
+_OpenStream = Callable[[CheckedSource], AbstractContextManager[AudioStream]]
+
+
+@dataclass(frozen=True)
+class Decoded(Generic[_Result]):
+    """What came of decoding a file.
+
+    Attributes:
+        result: What was made of the samples.
+        decoder: "libsndfile" or "ffmpeg".
+        decoded_s: Seconds of audio decoded.
+        expected_s: Seconds that there should be: the length of the file by its headers, or the longest duration that
+            was asked for, whichever is shorter; at least `decoded_s`; None where the headers do not say.
+        is_cut: Whether the file goes on after the longest duration that was asked for.
+    """
+
+    result: _Result
+    decoder: str
+    decoded_s: float
+    expected_s: float | None
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of a file is decoded, and how much must be.
+
+    Attributes:
+        max_duration_s: No more than this is decoded, in seconds of audio.
+        min_decoded_fraction: The share of the expected duration below which a file counts as damaged, in [0, 1].
+    """
+
+    max_duration_s: float
+    min_decoded_fraction: float = 0.0
+
+
+def is_partial(decoded_s: float | None, expected_s: float | None) -> bool:
+    """Returns whether a part of what a file should hold was not decoded: it is damaged, or cut short."""
+    return decoded_s is not None and expected_s is not None and decoded_s < expected_s - PARTIAL_TOLERANCE_S
+
+
+def decode(file: BinaryIO, use: Callable[[AudioStream], _Result], *, limits: Limits) -> Decoded[_Result]:
+    """Decodes a file by the decoder that reads all of it.
+
+    Args:
+        file: The file, open for reading and seeking.
+        use: Takes the blocks of a stream, up to `limits.max_duration_s`. It is called again, with a stream that starts
+            at the beginning, where a decoder does not come to the end.
+        limits: How much to decode.
+
+    Raises:
+        AudioError: The file is empty, is not audio that can be decoded here, is damaged or cannot be read; or `use`
+            raised it.
+    """
+    source = CheckedSource(file)
+    head = source.read(64)
+    if not head:
+        raise AudioError("empty_file", "the file has no bytes")
+    expected = expected_length(source, max_duration_s=limits.max_duration_s)
+    start = expected.start if expected is not None and expected.kind == "mp3" else 0
+    failures: list[DecoderError] = []
+    most: Decoded[_Result] | None = None
+    attempts: tuple[tuple[_OpenStream, bool], ...] = (
+        (open_libsndfile, True),
+        (partial(open_ffmpeg, start=start), False),
+        (open_libsndfile, False),
+    )
+    for open_stream, is_strict in attempts:
+        try:
+            with open_stream(source) as stream:
+                if is_strict and not _is_trusted(stream, expected, limits):
+                    continue
+                decoded = _decoded(use(stream), stream, expected, limits)
+        except DecoderError as error:
+            failures.append(error)
+            continue
+        if _is_enough(decoded, stream, limits, is_strict=is_strict):
+            return decoded
+        if most is None or decoded.decoded_s > most.decoded_s:
+            most = decoded
+    if most is not None:
+        raise AudioError(
+            "damaged",
+            f"{most.decoded_s:.2f} of {most.expected_s:.2f} s can be decoded: expected at least a share of "
+            f"{limits.min_decoded_fraction} (min_decoded_fraction)",
+        )
+    raise _no_decoder(failures, head)
+
+
+def _is_trusted(stream: AudioStream, expected: ExpectedLength | None, limits: Limits) -> bool:
+    """Returns whether libsndfile will read all of a file, by how long it takes it to be."""
+    if stream.num_stated is None:
+        return False
+    if expected is None:
+        return True
+    stated_s = min(stream.num_stated / stream.sample_rate_hz, limits.max_duration_s)
+    present_s = min(expected.num_present / expected.sample_rate_hz, limits.max_duration_s)
+    return expected.is_regular and abs(stated_s - present_s) <= _TOLERANCE_S
+
+
+def _decoded(result: _Result, stream: AudioStream, expected: ExpectedLength | None, limits: Limits) -> Decoded[_Result]:
+    if stream.is_cut:
+        expected_s: float | None = stream.decoded_s
+    elif expected is not None:
+        expected_s = expected.num_expected / expected.sample_rate_hz
+    else:
+        expected_s = None if stream.num_stated is None else stream.num_stated / stream.sample_rate_hz
+    if expected_s is not None:
+        expected_s = max(min(expected_s, limits.max_duration_s), stream.decoded_s)
+    return Decoded(
+        result=result,
+        decoder=stream.decoder,
+        decoded_s=stream.decoded_s,
+        expected_s=expected_s,
+        is_cut=stream.is_cut,
+    )
+
+
+def _is_enough(decoded: Decoded[_Result], stream: AudioStream, limits: Limits, *, is_strict: bool) -> bool:
+    if decoded.is_cut or decoded.expected_s is None:
+        return True
+    if is_strict:
+        most_frames = round(limits.max_duration_s * stream.sample_rate_hz)
+        if stream.error is not None or stream.num_decoded < min(stream.num_stated or 0, most_frames):
+            return False
+    return decoded.decoded_s >= limits.min_decoded_fraction * decoded.expected_s - PARTIAL_TOLERANCE_S
+
+
+def _no_decoder(failures: Sequence[DecoderError], head: bytes) -> AudioError:
+    """Returns the error of a file that no decoder reads."""
+    error: AudioError | None = next((failure for failure in failures if failure.reason != "undecodable"), None)
+    if error is None:
+        content = name_content(head)
+        causes = "; ".join(dict.fromkeys(failure.message.rstrip(".") for failure in failures))
+        error = AudioError("undecodable", causes if content is None else f"it is {content}")
+    error.__cause__ = failures[0].__cause__
+    return error

@@ -1,0 +1,28 @@
+"""What a file is that has the name of audio and is none: a page that says "not found", an archive, a picture."""
+
+_BEGINNINGS = (
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<?xml", "an XML file"),
+    (b"#EXTM3U", "a playlist"),
+    (b"[playlist]", "a playlist"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"%PDF", "a PDF file"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"version https://git-lfs", "a pointer of Git LFS, whose file was not downloaded"),
+    (b"\x00\x05\x16\x07", "an AppleDouble file, which holds no audio"),
+    (b"MThd", "a MIDI file, which holds notes and no sound"),
+)
+
+
+def name_content(head: bytes) -> str | None:
+    """Returns what a file is by its first bytes, for a person; None where they are of none of some known kinds."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for beginning, name in _BEGINNINGS:
+        if head.startswith(beginning) or text.lower().startswith(beginning.lower()):
+            return name
+    return "nothing but zeros" if head and not head.strip(b"\0") else None
