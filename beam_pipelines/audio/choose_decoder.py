@@ -12,13 +12,14 @@ from typing import BinaryIO, Generic, TypeVar
 
 from beam_pipelines.audio.checked_source import CheckedSource
 from beam_pipelines.audio.decode import AudioError, AudioStream, DecoderError
-from beam_pipelines.audio.expected_length import ExpectedLength, expected_length
+from beam_pipelines.audio.expected_length import UNCOMPRESSED_KINDS, ExpectedLength, expected_length
 from beam_pipelines.audio.ffmpeg import open_ffmpeg
 from beam_pipelines.audio.libsndfile import open_libsndfile
 from beam_pipelines.audio.other_content import name_content
 
-# Decoders count the delay and the padding of an encoder in one way or another: at most two frames of an mp3.
-_TOLERANCE_S = 0.06
+# Decoders count the delay and the padding of lossy encoders in one way or another: at most two frames of an mp3.
+_LOSSY_KINDS = ("mp3", "ogg")
+_LOSSY_TOLERANCE_S = 0.06
 # What is missing at both ends of a file by the rules of its format, such as the delay of an AAC encoder.
 PARTIAL_TOLERANCE_S = 0.1
 
@@ -82,7 +83,9 @@ def decode(file: BinaryIO, use: Callable[[AudioStream], _Result], *, limits: Lim
     if not head:
         raise AudioError("empty_file", "the file has no bytes")
     expected = expected_length(source, max_duration_s=limits.max_duration_s)
-    start = expected.start if expected is not None and expected.kind == "mp3" else 0
+    if expected is not None and expected.kind in UNCOMPRESSED_KINDS and expected.num_expected == 0:
+        raise AudioError("no_audio", "the header says that the file holds no samples")
+    start = 0 if expected is None else expected.start
     failures: list[DecoderError] = []
     most: Decoded[_Result] | None = None
     attempts: tuple[tuple[_OpenStream, bool], ...] = (
@@ -120,7 +123,8 @@ def _is_trusted(stream: AudioStream, expected: ExpectedLength | None, limits: Li
         return True
     stated_s = min(stream.num_stated / stream.sample_rate_hz, limits.max_duration_s)
     present_s = min(expected.num_present / expected.sample_rate_hz, limits.max_duration_s)
-    return expected.is_regular and abs(stated_s - present_s) <= _TOLERANCE_S
+    tolerance_s = _LOSSY_TOLERANCE_S if expected.kind in _LOSSY_KINDS else 0.5 / expected.sample_rate_hz
+    return expected.is_regular and abs(stated_s - present_s) <= tolerance_s
 
 
 def _decoded(result: _Result, stream: AudioStream, expected: ExpectedLength | None, limits: Limits) -> Decoded[_Result]:
@@ -128,8 +132,10 @@ def _decoded(result: _Result, stream: AudioStream, expected: ExpectedLength | No
         expected_s: float | None = stream.decoded_s
     elif expected is not None:
         expected_s = expected.num_expected / expected.sample_rate_hz
+    elif stream.num_stated is not None:
+        expected_s = stream.num_stated / stream.sample_rate_hz
     else:
-        expected_s = None if stream.num_stated is None else stream.num_stated / stream.sample_rate_hz
+        expected_s = stream.decoded_s + stream.lost_s if stream.lost_s > 0 else None
     if expected_s is not None:
         expected_s = max(min(expected_s, limits.max_duration_s), stream.decoded_s)
     return Decoded(

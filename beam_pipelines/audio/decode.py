@@ -50,6 +50,7 @@ class AudioStream:
         num_stated: How many frames the decoder expects from the headers; None where it does not know.
         num_decoded: How many frames `blocks` has yielded.
         is_cut: Whether the file goes on after what `blocks` was asked for; known when that has come to its end.
+        lost_s: Seconds of audio in damaged parts that have been left out so far, where they say how long they are.
         error: What ended decoding before the end of the file, after some frames had been decoded; or None.
     """
 
@@ -74,13 +75,14 @@ class AudioStream:
         Raises:
             DecoderError: The rate or the number of channels is beyond reason.
         """
-        _check_header(channels=channels, sample_rate_hz=sample_rate_hz)
+        check_form(channels=channels, sample_rate_hz=sample_rate_hz)
         self.decoder = decoder
         self.sample_rate_hz = sample_rate_hz
         self.channels = channels
         self.num_stated = num_stated
         self.num_decoded = 0
         self.is_cut = False
+        self.lost_s = 0.0
         self.error: DecoderError | None = None
         self._decode = decode
 
@@ -134,7 +136,12 @@ def check_finite(samples: npt.NDArray[np.float32]) -> None:
         raise AudioError("not_finite", f"the decoded samples go up to {largest:.0e}, where full scale is 1")
 
 
-def _check_header(*, channels: int, sample_rate_hz: int) -> None:
+def check_form(*, channels: int, sample_rate_hz: int) -> None:
+    """Makes sure that a number of channels and a rate can be those of music.
+
+    Raises:
+        DecoderError: They cannot.
+    """
     if not 1 <= channels <= _MAX_CHANNELS:
         raise DecoderError("bad_header", f"the file says it has {channels} channels: expected 1 to {_MAX_CHANNELS}")
     if not _MIN_SOURCE_RATE_HZ <= sample_rate_hz <= _MAX_SOURCE_RATE_HZ:

@@ -15,6 +15,8 @@ _OTHER_KINDS = (
     *(b"DSD ", b"FRM8", b"MPCK", b"MP+", b"tBaK", b"\x0b\x77", b"#!AMR", b"FLV\x01", b"ADIF", b"OFR ", b".RMF"),
 )
 
+UNCOMPRESSED_KINDS = ("wav", "aiff", "au")
+
 
 @dataclass(frozen=True)
 class ExpectedLength:

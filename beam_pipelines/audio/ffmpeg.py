@@ -1,7 +1,8 @@
 """Decoding by FFmpeg, through PyAV: of nearly all formats, past damage, and to the end whatever a header says."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -10,7 +11,7 @@ import soxr
 
 from beam_pipelines.audio.channels import with_channels
 from beam_pipelines.audio.checked_source import CheckedSource, Source
-from beam_pipelines.audio.decode import AudioStream, Block, DecoderError
+from beam_pipelines.audio.decode import AudioStream, Block, DecoderError, check_form
 
 # Formats and codecs of sound. FFmpeg knows hundreds of others, among them playlists, which open other files.
 _FORMATS = (
@@ -60,17 +61,36 @@ def open_ffmpeg(source: Source, *, start: int = 0) -> Iterator[AudioStream]:
         container = av.open(checked, metadata_errors="ignore", options=_OPTIONS)
     with container:
         stream = _audio_stream(container)
-        frames = _frames(container, stream, checked)
+        losses = _Losses()
+        frames = _frames(container, stream, checked, losses)
+        # Its rate and channels, and not those of the header: AAC has a mode in which the header says half the rate.
         first = next(frames, None)
+        if first is None and losses.num_packets > 0:
+            raise DecoderError("undecodable", "FFmpeg cannot decode it: every packet is damaged")
         if first is None:
             raise DecoderError("no_audio", "the file decodes to no samples")
-        yield AudioStream(
+
+        def decode(num_frames: int) -> Iterator[Block]:
+            for block in _blocks(first, frames, checked, num_frames):
+                audio.lost_s = losses.duration_s
+                yield block
+
+        audio = AudioStream(
             decoder="ffmpeg",
             sample_rate_hz=first.sample_rate,
             channels=first.layout.nb_channels,
             num_stated=_num_stated(container, stream, first.sample_rate),
-            decode=lambda num_frames: _blocks(first, frames, checked, num_frames),
+            decode=decode,
         )
+        yield audio
+
+
+@dataclass
+class _Losses:
+    """Packets that could not be decoded: how many, and their length as far as they have one."""
+
+    num_packets: int = 0
+    duration_s: float = 0.0
 
 
 def _audio_stream(container: Any) -> Any:
@@ -96,7 +116,7 @@ def _num_stated(container: Any, stream: Any, sample_rate_hz: int) -> int | None:
     return int(container.duration * sample_rate_hz / av.time_base) if container.duration else None
 
 
-def _frames(container: Any, stream: Any, source: CheckedSource) -> Iterator[Any]:
+def _frames(container: Any, stream: Any, source: CheckedSource, losses: _Losses) -> Iterator[Any]:
     """Yields the decoded frames of a stream, leaving out what cannot be decoded."""
     num_errors = 0
     packets = container.demux(stream)
@@ -110,8 +130,13 @@ def _frames(container: Any, stream: Any, source: CheckedSource) -> Iterator[Any]
             num_errors += 1
             packets = container.demux(stream)
             continue
-        with suppress(av.FFmpegError, ValueError):
-            yield from packet.decode()
+        try:
+            decoded = packet.decode()
+        except (av.FFmpegError, ValueError):
+            losses.num_packets += 1
+            losses.duration_s += float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
+        else:
+            yield from decoded
         source.raise_error()
 
 
@@ -157,7 +182,7 @@ class _Conformer:
         before: Block | None = None
         if form != self._form:
             before = self.finish()
-            self._begin(form)
+            self._begin(form, frame.layout.nb_channels)
         # Not by the frame itself: where it has eight planes or more, as it may in a damaged file, PyAV reads past the
         # last, and the process ends.
         converted = [part.to_ndarray().reshape(-1, part.layout.nb_channels) for part in self._to_float.resample(frame)]
@@ -174,7 +199,8 @@ class _Conformer:
         self._resampler = None
         return rest
 
-    def _begin(self, form: tuple[str, str, int]) -> None:
+    def _begin(self, form: tuple[str, str, int], num_channels: int) -> None:
+        check_form(channels=num_channels, sample_rate_hz=form[2])
         self._form = form
         self._to_float = av.AudioResampler(format="flt")
         rate_hz = form[2]

@@ -80,8 +80,9 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
     why_not = why_not_in_format(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
     if why_not is not None:
         raise AudioError("not_in_format", why_not, stage="encode")
-    os.ftruncate(target, 0)
-    os.lseek(target, 0, os.SEEK_SET)
+    if os.fstat(target).st_size > 0:  # what another decoder has left that did not come to the end
+        os.ftruncate(target, 0)
+        os.lseek(target, 0, os.SEEK_SET)
     longest_s = longest_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
     blocks = stream.blocks(max_duration_s=min(config.max_duration_s, longest_s))
     num_frames = 0

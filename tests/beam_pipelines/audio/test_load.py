@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from beam_pipelines.audio.config import AudioConfig
-from beam_pipelines.audio.decode import open_audio
+from beam_pipelines.audio.libsndfile import open_libsndfile
 from beam_pipelines.audio.load import AudioError, content_hash, is_audio_path, load_audio
 
 CONFIG = AudioConfig(sample_rate_hz=16_000)
@@ -169,7 +169,7 @@ def test_no_more_than_the_longest_duration_is_decoded(max_duration_s, frames, is
 def test_a_file_is_decoded_block_by_block_with_all_its_channels(write_audio, tmp_path, ending, channels):
     path = write_audio(tmp_path / f"a.{ending}", duration_s=6.0, sample_rate_hz=44_100, channels=channels)
     expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
-    with open(path, "rb") as source, open_audio(source) as stream:
+    with open(path, "rb") as source, open_libsndfile(source) as stream:
         assert (stream.sample_rate_hz, stream.channels) == (44_100, channels)
         blocks = [block.copy() for block in stream.blocks(max_duration_s=60)]
         assert not stream.is_cut
@@ -179,7 +179,7 @@ def test_a_file_is_decoded_block_by_block_with_all_its_channels(write_audio, tmp
 
 def test_blocks_end_at_the_longest_duration():
     samples = np.random.default_rng(0).uniform(-1, 1, (200_000, 2)).astype(np.float32)
-    with open_audio(io.BytesIO(wav_bytes(samples, subtype="FLOAT"))) as stream:
+    with open_libsndfile(io.BytesIO(wav_bytes(samples, subtype="FLOAT"))) as stream:
         blocks = [block.copy() for block in stream.blocks(max_duration_s=10)]
         assert stream.is_cut
     np.testing.assert_array_equal(np.concatenate(blocks), samples[:160_000])
@@ -187,7 +187,7 @@ def test_blocks_end_at_the_longest_duration():
 
 def test_what_goes_wrong_while_blocks_are_used_is_left_as_it_is():
     """An error of the one who uses the blocks is not one of the file, even if libsndfile raised it."""
-    with pytest.raises(soundfile.LibsndfileError), open_audio(io.BytesIO(wav_bytes(np.zeros(10)))) as stream:
+    with pytest.raises(soundfile.LibsndfileError), open_libsndfile(io.BytesIO(wav_bytes(np.zeros(10)))) as stream:
         for _ in stream.blocks(max_duration_s=1):
             raise soundfile.LibsndfileError(2)
 
