@@ -26,7 +26,8 @@ class Source(Protocol):
 class CheckedSource:
     """A file, or what follows an offset of it, whose read errors come as an `AudioError` and are not lost.
 
-    It has no name: libsndfile and FFmpeg would go by its ending, and libsndfile would look for resource forks beside it.
+    It has no name. libsndfile and FFmpeg would go by its ending, and libsndfile would look for resource forks beside
+    it.
     """
 
     def __init__(self, source: Source, *, start: int = 0) -> None:

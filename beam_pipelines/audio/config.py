@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.checks import check, check_choice
 
-# A track that is a tenth shorter is still that track, and a damaged frame or a download that ended in the last bars costs
-# less than that. Of what is shorter nobody knows which part it is: the middle of a song may be all that its genre shows.
+# Damaged frames, and downloads that miss the last bars, cost less than a tenth of a track. What is shorter, such as half
+# of a download, is not the track that the data set lists: it is reported.
 DEFAULT_MIN_DECODED_FRACTION = 0.9
 
 
@@ -16,8 +16,8 @@ class AudioConfig:
     Attributes:
         sample_rate_hz: The rate that all audio is brought to, mixed down to mono.
         max_duration_s: No more than this is decoded of a file, in seconds of audio.
-        min_decoded_fraction: A file of which less than this share of its length can be decoded, because it is damaged or
-            cut short, is rejected; in [0, 1].
+        min_decoded_fraction: A file of which less than this share of its length can be decoded, because it is damaged
+            or cut short, is rejected; in [0, 1].
         min_duration_s: A file with less audio than this is rejected; None is the length of a segment.
         clip_duration_s: Longer audio is cut at its end to this, shorter is followed by silence; None leaves it.
         keep: "wav" also writes the audio that features are computed from, below audio/ in the output; "none" does not.

@@ -19,10 +19,8 @@ _MAX_TAG_BYTES = 1 << 18
 _MAX_FRAME_BYTES = 1 << 20
 # A file made of such places is no music, and looking at each would take long.
 _MAX_CANDIDATES = 20_000
-_SAMPLE_RATES_HZ = {
-    **{1: 88_200, 2: 176_400, 3: 192_000, 4: 8_000, 5: 16_000, 6: 22_050},
-    **{7: 24_000, 8: 32_000, 9: 44_100, 10: 48_000, 11: 96_000},
-}
+# By the code in a frame's header, where it is none of 0 (as STREAMINFO) and 12 to 14 (at the end of the header).
+_SAMPLE_RATES_HZ = (0, 88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
 
 
 def _crc8_table() -> bytes:
@@ -166,7 +164,7 @@ def _end_of_frame(header: bytes, info: _StreamInfo) -> int | None:
         rate_hz = int.from_bytes(header[at : at + width], "big") * {12: 1000, 13: 1, 14: 10}[rate_code]
         at += width
     else:
-        rate_hz = _SAMPLE_RATES_HZ.get(rate_code, info.sample_rate_hz)
+        rate_hz = _SAMPLE_RATES_HZ[rate_code] or info.sample_rate_hz
     if rate_hz != info.sample_rate_hz or at >= len(header) or _crc8(header[:at]) != header[at]:
         return None
     is_variable = header[1] & 1

@@ -72,15 +72,14 @@ def wav_length(file: FileBytes, *, start: int) -> PcmLength | None:
         elif chunk.name == b"data":
             if rate_hz == 0 or frame_bytes == 0:
                 return None
-            stated: int | None = chunk.num_bytes
+            stated = chunk.num_bytes
             if stated == 0xFFFFFFFF and long_data_bytes is not None:
                 stated = long_data_bytes
             num_left = file.size - chunk.start
-            if stated == 0 and not _is_chunks_to_end(file, chunk.start, order=order):
-                stated = None
-            elif stated is not None and stated >= _LEAST_PLACEHOLDER and stated > num_left:
-                stated = None
-            return _pcm_length(rate_hz, frame_bytes, stated=stated, num_left=num_left)
+            is_open = stated > max(num_left, _LEAST_PLACEHOLDER) or (
+                stated == 0 and not _is_chunks_to_end(file, chunk.start, order=order)
+            )
+            return _pcm_length(rate_hz, frame_bytes, stated=None if is_open else stated, num_left=num_left)
     return None
 
 

@@ -24,8 +24,8 @@ class ConvertConfig:
         channels: 1 mixes down to the mean of the channels, 2 writes mono twice; None keeps the channels of each file.
         max_duration_s: No more than this is converted of a file, in seconds of audio. Six hours of stereo at 48 kHz
             are what a WAV file can hold; files with more channels or a higher rate are cut earlier.
-        min_decoded_fraction: A file of which less than this share of its length can be decoded, because it is damaged or
-            cut short, is rejected; in [0, 1].
+        min_decoded_fraction: A file of which less than this share of its length can be decoded, because it is damaged
+            or cut short, is rejected; in [0, 1].
         overwrite: Whether what was converted from elsewhere or with other settings into output_dir may be replaced.
         runner: Where the pipeline runs.
     """

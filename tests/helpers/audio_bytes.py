@@ -14,7 +14,9 @@ Samples = npt.NDArray[np.float32]
 _MP3_BIT_RATES_KBPS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 
 
-def music(duration_s: float, *, rate_hz: int = 44_100, channels: int = 1, seed: int = 0, loud_s: float = 0.0) -> Samples:
+def music(
+    duration_s: float, *, rate_hz: int = 44_100, channels: int = 1, seed: int = 0, loud_s: float = 0.0
+) -> Samples:
     """Returns a tone of its own for each channel, in noise from `loud_s` on, (frames, channels)."""
     rng = np.random.default_rng(seed)
     times = np.arange(round(duration_s * rate_hz)) / rate_hz
@@ -47,12 +49,15 @@ def by_ffmpeg(
     with av.open(file, "w", format=container, options=options or {}) as output:
         stream = output.add_stream(codec, rate=rate_hz, layout=layout, options=codec_options or {})
         stream.format = sample_format or stream.codec_context.codec.audio_formats[0].name
+        if codec.startswith("wma"):
+            stream.bit_rate = 128_000
         output.start_encoding()
         resampler = av.AudioResampler(stream.format.name, layout, rate_hz, stream.codec_context.frame_size or None)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.reshape(1, -1)), format="flt", layout=layout)
         frame.sample_rate = rate_hz
         for converted in [*resampler.resample(frame), *resampler.resample(None), None]:
-            output.mux(stream.encode(converted))
+            # The last packet of FLAC is empty, and containers refuse it.
+            output.mux([packet for packet in stream.encode(converted) if packet.size])
     return file.getvalue()
 
 

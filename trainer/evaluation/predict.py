@@ -42,6 +42,8 @@ class Prediction:
 def predict(run_dir: str, files: Sequence[str], *, config: PredictConfig, output_format: str) -> int:
     """Prints the top genres of each file on standard output, and a line on standard error for each that failed.
 
+    A file that is damaged or cut short is predicted from what can be decoded; a line on standard error says so.
+
     Args:
         run_dir: The run whose best weights predict; nothing else is needed.
         files: Audio files, local or gs://, of any length.
@@ -84,6 +86,11 @@ def _predict_files(
         except tf.errors.OpError as error:
             progress.log(f"error: {file}: cannot be read: {error.message}")
         else:
+            if clip.audio.is_partial:
+                progress.log(
+                    f"note: {file}: {clip.audio.decoded_s:.2f} of {clip.audio.expected_s:.2f} s can be decoded; the "
+                    "rest is damaged or missing"
+                )
             probabilities = _mean_probabilities(clip.segments, model=model, batch_size=config.batch_size)
             top = np.argsort(-probabilities, kind="stable")[: config.top_k]
             yield Prediction(
