@@ -38,6 +38,8 @@ _FORMATS_WITH_LENGTH = frozenset({"ape", "asf", "caf", "dsf", "matroska", "mov",
 _BLOCK_FRAMES = 1 << 16
 # Errors of the container, one after the other, at which decoding ends.
 _MAX_DEMUX_ERRORS = 100
+# FFmpeg's errors and PyAV's own: a rate or a layout that it does not take, or a stream that turns up on the way.
+_ERRORS = (av.FFmpegError, ValueError, LookupError)
 
 
 @contextmanager
@@ -125,14 +127,14 @@ def _frames(container: Any, stream: Any, source: CheckedSource, losses: _Losses)
             packet = next(packets)
         except StopIteration:
             return
-        except (av.FFmpegError, ValueError):
+        except _ERRORS:
             source.raise_error()
             num_errors += 1
             packets = container.demux(stream)
             continue
         try:
             decoded = packet.decode()
-        except (av.FFmpegError, ValueError):
+        except _ERRORS:
             losses.num_packets += 1
             losses.duration_s += float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
         else:
@@ -218,6 +220,6 @@ def _errors(source: CheckedSource) -> Iterator[None]:
     except av.FFmpegError as error:
         source.raise_error()
         raise DecoderError("undecodable", f"FFmpeg cannot decode it: {error.strerror}") from error
-    except ValueError as error:  # PyAV's own
+    except (ValueError, LookupError) as error:
         source.raise_error()
         raise DecoderError("undecodable", f"PyAV cannot decode it: {error}") from error

@@ -58,7 +58,8 @@ def mp3_length(file: FileBytes, *, start: int, max_duration_s: float) -> Mp3Leng
         max_duration_s: Counting stops at about this, in seconds of audio.
 
     Returns:
-        The length, or None where there is no MPEG audio, or none whose frames say how long they are (free format).
+        The length, or None where there is no MPEG audio, less than four frames of it (a tenth of a second), or none whose
+        frames say how long they are (free format).
     """
     first_offset = _find_first(file, start)
     if first_offset is None:
@@ -94,7 +95,7 @@ def _count_frames(file: FileBytes, count: _Count, first: Frame, *, max_duration_
         if count.duration_s > max_duration_s:
             break
         following = parse_header(file.read(count.offset, HEADER_BYTES))
-        if following is not None and _num_in_row(file, count.offset, _FRAMES_TO_RESUME) == _FRAMES_TO_RESUME:
+        if following is not None and _are_in_row(file, count.offset, _FRAMES_TO_RESUME):
             found = count.offset  # a frame of another rate or number of channels
         else:
             resumed = _find_next(file, count)
@@ -151,9 +152,7 @@ def _find_first(file: FileBytes, start: int) -> int | None:
         chunk = bytes(file.chunk(offset))
         for match in SYNC.finditer(chunk):
             found = offset + match.start()
-            num_frames = _num_in_row(file, found, _FRAMES_TO_BEGIN)
-            # A file that is that short is taken at its word where it begins with a frame.
-            if num_frames == _FRAMES_TO_BEGIN or (num_frames > 0 and found == start):
+            if _are_in_row(file, found, _FRAMES_TO_BEGIN):
                 return found
             num_false_starts += 1
             if num_false_starts > _MAX_FALSE_STARTS:
@@ -169,7 +168,7 @@ def _find_next(file: FileBytes, count: _Count) -> int | None:
         chunk = bytes(file.chunk(offset))
         for match in SYNC.finditer(chunk):
             found = offset + match.start()
-            if _num_in_row(file, found, _FRAMES_TO_RESUME) == _FRAMES_TO_RESUME:
+            if _are_in_row(file, found, _FRAMES_TO_RESUME):
                 return found
             count.num_false_starts += 1
             if count.num_false_starts >= _MAX_FALSE_STARTS:
@@ -178,13 +177,13 @@ def _find_next(file: FileBytes, count: _Count) -> int | None:
     return None
 
 
-def _num_in_row(file: FileBytes, offset: int, num_wanted: int) -> int:
-    """Returns how many whole frames of one kind follow one another from an offset on, up to a number."""
+def _are_in_row(file: FileBytes, offset: int, num_frames: int) -> bool:
+    """Returns whether some whole frames of one kind follow one another from an offset on."""
     first: Frame | None = None
-    for index in range(num_wanted):
+    for _ in range(num_frames):
         frame = parse_header(file.read(offset, HEADER_BYTES))
         if frame is None or offset + frame.num_bytes > file.size or (first is not None and not frame.continues(first)):
-            return index
+            return False
         first = frame
         offset += frame.num_bytes
-    return num_wanted
+    return True

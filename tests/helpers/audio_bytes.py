@@ -25,7 +25,9 @@ def music(
     return (0.1 * tones + noise).clip(-1, 1).astype(np.float32)
 
 
-def by_libsndfile(samples: Samples, audio_format: str, subtype: str | None = None, *, rate_hz: int = 44_100, **options):
+def by_libsndfile(
+    samples: Samples, audio_format: str, subtype: str | None = None, *, rate_hz: int = 44_100, **options: str
+) -> bytes:
     """Returns a file that libsndfile has written."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format=audio_format, subtype=subtype, **options)
@@ -102,3 +104,35 @@ def id3v2(num_bytes: int) -> bytes:
 
 
 ID3V1 = b"TAG" + bytes(125)
+
+
+def flac_of(samples: npt.NDArray[np.int64], bits: int, *, rate_hz: int = 44_100, block: int = 4096) -> bytes:
+    """Returns a FLAC file of integers, (frames, channels), of any number of bits from 4 to 32, stored verbatim.
+
+    Source: RFC 9639. libsndfile writes 8, 16 and 24 bits only.
+    """
+    channels = samples.shape[1]
+    info = struct.pack(">HH", block, block) + bytes(6)
+    info += (rate_hz << 44 | channels - 1 << 41 | bits - 1 << 36 | len(samples)).to_bytes(8, "big") + bytes(16)
+    data = b"fLaC\x80" + len(info).to_bytes(3, "big") + info
+    for index, start in enumerate(range(0, len(samples), block)):
+        part = samples[start : start + block]
+        # The block size in 16 bits behind the number; the rate and the bits as STREAMINFO has them.
+        header = b"\xff\xf8" + bytes([7 << 4, channels - 1 << 4]) + chr(index).encode() + struct.pack(">H", len(part) - 1)
+        header += bytes([_crc(header, bits=8, polynomial=0x07)])
+        body = "".join(
+            "00000010" + "".join(format(int(value) & (1 << bits) - 1, f"0{bits}b") for value in part[:, channel])
+            for channel in range(channels)
+        )
+        frame = header + int(body.ljust(-len(body) % 8 + len(body), "0"), 2).to_bytes((len(body) + 7) // 8, "big")
+        data += frame + _crc(frame, bits=16, polynomial=0x8005).to_bytes(2, "big")
+    return data
+
+
+def _crc(data: bytes, *, bits: int, polynomial: int) -> int:
+    value, top, mask = 0, 1 << bits - 1, (1 << bits) - 1
+    for byte in data:
+        value ^= byte << bits - 8
+        for _ in range(8):
+            value = (value << 1 ^ (polynomial if value & top else 0)) & mask
+    return value
