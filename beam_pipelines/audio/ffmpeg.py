@@ -137,6 +137,8 @@ def _frames(container: Any, stream: Any, source: CheckedSource, losses: _Losses)
         except _ERRORS:
             losses.num_packets += 1
             losses.duration_s += float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
+            # What the decoder remembers does not go with what comes next.
+            stream.codec_context.flush_buffers()
         else:
             yield from decoded
         source.raise_error()

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from beam_pipelines.audio.checked_source import CheckedSource, Source
-from beam_pipelines.audio.decode import AudioStream, Block, DecoderError
+from beam_pipelines.audio.decode import AudioError, AudioStream, Block, DecoderError
 
 # Frames decoded at a time. A header can promise any length: memory is only ever taken for what is really there.
 _BLOCK_FRAMES = 1 << 16
@@ -29,7 +29,7 @@ def open_libsndfile(source: Source) -> Iterator[AudioStream]:
     """
     checked = CheckedSource(source)
     with _errors(checked):
-        file = _ForwardFile(_descriptor(checked) or checked, closefd=False)
+        file = _ForwardFile(_descriptor(checked) or _QuietSource(checked), closefd=False)
     with file:
         # Which formats libsndfile knows by their names alone; such a file has another content here.
         if file.format in ("SD2", "RAW"):
@@ -41,6 +41,21 @@ def open_libsndfile(source: Source) -> Iterator[AudioStream]:
             num_stated=file.frames if file.frames < _MOST_FRAMES else None,
             decode=lambda num_frames: _blocks(file, checked, num_frames),
         )
+
+
+class _QuietSource:
+    """A source that ends where it cannot be read: soundfile prints what is raised through libsndfile, and drops it."""
+
+    def __init__(self, source: CheckedSource) -> None:
+        self._source = source
+        self.seek = source.seek
+        self.tell = source.tell
+
+    def read(self, num_bytes: int) -> bytes:
+        try:
+            return self._source.read(num_bytes)
+        except AudioError:  # which the source keeps
+            return b""
 
 
 class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types

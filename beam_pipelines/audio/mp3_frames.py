@@ -74,7 +74,7 @@ def mp3_length(file: FileBytes, *, start: int, max_duration_s: float) -> Mp3Leng
     num_stated = None
     if info is not None and info.num_frames is not None:
         num_stated = max(info.num_frames * first.num_samples - num_skipped, 0)
-        has_all_bytes = info.num_bytes is not None and file.size - first_offset >= info.num_bytes
+        has_all_bytes = info.num_bytes is not None and count.offset - first_offset >= info.num_bytes
         if is_counted and count.is_regular and has_all_bytes and num_stated > num_present:
             num_stated = None  # the number is wrong: nothing is missing
     return Mp3Length(
@@ -152,13 +152,19 @@ def _find_first(file: FileBytes, start: int) -> int | None:
         chunk = bytes(file.chunk(offset))
         for match in SYNC.finditer(chunk):
             found = offset + match.start()
-            if _are_in_row(file, found, _FRAMES_TO_BEGIN):
+            if _are_in_row(file, found, _FRAMES_TO_BEGIN) or _is_info_frame(file, found):
                 return found
             num_false_starts += 1
             if num_false_starts > _MAX_FALSE_STARTS:
                 return None
         offset += max(len(chunk) - HEADER_BYTES + 1, 1)
     return None
+
+
+def _is_info_frame(file: FileBytes, offset: int) -> bool:
+    """Returns whether a frame says how long the file is, so that there is no doubt that it is one."""
+    frame = parse_header(file.read(offset, HEADER_BYTES))
+    return frame is not None and parse_info_header(file.read(offset, frame.num_bytes), frame) is not None
 
 
 def _find_next(file: FileBytes, count: _Count) -> int | None:

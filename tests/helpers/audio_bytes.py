@@ -22,7 +22,7 @@ def music(
     times = np.arange(round(duration_s * rate_hz)) / rate_hz
     tones = np.stack([np.sin(2 * np.pi * rng.uniform(200, 900) * times) for _ in range(channels)], axis=1)
     noise = rng.normal(0, 0.2, (len(times), channels)) * (times >= loud_s)[:, None]
-    return (0.1 * tones + noise).clip(-1, 1).astype(np.float32)
+    return (0.1 * tones + noise).clip(-0.99, 0.99).astype(np.float32)
 
 
 def by_libsndfile(
