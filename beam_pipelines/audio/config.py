@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.checks import check, check_choice
 
-# Damaged frames, and downloads that miss the last bars, cost less than a tenth of a track. What is shorter, such as half
-# of a download, is not the track that the data set lists: it is reported.
+# Damaged frames, and downloads that miss the last bars, cost less than a tenth of a track. What is shorter, such as
+# half of a download, is not the track that the data set lists: it is reported.
 DEFAULT_MIN_DECODED_FRACTION = 0.9
 
 

@@ -58,8 +58,8 @@ def mp3_length(file: FileBytes, *, start: int, max_duration_s: float) -> Mp3Leng
         max_duration_s: Counting stops at about this, in seconds of audio.
 
     Returns:
-        The length, or None where there is no MPEG audio, less than four frames of it (a tenth of a second), or none whose
-        frames say how long they are (free format).
+        The length, or None where there is no MPEG audio, less than four frames of it (a tenth of a second), or none
+        whose frames say how long they are (free format).
     """
     first_offset = _find_first(file, start)
     if first_offset is None:

@@ -118,7 +118,9 @@ def flac_of(samples: npt.NDArray[np.int64], bits: int, *, rate_hz: int = 44_100,
     for index, start in enumerate(range(0, len(samples), block)):
         part = samples[start : start + block]
         # The block size in 16 bits behind the number; the rate and the bits as STREAMINFO has them.
-        header = b"\xff\xf8" + bytes([7 << 4, channels - 1 << 4]) + chr(index).encode() + struct.pack(">H", len(part) - 1)
+        header = (
+            b"\xff\xf8" + bytes([7 << 4, channels - 1 << 4]) + chr(index).encode() + struct.pack(">H", len(part) - 1)
+        )
         header += bytes([_crc(header, bits=8, polynomial=0x07)])
         body = "".join(
             "00000010" + "".join(format(int(value) & (1 << bits) - 1, f"0{bits}b") for value in part[:, channel])
