@@ -1,6 +1,7 @@
 """The dataclasses behind the YAML files, registered with Hydra so that every key has a type."""
 
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -75,8 +76,9 @@ _SCHEMAS: dict[str, type[Any]] = {
 SCHEMA_GROUP = "schema"
 
 
+@cache
 def register_schemas() -> None:
-    """Registers the dataclasses with Hydra; idempotent."""
+    """Registers the dataclasses with Hydra, once."""
     store = ConfigStore.instance()
     for name, schema in _SCHEMAS.items():
         store.store(group=SCHEMA_GROUP, name=name, node=_writable(schema))

@@ -44,7 +44,7 @@ def test_one_feature_replaces_the_default():
 @pytest.mark.parametrize(
     "path", ["/music/My Music, (odd) [x] {y}", "/a=b", "/it's", "/x~y", "/tab\tand  spaces", "/übung", "/a:b@c", "/#1"]
 )
-def test_paths_are_taken_as_they_stand(path):
+def test_special_characters_in_paths_are_kept(path):
     assert config("prepare", "dataset=folder", f"dataset.root={path}").dataset.root == path
 
 
@@ -104,7 +104,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
         ("train", ["epochs=0"], "epochs=0: expected a whole number from 1"),
     ],
 )
-def test_mistakes_are_named_with_what_was_meant(name, overrides, message):
+def test_mistakes_are_named_with_a_suggestion(name, overrides, message):
     with pytest.raises(UserError) as caught:
         config(name, *overrides)
     assert message in str(caught.value)
@@ -125,7 +125,7 @@ def test_every_option_of_every_group_composes():
         for group, options in config_groups(name).items():
             for option in options:
                 if f"{group}/{option}.yaml" in composed:
-                    continue  # another command has it too
+                    continue  # a group of several commands
                 config(name, f"{group}={option}", *needed.get(option, []), *of_command.get(name, []))
                 composed.add(f"{group}/{option}.yaml")
     assert composed == {str(path.relative_to(CONFIG_DIR)) for path in CONFIG_DIR.glob("*/*.yaml")}
