@@ -29,6 +29,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 WriteAudio = Callable[..., Path]
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves files with slow tests to the front: at the end no process waits long for the last file of another one."""
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_files)
+
+
 # The columns of fma_metadata/tracks.csv, in their order.
 FMA_COLUMNS = [
     (top, bottom)
