@@ -151,7 +151,8 @@ COMMANDS = (
             "Trains until the validation loss stops falling and keeps the best weights. Given the run_dir of an\n"
             "interrupted run, it resumes that run with its settings. overrides=FILE reads settings from a YAML file,\n"
             "such as the best.yaml of a search.\n\n"
-            "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none\n"
+            "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none|mirrored|multi_worker|tpu\n"
+            "          augment=none|default\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
             "          label_smoothing, model.*, optimizer.*, …"
         ),
@@ -265,7 +266,7 @@ COMMANDS = (
         description=(
             "Prints a row for each run of train or baselines, and for each folder of crossval: model, input, split,\n"
             "accuracy of segments and of tracks (by mean probability, and by majority vote), macro-F1, number of\n"
-            "parameters and training time. Rows whose split leaks artists are marked.\n\n"
+            "parameters and training time. Rows with a leaky split are marked.\n\n"
             "settings: split=test|validation|train, sort=given|model|accuracy|macro_f1|parameters|duration,\n"
             "          output.markdown, output.csv (files to write)"
         ),

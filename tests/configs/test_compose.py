@@ -5,6 +5,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.prepare.config import PrepareConfig
+from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
 from trainer.models.config import Cnn2dConfig
 from trainer.training.config import TrainConfig
@@ -19,6 +20,11 @@ def test_defaults_are_those_of_the_dataclasses():
     assert isinstance(made, PrepareConfig)
     assert made.features == {"log_mel": LogMelConfig()}
     assert made.output_dir == "prepared/synthetic"
+
+
+def test_a_command_whose_yaml_file_describes_other_settings_is_an_error():
+    with pytest.raises(TypeError, match=r"train\.yaml describes TrainConfig, not PrepareConfig"):
+        load_config(PrepareConfig, "train", [])
 
 
 def test_groups_choose_and_keys_set():
