@@ -6,6 +6,7 @@ Each imports what it needs when it runs, so that `--help` stays fast.
 import sys
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.python_process import python_command
 from configs.command import Command, Invocation, load_config
 
 
@@ -37,8 +38,8 @@ def _tune(invocation: Invocation) -> int:
         return _tune_status(invocation)
     config, space_text = load_search(invocation.overrides)
     if invocation.dry_run:
-        from trainer.tuner.dry_run import show_space
-        from trainer.tuner.space_file import read_space
+        from trainer.tuner.space.describe import show_space
+        from trainer.tuner.space.space_file import read_space
 
         show_space(read_space(config, space_text), config, stream=sys.stdout)
         return 0
@@ -47,7 +48,7 @@ def _tune(invocation: Invocation) -> int:
     return tune(
         config,
         space_text=space_text,
-        command=[sys.executable, "-m", "configs.cli", "tune", *invocation.overrides],
+        command=python_command("configs.cli:run", "tune", *invocation.overrides),
         to_overrides=train_overrides,
         stream=sys.stdout,
     )
