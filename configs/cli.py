@@ -20,6 +20,7 @@ from beam_pipelines.audio.quiet_decoders import silenced_decoders
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
+from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
 
 _INTERRUPTED = 130
 _RUN_AGAIN = 75
@@ -83,6 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if words[0] == "--version":
         print(f"beamtune {metadata.version('beamtune')}")
+        return 0
+    if words[0] == "completion":
+        return _print_completion_script(words[1:])
+    if words[0] == QUERY_WORD:
+        for candidate in complete(words[1:], commands=COMMANDS, options_of=_options):
+            print(candidate)
         return 0
     command = COMMANDS.get(words[0])
     if command is None:
@@ -206,6 +213,27 @@ def _parser(command: Command) -> argparse.ArgumentParser:
     return parser
 
 
+def _options(command: Command) -> list[str]:
+    """Returns the options of a command, such as --debug."""
+    return list(_parser(command)._option_string_actions)  # argparse has no public list of them
+
+
+def _print_completion_script(words: Sequence[str]) -> int:
+    parser = _Parser(
+        prog="beamtune completion",
+        description="Prints a script that adds tab completion of commands, settings and options to a shell.",
+        epilog=(
+            "examples:\n"
+            "  beamtune completion bash > ~/.local/share/bash-completion/completions/beamtune\n"
+            "  source <(beamtune completion zsh)   # in ~/.zshrc, behind compinit"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", choices=SHELLS)
+    print(shell_script(parser.parse_args(words).shell), end="")
+    return 0
+
+
 def _positional_usage(command: Command) -> str:
     if command.positional_key is not None:
         return f"{command.positional_key.upper()} "
@@ -230,6 +258,7 @@ def _overview() -> str:
             "  beamtune predict runs/first song.mp3",
             "",
             "beamtune COMMAND --help shows the settings of a command.",
+            "beamtune completion bash|zsh prints a script for tab completion.",
         ]
     )
 

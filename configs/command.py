@@ -35,6 +35,7 @@ class Command:
         run: Runs it; returns the exit code.
         paths_usage: Names of the positional paths in the usage line, such as "RUN FILE…"; None if there are none.
         has_output_formats: Whether the command has the options --json and --csv.
+        positional_words: Words that tab completion offers as positional arguments.
         positional_key: The setting whose value may be given without its key. With "name", `download fma_small` is
             `download name=fma_small`.
         decodes_audio: Whether the command decodes audio; what decoders write to stderr is then hidden.
@@ -48,6 +49,7 @@ class Command:
     run: Callable[[Invocation], int]
     paths_usage: str | None = None
     has_output_formats: bool = False
+    positional_words: Sequence[str] = ()
     positional_key: str | None = None
     decodes_audio: bool = False
     has_dry_run: bool = False

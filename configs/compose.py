@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from beam_pipelines.common.checks import check_choice
@@ -85,6 +85,24 @@ def config_groups(config_name: str) -> dict[str, list[str]]:
     return {group: sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")) for group in groups}
 
 
+def settings_by_key(config_name: str, group_choices: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns every setting of a command by its key, such as "optimizer.learning_rate", with its default value.
+
+    A value is None where it is missing or refers to other settings.
+
+    Args:
+        config_name: The YAML file of the command, e.g. "train".
+        group_choices: `group=option`, where it is not the default of the command.
+
+    Raises:
+        UserError: A group or an option does not exist.
+    """
+    register_schemas()
+    parsed = [_parse(text) for text in group_choices]
+    _check_options(parsed, config_groups(config_name))
+    return _leaves(_hydra(config_name, parsed))
+
+
 def overrides_of(values: Mapping[str, Any], *, prefix: str = "") -> list[str]:
     """Returns overrides that set all values of a saved configuration, e.g. ["optimizer.learning_rate=0.001"]."""
     overrides = []
@@ -143,7 +161,7 @@ def _check_options(overrides: Sequence[Override], groups: Mapping[str, Sequence[
 
 def _check_key(override: Override, *, base: DictConfig, groups: Mapping[str, Sequence[str]]) -> None:
     key = override.key_or_group
-    leaf_keys = _leaf_keys(base)
+    leaf_keys = _leaves(base)
     if key in leaf_keys:
         return
     group, _, rest = key.partition(".")
@@ -154,15 +172,15 @@ def _check_key(override: Override, *, base: DictConfig, groups: Mapping[str, Seq
     raise UserError(f"{key}: there is no such setting{_hint(key, keys) or '; --show-config lists them'}")
 
 
-def _leaf_keys(config: DictConfig, prefix: str = "") -> list[str]:
-    keys: list[str] = []
+def _leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
     for name in map(str, config):
         child = None if OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, name) else config[name]
         if isinstance(child, DictConfig):
-            keys += _leaf_keys(child, f"{prefix}{name}.")
+            leaves.update(_leaves(child, f"{prefix}{name}."))
         else:
-            keys.append(f"{prefix}{name}")
-    return keys
+            leaves[f"{prefix}{name}"] = OmegaConf.to_container(child) if isinstance(child, ListConfig) else child
+    return leaves
 
 
 def _hint(value: str, choices: Sequence[str]) -> str:

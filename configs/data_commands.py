@@ -99,6 +99,7 @@ COMMANDS = (
             "beamtune download gtzan gtzan_path=genres.tar.gz",
         ),
         run=_download,
+        positional_words=("fma_metadata", "fma_small", "fma_medium", "fma_large", "fma_full", "gtzan"),
         positional_key="name",
     ),
     Command(

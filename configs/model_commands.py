@@ -6,6 +6,7 @@ Each imports what it needs when it runs, so that `--help` stays fast.
 import sys
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.python_process import python_command
 from configs.command import Command, Invocation, load_config
 
 
@@ -37,8 +38,8 @@ def _tune(invocation: Invocation) -> int:
         return _tune_status(invocation)
     config, space_text = load_search(invocation.overrides)
     if invocation.dry_run:
-        from trainer.tuner.dry_run import show_space
-        from trainer.tuner.space_file import read_space
+        from trainer.tuner.space.describe import show_space
+        from trainer.tuner.space.space_file import read_space
 
         show_space(read_space(config, space_text), config, stream=sys.stdout)
         return 0
@@ -47,7 +48,7 @@ def _tune(invocation: Invocation) -> int:
     return tune(
         config,
         space_text=space_text,
-        command=[sys.executable, "-m", "configs.cli", "tune", *invocation.overrides],
+        command=python_command("configs.cli:run", "tune", *invocation.overrides),
         to_overrides=train_overrides,
         stream=sys.stdout,
     )
@@ -123,7 +124,7 @@ def _tensorboard(invocation: Invocation) -> int:
     if not invocation.paths:
         raise UserError("tensorboard needs at least one folder of runs: beamtune tensorboard RUNS…")
     config = load_config(TensorboardConfig, "tensorboard", invocation.overrides)
-    from trainer.board.serve import serve
+    from trainer.board.tensorboard_server import serve
 
     serve(invocation.paths, config=config)
     return 0
@@ -185,6 +186,7 @@ COMMANDS = (
         ),
         run=_tune,
         paths_usage="[status SEARCH_DIR]",
+        positional_words=("status",),
         has_output_formats=True,
         has_dry_run=True,
     ),

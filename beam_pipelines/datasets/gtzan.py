@@ -17,8 +17,8 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.config import GtzanDatasetConfig
 from beam_pipelines.datasets.track import EXCLUDED, Listing, Track
+from beam_pipelines.download.check_gtzan import CLIPS_PER_GENRE, GENRES
 from beam_pipelines.download.extract import extract_archive
-from beam_pipelines.download.gtzan import CLIPS_PER_GENRE, GENRES
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 
 _CLIP_PATTERN = re.compile(

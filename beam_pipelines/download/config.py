@@ -1,4 +1,4 @@
-"""What `beamtune download` can be told, as a frozen dataclass that checks its values when it is made."""
+"""The settings of `beamtune download`."""
 
 import re
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from beam_pipelines.download.catalog import ARCHIVES, FMA_BASE_URL, GTZAN
 
 @dataclass(frozen=True)
 class DownloadConfig:
-    """Everything that `beamtune download` can be told.
+    """The settings of `beamtune download`; wrong values are a UserError.
 
     Attributes:
         name: What to download: an archive of the catalog, or gtzan, which is only checked.
-        root: The local folder that archives are fetched to and unpacked in.
-        base_url: Where the archives of FMA lie, http or https; another is that of a mirror.
-        keep_archive: Whether the archive stays beside what was unpacked from it.
+        root: The local folder to which archives are downloaded and extracted.
+        base_url: The folder of FMA's archives on a server, http or https; another one is that of a mirror.
+        keep_archive: Whether the archive is kept after it is extracted.
         gtzan_path: The user's own copy of GTZAN, a local folder or archive.
     """
 
@@ -29,14 +29,14 @@ class DownloadConfig:
     def __post_init__(self) -> None:
         choices = (*ARCHIVES, GTZAN)
         if not self.name:
-            raise UserError(f"what to download is not said: beamtune download NAME, one of {', '.join(choices)}")
+            raise UserError(f"the name is missing: expected beamtune download NAME, one of {', '.join(choices)}")
         check_choice(self.name, choices, key="name")
         _check_local(self.root, key="root")
         check(
             re.match(r"https?://[^/]", self.base_url) is not None,
             key="base_url",
             value=self.base_url,
-            expected="an address that begins with https:// or http://",
+            expected="an address that starts with https:// or http://",
         )
         if self.gtzan_path is not None:
             _check_local(self.gtzan_path, key="gtzan_path")
@@ -45,4 +45,4 @@ class DownloadConfig:
 
 def _check_local(path: str, *, key: str) -> None:
     check_path(path, key=key)
-    check("://" not in path, key=key, value=path, expected="a local path, and no address")
+    check("://" not in path, key=key, value=path, expected="a local path, not an address")

@@ -1,26 +1,27 @@
-"""`beamtune download`: from a name to a folder of audio that `beamtune prepare` reads."""
+"""`beamtune download`: downloads and extracts an archive to a folder that `beamtune prepare` reads."""
 
 import os
 import shlex
+import shutil
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.catalog import ARCHIVES, FMA_METADATA, GTZAN, RemoteArchive
+from beam_pipelines.download.check_gtzan import check_gtzan
 from beam_pipelines.download.config import DownloadConfig
-from beam_pipelines.download.disk import require_free_space, writing
+from beam_pipelines.download.disk import writing
+from beam_pipelines.download.download_progress import DownloadProgress
 from beam_pipelines.download.extract import extract_archive
-from beam_pipelines.download.gtzan import check_gtzan
-from beam_pipelines.download.http_file import DEFAULT_POLICY, RetryPolicy, download_file
-from beam_pipelines.download.lock import locked
-from beam_pipelines.download.progress import PhasedProgress
+from beam_pipelines.download.file_lock import locked
+from beam_pipelines.download.http_download import DEFAULT_POLICY, RetryPolicy, download_file
 
 
 def download(config: DownloadConfig, *, policy: RetryPolicy = DEFAULT_POLICY) -> None:
-    """Fetches, checks and unpacks what the configuration names, and prints what to do with it.
+    """Downloads, checks and extracts an archive, and prints the next command.
 
-    What is there already is not fetched again, and what was broken off goes on where it stopped.
+    An archive that is extracted already is not downloaded again. An interrupted download resumes.
 
     Raises:
-        UserError: The address, the file there, the folder or the user's own copy is not as expected.
+        UserError: The address, the file on the server, the folder or the user's own copy is not as expected.
         RunFailedError: The server cannot be reached.
     """
     if config.name == GTZAN:
@@ -29,30 +30,30 @@ def download(config: DownloadConfig, *, policy: RetryPolicy = DEFAULT_POLICY) ->
     archive = ARCHIVES[config.name]
     folder = os.path.join(config.root, archive.name)
     if os.path.isdir(folder):
-        print(f"{folder} is there already")
+        print(f"{folder} exists already")
     elif os.path.lexists(folder):
-        raise UserError(f"{folder} is no folder: expected nothing there, or what was downloaded; move it away")
+        raise UserError(f"{folder} is not a folder: expected a free path, or the extracted archive; move it away")
     else:
-        _require_room(archive, config.root)
+        _check_free_space(archive, config.root)
         with writing(config.root):
             os.makedirs(config.root, exist_ok=True)
         with locked(os.path.join(config.root, f".{archive.name}.lock")):
-            _fetch(archive, folder, config=config, policy=policy)
-        print(f"{folder}: {archive.content}")
+            if not os.path.isdir(folder):  # another process may have just released the lock
+                _fetch(archive, folder, config=config, policy=policy)
+        print(f"{folder}: {archive.description}")
     print(_next_step(archive, root=config.root))
 
 
 def _fetch(archive: RemoteArchive, folder: str, *, config: DownloadConfig, policy: RetryPolicy) -> None:
     path = os.path.join(config.root, archive.filename)
-    with PhasedProgress(archive.filename, estimated_bytes=archive.size_bytes) as progress:
+    with DownloadProgress(archive.filename, estimated_bytes=archive.size_bytes) as progress:
         download_file(
             f"{config.base_url.rstrip('/')}/{archive.filename}",
             path,
             sha1=archive.sha1,
-            # The sizes of the catalog are rounded.
+            # The published sizes are rounded.
             max_bytes=archive.size_bytes * 5 // 4,
-            on_progress=progress.update,
-            on_retry=progress.log,
+            progress=progress,
             policy=policy,
         )
         extract_archive(
@@ -67,14 +68,20 @@ def _fetch(archive: RemoteArchive, folder: str, *, config: DownloadConfig, polic
             os.unlink(path)
 
 
-def _require_room(archive: RemoteArchive, root: str) -> None:
+def _check_free_space(archive: RemoteArchive, root: str) -> None:
+    """Raises a UserError if the disk has too little space for the archive and its files."""
     path = os.path.join(root, archive.filename)
     present_bytes = max(_size_bytes(path), _size_bytes(f"{path}.partial"))
-    require_free_space(
-        root,
-        needed_bytes=max(0, archive.size_bytes - present_bytes) + archive.max_extracted_bytes,
-        purpose=f"downloading and unpacking {archive.filename}",
-    )
+    needed_bytes = max(0, archive.size_bytes - present_bytes) + archive.max_extracted_bytes
+    existing = os.path.abspath(root)
+    while not os.path.isdir(existing):
+        existing = os.path.dirname(existing)
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < needed_bytes:
+        raise UserError(
+            f"{root}: downloading and extracting {archive.filename} needs {needed_bytes / 2**30:.1f} GiB and "
+            f"{free_bytes / 2**30:.1f} GiB are free: free some space, or choose a folder on another disk"
+        )
 
 
 def _size_bytes(path: str) -> int:
@@ -82,13 +89,13 @@ def _size_bytes(path: str) -> int:
 
 
 def _next_step(archive: RemoteArchive, *, root: str) -> str:
-    """Returns what to do next: get what is missing still, or prepare what is there."""
+    """Returns the command to run next: one that downloads what is missing, or one that prepares the data."""
     present = [name for name in ARCHIVES if name != FMA_METADATA and os.path.isdir(os.path.join(root, name))]
     where = shlex.quote(f"root={root}")
     if archive.name != FMA_METADATA and not os.path.isdir(os.path.join(root, FMA_METADATA)):
-        return f"its genres are in another archive: beamtune download {FMA_METADATA} {where}"
+        return f"next, its genres: beamtune download {FMA_METADATA} {where}"
     if not present:
-        return f"the audio is in other archives: beamtune download fma_small {where}"
+        return f"next, the audio: beamtune download fma_small {where}"
     audio = archive.name if archive.name in present else present[0]
     subset = audio.removeprefix("fma_")
     return f"next: beamtune prepare dataset=fma {shlex.quote(f'dataset.root={root}')} dataset.subset={subset}"

@@ -6,12 +6,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.audio.load import Audio, AudioError, load_audio_at_rates
 from beam_pipelines.audio.segments import FittedClip, cut_segments, fit_clip, segment_length
-from beam_pipelines.features.config import FEATURE_CONFIGS, FeatureConfig
+from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.features.registry import build_features
 from beam_pipelines.features.weights_hash import require_same_sources
 from beam_pipelines.records.schema import FeatureSpec
@@ -54,28 +53,34 @@ class Clip:
 class FrontEnd:
     """Decodes, cuts and featurises. One object serves one thread at a time."""
 
-    def __init__(self, *, audio: AudioConfig, segment: SegmentConfig, features: Mapping[str, FeatureConfig]) -> None:
+    def __init__(
+        self,
+        *,
+        audio: AudioConfig,
+        segment: SegmentConfig,
+        features: Mapping[str, FeatureConfig],
+        recorded_sources: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Builds the features, downloading the weights that they need.
+
+        Args:
+            audio: How to decode.
+            segment: How to cut.
+            features: What to compute, by name.
+            recorded_sources: What `source_hashes` returned when the data of a model were prepared; None to compute with
+                the files that are there.
+
+        Raises:
+            UserError: A name is reserved, a value does not fit the sample rate, or a file differs from the recorded
+                one.
+        """
         self._audio = audio
         self._segment = segment
         self._features = build_features(features, sample_rate_hz=audio.sample_rate_hz, segment=segment)
+        if recorded_sources is not None:
+            # After the features are built: this downloads the files.
+            require_same_sources(features, recorded=recorded_sources)
         self._rates_hz = sorted({audio.sample_rate_hz, *(feature.sample_rate_hz for feature in self._features)})
-
-    @classmethod
-    def from_prepare_yaml(cls, text: str) -> "FrontEnd":
-        """Makes the front end that prepared the data which `prepare.yaml` describes.
-
-        Raises:
-            UserError: A file that features are computed with, such as a network's weights, is another one now.
-        """
-        content: Mapping[str, Any] = yaml.safe_load(text)
-        config = content["config"]
-        features = {name: FEATURE_CONFIGS[values["kind"]](**values) for name, values in config["features"].items()}
-        # Building the features brings the files that they need.
-        front_end = cls(
-            audio=AudioConfig(**config["audio"]), segment=SegmentConfig(**config["segment"]), features=features
-        )
-        require_same_sources(features, recorded=content["sources"])
-        return front_end
 
     @property
     def specs(self) -> tuple[FeatureSpec, ...]:

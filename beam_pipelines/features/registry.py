@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.audio.segments import segment_length
+from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.config import (
+    FEATURE_CONFIGS,
     FeatureConfig,
     LogMelConfig,
     MfccConfig,
@@ -89,7 +91,8 @@ class _Builder:
             return Waveform(name, config, sample_rate_hz=sample_rate_hz, segment_num_samples=num_samples)
         if isinstance(config, SpectralStatsConfig):
             return SpectralStats(name, config, sample_rate_hz=sample_rate_hz, segment_num_samples=num_samples)
-        raise TypeError(f"no feature is computed from a {type(config).__name__}")
+        check_choice(config.kind, tuple(FEATURE_CONFIGS), key=f"features.{name}.kind")
+        raise TypeError(f"no class computes {type(config).__name__}")
 
     def _mel(self, name: str, config: LogMelConfig) -> MelSpectrogram:
         """Returns the one mel spectrogram of these settings, whoever asks."""

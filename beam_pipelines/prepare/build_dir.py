@@ -73,34 +73,34 @@ class BuildDir:
     def write_results(self, built: BuiltShard) -> None:
         """Records that a shard is finished: called once its file is in place."""
         report = built.report
-        if built.fingerprints:
+        if built.acoustic_fingerprints:
             arrays = {
-                "codes": np.concatenate(built.fingerprints),
-                "lengths": np.array([len(codes) for codes in built.fingerprints]),
+                "codes": np.concatenate(built.acoustic_fingerprints),
+                "lengths": np.array([len(codes) for codes in built.acoustic_fingerprints]),
             }
             buffer = io.BytesIO()
             np.savez(buffer, **arrays)
-            self._write_bytes(self._fingerprints_path(report.filename), buffer.getvalue())
+            self._write_bytes(self._acoustic_fingerprints_path(report.filename), buffer.getvalue())
         # The report comes last: a shard that has one has all that belongs to it.
         self._write(self._report_path(report.filename), report.to_json())
 
-    def read_fingerprints(self, filename: str) -> list[Codes]:
+    def read_acoustic_fingerprints(self, filename: str) -> list[Codes]:
         """Returns the acoustic fingerprint of each track of a finished shard, in the order of its report."""
-        path = self._fingerprints_path(filename)
+        path = self._acoustic_fingerprints_path(filename)
         if not storage.exists(path):
             return []
         with storage.open_file(path) as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as arrays:
             return np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1])
 
-    def write_resolution(self, resolution: Resolution, *, fingerprint: str) -> None:
-        """Records what is done about duplicates, for a preparation of that fingerprint."""
-        self._write(self._resolution_path, resolution.to_json(fingerprint=fingerprint))
+    def write_resolution(self, resolution: Resolution, *, cache_key: str) -> None:
+        """Records what is done about duplicates, for a preparation with that cache key."""
+        self._write(self._resolution_path, resolution.to_json(cache_key=cache_key))
 
-    def read_resolution(self, *, fingerprint: str) -> Resolution | None:
-        """Returns what a preparation of that fingerprint found to do about duplicates, or None if it has not looked."""
+    def read_resolution(self, *, cache_key: str) -> Resolution | None:
+        """Returns what a preparation with that cache key found to do about duplicates, or None if it has not looked."""
         if not storage.exists(self._resolution_path):
             return None
-        return Resolution.from_json(storage.read_text(self._resolution_path), fingerprint=fingerprint)
+        return Resolution.from_json(storage.read_text(self._resolution_path), cache_key=cache_key)
 
     def finished_report(self, plan: ShardPlan) -> ShardReport | None:
         """Returns the report of a shard that is finished and made from the same plan, or None."""
@@ -110,7 +110,7 @@ class BuildDir:
         report = ShardReport.from_json(storage.read_text(path))
         shard_path = storage.join(self.output_dir, plan.filename)
         is_current = (
-            report.fingerprint == plan.fingerprint
+            report.cache_key == plan.cache_key
             and storage.exists(shard_path)
             and storage.size_bytes(shard_path) == report.num_bytes
         )
@@ -152,7 +152,7 @@ class BuildDir:
     def _resolution_path(self) -> str:
         return storage.join(self.path, "resolution.json")
 
-    def _fingerprints_path(self, filename: str) -> str:
+    def _acoustic_fingerprints_path(self, filename: str) -> str:
         return storage.join(self.path, "fingerprints", f"{filename}.npz")
 
     def _report_path(self, filename: str) -> str:

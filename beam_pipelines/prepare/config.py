@@ -3,7 +3,7 @@
 The YAML files in `configs/` choose among these; Hydra composes them, and the composed values arrive here once.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.checks import MISSING, check, check_path
@@ -11,6 +11,9 @@ from beam_pipelines.datasets.config import DatasetConfig
 from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.runners.config import RunnerConfig
 from beam_pipelines.splits.config import DuplicatesConfig, SplitConfig
+
+# Settings of where and how the work is done: the data set does not depend on them.
+_NOT_IN_RESULT = ("output_dir", "overwrite", "max_reject_fraction", "runner")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class ShardConfig:
         check(
             1 <= self.min_shards <= 10_000, key="shards.min_shards", value=self.min_shards, expected="1 to 10000 shards"
         )
+
+    @property
+    def target_bytes(self) -> int:
+        """`target_mib` in bytes."""
+        return self.target_mib * 2**20
 
 
 @dataclass(frozen=True)
@@ -73,3 +81,12 @@ class PrepareConfig:
             expected="a share from 0 to 1",
         )
         check(len(self.features) > 0, key="features", value=dict(self.features), expected="at least one feature")
+
+    def result_settings(self) -> dict[str, object]:
+        """Returns the settings that the data set depends on."""
+        settings = {**asdict(self), "features": self.feature_settings()}
+        return {key: value for key, value in settings.items() if key not in _NOT_IN_RESULT}
+
+    def feature_settings(self) -> dict[str, dict[str, object]]:
+        """Returns the settings that the values of each feature depend on, by the name of the feature."""
+        return {name: feature.result_settings() for name, feature in self.features.items()}

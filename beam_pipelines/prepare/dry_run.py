@@ -22,7 +22,7 @@ from beam_pipelines.prepare.shard import BuiltShard, build_shard
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SPLITS, FeatureSpec
 from beam_pipelines.runners.config import DataflowRunnerConfig
-from beam_pipelines.splits.acoustic_fingerprint import Fingerprinter
+from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
 from beam_pipelines.splits.assign import assign_splits
 
 # A collection of which so many files in a row cannot be used is not worth an estimate.
@@ -60,7 +60,7 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
 def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str]) -> tuple[BuiltShard, float]:
     """Builds a shard of the first track that can be used, in memory; returns it and the seconds that it took."""
     front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
-    fingerprinter = None if config.duplicates.mode == "off" else Fingerprinter()
+    fingerprinter = None if config.duplicates.mode == "off" else AcousticFingerprinter()
 
     def build(plan: ShardPlan) -> BuiltShard:
         return build_shard(

@@ -4,13 +4,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-import yaml
-
 from beam_pipelines.datasets.track import EXCLUDED, Track
-from beam_pipelines.features.library_versions import library_versions
-from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.config import PrepareConfig
-from beam_pipelines.prepare.plan import result_settings
+from beam_pipelines.prepare.prepare_yaml import prepare_yaml_text
 from beam_pipelines.prepare.shard import FeatureSums, ShardReport
 from beam_pipelines.records.json_lines import Reject, json_lines
 from beam_pipelines.records.schema import (
@@ -20,7 +16,6 @@ from beam_pipelines.records.schema import (
     FEATURES_FILE,
     LABELS_FILE,
     REJECTS_FILE,
-    SCHEMA_VERSION,
     SPLITS,
     STATS_FILE,
     TRACKS_FILE,
@@ -47,7 +42,7 @@ def metadata_files(
     assignment: Assignment,
     resolution: Resolution,
     left_out: Sequence[Reject],
-    fingerprint: str,
+    cache_key: str,
 ) -> dict[str, Iterable[str]]:
     """Returns the text of every file of a prepared data set but the shards and `_SUCCESS`, in pieces, by file name.
 
@@ -59,7 +54,7 @@ def metadata_files(
         assignment: Who made the splits.
         resolution: What was found of duplicates.
         left_out: Tracks that are in no shard, beside those that the shards' reports reject.
-        fingerprint: That of the data set.
+        cache_key: That of the data set.
     """
     stats = dataset_stats(reports, labels=labels, segment_duration_s=config.segment.duration_s, assignment=assignment)
     rejects = [reject for report in reports for reject in report.rejects]
@@ -71,7 +66,7 @@ def metadata_files(
         TRACKS_FILE: json_lines(track for report in reports for track in report.tracks),
         REJECTS_FILE: json_lines([*rejects, *left_out]),
         DUPLICATES_FILE: json_lines(resolution.pairs),
-        CONFIG_FILE: [_prepare_yaml(config, fingerprint=fingerprint)],
+        CONFIG_FILE: [prepare_yaml_text(config, cache_key=cache_key)],
     }
 
 
@@ -167,14 +162,3 @@ def _band_stats(sums: FeatureSums) -> BandStats:
     return BandStats(
         num_frames=sums.num_frames, mean=tuple(means), std=tuple(math.sqrt(variance) for variance in variances)
     )
-
-
-def _prepare_yaml(config: PrepareConfig, *, fingerprint: str) -> str:
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "fingerprint": fingerprint,
-        "versions": library_versions(config.features),
-        "sources": source_hashes(config.features),
-        "config": result_settings(config),
-    }
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -21,7 +21,7 @@ from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.metadata import count_rejects, metadata_files, tracks_left_out
-from beam_pipelines.prepare.plan import ShardPlan, fingerprint_of_request, plan_shards
+from beam_pipelines.prepare.plan import ShardPlan, data_set_cache_key, plan_shards
 from beam_pipelines.prepare.shard import ShardReport
 from beam_pipelines.prepare.shard_dofn import BuildShard
 from beam_pipelines.prepare.summary import print_summary
@@ -52,7 +52,7 @@ class _Job:
         official_split: The name of the split that they have, where the data set names one.
         labels: The genres in the order of their indices.
         specs: The features of an example.
-        fingerprint: That of what was asked for, and of the files.
+        cache_key: That of what was asked for, and of the files.
     """
 
     config: PrepareConfig
@@ -60,7 +60,7 @@ class _Job:
     official_split: str
     labels: Sequence[str]
     specs: Sequence[FeatureSpec]
-    fingerprint: str
+    cache_key: str
 
     @property
     def build_dir(self) -> BuildDir:
@@ -93,7 +93,7 @@ def prepare(config: PrepareConfig) -> None:
         official_split=listing.official_split,
         labels=genre_names(listing.tracks),
         specs=front_end.specs,
-        fingerprint=fingerprint_of_request(listing.tracks, config),
+        cache_key=data_set_cache_key(listing.tracks, config),
     )
     if _is_finished(job):
         job.build_dir.remove()
@@ -137,9 +137,7 @@ def _check_before_listing(config: PrepareConfig) -> None:
 def _build(job: _Job) -> _Build:
     """Builds all shards; and those again that change because tracks in different splits hold the same recording."""
     config, build_dir = job.config, job.build_dir
-    resolution = (
-        Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(fingerprint=job.fingerprint)
-    )
+    resolution = Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(cache_key=job.cache_key)
     is_checked = resolution is not None
     build = _build_shards(job, resolution or Resolution(), step="preparing")
     if is_checked:
@@ -148,11 +146,11 @@ def _build(job: _Job) -> _Build:
     print(f"comparing {len(tracks)} tracks to find recordings that are there twice", file=sys.stderr)
     resolution = check_leaks(
         tracks,
-        [codes for report in build.reports for codes in build_dir.read_fingerprints(report.filename)],
+        [codes for report in build.reports for codes in build_dir.read_acoustic_fingerprints(report.filename)],
         assignment=build.assignment,
         config=config.duplicates,
     )
-    build_dir.write_resolution(resolution, fingerprint=job.fingerprint)
+    build_dir.write_resolution(resolution, cache_key=job.cache_key)
     if not resolution.changes_splits:
         return _Build(assignment=build.assignment, resolution=resolution, reports=build.reports)
     return _build_shards(job, resolution, step="putting duplicates into one split")
@@ -215,13 +213,13 @@ def _finish(job: _Job, build: _Build) -> None:
         assignment=build.assignment,
         resolution=build.resolution,
         left_out=left_out,
-        fingerprint=job.fingerprint,
+        cache_key=job.cache_key,
     )
     build_dir = job.build_dir
     _clear_audio(job.config, build.reports)
     for filename, pieces in metadata.items():
         build_dir.write_text(filename, pieces)
-    build_dir.write_text(SUCCESS_FILE, [success_to_json(job.fingerprint)])
+    build_dir.write_text(SUCCESS_FILE, [success_to_json(job.cache_key)])
     build_dir.remove()
     print_summary(
         build.reports,
@@ -243,7 +241,7 @@ def _is_finished(job: _Job) -> bool:
     output_dir = job.config.output_dir
     success_path = storage.join(output_dir, SUCCESS_FILE)
     if storage.exists(success_path):
-        if success_from_json(storage.read_text(success_path), directory=output_dir) == job.fingerprint:
+        if success_from_json(storage.read_text(success_path), directory=output_dir) == job.cache_key:
             return True
         if not job.config.overwrite:
             raise UserError(

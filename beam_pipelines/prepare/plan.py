@@ -11,7 +11,6 @@ import numpy as np
 
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.datasets.track import Track
-from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.features.library_versions import library_versions
 from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.config import PrepareConfig
@@ -29,8 +28,6 @@ _BYTES_PER_S = {
     ".aiff": _PCM_BYTES_PER_S,
     ".flac": _PCM_BYTES_PER_S * 2 // 3,
 }
-# What of the configuration says where and how the work is done, not what its result is.
-_NOT_IN_RESULT = ("output_dir", "overwrite", "max_reject_fraction", "runner")
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 # `asdict` would take ten times as long, which a million tracks make felt.
 _VALUES_OF_TRACK = attrgetter(*(field.name for field in fields(Track)))
@@ -44,13 +41,13 @@ class ShardPlan:
         filename: Its name in the prepared directory.
         split: The split that it belongs to.
         tracks: The tracks whose segments it holds, in order.
-        fingerprint: Equal for plans that make the same bytes.
+        cache_key: Equal for plans that make the same bytes.
     """
 
     filename: str
     split: str
     tracks: tuple[Track, ...]
-    fingerprint: str
+    cache_key: str
 
 
 def plan_shards(
@@ -76,7 +73,7 @@ def plan_shards(
         "sources": source_hashes(config.features),
         "audio": asdict(config.audio),
         "segment": asdict(config.segment),
-        "features": _result_settings_of_features(config.features),
+        "features": config.feature_settings(),
         "labels": list(labels),
         "has_fingerprints": config.duplicates.mode != "off",
     }
@@ -88,12 +85,12 @@ def plan_shards(
     plans = []
     for split, members in members_of.items():
         total_bytes = sum(estimated_segments(track, config.segment) for track in members) * bytes_per_segment
-        num_shards = max(math.ceil(total_bytes / (config.shards.target_mib * 2**20)), config.shards.min_shards)
+        num_shards = max(math.ceil(total_bytes / config.shards.target_bytes), config.shards.min_shards)
         num_shards = min(num_shards, len(members))
         for index in range(num_shards):
             first, end = index * len(members) // num_shards, (index + 1) * len(members) // num_shards
             shard_tracks = tuple(members[first:end])
-            content = {**what_is_computed, "tracks": _fingerprint_of_tracks(shard_tracks)}
+            content = {**what_is_computed, "tracks": _hash_of_tracks(shard_tracks)}
             plans.append(
                 ShardPlan(
                     filename=shard_filename(
@@ -101,7 +98,7 @@ def plan_shards(
                     ),
                     split=split,
                     tracks=shard_tracks,
-                    fingerprint=fingerprint(content),
+                    cache_key=make_cache_key(content),
                 )
             )
     return plans
@@ -118,35 +115,25 @@ def estimated_duration_s(track: Track) -> float:
     return track.size_bytes / _BYTES_PER_S.get(extension, _LOSSY_BYTES_PER_S)
 
 
-def fingerprint(content: object) -> str:
+def make_cache_key(content: object) -> str:
     """Returns a short hash of anything that JSON can hold."""
     return hashlib.sha256(_ENCODER.encode(content).encode()).hexdigest()[:32]
 
 
-def fingerprint_of_request(tracks: Sequence[Track], config: PrepareConfig) -> str:
-    """Returns the fingerprint of a whole data set: equal where the same files are prepared with the same settings."""
-    return fingerprint(
+def data_set_cache_key(tracks: Sequence[Track], config: PrepareConfig) -> str:
+    """Returns the cache key of a whole data set: equal where the same files are prepared with the same settings."""
+    return make_cache_key(
         {
             "schema_version": SCHEMA_VERSION,
             "versions": library_versions(config.features),
             "sources": source_hashes(config.features),
-            "config": result_settings(config),
-            "tracks": _fingerprint_of_tracks(tracks),
+            "config": config.result_settings(),
+            "tracks": _hash_of_tracks(tracks),
         }
     )
 
 
-def result_settings(config: PrepareConfig) -> dict[str, object]:
-    """Returns the settings that say what the result is, without those of where and how the work is done."""
-    settings = {**asdict(config), "features": _result_settings_of_features(config.features)}
-    return {key: value for key, value in settings.items() if key not in _NOT_IN_RESULT}
-
-
-def _result_settings_of_features(features: Mapping[str, FeatureConfig]) -> dict[str, dict[str, object]]:
-    return {name: feature.result_settings() for name, feature in features.items()}
-
-
-def _fingerprint_of_tracks(tracks: Sequence[Track]) -> str:
+def _hash_of_tracks(tracks: Sequence[Track]) -> str:
     """Returns a hash of all values of tracks, one track after the other: a million of them need not be one text."""
     digest = hashlib.sha256()
     for track in tracks:

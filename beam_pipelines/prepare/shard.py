@@ -18,8 +18,10 @@ from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.json_lines import Reject, TrackRecord
 from beam_pipelines.records.tfrecord import BinarySink, write_record
-from beam_pipelines.splits.acoustic_fingerprint import Codes, Fingerprinter
+from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter, Codes
 
+# Where a report's file has another name for an attribute.
+_JSON_KEYS = {"cache_key": "fingerprint"}
 _SMALLEST_AMPLITUDE = 1e-10  # -200 dB: silence that JSON has a number for
 
 
@@ -83,7 +85,7 @@ class ShardReport:
     """What a finished shard holds. Kept beside the shards until all of them are finished.
 
     Attributes:
-        fingerprint: That of the plan that it was built from.
+        cache_key: That of the plan that it was built from.
         num_examples: Examples in the shard.
         num_bytes: The size of its file.
         feature_sums: Sums of each feature over the shard's examples; none where it has no examples.
@@ -91,7 +93,7 @@ class ShardReport:
 
     filename: str
     split: str
-    fingerprint: str
+    cache_key: str
     num_examples: int
     num_bytes: int
     tracks: Sequence[TrackRecord]
@@ -99,15 +101,18 @@ class ShardReport:
     feature_sums: Mapping[str, FeatureSums]
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        """Returns the text of the report's file."""
+        content = {_JSON_KEYS.get(key, key): value for key, value in asdict(self).items()}
+        return json.dumps(content, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "ShardReport":
         """Reads what `to_json` wrote; floats come back to the bit."""
         content: dict[str, Any] = json.loads(text)
+        names = {key: name for name, key in _JSON_KEYS.items()}
         return cls(
             **{
-                **content,
+                **{names.get(key, key): value for key, value in content.items()},
                 "tracks": [TrackRecord(**track) for track in content["tracks"]],
                 "rejects": [Reject(**reject) for reject in content["rejects"]],
                 "feature_sums": {
@@ -128,11 +133,11 @@ class BuiltShard:
 
     Attributes:
         report: What the shard holds.
-        fingerprints: The acoustic fingerprint of each track of the report, in its order; none where none are wanted.
+        acoustic_fingerprints: One for each track of the report, in its order; empty where duplicates.mode is off.
     """
 
     report: ShardReport
-    fingerprints: Sequence[Codes]
+    acoustic_fingerprints: Sequence[Codes]
 
 
 @dataclass
@@ -158,7 +163,7 @@ class _Contents:
     num_bytes: int = 0
     tracks: list[TrackRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
-    fingerprints: list[Codes] = field(default_factory=list)
+    acoustic_fingerprints: list[Codes] = field(default_factory=list)
     feature_sums: defaultdict[str, RunningSums] = field(default_factory=lambda: defaultdict(RunningSums))
 
 
@@ -166,7 +171,7 @@ def build_shard(
     plan: ShardPlan,
     *,
     front_end: FrontEnd,
-    fingerprinter: Fingerprinter | None,
+    fingerprinter: AcousticFingerprinter | None,
     labels: Sequence[str],
     sink: BinarySink,
     open_source: Callable[[str], BinaryIO],
@@ -198,7 +203,7 @@ def build_shard(
             contents.tracks.append(_track_record(track, plan.split, clip))
             if fingerprinter is not None:
                 audio = clip.audio
-                contents.fingerprints.append(fingerprinter(audio.samples, sample_rate_hz=audio.sample_rate_hz))
+                contents.acoustic_fingerprints.append(fingerprinter(audio.samples, sample_rate_hz=audio.sample_rate_hz))
             on_clip(track, clip)
             tally.audio_s += clip.audio.duration_s
         tally.num_tracks += 1
@@ -206,14 +211,14 @@ def build_shard(
     report = ShardReport(
         filename=plan.filename,
         split=plan.split,
-        fingerprint=plan.fingerprint,
+        cache_key=plan.cache_key,
         num_examples=contents.num_examples,
         num_bytes=contents.num_bytes,
         tracks=contents.tracks,
         rejects=contents.rejects,
         feature_sums={name: sums.result() for name, sums in contents.feature_sums.items()},
     )
-    return BuiltShard(report=report, fingerprints=contents.fingerprints)
+    return BuiltShard(report=report, acoustic_fingerprints=contents.acoustic_fingerprints)
 
 
 def _process(track: Track, *, front_end: FrontEnd, open_source: Callable[[str], BinaryIO]) -> Clip:

@@ -17,7 +17,7 @@ from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import BuiltShard, ShardReport, ShardTally, build_shard
 from beam_pipelines.records.schema import kept_audio_path
-from beam_pipelines.splits.acoustic_fingerprint import Fingerprinter
+from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
 
 
 class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
@@ -31,7 +31,7 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
     def setup(self) -> None:
         config = self._config
         self._front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
-        self._fingerprinter = None if self._config.duplicates.mode == "off" else Fingerprinter()
+        self._fingerprinter = None if self._config.duplicates.mode == "off" else AcousticFingerprinter()
 
     def process(self, plan: ShardPlan) -> Iterator[str]:
         shards: list[BuiltShard] = []

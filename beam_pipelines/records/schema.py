@@ -255,20 +255,20 @@ def stats_from_json(text: str) -> DatasetStats:
     )
 
 
-def success_to_json(fingerprint: str) -> str:
+def success_to_json(cache_key: str) -> str:
     """Returns the text of `_SUCCESS`, whose presence says that all the other files are whole."""
-    return _to_json_text({"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint})
+    return _to_json_text({"schema_version": SCHEMA_VERSION, "fingerprint": cache_key})
 
 
 def success_from_json(text: str, *, directory: str) -> str:
-    """Returns the fingerprint that `_SUCCESS` holds.
+    """Returns the cache key that `_SUCCESS` holds.
 
     Raises:
         UserError: The directory was prepared with another version of the schema.
     """
     try:
         content = json.loads(text)
-        version, fingerprint = content["schema_version"], content["fingerprint"]
+        version, cache_key = content["schema_version"], content["fingerprint"]
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{directory}/{SUCCESS_FILE} is not one that beamtune wrote: prepare the data again") from error
     if version != SCHEMA_VERSION:
@@ -276,7 +276,7 @@ def success_from_json(text: str, *, directory: str) -> str:
             f"{directory} was prepared with schema version {version}, and this beamtune reads version "
             f"{SCHEMA_VERSION}: prepare the data again"
         )
-    return str(fingerprint)
+    return str(cache_key)
 
 
 def _scalar_json(dtype: str) -> dict[str, object]:

@@ -26,7 +26,7 @@ _BLOCK_FRAMES = 32
 CODES_PER_S = _RATE_HZ / _HOP_SAMPLES
 
 
-class Fingerprinter:
+class AcousticFingerprinter:
     """Computes fingerprints. One object serves one thread at a time: its buffer is shared by all calls."""
 
     def __init__(self) -> None:

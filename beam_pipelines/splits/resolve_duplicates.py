@@ -38,28 +38,32 @@ class Resolution:
         """Whether tracks have to go to another split, or out."""
         return bool(self.joined or self.left_out)
 
-    def to_json(self, *, fingerprint: str) -> str:
-        """Returns the text of `resolution.json`, for a preparation of that fingerprint."""
-        return json.dumps({"fingerprint": fingerprint, **asdict(self)}, ensure_ascii=False) + "\n"
+    def to_json(self, *, cache_key: str) -> str:
+        """Returns the text of `resolution.json`, for a preparation with that cache key."""
+        return json.dumps({"fingerprint": cache_key, **asdict(self)}, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, *, fingerprint: str) -> "Resolution | None":
+    def from_json(cls, text: str, *, cache_key: str) -> "Resolution | None":
         """Returns what `to_json` wrote, or None if that was for another preparation."""
         content = json.loads(text)
-        if content["fingerprint"] != fingerprint:
+        if content["fingerprint"] != cache_key:
             return None
         pairs = [DuplicatePair.from_dict(pair) for pair in content["pairs"]]
         return cls(pairs=pairs, joined=content["joined"], left_out=content["left_out"])
 
 
 def check_leaks(
-    tracks: Sequence[TrackRecord], fingerprints: Sequence[Codes], *, assignment: Assignment, config: DuplicatesConfig
+    tracks: Sequence[TrackRecord],
+    acoustic_fingerprints: Sequence[Codes],
+    *,
+    assignment: Assignment,
+    config: DuplicatesConfig,
 ) -> Resolution:
     """Finds tracks that hold the same recording and decides what is done about them.
 
     Args:
         tracks: The tracks of all splits.
-        fingerprints: The acoustic fingerprint of each.
+        acoustic_fingerprints: The acoustic fingerprint of each.
         assignment: The splits that they are in.
         config: What counts as the same, and whether anything is done.
     """
@@ -68,7 +72,7 @@ def check_leaks(
     matches = find_duplicates(
         [track.content_hash for track in tracks],
         [track.duration_s for track in tracks],
-        [fingerprints[index] for index in order],
+        [acoustic_fingerprints[index] for index in order],
         config,
     )
     crosses = [tracks[match.first].split != tracks[match.second].split for match in matches]

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.load import load_audio
-from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, Fingerprinter
+from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, AcousticFingerprinter
 from beam_pipelines.splits.config import DuplicatesConfig
 from beam_pipelines.splits.find_duplicates import find_duplicates
 
@@ -60,7 +60,7 @@ def compare_random(num_tracks: int, console: Console) -> None:
 def compare_copies(folder: Path, console: Console) -> None:
     """Prints how many worse copies of the files in a folder are found."""
     originals = [read(path) for path in sorted(folder.rglob("*.mp3"))]
-    fingerprinter = Fingerprinter()
+    fingerprinter = AcousticFingerprinter()
     started_s = time.process_time()
     codes = [fingerprinter(samples, sample_rate_hz=RATE_HZ) for samples in originals]
     cost_s = time.process_time() - started_s

@@ -21,7 +21,7 @@ from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import Track, genre_names
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.prepare.config import PrepareConfig
-from beam_pipelines.prepare.plan import fingerprint_of_request, plan_shards
+from beam_pipelines.prepare.plan import data_set_cache_key, plan_shards
 from beam_pipelines.records.json_lines import TrackRecord, json_lines, tracks_from_json_lines
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.splits.assign import assign_splits
@@ -71,7 +71,7 @@ def plan(manifest: Path, *, measure: "Callable[[str], Iterator[None]]") -> None:
         tracks = list_tracks(config.dataset).tracks
         labels = genre_names(tracks)
     with measure("fingerprint"):
-        fingerprint_of_request(tracks, config)
+        data_set_cache_key(tracks, config)
     with measure("split by group"):
         split_of = assign_splits(tracks, config.split, seed=0).split_of
     with measure("plan shards"):

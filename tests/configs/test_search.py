@@ -130,13 +130,13 @@ def test_a_search_is_resumed_with_its_settings(tmp_path):
     other, _ = load_search([f"search_dir={search_dir}", "model.dropout=0.25", "tuner.seed=3"])
     with pytest.raises(UserError, match=r"model\.dropout was 0\.5 and is 0\.25; tuner\.seed was 0 and is 3"):
         directory.check_same(other, space_text=text)
-    with pytest.raises(UserError, match="its space was another one"):
+    with pytest.raises(UserError, match="its space was different"):
         directory.check_same(again, space_text="search: {seed: {int: [1, 3]}}")
 
 
 def test_a_directory_without_a_search_is_named(tmp_path, capsys):
     assert main(["tune", "status", str(tmp_path)]) == 2
-    assert f"search_dir={tmp_path} holds no search" in capsys.readouterr().err
+    assert f"search_dir={tmp_path} has no search" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["status"], ["stats", "x"], ["status", "a", "b"], ["status", "a", "seed=1"]])

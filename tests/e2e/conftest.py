@@ -1,4 +1,4 @@
-"""A real browser for the pages that people look at."""
+"""A headless browser for tests of pages."""
 
 import shutil
 
@@ -17,7 +17,7 @@ OPTIONS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--window-size=1280,1600",
-    # The projector draws by WebGL: without a graphics card, on the processor.
+    # The projector needs WebGL; this renders it without a graphics card.
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
@@ -25,7 +25,7 @@ OPTIONS = (
 
 @pytest.fixture(scope="module")
 def browser():
-    """A headless Chromium that keeps its console and its network traffic."""
+    """A headless Chromium that logs its console and its network traffic."""
     executable = next((path for path in map(shutil.which, BROWSERS) if path), None)
     driver = shutil.which("chromedriver")
     if executable is None or driver is None:
@@ -38,6 +38,6 @@ def browser():
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))
-    browser.set_script_timeout(30)
+    browser.set_script_timeout(300)
     yield browser
     browser.quit()

@@ -1,4 +1,4 @@
-"""The page of `beamtune explore` in a browser: all of it is there, and it asks for nothing else."""
+"""The page of `beamtune explore` in a browser: it is complete, and requests no other file."""
 
 import json
 from urllib.parse import urlsplit
@@ -6,12 +6,14 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver.common.by import By
 
+pytestmark = pytest.mark.slow
+
 LOADED_DURATIONS = """
 const done = arguments[arguments.length - 1];
 Promise.all([...document.querySelectorAll("audio")].map(audio => new Promise(resolve => {
-  const tell = () => resolve(audio.error ? audio.error.message : audio.duration);
-  if (audio.readyState >= 1 || audio.error) tell();
-  else { audio.addEventListener("loadedmetadata", tell); audio.addEventListener("error", tell); audio.load(); }
+  const report = () => resolve(audio.error ? audio.error.message : audio.duration);
+  if (audio.readyState >= 1 || audio.error) report();
+  else { audio.addEventListener("loadedmetadata", report); audio.addEventListener("error", report); audio.load(); }
 }))).then(done);
 """
 BLOCKED_URI = """
@@ -23,19 +25,20 @@ document.body.append(image);
 """
 
 
-@pytest.fixture
-def explored(beamtune, make_collection, tmp_path):
-    """Prepares two genres and a file that is no audio, split at random, explores them and returns the page."""
-    music = make_collection(tmp_path / "music")
+@pytest.fixture(scope="module")
+def explored(beamtune, make_collection, tmp_path_factory):
+    """The page of two genres, split at random, and a file without audio."""
+    directory = tmp_path_factory.mktemp("explored")
+    music = make_collection(directory / "music")
     (music / "genre0" / "artist0" / "<b>broken.mp3").write_text("no audio")
     dataset = ["dataset=folder", "dataset.name=two_genres", f"dataset.root={music}"]
     for words in (
-        ["prepare", *dataset, "split=random", "max_reject_fraction=0.1", f"output_dir={tmp_path}/data"],
-        ["explore", f"{tmp_path}/data", "example_duration_s=2", f"output_dir={tmp_path}/page"],
+        ["prepare", *dataset, "split=random", "max_reject_fraction=0.1", f"output_dir={directory}/data"],
+        ["explore", f"{directory}/data", "example_duration_s=2", f"output_dir={directory}/page"],
     ):
         done = beamtune(*words)
         assert done.returncode == 0, done.stderr
-    return tmp_path / "page" / "index.html"
+    return directory / "page" / "index.html"
 
 
 def requested_urls(browser):
@@ -49,7 +52,7 @@ def texts(browser, selector):
     return [element.text for element in browser.find_elements(By.CSS_SELECTOR, selector)]
 
 
-def test_the_page_is_whole_in_a_browser(browser, explored):
+def test_the_page_is_complete_in_a_browser(browser, explored):
     browser.get(explored.as_uri())
 
     images = browser.find_elements(By.TAG_NAME, "img")
@@ -64,7 +67,7 @@ def test_the_page_is_whole_in_a_browser(browser, explored):
         "Durations",
         "Loudness",
         "Groups",
-        "The sound of the genres",
+        "Audio features by genre",
         "Examples",
         "Tracks left out",
         "Duplicates",
@@ -86,7 +89,7 @@ def test_the_page_is_whole_in_a_browser(browser, explored):
     assert {urlsplit(url).scheme for url in requested_urls(browser)} == {"file", "data"}
 
 
-def test_the_page_fits_its_window_and_blocks_what_it_does_not_hold(browser, explored):
+def test_the_page_fits_its_window_and_blocks_requests(browser, explored):
     for width in (500, 1280):
         browser.set_window_size(width, 1600)
         browser.get(explored.as_uri())

@@ -19,9 +19,9 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
-from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
 from beam_pipelines.prepare.pipeline import prepare
+from beam_pipelines.prepare.prepare_yaml import parse_prepare_yaml
 from beam_pipelines.runners.config import DirectRunnerConfig
 
 
@@ -61,7 +61,7 @@ def prepared(music, tmp_path):
 
 def test_tensorflow_datasets_reads_the_same_arrays(prepared, music):
     builder = tfds.builder_from_directory(str(prepared))
-    front_end = FrontEnd.from_prepare_yaml((prepared / "prepare.yaml").read_text())
+    front_end = parse_prepare_yaml((prepared / "prepare.yaml").read_text()).front_end()
     assert builder.info.features["label"].names == ["genre0", "genre1"]
     num_examples = 0
     for split in builder.info.splits:

@@ -7,7 +7,7 @@ import h5py
 import pytest
 import yaml
 
-from beam_pipelines.features.frontend import FrontEnd
+from beam_pipelines.prepare.prepare_yaml import parse_prepare_yaml
 from configs.cli import main
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "yamnet" / "yamnet.h5"
@@ -69,7 +69,7 @@ def test_weights_that_have_moved_are_the_same_weights(weights, prepare, tmp_path
     monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     moved.rename(tmp_path / "cache" / "yamnet.h5")
-    [spec] = FrontEnd.from_prepare_yaml(first["prepare.yaml"].decode()).specs
+    [spec] = parse_prepare_yaml(first["prepare.yaml"].decode()).front_end().specs
     assert (spec.name, spec.shape) == ("yamnet", (2, 1024))
 
 

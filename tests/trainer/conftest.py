@@ -68,7 +68,7 @@ def _write_prepared(
     splits: Mapping[str, Sequence[Row]],
     *,
     num_shards: int = 3,
-    fingerprint: str = "abc",
+    cache_key: str = "abc",
     feature: str = "log_mel",
     split_leak: str | None = None,
 ) -> Path:
@@ -97,7 +97,7 @@ def _write_prepared(
     )
     prepare = {
         "schema_version": schema.SCHEMA_VERSION,
-        "fingerprint": fingerprint,
+        "fingerprint": cache_key,
         "versions": {},
         "sources": {},
         "config": {
@@ -113,7 +113,7 @@ def _write_prepared(
         schema.STATS_FILE: schema.stats_to_json(stats),
         schema.CONFIG_FILE: yaml.safe_dump(prepare),
         schema.TRACKS_FILE: "".join(json_lines(_track_records(splits))),
-        schema.SUCCESS_FILE: schema.success_to_json(fingerprint),
+        schema.SUCCESS_FILE: schema.success_to_json(cache_key),
     }.items():
         (directory / name).write_text(text)
     return directory

@@ -1,4 +1,4 @@
-"""`beamtune baselines`: classical learners on a prepared data set, each with a run directory as a network has."""
+"""`beamtune baselines`: fits classical learners on a prepared data set, each in a run directory of its own."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ from trainer.common import files
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
 from trainer.metrics.predictions import make_predictions
-from trainer.metrics.score_tables import with_interval
+from trainer.metrics.score_tables import leak_note, parameters_text, split_title, with_interval
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
@@ -24,14 +24,14 @@ _SCORED_SPLITS = (VALIDATION, TEST)
 
 
 @dataclass(frozen=True)
-class _Material:
-    """What all learners of a command share.
+class _LoadedVectors:
+    """The data that all learners of a command share.
 
     Attributes:
         data: The data set.
         group_of_track: The group of each of its tracks.
-        train: What is learned from: segments, or tracks.
-        scored: The segments of each split that is scored.
+        train: The vectors of the train split, of segments or of tracks.
+        scored: The vectors of the segments of each evaluated split.
     """
 
     data: PreparedData
@@ -43,18 +43,18 @@ class _Material:
 def run_baselines(config: BaselinesConfig, *, stream: TextIO) -> None:
     """Fits each learner, writes its run directory `output_dir/<learner>`, and prints a table of all of them.
 
-    A run directory holds what that of a network does, apart from weights: `config.yaml`, the metadata of the data set,
-    `metrics.json` and `predictions-<split>.csv` of the validation and the test split, and `_SUCCESS` in the end.
-    Learners that have one are not fitted again.
+    A run directory has the same files as that of a network, without weights: `config.yaml`, the metadata of the data
+    set, `metrics.json` and `predictions-<split>.csv` of the validation and the test split, and `_SUCCESS` at the end.
+    Learners that have `_SUCCESS` are not fitted again.
 
     Args:
-        config: What to learn from, and which learners.
-        stream: Where to print the table.
+        config: The settings.
+        stream: The stream to print the table to.
 
     Raises:
-        UserError: The data lack what is asked for, memory for them was not set aside, or a run directory is one of
-            other settings or other data.
-        RunFailedError: A shard is damaged, or holds values that are not finite numbers.
+        UserError: The data lack the feature or a split, their vectors need more memory than allowed, or a run
+            directory was written with other settings or other data.
+        RunFailedError: A shard is damaged, or has values that are not finite numbers.
     """
     data = open_prepared(config.data_dir)
     runs = {learner: RunDir(files.join(config.output_dir, learner), key="output_dir") for learner in config.learners}
@@ -62,7 +62,7 @@ def run_baselines(config: BaselinesConfig, *, stream: TextIO) -> None:
     with ProgressReporter("fitting", total=len(config.learners), unit="learners") as progress:
         for learner in config.learners:
             if learner not in wanted:
-                progress.log(f"{learner}: finished already, in {runs[learner].path}")
+                progress.log(f"{learner}: already finished, in {runs[learner].path}")
         progress.update(completed=len(config.learners) - len(wanted))
         if wanted:
             _run_learners({learner: runs[learner] for learner in wanted}, config=config, data=data, progress=progress)
@@ -71,10 +71,10 @@ def run_baselines(config: BaselinesConfig, *, stream: TextIO) -> None:
 
 
 def _is_finished(run: RunDir, learner: str, *, config: BaselinesConfig, data: PreparedData) -> bool:
-    """Returns whether a learner has a whole run directory.
+    """Returns whether the run directory of a learner is complete.
 
     Raises:
-        UserError: It has one of other settings or other data.
+        UserError: It was written with other settings or other data.
     """
     if not run.is_started():
         return False
@@ -86,12 +86,12 @@ def _is_finished(run: RunDir, learner: str, *, config: BaselinesConfig, data: Pr
 def _run_learners(
     runs: Mapping[str, RunDir], *, config: BaselinesConfig, data: PreparedData, progress: ProgressReporter
 ) -> None:
-    """Reads the data and fits the learners that are not finished yet."""
-    material = _read_material(config, data=data)
+    """Reads the data and fits learners."""
+    loaded = _load_vectors(config, data=data)
     num_left = len(runs)
     for learner, run in runs.items():
         progress.update(completed=len(config.learners) - num_left, details=learner)
-        fitted = _run_learner(run, learner, config=config, material=material)
+        fitted = _run_learner(run, learner, config=config, loaded=loaded)
         num_left -= 1
         progress.log(_describe(learner, fitted))
     progress.update(completed=len(config.learners))
@@ -102,8 +102,8 @@ def _config_of(learner: str, *, run: RunDir, config: BaselinesConfig) -> Baselin
     return BaselineConfig(**shared, run_dir=run.path, learner=learner)
 
 
-def _read_material(config: BaselinesConfig, *, data: PreparedData) -> _Material:
-    """Returns the vectors of all splits, which all fit into memory or are not read at all."""
+def _load_vectors(config: BaselinesConfig, *, data: PreparedData) -> _LoadedVectors:
+    """Returns the vectors of all splits; checks first that all of them fit into memory."""
     for split in _SPLITS:
         find_shards(data, split)
     check_has_several_genres(data)
@@ -111,7 +111,7 @@ def _read_material(config: BaselinesConfig, *, data: PreparedData) -> _Material:
     check_fits_memory(data, _SPLITS, vectorizer=vectorizer, max_mib=config.max_matrix_mib)
     group_of_track = read_groups(data)
     train = read_vectors(data, TRAIN, vectorizer=vectorizer)
-    return _Material(
+    return _LoadedVectors(
         data=data,
         group_of_track=group_of_track,
         train=mean_of_tracks(train) if config.unit == "track" else train,
@@ -119,12 +119,12 @@ def _read_material(config: BaselinesConfig, *, data: PreparedData) -> _Material:
     )
 
 
-def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, material: _Material) -> FittedLearner:
+def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, loaded: _LoadedVectors) -> FittedLearner:
     """Fits a learner and writes its run directory."""
-    data = material.data
+    data = loaded.data
     if not run.is_started():
         run.start(_config_of(learner, run=run, config=config), data)
-    fitted = fit_best(learner, material.train, material.scored[VALIDATION], config=config, num_classes=len(data.labels))
+    fitted = fit_best(learner, loaded.train, loaded.scored[VALIDATION], config=config, num_classes=len(data.labels))
     model = ModelSummary(
         name=learner,
         features=(config.feature,),
@@ -132,13 +132,13 @@ def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, material
         train_duration_s=fitted.train_duration_s,
         hyperparameters=fitted.hyperparameters,
     )
-    for split, vectors in material.scored.items():
+    for split, vectors in loaded.scored.items():
         predictions = make_predictions(
             fitted.probabilities(vectors.values),
             labels=vectors.labels,
             track_ids=vectors.track_ids,
             starts_s=vectors.starts_s,
-            group_of_track=material.group_of_track,
+            group_of_track=loaded.group_of_track,
         )
         write_predictions(run, split, predictions, labels=data.labels)
         run.merge_metrics(split, evaluated_levels(predictions), data=data, model=model)
@@ -148,7 +148,7 @@ def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, material
 
 def _describe(learner: str, fitted: FittedLearner) -> str:
     line = f"{learner}: {_settings(fitted.hyperparameters)}, {fitted.train_duration_s:.1f} s"
-    return line if fitted.has_converged else f"{line}; it came to its greatest number of iterations before its end"
+    return line if fitted.has_converged else f"{line}; it reached the limit of iterations without converging"
 
 
 def _settings(hyperparameters: Mapping[str, float] | None) -> str:
@@ -158,7 +158,7 @@ def _settings(hyperparameters: Mapping[str, float] | None) -> str:
 def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: PreparedData, stream: TextIO) -> None:
     leak = data.stats.split_leak
     console = make_console(stream)
-    title = f"{TEST}{'' if leak is None else ' (leaky split)'}, {config.feature}: accuracy, and macro-F1 of tracks"
+    title = f"{split_title(TEST, leak)}, {config.feature}: accuracy, and macro-F1 of tracks"
     table = make_table(console, title, "learner", "settings", *LEVELS, "macro-F1", "parameters", "seconds")
     table.columns[1].justify = "left"
     for metrics in found:
@@ -168,11 +168,11 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
             _settings(model.hyperparameters),
             *(with_interval(levels[level], "accuracy") for level in LEVELS),
             with_interval(levels[TRACK], "macro_f1"),
-            "–" if model.num_parameters is None else f"{model.num_parameters:,}",
+            parameters_text(model.num_parameters),
             f"{model.train_duration_s:.1f}",
         )
     console.print(table)
     tracks, segments = (found[0].levels[TEST][level].num_examples for level in (TRACK, SEGMENT))
     print_line(console, f"{tracks} tracks, {segments} segments, {len(data.labels)} genres")
     if leak is not None:
-        print_line(console, f"these scores are too high: {leak}")
+        print_line(console, leak_note(leak))

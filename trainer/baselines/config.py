@@ -1,4 +1,4 @@
-"""What `beamtune baselines` can be told, as frozen dataclasses that check their values."""
+"""Settings of `beamtune baselines`."""
 
 from dataclasses import dataclass, field
 
@@ -12,20 +12,20 @@ UNITS = ("segment", "track")
 
 @dataclass(frozen=True)
 class VectorConfig:
-    """What is learned from, and how; the same for all learners of a command.
+    """The settings that all learners of a command share.
 
     Attributes:
         data_dir: The prepared data set, local or gs://.
         feature: The feature to learn from.
-        pooling: What becomes of a feature of shape (frames, values): the mean over the frames of a segment, or the mean
-            and the standard deviation behind it. Features that are one vector stay as they are.
-        unit: What an example of the train split is: a segment, or a track, the mean of its segments' vectors. What is
-            scored are segments in either case, so that levels mean what they mean for networks.
-        pca: Principal components that vectors are projected on: how many, or, below 1, the share of the variance that
-            they are to explain; None leaves vectors as they are.
-        class_weighting: "balanced" has all genres count as much as one another; "none" has all examples do.
-        tune: Whether the one or two settings that matter most to each learner are chosen on the validation split.
-        seed: Of what learners draw at random.
+        pooling: How a feature of shape (frames, values) becomes a vector: by the mean over the frames of a segment, or
+            by the mean followed by the standard deviation. Features that are vectors are used unchanged.
+        unit: The examples of the train split: segments, or tracks, the mean of their segments' vectors. Predictions
+            are of segments in either case, so that the metrics of all levels compare to those of networks.
+        pca: The principal components that vectors are projected on: their number, or, below 1, the share of the
+            variance that they explain; None for no projection.
+        class_weighting: "balanced" weights all genres equally; "none" weights all examples equally.
+        tune: Whether the most important hyperparameter of each learner is chosen on the validation split.
+        seed: The seed of learners that use random numbers.
     """
 
     data_dir: str = MISSING
@@ -53,12 +53,12 @@ class VectorConfig:
 
 @dataclass(frozen=True)
 class BaselinesConfig(VectorConfig):
-    """Everything that `beamtune baselines` can be told.
+    """Settings of `beamtune baselines`; raises UserError for an invalid value.
 
     Attributes:
-        output_dir: Where each learner has a run directory of its own name, local or gs://.
-        learners: Which to fit, in this order.
-        max_matrix_mib: The vectors of all splits may take this much memory; learners take a few times as much.
+        output_dir: The directory of the run directories, one for each learner, local or gs://.
+        learners: The learners to fit, in this order.
+        max_matrix_mib: The most memory for the vectors of all splits, in MiB; learners use a few times as much.
     """
 
     output_dir: str = MISSING
@@ -87,11 +87,11 @@ class BaselinesConfig(VectorConfig):
 
 @dataclass(frozen=True)
 class BaselineConfig(VectorConfig):
-    """What one learner was told: the `config.yaml` of its run directory.
+    """The settings of one learner, the `config.yaml` of its run directory.
 
     Attributes:
-        run_dir: Its directory.
-        learner: Which it is.
+        run_dir: The run directory.
+        learner: The name of the learner.
     """
 
     run_dir: str = MISSING

@@ -1,4 +1,4 @@
-"""Fitting one learner to the train split, and the probabilities that it gives of other segments."""
+"""Fits a learner on the train split, and computes its probabilities for other segments."""
 
 import time
 import warnings
@@ -25,19 +25,19 @@ _LOG_TEMPERATURE_BOUNDS = (-5.0, 5.0)
 
 @dataclass(frozen=True)
 class FittedLearner:
-    """A learner that has learned.
+    """A fitted learner.
 
     Attributes:
-        learner: Which.
-        hyperparameters: Its settings.
-        pipeline: Fitted: standardisation, principal components where asked for, and the estimator.
+        learner: The learner.
+        hyperparameters: Its hyperparameters.
+        pipeline: The fitted pipeline of scikit-learn: standardisation, principal components if set, the estimator.
         classes: (classes of the train split,) int64, ascending.
-        class_shares: (classes of the train split,) float64, the share of the train examples that each has.
-        num_classes: Genres of the data set, which may be more.
-        is_balanced: Whether all genres are to count as much as one another.
-        temperature: What decision values are divided by; 1 for learners that have probabilities.
-        train_duration_s: Seconds that it took, those of all the settings that were tried included.
-        has_converged: Whether the estimator came to its end, and not to its greatest number of iterations.
+        class_shares: (classes of the train split,) float64, the share of each class in the train split.
+        num_classes: The number of genres of the data set, which may be larger.
+        is_balanced: Whether all genres are weighted equally.
+        temperature: The divisor of decision values before the softmax; 1 for learners with probabilities.
+        train_duration_s: The time to fit in seconds, for all hyperparameters that were tried.
+        has_converged: Whether the estimator converged before its limit of iterations.
     """
 
     learner: Learner
@@ -53,13 +53,13 @@ class FittedLearner:
 
     @property
     def num_parameters(self) -> int | None:
-        """How many numbers the estimator learned; None where they cannot be counted."""
+        """The number of fitted parameters; None for estimators without a fixed number."""
         count = self.learner.count_parameters
         return None if count is None else count(self.pipeline[-1])
 
     def probabilities(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """Returns probabilities, (examples, size) → (examples, genres); 0 for genres that the train split lacks."""
-        # What is too large for float32 when it is standardised is cut behind that.
+        # Values that overflow float32 in the standardisation are clipped after it.
         with _one_thread(), np.errstate(over="ignore"):
             if hasattr(self.pipeline, "predict_proba"):
                 found = self.pipeline.predict_proba(values).astype(np.float64)
@@ -75,14 +75,14 @@ class FittedLearner:
 def fit_best(
     name: str, train: Vectors, validation: Vectors, *, config: VectorConfig, num_classes: int
 ) -> FittedLearner:
-    """Returns a learner fitted to the train split.
+    """Returns a learner fitted on the train split.
 
-    Where `config.tune` is set, each hyperparameter of its grid is fitted to the train split, and the one with the
-    greatest balanced accuracy on the validation split's segments is kept: of equal ones that with the lower loss, and
-    of those the first. Nothing of the validation split is learned from, but for the temperature of decision values.
+    With `config.tune`, the learner is fitted with each entry of its grid, and the one with the highest balanced
+    accuracy on the segments of the validation split is returned: of equal ones that with the lower loss, and of those
+    the first. The validation split is used for this choice and for the temperature of decision values only.
 
     Raises:
-        UserError: There are not as many principal components as are asked for.
+        UserError: `config.pca` is larger than the number of principal components.
     """
     learner = LEARNERS[name]
     started_s = time.monotonic()
@@ -114,10 +114,10 @@ def fit(
     config: VectorConfig,
     num_classes: int,
 ) -> FittedLearner:
-    """Returns a learner of these hyperparameters fitted to the train split.
+    """Returns a learner fitted on the train split with these hyperparameters.
 
     Raises:
-        UserError: There are not as many principal components as are asked for.
+        UserError: `config.pca` is larger than the number of principal components.
     """
     classes, counts = np.unique(train.labels, return_counts=True)
     is_balanced = config.class_weighting == "balanced"
@@ -129,11 +129,11 @@ def fit(
         config.pca is None or config.pca <= most_components,
         key="pca",
         value=config.pca,
-        expected=f"at most {most_components} components, for there are {len(train.labels)} {config.unit}s of "
-        f"{train.values.shape[1]} values in the train split",
+        expected=f"at most {most_components} components, because the train split has {len(train.labels)} "
+        f"{config.unit}s of {train.values.shape[1]} values",
     )
     pipeline = make_pipeline(learner, hyperparameters, context=context, pca=config.pca)
-    with _one_thread(), _noticing_no_convergence() as problems:
+    with _one_thread(), _convergence_warnings() as problems:
         pipeline.fit(train.values, train.labels)
     fitted = FittedLearner(
         learner=learner,
@@ -153,27 +153,27 @@ def fit(
 
 
 def decision_values(pipeline: Any, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Returns decision values, (examples, size) → (examples, classes of the train split), the highest for the winner.
+    """Returns decision values, (examples, size) → (examples, classes of the train split).
 
-    Where there are two classes, scikit-learn has one value for the second; the first then has 0.
+    For two classes, scikit-learn returns one value, that of the second class; the first class gets 0.
     """
     decisions = np.asarray(pipeline.decision_function(values), dtype=np.float64)
     return decisions if decisions.ndim == 2 else np.stack([np.zeros(len(decisions)), decisions], axis=1)
 
 
 def fit_temperature(decisions: NDArray[np.float64], labels: NDArray[np.int64], *, classes: NDArray[np.int64]) -> float:
-    """Returns what decision values must be divided by for their softmax to have the lowest cross-entropy.
+    """Returns the divisor of decision values whose softmax has the lowest cross-entropy (temperature scaling).
 
-    One number leaves the order of the genres as it is (C. Guo et al., "On Calibration of Modern Neural Networks",
-    2017, section 4.2).
+    It does not change the order of the genres. See C. Guo et al., "On Calibration of Modern Neural Networks", 2017,
+    section 4.2.
 
     Args:
         decisions: (examples, classes of the train split).
-        labels: (examples,); those that the train split lacks do not count.
+        labels: (examples,); examples of classes that the train split lacks are ignored.
         classes: (classes of the train split,), ascending.
 
     Returns:
-        A number from 1/150 to 150; 1 where no example counts.
+        A number from 1/150 to 150; 1 if all examples are ignored.
     """
     is_known = np.isin(labels, classes)
     if not is_known.any():
@@ -188,14 +188,14 @@ def fit_temperature(decisions: NDArray[np.float64], labels: NDArray[np.int64], *
 
 
 def with_equal_priors(probabilities: NDArray[np.float64], class_shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns what probabilities would be if all classes were as frequent, by Bayes' rule.
+    """Returns the posterior probabilities under equal class priors, by Bayes' rule.
 
     See M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a classifier to new a priori
     probabilities", Neural Computation 14, 2002, equation 2.4.
 
     Args:
         probabilities: (examples, classes), rows that add up to 1.
-        class_shares: (classes,), above 0: how frequent the classes were in what was learned from.
+        class_shares: (classes,), above 0: the share of each class in the train split.
     """
     weighted = probabilities / class_shares
     return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
@@ -203,18 +203,18 @@ def with_equal_priors(probabilities: NDArray[np.float64], class_shares: NDArray[
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Has libraries compute in one thread.
+    """Limits BLAS and OpenMP to one thread while the body runs.
 
-    With several, the order of additions would depend on the machine; and where others use its cores too, OpenMP's
-    threads wait for one another: gradient boosting then took four to seven times as long with two as with one.
+    With several, the order of additions depends on the machine; and when other processes use its cores too, the threads
+    of OpenMP wait for one another: gradient boosting then took four to seven times as long with two as with one.
     """
     with threadpool_limits(limits=1):
         yield
 
 
 @contextmanager
-def _noticing_no_convergence() -> Iterator[Sequence[Any]]:
-    """Yields a list that at the end holds the warnings of estimators that came to their last iteration."""
+def _convergence_warnings() -> Iterator[Sequence[Any]]:
+    """Yields a list that collects the convergence warnings of estimators while the body runs."""
     with warnings.catch_warnings(record=True) as problems:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ConvergenceWarning)

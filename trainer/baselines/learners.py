@@ -1,6 +1,6 @@
-"""The classical learners: what each is, its settings, and those that may be tried instead of them.
+"""The classical learners: estimators of scikit-learn, their default hyperparameters, and the grids for tuning.
 
-Presets are what is usual for a few thousand standardised vectors, and were not chosen by any test split.
+The defaults are usual for a few thousand standardised vectors, and were not chosen on a test split.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,13 +27,13 @@ _MOST_DEVIATIONS = 1e6
 
 @dataclass(frozen=True)
 class FitContext:
-    """What an estimator depends on beside its hyperparameters.
+    """What an estimator depends on besides its hyperparameters.
 
     Attributes:
-        num_examples: Rows to learn from.
-        num_classes: Genres among them.
-        is_balanced: Whether all genres are to count as much as one another.
-        seed: Of what is drawn at random.
+        num_examples: The number of training examples.
+        num_classes: The number of genres among them.
+        is_balanced: Whether all genres are weighted equally.
+        seed: The seed of estimators that use random numbers.
     """
 
     num_examples: int
@@ -43,7 +43,7 @@ class FitContext:
 
     @property
     def class_weight(self) -> str | None:
-        """What scikit-learn calls it."""
+        """The `class_weight` of scikit-learn."""
         return "balanced" if self.is_balanced else None
 
 
@@ -52,12 +52,12 @@ class Learner:
     """A classical learner.
 
     Attributes:
-        make: Returns an estimator of scikit-learn, not fitted yet.
-        preset: Its hyperparameters where none are looked for.
-        grid: Those that are tried where the best ones are looked for.
-        weighs_classes: Whether the estimator itself has genres count alike; else its probabilities are corrected.
-        count_parameters: Returns how many numbers a fitted estimator learned; None for learners that keep examples or
-            grow trees instead.
+        make: Returns an estimator of scikit-learn that is not fitted.
+        preset: The hyperparameters without tuning.
+        grid: The hyperparameters to try when tuning.
+        weighs_classes: Whether the estimator can weight classes; if not, its probabilities are corrected.
+        count_parameters: Returns the number of parameters of a fitted estimator; None for learners that store examples
+            or trees.
     """
 
     make: Callable[[Hyperparameters, FitContext], Any]
@@ -68,20 +68,20 @@ class Learner:
 
 
 def make_pipeline(learner: Learner, hyperparameters: Hyperparameters, *, context: FitContext, pca: float | None) -> Any:
-    """Returns standardisation, principal components where they are asked for, and the learner, none of them fitted.
+    """Returns a pipeline of standardisation, principal components if set, and the learner, none of them fitted.
 
-    Standardised values are cut at a million deviations, so that learners can square and add up even the values of a
-    segment that is like none in the train split.
+    Standardised values are clipped at a million standard deviations, so that sums of squares cannot overflow for a
+    segment far outside of the train split.
 
     Args:
         learner: The learner.
-        hyperparameters: Its settings.
-        context: What it will learn from.
-        pca: How many components, or, below 1, the share of variance that they explain; None for none.
+        hyperparameters: Its hyperparameters.
+        context: The properties of the train split.
+        pca: The number of components, or, below 1, the share of the variance that they explain; None for no PCA.
     """
-    steps = [("standardise", StandardScaler()), ("cut", FunctionTransformer(_cut))]
+    steps = [("standardise", StandardScaler()), ("clip", FunctionTransformer(_clip))]
     if pca is not None:
-        # The full decomposition: other solvers are chosen by size, and the randomised one is not exact.
+        # The default solver depends on the size, and the randomised one is not exact.
         steps.append(("pca", PCA(n_components=pca if pca < 1 else int(pca), svd_solver="full")))
     return Pipeline([*steps, ("learner", learner.make(hyperparameters, context))])
 
@@ -101,12 +101,12 @@ def _logistic_regression(hyperparameters: Hyperparameters, context: FitContext) 
 
 
 def _svm(hyperparameters: Hyperparameters, context: FitContext) -> Any:
-    # `probability=True` would calibrate by folds of segments, in which a track is on both sides.
+    # `probability=True` would calibrate on random folds of segments, which put segments of a track on both sides.
     return SVC(C=hyperparameters["C"], kernel="rbf", gamma="scale", class_weight=context.class_weight, cache_size=500)
 
 
 def _mlp(hyperparameters: Hyperparameters, context: FitContext) -> Any:
-    # `early_stopping=True` would stop by a random part of the segments, whose tracks are learned from.
+    # `early_stopping=True` would validate on random segments whose tracks are also trained on.
     return MLPClassifier(
         hidden_layer_sizes=(128,),
         alpha=hyperparameters["alpha"],
@@ -120,14 +120,14 @@ def _gradient_boosting(hyperparameters: Hyperparameters, context: FitContext) ->
         learning_rate=0.1,
         max_iter=100,
         max_leaf_nodes=int(hyperparameters["max_leaf_nodes"]),
-        max_bins=63,  # with 255, an embedding's histograms are larger than what they count, and take most of the time
+        max_bins=63,  # with 255, the histograms of an embedding are larger than the data, and take most of the time
         early_stopping=False,  # as with the MLP
         class_weight=context.class_weight,
         random_state=context.seed,
     )
 
 
-def _cut(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _clip(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(values, -_MOST_DEVIATIONS, _MOST_DEVIATIONS)
 
 
@@ -142,7 +142,7 @@ def _values(name: str, *values: float) -> tuple[Hyperparameters, ...]:
 LEARNERS: Mapping[str, Learner] = {
     "naive_bayes": Learner(
         make=_naive_bayes,
-        # A share of the largest variance: genres in which a value never changes would decide alone without it.
+        # A share of the largest variance: without it, a value that is constant within a genre decides alone.
         preset={"var_smoothing": 0.01},
         grid=_values("var_smoothing", 1e-4, 0.01, 0.1, 1.0),
         count_parameters=lambda fitted: _size(fitted.theta_, fitted.var_),

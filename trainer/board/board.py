@@ -1,7 +1,7 @@
-"""All that a run shows: what it was told at its start, its scores after each epoch, and what it learned at its end.
+"""Writes a run's settings, the scores of each epoch, and the examples of its best weights for TensorBoard.
 
-Scores are in `train/` and `validation/` of the run's directory, so that what both have shares a chart; what is of the
-run as a whole is in the directory itself.
+Scores are written to `train/` and `validation/` in the run directory, so that TensorBoard draws both splits in one
+chart; settings and final scores are written to the run directory itself.
 """
 
 from collections import defaultdict
@@ -11,17 +11,17 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.board.audio_clips import AudioClip, find_audio_clips
 from trainer.board.config import RunSettings
-from trainer.board.event_files import EventFile, remove_event_files, remove_events_after
-from trainer.board.hparams import best_scores, end_summary, experiment_summary, settings_of, start_summary
+from trainer.board.hparams_plugin import best_scores, end_summary, experiment_summary, settings_of, start_summary
 from trainer.board.mistakes import mistake_title, mistakes_table, worst_mistakes
 from trainer.board.pictures import Panel, confusion_png, spectrograms_png
 from trainer.board.projector import Embedder, write_projector
-from trainer.board.segment_samples import find_segments, sample_segments
-from trainer.board.sounds import Sound, find_sounds
+from trainer.board.segment_reader import read_segments, sample_segments
 from trainer.board.spectrograms import Spectrogram, read_preparation
 from trainer.board.texts import config_text, data_card
 from trainer.common.drawing import shown_name
+from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 from trainer.data.prepared import PreparedData, Shard, select_features
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
@@ -30,13 +30,13 @@ from trainer.models.registry import build_model
 from trainer.runs.checkpoints import restore_model
 from trainer.runs.run_dir import RunDir
 
-# Files of what is written at the end: where that was broken off, it is all written again.
+# The results have files of their own: when writing them is interrupted, all of them are written again.
 _END_SUFFIX = ".end.v2"
 _EPOCHS_SUFFIX = ".epochs.v2"
 
 
 class Board:
-    """Writes what a run shows. Of several processes each has one, and that of the chief alone writes."""
+    """The TensorBoard events of one run. Every process of a run has a board; only the chief's writes."""
 
     def __init__(
         self,
@@ -47,17 +47,17 @@ class Board:
         validation_shards: Sequence[Shard],
         is_writer: bool = True,
     ) -> None:
-        """Writes nothing yet.
+        """Reads how the data were prepared; writes nothing yet.
 
         Args:
-            config: What the run was told.
-            run: Where it is.
-            data: What it is trained on.
-            validation_shards: Those of the validation split.
+            config: The settings of the run.
+            run: The directory of the run.
+            data: The data set that the model is trained on.
+            validation_shards: The shards of the validation split.
             is_writer: Whether this process writes.
 
         Raises:
-            UserError: The record of how the data were prepared cannot be read.
+            UserError: `prepare.yaml` cannot be read.
         """
         self._config = config
         self._run = run
@@ -70,13 +70,12 @@ class Board:
 
     @contextmanager
     def epochs(self, *, num_steps_done: int) -> Iterator[None]:
-        """Opens the files for the scores of epochs while the body runs.
+        """Opens the event files for the scores of epochs while the body runs.
 
-        What was written of steps that are now taken again is taken back first, so that a run that was broken off shows
-        one curve.
+        Events of steps that will be trained again are removed first, so that a run that resumes shows one curve.
 
         Args:
-            num_steps_done: Training steps taken before, by this run's last checkpoint.
+            num_steps_done: Training steps up to the checkpoint that the run resumes from; 0 for a new run.
         """
         if not self._is_writer:
             yield
@@ -107,12 +106,12 @@ class Board:
                 events.message(start_summary(settings), step=0)
 
     def write_epoch(self, *, step: int, training: Mapping[str, float], validation: Mapping[str, LevelMetrics]) -> None:
-        """Writes what an epoch came to; only within `epochs`.
+        """Writes the scores of an epoch; does nothing outside of `epochs`.
 
         Args:
-            step: Training steps taken up to its end.
-            training: Scalars of its steps, by tag. Those that validation has too share a chart.
-            validation: The metrics of the validation split; none where it is learned from.
+            step: Training steps up to the end of the epoch.
+            training: Scalars of the train split, by tag.
+            validation: The metrics of the validation split by level; empty when the model is trained on it.
         """
         if self._train is None or self._validation is None:
             return
@@ -128,17 +127,17 @@ class Board:
             events.scalar(tag, value, step=step)
         if self._config.board.confusion_matrix:
             png = confusion_png(validation[TRACK].confusion_matrix, self._data.labels)
-            events.picture("confusion/track", png, step=step, title="confusion of validation tracks")
+            events.image("confusion/track", png, step=step, title="confusion of validation tracks")
 
     def write_end(self, predictions: Predictions, levels: Mapping[str, LevelMetrics], *, step: int) -> None:
-        """Writes what the best weights make of the validation split.
+        """Writes scores, mistakes, spectrograms and embeddings of the best weights on the validation split.
 
-        Communicates with no other process: the chief alone does this.
+        Only the chief calls this, so it must not communicate with other processes.
 
         Args:
-            predictions: Those of the best weights.
-            levels: Their metrics.
-            step: Training steps up to the end of the epoch that the weights are of.
+            predictions: The predictions of the best weights.
+            levels: Their metrics by level.
+            step: Training steps up to the end of the best epoch.
         """
         directories = (self._run.path, self._run.train_events_dir, self._run.validation_events_dir)
         for directory in directories:
@@ -158,22 +157,22 @@ class Board:
             return
         labels = self._data.labels
         mistakes = worst_mistakes(predictions, most=self._config.board.num_mistakes)
-        sounds = find_sounds(
+        clips = find_audio_clips(
             mistakes,
             predictions=predictions,
             data=self._data,
             shards=self._shards,
             preparation=self._preparation,
         )
-        notes = []
-        for number, (mistake, sound) in enumerate(zip(mistakes, sounds, strict=True), start=1):
+        audio = []
+        for number, (mistake, clip) in enumerate(zip(mistakes, clips, strict=True), start=1):
             tag = f"mistake/{number:02d}"
-            if isinstance(sound, Sound):
-                events.sound(tag, sound.wav, step=step, title=f"{number}. {mistake_title(mistake, labels)}")
-                notes.append(f"{tag} among the sounds, from {sound.source}")
+            if isinstance(clip, AudioClip):
+                events.audio(tag, clip.wav, step=step, title=f"{number}. {mistake_title(mistake, labels)}")
+                audio.append(f"{tag} on the audio page, from {clip.source}")
             else:
-                notes.append(f"none: {sound.reason}")
-        events.text("mistakes", mistakes_table(mistakes, labels=labels, sounds=notes), step=step)
+                audio.append(f"none: {clip.reason}")
+        events.text("mistakes", mistakes_table(mistakes, labels=labels, audio=audio), step=step)
 
     def _write_spectrograms(self, events: EventFile, predictions: Predictions, *, step: int) -> None:
         spectrogram = self._preparation.spectrogram
@@ -181,10 +180,10 @@ class Board:
             return
         for label, panels in self._panels(predictions, spectrogram).items():
             genre = self._data.labels[label]
-            events.picture(f"spectrograms/{genre}", spectrograms_png(panels, spectrogram), step=step, title=genre)
+            events.image(f"spectrograms/{genre}", spectrograms_png(panels, spectrogram), step=step, title=genre)
 
     def _panels(self, predictions: Predictions, spectrogram: Spectrogram) -> dict[int, list[Panel]]:
-        """Returns what is drawn of each genre, by its index."""
+        """Returns the spectrograms to draw, by the index of their true genre."""
         labels = self._data.labels
         rows = [
             row
@@ -198,25 +197,25 @@ class Board:
         ]
         name, shape, dtype = spectrogram.spec.name, spectrogram.spec.shape, spectrogram.spec.dtype
         values: NDArray[np.generic] = np.zeros((len(rows), *shape), dtype=dtype)
-        for found in find_segments(self._shards, predictions, rows, specs={name: spectrogram.spec}):
-            values[found.places] = found.features[name]
+        for segments in read_segments(self._shards, predictions, rows, specs={name: spectrogram.spec}):
+            values[segments.positions] = segments.features[name]
         panels = defaultdict(list)
         for row, frames in zip(rows, values, strict=True):
             label = int(predictions.segment_labels[row])
             probabilities = predictions.segment_probabilities[row]
-            heard_as = int(probabilities.argmax())
+            predicted = int(probabilities.argmax())
             title = (
                 f"labelled {shown_name(labels[label])},\n"
-                f"heard as {shown_name(labels[heard_as])},\n"
-                f"p={probabilities[heard_as]:.2f}"
+                f"predicted as {shown_name(labels[predicted])},\n"
+                f"p={probabilities[predicted]:.2f}"
             )
             panels[label].append(Panel(title=title, values=frames))
         return dict(panels)
 
     def _write_embeddings(self, train_events: EventFile, predictions: Predictions) -> None:
-        """Writes the points of the projector, and the graph that they come from."""
+        """Writes the points of the projector, and the graph that computes them."""
         config, data = self._config, self._data
-        # A model of its own: those of a strategy communicate with other processes where one of their values is read.
+        # Not the trained model: reading a variable of a distribution strategy communicates with other processes.
         model = build_model(
             config.model,
             specs=select_features(data, config.model.feature_names),
@@ -241,7 +240,7 @@ class Board:
 
 
 def _validation_scalars(levels: Mapping[str, LevelMetrics], *, labels: Sequence[str]) -> dict[str, float]:
-    """Returns the scalars of a validation, by tag; those that are not known are left out."""
+    """Returns the scalars of the validation split, by tag; metrics that are None are left out."""
     scalars: dict[str, float | None] = {}
     for level, metrics in levels.items():
         scalars[f"{level}/loss"] = metrics.loss

@@ -1,6 +1,6 @@
-"""What a run shows in TensorBoard and what `beamtune tensorboard` can be told, as frozen dataclasses.
+"""Settings of what a training run writes for TensorBoard, and of `beamtune tensorboard`.
 
-Nothing heavy is imported here, so that the command line can answer quickly.
+Imports nothing heavy, so that the command line starts fast.
 """
 
 from dataclasses import Field, dataclass
@@ -14,17 +14,16 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class BoardConfig:
-    """What a training run shows in TensorBoard beside its scalars. None of it changes what is learned.
+    """What a training run writes for TensorBoard besides its scalars. None of it changes the trained weights.
 
     Attributes:
         confusion_matrix: Whether the confusion matrix of the validation tracks is drawn after each epoch.
-        num_spectrograms: Segments of each genre whose spectrograms are drawn at the end, with what they were heard as.
-        num_mistakes: Tracks of the validation split that can be heard at the end: those that the best weights get wrong
-            the most.
-        num_embeddings: Segments of the validation split that the projector shows at the end, at most.
-        profile_steps: The first and the last step of which a profile is taken, counted from 1, e.g. [10,20]; None takes
-            none.
-        hparams: Whether the run has a row of its own among HParams; trials of a search have those of the search.
+        num_spectrograms: Segments of each genre whose spectrograms are drawn at the end, with their predictions.
+        num_mistakes: Misclassified tracks of the validation split that are written as audio at the end, the worst
+            first.
+        num_embeddings: The most segments of the validation split that the projector shows.
+        profile_steps: The first and the last step to profile, counted from 1, e.g. [10,20]; None for no profile.
+        hparams: Whether the run writes a row for the HParams page; the search writes those of its trials itself.
     """
 
     confusion_matrix: bool = True
@@ -48,7 +47,7 @@ class BoardConfig:
 
 
 class RunSettings(Protocol):
-    """What the board reads of a run's settings, which are a dataclass such as `TrainConfig`."""
+    """The settings that the board reads; `TrainConfig` has them."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -64,11 +63,11 @@ class RunSettings(Protocol):
 
 @dataclass(frozen=True)
 class TensorboardConfig:
-    """What `beamtune tensorboard` can be told beside the folders.
+    """Settings of `beamtune tensorboard`.
 
     Attributes:
-        port: Where it listens; 0 takes any port that is free.
-        host: The address that it listens at. Who reaches it can read the runs: there is no password.
+        port: The port to listen on; 0 for any free port.
+        host: The address to listen on. Anyone who can connect to it can read the runs: there is no password.
     """
 
     port: int = 6006

@@ -1,4 +1,4 @@
-"""The pictures of a run: the confusion of genres, and spectrograms with what they were heard as."""
+"""The figures of a run: its confusion matrix, and spectrograms titled with their predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from trainer.board.spectrograms import Spectrogram
-from trainer.common.drawing import MOST_GENRE_ROWS, draw, of_largest, shown_name
+from trainer.common.drawing import (
+    MOST_GENRE_ROWS,
+    draw,
+    first_drawn_coefficient,
+    of_largest,
+    paint_frames,
+    shown_name,
+)
 from trainer.data.feature_kinds import Scale
 
 _CELL_IN, _SMALL_CELL_IN = 0.62, 0.40
@@ -19,20 +26,20 @@ _CELL_IN, _SMALL_CELL_IN = 0.62, 0.40
 _MOST_LARGE_CELLS = 12
 _MARGIN_IN = 2.2
 _LEAST_SIDE_IN = 4.2
-# TensorBoard shows pictures small: the smaller they are here, the larger is what is written on them.
+# TensorBoard scales images down: on a smaller figure, text of the same size stays larger.
 _PANEL_WIDTH_IN, _PANEL_HEIGHT_IN = 2.5, 2.4
 _PANELS_IN_A_ROW = 2
-# From this share on a cell is so dark that text on it is white.
+# Cells of at least this share are so dark that their text is white.
 _DARK_SHARE = 0.55
 _AXIS_OF_SCALE = {Scale.DECIBEL: "mel band", Scale.YAMNET_LOG: "mel band", Scale.CEPSTRUM: "coefficient"}
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A segment as it is drawn.
+    """The spectrogram of one segment.
 
     Attributes:
-        title: What stands above it.
+        title: The title above the axes.
         values: (frames, bands).
     """
 
@@ -41,11 +48,11 @@ class Panel:
 
 
 def confusion_png(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
-    """Returns a PNG of a confusion matrix: in each cell the count and its share of the true genre, which is the colour.
+    """Returns a PNG of a confusion matrix; each cell has its count and its share of the true genre, shown as colour.
 
     Args:
         matrix: Counts; rows are true genres and columns predicted ones.
-        labels: The genres; of more than 40 the largest are drawn.
+        labels: The genres; only the 40 with the most examples are drawn.
     """
     counts = np.array(matrix)
     num_true = counts.sum(axis=1)
@@ -62,9 +69,9 @@ def confusion_png(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> byt
         axes.grid(visible=False)
         axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0)
         axes.set_yticks(range(len(names)), names)
-        axes.set_xlabel("heard as")
-        axes.set_ylabel("labelled")
-        axes.set_title(f"tracks, and % of those labelled so{of_largest(len(shown), len(labels))}")
+        axes.set_xlabel("predicted genre")
+        axes.set_ylabel("true genre")
+        axes.set_title(f"tracks, and % of the true genre{of_largest(len(shown), len(labels))}")
         _write_cells(axes, counts, shares, fontsize=9.0 if is_large else 6.0)
 
     return draw(paint, width_in=side_in, height_in=side_in)
@@ -87,35 +94,25 @@ def _write_cells(axes: Axes, counts: NDArray[Any], shares: NDArray[Any], *, font
 
 
 def spectrograms_png(panels: Sequence[Panel], spectrogram: Spectrogram) -> bytes:
-    """Returns a PNG of some segments of a genre, all in one scale of colours.
+    """Returns a PNG with the spectrograms of some segments, all in one colour scale.
 
     Args:
         panels: At least one segment.
-        spectrogram: What is drawn of them.
+        spectrogram: The feature that is drawn.
     """
     num_frames = spectrogram.kind.num_frames
-    first = 1 if spectrogram.kind.scale is Scale.CEPSTRUM and spectrogram.spec.shape[-1] > 1 else 0
-    images = [panel.values[:num_frames, first:].astype(np.float32).T for panel in panels]
+    first = first_drawn_coefficient(spectrogram.spec.shape[-1]) if spectrogram.kind.scale is Scale.CEPSTRUM else 0
+    images = [panel.values[:num_frames, first:].astype(np.float32) for panel in panels]
     finite = np.concatenate([image[np.isfinite(image)] for image in images])
     least, most = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     num_columns = min(len(panels), _PANELS_IN_A_ROW)
     num_rows = -(-len(panels) // _PANELS_IN_A_ROW)
-    duration_s, num_bands = num_frames * spectrogram.frame_s, first + images[0].shape[0]
+    duration_s = num_frames * spectrogram.frame_s
 
     def paint(figure: Figure) -> None:
         for place, (panel, image) in enumerate(zip(panels, images, strict=True)):
             axes = figure.add_subplot(num_rows, num_columns, place + 1)
-            axes.grid(visible=False)
-            axes.imshow(
-                image,
-                origin="lower",
-                aspect="auto",
-                interpolation="nearest",
-                cmap="magma",
-                vmin=least,
-                vmax=most,
-                extent=(0.0, duration_s, first - 0.5, num_bands - 0.5),
-            )
+            paint_frames(axes, image, times_s=(0.0, duration_s), first_band=first, cmap="magma", vmin=least, vmax=most)
             axes.set_title(panel.title, fontsize=9)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
             axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))

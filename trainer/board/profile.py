@@ -1,4 +1,4 @@
-"""A profile of some of the training steps."""
+"""Profiles a range of training steps with TensorFlow's profiler."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,18 +7,18 @@ import tensorflow as tf
 
 
 class StepProfiler:
-    """Takes a profile from one step to another, both in it.
+    """Profiles from a first to a last step, both included.
 
-    All processes of a run divide their steps in the same way, and one of them takes the profile.
+    All processes of a run divide their steps in the same way; one of them writes the profile.
     """
 
     def __init__(self, steps: Sequence[int] | None, *, directory: str, is_writer: bool = True) -> None:
         """Starts nothing yet.
 
         Args:
-            steps: The first and the last step, counted from 1; None takes no profile.
-            directory: Where it is written, below `plugins/profile`, local or gs://.
-            is_writer: Whether this process takes it.
+            steps: The first and the last step, counted from 1; None for no profile.
+            directory: The directory, local or gs://, below which `plugins/profile` is written.
+            is_writer: Whether this process writes the profile.
         """
         self._steps = steps
         self._directory = directory
@@ -26,11 +26,11 @@ class StepProfiler:
         self._is_running = False
 
     def num_steps(self, first_step: int, most: int) -> int:
-        """Returns how many of the next steps are all in the profile, or all outside of it.
+        """Returns how many of the next steps are either all in the profile or all outside of it.
 
         Args:
-            first_step: The number of the next step.
-            most: As many as are to be taken at most.
+            first_step: The number of the next step, counted from 1.
+            most: The largest number to return.
         """
         if self._steps is None:
             return most
@@ -40,11 +40,11 @@ class StepProfiler:
 
     @contextmanager
     def watching(self, first_step: int, num_steps: int) -> Iterator[None]:
-        """Takes the profile of the steps in the body, where they are in it.
+        """Profiles the steps that the body runs, if they are in the range.
 
         Args:
-            first_step: The number of the first of them.
-            num_steps: How many they are, as `num_steps` has given it.
+            first_step: The number of the first of them, counted from 1.
+            num_steps: Their count, as returned by the method `num_steps`.
         """
         if self._steps is None or not self._is_writer:
             yield
@@ -58,7 +58,7 @@ class StepProfiler:
             self.close()
 
     def close(self) -> None:
-        """Writes the profile, if one is being taken."""
+        """Stops and writes a profile that is running."""
         if self._is_running:
             tf.profiler.experimental.stop()
             self._is_running = False

@@ -1,4 +1,4 @@
-"""Segments as points in TensorBoard's projector: the values that come before the logits."""
+"""Embeddings for TensorBoard's projector: the inputs of the model's last layer, a point for each segment."""
 
 import io
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from numpy.typing import NDArray
 from tensorboard.plugins.projector import EmbeddingInfo, ProjectorConfig
 
-from trainer.board.segment_samples import find_segments
+from trainer.board.segment_reader import read_segments
 from trainer.common import files
 from trainer.data.prepared import PreparedData, Shard, select_features
 from trainer.metrics.predictions import Predictions
@@ -25,13 +25,13 @@ _LOGITS = "logits"
 
 
 class Embedder:
-    """What a model makes of segments right before it names genres."""
+    """Computes the input of a model's last layer, called "logits"."""
 
     def __init__(self, model: keras.Model) -> None:
-        """Traces the model, with the weights that it has at the time of each call.
+        """Traces the model.
 
         Args:
-            model: From {feature: values} to logits; the layer that makes these is called "logits".
+            model: From {feature: values} to logits; its last layer is called "logits".
         """
         network = keras.Model(
             model.input, {TENSOR_NAME: model.get_layer(_LOGITS).input, _LOGITS: model.output}, name="scoring"
@@ -44,25 +44,25 @@ class Embedder:
 
     @property
     def graph(self) -> Any:
-        """The tf.Graph that scores segments."""
+        """The tf.Graph from features to embeddings and logits."""
         return self._score.graph
 
     def embed(
         self, shards: Sequence[Shard], predictions: Predictions, rows: Sequence[int], *, data: PreparedData
     ) -> NDArray[np.float32]:
-        """Returns the values of predicted segments, (rows, values) float32.
+        """Returns the embeddings of predicted segments, (rows, values) float32.
 
         Args:
-            shards: Those of the split.
-            predictions: Those of the split.
-            rows: Which of the predicted segments.
+            shards: The shards of the split.
+            predictions: The predictions of the split.
+            rows: The rows of the wanted segments in the predictions.
             data: The data set.
         """
         names = list(self._score.structured_input_signature[0][0])
         embeddings = np.zeros((len(rows), self.num_values), dtype=np.float32)
-        for found in find_segments(shards, predictions, rows, specs=select_features(data, names)):
-            features = {name: tf.constant(values) for name, values in found.features.items()}
-            embeddings[found.places] = tf.cast(self._score(features)[TENSOR_NAME], tf.float32).numpy()
+        for segments in read_segments(shards, predictions, rows, specs=select_features(data, names)):
+            features = {name: tf.constant(values) for name, values in segments.features.items()}
+            embeddings[segments.positions] = tf.cast(self._score(features)[TENSOR_NAME], tf.float32).numpy()
         return embeddings
 
 
@@ -74,13 +74,13 @@ def write_projector(
     rows: Sequence[int],
     labels: Sequence[str],
 ) -> None:
-    """Writes what the projector reads; the file that names the others comes last.
+    """Writes the files of the projector; its configuration, which names the others, last.
 
     Args:
-        directory: A directory with events in it, local or gs://.
+        directory: A directory with event files, local or gs://.
         embeddings: (rows, values).
-        predictions: Those of the split.
-        rows: Which of the predicted segments these are.
+        predictions: The predictions of the split.
+        rows: The rows of the segments in the predictions.
         labels: The genres.
     """
     vectors = io.StringIO()
@@ -93,16 +93,16 @@ def write_projector(
 
 
 def _metadata(predictions: Predictions, rows: Sequence[int], labels: Sequence[str]) -> str:
-    lines = [["label", "heard as", "p", "track", "start in s"]]
+    lines = [["label", "predicted as", "p", "track", "start in s"]]
     for row in rows:
         track = predictions.segment_tracks[row]
         probabilities = predictions.segment_probabilities[row]
-        heard_as = int(probabilities.argmax())
+        predicted = int(probabilities.argmax())
         lines.append(
             [
                 labels[predictions.labels[track]],
-                labels[heard_as],
-                f"{probabilities[heard_as]:.3f}",
+                labels[predicted],
+                f"{probabilities[predicted]:.3f}",
                 predictions.track_ids[track],
                 f"{predictions.segment_starts_s[row]:.2f}",
             ]

@@ -1,19 +1,14 @@
-"""What a board must know of how the data were prepared: which features can be looked at or listened to."""
+"""How the data were prepared: which feature can be drawn as a spectrogram, and which contains audio samples."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import tensorflow as tf
-import yaml
-
-from beam_pipelines.audio.config import AudioConfig, SegmentConfig
-from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.config import FEATURE_CONFIGS, WaveformConfig
-from beam_pipelines.records.schema import CONFIG_FILE, FeatureSpec
-from trainer.common import files
+from beam_pipelines.audio.config import AudioConfig
+from beam_pipelines.features.config import WaveformConfig
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
+from beam_pipelines.records.schema import FeatureSpec
 from trainer.data.feature_kinds import Scale, SoundFeature, sound_features
-from trainer.data.prepared import PreparedData
+from trainer.data.prepared import PreparedData, read_prepare_yaml
 
 # The first of these that the data have is drawn.
 _DRAWN_SCALES = (Scale.DECIBEL, Scale.YAMNET_LOG, Scale.CEPSTRUM)
@@ -70,21 +65,15 @@ def read_preparation(data: PreparedData) -> Preparation:
     Raises:
         UserError: The record of it cannot be read.
     """
-    path = files.join(data.path, CONFIG_FILE)
+    prepared_with = read_prepare_yaml(data.path)
     kinds = sound_features(data, data.specs.values())
-    try:
-        config: Any = yaml.safe_load(files.read_text(path))["config"]
-        audio, segment = AudioConfig(**config["audio"]), SegmentConfig(**config["segment"])
-        return Preparation(
-            audio=audio,
-            segment_duration_s=segment.duration_s,
-            spectrogram=_find_spectrogram(data.specs, kinds, segment_duration_s=segment.duration_s),
-            samples=_find_samples(data.specs, config["features"], default_rate_hz=audio.sample_rate_hz),
-        )
-    except tf.errors.OpError as error:
-        raise UserError(f"{path} cannot be read ({error.message}): prepare the data again") from error
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is damaged ({error!r}): prepare the data again") from error
+    segment_duration_s = prepared_with.segment.duration_s
+    return Preparation(
+        audio=prepared_with.audio,
+        segment_duration_s=segment_duration_s,
+        spectrogram=_find_spectrogram(data.specs, kinds, segment_duration_s=segment_duration_s),
+        samples=_find_samples(data.specs, prepared_with),
+    )
 
 
 def _find_spectrogram(
@@ -97,11 +86,8 @@ def _find_spectrogram(
     return None
 
 
-def _find_samples(
-    specs: Mapping[str, FeatureSpec], features: Mapping[str, Mapping[str, Any]], *, default_rate_hz: int
-) -> Samples | None:
-    for name, values in features.items():
-        config = FEATURE_CONFIGS[values["kind"]](**values)
+def _find_samples(specs: Mapping[str, FeatureSpec], prepared_with: PrepareYaml) -> Samples | None:
+    for name, config in prepared_with.features.items():
         if isinstance(config, WaveformConfig) and name in specs:
-            return Samples(spec=specs[name], sample_rate_hz=config.sample_rate_hz or default_rate_hz)
+            return Samples(spec=specs[name], sample_rate_hz=config.sample_rate_hz or prepared_with.audio.sample_rate_hz)
     return None

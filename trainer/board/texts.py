@@ -1,4 +1,4 @@
-"""What a run was told and what it was trained on, as text."""
+"""The settings of a run, and a description of its data set, as text in Markdown."""
 
 from dataclasses import asdict
 
@@ -11,19 +11,19 @@ from trainer.data.prepared import PreparedData
 
 
 def config_text(config: RunSettings) -> str:
-    """Returns all settings in Markdown."""
+    """Returns all settings as YAML in a Markdown code block."""
     return preformatted(yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
 
 
 def split_text(data: PreparedData) -> str:
-    """Returns who made the splits, and why scores on them may be too high, in Markdown."""
+    """Returns how the splits were made, and why scores on them may be too high, in Markdown."""
     leak = data.stats.split_leak
     warning = "" if leak is None else f"\n\n**Leaky: scores are too high.** {plain_text(leak)}"
     return f"split: {plain_text(data.stats.split_source)}{warning}"
 
 
 def data_card(data: PreparedData) -> str:
-    """Returns tracks and segments of each genre in each split, and hours of audio, in Markdown."""
+    """Returns a Markdown table of the tracks and segments by genre and split, and the hours of audio."""
     stats = data.stats
     splits = [split for split in SPLITS if sum(stats.num_segments.get(split, {}).values()) > 0]
     rows = [
@@ -38,7 +38,7 @@ def data_card(data: PreparedData) -> str:
     table = markdown_table(
         ["tracks (segments)", *splits], [*rows, ["all genres", *totals], ["audio in segments", *hours]]
     )
-    return f"{plain_text(data.info.name)}, `{data.fingerprint}`\n\n{split_text(data)}\n\n{table}"
+    return f"{plain_text(data.info.name)}, `{data.cache_key}`\n\n{split_text(data)}\n\n{table}"
 
 
 def _amount(num_tracks: int | None, num_segments: int) -> str:

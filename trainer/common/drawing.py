@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
 
 # Paul Tol's "muted" scheme, which holds its colours apart in all common kinds of colour blindness, and black; the one
 # that is faintest on white comes last.
@@ -91,6 +94,45 @@ def draw(paint: Callable[[Figure], None], *, width_in: float, height_in: float) 
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(sink, format="png", metadata={"Software": None})
         return sink.getvalue()
+
+
+def paint_frames(
+    axes: Axes,
+    frames: NDArray[Any],
+    *,
+    times_s: tuple[float, float],
+    cmap: str,
+    first_band: int = 0,
+    vmin: float | None = None,
+    vmax: float | None = None,
+) -> AxesImage:
+    """Draws a spectrogram, time to the right and bands upwards.
+
+    Args:
+        axes: The axes.
+        frames: (frames, bands).
+        times_s: Where the first frame begins and the last one ends on the time axis, in seconds.
+        cmap: The colour map.
+        first_band: The number of the first band on the vertical axis.
+        vmin: The value of the first colour; None for the smallest value.
+        vmax: The value of the last colour; None for the largest value.
+    """
+    axes.grid(visible=False)
+    return axes.imshow(
+        frames.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap=cmap,
+        vmin=vmin,
+        vmax=vmax,
+        extent=(*times_s, first_band - 0.5, first_band + frames.shape[1] - 0.5),
+    )
+
+
+def first_drawn_coefficient(num_coefficients: int) -> int:
+    """Returns 1, because coefficient 0 of MFCCs, the loudness, dominates the colours; 0 if it is the only one."""
+    return 1 if num_coefficients > 1 else 0
 
 
 def genre_colors(ranked_genres: Sequence[str]) -> dict[str, str]:

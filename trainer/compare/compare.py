@@ -1,4 +1,4 @@
-"""`beamtune compare`: a table of runs, with a row for each."""
+"""`beamtune compare`: a table of the scores of runs and cross-validations."""
 
 from collections.abc import Sequence
 from typing import TextIO
@@ -7,27 +7,27 @@ import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError
 from trainer.common import files
-from trainer.compare.comparison_table import print_comparison, sort_entries, to_csv, to_markdown
+from trainer.compare.compared_results import expand_directory, read_result
+from trainer.compare.comparison_table import print_comparison, sort_results, to_csv, to_markdown
 from trainer.compare.config import CompareConfig
-from trainer.compare.entries import directories_of, read_entry
 
 
 def compare(paths: Sequence[str], *, config: CompareConfig, stream: TextIO) -> None:
-    """Prints a table of runs and cross-validations, and writes it to the files that the config names.
+    """Prints a table of runs and cross-validations, and writes it to the files in `config.output`.
 
     Args:
-        paths: Their directories, local or gs://; that of a cross-validation of several learners stands for all of them.
-        config: Which split, in which order, and where to.
-        stream: Where to print.
+        paths: Their directories, local or gs://; a cross-validation of several learners has a row for each of them.
+        config: The settings.
+        stream: The stream to print to.
 
     Raises:
         UserError: One of them cannot be compared, or a file cannot be written.
     """
-    directories = [directory for path in paths for directory in directories_of(path)]
-    entries = sort_entries([read_entry(path, split=config.split) for path in directories], by=config.sort)
-    print_comparison(entries, split=config.split, stream=stream)
-    _write("output.markdown", config.output.markdown, to_markdown(entries, split=config.split))
-    _write("output.csv", config.output.csv, to_csv(entries))
+    directories = [directory for path in paths for directory in expand_directory(path)]
+    results = sort_results([read_result(path, split=config.split) for path in directories], by=config.sort)
+    print_comparison(results, split=config.split, stream=stream)
+    _write("output.markdown", config.output.markdown, to_markdown(results, split=config.split))
+    _write("output.csv", config.output.csv, to_csv(results))
 
 
 def _write(key: str, path: str | None, text: str) -> None:

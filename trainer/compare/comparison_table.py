@@ -1,4 +1,4 @@
-"""Rows of runs as a table: for eyes, in Markdown, and with bare numbers in CSV."""
+"""Compared results as a table on the terminal, in Markdown and in CSV."""
 
 import csv
 import io
@@ -7,9 +7,10 @@ from typing import TextIO
 
 from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.common.markdown import markdown_table, plain_text
+from trainer.compare.compared_results import ComparedResult, Score
 from trainer.compare.config import GIVEN_ORDER
-from trainer.compare.entries import Entry, Score
 from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
+from trainer.metrics.score_tables import parameters_text, score_text
 
 # The title of each score, with its level and its metric.
 _SCORES = (
@@ -21,46 +22,48 @@ _SCORES = (
 _HEADER = ("run", "model", "input", "data", "split", *(title for title, _, _ in _SCORES), "parameters", "training")
 _LEAK = "leak"
 
-_NUM_FINGERPRINT_CHARACTERS = 8
+_NUM_CACHE_KEY_CHARACTERS = 8
 
-# What a row is sorted by; the smallest comes first.
-_SORT_KEYS: Mapping[str, Callable[[Entry], tuple[float | str, ...]]] = {
-    "model": lambda entry: (entry.model.name,),
-    "accuracy": lambda entry: (-entry.scores[TRACK]["accuracy"].value,),
-    "macro_f1": lambda entry: (-entry.scores[TRACK]["macro_f1"].value,),
-    "parameters": lambda entry: (float("inf") if entry.model.num_parameters is None else entry.model.num_parameters,),
-    "duration": lambda entry: (entry.model.train_duration_s,),
+# The sort keys of results, in ascending order.
+_SORT_KEYS: Mapping[str, Callable[[ComparedResult], tuple[float | str, ...]]] = {
+    "model": lambda result: (result.model.name,),
+    "accuracy": lambda result: (-result.scores[TRACK]["accuracy"].value,),
+    "macro_f1": lambda result: (-result.scores[TRACK]["macro_f1"].value,),
+    "parameters": lambda result: (
+        float("inf") if result.model.num_parameters is None else result.model.num_parameters,
+    ),
+    "duration": lambda result: (result.model.train_duration_s,),
 }
 
 
-def sort_entries(entries: Sequence[Entry], *, by: str) -> list[Entry]:
-    """Returns rows in one of the orders of `SORTS`; equal ones stay as they were given."""
-    return list(entries) if by == GIVEN_ORDER else sorted(entries, key=_SORT_KEYS[by])
+def sort_results(results: Sequence[ComparedResult], *, by: str) -> list[ComparedResult]:
+    """Returns results in one of the orders of `SORTS`; the sort is stable."""
+    return list(results) if by == GIVEN_ORDER else sorted(results, key=_SORT_KEYS[by])
 
 
-def print_comparison(entries: Sequence[Entry], *, split: str, stream: TextIO) -> None:
-    """Prints a table of all rows, and what there is to know of them."""
+def print_comparison(results: Sequence[ComparedResult], *, split: str, stream: TextIO) -> None:
+    """Prints a table of results, with notes below."""
     console = make_console(stream)
-    header, *rows = _cells(entries)
+    header, *rows = _cells(results)
     table = make_table(console, f"{split} split", *header)
     for column in (*table.columns[1:5], table.columns[-1]):
         column.justify = "left"
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    for note in _notes(entries):
+    for note in _notes(results):
         print_line(console, note)
 
 
-def to_markdown(entries: Sequence[Entry], *, split: str) -> str:
-    """Returns the table in Markdown, with what there is to know below."""
-    header, *rows = _cells(entries)
-    notes = (f"\n{plain_text(note)}\n" for note in _notes(entries))
+def to_markdown(results: Sequence[ComparedResult], *, split: str) -> str:
+    """Returns the table in Markdown, with notes below."""
+    header, *rows = _cells(results)
+    notes = (f"\n{plain_text(note)}\n" for note in _notes(results))
     return f"Scores of the {split} split.\n\n{markdown_table(header, rows)}\n{''.join(notes)}"
 
 
-def to_csv(entries: Sequence[Entry]) -> str:
-    """Returns the rows as CSV, with bare numbers; what a row has not is empty."""
+def to_csv(results: Sequence[ComparedResult]) -> str:
+    """Returns the results as CSV, with full numbers; missing values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -70,14 +73,14 @@ def to_csv(entries: Sequence[Entry]) -> str:
             *("num_parameters", "train_duration_s"),
         ]
     )
-    for entry in entries:
+    for result in results:
         writer.writerow(
             [
-                *(entry.path, entry.model.name, "+".join(entry.model.features)),
-                *(entry.data_name, entry.data_fingerprint, entry.split_source, entry.split_leak),
-                *(entry.num_folds, entry.num_seeds),
-                *(value for _, level, name in _SCORES for value in _numbers(entry.scores[level][name])),
-                *(entry.model.num_parameters, entry.model.train_duration_s),
+                *(result.path, result.model.name, "+".join(result.model.features)),
+                *(result.data_name, result.data_cache_key, result.split_source, result.split_leak),
+                *(result.num_folds, result.num_seeds),
+                *(value for _, level, name in _SCORES for value in _numbers(result.scores[level][name])),
+                *(result.model.num_parameters, result.model.train_duration_s),
             ]
         )
     return text.getvalue()
@@ -88,40 +91,38 @@ def _numbers(score: Score) -> list[float | None]:
     return [score.value, *interval, score.sd]
 
 
-def _cells(entries: Sequence[Entry]) -> list[list[str]]:
-    """Returns the header and the rows; only where there is a leak to tell of is there a column for it."""
-    leaks = _leaks(entries)
+def _cells(results: Sequence[ComparedResult]) -> list[list[str]]:
+    """Returns the header and the rows; there is a column for leaks if a result has one."""
+    leaks = _leaks(results)
     rows = [[*_HEADER, _LEAK] if leaks else [*_HEADER]]
-    for entry in entries:
+    for result in results:
         row = [
-            entry.path,
-            entry.model.name,
-            " + ".join(entry.model.features),
-            f"{entry.data_name} {entry.data_fingerprint[:_NUM_FINGERPRINT_CHARACTERS]}",
-            _split(entry),
-            *(_score(entry.scores[level][name]) for _, level, name in _SCORES),
-            "–" if entry.model.num_parameters is None else f"{entry.model.num_parameters:,}",
-            _duration(entry.model.train_duration_s),
+            result.path,
+            result.model.name,
+            " + ".join(result.model.features),
+            f"{result.data_name} {result.data_cache_key[:_NUM_CACHE_KEY_CHARACTERS]}",
+            _split(result),
+            *(_score(result.scores[level][name]) for _, level, name in _SCORES),
+            parameters_text(result.model.num_parameters),
+            _duration(result.model.train_duration_s),
         ]
         if leaks:
-            row.append("" if entry.split_leak is None else f"leaky [{leaks.index(entry.split_leak) + 1}]")
+            row.append("" if result.split_leak is None else f"leaky [{leaks.index(result.split_leak) + 1}]")
         rows.append(row)
     return rows
 
 
-def _split(entry: Entry) -> str:
-    if entry.num_folds is None:
-        return entry.split_source
-    seeds = "1 seed" if entry.num_seeds == 1 else f"{entry.num_seeds} seeds"
-    return f"{entry.split_source}, {entry.num_folds} folds × {seeds}"
+def _split(result: ComparedResult) -> str:
+    if result.num_folds is None:
+        return result.split_source
+    seeds = "1 seed" if result.num_seeds == 1 else f"{result.num_seeds} seeds"
+    return f"{result.split_source}, {result.num_folds} folds × {seeds}"
 
 
 def _score(score: Score) -> str:
     if score.sd is not None:
         return f"{score.value:.3f} ± {score.sd:.3f}"
-    if score.interval is None:
-        return f"{score.value:.3f}"
-    return f"{score.value:.3f} [{score.interval.low:.2f}, {score.interval.high:.2f}]"
+    return score_text(score.value, score.interval)
 
 
 def _duration(duration_s: float) -> str:
@@ -131,17 +132,17 @@ def _duration(duration_s: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def _leaks(entries: Sequence[Entry]) -> list[str]:
-    """Returns the reasons why rows are too high, each once, in the order of the rows."""
-    return list(dict.fromkeys(entry.split_leak for entry in entries if entry.split_leak is not None))
+def _leaks(results: Sequence[ComparedResult]) -> list[str]:
+    """Returns the distinct reasons why scores are too high, in the order of the results."""
+    return list(dict.fromkeys(result.split_leak for result in results if result.split_leak is not None))
 
 
-def _notes(entries: Sequence[Entry]) -> list[str]:
-    scores = [entry.scores[level][name] for entry in entries for _, level, name in _SCORES]
+def _notes(results: Sequence[ComparedResult]) -> list[str]:
+    scores = [result.scores[level][name] for result in results for _, level, name in _SCORES]
     notes = []
     if any(score.interval is not None for score in scores):
-        notes.append("[low, high]: the 95 % interval of a bootstrap over groups")
+        notes.append("[low, high]: 95 % interval of a bootstrap over groups")
     if any(score.sd is not None for score in scores):
-        notes.append("±: the standard deviation over folds and seeds; parameters and training are those of one run")
-    notes += [f"[{number}] leaky, so too high: {leak}" for number, leak in enumerate(_leaks(entries), start=1)]
+        notes.append("±: standard deviation over folds and seeds; parameters and training time are of one run")
+    notes += [f"[{number}] leaky, scores are too high: {leak}" for number, leak in enumerate(_leaks(results), start=1)]
     return notes

@@ -1,6 +1,6 @@
-"""What `beamtune compare` can be told beside the runs, as frozen dataclasses that check their values.
+"""Settings of `beamtune compare`.
 
-Nothing heavy is imported here, so that the command line can answer quickly.
+Imports nothing heavy, so that the command line starts fast.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ SORTS = (GIVEN_ORDER, "model", "accuracy", "macro_f1", "parameters", "duration")
 
 @dataclass(frozen=True)
 class CompareOutputConfig:
-    """Files that the table is written to, beside standard output.
+    """Files that the table is written to, besides standard output.
 
     Attributes:
         markdown: A Markdown file, local or gs://, or None.
@@ -33,12 +33,12 @@ class CompareOutputConfig:
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What `beamtune compare` can be told beside the runs.
+    """Settings of `beamtune compare`; raises UserError for an invalid value.
 
     Attributes:
-        split: train, validation or test.
-        sort: The order of the rows: as they were given, by the name of the model, by the accuracy or the macro-F1 of
-            tracks, the highest first, or by the number of parameters or the training time, the smallest first.
+        split: "train", "validation" or "test".
+        sort: The order of the rows: "given", as on the command line; "model", by name; "accuracy" or "macro_f1" of
+            tracks, descending; "parameters" or "duration" of training, ascending.
         output: Files that the table is written to.
     """
 

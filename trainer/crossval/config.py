@@ -1,4 +1,4 @@
-"""What `beamtune crossval` can be told, as a frozen dataclass that checks its values."""
+"""Settings of `beamtune crossval`."""
 
 from dataclasses import dataclass, field
 
@@ -9,26 +9,28 @@ from trainer.training.config import TrainingConfig
 GROUP, TRACK, SEGMENT = "group", "track", "segment"
 NETWORK, BASELINES = "network", "baselines"
 
-# Where each run of the classical learners reads and writes is no setting: what stands here shows where it is.
+# Placeholders: the paths of the classical learners' runs are not settings.
 _FOLD_DIR, _RUN_DIR = "<folds_dir>/fold-<fold>", "<output_dir>/runs/fold-<fold>-seed-<seed>"
 
 
 @dataclass(frozen=True)
 class CrossvalConfig(TrainingConfig):
-    """Everything that `beamtune crossval` can be told.
+    """Settings of `beamtune crossval`; raises UserError for an invalid value.
 
     Attributes:
-        data_dir: The prepared data set, local or gs://. All its splits are taken together and divided anew.
-        output_dir: Where runs and results are written, local or gs://. What was broken off goes on where it stopped.
-        folds: Parts of equal size, at least 3: one is tested on, the next validates, and the others train, in turn.
-        seeds: Each fold is learned with each of these.
-        split_by: What stays in one fold: "group" keeps artists together; "track" divides tracks and "segment" segments
-            at random, which leaks, and every score says so.
-        split_seed: The seed of the division; the same one gives the same folds for every model.
-        folds_dir: Where the folds are written, as prepared data sets; None is `folds` in output_dir. Others with the
-            same data, folds, split_by and split_seed may share it.
-        keep_folds: Whether a fold's examples stay when all its runs are finished.
-        learner: network, as `beamtune train` trains one; or baselines, the classical learners of `beamtune baselines`.
+        data_dir: The prepared data set, local or gs://. All its splits are merged and divided into folds.
+        output_dir: Where runs and results are written, local or gs://. An interrupted cross-validation resumes there.
+        folds: The number of folds, at least 3. In turn, one is the test split, the next the validation split, and the
+            others the train split.
+        seeds: Each fold is trained with each of these seeds.
+        split_by: "group" keeps the tracks of a group, such as an artist, in one fold; "track" assigns tracks and
+            "segment" segments to folds at random, which leaks, and all results say so.
+        split_seed: The seed of the folds; the same seed gives the same folds for every model.
+        folds_dir: Where the folds are written, as prepared data sets; None is `folds` in output_dir.
+            Cross-validations with the same data, folds, split_by and split_seed may share it.
+        keep_folds: Whether the examples of a fold are kept when all its runs are finished.
+        learner: "network" trains a network as `beamtune train` does; "baselines" fits the classical learners of
+            `beamtune baselines`.
         baselines: The settings of `beamtune baselines`.
     """
 
@@ -53,7 +55,7 @@ class CrossvalConfig(TrainingConfig):
             3 <= self.folds <= 1000,
             key="folds",
             value=self.folds,
-            expected="3 to 1000 folds: one for test, one for validation and the rest to train on",
+            expected="3 to 1000 folds: one for test, one for validation and the rest for training",
         )
         check(
             len(self.seeds) >= 1 and len(set(self.seeds)) == len(self.seeds),
@@ -70,11 +72,11 @@ class CrossvalConfig(TrainingConfig):
             self.strategy.kind != "multi_worker",
             key="strategy",
             value=self.strategy.kind,
-            expected="none, mirrored or tpu: runs follow one another on one machine",
+            expected="none, mirrored or tpu: runs are trained one after the other on one machine",
         )
         for name, value, only, instead in (
-            ("data_dir", self.baselines.data_dir, _FOLD_DIR, "data_dir=… in its place"),
-            ("output_dir", self.baselines.output_dir, _RUN_DIR, "output_dir=… in its place"),
-            ("seed", self.baselines.seed, 0, "seeds=[…] in its place"),
+            ("data_dir", self.baselines.data_dir, _FOLD_DIR, "data_dir=… instead"),
+            ("output_dir", self.baselines.output_dir, _RUN_DIR, "output_dir=… instead"),
+            ("seed", self.baselines.seed, 0, "seeds=[…] instead"),
         ):
             check(value == only, key=f"baselines.{name}", value=value, expected=instead)

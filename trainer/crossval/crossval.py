@@ -1,4 +1,4 @@
-"""`beamtune crossval`: every fold of a data set is tested on once, by runs that have learned the others."""
+"""`beamtune crossval`: trains on all folds of a data set but one, tests on that one, and repeats it for each fold."""
 
 import sys
 import time
@@ -6,84 +6,84 @@ from dataclasses import asdict
 from typing import TextIO
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError
-from beam_pipelines.prepare.plan import fingerprint
+from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval_dir import CrossvalDir
 from trainer.crossval.fold_data import FoldKey, is_written, remove_examples, write_fold
-from trainer.crossval.fold_learners import Learner, make_learner
-from trainer.crossval.fold_table import describe_run, print_results
-from trainer.crossval.folds import Division, divide
-from trainer.crossval.results import CrossvalHeader, JudgedRun, crossval_to_json
+from trainer.crossval.fold_trainers import FoldTrainer, make_fold_trainer
+from trainer.crossval.folds import Partition, partition_segments
+from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
+from trainer.crossval.results_table import describe_run, print_results
 from trainer.crossval.source import Source, open_source
 
 
 def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
-    """Writes the folds, learns and scores each of them with each seed, and prints what all runs come to.
+    """Writes the folds, trains and evaluates each of them with each seed, and prints the results.
 
-    Each fold is a prepared data set and each run a run directory as any other. Started again, it goes on where it was
-    broken off, and ends with the same results.
+    Each fold is a prepared data set and each run an ordinary run directory. An interrupted cross-validation resumes
+    when it is started again, and gives the same results.
 
     Args:
-        config: Which data, how they are divided, and what learns them.
-        stream: Where to print the tables.
+        config: The settings.
+        stream: The stream to print the tables to.
 
     Raises:
-        UserError: The data cannot be divided, or the directories hold something else; or as in training.
-        RunFailedError: As in training; the runs that are finished stay.
-        RunAgainError: The process was asked to end; what was done is saved.
+        UserError: The data cannot be divided into folds, a directory contains other data, or as in training.
+        RunFailedError: As in training; finished runs are kept.
+        RunAgainError: The process received SIGTERM; its state is saved.
     """
-    directory, learner = CrossvalDir(config), make_learner(config)
+    directory, trainer = CrossvalDir(config), make_fold_trainer(config)
     with stop_on_sigterm() as stop_request:
         source = open_source(config.data_dir)
-        division = divide(source, config)
-        directory.start(source_fingerprint=source.data.fingerprint)
-        work = _Work(
+        partition = partition_segments(source, config)
+        directory.start(source_cache_key=source.data.cache_key)
+        runner = _CrossvalRunner(
             config,
             directory=directory,
-            learner=learner,
+            trainer=trainer,
             source=source,
-            division=division,
+            partition=partition,
             stop_request=stop_request,
         )
-        work.run_all()
-    print_results(work.header, work.results(), stream=stream)
+        runner.run_all()
+    print_results(runner.header, runner.results(), stream=stream)
 
 
-class _Work:
-    """The runs of a cross-validation, from those that are finished to all."""
+class _CrossvalRunner:
+    """Carries out the runs of a cross-validation that are not finished."""
 
     def __init__(
         self,
         config: CrossvalConfig,
         *,
         directory: CrossvalDir,
-        learner: Learner,
+        trainer: FoldTrainer,
         source: Source,
-        division: Division,
+        partition: Partition,
         stop_request: StopRequest,
     ) -> None:
         self._config = config
         self._directory = directory
-        self._learner = learner
+        self._trainer = trainer
         self._source = source
-        self._division = division
+        self._partition = partition
         self._stop_request = stop_request
-        # The durations of the runs of this start, from which the time left is estimated.
+        # The durations of the runs of this process, to estimate the remaining time.
         self._durations_s: list[float] = []
-        # What is finished, by fold, seed and the name of the result.
-        self._judged: dict[tuple[int, int, str], JudgedRun] = {}
-        self.header = _header(config, source, division)
+        # The finished runs by fold, seed and the name of the result.
+        self._scored_runs: dict[tuple[int, int, str], ScoredRun] = {}
+        self.header = _header(config, source, partition)
 
     def run_all(self) -> None:
-        """Does what is left to do, fold by fold, and writes the results after each run."""
+        """Carries out the missing runs fold by fold, and writes the results after each run."""
         config = self._config
         pairs = [(fold, seed) for fold in range(config.folds) for seed in config.seeds]
-        missing = [pair for pair in pairs if not self._look_at(*pair)]
+        missing = [pair for pair in pairs if not self._load_run(*pair)]
         num_done = len(pairs) - len(missing)
         if num_done:
-            _say(f"{num_done} of {len(pairs)} runs are finished already, in {config.output_dir}")
+            _log(f"{num_done} of {len(pairs)} runs are already finished, in {config.output_dir}")
         self._write_results()
         for fold in range(config.folds):
             seeds = [seed for seed in config.seeds if (fold, seed) in missing]
@@ -97,26 +97,26 @@ class _Work:
             if not config.keep_folds and files.exists(fold_dir):
                 remove_examples(fold_dir)
 
-    def results(self) -> dict[str, list[JudgedRun]]:
-        """Returns the runs that are finished, in the order of folds and seeds, by the name of the result."""
+    def results(self) -> dict[str, list[ScoredRun]]:
+        """Returns the finished runs, in the order of folds and seeds, by the name of the result."""
         return {
             name: [
-                self._judged[fold, seed, name]
+                self._scored_runs[fold, seed, name]
                 for fold in range(self._config.folds)
                 for seed in self._config.seeds
-                if (fold, seed, name) in self._judged
+                if (fold, seed, name) in self._scored_runs
             ]
-            for name in self._learner.result_names
+            for name in self._trainer.result_names
         }
 
-    def _look_at(self, fold: int, seed: int) -> bool:
-        """Returns whether a fold is learned and scored with a seed, and remembers what is."""
-        names = self._learner.result_names
+    def _load_run(self, fold: int, seed: int) -> bool:
+        """Loads the finished runs of a fold and a seed; returns whether none is missing."""
+        names = self._trainer.result_names
         for name in names:
-            run = self._directory.judged_run(fold, seed, result_name=name)
+            run = self._directory.scored_run(fold, seed, result_name=name)
             if run is not None:
-                self._judged[fold, seed, name] = run
-        return all((fold, seed, name) in self._judged for name in names)
+                self._scored_runs[fold, seed, name] = run
+        return all((fold, seed, name) in self._scored_runs for name in names)
 
     def _write_fold(self, fold: int) -> None:
         key = FoldKey(
@@ -127,51 +127,49 @@ class _Work:
         )
         fold_dir = self._directory.fold_dir(fold)
         if not is_written(fold_dir, key, source=self._source):
-            write_fold(
-                fold_dir, key, source=self._source, division=self._division, on_batch=self._check_not_asked_to_end
-            )
+            write_fold(fold_dir, key, source=self._source, partition=self._partition, on_batch=self._check_not_stopped)
 
     def _run(self, fold: int, seed: int) -> None:
-        self._check_not_asked_to_end()
+        self._check_not_stopped()
         started_s = time.monotonic()
-        self._learner.run(
+        self._trainer.run(
             data_dir=self._directory.fold_dir(fold), run_dir=self._directory.run_dir(fold, seed), seed=seed
         )
         self._durations_s.append(time.monotonic() - started_s)
-        if not self._look_at(fold, seed):
-            raise RunFailedError(f"{self._directory.run_dir(fold, seed)} has no scores: give the same command again")
+        if not self._load_run(fold, seed):
+            raise RunFailedError(f"{self._directory.run_dir(fold, seed)} has no scores: run the same command again")
         self._write_results()
 
     def _report(self, fold: int, seed: int, *, num_done: int, num_runs: int) -> None:
-        """Says what a run came to, and how long the others may take."""
+        """Logs the scores of a run, and the estimated remaining time."""
         left_s = sum(self._durations_s) / len(self._durations_s) * (num_runs - num_done)
-        for name in self._learner.result_names:
-            _say(f"run {num_done}/{num_runs}, {describe_run(self._judged[fold, seed, name])}")
-        _say(f"run {num_done}/{num_runs} took {self._durations_s[-1]:.0f} s; about {left_s:.0f} s are left")
+        for name in self._trainer.result_names:
+            _log(f"run {num_done}/{num_runs}, {describe_run(self._scored_runs[fold, seed, name])}")
+        _log(f"run {num_done}/{num_runs} took {self._durations_s[-1]:.0f} s; about {left_s:.0f} s remain")
 
     def _write_results(self) -> None:
         for name, runs in self.results().items():
             text = crossval_to_json(self.header, runs, settings=asdict(self._config))
             self._directory.write_result(text, result_name=name)
 
-    def _check_not_asked_to_end(self) -> None:
+    def _check_not_stopped(self) -> None:
         if self._stop_request.is_made:
-            raise RunAgainError("stopped by SIGTERM; all is saved: the same command goes on")
+            raise RunAgainError("stopped by SIGTERM; the state is saved: the same command resumes")
 
 
-def _header(config: CrossvalConfig, source: Source, division: Division) -> CrossvalHeader:
-    source_fingerprint = source.data.fingerprint
+def _header(config: CrossvalConfig, source: Source, partition: Partition) -> CrossvalHeader:
+    source_cache_key = source.data.cache_key
     return CrossvalHeader(
         data_name=source.data.info.name,
         data_path=source.data.path,
-        source_fingerprint=source_fingerprint,
-        fingerprint=fingerprint([source_fingerprint, config.folds, config.split_by, config.split_seed]),
-        split_source=division.split_source,
-        split_leak=division.split_leak,
+        source_cache_key=source_cache_key,
+        cache_key=make_cache_key([source_cache_key, config.folds, config.split_by, config.split_seed]),
+        split_source=partition.split_source,
+        split_leak=partition.split_leak,
         num_folds=config.folds,
         seeds=tuple(config.seeds),
     )
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The directory of a cross-validation: its settings, its folds, its runs, and what they come to."""
+"""The directory of a cross-validation: its settings, folds, runs and results."""
 
 from dataclasses import asdict
 
@@ -9,7 +9,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.crossval.config import CrossvalConfig
-from trainer.crossval.results import JudgedRun
+from trainer.crossval.results import ScoredRun
 from trainer.runs.prediction_files import predictions_path, read_predictions
 from trainer.runs.run_dir import RunDir, describe_differences
 from trainer.training.config import KEYS_THAT_MAY_DIFFER
@@ -17,36 +17,36 @@ from trainer.training.config import KEYS_THAT_MAY_DIFFER
 RESULT_FILE = "crossval.json"
 SETTINGS_FILE = "crossval.yaml"
 
-# Each run is a run by itself, so that seeds may be added; the others say where and how it is done.
+# Seeds may be added, because each seed has runs of its own; the other settings do not change results.
 _KEYS_THAT_MAY_DIFFER = KEYS_THAT_MAY_DIFFER | {"output_dir", "seeds", "keep_folds"}
 
 
 class CrossvalDir:
-    """One cross-validation on disk, local or gs://."""
+    """A cross-validation on disk, local or gs://."""
 
     def __init__(self, config: CrossvalConfig) -> None:
         self._config = config
         self.path = config.output_dir
 
-    def start(self, *, source_fingerprint: str) -> None:
-        """Writes the settings, or makes sure that a cross-validation that is here was started with the same ones.
+    def start(self, *, source_cache_key: str) -> None:
+        """Writes the settings, or checks that the cross-validation in the directory has the same ones.
 
         Args:
-            source_fingerprint: That of the data set that is divided.
+            source_cache_key: The cache key of the data set that is divided into folds.
 
         Raises:
-            UserError: There is something else, or the directory cannot be written.
+            UserError: The directory contains something else, or cannot be written.
         """
         path = files.join(self.path, SETTINGS_FILE)
-        settings = {**asdict(self._config), "source_fingerprint": source_fingerprint}
+        settings = {**asdict(self._config), "source_fingerprint": source_cache_key}
         if files.exists(path):
             saved = yaml.safe_load(files.read_text(path))
             if not isinstance(saved, dict):
                 raise UserError(f"{path} is damaged: choose another output_dir")
-            if saved.get("source_fingerprint") != source_fingerprint:
+            if saved.get("source_fingerprint") != source_cache_key:
                 raise UserError(
-                    f"{self._config.data_dir} was prepared again, differently, since output_dir={self.path} was "
-                    "started: choose another output_dir"
+                    f"{self._config.data_dir} has changed since output_dir={self.path} was started: choose another "
+                    "output_dir"
                 )
             differences = describe_differences(saved, settings, may_differ=_KEYS_THAT_MAY_DIFFER)
             if differences:
@@ -56,7 +56,7 @@ class CrossvalDir:
                 )
         elif files.exists(self.path) and tf.io.gfile.listdir(self.path):
             raise UserError(
-                f"output_dir={self.path} is not empty and holds no cross-validation: choose another output_dir"
+                f"output_dir={self.path} is not empty and is not a cross-validation: choose another output_dir"
             )
         try:
             tf.io.gfile.makedirs(self.path)
@@ -65,24 +65,24 @@ class CrossvalDir:
             raise UserError(f"output_dir={self.path} cannot be written: {error.message}") from error
 
     def fold_dir(self, fold: int) -> str:
-        """Returns where the data of a fold are."""
+        """Returns the directory of a fold's data."""
         folds_dir = files.join(self.path, "folds") if self._config.folds_dir is None else self._config.folds_dir
         return files.join(folds_dir, f"fold-{fold}")
 
     def run_dir(self, fold: int, seed: int) -> str:
-        """Returns where a fold is learned with a seed."""
+        """Returns the directory of the run, or of the runs of all learners, of a fold and a seed."""
         return files.join(self.path, _run_folder(fold, seed))
 
-    def judged_run(self, fold: int, seed: int, *, result_name: str) -> JudgedRun | None:
-        """Returns a run that is trained and scored, or None where it is not.
+    def scored_run(self, fold: int, seed: int, *, result_name: str) -> ScoredRun | None:
+        """Returns a run that is trained and evaluated, or None if it is not finished.
 
         Args:
-            fold: What it is tested on.
+            fold: The fold that it is tested on.
             seed: Its seed.
-            result_name: Which of those that learn the fold: its folder below the run's, or "".
+            result_name: The name of the learner, its folder below `run_dir`; "" for a network.
 
         Raises:
-            UserError: A file of it is damaged.
+            UserError: A file of the run is damaged.
         """
         run = RunDir(files.join(self.run_dir(fold, seed), result_name) if result_name else self.run_dir(fold, seed))
         metrics = run.metrics() if run.is_finished() else None
@@ -90,10 +90,10 @@ class CrossvalDir:
             return None
         tracks, _ = read_predictions(run, TEST)
         folder = f"../{_run_folder(fold, seed)}/{result_name}" if result_name else _run_folder(fold, seed)
-        return JudgedRun(fold=fold, seed=seed, run_dir=folder, metrics=metrics, tracks=tracks)
+        return ScoredRun(fold=fold, seed=seed, run_dir=folder, metrics=metrics, tracks=tracks)
 
     def write_result(self, text: str, *, result_name: str) -> None:
-        """Writes `crossval.json`, in the folder of one of those that learn the folds, or in the directory itself."""
+        """Writes `crossval.json` in the folder `result_name`, or in the directory itself if that is empty."""
         folder = files.join(self.path, result_name) if result_name else self.path
         tf.io.gfile.makedirs(folder)
         files.write_text(files.join(folder, RESULT_FILE), text)

@@ -1,4 +1,4 @@
-"""A fold as a prepared data set of its own: examples are copied as they are, in memory that does not grow with them."""
+"""Writes a fold as a prepared data set: copies serialised examples unchanged, in constant memory."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,40 +6,40 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import tensorflow as tf
-import yaml
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
-from beam_pipelines.prepare.plan import fingerprint
+from beam_pipelines.prepare.plan import make_cache_key
+from beam_pipelines.prepare.prepare_yaml import fold_yaml_text
 from beam_pipelines.prepare.shard import RunningSums, ShardReport
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import json_lines
 from beam_pipelines.records.tfrecord import write_record
 from beam_pipelines.splits.assign import Assignment
 from trainer.common import files
-from trainer.crossval.folds import Division, PlannedShard, plan_fold
-from trainer.crossval.source import Source, read_metadata
+from trainer.crossval.folds import Partition, PlannedShard, plan_fold
+from trainer.crossval.source import Source
 from trainer.data.batches import shard_read_errors
 from trainer.data.parsing import parse_examples
-from trainer.data.prepared import Shard, find_shards
+from trainer.data.prepared import Shard, find_shards, read_metadata
 
 # Examples read and parsed at a time.
 _BATCH_SIZE = 256
-# What a fold has in common with its source.
+# Files that are the same in all folds.
 _COPIED_FILES = (schema.FEATURES_FILE, schema.LABELS_FILE, schema.REJECTS_FILE, schema.DUPLICATES_FILE)
 
 
 @dataclass(frozen=True)
 class FoldKey:
-    """What the content of a fold depends on, beside the data.
+    """What the content of a fold depends on, besides the data.
 
     Attributes:
-        num_folds: How many folds there are.
-        fold: Which of them is tested on.
-        split_by: What stays in one fold.
-        split_seed: The seed of the division.
+        num_folds: The number of folds.
+        fold: The index of the fold that is the test split.
+        split_by: "group", "track" or "segment".
+        split_seed: The seed of the folds.
     """
 
     num_folds: int
@@ -47,43 +47,42 @@ class FoldKey:
     split_by: str
     split_seed: int
 
-    def fingerprint(self, source_fingerprint: str) -> str:
-        """Returns the fingerprint of the fold of a data set."""
-        return fingerprint({"schema_version": schema.SCHEMA_VERSION, "source": source_fingerprint, **asdict(self)})
+    def cache_key(self, source_cache_key: str) -> str:
+        """Returns the cache key of the fold of a data set."""
+        return make_cache_key({"schema_version": schema.SCHEMA_VERSION, "source": source_cache_key, **asdict(self)})
 
 
 def is_written(directory: str, key: FoldKey, *, source: Source) -> bool:
-    """Returns whether a directory holds this very fold.
+    """Returns whether a directory contains this fold, complete.
 
     Raises:
-        UserError: It holds other data.
+        UserError: It contains other data.
     """
     path = files.join(directory, schema.SUCCESS_FILE)
     if not files.exists(path):
         return False
-    if schema.success_from_json(files.read_text(path), directory=directory) != key.fingerprint(source.data.fingerprint):
+    if schema.success_from_json(files.read_text(path), directory=directory) != key.cache_key(source.data.cache_key):
         raise UserError(
-            f"{directory} holds a fold of other data, or one that was made with other settings: choose another "
-            "output_dir or folds_dir"
+            f"{directory} contains a fold of other data or of other settings: choose another output_dir or folds_dir"
         )
     return True
 
 
 def write_fold(
-    directory: str, key: FoldKey, *, source: Source, division: Division, on_batch: Callable[[], None]
+    directory: str, key: FoldKey, *, source: Source, partition: Partition, on_batch: Callable[[], None]
 ) -> None:
-    """Writes a fold, `_SUCCESS` as the last of its files; the same fold has the same bytes wherever it is written.
+    """Writes a fold, `_SUCCESS` last. The same fold has the same bytes in every directory.
 
     Args:
-        directory: Where, local or gs://; what an attempt that was broken off has left there is replaced.
-        key: Which fold of which division.
+        directory: The directory, local or gs://; files of an interrupted attempt are replaced.
+        key: The fold.
         source: The data set.
-        division: How it is divided.
-        on_batch: Called now and then; may raise to break off.
+        partition: The folds of its segments.
+        on_batch: Called before each batch; may raise an error to stop.
 
     Raises:
         UserError: The directory cannot be written, or a shard of the source is missing.
-        RunFailedError: A shard is damaged, or holds other tracks than the table says.
+        RunFailedError: A shard is damaged, or does not contain the tracks in `tracks.jsonl`.
     """
     try:
         tf.io.gfile.makedirs(directory)
@@ -91,15 +90,17 @@ def write_fold(
     except tf.errors.OpError as error:
         raise UserError(f"the fold {directory} cannot be written: {error.message}") from error
     with ProgressReporter(f"writing fold {key.fold}", total=source.num_segments, unit="segments") as progress:
-        reports = _copy_examples(directory, key, source=source, division=division, progress=progress, on_batch=on_batch)
-    for name, text in _metadata(reports, key, source=source, division=division).items():
+        reports = _copy_examples(
+            directory, key, source=source, partition=partition, progress=progress, on_batch=on_batch
+        )
+    for name, text in _metadata(reports, key, source=source, partition=partition).items():
         files.write_text(files.join(directory, name), text)
-    success = schema.success_to_json(key.fingerprint(source.data.fingerprint))
+    success = schema.success_to_json(key.cache_key(source.data.cache_key))
     files.write_text(files.join(directory, schema.SUCCESS_FILE), success)
 
 
 def remove_examples(directory: str) -> None:
-    """Removes the shards of a fold, `_SUCCESS` first, and leaves what describes them."""
+    """Removes the shards of a fold, `_SUCCESS` first; keeps its metadata."""
     names = sorted(tf.io.gfile.listdir(directory))
     shards = [name for name in names if schema.SHARD_PATTERN.fullmatch(name)]
     for name in ([schema.SUCCESS_FILE] if schema.SUCCESS_FILE in names else []) + shards:
@@ -107,7 +108,7 @@ def remove_examples(directory: str) -> None:
 
 
 class _SplitWriter:
-    """Writes the examples of one split to its shards, each of which is closed when it has all that it is to have."""
+    """Writes the examples of one split to its planned shards, one after the other."""
 
     def __init__(self, directory: str, shards: Sequence[PlannedShard]) -> None:
         self._directory = directory
@@ -120,7 +121,7 @@ class _SplitWriter:
         self.reports: list[ShardReport] = []
 
     def add(self, record: bytes, features: Mapping[str, NDArray[Any]]) -> None:
-        """Writes an example, and adds its features to the sums of its shard."""
+        """Writes an example, and adds these features of it to the statistics of its shard."""
         if self._shard is None:
             self._shard = next(self._waiting)
             self._sink = tf.io.gfile.GFile(files.join(self._directory, self._shard.filename), "wb")
@@ -137,7 +138,7 @@ class _SplitWriter:
             ShardReport(
                 filename=shard.filename,
                 split=shard.split,
-                fingerprint="",
+                cache_key="",
                 num_examples=self._num_examples,
                 num_bytes=self._num_bytes,
                 tracks=shard.tracks,
@@ -149,7 +150,7 @@ class _SplitWriter:
         self._sums.clear()
 
     def close(self) -> None:
-        """Closes the file that is open, if one is."""
+        """Closes the open file, if any."""
         if self._sink is not None:
             self._sink.close()
             self._sink = None
@@ -160,13 +161,13 @@ def _copy_examples(
     key: FoldKey,
     *,
     source: Source,
-    division: Division,
+    partition: Partition,
     progress: ProgressReporter,
     on_batch: Callable[[], None],
 ) -> list[ShardReport]:
-    """Copies every example of all splits to where it belongs; returns what the new shards hold, in their order."""
-    planned = plan_fold(source, division, key.fold)
-    split_of_segment = division.split_of_segment(key.fold)
+    """Copies all examples of the source to the splits of the fold; returns a report of each new shard, in order."""
+    planned = plan_fold(source, partition, key.fold)
+    split_of_segment = partition.split_of_segment(key.fold)
     writers = [_SplitWriter(directory, [shard for shard in planned if shard.split == split]) for split in schema.SPLITS]
     num_done = 0
     try:
@@ -174,7 +175,7 @@ def _copy_examples(
             on_batch()
             splits = split_of_segment[num_done : num_done + len(records)].tolist()
             for index, (record, split) in enumerate(zip(records, splits, strict=True)):
-                # Statistics are those of what is learned from.
+                # Statistics are of the train split only.
                 is_train = schema.SPLITS[split] == schema.TRAIN
                 writers[split].add(
                     record, {name: values[index] for name, values in features.items()} if is_train else {}
@@ -192,7 +193,7 @@ def _read_batches(source: Source) -> Iterator[tuple[Sequence[bytes], Mapping[str
 
     Raises:
         UserError: A shard is missing.
-        RunFailedError: A shard is damaged, or holds other tracks than the table says.
+        RunFailedError: A shard is damaged, or does not contain the tracks in `tracks.jsonl`.
     """
     expected_ids = (track.track_id.encode() for track in source.tracks for _ in range(track.num_segments))
     for split in source.data.info.splits:
@@ -203,14 +204,14 @@ def _read_batches(source: Source) -> Iterator[tuple[Sequence[bytes], Mapping[str
                     for track_id, expected_id in zip(track_ids, expected_ids, strict=False):
                         if track_id != expected_id:
                             raise RunFailedError(
-                                f"{shard.path} holds {track_id.decode()!r} where {schema.TRACKS_FILE} has "
+                                f"{shard.path} contains {track_id.decode()!r} where {schema.TRACKS_FILE} has "
                                 f"{expected_id.decode()!r}: prepare the data again"
                             )
                     yield records.numpy(), {name: values.numpy() for name, values in parsed.features.items()}
 
 
 def _batches_of(shard: Shard, source: Source) -> Any:
-    # In the order of the file, by which a track's segments follow one another.
+    # In the order of the file, in which the segments of a track are contiguous.
     return (
         tf.data.TFRecordDataset(shard.path)
         .apply(tf.data.experimental.assert_cardinality(shard.num_examples))
@@ -220,16 +221,16 @@ def _batches_of(shard: Shard, source: Source) -> Any:
     )
 
 
-def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, division: Division) -> dict[str, str]:
-    """Returns the texts of the files beside the shards, by name."""
+def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, partition: Partition) -> dict[str, str]:
+    """Returns the texts of the metadata files, by name."""
     stats = dataset_stats(
         reports,
         labels=source.data.labels,
-        segment_duration_s=source.preparation.segment_duration_s,
-        assignment=Assignment(source=division.split_source, split_of={}, leak=division.split_leak),
+        segment_duration_s=source.preparation.segment.duration_s,
+        assignment=Assignment(source=partition.split_source, split_of={}, leak=partition.split_leak),
     )
     return {
-        **{name: read_metadata(source.data, name) for name in _COPIED_FILES},
+        **{name: read_metadata(source.data.path, name, str) for name in _COPIED_FILES},
         schema.DATASET_INFO_FILE: schema.info_to_json(dataset_info(reports, name=source.data.info.name)),
         schema.STATS_FILE: schema.stats_to_json(stats),
         schema.TRACKS_FILE: "".join(json_lines(track for report in reports for track in report.tracks)),
@@ -238,10 +239,8 @@ def _metadata(reports: Sequence[ShardReport], key: FoldKey, *, source: Source, d
 
 
 def _prepare_yaml(key: FoldKey, *, source: Source) -> str:
-    """Returns how the source was prepared, and how the fold was made of it."""
-    content = {
-        **source.preparation.content,
-        "fingerprint": key.fingerprint(source.data.fingerprint),
-        "fold": {"source_fingerprint": source.data.fingerprint, **asdict(key)},
-    }
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return fold_yaml_text(
+        source.preparation,
+        cache_key=key.cache_key(source.data.cache_key),
+        fold={"source_fingerprint": source.data.cache_key, **asdict(key)},
+    )

@@ -1,4 +1,4 @@
-"""Which segments each fold tests: a function of the tracks, the number of folds and the seed, and of nothing else."""
+"""Assigns segments to folds: a pure function of the tracks, the number of folds and the seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,20 +13,20 @@ from beam_pipelines.splits.assign import FOLDS, RANDOM, assign_folds, keyed_orde
 from trainer.crossval.config import GROUP, SEGMENT, CrossvalConfig
 from trainer.crossval.source import Source
 
-# Who made the splits, where segments were divided.
+# The `split_source` of a data set whose segments are assigned to folds one by one.
 RANDOM_SEGMENTS = "random_segments"
 
-_SEGMENT_LEAK = "segments were split at random, so that a track's segments are in training and in the test"
+_SEGMENT_LEAK = "segments were split at random, so that segments of a track are in both the train and the test split"
 
 
 @dataclass(frozen=True)
-class Division:
-    """A data set divided into folds.
+class Partition:
+    """The folds of a data set.
 
     Attributes:
-        split_source: Who made the splits.
+        split_source: How the splits were made.
         split_leak: Why scores on them may be too high, or None.
-        num_folds: How many folds there are.
+        num_folds: The number of folds.
         fold_of_segment: (segments,) int16, in the order of the shards of all splits.
     """
 
@@ -36,7 +36,7 @@ class Division:
     fold_of_segment: NDArray[np.int16]
 
     def split_of_segment(self, fold: int) -> NDArray[np.int8]:
-        """Returns the split of every segment when a fold is tested on, as an index into SPLITS."""
+        """Returns the split of every segment when `fold` is the test split, as indices into SPLITS."""
         split_of = [
             SPLITS.index(split_of_fold(number, fold=fold, num_folds=self.num_folds)) for number in range(self.num_folds)
         ]
@@ -45,12 +45,12 @@ class Division:
 
 @dataclass(frozen=True)
 class PlannedShard:
-    """One file of a fold.
+    """A shard of a fold that is to be written.
 
     Attributes:
-        filename: Its name in the fold's directory.
-        split: The split that it belongs to.
-        tracks: The tracks whose segments it holds, in order, with as many segments as are in this split.
+        filename: Its name in the directory of the fold.
+        split: Its split.
+        tracks: The tracks whose segments it contains, in order; `num_segments` counts those in this split.
     """
 
     filename: str
@@ -62,22 +62,22 @@ class PlannedShard:
         return sum(track.num_segments for track in self.tracks)
 
 
-def divide(source: Source, config: CrossvalConfig) -> Division:
-    """Divides the segments of a data set into folds of nearly equal size, each with its share of every genre.
+def partition_segments(source: Source, config: CrossvalConfig) -> Partition:
+    """Divides the segments of a data set into stratified folds of nearly equal size.
 
     Raises:
         UserError: A genre has too few groups, tracks or segments for one in each fold.
     """
     tracks, num_folds = source.tracks, config.folds
     if config.split_by == SEGMENT:
-        return Division(
+        return Partition(
             split_source=RANDOM_SEGMENTS,
             split_leak=_SEGMENT_LEAK,
             num_folds=num_folds,
             fold_of_segment=_folds_of_segments(tracks, num_folds=num_folds, seed=config.split_seed),
         )
     split_source = FOLDS if config.split_by == GROUP else RANDOM
-    return Division(
+    return Partition(
         split_source=split_source,
         split_leak=split_leak(tracks, split_source),
         num_folds=num_folds,
@@ -87,15 +87,15 @@ def divide(source: Source, config: CrossvalConfig) -> Division:
     )
 
 
-def plan_fold(source: Source, division: Division, fold: int) -> list[PlannedShard]:
-    """Returns the files of a fold, in the order of the splits.
+def plan_fold(source: Source, partition: Partition, fold: int) -> list[PlannedShard]:
+    """Returns the shards of a fold, in the order of the splits.
 
-    The segments of a split come in the order that they have in the source. A shard ends where a track ends, and shards
-    have nearly equal numbers of tracks, as those that `prepare` makes.
+    The segments of a split keep the order of the source. As with `beamtune prepare`, a track is in one shard, and the
+    shards of a split have nearly equal numbers of tracks.
     """
     tracks = source.tracks
     track_of_segment = np.repeat(np.arange(len(tracks)), [track.num_segments for track in tracks])
-    places = track_of_segment * len(SPLITS) + division.split_of_segment(fold)
+    places = track_of_segment * len(SPLITS) + partition.split_of_segment(fold)
     counts = np.bincount(places, minlength=len(tracks) * len(SPLITS)).reshape(len(tracks), len(SPLITS))
     shards = []
     for split, in_split in zip(SPLITS, counts.T.tolist(), strict=True):
@@ -105,7 +105,8 @@ def plan_fold(source: Source, division: Division, fold: int) -> list[PlannedShar
             if count > 0
         ]
         num_shards = min(
-            len(members), max(source.preparation.min_shards, _num_full_shards(source, num_segments=sum(in_split)))
+            len(members),
+            max(source.preparation.shards.min_shards, _num_full_shards(source, num_segments=sum(in_split))),
         )
         shards += [
             PlannedShard(
@@ -121,21 +122,21 @@ def plan_fold(source: Source, division: Division, fold: int) -> list[PlannedShar
 
 
 def _num_full_shards(source: Source, *, num_segments: int) -> int:
-    """Returns how many shards of the wanted size so many segments fill."""
-    return -(-source.num_bytes * num_segments // (source.num_segments * source.preparation.target_shard_bytes))
+    """Returns the number of shards of the target size for a number of segments."""
+    return -(-source.num_bytes * num_segments // (source.num_segments * source.preparation.shards.target_bytes))
 
 
 def _folds_of_tracks(
     tracks: Sequence[TrackRecord], *, split_source: str, num_folds: int, seed: int, joined: Mapping[str, str]
 ) -> NDArray[np.int16]:
-    """Returns the fold of every segment where a track, or a group, stays together."""
+    """Returns the fold of every segment when tracks, or groups, are kept in one fold."""
     try:
         fold_of = assign_folds(tracks, source=split_source, num_folds=num_folds, seed=seed, joined=joined, key="folds")
     except UserError as error:
         if split_source == RANDOM or not joined:
             raise
         raise UserError(
-            f"{error}. (Groups that share a recording, which duplicates.jsonl lists, count as one)"
+            f"{error}. (Groups that share a recording, listed in duplicates.jsonl, count as one)"
         ) from error
     return np.repeat(
         np.array([fold_of[track.track_id] for track in tracks], dtype=np.int16),
@@ -144,14 +145,14 @@ def _folds_of_tracks(
 
 
 def _folds_of_segments(tracks: Sequence[TrackRecord], *, num_folds: int, seed: int) -> NDArray[np.int16]:
-    """Returns the fold of every segment where segments are dealt out one by one, genre by genre, in a random order."""
+    """Returns the fold of every segment when the shuffled segments of each genre are assigned to folds in turn."""
     num_segments = [track.num_segments for track in tracks]
     names, label_of_track = np.unique([track.label for track in tracks], return_inverse=True)
     labels = np.repeat(label_of_track, num_segments)
     for name, count in zip(names.tolist(), np.bincount(labels, minlength=len(names)).tolist(), strict=True):
         if count < num_folds:
             raise UserError(
-                f"the genre {name!r} has {count} segments, too few for one in each of folds={num_folds}. Take fewer "
+                f"the genre {name!r} has {count} segments, too few for one in each of folds={num_folds}. Use fewer "
                 "folds, add tracks, or leave the genre out"
             )
     keys = np.fromiter(

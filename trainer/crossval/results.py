@@ -1,4 +1,4 @@
-"""What the runs of a cross-validation come to together, as `crossval.json` holds it."""
+"""Summarises the runs of a cross-validation, as written to `crossval.json`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,20 +13,20 @@ from trainer.metrics.metrics import COUNTED_METRICS, ClassCounts, LevelMetrics
 from trainer.metrics.predictions import TrackPredictions
 from trainer.runs.run_metrics import ModelSummary, RunMetrics, metrics_to_json
 
-# What is averaged over runs. The last two are missing where there are no probabilities, as with votes.
+# The metrics that are averaged over runs. The level of votes has no probabilities, and so not the last two.
 AVERAGED_METRICS = (*COUNTED_METRICS, "loss", "expected_calibration_error")
 
 
 @dataclass(frozen=True)
-class JudgedRun:
-    """A finished run of one fold with one seed.
+class ScoredRun:
+    """A run that is trained and evaluated.
 
     Attributes:
         fold: The fold that it was tested on.
         seed: Its seed.
-        run_dir: Its directory, relative to that of the results.
+        run_dir: Its directory, relative to that of `crossval.json`.
         metrics: All its metrics.
-        tracks: What it predicts of the test split's tracks.
+        tracks: Its predictions of the tracks of the test split.
     """
 
     fold: int
@@ -43,41 +43,41 @@ class JudgedRun:
 
 @dataclass(frozen=True)
 class CrossvalHeader:
-    """What is known of a cross-validation before its first run is finished.
+    """The part of `crossval.json` that is known before the first run.
 
     Attributes:
         data_name: The name of the data set.
-        data_path: Where it was.
-        source_fingerprint: That of the data set before it was divided.
-        fingerprint: Changes whenever the data or their division do.
-        split_source: Who made the splits.
+        data_path: Its directory.
+        source_cache_key: The cache key of the data set.
+        cache_key: A hash of the data set and the settings of the folds.
+        split_source: How the splits were made.
         split_leak: Why the scores may be too high, or None.
-        num_folds: How many folds there are.
+        num_folds: The number of folds.
         seeds: The seeds of each fold.
     """
 
     data_name: str
     data_path: str
-    source_fingerprint: str
-    fingerprint: str
+    source_cache_key: str
+    cache_key: str
     split_source: str
     split_leak: str | None
     num_folds: int
     seeds: tuple[int, ...]
 
 
-def crossval_to_json(header: CrossvalHeader, runs: Sequence[JudgedRun], *, settings: Mapping[str, Any]) -> str:
+def crossval_to_json(header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any]) -> str:
     """Returns the text of `crossval.json`.
 
-    `mean` and `sd` are those over all runs; `sd_over_seeds` is that of the seeds' means over all folds, which tells how
-    much is chance in training; each sd is that of a sample (divided by n − 1), and None of one. `pooled` has the
-    predictions of all runs together, so that each track counts once for each seed; its intervals are 95 % ones by a
-    bootstrap over groups, and only the level of tracks has them.
+    `mean` and `sd` are over all runs. `sd_over_seeds` is the standard deviation of the means over folds of each seed,
+    the variation due to random training. All are sample standard deviations (divided by n − 1), None for one value.
+    `pooled` is computed from the predictions of all runs together, so that each track counts once for each seed; at the
+    level of tracks it has 95 % intervals by a bootstrap over groups.
 
     Args:
-        header: What is known beforehand.
-        runs: Those that are finished, in the order of folds and seeds.
-        settings: What the command was told.
+        header: The part that is known before the first run.
+        runs: The finished runs, in the order of folds and seeds.
+        settings: The settings of the command.
     """
     content: dict[str, Any] = {
         "kind": "crossval",
@@ -85,8 +85,8 @@ def crossval_to_json(header: CrossvalHeader, runs: Sequence[JudgedRun], *, setti
         "data": {
             "name": header.data_name,
             "path": header.data_path,
-            "source_fingerprint": header.source_fingerprint,
-            "fingerprint": header.fingerprint,
+            "source_fingerprint": header.source_cache_key,
+            "fingerprint": header.cache_key,
         },
         "split": {"source": header.split_source, "leak": header.split_leak},
         "folds": header.num_folds,
@@ -115,10 +115,10 @@ def crossval_to_json(header: CrossvalHeader, runs: Sequence[JudgedRun], *, setti
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def model_of(runs: Sequence[JudgedRun]) -> ModelSummary:
-    """Returns what was trained; the seconds are the mean of the runs.
+def model_of(runs: Sequence[ScoredRun]) -> ModelSummary:
+    """Returns the model of the runs, with their mean training time.
 
-    Settings that were chosen on the validation split may be others in each fold, and are left out.
+    Hyperparameters that were tuned on the validation split may differ between folds, and are left out.
     """
     first = runs[0].metrics.model
     return ModelSummary(
@@ -130,9 +130,9 @@ def model_of(runs: Sequence[JudgedRun]) -> ModelSummary:
 
 
 def over_runs(
-    runs: Sequence[JudgedRun], summarize: Callable[[Sequence[float]], float | None]
+    runs: Sequence[ScoredRun], summarize: Callable[[Sequence[float]], float | None]
 ) -> dict[str, dict[str, float | None]]:
-    """Returns {level: {metric: value}} of all runs; None where a run has no such metric."""
+    """Returns {level: {metric: value}} over all runs; None if a run does not have the metric."""
     return {
         level: {
             name: _summary([getattr(run.test[level], name) for run in runs], summarize) for name in AVERAGED_METRICS
@@ -141,8 +141,8 @@ def over_runs(
     }
 
 
-def sd_over_seeds(runs: Sequence[JudgedRun]) -> dict[str, dict[str, float | None]]:
-    """Returns {level: {metric: sd}} of the seeds' means over all folds; only folds that have all seeds count."""
+def sd_over_seeds(runs: Sequence[ScoredRun]) -> dict[str, dict[str, float | None]]:
+    """Returns {level: {metric: sd}} of the means over folds of each seed; only folds with all seeds are used."""
     seeds = sorted({run.seed for run in runs})
     seeds_of_fold = {fold: {run.seed for run in runs if run.fold == fold} for fold in {run.fold for run in runs}}
     complete = [run for run in runs if len(seeds_of_fold[run.fold]) == len(seeds)]
@@ -155,10 +155,10 @@ def sd_over_seeds(runs: Sequence[JudgedRun]) -> dict[str, dict[str, float | None
     }
 
 
-def pooled(runs: Sequence[JudgedRun]) -> dict[str, dict[str, Any]]:
+def pooled(runs: Sequence[ScoredRun]) -> dict[str, dict[str, Any]]:
     """Returns {level: {metric: value}} of the predictions of all runs together, with intervals for tracks.
 
-    The accuracy is the mean over seeds of the share of all tracks that are classified rightly.
+    The accuracy is the mean over seeds of the share of correctly classified tracks.
     """
     levels = {level: _pooled_counts([run.test[level] for run in runs]) for level in LEVELS}
     parts = [run.tracks for run in runs]
@@ -181,7 +181,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def sample_sd(values: Sequence[float]) -> float | None:
-    """Returns the standard deviation of a sample (divided by n − 1), or None where there is one value."""
+    """Returns the sample standard deviation (divided by n − 1), or None for one value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 

@@ -3,26 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-import tensorflow as tf
-import yaml
-
-from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.audio.segments import segment_length
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features import yamnet_log_mel
-from beam_pipelines.features.config import (
-    FEATURE_CONFIGS,
-    FeatureConfig,
-    LogMelConfig,
-    MfccConfig,
-    WaveformConfig,
-    YamnetLogMelConfig,
-)
+from beam_pipelines.features.config import LogMelConfig, MfccConfig, WaveformConfig, YamnetLogMelConfig
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import CONFIG_FILE, FeatureSpec
 from trainer.common import files
-from trainer.data.prepared import PreparedData
+from trainer.data.prepared import PreparedData, read_prepare_yaml
 
 
 class Scale(Enum):
@@ -57,28 +46,21 @@ def sound_features(data: PreparedData, specs: Iterable[FeatureSpec]) -> dict[str
     Raises:
         UserError: The record of the preparation cannot be read.
     """
-    path = files.join(data.path, CONFIG_FILE)
-    try:
-        config: Any = yaml.safe_load(files.read_text(path))["config"]
-        audio, segment = AudioConfig(**config["audio"]), SegmentConfig(**config["segment"])
-        found = {}
-        for spec in specs:
-            values = config["features"][spec.name]
-            feature = FEATURE_CONFIGS[values["kind"]](**values)
-            sound = _sound_feature(spec, feature, sample_rate_hz=audio.sample_rate_hz, segment=segment)
-            if sound is not None:
-                found[spec.name] = sound
-        return found
-    except tf.errors.OpError as error:
-        raise UserError(f"{path} cannot be read ({error.message}): prepare the data again") from error
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is damaged ({error!r}): prepare the data again") from error
+    preparation = read_prepare_yaml(data.path)
+    found = {}
+    for spec in specs:
+        if spec.name not in preparation.features:
+            path = files.join(data.path, CONFIG_FILE)
+            raise UserError(f"{path} is damaged (feature {spec.name} is missing): prepare the data again")
+        sound = _sound_feature(spec, preparation)
+        if sound is not None:
+            found[spec.name] = sound
+    return found
 
 
-def _sound_feature(
-    spec: FeatureSpec, config: FeatureConfig, *, sample_rate_hz: int, segment: SegmentConfig
-) -> SoundFeature | None:
-    num_samples = segment_length(segment, config.sample_rate_hz or sample_rate_hz)
+def _sound_feature(spec: FeatureSpec, preparation: PrepareYaml) -> SoundFeature | None:
+    config, segment = preparation.features[spec.name], preparation.segment
+    num_samples = segment_length(segment, config.sample_rate_hz or preparation.audio.sample_rate_hz)
     if isinstance(config, LogMelConfig):
         is_cepstrum = isinstance(config, MfccConfig)
         return SoundFeature(

@@ -1,16 +1,19 @@
 """A prepared data set as the trainer sees it: opened, and refused before the first step where it is not right."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml, PrepareYamlError, parse_prepare_yaml
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import tracks_from_json_lines
 from trainer.common import files
 
+_Content = TypeVar("_Content")
 # What a run keeps of its data set, so that prediction needs nothing but the run. `_SUCCESS` is the last to be copied.
 METADATA_FILES = (
     schema.CONFIG_FILE,
@@ -41,7 +44,7 @@ class PreparedData:
 
     Attributes:
         path: The directory, local or gs://.
-        fingerprint: Changes whenever the content of the directory does.
+        cache_key: Changes whenever the content of the directory does.
         info: Its name, splits and shards.
         specs: The stored features by name.
         labels: The genres; a label is an index into this.
@@ -49,7 +52,7 @@ class PreparedData:
     """
 
     path: str
-    fingerprint: str
+    cache_key: str
     info: schema.DatasetInfo
     specs: Mapping[str, schema.FeatureSpec]
     labels: tuple[str, ...]
@@ -70,11 +73,11 @@ def open_prepared(path: str) -> PreparedData:
         raise UserError(
             f"{path} has no {schema.SUCCESS_FILE} and so is not a finished data set: run its preparation to the end"
         )
-    fingerprint = schema.success_from_json(_read(path, schema.SUCCESS_FILE), directory=path)
+    cache_key = schema.success_from_json(_read(path, schema.SUCCESS_FILE), directory=path)
     try:
         return PreparedData(
             path=path,
-            fingerprint=fingerprint,
+            cache_key=cache_key,
             info=schema.info_from_json(_read(path, schema.DATASET_INFO_FILE)),
             specs=schema.features_from_json(_read(path, schema.FEATURES_FILE)),
             labels=tuple(_read(path, schema.LABELS_FILE).splitlines()),
@@ -130,12 +133,36 @@ def read_groups(data: PreparedData) -> dict[str, str]:
     Raises:
         UserError: The table of tracks is missing or damaged.
     """
-    text = _read(data.path, schema.TRACKS_FILE)
+    tracks = read_metadata(data.path, schema.TRACKS_FILE, tracks_from_json_lines)
+    return {track.track_id: track.group for track in tracks}
+
+
+def read_prepare_yaml(directory: str) -> PrepareYaml:
+    """Returns the settings that the data in a directory were prepared with.
+
+    Raises:
+        UserError: `prepare.yaml` is missing or damaged.
+    """
+    return read_metadata(directory, schema.CONFIG_FILE, parse_prepare_yaml)
+
+
+def read_metadata(directory: str, name: str, parse: Callable[[str], _Content]) -> _Content:
+    """Returns the content of a metadata file.
+
+    Args:
+        directory: The prepared data.
+        name: The name of the file.
+        parse: Called with its text; raises KeyError, TypeError or ValueError if it is damaged.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    text = _read(directory, name)
     try:
-        return {track.track_id: track.group for track in tracks_from_json_lines(text)}
+        return parse(text)
     except (KeyError, TypeError, ValueError) as error:
-        path = files.join(data.path, schema.TRACKS_FILE)
-        raise UserError(f"{path} is damaged ({error!r}): prepare the data again") from error
+        reason = str(error) if isinstance(error, PrepareYamlError) else repr(error)
+        raise UserError(f"{files.join(directory, name)} is damaged ({reason}): prepare the data again") from error
 
 
 def select_features(data: PreparedData, names: Sequence[str]) -> dict[str, schema.FeatureSpec]:

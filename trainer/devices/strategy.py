@@ -1,6 +1,5 @@
 """The devices that train: one factory for every tf.distribute strategy, with errors that say what to do."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,10 +8,9 @@ from urllib.error import URLError
 import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError
+from trainer.devices.cluster_config import CLUSTER_VARIABLE, cluster_error, parse_cluster
 from trainer.devices.config import StrategyConfig
 
-# What a machine of a multi-worker run reads to know the others, as Vertex AI and TensorFlow write it.
-CLUSTER_VARIABLE = "TF_CONFIG"
 _TRAINING_JOBS = ("chief", "worker")
 
 ResolveTpu = Callable[..., Any]
@@ -69,26 +67,21 @@ def check_cluster(text: str) -> None:
     Raises:
         UserError: It does not; the message says what is expected.
     """
+    variable = f"strategy=multi_worker: {CLUSTER_VARIABLE}"
     example = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
-    def refuse(problem: str) -> UserError:
-        return UserError(f"strategy=multi_worker: {CLUSTER_VARIABLE} {problem}: expected something like {example}")
+    def error(problem: str) -> UserError:
+        return cluster_error(problem, variable=variable, example=example)
 
     if not text:
-        raise refuse("is not set")
-    try:
-        content = json.loads(text)
-        cluster, task = content["cluster"], content["task"]
-        jobs = {str(job): [str(address) for address in addresses] for job, addresses in cluster.items()}
-        job, index = str(task["type"]), int(task["index"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise refuse(f"cannot be read ({error!r})") from error
-    if not set(jobs) <= {*_TRAINING_JOBS, "evaluator"}:
-        raise refuse(f"names {', '.join(jobs)}, and only {' and '.join(_TRAINING_JOBS)} train here")
-    if job not in _TRAINING_JOBS:
-        raise refuse(f"says that this process is the {job}, and only {' and '.join(_TRAINING_JOBS)} train here")
-    if not 0 <= index < len(jobs.get(job, [])):
-        raise refuse(f"says that this process is {job} {index}, and lists {len(jobs.get(job, []))} of these")
+        raise error("is not set")
+    cluster = parse_cluster(text, variable=variable, example=example)
+    if cluster is None:
+        raise error("lists no process")
+    if not set(cluster.addresses) <= {*_TRAINING_JOBS, "evaluator"}:
+        raise error(f"names {', '.join(cluster.addresses)}, and only {' and '.join(_TRAINING_JOBS)} train here")
+    if cluster.job not in _TRAINING_JOBS:
+        raise error(f"says that this process is the {cluster.job}, and only {' and '.join(_TRAINING_JOBS)} train here")
 
 
 def is_chief(strategy: Any) -> bool:

@@ -52,7 +52,7 @@ def evaluate(config: EvaluateConfig) -> None:
     print_scores(config.split, levels, leak=data.stats.split_leak, stream=sys.stdout)
     print()
     print_genres(f"{config.split} tracks", levels[TRACK], labels=data.labels, stream=sys.stdout)
-    if data.fingerprint != trained_on.fingerprint:
+    if data.cache_key != trained_on.cache_key:
         print(
             f"note: {data.path} is not what {run.path} was trained on; metrics.json is left as it is", file=sys.stderr
         )
@@ -71,7 +71,7 @@ def evaluate(config: EvaluateConfig) -> None:
 def _open_data(config: EvaluateConfig, *, run: RunDir, data_dir: str, trained_on: PreparedData) -> PreparedData:
     """Returns the data that are named, or those that the run was trained on, if the run can judge them."""
     data = open_prepared(data_dir if config.data_dir is None else config.data_dir)
-    if config.data_dir is None and data.fingerprint != trained_on.fingerprint:
+    if config.data_dir is None and data.cache_key != trained_on.cache_key:
         raise UserError(
             f"{data.path} was prepared again, differently, since {run.path} was trained: "
             "train again, or name the data with data_dir"

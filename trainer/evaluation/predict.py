@@ -57,7 +57,7 @@ def predict(run_dir: str, files: Sequence[str], *, config: PredictConfig, output
     """
     run = RunDir(run_dir)
     model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
-    front_end = FrontEnd.from_prepare_yaml(run.prepare_yaml())
+    front_end = run.prepare_yaml().front_end()
     labels = run.dataset().labels
     with ProgressReporter("predicting", total=len(files), unit="files") as progress:
         predictions = list(

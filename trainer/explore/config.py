@@ -1,4 +1,4 @@
-"""What `beamtune explore` can be told, as a frozen dataclass that checks its values."""
+"""Settings of `beamtune explore`."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from beam_pipelines.common.checks import MISSING, check, check_path
 
 @dataclass(frozen=True)
 class ExploreConfig:
-    """Everything that `beamtune explore` can be told.
+    """Settings of `beamtune explore`; raises UserError for a value out of range.
 
     Attributes:
         data_dir: The prepared data set, local or gs://.
         output_dir: Where the page and the events are written, local or gs://; None is `explore/<name of the data set>`.
-        seed: The seed by which tracks are drawn for the projection and as examples.
-        projection_tracks: Tracks drawn for the projection on principal components, at most.
-        example_genres: Genres that get an example, at most: the largest ones.
-        example_duration_s: The length of an example in seconds.
+        seed: The seed of the random choice of tracks for the projection and as examples.
+        projection_tracks: The most tracks in the projection on principal components.
+        example_genres: The most genres that get an example; those with the most tracks do.
+        example_duration_s: The duration of an example in seconds.
         batch_size: Segments in a batch.
     """
 
@@ -43,5 +43,5 @@ class ExploreConfig:
             0.1 <= self.example_duration_s <= 60,
             key="example_duration_s",
             value=self.example_duration_s,
-            expected="a length from 0.1 to 60 s",
+            expected="a duration from 0.1 to 60 s",
         )

@@ -1,4 +1,4 @@
-"""`beamtune explore`: what a prepared data set holds, as a page and as TensorBoard events."""
+"""`beamtune explore`: describes a prepared data set in an HTML page and in TensorBoard events."""
 
 from collections.abc import Sequence
 
@@ -9,35 +9,33 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.records.schema import TRAIN
 from trainer.common import files
+from trainer.common.event_files import EventFile, remove_event_files
 from trainer.data.prepared import PreparedData, open_prepared
-from trainer.explore.collect import Collected, collect, sample_tracks
+from trainer.explore.audio_examples import AudioExample, MissingExample, find_examples
 from trainer.explore.config import ExploreConfig
-from trainer.explore.events import EVENTS_DIR, EventWriter
-from trainer.explore.examples import Example, find_examples
-from trainer.explore.feature_roles import FeatureRoles, find_roles
-from trainer.explore.figures import (
-    clips_picture,
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, summarize
+from trainer.explore.events import EVENTS_DIR, write_example, write_picture, write_tables
+from trainer.explore.feature_figures import band_pictures, example_picture, projection_picture
+from trainer.explore.feature_statistics import FeatureStatistics, compute_statistics, sample_tracks
+from trainer.explore.page import ExampleEntry, Pictures, render_page
+from trainer.explore.plotted_features import PlottedFeatures, find_plotted_features
+from trainer.explore.prepared_tables import Tables, read_tables
+from trainer.explore.projection import project
+from trainer.explore.track_figures import (
     durations_picture,
     groups_picture,
     loudness_picture,
     rejects_picture,
+    tracks_picture,
 )
-from trainer.explore.page import ExampleEntry, MissingEntry, Pictures, render_page
-from trainer.explore.prepared_tables import Tables, read_tables
-from trainer.explore.projection import project
-from trainer.explore.sound_figures import band_pictures, example_picture, projection_picture
-from trainer.explore.totals import ALL_SPLITS, Summary, summarize
 
 PAGE_FILE = "index.html"
 
 
 def explore(config: ExploreConfig) -> None:
-    """Writes the page and the events, and prints where they are.
+    """Writes the page and the events, and prints their paths.
 
-    The same data set, settings and versions of the libraries give the same page, to the byte.
-
-    Args:
-        config: What to read, where to write, and how much to draw.
+    The same data set, settings and library versions give the same page, byte for byte.
 
     Raises:
         UserError: There is no finished data set, a table of it is damaged, or the output cannot be written.
@@ -49,14 +47,15 @@ def explore(config: ExploreConfig) -> None:
     output_dir = files.join("explore", data.info.name) if config.output_dir is None else config.output_dir
     events_dir = files.join(output_dir, EVENTS_DIR)
     try:
-        events = EventWriter(events_dir)
+        remove_event_files(events_dir)
+        events = EventFile(events_dir)
     except tf.errors.OpError as error:
         raise UserError(f"output_dir={output_dir} cannot be written to: {error.message}") from error
     with events:
-        events.write_numbers(data, tables, summary)
+        write_tables(events, data, tables, summary)
         pictures = _pictures(data, tables, summary, config=config)
         for picture in pictures.all():
-            events.write_picture(picture)
+            write_picture(events, picture)
         entries = _example_entries(tables, summary, config=config, events=events)
     page = render_page(
         data=data,
@@ -70,26 +69,26 @@ def explore(config: ExploreConfig) -> None:
     files.write_text(page_path, page)
     total = summary.totals[ALL_SPLITS]
     print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {total.segments} segments")
-    print(f"the same in TensorBoard: beamtune tensorboard {events_dir}")
+    print(f"to see the same in TensorBoard: beamtune tensorboard {events_dir}")
 
 
-def _pictures(data: PreparedData, tables: Tables, summary: Summary, *, config: ExploreConfig) -> Pictures:
-    roles = find_roles(data.specs, tables.settings)
+def _pictures(data: PreparedData, tables: Tables, summary: DatasetSummary, *, config: ExploreConfig) -> Pictures:
+    plotted = find_plotted_features(data.specs, tables.settings)
     band_splits = (TRAIN,) if TRAIN in summary.splits else summary.splits
-    collected = _collect(data, tables, summary, roles=roles, band_splits=band_splits, config=config)
-    projection = None if collected.vectors is None else project(collected.vectors)
+    statistics = _collect(data, tables, summary, plotted=plotted, band_splits=band_splits, config=config)
+    projection = None if statistics.vectors is None else project(statistics.vectors)
     return Pictures(
-        clips=clips_picture(summary),
+        clips=tracks_picture(summary),
         durations=durations_picture(summary, tables.tracks),
         loudness=loudness_picture(summary, tables.tracks),
         groups=groups_picture(summary),
         rejects=rejects_picture(summary, tables.rejects) if tables.rejects else None,
         bands=[
             picture
-            for feature in roles.bands
+            for feature in plotted.bands
             for picture in band_pictures(
                 feature,
-                collected.genre_bands[feature.spec.name],
+                statistics.genre_bands[feature.spec.name],
                 genres=summary.genres,
                 ranked_genres=summary.ranked_genres,
                 splits=band_splits,
@@ -108,17 +107,17 @@ def _pictures(data: PreparedData, tables: Tables, summary: Summary, *, config: E
 def _collect(
     data: PreparedData,
     tables: Tables,
-    summary: Summary,
+    summary: DatasetSummary,
     *,
-    roles: FeatureRoles,
+    plotted: PlottedFeatures,
     band_splits: Sequence[str],
     config: ExploreConfig,
-) -> Collected:
+) -> FeatureStatistics:
     total = sum(split.num_examples for split in data.info.splits)
     with ProgressReporter("exploring", total=total, unit="segments") as progress:
-        return collect(
+        return compute_statistics(
             data,
-            roles=roles,
+            plotted=plotted,
             band_splits=band_splits,
             sample=sample_tracks(tables.tracks, most=config.projection_tracks, seed=config.seed),
             batch_size=config.batch_size,
@@ -127,12 +126,12 @@ def _collect(
 
 
 def _example_entries(
-    tables: Tables, summary: Summary, *, config: ExploreConfig, events: EventWriter
-) -> list[ExampleEntry | MissingEntry]:
-    """Returns what the page shows of each genre, and writes the same to the events."""
-    genres = [genre for genre in summary.ranked_genres if summary.amounts[genre, ALL_SPLITS].tracks > 0]
+    tables: Tables, summary: DatasetSummary, *, config: ExploreConfig, events: EventFile
+) -> list[ExampleEntry | MissingExample]:
+    """Returns the example of each genre, and writes it to the events."""
+    genres = [genre for genre in summary.ranked_genres if summary.counts[genre, ALL_SPLITS].tracks > 0]
     genres = genres[: config.example_genres]
-    entries: list[ExampleEntry | MissingEntry] = []
+    entries: list[ExampleEntry | MissingExample] = []
     examples = find_examples(
         tables.tracks,
         genres=genres,
@@ -143,20 +142,13 @@ def _example_entries(
     )
     with ProgressReporter("reading examples", total=len(genres), unit="genres") as progress:
         for num_done, example in enumerate(examples, start=1):
-            if isinstance(example, Example):
+            if isinstance(example, AudioExample):
                 picture = example_picture(example)
-                events.write_picture(picture)
-                events.write_example(example)
-                entries.append(
-                    ExampleEntry(
-                        genre=example.genre,
-                        track_id=example.track.track_id,
-                        start_s=example.start_s,
-                        wav=encode_wav(example.samples, sample_rate_hz=example.sample_rate_hz),
-                        picture=picture,
-                    )
-                )
+                wav = encode_wav(example.samples, sample_rate_hz=example.sample_rate_hz)
+                write_picture(events, picture)
+                write_example(events, example, wav)
+                entries.append(ExampleEntry(example=example, wav=wav, picture=picture))
             else:
-                entries.append(MissingEntry(genre=example.genre, missing=example))
+                entries.append(example)
             progress.update(completed=num_done)
     return entries

@@ -1,7 +1,7 @@
-"""The page: one HTML file that needs no other, from pictures, tables and sounds.
+"""Renders the page: one HTML file that contains all of its figures, tables and audio.
 
-Every name in it comes from somebody's files, so the template escapes all of them, and the page's own policy lets a
-browser load nothing and run no script.
+The names in it come from the user's files: the template escapes all of them, and the content security policy of the
+page lets a browser load nothing and run no script.
 """
 
 import base64
@@ -15,9 +15,9 @@ import jinja2
 from beam_pipelines.records.json_lines import DuplicatePair, Reject
 from trainer.common.drawing import Picture, in_words, of_largest
 from trainer.data.prepared import PreparedData
-from trainer.explore.examples import MissingExample
+from trainer.explore.audio_examples import AudioExample, MissingExample
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary
 from trainer.explore.prepared_tables import Tables
-from trainer.explore.totals import ALL_SPLITS, Summary
 
 _TEMPLATE = "page.html.jinja"
 _MOST_ROWS = 100
@@ -28,7 +28,7 @@ _CONTENTS = (
     ("durations", "Durations"),
     ("loudness", "Loudness"),
     ("groups", "Groups"),
-    ("sound", "The sound of the genres"),
+    ("sound", "Audio features by genre"),
     ("examples", "Examples"),
     ("rejects", "Tracks left out"),
     ("duplicates", "Duplicates"),
@@ -38,12 +38,16 @@ _CONTENTS = (
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of the page.
+    """The figures of the page.
 
     Attributes:
-        rejects: None where no track was left out.
-        bands: Of every feature with bands; empty where there is none.
-        projection: None where there is nothing to project.
+        clips: Tracks by genre and split.
+        durations: Durations of tracks.
+        loudness: Level and peak by genre.
+        groups: Groups by split and by size.
+        rejects: Tracks left out; None if there are none.
+        bands: The mean spectra of each plotted feature; empty if there is none.
+        projection: Tracks on principal components; None if no feature can be projected.
     """
 
     clips: Picture
@@ -55,40 +59,29 @@ class Pictures:
     projection: Picture | None
 
     def all(self) -> list[Picture]:
-        """Returns those that there are."""
+        """Returns the figures that exist, in the order of the page."""
         pictures = [self.clips, self.durations, self.loudness, self.groups, self.rejects, *self.bands, self.projection]
         return [picture for picture in pictures if picture is not None]
 
 
 @dataclass(frozen=True)
 class ExampleEntry:
-    """What the page shows of an example.
+    """An example as the page shows it.
 
     Attributes:
-        track_id: The track that is heard.
-        start_s: Where in it the excerpt starts.
-        wav: A WAV file.
+        example: The excerpt.
+        wav: Its samples as a WAV file.
         picture: Its waveform and spectrograms.
     """
 
-    genre: str
-    track_id: str
-    start_s: float
+    example: AudioExample
     wav: bytes
     picture: Picture
 
 
 @dataclass(frozen=True)
-class MissingEntry:
-    """What the page shows where a genre has no example."""
-
-    genre: str
-    missing: MissingExample
-
-
-@dataclass(frozen=True)
 class _Listing:
-    """Rows of a long table, and what all of them come to."""
+    """The first rows of a long table, the number of all rows, and their counts by category."""
 
     num_all: int
     counts: Sequence[tuple[object, ...]]
@@ -99,25 +92,25 @@ def render_page(
     *,
     data: PreparedData,
     tables: Tables,
-    summary: Summary,
+    summary: DatasetSummary,
     pictures: Pictures,
-    examples: Sequence[ExampleEntry | MissingEntry],
+    examples: Sequence[ExampleEntry | MissingExample],
     example_duration_s: float,
 ) -> str:
     """Returns the HTML of the page.
 
     Args:
         data: The data set.
-        tables: What lies beside its shards.
-        summary: What its tracks come to.
-        pictures: The pictures.
-        examples: An entry for each genre that was asked for.
-        example_duration_s: How long an example should be.
+        tables: Its tables.
+        summary: The counts of its tracks.
+        pictures: The figures.
+        examples: The examples, one for each genre.
+        example_duration_s: The wanted duration of an example in seconds.
     """
     total = summary.totals[ALL_SPLITS]
     return _template().render(
         name=data.info.name,
-        fingerprint=data.fingerprint,
+        cache_key=data.cache_key,
         split_source=data.stats.split_source,
         split_leak=data.stats.split_leak,
         facts=[
@@ -136,7 +129,7 @@ def render_page(
         pictures=pictures,
         examples=examples,
         examples_of_largest=of_largest(
-            len(examples), sum(summary.amounts[genre, ALL_SPLITS].tracks > 0 for genre in summary.genres)
+            len(examples), sum(summary.counts[genre, ALL_SPLITS].tracks > 0 for genre in summary.genres)
         ),
         example_duration_s=example_duration_s,
         sample_rate_hz=tables.settings.audio.sample_rate_hz,

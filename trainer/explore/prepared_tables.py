@@ -1,15 +1,11 @@
-"""What lies beside the shards of a prepared data set: its tables, and the settings that it was prepared with."""
+"""Reads the tables beside the shards of a prepared data set, and the settings that it was prepared with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import tensorflow as tf
-import yaml
 
 from beam_pipelines.audio.config import AudioConfig
-from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.config import FEATURE_CONFIGS, LogMelConfig, YamnetLogMelConfig
+from beam_pipelines.features.config import LogMelConfig, YamnetLogMelConfig
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import (
     DuplicatePair,
@@ -19,20 +15,17 @@ from beam_pipelines.records.json_lines import (
     rejects_from_json_lines,
     tracks_from_json_lines,
 )
-from trainer.common import files
-
-_Content = TypeVar("_Content")
+from trainer.data.prepared import read_metadata, read_prepare_yaml
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """What `prepare.yaml` says.
+    """The settings in `prepare.yaml` that the page shows or depends on.
 
     Attributes:
         text: The whole file.
         audio: How audio was decoded.
         segment_duration_s: The length of a segment.
-        has_looked_for_duplicates: Whether tracks that hold the same recording were looked for.
         kinds: What each feature is, such as "log_mel", by name.
         mel: The settings of the features that rest on a mel spectrogram (log-mel and MFCC), by name.
     """
@@ -40,7 +33,6 @@ class PrepareSettings:
     text: str
     audio: AudioConfig
     segment_duration_s: float
-    has_looked_for_duplicates: bool
     kinds: Mapping[str, str]
     mel: Mapping[str, LogMelConfig]
 
@@ -52,13 +44,13 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class Tables:
-    """What lies beside the shards.
+    """The tables beside the shards.
 
     Attributes:
         tracks: The tracks of the data set.
-        rejects: The tracks that are not in it.
-        duplicates: Pairs of tracks that hold the same recording; None where nobody looked for any.
-        settings: How it was prepared.
+        rejects: The tracks that were left out.
+        duplicates: Pairs of tracks with the same recording; None if duplicates were not searched for.
+        settings: How the data set was prepared.
     """
 
     tracks: Sequence[TrackRecord]
@@ -73,38 +65,22 @@ def read_tables(directory: str) -> Tables:
     Raises:
         UserError: A table is missing, or cannot be read.
     """
-    settings = _read(directory, schema.CONFIG_FILE, _settings_from_yaml)
-    duplicates = _read(directory, schema.DUPLICATES_FILE, duplicates_from_json_lines)
+    preparation = read_prepare_yaml(directory)
+    duplicates = read_metadata(directory, schema.DUPLICATES_FILE, duplicates_from_json_lines)
     return Tables(
-        tracks=_read(directory, schema.TRACKS_FILE, tracks_from_json_lines),
-        rejects=_read(directory, schema.REJECTS_FILE, rejects_from_json_lines),
-        duplicates=duplicates if settings.has_looked_for_duplicates else None,
-        settings=settings,
+        tracks=read_metadata(directory, schema.TRACKS_FILE, tracks_from_json_lines),
+        rejects=read_metadata(directory, schema.REJECTS_FILE, rejects_from_json_lines),
+        duplicates=None if preparation.duplicates.mode == "off" else duplicates,
+        settings=_settings(preparation),
     )
 
 
-def _read(directory: str, name: str, parse: Callable[[str], _Content]) -> _Content:
-    path = files.join(directory, name)
-    try:
-        return parse(files.read_text(path))
-    except tf.errors.OpError as error:
-        raise UserError(f"{path} cannot be read ({error.message}): prepare the data again") from error
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is damaged ({error!r}): prepare the data again") from error
-
-
-def _settings_from_yaml(text: str) -> PrepareSettings:
-    config: Mapping[str, Any] = yaml.safe_load(text)["config"]
-    mel = {}
-    for name, values in config["features"].items():
-        config_class = FEATURE_CONFIGS.get(values["kind"])
-        if config_class is not None and issubclass(config_class, LogMelConfig):
-            mel[name] = config_class(**values)
+def _settings(preparation: PrepareYaml) -> PrepareSettings:
+    features = preparation.features
     return PrepareSettings(
-        text=text,
-        audio=AudioConfig(**config["audio"]),
-        segment_duration_s=config["segment"]["duration_s"],
-        has_looked_for_duplicates=config["duplicates"]["mode"] != "off",
-        kinds={name: values["kind"] for name, values in config["features"].items()},
-        mel=mel,
+        text=preparation.text,
+        audio=preparation.audio,
+        segment_duration_s=preparation.segment.duration_s,
+        kinds={name: config.kind for name, config in features.items()},
+        mel={name: config for name, config in features.items() if isinstance(config, LogMelConfig)},
     )

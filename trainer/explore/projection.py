@@ -1,4 +1,4 @@
-"""Tracks on a plane: their mean vectors on the first two principal components."""
+"""Projects the mean vectors of tracks on their first two principal components."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from trainer.explore.collect import TrackVectors
+from trainer.explore.feature_statistics import TrackVectors
 
-# Of all deviations this share is rounding: vectors that are all the same have no principal components.
+# Smaller relative deviations are rounding errors of equal vectors, which have no principal components.
 _SMALLEST_RELATIVE_DEVIATION = 1e-9
 
 
@@ -17,11 +17,11 @@ class Projection:
     """Tracks on two principal components.
 
     Attributes:
-        feature: The feature whose means were projected, in its own units: the axes are not scaled.
+        feature: The feature whose means were projected.
         track_ids: The tracks.
-        positions: (tracks, 2) float64.
-        explained: The share of the variance that lies along each axis.
-        num_not_finite: Tracks left out because their vectors hold values that are no numbers.
+        positions: (tracks, 2) float64, in the units of the feature: the axes are not scaled.
+        explained: The share of the variance that each component explains, 0 to 1.
+        num_not_finite: Tracks left out because their vectors contain NaN or infinity.
     """
 
     feature: str
@@ -32,12 +32,12 @@ class Projection:
 
 
 def project(vectors: TrackVectors) -> Projection | None:
-    """Projects tracks on the two directions in which they differ most.
+    """Projects tracks on their first two principal components (`sklearn.decomposition.PCA`).
 
-    The largest weight of each direction is positive, so that the same tracks always make the same picture.
+    The largest weight of each component is made positive, so that the signs do not depend on the solver.
 
     Returns:
-        The projection; None where there are fewer than three tracks or two dimensions, or all tracks are the same.
+        The projection; None if there are fewer than three tracks or two dimensions, or all vectors are equal.
     """
     is_finite = np.isfinite(vectors.values).all(axis=1)
     values = vectors.values[is_finite]

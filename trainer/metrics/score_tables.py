@@ -6,7 +6,7 @@ from typing import TextIO
 import numpy as np
 
 from beam_pipelines.common.terminal import make_console, make_table, print_line
-from trainer.metrics.metrics import ClassMetrics, LevelMetrics
+from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
 
 # Wider confusion matrices are not printed whole, but as the pairs of genres that are confused most.
 _MOST_MATRIX_GENRES = 24
@@ -34,7 +34,7 @@ def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | 
         stream: Where to print.
     """
     console = make_console(stream)
-    table = make_table(console, split if leak is None else f"{split} (leaky split)", "metric", *levels)
+    table = make_table(console, split_title(split, leak), "metric", *levels)
     table.add_row("examples", *(f"{metrics.num_examples:,}" for metrics in levels.values()))
     for title, name in _ROWS:
         table.add_row(title, *(with_interval(metrics, name) for metrics in levels.values()))
@@ -42,18 +42,34 @@ def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | 
     if all(metrics.intervals is None for metrics in levels.values()):
         print_line(console, "no intervals: they need tracks of at least 2 groups (artists, albums)")
     if leak is not None:
-        print_line(console, f"these scores are too high: {leak}")
+        print_line(console, leak_note(leak))
+
+
+def split_title(split: str, leak: str | None) -> str:
+    """Returns the name of a split, marked as leaky if its scores may be too high."""
+    return split if leak is None else f"{split} (leaky split)"
+
+
+def leak_note(leak: str) -> str:
+    """Returns the line below a table of scores that are too high."""
+    return f"these scores are too high: {leak}"
 
 
 def with_interval(metrics: LevelMetrics, name: str) -> str:
-    """Returns a metric with its interval, such as "0.712 [0.61, 0.80]"; without one where it has none; "–" for None."""
-    value: float | None = getattr(metrics, name)
+    """Returns a metric with its interval, if it has one; see `score_text`."""
+    return score_text(getattr(metrics, name), (metrics.intervals or {}).get(name))
+
+
+def score_text(value: float | None, interval: Interval | None = None) -> str:
+    """Returns a score such as "0.712 [0.61, 0.80]", "0.712" without an interval, or "–" for None."""
     if value is None:
         return "–"
-    if metrics.intervals is None or name not in metrics.intervals:
-        return f"{value:.3f}"
-    interval = metrics.intervals[name]
-    return f"{value:.3f} [{interval.low:.2f}, {interval.high:.2f}]"
+    return f"{value:.3f}" if interval is None else f"{value:.3f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def parameters_text(num_parameters: int | None) -> str:
+    """Returns a number of parameters such as "12,345", or "–" for None."""
+    return "–" if num_parameters is None else f"{num_parameters:,}"
 
 
 def print_genres(title: str, metrics: LevelMetrics, *, labels: Sequence[str], stream: TextIO) -> None:

@@ -8,9 +8,9 @@ import tensorflow as tf
 import yaml
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.records import schema
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from trainer.common import files
-from trainer.data.prepared import PreparedData, copy_metadata, open_prepared
+from trainer.data.prepared import PreparedData, copy_metadata, open_prepared, read_prepare_yaml
 from trainer.metrics.metrics import LevelMetrics
 from trainer.runs.checkpoints import BEST, find_checkpoint
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
@@ -83,7 +83,7 @@ class RunDir:
         Raises:
             UserError: They were prepared again, differently.
         """
-        if self.dataset().fingerprint != data.fingerprint:
+        if self.dataset().cache_key != data.cache_key:
             raise UserError(
                 f"{data.path} was prepared again, differently, since {self._key}={self.path} was started: "
                 f"choose another {self._key}"
@@ -106,9 +106,13 @@ class RunDir:
         """Returns what the run keeps of its data set."""
         return open_prepared(self.dataset_dir)
 
-    def prepare_yaml(self) -> str:
-        """Returns the text that describes how the data were prepared."""
-        return files.read_text(files.join(self.dataset_dir, schema.CONFIG_FILE))
+    def prepare_yaml(self) -> PrepareYaml:
+        """Returns the settings that the data were prepared with.
+
+        Raises:
+            UserError: The run's copy of `prepare.yaml` is missing or damaged.
+        """
+        return read_prepare_yaml(self.dataset_dir)
 
     def best_checkpoint(self) -> str:
         """Returns the path of the best checkpoint.

@@ -1,6 +1,5 @@
-"""A file server on this machine that misbehaves as it is told, archives made on the spot, and a catalog of them."""
+"""A local file server with configurable faults, small archives, and a catalog of them."""
 
-import gzip
 import hashlib
 import io
 import sys
@@ -18,37 +17,31 @@ import pytest
 
 from beam_pipelines.download import catalog
 from beam_pipelines.download.catalog import RemoteArchive
-from beam_pipelines.download.http_file import RetryPolicy
-
-LAST_MODIFIED = "Mon, 01 May 2017 10:00:00 GMT"
+from beam_pipelines.download.http_download import RetryPolicy
 
 
 @dataclass(frozen=True)
 class Reply:
-    """How the server answers one request otherwise than it should.
+    """How the server answers one request in place of the correct answer.
 
     Attributes:
-        status: Answered with, and no content.
+        status: The status, with an error page as the content.
         cut_after_bytes: The connection is closed after this much of the content.
-        ignore_range: All is sent whatever was asked for.
-        ignore_if_range: A part is sent though the file has changed.
-        content_range: Sent in place of the right one.
-        headers: Sent as well.
-        surplus: Sent after the content, as if it were of it.
-        chunked: The length is not announced.
-        until_closed: Nor is it chunked: the end of the connection is the end of the file.
-        stall_s: The server is silent for so long before it sends content.
+        ignore_range: The whole file is sent whatever range was requested.
+        content_range: Sent in place of the correct header.
+        headers: Additional headers.
+        chunked: The content is sent in chunks, without its length.
+        until_closed: The content is sent without its length, and ends where the connection is closed.
+        stall_s: The delay before the content.
         change_to: The file is replaced by this first.
-        location: Led to, with status 302.
+        location: A redirect to this address.
     """
 
     status: int | None = None
     cut_after_bytes: int | None = None
     ignore_range: bool = False
-    ignore_if_range: bool = False
     content_range: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    surplus: bytes = b""
     chunked: bool = False
     until_closed: bool = False
     stall_s: float = 0.0
@@ -58,16 +51,15 @@ class Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for; "" where a header was not there."""
+    """The path and the headers of a request, "" where a header was not sent."""
 
     path: str
     range: str
-    if_range: str
     accept_encoding: str
 
 
 class FileServer:
-    """Serves `files`, and notes all requests."""
+    """Serves `files`, and records all requests."""
 
     def __init__(self, http_server: ThreadingHTTPServer) -> None:
         self.http_server = http_server
@@ -76,15 +68,13 @@ class FileServer:
         self.requests: list[Request] = []
         self.replies: list[Reply] = []
         self.default_reply = Reply()
-        self.validators = ("etag", "last_modified")
-        self.compresses = False
 
     def serve(self, content: bytes, name: str = "file.bin") -> str:
         self.files[f"/{name}"] = content
         return f"{self.url}/{name}"
 
     def then(self, **fields: object) -> "FileServer":
-        """Says how the next request without an answer is answered; after the last of them all goes well."""
+        """Adds a reply for the next request; requests after the last reply get the default one."""
         self.replies.append(Reply(**fields))
         return self
 
@@ -105,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         server = self.files
-        names = ("Range", "If-Range", "Accept-Encoding")
+        names = ("Range", "Accept-Encoding")
         server.requests.append(Request(self.path, *(self.headers.get(name, "") for name in names)))
         reply = server.replies.pop(0) if server.replies else server.default_reply
         if reply.change_to is not None:
@@ -119,34 +109,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(content, reply)
 
     def _send_file(self, content, reply):
-        validators = self._validators(content)
-        headers = {**validators, **reply.headers}
         wanted = self.headers.get("Range", "")
-        if_range = self.headers.get("If-Range", "")
-        is_stale = if_range not in ("", *validators.values()) and not reply.ignore_if_range
-        if wanted and not is_stale and not reply.ignore_range:
-            first = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if first >= len(content):
-                self._send(416, {"Content-Range": f"bytes */{len(content)}"}, b"", Reply())
-                return
-            right = f"bytes {first}-{len(content) - 1}/{len(content)}"
-            headers["Content-Range"] = right if reply.content_range is None else reply.content_range
-            self._send(206, headers, content[first:], reply)
-        elif self.files.compresses and "gzip" in self.headers.get("Accept-Encoding", ""):
-            self._send(200, {**headers, "Content-Encoding": "gzip"}, gzip.compress(content), reply)
-        else:
-            self._send(200, headers, content, reply)
-
-    def _validators(self, content):
-        values = {
-            "etag": ("ETag", f'"{hashlib.sha256(content).hexdigest()[:16]}"'),
-            "weak_etag": ("ETag", f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'),
-            "last_modified": ("Last-Modified", LAST_MODIFIED),
-        }
-        return dict(values[name] for name in self.files.validators)
+        if not wanted or reply.ignore_range:
+            self._send(200, reply.headers, content, reply)
+            return
+        first = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if first >= len(content):
+            self._send(416, {"Content-Range": f"bytes */{len(content)}"}, b"", Reply())
+            return
+        correct = f"bytes {first}-{len(content) - 1}/{len(content)}"
+        content_range = correct if reply.content_range is None else reply.content_range
+        self._send(206, {**reply.headers, "Content-Range": content_range}, content[first:], reply)
 
     def _send(self, status, headers, body, reply):
-        body += reply.surplus
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -168,14 +143,14 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.write(b"0\r\n\r\n")
             else:
                 self.wfile.write(sent)
-        except OSError:  # the client has had enough
+        except OSError:  # the client has closed the connection
             pass
         if reply.cut_after_bytes is not None or reply.until_closed:
             self.close_connection = True
 
 
 class _QuietServer(ThreadingHTTPServer):
-    """A server that prints nothing, to whichever test is on by then, when a client has gone before the end."""
+    """A server that prints nothing when a client closes the connection early."""
 
     daemon_threads = True
 
@@ -186,7 +161,7 @@ class _QuietServer(ThreadingHTTPServer):
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
-    """The file server."""
+    """A running file server."""
     handler = type("Handler", (_Handler,), {})
     http_server = _QuietServer(("127.0.0.1", 0), handler)
     handler.files = FileServer(http_server)
@@ -200,13 +175,33 @@ def server() -> Iterator[FileServer]:
 
 @pytest.fixture
 def impatient() -> RetryPolicy:
-    """Does not wait between attempts, and gives up after three that brought nothing."""
+    """Does not wait between attempts, and gives up after three that brought no new bytes."""
     return RetryPolicy(max_failures=3, backoff_s=0.0, connect_timeout_s=5.0, read_timeout_s=5.0)
+
+
+class RecordedProgress:
+    """Records the calls that DownloadProgress shows."""
+
+    def __init__(self) -> None:
+        self.updates: list[tuple[str, int, int | None]] = []
+        self.lines: list[str] = []
+
+    def update(self, *step) -> None:
+        self.updates.append(step)
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture
+def progress() -> RecordedProgress:
+    """Stands in for DownloadProgress."""
+    return RecordedProgress()
 
 
 @pytest.fixture
 def make_zip(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a zip of members by name; a name that ends with / is a folder, and a ZipInfo may stand for a name."""
+    """Writes a zip of members by name or ZipInfo; a name that ends with / is a folder."""
 
     def make(members, name: str = "a.zip", method: int = zipfile.ZIP_DEFLATED) -> Path:
         path = tmp_path / name
@@ -238,7 +233,7 @@ def make_tar(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def offer(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RemoteArchive]:
-    """Puts an archive on the server and into the catalog; DownloadConfig(base_url=server.url) finds it."""
+    """Adds an archive to the server and to the catalog; DownloadConfig(base_url=server.url) finds it."""
 
     def put(path: Path, name: str = "fma_small", **fields: object) -> RemoteArchive:
         content = path.read_bytes()
@@ -250,7 +245,7 @@ def offer(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
                 "sha1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
                 "size_bytes": len(content),
                 "max_extracted_bytes": 2**20,
-                "content": "a few clips",
+                "description": "a few clips",
                 **fields,
             }
         )

@@ -4,10 +4,9 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
-import yaml
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
-from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.features.frontend import AudioError, FrontEnd
 from beam_pipelines.features.mel import MelSpectrogram
 
@@ -151,27 +150,3 @@ def test_features_of_other_rates_come_from_the_same_seconds_of_the_file():
         start = round(16_000 * segment.start_s)
         by_hand = mel.decibels(resampled[start : start + 16_000].copy())
         np.testing.assert_array_equal(segment.features["fast"], by_hand.astype(np.float16))
-
-
-def test_the_front_end_of_prepare_yaml_is_the_one_that_wrote_it():
-    made = front_end(features={"log_mel": LogMelConfig(n_fft=256, hop_length=128, n_mels=16), "mfcc": MfccConfig()})
-    text = yaml.safe_dump(
-        {
-            "schema_version": 2,
-            "sources": {},
-            "config": {
-                "audio": {"sample_rate_hz": RATE_HZ, "max_duration_s": 600.0},
-                "segment": {"duration_s": 1.0, "hop_s": 0.5, "silence_threshold_dbfs": -60.0},
-                "features": {
-                    "log_mel": {"kind": "log_mel", "n_fft": 256, "hop_length": 128, "n_mels": 16},
-                    "mfcc": {"kind": "mfcc"},
-                },
-            },
-        }
-    )
-    read = FrontEnd.from_prepare_yaml(text)
-    assert read.specs == made.specs
-    audio = noise(2.0)
-    for one, other in zip(made.process(wav(audio)).segments, read.process(wav(audio)).segments, strict=True):
-        for name in ("log_mel", "mfcc"):
-            np.testing.assert_array_equal(one.features[name], other.features[name])

@@ -38,7 +38,7 @@ def report(split, index, tracks, values):
     return ShardReport(
         filename=f"x-{split}.tfrecord-{index:05d}-of-00002",
         split=split,
-        fingerprint="f",
+        cache_key="f",
         num_examples=sum(track.num_segments for track in tracks),
         num_bytes=10,
         tracks=tracks,
@@ -99,7 +99,7 @@ def prepare_yaml(weights_path):
         assignment=BY_GROUP,
         resolution=Resolution(),
         left_out=[],
-        fingerprint="f",
+        cache_key="f",
     )
     return "".join(files["prepare.yaml"])
 

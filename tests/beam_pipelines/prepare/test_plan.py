@@ -8,7 +8,7 @@ from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.config import LogMelConfig, YamnetConfig
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
-from beam_pipelines.prepare.plan import estimated_segments, fingerprint_of_request, plan_shards, result_settings
+from beam_pipelines.prepare.plan import data_set_cache_key, estimated_segments, plan_shards
 from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.splits.config import DuplicatesConfig, SplitConfig
 
@@ -86,13 +86,13 @@ def test_the_order_of_the_listing_changes_nothing():
         {"split": SplitConfig(test_fraction=0.2)},
     ],
 )
-def test_what_changes_the_bytes_changes_the_fingerprint(changes):
-    assert fingerprint_of_request(TRACKS, replace(CONFIG, **changes)) != fingerprint_of_request(TRACKS, CONFIG)
+def test_what_changes_the_bytes_changes_the_cache_key(changes):
+    assert data_set_cache_key(TRACKS, replace(CONFIG, **changes)) != data_set_cache_key(TRACKS, CONFIG)
 
 
-def test_where_and_how_it_is_run_does_not_change_the_fingerprint():
+def test_where_and_how_it_is_run_does_not_change_the_cache_key():
     elsewhere = replace(CONFIG, output_dir="elsewhere", overwrite=True)
-    assert fingerprint_of_request(TRACKS, elsewhere) == fingerprint_of_request(TRACKS, CONFIG)
+    assert data_set_cache_key(TRACKS, elsewhere) == data_set_cache_key(TRACKS, CONFIG)
     assert plan(config=elsewhere) == plan()
 
 
@@ -112,24 +112,24 @@ def with_weights(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["there/moved.h5", None], ids=["another path", "the cache folder"])
-def test_where_weights_are_does_not_change_the_fingerprints(with_weights, path):
+def test_where_weights_are_does_not_change_the_cache_keys(with_weights, path):
     config, elsewhere = with_weights(b"weights", path="here/yamnet.h5"), with_weights(b"weights", path=path)
-    assert fingerprint_of_request(TRACKS, elsewhere) == fingerprint_of_request(TRACKS, config)
+    assert data_set_cache_key(TRACKS, elsewhere) == data_set_cache_key(TRACKS, config)
     assert plan(config=elsewhere) == plan(config=config)
 
 
-def test_what_weights_hold_changes_the_fingerprints(with_weights):
+def test_what_weights_hold_changes_the_cache_keys(with_weights):
     config = with_weights(b"weights", path="yamnet.h5")
-    request, plans = fingerprint_of_request(TRACKS, config), plan(config=config)
+    request, plans = data_set_cache_key(TRACKS, config), plan(config=config)
     assert with_weights(b"others", path="yamnet.h5") == config
-    assert fingerprint_of_request(TRACKS, config) != request
+    assert data_set_cache_key(TRACKS, config) != request
     for old, new in zip(plans, plan(config=config), strict=True):
         assert new.tracks == old.tracks
-        assert new.fingerprint != old.fingerprint
+        assert new.cache_key != old.cache_key
 
 
 def test_settings_of_the_result_say_nothing_of_where(with_weights):
-    settings = result_settings(with_weights(b"weights", path="yamnet.h5"))
+    settings = with_weights(b"weights", path="yamnet.h5").result_settings()
     where_and_how = {"output_dir", "overwrite", "max_reject_fraction", "runner"}
     assert list(settings) == [field.name for field in fields(CONFIG) if field.name not in where_and_how]
     assert settings["features"] == {
@@ -140,8 +140,6 @@ def test_settings_of_the_result_say_nothing_of_where(with_weights):
 
 def test_a_file_of_another_size_changes_its_shard_only():
     changed = [replace(TRACKS[0], size_bytes=480_001), *TRACKS[1:]]
-    differing = [
-        (old, new) for old, new in zip(plan(), plan(changed), strict=True) if old.fingerprint != new.fingerprint
-    ]
+    differing = [(old, new) for old, new in zip(plan(), plan(changed), strict=True) if old.cache_key != new.cache_key]
     assert len(differing) == 1
     assert "0.mp3" in [track.track_id for track in differing[0][0].tracks]

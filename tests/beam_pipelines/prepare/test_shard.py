@@ -13,7 +13,7 @@ from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import FeatureSums, ShardReport, build_shard
 from beam_pipelines.records.json_lines import Reject
-from beam_pipelines.splits.acoustic_fingerprint import Fingerprinter
+from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
 
 FRONT_END = FrontEnd(
     audio=AudioConfig(sample_rate_hz=16_000),
@@ -28,13 +28,13 @@ def track(path, label="rock"):
 
 
 def build(tracks, sink, *, with_fingerprints=True):
-    plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), fingerprint="f")
+    plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), cache_key="f")
     tallies = []
     clips = []
     built = build_shard(
         plan,
         front_end=FRONT_END,
-        fingerprinter=Fingerprinter() if with_fingerprints else None,
+        fingerprinter=AcousticFingerprinter() if with_fingerprints else None,
         labels=["jazz", "rock"],
         sink=sink,
         open_source=lambda uri: open(uri, "rb"),
@@ -42,7 +42,7 @@ def build(tracks, sink, *, with_fingerprints=True):
         on_track_done=lambda tally: tallies.append((tally.num_tracks, tally.num_rejects, tally.audio_s)),
     )
     assert clips == [(track.track_id, round(16_000 * track.duration_s)) for track in built.report.tracks]
-    assert len(built.fingerprints) == (len(built.report.tracks) if with_fingerprints else 0)
+    assert len(built.acoustic_fingerprints) == (len(built.report.tracks) if with_fingerprints else 0)
     return built.report, tallies
 
 

@@ -77,7 +77,7 @@ def test_audio_is_kept_at_a_place_of_its_own_below_the_directory():
     ]
 
 
-def test_success_holds_the_fingerprint():
+def test_success_holds_the_cache_key():
     assert schema.success_from_json(schema.success_to_json("abc"), directory="d") == "abc"
 
 

@@ -6,7 +6,7 @@ import soundfile
 
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.load import load_audio
-from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, Fingerprinter, bit_error_rate
+from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, AcousticFingerprinter, bit_error_rate
 
 RATE_HZ = 16_000
 
@@ -25,7 +25,7 @@ def music(seed, duration_s=12.0):
 
 
 def codes_of(samples, sample_rate_hz=RATE_HZ):
-    return Fingerprinter()(samples, sample_rate_hz=sample_rate_hz)
+    return AcousticFingerprinter()(samples, sample_rate_hz=sample_rate_hz)
 
 
 def by_definition(samples):
@@ -75,7 +75,7 @@ def test_the_same_recording_has_nearly_the_same_bits_and_another_has_not():
 
 
 def test_one_object_serves_many_recordings():
-    fingerprinter = Fingerprinter()
+    fingerprinter = AcousticFingerprinter()
     first = fingerprinter(music(1), sample_rate_hz=RATE_HZ)
     fingerprinter(music(2, duration_s=3.0), sample_rate_hz=RATE_HZ)
     np.testing.assert_array_equal(fingerprinter(music(1), sample_rate_hz=RATE_HZ), first)

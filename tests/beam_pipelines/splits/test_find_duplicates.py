@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.load import content_hash, load_audio
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, Fingerprinter
+from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, AcousticFingerprinter
 from beam_pipelines.splits.config import DuplicatesConfig
 from beam_pipelines.splits.find_duplicates import find_duplicates, linked
 
@@ -112,7 +112,7 @@ def test_nothing_and_tracks_too_short_for_a_fingerprint():
 
 def test_real_music_names_its_four_pairs_and_no_other(real_music):
     """The two of each pair have one artist and one title in tracks.csv; nothing else shares a recording."""
-    fingerprinter = Fingerprinter()
+    fingerprinter = AcousticFingerprinter()
     paths = sorted(real_music.glob("*/*.mp3"))
     audio = []
     for path in paths:

@@ -111,6 +111,6 @@ def test_the_order_of_tracks_changes_nothing_and_fingerprints_stay_with_theirs()
 
 def test_a_resolution_comes_back_for_its_own_preparation_alone():
     resolution = check([record("ä", "train", content_hash="x"), record("b", "test", content_hash="x")])
-    text = resolution.to_json(fingerprint="mine")
-    assert Resolution.from_json(text, fingerprint="mine") == resolution
-    assert Resolution.from_json(text, fingerprint="another's") is None
+    text = resolution.to_json(cache_key="mine")
+    assert Resolution.from_json(text, cache_key="mine") == resolution
+    assert Resolution.from_json(text, cache_key="another's") is None

@@ -65,7 +65,7 @@ def _write_data_set(
     directory: Path,
     splits: Mapping[str, Sequence[FakeTrack]],
     *,
-    fingerprint: str = "abc",
+    cache_key: str = "abc",
     split_leak: str | None = None,
     kinds: Mapping[str, str] | None = None,
 ) -> Path:
@@ -103,7 +103,7 @@ def _write_data_set(
         schema.STATS_FILE: schema.stats_to_json(stats),
         schema.CONFIG_FILE: yaml.safe_dump(prepare),
         schema.TRACKS_FILE: "".join(json_lines(_record(track, split) for split in splits for track in splits[split])),
-        schema.SUCCESS_FILE: schema.success_to_json(fingerprint),
+        schema.SUCCESS_FILE: schema.success_to_json(cache_key),
     }.items():
         (directory / name).write_text(text)
     return directory

@@ -1,4 +1,4 @@
-"""Learners against scikit-learn used by hand, and what must not reach them."""
+"""Learners against direct use of scikit-learn; the test split never affects them."""
 
 from dataclasses import replace
 
@@ -143,7 +143,7 @@ def test_two_genres_have_decision_values_too(other_values, validation):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_genre_that_the_train_split_lacks_is_never_expected(name, validation, other_values):
+def test_a_genre_that_the_train_split_lacks_has_probability_0(name, validation, other_values):
     found = fitted_to(name, make_vectors(labels=(0, 2, 2)), validation).probabilities(other_values)
     assert found.shape == (50, 3)
     assert (found[:, 1] == 0).all()
@@ -153,8 +153,8 @@ def test_a_genre_that_the_train_split_lacks_is_never_expected(name, validation, 
 
 @pytest.mark.parametrize("pca", [None, 0.9])
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_but_the_train_split_is_learned_from(name, pca, train, validation, other_values):
-    """Scaling or components that saw the other segments would be others for other segments."""
+def test_fitting_depends_on_the_train_split_only(name, pca, train, validation, other_values):
+    """Scaling or components fitted on the other segments would change with them."""
     fitted = fitted_to(name, train, validation, pca=pca)
     alone = fitted.probabilities(other_values[:1])
     strange = np.concatenate([other_values[:1], other_values[1:] * 1e6 + 1e9]).astype(np.float32)
@@ -171,19 +171,19 @@ def test_nothing_but_the_train_split_is_learned_from(name, pca, train, validatio
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_again_and_with_other_threads_it_is_the_same_to_the_bit(name, train, validation, other_values):
+def test_results_do_not_depend_on_threads_bit_for_bit(name, train, validation, other_values):
     first = fitted_to(name, train, validation).probabilities(other_values)
     for num_threads in (1, 2, 3):
         with threadpool_limits(num_threads):
             np.testing.assert_array_equal(fitted_to(name, train, validation).probabilities(other_values), first)
 
 
-def test_the_seed_is_heeded_where_something_is_drawn(train, validation, other_values):
+def test_the_seed_changes_learners_that_use_random_numbers(train, validation, other_values):
     first, second = (fitted_to("mlp", train, validation, seed=seed).probabilities(other_values) for seed in (0, 1))
     assert (first != second).any()
 
 
-def test_tuning_takes_what_is_best_on_the_validation_split(train, validation, other_values):
+def test_tuning_chooses_the_best_on_the_validation_split(train, validation, other_values):
     scaler = StandardScaler().fit(train.values)
     known, asked = scaler.transform(train.values), scaler.transform(validation.values)
     scores = {}
@@ -206,13 +206,13 @@ def test_tuning_takes_what_is_best_on_the_validation_split(train, validation, ot
     )
 
 
-def test_without_tuning_the_preset_counts(train, validation):
+def test_without_tuning_the_preset_is_used(train, validation):
     found = fit_best("knn", train, validation, config=CONFIG, num_classes=NUM_CLASSES)
     assert found.hyperparameters == {"n_neighbors": 15}
     assert found.train_duration_s > 0
 
 
-def test_tuning_takes_the_first_of_equals(validation):
+def test_tuning_chooses_the_first_of_equals(validation):
     # One neighbour and all of them say the same where all examples of a genre are at one place.
     places = np.repeat(np.eye(3, dtype=np.float32) * 100, 20, axis=0)
     labels = np.repeat(np.arange(3), 20)
@@ -236,7 +236,7 @@ def test_a_handful_of_examples_is_enough(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_values_that_never_change_say_nothing(name, train, validation, other_values):
+def test_constant_values_have_no_effect(name, train, validation, other_values):
     def with_constants(values, constant):
         return np.concatenate([values, np.full((len(values), 2), constant, np.float32)], axis=1)
 
@@ -253,7 +253,7 @@ def test_values_that_never_change_say_nothing(name, train, validation, other_val
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", [1e30, 1e-30])
-def test_values_near_the_ends_of_float32_do_no_harm(name, scale, train, validation, other_values):
+def test_values_near_the_limits_of_float32_give_finite_probabilities(name, scale, train, validation, other_values):
     huge, huge_validation = (
         replace(vectors, values=(vectors.values * scale).astype(np.float32)) for vectors in (train, validation)
     )
@@ -261,11 +261,11 @@ def test_values_near_the_ends_of_float32_do_no_harm(name, scale, train, validati
     assert np.isfinite(found).all()
 
 
-def test_more_components_than_there_can_be_are_refused(train, validation):
+def test_too_many_components_are_an_error(train, validation):
     with pytest.raises(UserError) as caught:
         fitted_to("knn", train, validation, pca=9)
     assert str(caught.value) == (
-        "pca=9: expected at most 8 components, for there are 90 segments of 8 values in the train split"
+        "pca=9: expected at most 8 components, because the train split has 90 segments of 8 values"
     )
     assert fitted_to("knn", train, validation, pca=8).pipeline["pca"].n_components_ == 8
 
@@ -276,7 +276,7 @@ def test_a_share_of_the_variance_chooses_the_components(train, validation):
     assert shares.sum() >= 0.6 > shares[:-1].sum()
 
 
-def test_parameters_are_counted_where_they_can_be(train, validation):
+def test_parameters_are_counted(train, validation):
     counts = {name: fitted_to(name, train, validation).num_parameters for name in NAMES}
     assert counts == {
         "naive_bayes": 2 * 3 * 8,
@@ -288,13 +288,13 @@ def test_parameters_are_counted_where_they_can_be(train, validation):
     }
 
 
-def test_an_end_before_convergence_is_noticed(train, validation):
+def test_missing_convergence_is_reported(train, validation):
     assert fitted_to("logistic_regression", train, validation).has_converged
     short = replace(LEARNERS["mlp"], make=lambda *_: MLPClassifier(max_iter=2, random_state=0))
     assert not fit(short, short.preset, train, validation, config=CONFIG, num_classes=NUM_CLASSES).has_converged
 
 
-def test_temperature_of_examples_that_say_nothing():
+def test_temperature_without_known_labels_is_1():
     classes = np.array([0, 2])
     assert fit_temperature(np.zeros((4, 2)), np.array([1, 1, 1, 1]), classes=classes) == 1.0
     confident = np.array([[9.0, 0.0], [0.0, 9.0]])
@@ -302,6 +302,6 @@ def test_temperature_of_examples_that_say_nothing():
     assert fit_temperature(confident, np.array([0, 2]), classes=classes) < 0.5
 
 
-def test_equal_priors_by_hand():
+def test_equal_priors():
     found = with_equal_priors(np.array([[0.6, 0.4], [1.0, 0.0]]), np.array([0.75, 0.25]))
     np.testing.assert_allclose(found, [[0.8 / 2.4, 1.6 / 2.4], [1.0, 0.0]])

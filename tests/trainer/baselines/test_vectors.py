@@ -1,4 +1,4 @@
-"""From shards to vectors: what each segment becomes, and what is refused."""
+"""Reads shards as vectors: the values of each segment, and errors."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def by_segment(vectors):
     }
 
 
-def test_a_feature_that_is_a_vector_stays_as_it_is(write_data_set, make_tracks):
+def test_vectors_are_unchanged(write_data_set, make_tracks):
     tracks = make_tracks(TRAIN, num_tracks=7)
     found = by_segment(read(write_data_set({TRAIN: tracks}), TRAIN, "spectral_stats"))
     assert len(found) == 21
@@ -47,7 +47,7 @@ def test_a_feature_that_is_a_vector_stays_as_it_is(write_data_set, make_tracks):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "mean_std"])
-def test_frames_become_their_mean_and_deviation(write_data_set, make_tracks, pooling):
+def test_frames_become_their_mean_and_standard_deviation(write_data_set, make_tracks, pooling):
     tracks = make_tracks(TRAIN, num_tracks=5)
     found = by_segment(read(write_data_set({TRAIN: tracks}), TRAIN, "yamnet", pooling=pooling))
     for track in tracks:
@@ -59,19 +59,19 @@ def test_frames_become_their_mean_and_deviation(write_data_set, make_tracks, poo
             np.testing.assert_allclose(found[track.track_id, 3.0 * segment][1], expected, rtol=1e-6, atol=1e-7)
 
 
-def test_more_segments_than_are_decoded_at_a_time_are_read_whole(write_data_set, make_tracks):
+def test_several_batches_are_read_completely(write_data_set, make_tracks):
     found = by_segment(read(write_data_set({TRAIN: make_tracks(TRAIN, num_tracks=200)}), TRAIN, "spectral_stats"))
     assert len(found) == 600
 
 
-def test_frames_behind_a_segment_do_not_count():
+def test_frames_of_padding_are_ignored():
     spec = FeatureSpec(name="yamnet_log_mel", shape=(4, 2), dtype="float16")
     frames = np.array([[[1, 2], [3, 4], [0, 0], [0, 0]]], dtype=np.float16)
     vectorizer = Vectorizer(spec=spec, pooling="mean", num_frames=2)
     assert vectorizer(frames).tolist() == [[2.0, 3.0]]
 
 
-def test_the_padding_of_yamnets_spectrogram_is_known_from_how_the_data_were_prepared(write_data_set, make_tracks):
+def test_the_padding_of_yamnets_spectrogram_follows_from_prepare_yaml(write_data_set, make_tracks):
     def with_log_mel(track):
         return replace(track, features={"yamnet_log_mel": np.zeros((3, 336, 64), np.float16)})
 
@@ -83,7 +83,7 @@ def test_the_padding_of_yamnets_spectrogram_is_known_from_how_the_data_were_prep
     assert found.num_frames < 336
 
 
-def test_a_huge_frame_keeps_its_deviation():
+def test_huge_frames_have_a_finite_standard_deviation():
     spec = FeatureSpec(name="yamnet", shape=(2, 1), dtype="float32")
     frames = np.array([[[3e38], [-3e38]]], dtype=np.float32)
     found = Vectorizer(spec=spec, pooling="mean_std", num_frames=2)(frames)
@@ -91,7 +91,7 @@ def test_a_huge_frame_keeps_its_deviation():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_no_numbers_are_refused(write_data_set, make_tracks, value):
+def test_values_that_are_not_finite_are_an_error(write_data_set, make_tracks, value):
     tracks = make_tracks(TEST, num_tracks=4)
     tracks[2].features["spectral_stats"][1, 3] = value
     directory = write_data_set({TEST: tracks})
@@ -99,7 +99,7 @@ def test_values_that_are_no_numbers_are_refused(write_data_set, make_tracks, val
         read(directory, TEST, "spectral_stats")
 
 
-def test_a_feature_that_is_not_there_is_named_with_those_that_are(data_dir):
+def test_a_missing_feature_is_an_error_that_lists_the_features(data_dir):
     with pytest.raises(UserError) as caught:
         read(data_dir, TRAIN, "mfcc")
     assert str(caught.value) == (
@@ -108,7 +108,7 @@ def test_a_feature_that_is_not_there_is_named_with_those_that_are(data_dir):
     )
 
 
-def test_samples_are_refused(write_data_set, make_tracks):
+def test_samples_are_an_error(write_data_set, make_tracks):
     tracks = [
         replace(track, features={"sound": np.zeros((3, 100), np.int16)}) for track in make_tracks(TRAIN, num_tracks=3)
     ]
@@ -119,21 +119,21 @@ def test_samples_are_refused(write_data_set, make_tracks):
         make_vectorizer(data, "sound", pooling="mean")
 
 
-def test_a_damaged_shard_is_named(data_dir):
+def test_a_damaged_shard_is_an_error(data_dir):
     shard = data_dir / "tiny-train.tfrecord-00001-of-00002"
     shard.write_bytes(shard.read_bytes()[:-7])
     with pytest.raises(RunFailedError, match="tiny-train.tfrecord-00001-of-00002 is damaged or cut short"):
         read(data_dir, TRAIN, "spectral_stats")
 
 
-def test_memory_is_asked_for_before_anything_is_read(write_data_set, make_tracks):
+def test_too_little_memory_is_an_error_before_anything_is_read(write_data_set, make_tracks):
     data = open_prepared(str(write_data_set({TRAIN: make_tracks(TRAIN, num_tracks=2000)})))
     vectorizer = make_vectorizer(data, "spectral_stats", pooling="mean")
     splits = ("train", "validation", "test")
     bytes_of_all = (2000 + 9 + 12) * 3 * 6 * 4
     assert 0 < bytes_of_all < 2**20
     check_fits_memory(data, splits, vectorizer=vectorizer, max_mib=1)
-    with pytest.raises(UserError, match="max_matrix_mib=0: 6063 segments of 6 values take 1 MiB"):
+    with pytest.raises(UserError, match="max_matrix_mib=0: 6063 segments of 6 values need 1 MiB"):
         check_fits_memory(data, splits, vectorizer=vectorizer, max_mib=0)
 
 

@@ -1,40 +1,15 @@
-"""What the tests of the board share: predictions by hand, shards by hand, and TensorBoard's own reader."""
+"""Fixtures of the tests of the board: predictions and shards with given values."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.util import tensor_util
 
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.tfrecord import write_record
 from trainer.data.prepared import Shard
 from trainer.metrics.predictions import Predictions, make_predictions
-
-Events = dict[str, list[tuple[int, Any]]]
-
-
-def _read_events(directory: Path) -> Events:
-    """Returns what the event files of a directory hold, with nothing taken back: [(step, value)] by tag.
-
-    The loader gives a graph the tag "__run_graph__".
-    """
-    events: Events = defaultdict(list)
-    for path in sorted(directory.glob("*tfevents*")):
-        for event in EventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                events[value.tag].append((event.step, tensor_util.make_ndarray(value.tensor)))
-    return dict(events)
-
-
-@pytest.fixture
-def read_events() -> Callable[[Path], Events]:
-    """The function that reads the events of a directory: [(step, value)] by tag."""
-    return _read_events
 
 
 @pytest.fixture

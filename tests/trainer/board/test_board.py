@@ -1,10 +1,9 @@
-"""What a real run has written: every tag, step and value, and nothing twice when it was broken off."""
+"""The events of a real run: every tag, step and value, and nothing twice after an interruption."""
 
 import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_reader import read_events
 from PIL import Image
 
 import trainer.training.train
@@ -33,11 +33,11 @@ def rows_of(path: Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(path.read_text()), delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
-class BrokenOffError(Exception):
-    """Stands for the end of a process."""
+class InterruptedRunError(Exception):
+    """Simulates the end of a process."""
 
 
-def test_the_scores_of_each_epoch_are_there(finished, read_events):
+def test_the_scores_of_each_epoch_are_written(finished):
     run = Path(finished.run_dir)
     train_events, validation = read_events(run / "train"), read_events(run / "validation")
     epoch_steps = [STEPS_PER_EPOCH * epoch for epoch in (1, 2, 3)]
@@ -56,7 +56,7 @@ def test_the_scores_of_each_epoch_are_there(finished, read_events):
         assert duration_ms * rate == pytest.approx(8 * 1000, rel=1e-4)
 
 
-def test_the_confusion_of_each_epoch_is_drawn(finished, read_events):
+def test_the_confusion_of_each_epoch_is_drawn(finished):
     pictures = read_events(Path(finished.run_dir) / "validation")["confusion/track"]
     assert [step for step, _ in pictures] == [4, 8, 12]
     for _, (width, height, png) in pictures:
@@ -69,7 +69,7 @@ def test_the_confusion_of_each_epoch_is_drawn(finished, read_events):
     assert drawn == confusion_png(metrics["validation"]["track"]["confusion_matrix"], LABELS)
 
 
-def test_the_best_weights_are_a_row_of_settings_and_scores(finished, read_events):
+def test_the_best_weights_are_a_row_of_settings_and_scores(finished):
     run = Path(finished.run_dir)
     events = read_events(run)
     metrics = json.loads((run / "metrics.json").read_text())["validation"]
@@ -85,13 +85,13 @@ def test_the_best_weights_are_a_row_of_settings_and_scores(finished, read_events
     assert step == 0 and "| all genres | 0 (30) | 0 (15) | 0 (12) |" in card.item().decode()
 
 
-def test_the_graph_that_scores_is_there(finished, read_events):
+def test_the_graph_is_written(finished):
     [(_, graph)] = read_events(Path(finished.run_dir) / "train")[GRAPH]
     names = [node.name for node in tf.compat.v1.GraphDef.FromString(graph[0]).node]
     assert "log_mel" in " ".join(names) and any("logits" in name for name in names)
 
 
-def test_each_genre_has_spectrograms(finished, read_events):
+def test_each_genre_has_spectrograms(finished):
     events = read_events(Path(finished.run_dir) / "validation")
     tags = [tag for tag in events if tag.startswith("spectrograms/")]
     assert sorted(tags) == [f"spectrograms/{label}" for label in LABELS]
@@ -100,11 +100,11 @@ def test_each_genre_has_spectrograms(finished, read_events):
         assert Image.open(io.BytesIO(png)).size == (int(width), int(height))
 
 
-def test_embeddings_are_what_the_logits_are_made_of(finished):
+def test_embeddings_are_the_inputs_of_the_logits(finished):
     run = Path(finished.run_dir)
     header, *rows = rows_of(run / "validation" / "embeddings-metadata.tsv")
     vectors = np.loadtxt(run / "validation" / "embeddings.tsv", delimiter="\t")
-    assert header == ["label", "heard as", "p", "track", "start in s"]
+    assert header == ["label", "predicted as", "p", "track", "start in s"]
     assert vectors.shape == (15, finished.model.hidden_units)
     layer = load_best_model(RunDir(finished.run_dir), strategy=tf.distribute.get_strategy()).get_layer("logits")
     probabilities = softmax(vectors @ layer.kernel.numpy() + layer.bias.numpy())
@@ -120,7 +120,7 @@ def test_embeddings_are_what_the_logits_are_made_of(finished):
     assert 'tensor_path: "embeddings.tsv"' in config and 'metadata_path: "embeddings-metadata.tsv"' in config
 
 
-def test_mistakes_without_sound_are_told_in_the_text(make_config, read_events):
+def test_mistakes_without_audio_have_a_reason_in_the_text(make_config):
     # One epoch with hardly any steps: some of the five tracks are taken for others.
     config = make_config(epochs=1, optimizer=replace(make_config().optimizer, learning_rate=1e-6))
     train(config)
@@ -136,7 +136,7 @@ def test_mistakes_without_sound_are_told_in_the_text(make_config, read_events):
     assert all("none: /music/validation" in line for line in lines[2:])
 
 
-def test_what_is_not_wanted_is_not_written(make_config, read_events):
+def test_disabled_parts_are_not_written(make_config):
     config = make_config(
         epochs=1,
         board=BoardConfig(confusion_matrix=False, num_spectrograms=0, num_mistakes=0, num_embeddings=0),
@@ -149,7 +149,7 @@ def test_what_is_not_wanted_is_not_written(make_config, read_events):
     assert not list(run.rglob("*.tsv"))
 
 
-def test_what_is_shown_does_not_change_what_is_learned(finished, make_config, tmp_path):
+def test_the_settings_of_the_board_do_not_change_the_weights(finished, make_config, tmp_path):
     config = make_config(
         run_dir=str(tmp_path / "plain"),
         board=BoardConfig(
@@ -162,14 +162,14 @@ def test_what_is_shown_does_not_change_what_is_learned(finished, make_config, tm
     assert (tmp_path / "plain" / name).read_bytes() == (Path(finished.run_dir) / name).read_bytes()
 
 
-def test_what_is_shown_may_be_chosen_anew_when_a_run_goes_on(finished):
+def test_the_settings_of_the_board_may_change_when_a_run_resumes(finished):
     (Path(finished.run_dir) / "_SUCCESS").unlink()
     train(replace(finished, board=BoardConfig(num_embeddings=4)))
     assert len(rows_of(Path(finished.run_dir) / "validation" / "embeddings.tsv")) == 4
 
 
-def values_of(read_events: Callable[[Path], Any], run_dir: str) -> dict[tuple[str, str], Any]:
-    """Returns all that a run shows; of what holds times, places and names of layers, the steps alone."""
+def values_of(run_dir: str) -> dict[tuple[str, str], Any]:
+    """Returns all events of a run; only the steps of those with times, paths and names of layers."""
     content = {}
     for name in (".", "train", "validation"):
         for tag, values in read_events(Path(run_dir) / name).items():
@@ -180,42 +180,43 @@ def values_of(read_events: Callable[[Path], Any], run_dir: str) -> dict[tuple[st
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "num_calls"), [("save", 0), ("save", 2), ("write_best", 1)])
-def test_a_run_broken_off_around_a_checkpoint_shows_everything_once(
-    finished, make_config, tmp_path, read_events, monkeypatch, method, num_calls
+def test_a_run_interrupted_around_a_checkpoint_has_all_events_once(
+    finished, make_config, tmp_path, monkeypatch, method, num_calls
 ):
     real = getattr(Checkpoints, method)
     calls = iter(range(num_calls))
 
-    def break_off(*args, **options):
+    def interrupt(*args, **options):
         if next(calls, None) is None:
-            raise BrokenOffError
+            raise InterruptedRunError
         return real(*args, **options)
 
-    broken = make_config(run_dir=str(tmp_path / "broken"))
-    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
-        patch.setattr(Checkpoints, method, break_off)
-        train(broken)
-    train(broken)
-    assert values_of(read_events, broken.run_dir) == values_of(read_events, finished.run_dir)
+    interrupted = make_config(run_dir=str(tmp_path / "interrupted"))
+    with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
+        patch.setattr(Checkpoints, method, interrupt)
+        train(interrupted)
+    train(interrupted)
+    assert values_of(interrupted.run_dir) == values_of(finished.run_dir)
 
 
-def test_a_run_broken_off_in_its_end_shows_everything_once(finished, tmp_path, read_events, monkeypatch):
-    broken = replace(finished, run_dir=str(tmp_path / "broken"))
-    shutil.copytree(finished.run_dir, broken.run_dir)
-    (tmp_path / "broken" / "_SUCCESS").unlink()
+def test_a_run_interrupted_at_its_end_has_all_events_once(finished, tmp_path, monkeypatch):
+    interrupted = replace(finished, run_dir=str(tmp_path / "interrupted"))
+    shutil.copytree(finished.run_dir, interrupted.run_dir)
+    (tmp_path / "interrupted" / "_SUCCESS").unlink()
 
-    def break_off(*_args, **_options):
-        raise BrokenOffError
+    def interrupt(*_args, **_options):
+        raise InterruptedRunError
 
-    with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
-        patch.setattr("trainer.board.board.write_projector", break_off)
-        train(broken)
-    train(broken)
-    assert values_of(read_events, broken.run_dir) == values_of(read_events, finished.run_dir)
+    with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
+        patch.setattr("trainer.board.board.write_projector", interrupt)
+        train(interrupted)
+    train(interrupted)
+    assert values_of(interrupted.run_dir) == values_of(finished.run_dir)
 
 
-def test_data_whose_preparation_is_not_known_are_refused_before_the_first_step(make_config, prepared_dir, monkeypatch):
+def test_data_with_a_damaged_prepare_yaml_are_an_error_before_the_first_step(make_config, prepared_dir, monkeypatch):
     (prepared_dir / "prepare.yaml").write_text("fingerprint: abc\n")
     monkeypatch.setattr(trainer.training.train._Training, "run", lambda *_: pytest.fail("it was trained"))
     with pytest.raises(UserError, match=r"prepare.yaml is damaged"):

@@ -1,58 +1,56 @@
-"""The worst mistakes, against probabilities chosen by hand."""
+"""The worst mistakes of given probabilities."""
 
 from trainer.board.mistakes import Mistake, mistake_title, mistakes_table, worst_mistakes
 
 LABELS = ("blues", "funk", "waltz")
 TRACKS = {
     "right.mp3": (0, [[0.8, 0.1, 0.1], [0.6, 0.3, 0.1]]),
-    # The mean of its own genre is 0.2, and its second segment is the one that is heard least as it.
+    # The mean probability of its genre is 0.2, and the lowest is that of its second segment.
     "wrong.mp3": (0, [[0.3, 0.6, 0.1], [0.1, 0.2, 0.7], [0.2, 0.7, 0.1]]),
     "worst.mp3": (2, [[0.05, 0.9, 0.05], [0.15, 0.8, 0.05]]),
-    # One segment is heard as another genre, and the track is not.
+    # One segment is misclassified, the track is not.
     "nearly.mp3": (1, [[0.6, 0.4, 0.0], [0.2, 0.8, 0.0]]),
 }
 
 
-def test_the_track_whose_genre_is_the_least_probable_comes_first(predict):
+def test_the_track_whose_genre_has_the_lowest_probability_is_first(predict):
     predictions = predict(TRACKS)
     first, second = worst_mistakes(predictions, most=10)
-    assert (first.track_id, first.label, first.heard_as) == ("worst.mp3", 2, 1)
-    assert (round(first.label_probability, 9), round(first.heard_probability, 9)) == (0.05, 0.85)
+    assert (first.track_id, first.label, first.predicted) == ("worst.mp3", 2, 1)
+    assert (round(first.label_probability, 9), round(first.predicted_probability, 9)) == (0.05, 0.85)
     assert first.start_s == 0.0  # of two segments alike the first
-    assert (second.track_id, second.heard_as, second.start_s) == ("wrong.mp3", 1, 2.0)
-    assert (round(second.label_probability, 9), round(second.heard_probability, 9)) == (0.2, 0.5)
+    assert (second.track_id, second.predicted, second.start_s) == ("wrong.mp3", 1, 2.0)
+    assert (round(second.label_probability, 9), round(second.predicted_probability, 9)) == (0.2, 0.5)
     assert predictions.track_ids[predictions.segment_tracks[second.row]] == "wrong.mp3"
     assert predictions.segment_probabilities[second.row].tolist() == [0.1, 0.2, 0.7]
     assert worst_mistakes(predictions, most=1) == [first]
     assert worst_mistakes(predictions, most=0) == []
 
 
-def test_tracks_that_are_alike_come_in_the_order_of_their_names(predict):
+def test_equal_probabilities_are_in_the_order_of_track_ids(predict):
     alike = (0, [[0.25, 0.75]])
     predictions = predict({"b": alike, "a": alike, "c": alike})
     assert [mistake.track_id for mistake in worst_mistakes(predictions, most=2)] == ["a", "b"]
 
 
-def test_where_all_are_right_there_is_no_mistake(predict):
+def test_without_misclassified_tracks_there_is_no_mistake(predict):
     assert worst_mistakes(predict({"a": (0, [[0.9, 0.1]])}), most=5) == []
-    assert (
-        mistakes_table([], labels=LABELS, sounds=[]) == "No track of the validation split was heard as another genre."
-    )
+    assert mistakes_table([], labels=LABELS, audio=[]) == "No track of the validation split is misclassified."
 
 
-def test_a_mistake_is_told_in_words_and_in_a_table_that_holds_no_markup():
+def test_a_mistake_has_a_title_and_a_row_without_markup():
     mistake = Mistake(
         track_id="a|b<i>*[x](y).mp3",
         label=0,
-        heard_as=2,
+        predicted=2,
         label_probability=0.0321,
-        heard_probability=0.9345,
+        predicted_probability=0.9345,
         row=4,
         start_s=6.0,
     )
-    assert mistake_title(mistake, LABELS) == "labelled blues, heard as waltz, p=0.93"
-    assert mistakes_table([mistake], labels=LABELS, sounds=["none: gone"]).splitlines() == [
-        "|  | track | labelled | p | heard as | p | worst segment starts at | sound |",
+    assert mistake_title(mistake, LABELS) == "labelled blues, predicted as waltz, p=0.93"
+    assert mistakes_table([mistake], labels=LABELS, audio=["none: gone"]).splitlines() == [
+        "|  | track | labelled | p | predicted as | p | worst segment starts at | audio |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         "| 1 | a&#124;b&lt;i&gt;&#42;&#91;x&#93;(y).mp3 | blues | 0.032 | waltz | 0.934 | 6.00 s | none: gone |",
     ]

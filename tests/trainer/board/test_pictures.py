@@ -1,11 +1,9 @@
-"""The pictures: what is drawn, read back from the figure, and what comes out as a PNG."""
-
-import io
+"""The figures of a run: their content as matplotlib objects, and their PNG files."""
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
+from png_reader import read_png
 
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.board import pictures
@@ -27,12 +25,6 @@ def figure_of(monkeypatch):
     return draw
 
 
-def image_of(png: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(png))
-    image.load()
-    return image
-
-
 def spectrogram_of(*, scale: Scale = Scale.DECIBEL, shape=(6, 4), num_frames: int = 6) -> Spectrogram:
     return Spectrogram(
         spec=FeatureSpec(name="log_mel", shape=shape, dtype="float16"),
@@ -51,35 +43,38 @@ def test_each_cell_has_its_count_and_its_share_of_the_row(figure_of):
     assert cells(figure) == {(0, 0): "3\n75%", (0, 1): "1\n25%", (2, 0): "2\n25%", (2, 2): "6\n75%"}
     [axes] = figure.axes
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25, 0], [0, 0, 0], [0.25, 0, 0.75]])
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("heard as", "labelled")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted genre", "true genre")
     for names in (axes.get_xticklabels(), axes.get_yticklabels()):
         assert [name.get_text() for name in names] == ["blues", "funk", "waltz"]
 
 
-def test_of_very_many_genres_the_largest_are_drawn_in_their_order(figure_of):
+def test_of_many_genres_the_largest_are_drawn_in_their_order(figure_of):
     matrix = np.diag(np.arange(50))
-    matrix[49, 0] = 51  # of the largest genre, half are heard as one that is not drawn
+    matrix[49, 0] = 51  # half of the largest genre is predicted as one that is not drawn
     figure = figure_of(confusion_png, matrix.tolist(), [f"genre {index}" for index in range(50)])
     [axes] = figure.axes
     assert [name.get_text() for name in axes.get_yticklabels()] == [f"genre {index}" for index in range(10, 50)]
     assert cells(figure)[39, 39] == "49\n49%"
-    assert axes.get_title(loc="left") == "" and axes.get_title().endswith("(the 40 largest of 50 genres)")
+    assert (
+        axes.get_title(loc="left") == ""
+        and axes.get_title() == "tracks, and % of the true genre (the 40 largest of 50 genres)"
+    )
 
 
-@pytest.mark.parametrize("num_genres", [1, 2, 12, 30, 60])
-def test_any_number_of_genres_makes_a_picture_and_the_same_one_again(num_genres):
+@pytest.mark.parametrize("num_genres", [1, 12, 60])
+def test_any_number_of_genres_can_be_drawn_and_gives_the_same_bytes_again(num_genres):
     matrix = np.random.default_rng(num_genres).integers(0, 4, (num_genres, num_genres)).tolist()
     labels = [f"a $genre$ with_a long name and a number {index} \n<b>" for index in range(num_genres)]
     png = confusion_png(matrix, labels)
-    image = image_of(png)
+    image = read_png(png)
     assert image.width == image.height
     assert 500 <= image.width <= 2400
     assert confusion_png(matrix, labels) == png
 
 
-def test_a_genre_that_is_heard_rightly_is_dark_and_one_that_is_not_is_light():
+def test_large_shares_are_dark():
     def brightness(matrix):
-        return np.asarray(image_of(confusion_png(matrix, ["a", "b"])).convert("L"), dtype=float).mean()
+        return np.asarray(read_png(confusion_png(matrix, ["a", "b"])).convert("L"), dtype=float).mean()
 
     assert brightness([[9, 0], [0, 9]]) == pytest.approx(brightness([[0, 9], [9, 0]]), rel=0.02)
     assert brightness([[0, 0], [0, 0]]) > brightness([[9, 0], [0, 9]]) + 30
@@ -101,7 +96,7 @@ def test_segments_are_drawn_in_one_scale_with_their_titles(figure_of):
     assert [axes.get_ylabel() for axes in figure.axes] == ["mel band", "", "mel band"]
 
 
-def test_padding_behind_a_segment_and_the_loudness_of_a_cepstrum_are_not_drawn(figure_of):
+def test_the_padding_of_a_segment_and_coefficient_0_are_not_drawn(figure_of):
     values = np.arange(24.0).reshape(6, 4)
     spectrogram = spectrogram_of(scale=Scale.CEPSTRUM, num_frames=5)
     figure = figure_of(spectrograms_png, [Panel("one", values)], spectrogram)
@@ -116,12 +111,11 @@ def test_padding_behind_a_segment_and_the_loudness_of_a_cepstrum_are_not_drawn(f
     [np.zeros((6, 4)), np.full((6, 4), np.nan), np.array([[np.inf, 1, 2, 3]] * 6), np.zeros((6, 4), np.float16)],
     ids=["silent", "not numbers", "infinite", "half"],
 )
-@pytest.mark.parametrize("num_panels", [1, 2, 5])
-def test_whatever_the_values_are_there_is_a_picture(values, num_panels):
-    png = spectrograms_png([Panel("labelled $x, heard as _y", values)] * num_panels, spectrogram_of())
-    assert image_of(png).format == "PNG"
+def test_any_values_can_be_drawn(values):
+    png = spectrograms_png([Panel("labelled $x, predicted as _y", values)] * 5, spectrogram_of())
+    assert read_png(png).format == "PNG"
 
 
-def test_a_segment_of_one_frame_and_one_band_has_a_picture():
+def test_a_segment_of_one_frame_and_one_band_can_be_drawn():
     spectrogram = spectrogram_of(shape=(1, 1), num_frames=1)
-    assert image_of(spectrograms_png([Panel("one", np.ones((1, 1)))], spectrogram)).format == "PNG"
+    assert read_png(spectrograms_png([Panel("one", np.ones((1, 1)))], spectrogram)).format == "PNG"

@@ -1,4 +1,4 @@
-"""The steps of which a profile is taken: those that were asked for, whatever steps come in one call."""
+"""The profiled steps are those of the setting, however many steps one call runs."""
 
 import pytest
 import tensorflow as tf
@@ -8,7 +8,7 @@ from trainer.board.profile import StepProfiler
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What is called of TensorFlow's profiler, in order."""
+    """The calls of TensorFlow's profiler, in order."""
     calls = []
     monkeypatch.setattr(tf.profiler.experimental, "start", lambda directory: calls.append(f"start {directory}"))
     monkeypatch.setattr(tf.profiler.experimental, "stop", lambda: calls.append("stop"))
@@ -16,7 +16,7 @@ def calls(monkeypatch):
 
 
 def take_steps(profiler, calls, *, first: int, last: int, at_once: int):
-    """Takes steps as the training does: as many at once as the profiler lets it."""
+    """Runs steps as the training does: as many at once as the profiler allows."""
     step = first
     while step <= last:
         num_steps = profiler.num_steps(step, min(at_once, last - step + 1))
@@ -27,7 +27,7 @@ def take_steps(profiler, calls, *, first: int, last: int, at_once: int):
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 10, 100])
-def test_the_profile_is_of_the_very_steps(calls, at_once):
+def test_exactly_the_steps_of_the_setting_are_profiled(calls, at_once):
     take_steps(StepProfiler([4, 6], directory="d"), calls, first=1, last=9, at_once=at_once)
     assert calls == [1, 2, 3, "start d", 4, 5, 6, "stop", 7, 8, 9]
 
@@ -48,7 +48,7 @@ def test_runs_that_begin_or_end_elsewhere(calls, steps, first, last, expected):
     assert calls == expected
 
 
-def test_all_processes_divide_the_steps_alike_and_one_takes_the_profile(calls):
+def test_all_processes_divide_the_steps_alike_and_one_writes_the_profile(calls):
     others = StepProfiler([4, 6], directory="d", is_writer=False)
     chief = StepProfiler([4, 6], directory="d")
     for step in range(1, 10):
@@ -57,7 +57,7 @@ def test_all_processes_divide_the_steps_alike_and_one_takes_the_profile(calls):
     assert calls == list(range(1, 10))
 
 
-def test_a_step_that_fails_leaves_no_profiler_behind(calls):
+def test_a_step_that_fails_stops_the_profiler(calls):
     profiler = StepProfiler([1, 5], directory="d")
     with pytest.raises(ZeroDivisionError), profiler.watching(1, 2):
         raise ZeroDivisionError
@@ -66,7 +66,8 @@ def test_a_step_that_fails_leaves_no_profiler_behind(calls):
     assert calls == ["start d", "stop"]
 
 
-def test_a_real_profile_is_written(tmp_path):
+@pytest.mark.slow
+def test_a_profile_is_written(tmp_path):
     profiler = StepProfiler([1, 1], directory=str(tmp_path))
     with profiler.watching(1, profiler.num_steps(1, 3)):
         tf.reduce_sum(tf.ones(3)).numpy()

@@ -1,4 +1,4 @@
-"""Which features are looked at and listened to, as the record of the preparation has them."""
+"""The drawn feature and the audio samples, as recorded in `prepare.yaml`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -22,16 +22,16 @@ from trainer.data.prepared import PreparedData
 CONFIGS = {
     "cepstra": MfccConfig(n_fft=512, hop_length=256),
     "vector": SpectralStatsConfig(),
-    "heard": YamnetLogMelConfig(),
+    "yamnet": YamnetLogMelConfig(),
     "bands": LogMelConfig(n_fft=512, hop_length=160),
-    "sound": WaveformConfig(),
+    "samples": WaveformConfig(),
 }
 SPECS = {
     "cepstra": FeatureSpec("cepstra", (94, 20), "float16"),
     "vector": FeatureSpec("vector", (74,), "float32"),
-    "heard": FeatureSpec("heard", (288, 64), "float16"),
+    "yamnet": FeatureSpec("yamnet", (288, 64), "float16"),
     "bands": FeatureSpec("bands", (151, 128), "float16"),
-    "sound": FeatureSpec("sound", (24_000,), "int16"),
+    "samples": FeatureSpec("samples", (24_000,), "int16"),
 }
 
 
@@ -50,10 +50,10 @@ def prepared(directory: Path, names: list[str]) -> PreparedData:
 @pytest.mark.parametrize(
     ("names", "drawn"),
     [
-        (["cepstra", "vector", "heard", "bands"], "bands"),
-        (["cepstra", "heard"], "heard"),
+        (["cepstra", "vector", "yamnet", "bands"], "bands"),
+        (["cepstra", "yamnet"], "yamnet"),
         (["vector", "cepstra"], "cepstra"),
-        (["vector", "sound"], None),
+        (["vector", "samples"], None),
     ],
 )
 def test_a_log_mel_is_drawn_before_yamnets_and_that_before_a_cepstrum(tmp_path, names, drawn):
@@ -61,27 +61,27 @@ def test_a_log_mel_is_drawn_before_yamnets_and_that_before_a_cepstrum(tmp_path, 
     assert (None if spectrogram is None else spectrogram.spec) == (None if drawn is None else SPECS[drawn])
 
 
-@pytest.mark.parametrize(("name", "frame_s"), [("bands", 160 / 8000), ("cepstra", 256 / 8000), ("heard", 0.01)])
-def test_frames_have_their_time(tmp_path, name, frame_s):
+@pytest.mark.parametrize(("name", "frame_s"), [("bands", 160 / 8000), ("cepstra", 256 / 8000), ("yamnet", 0.01)])
+def test_frames_have_their_hop(tmp_path, name, frame_s):
     assert read_preparation(prepared(tmp_path, [name])).spectrogram.frame_s == pytest.approx(frame_s)
 
 
 def test_samples_have_the_rate_of_the_audio(tmp_path):
-    preparation = read_preparation(prepared(tmp_path, ["bands", "sound"]))
-    assert preparation.samples == Samples(SPECS["sound"], 8000)
+    preparation = read_preparation(prepared(tmp_path, ["bands", "samples"]))
+    assert preparation.samples == Samples(SPECS["samples"], 8000)
     assert (preparation.segment_duration_s, preparation.audio.keep) == (3.0, "wav")
     assert read_preparation(prepared(tmp_path, ["bands"])).samples is None
 
 
 @pytest.mark.parametrize("text", ["", "config: {}", "config: {audio: 3}", "[", "config: {audio: {}, segment: {}}"])
-def test_a_damaged_record_is_named(tmp_path, text):
+def test_a_damaged_prepare_yaml_is_an_error(tmp_path, text):
     data = prepared(tmp_path, ["bands"])
     (tmp_path / "prepare.yaml").write_text(text)
     with pytest.raises(UserError, match=r"prepare.yaml is damaged"):
         read_preparation(data)
 
 
-def test_a_missing_record_is_named(tmp_path):
+def test_a_missing_prepare_yaml_is_an_error(tmp_path):
     data = prepared(tmp_path, ["bands"])
     (tmp_path / "prepare.yaml").unlink()
     with pytest.raises(UserError, match=r"prepare.yaml cannot be read"):

@@ -1,4 +1,4 @@
-"""The config and the data set's card as text."""
+"""The settings and the description of the data set as text."""
 
 from dataclasses import replace
 
@@ -22,10 +22,10 @@ STATS = DatasetStats(
 @pytest.fixture
 def data():
     info = DatasetInfo(name="mine", splits=())
-    return PreparedData(path="p", fingerprint="f0", info=info, specs={}, labels=("a|b", "c"), stats=STATS)
+    return PreparedData(path="p", cache_key="f0", info=info, specs={}, labels=("a|b", "c"), stats=STATS)
 
 
-def test_the_card_counts_tracks_and_segments_of_each_genre_and_hours(data):
+def test_the_description_counts_tracks_and_segments_of_each_genre_and_hours(data):
     assert data_card(data).splitlines() == [
         "mine, `f0`",
         "",
@@ -40,14 +40,14 @@ def test_the_card_counts_tracks_and_segments_of_each_genre_and_hours(data):
     ]
 
 
-def test_a_leak_is_told(data):
+def test_a_leak_is_in_the_text(data):
     leaky = replace(data, stats=replace(STATS, split_source="random", split_leak="artists are on two *sides*"))
     text = "split: random\n\n**Leaky: scores are too high.** artists are on two &#42;sides&#42;"
     assert split_text(leaky) == text
     assert text in data_card(leaky)
 
 
-def test_all_settings_are_in_the_text_as_they_are_in_the_file(make_config):
+def test_the_text_has_all_settings_as_in_the_file(make_config):
     config = make_config(run_dir="runs/größer *x*")
     lines = config_text(config).splitlines()
     assert all(line.startswith("    ") for line in lines)

@@ -1,4 +1,4 @@
-"""`beamtune compare`: rows of runs and cross-validations, in three formats, and what cannot be compared."""
+"""`beamtune compare`: rows of runs and cross-validations in three formats, and its errors."""
 
 import csv
 import io
@@ -14,8 +14,8 @@ import pytest
 from beam_pipelines.common.errors import UserError
 from configs.cli import main
 from trainer.compare.compare import compare
+from trainer.compare.compared_results import Score, read_result
 from trainer.compare.config import SORTS, CompareConfig, CompareOutputConfig
-from trainer.compare.entries import Score, read_entry
 from trainer.data.prepared import open_prepared
 from trainer.metrics.levels import LEVELS
 from trainer.metrics.metrics import COUNTED_METRICS, Interval, ranking_metrics
@@ -32,11 +32,11 @@ MakeRun = Callable[..., str]
 
 @pytest.fixture
 def make_run(tmp_path: Path, write_prepared: Callable[..., Path]) -> MakeRun:
-    """Writes a finished run in which `num_right` of 4 tracks are right, at all levels."""
+    """Writes a finished run in which `num_right` of 4 tracks are classified correctly, at all levels."""
 
     def make(name: str, *, num_right: int, model: ModelSummary = CNN, leak: str | None = None) -> str:
         data = open_prepared(
-            str(write_prepared(directory_name=f"data of {name}", split_leak=leak, fingerprint="0123456789abcdef"))
+            str(write_prepared(directory_name=f"data of {name}", split_leak=leak, cache_key="0123456789abcdef"))
         )
         run = RunDir(str(tmp_path / name))
         run.start(TrainConfig(run_dir=run.path, data_dir=data.path), data)
@@ -109,13 +109,13 @@ def test_the_table(make_run: MakeRun, crossval_dir: Path) -> None:
             *["1.000 [0.25, 0.88]"] * 4,
             *("–", "0.2 s", "leaky [1]"),
         ],
-        ["[low, high]: the 95 % interval of a bootstrap over groups"],
-        ["±: the standard deviation over folds and seeds; parameters and training are those of one run"],
-        [f"[1] leaky, so too high: {LEAK}"],
+        ["[low, high]: 95 % interval of a bootstrap over groups"],
+        ["±: standard deviation over folds and seeds; parameters and training time are of one run"],
+        [f"[1] leaky, scores are too high: {LEAK}"],
     ]
 
 
-def test_the_folder_of_several_learners_stands_for_each_of_them(tmp_path: Path) -> None:
+def test_a_cross_validation_of_several_learners_has_a_row_for_each(tmp_path: Path) -> None:
     folds = tmp_path / "folds"
     for name in ("runs", "svm", "knn"):
         (folds / name).mkdir(parents=True)
@@ -127,18 +127,18 @@ def test_the_folder_of_several_learners_stands_for_each_of_them(tmp_path: Path) 
     assert [row[:2] for row in rows[:2]] == [[str(folds / "knn"), "knn"], [str(folds / "svm"), "svm"]]
 
 
-def test_a_cross_validation_without_results_is_refused(tmp_path: Path) -> None:
+def test_a_cross_validation_without_results_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "crossval.yaml").write_text("folds: 5\n")
     with pytest.raises(UserError, match="has neither config.yaml nor crossval.json"):
         compared([str(tmp_path)])
 
 
-def test_without_a_leak_there_is_no_column_for_it(make_run: MakeRun) -> None:
+def test_without_a_leak_there_is_no_leak_column(make_run: MakeRun) -> None:
     _, header, row, *notes = cells(compared([make_run("first", num_right=3)]))
     assert header[-1] == "training"
     assert len(row) == len(header)
-    assert notes == [["[low, high]: the 95 % interval of a bootstrap over groups"]]
+    assert notes == [["[low, high]: 95 % interval of a bootstrap over groups"]]
 
 
 def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:
@@ -152,13 +152,13 @@ def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:
     assert row.count("|") == 13  # none in a cell
     assert notes == [
         "",
-        "&#91;low, high&#93;: the 95 % interval of a bootstrap over groups",
+        "&#91;low, high&#93;: 95 % interval of a bootstrap over groups",
         "",
-        "&#91;1&#93; leaky, so too high: tracks were split &#124; at random",
+        "&#91;1&#93; leaky, scores are too high: tracks were split &#124; at random",
     ]
 
 
-def test_csv_has_bare_numbers(make_run: MakeRun, crossval_dir: Path, tmp_path: Path) -> None:
+def test_csv_has_full_numbers(make_run: MakeRun, crossval_dir: Path, tmp_path: Path) -> None:
     run = make_run("a, b", num_right=3, leak=LEAK)
     path = tmp_path / "table.csv"
     compared([run, str(crossval_dir)], output=CompareOutputConfig(csv=str(path)))
@@ -207,34 +207,36 @@ def test_durations(make_run: MakeRun, duration_s: float, text: str) -> None:
     assert cells(compared([run]))[2][-1] == text
 
 
-def test_what_cannot_be_compared_is_named(make_run: MakeRun, crossval_dir: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_an_error(make_run: MakeRun, crossval_dir: Path, tmp_path: Path) -> None:
     run = make_run("run", num_right=1)
     crossval = crossval_dir / "crossval.json"
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     for path, message in (
-        (tmp_path / "absent", "absent does not exist: name directories that beamtune train"),
+        (tmp_path / "absent", "absent does not exist: give directories written by beamtune train"),
         (foreign, r"foreign has neither config\.yaml nor crossval\.json"),
     ):
         with pytest.raises(UserError, match=message):
-            read_entry(str(path), split="test")
-    with pytest.raises(UserError, match=f"run has no metrics of split train: beamtune evaluate run_dir={run} split=tr"):
-        read_entry(run, split="train")
+            read_result(str(path), split="test")
+    with pytest.raises(
+        UserError, match=f"run has no metrics of split train: run beamtune evaluate run_dir={run} split=tr"
+    ):
+        read_result(run, split="train")
     with pytest.raises(UserError, match="split=validation: .* has scores of split test only"):
-        read_entry(str(crossval_dir), split="validation")
+        read_result(str(crossval_dir), split="validation")
     crossval.write_text(json.dumps(crossval_json(finished=False)))
-    with pytest.raises(UserError, match="folds is not finished: give its beamtune crossval command again"):
-        read_entry(str(crossval_dir), split="test")
+    with pytest.raises(UserError, match="folds is not finished: run its beamtune crossval command again"):
+        read_result(str(crossval_dir), split="test")
     Path(run, "_SUCCESS").unlink()
     with pytest.raises(UserError, match="run has no _SUCCESS and so is not finished"):
-        read_entry(run, split="test")
+        read_result(run, split="test")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"finished": true}', json.dumps(crossval_json(mean={"track": {}}))])
 def test_a_damaged_crossval_json(crossval_dir: Path, text: str) -> None:
     (crossval_dir / "crossval.json").write_text(text)
     with pytest.raises(UserError, match=r"crossval\.json is damaged"):
-        read_entry(str(crossval_dir), split="test")
+        read_result(str(crossval_dir), split="test")
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"test": 1, "labels": [], "split": {}, "model": {}}'])
@@ -242,7 +244,7 @@ def test_a_damaged_metrics_json(make_run: MakeRun, text: str) -> None:
     run = make_run("run", num_right=1)
     Path(run, "metrics.json").write_text(text)
     with pytest.raises(UserError, match=r"metrics\.json is damaged .*: remove it, and evaluate the run"):
-        read_entry(run, split="test")
+        read_result(run, split="test")
 
 
 def test_a_run_whose_tracks_are_of_one_group_has_no_intervals(make_run: MakeRun) -> None:
@@ -252,7 +254,7 @@ def test_a_run_whose_tracks_are_of_one_group_has_no_intervals(make_run: MakeRun)
     for level in content["test"].values():
         level["intervals"] = None
     path.write_text(json.dumps(content))
-    assert read_entry(run, split="test").scores["track"]["accuracy"] == Score(0.5)
+    assert read_result(run, split="test").scores["track"]["accuracy"] == Score(0.5)
     assert "[low, high]" not in compared([run])
 
 

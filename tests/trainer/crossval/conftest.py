@@ -1,4 +1,4 @@
-"""Prepared data sets of several artists a genre and several shards, small enough to be folded in a moment."""
+"""Fixtures of the tests of cross-validation: small prepared data sets of several artists and shards."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -35,8 +35,8 @@ SPECS = (
 
 
 @dataclass(frozen=True)
-class Example:
-    """One segment as it lies in a shard."""
+class Segment:
+    """One segment of a shard."""
 
     track: TrackRecord
     segment_index: int
@@ -83,7 +83,7 @@ def _tracks(num_groups: int, tracks_per_group: int) -> list[TrackRecord]:
     return tracks
 
 
-def _examples(tracks: Sequence[TrackRecord]) -> list[Example]:
+def _examples(tracks: Sequence[TrackRecord]) -> list[Segment]:
     """Returns the segments of tracks; those of one genre are louder every other frame. The first segment was silent."""
     rng = np.random.default_rng(0)
     examples = []
@@ -93,7 +93,7 @@ def _examples(tracks: Sequence[TrackRecord]) -> list[Example]:
             if track.label == LABELS[0]:
                 log_mel[::2] += 20.0
             waveform = rng.integers(-1000, 1000, NUM_SAMPLES)
-            examples.append(Example(track, number + 1, log_mel.astype(np.float16), waveform.astype(np.int16)))
+            examples.append(Segment(track, number + 1, log_mel.astype(np.float16), waveform.astype(np.int16)))
     return examples
 
 
@@ -117,7 +117,7 @@ def _write_source(
     target_mib: int = 128,
     duplicates: Sequence[tuple[str, str]] = (),
     duplicates_mode: str = "keep_together",
-    fingerprint: str = "of the source",
+    cache_key: str = "of the source",
 ) -> Path:
     """Writes a prepared data set; `duplicates` are pairs of track ids."""
     directory.mkdir(parents=True)
@@ -138,7 +138,7 @@ def _write_source(
         infos.append(schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes))
     prepared_with = {
         "schema_version": schema.SCHEMA_VERSION,
-        "fingerprint": fingerprint,
+        "fingerprint": cache_key,
         "versions": {},
         "sources": {},
         "config": {
@@ -164,7 +164,7 @@ def _write_source(
         schema.TRACKS_FILE: "".join(json_lines(tracks)),
         schema.REJECTS_FILE: "",
         schema.DUPLICATES_FILE: "".join(json_lines(_pair(by_id[first], by_id[second]) for first, second in duplicates)),
-        schema.SUCCESS_FILE: schema.success_to_json(fingerprint),
+        schema.SUCCESS_FILE: schema.success_to_json(cache_key),
     }.items():
         (directory / name).write_text(text)
     return directory
@@ -183,8 +183,8 @@ def make_source(write_source: Callable[..., Path]) -> Callable[..., Source]:
 
 
 @pytest.fixture
-def examples_of() -> Callable[[Source], list[Example]]:
-    """The segments that a data set holds, in the order of its shards."""
+def examples_of() -> Callable[[Source], list[Segment]]:
+    """The segments of a data set, in the order of its shards."""
     return lambda source: _examples(source.tracks)
 
 

@@ -1,4 +1,4 @@
-"""What a cross-validation can be told, and what it refuses."""
+"""The settings of a cross-validation are checked."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,9 +50,7 @@ def test_settings_are_checked(make_config: MakeConfig, changes: dict[str, Any], 
         ({"output_dir": "y"}, "baselines.output_dir=y: expected output_dir=… in its place"),
     ],
 )
-def test_what_each_run_has_of_its_own_is_no_setting_of_the_learners(
-    make_config: MakeConfig, changes: dict[str, Any], message: str
-) -> None:
+def test_settings_of_single_runs_are_an_error(make_config: MakeConfig, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         make_config(baselines=replace(make_config().baselines, **changes))
     assert message in str(caught.value)

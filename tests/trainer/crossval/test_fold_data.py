@@ -1,4 +1,4 @@
-"""Folds as prepared data sets: every byte of them."""
+"""Folds as prepared data sets: their content, byte for byte."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ import yaml
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.fold_data import FoldKey, is_written, remove_examples, write_fold
-from trainer.crossval.folds import divide
+from trainer.crossval.folds import partition_segments
 from trainer.crossval.source import Source, open_source
 from trainer.data.prepared import find_shards, open_prepared, read_groups
 
@@ -29,7 +29,7 @@ SPLIT_BY = ("group", "track", "segment")
 
 
 def keep_going() -> None:
-    """Does not break off."""
+    """Does not stop the writing."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def write(tmp_path: Path, make_config: MakeConfig) -> WriteFold:
         config = make_config(**changes)
         directory = tmp_path / name
         key = FoldKey(num_folds=config.folds, fold=fold, split_by=config.split_by, split_seed=config.split_seed)
-        write_fold(str(directory), key, source=source, division=divide(source, config), on_batch=on_batch)
+        write_fold(str(directory), key, source=source, partition=partition_segments(source, config), on_batch=on_batch)
         return directory
 
     return write_to
@@ -64,7 +64,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("split_by", SPLIT_BY)
-def test_all_examples_are_there_once_and_each_is_tested_on_once(
+def test_every_example_is_in_each_fold_once_and_in_one_test_split(
     make_source: MakeSource, write: WriteFold, examples_of: Any, split_by: str
 ) -> None:
     source = make_source(tracks_per_group=3)
@@ -108,7 +108,7 @@ def test_statistics_are_those_of_the_new_train_split(
 
 
 @pytest.mark.parametrize("split_by", SPLIT_BY)
-def test_counts_and_tables_say_what_is_in_the_shards(
+def test_counts_and_tables_match_the_shards(
     make_source: MakeSource, write: WriteFold, examples_of: Any, split_by: str
 ) -> None:
     source = make_source(tracks_per_group=3)
@@ -150,7 +150,7 @@ def test_counts_and_tables_say_what_is_in_the_shards(
         ),
     ],
 )
-def test_who_made_the_split_and_whether_it_leaks_is_in_the_statistics(
+def test_the_source_of_the_split_and_its_leak_are_in_the_statistics(
     make_source: MakeSource, write: WriteFold, split_by: str, split: dict[str, Any]
 ) -> None:
     directory = write(make_source(), split_by=split_by)
@@ -174,7 +174,9 @@ def test_tensorflow_datasets_reads_a_fold(make_source: MakeSource, write: WriteF
     assert num_examples == builder.info.splits.total_num_examples == len(by_place)
 
 
-def test_the_directory_holds_what_prepare_writes(make_source: MakeSource, write: WriteFold, tmp_path: Path) -> None:
+def test_the_directory_has_the_files_that_prepare_writes(
+    make_source: MakeSource, write: WriteFold, tmp_path: Path
+) -> None:
     directory = write(make_source())
     names = {path.name for path in directory.iterdir()}
     assert {name for name in names if ".tfrecord-" not in name} == {
@@ -187,7 +189,7 @@ def test_the_directory_holds_what_prepare_writes(make_source: MakeSource, write:
     }
 
 
-def test_prepare_yaml_is_that_of_the_source_and_says_how_the_fold_was_made(
+def test_prepare_yaml_is_that_of_the_source_with_the_key_of_the_fold(
     make_source: MakeSource, write: WriteFold, tmp_path: Path
 ) -> None:
     directory = write(make_source(), fold=2, split_seed=5)
@@ -219,7 +221,7 @@ def test_shards_of_the_source_do_not_change_the_examples(make_source: MakeSource
         assert records_of(write(one, "of one"), split) == records_of(write(many, "of many"), split)
 
 
-def test_the_fingerprint_is_another_for_all_that_changes_a_fold() -> None:
+def test_everything_that_changes_a_fold_changes_its_cache_key() -> None:
     key = FoldKey(num_folds=5, fold=0, split_by="group", split_seed=0)
     others = [
         replace(key, num_folds=6),
@@ -227,12 +229,12 @@ def test_the_fingerprint_is_another_for_all_that_changes_a_fold() -> None:
         replace(key, split_by="track"),
         replace(key, split_seed=1),
     ]
-    fingerprints = [each.fingerprint("a") for each in (key, *others)] + [key.fingerprint("b")]
-    assert len(set(fingerprints)) == len(fingerprints)
-    assert replace(key).fingerprint("a") == key.fingerprint("a")
+    cache_keys = [each.cache_key("a") for each in (key, *others)] + [key.cache_key("b")]
+    assert len(set(cache_keys)) == len(cache_keys)
+    assert replace(key).cache_key("a") == key.cache_key("a")
 
 
-def test_a_fold_is_known_again_and_another_is_refused(make_source: MakeSource, write: WriteFold) -> None:
+def test_a_written_fold_is_recognised_and_another_is_an_error(make_source: MakeSource, write: WriteFold) -> None:
     source = make_source()
     key = FoldKey(num_folds=3, fold=0, split_by="group", split_seed=0)
     directory = str(write(source))
@@ -242,7 +244,7 @@ def test_a_fold_is_known_again_and_another_is_refused(make_source: MakeSource, w
         is_written(directory, replace(key, fold=1), source=source)
 
 
-def test_what_was_broken_off_is_no_data_set_and_is_written_again(
+def test_an_interrupted_fold_is_not_a_data_set_and_is_written_again(
     make_source: MakeSource, write: WriteFold, tmp_path: Path
 ) -> None:
     source = make_source(tracks_per_group=9)
@@ -276,7 +278,7 @@ def test_examples_can_be_removed_and_written_again(make_source: MakeSource, writ
     assert contents(write(source)) == whole
 
 
-def test_a_damaged_shard_is_named(make_source: MakeSource, write: WriteFold, tmp_path: Path) -> None:
+def test_a_damaged_shard_is_an_error(make_source: MakeSource, write: WriteFold, tmp_path: Path) -> None:
     source = make_source()
     shard = tmp_path / "data" / "tiny-validation.tfrecord-00000-of-00002"
     content = bytearray(shard.read_bytes())
@@ -290,7 +292,7 @@ def test_a_damaged_shard_is_named(make_source: MakeSource, write: WriteFold, tmp
         write(source)
 
 
-def test_shards_that_hold_other_tracks_than_the_table_are_named(
+def test_shards_with_other_tracks_than_the_table_are_an_error(
     make_source: MakeSource, write: WriteFold, tmp_path: Path
 ) -> None:
     source = make_source()
@@ -303,7 +305,7 @@ def test_shards_that_hold_other_tracks_than_the_table_are_named(
         write(replace(source, tracks=tracks))
 
 
-def test_a_folder_that_cannot_be_made_is_named(make_source: MakeSource, write: WriteFold, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(make_source: MakeSource, write: WriteFold, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"the fold .*file/fold cannot be written: "):
         write(make_source(), "file/fold")
@@ -322,7 +324,9 @@ def test_a_folder_that_cannot_be_made_is_named(make_source: MakeSource, write: W
         ("_SUCCESS", None, r"data has no _SUCCESS and so is not a finished data set"),
     ],
 )
-def test_a_damaged_table_is_named(write_source: Callable[..., Path], name: str, text: str | None, message: str) -> None:
+def test_a_damaged_table_is_an_error(
+    write_source: Callable[..., Path], name: str, text: str | None, message: str
+) -> None:
     directory = write_source()
     if text is None:
         (directory / name).unlink()
@@ -334,12 +338,12 @@ def test_a_damaged_table_is_named(write_source: Callable[..., Path], name: str, 
 
 @pytest.fixture
 def in_memory() -> Iterator[str]:
-    """A folder of a file system that no function of Python's own reaches, as gs:// is none."""
+    """A folder in a file system that only TensorFlow can access, as gs:// is."""
     yield "ram://crossval"
     tf.io.gfile.rmtree("ram://crossval")
 
 
-def test_data_need_not_lie_on_a_local_disk(
+def test_data_can_be_on_a_remote_file_system(
     write_source: Callable[..., Path], make_config: MakeConfig, write: WriteFold, in_memory: str
 ) -> None:
     local = write_source()
@@ -350,7 +354,9 @@ def test_data_need_not_lie_on_a_local_disk(
     key = FoldKey(num_folds=3, fold=0, split_by="group", split_seed=0)
     directory = f"{in_memory}/folds/fold-0"
     for _ in range(2):
-        write_fold(directory, key, source=source, division=divide(source, make_config()), on_batch=keep_going)
+        write_fold(
+            directory, key, source=source, partition=partition_segments(source, make_config()), on_batch=keep_going
+        )
     assert is_written(directory, key, source=source)
     of_local = contents(write(open_source(str(local))))
     assert set(tf.io.gfile.listdir(directory)) == set(of_local)

@@ -1,4 +1,4 @@
-"""What runs come to together, against scikit-learn and against sums by hand."""
+"""The results of several runs, against scikit-learn and NumPy."""
 
 import json
 import statistics
@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, t
 
 from trainer.crossval.results import (
     CrossvalHeader,
-    JudgedRun,
+    ScoredRun,
     crossval_to_json,
     mean,
     over_runs,
@@ -28,8 +28,8 @@ LABELS = ("a", "b", "c")
 HEADER = CrossvalHeader(
     data_name="mine",
     data_path="prepared/mine",
-    source_fingerprint="s",
-    fingerprint="f",
+    source_cache_key="s",
+    cache_key="f",
     split_source="folds",
     split_leak=None,
     num_folds=3,
@@ -51,7 +51,7 @@ def make_predictions(fold: int, seed: int, *, num_tracks: int = 9) -> Prediction
     )
 
 
-def make_run(fold: int, seed: int, *, num_tracks: int = 9, duration_s: float = 2.0) -> JudgedRun:
+def make_run(fold: int, seed: int, *, num_tracks: int = 9, duration_s: float = 2.0) -> ScoredRun:
     predictions = make_predictions(fold, seed, num_tracks=num_tracks)
     metrics = RunMetrics(
         labels=LABELS,
@@ -60,7 +60,7 @@ def make_run(fold: int, seed: int, *, num_tracks: int = 9, duration_s: float = 2
         model=ModelSummary(name="cnn2d", features=("log_mel",), num_parameters=5, train_duration_s=duration_s),
         levels={"test": evaluated_levels(predictions, num_resamples=10)},
     )
-    return JudgedRun(
+    return ScoredRun(
         fold=fold,
         seed=seed,
         run_dir=f"runs/fold-{fold}-seed-{seed}",
@@ -70,12 +70,12 @@ def make_run(fold: int, seed: int, *, num_tracks: int = 9, duration_s: float = 2
 
 
 @pytest.fixture
-def runs() -> list[JudgedRun]:
+def runs() -> list[ScoredRun]:
     """Three folds of different sizes, two seeds."""
     return [make_run(fold, seed, num_tracks=9 + fold) for fold in range(3) for seed in (4, 7)]
 
 
-def track_predictions(runs: Sequence[JudgedRun]) -> tuple[np.ndarray, np.ndarray]:
+def track_predictions(runs: Sequence[ScoredRun]) -> tuple[np.ndarray, np.ndarray]:
     """Returns labels and probabilities of all tracks of all runs."""
     return (
         np.concatenate([run.tracks.labels for run in runs]),
@@ -83,7 +83,7 @@ def track_predictions(runs: Sequence[JudgedRun]) -> tuple[np.ndarray, np.ndarray
     )
 
 
-def test_mean_and_sd_are_those_of_a_sample_of_runs(runs: list[JudgedRun]) -> None:
+def test_mean_and_sd_are_those_of_a_sample_of_runs(runs: list[ScoredRun]) -> None:
     means, sds = over_runs(runs, mean), over_runs(runs, sample_sd)
     for level in ("segment", "track", "track_vote"):
         for name in ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy"):
@@ -94,18 +94,18 @@ def test_mean_and_sd_are_those_of_a_sample_of_runs(runs: list[JudgedRun]) -> Non
     assert means["track_vote"]["loss"] is None and sds["track_vote"]["loss"] is None
 
 
-def test_the_sd_of_seeds_is_that_of_their_means_over_folds(runs: list[JudgedRun]) -> None:
+def test_the_sd_of_seeds_is_that_of_their_means_over_folds(runs: list[ScoredRun]) -> None:
     of_seed = [statistics.mean(run.test["track"].accuracy for run in runs if run.seed == seed) for seed in (4, 7)]
     assert sd_over_seeds(runs)["track"]["accuracy"] == pytest.approx(statistics.stdev(of_seed), abs=1e-12)
 
 
-def test_a_fold_that_lacks_a_seed_does_not_count_for_the_sd_of_seeds(runs: list[JudgedRun]) -> None:
+def test_a_fold_that_lacks_a_seed_is_ignored_in_the_sd_of_seeds(runs: list[ScoredRun]) -> None:
     assert sd_over_seeds(runs[:-1]) == sd_over_seeds(runs[:4])
     assert sd_over_seeds(runs[:1])["track"]["accuracy"] is None
     assert sd_over_seeds([runs[0], runs[3]])["track"]["accuracy"] is None
 
 
-def test_pooled_metrics_are_those_of_all_predictions(runs: list[JudgedRun]) -> None:
+def test_pooled_metrics_are_those_of_all_predictions(runs: list[ScoredRun]) -> None:
     labels, probabilities = track_predictions(runs)
     predicted = probabilities.argmax(axis=1)
     tracks = pooled(runs)["track"]
@@ -122,7 +122,7 @@ def test_pooled_metrics_are_those_of_all_predictions(runs: list[JudgedRun]) -> N
     assert tracks["accuracy"] == pytest.approx(statistics.mean(of_seed), abs=1e-12)
 
 
-def test_pooled_segments_are_counted_over_the_runs(runs: list[JudgedRun]) -> None:
+def test_pooled_segments_are_counted_over_the_runs(runs: list[ScoredRun]) -> None:
     predictions = [make_predictions(run.fold, run.seed, num_tracks=9 + run.fold) for run in runs]
     labels = np.concatenate([each.segment_labels for each in predictions])
     probabilities = np.concatenate([each.segment_probabilities for each in predictions])
@@ -133,7 +133,7 @@ def test_pooled_segments_are_counted_over_the_runs(runs: list[JudgedRun]) -> Non
     assert segments["intervals"] is None
 
 
-def test_the_interval_of_tracks_draws_groups_with_the_predictions_of_all_seeds(runs: list[JudgedRun]) -> None:
+def test_the_interval_of_tracks_draws_groups_with_the_predictions_of_all_seeds(runs: list[ScoredRun]) -> None:
     interval = pooled(runs)["track"]["intervals"]["accuracy"]
     labels, probabilities = track_predictions(runs)
     groups = np.array([group for run in runs for group in run.tracks.groups])
@@ -154,7 +154,7 @@ def test_one_run_has_no_sd() -> None:
     assert content["finished"] is False
 
 
-def test_the_file_says_what_was_done_and_found(runs: list[JudgedRun]) -> None:
+def test_the_content_of_the_file(runs: list[ScoredRun]) -> None:
     runs = [
         replace(run, metrics=replace(run.metrics, model=replace(run.metrics.model, train_duration_s=float(number))))
         for number, run in enumerate(runs)

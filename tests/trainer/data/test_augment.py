@@ -344,7 +344,9 @@ def test_features_are_told_apart_as_they_were_prepared(prepared_dir: Path) -> No
 
     del content["config"]["segment"]
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(UserError, match=r"prepare\.yaml is damaged \(KeyError\('segment'\)\): prepare the data again"):
+    with pytest.raises(
+        UserError, match=r"prepare\.yaml is damaged \(segment is missing or not a mapping\): prepare the data again"
+    ):
         sound_features(data, specs)
     path.unlink()
     with pytest.raises(UserError, match=r"prepare\.yaml cannot be read"):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from beam_pipelines.features.frontend import FrontEnd
 from trainer.devices.strategy import StrategyConfig, make_strategy
 from trainer.evaluation.config import PredictConfig
 from trainer.evaluation.predict import predict
@@ -41,7 +40,7 @@ def test_probabilities_are_the_mean_of_the_segments(
     run = RunDir(finished.run_dir)
     model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
     with Path(path).open("rb") as source:
-        segments = FrontEnd.from_prepare_yaml(run.prepare_yaml()).process(source).segments
+        segments = run.prepare_yaml().front_end().process(source).segments
     logits = model({"log_mel": np.stack([segment.features["log_mel"] for segment in segments])}).numpy()
     expected = softmax(logits).mean(axis=0)
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of `beamtune explore`: prepared data sets by their contract, and pages taken apart."""
+"""Fixtures of the tests of `beamtune explore`: writes prepared data sets, and parses pages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -147,7 +147,7 @@ def _write_data_set(
 
 @dataclass
 class PageParts:
-    """What a page holds.
+    """The content of a page.
 
     Attributes:
         title: The text of <title>.
@@ -159,7 +159,7 @@ class PageParts:
         links: The targets of all links.
         ids: All ids.
         tags: The names of all elements, each once.
-        missing: What stands in place of examples.
+        missing: The notes of genres without an example.
         policy: The content security policy.
         marks: The number of <mark>s.
     """
@@ -240,15 +240,21 @@ def _parse_page(text: str) -> PageParts:
     return parser.parts
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_track() -> Callable[..., FakeTrack]:
     """Makes a track: (track_id, *, label, split, num_segments, features, and fields of TrackRecord)."""
     return _make_track
 
 
+@pytest.fixture(scope="session")
+def write_data_set_to() -> Callable[..., Path]:
+    """Writes a prepared directory and returns it: (directory, tracks, *, labels, configs, rejects, …)."""
+    return _write_data_set
+
+
 @pytest.fixture
 def write_data_set(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a prepared directory of tracks and returns it: (tracks, *, labels, configs, rejects, …)."""
+    """Writes a prepared directory below tmp_path and returns it: (tracks, *, labels, configs, rejects, …)."""
 
     def write(tracks: Sequence[FakeTrack], *, directory_name: str = "data", **options: Any) -> Path:
         return _write_data_set(tmp_path / directory_name, tracks, **options)
@@ -256,7 +262,7 @@ def write_data_set(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def parse_page() -> Callable[[str], PageParts]:
-    """Takes a page apart; fails where its elements are not closed in order."""
+    """Parses a page; fails if its elements are not closed in order."""
     return _parse_page

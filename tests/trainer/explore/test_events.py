@@ -1,4 +1,4 @@
-"""The events: TensorBoard's own reader finds every picture, sound, table and number in them."""
+"""The events: TensorBoard's own reader finds every figure, audio clip, table and number in them."""
 
 import io
 
@@ -14,28 +14,26 @@ from trainer.explore.config import ExploreConfig
 from trainer.explore.explore import explore
 
 
-@pytest.fixture
-def events_of(write_data_set, tmp_path):
-    """Explores a data set of some tracks and returns what TensorBoard reads of its events."""
-
-    def run(tracks, **options):
-        directory = write_data_set(tracks, **options)
-        explore(ExploreConfig(data_dir=str(directory), output_dir=str(tmp_path / "page")))
-        events = EventAccumulator(str(tmp_path / "page" / "events"), size_guidance={"tensors": 0})
-        events.Reload()
-        return events
-
-    return run
+def explored(directory, output_dir):
+    """Explores a data set and returns the events as TensorBoard reads them."""
+    explore(ExploreConfig(data_dir=str(directory), output_dir=str(output_dir)))
+    events = EventAccumulator(str(output_dir / "events"), size_guidance={"tensors": 0})
+    events.Reload()
+    return events
 
 
-@pytest.fixture
-def tracks(make_track, write_audio, tmp_path):
-    uri = str(write_audio(tmp_path / "a.wav", sample_rate_hz=8000, duration_s=6.0))
-    return [
+@pytest.fixture(scope="module")
+def events(make_track, write_audio, write_data_set_to, tmp_path_factory):
+    """The events of a data set with audio, silence and a reject."""
+    directory = tmp_path_factory.mktemp("events")
+    uri = str(write_audio(directory / "a.wav", sample_rate_hz=8000, duration_s=6.0))
+    tracks = [
         make_track("a", label="blues", uri=uri, duration_s=90.0),
         make_track("b", label="blues", uri=uri, duration_s=30.0),
         make_track("c", label="funk", split="test", duration_s=60.0, rms_dbfs=-np.inf),
     ]
+    rejects = [Reject("r", "/r", "funk", "train", "decode", "no_audio", "m")]
+    return explored(write_data_set_to(directory / "data", tracks, rejects=rejects), directory / "page")
 
 
 def tensor(events, tag):
@@ -48,8 +46,7 @@ def tags_of(events, plugin):
     return sorted(events.PluginTagToContent(plugin))
 
 
-def test_every_picture_is_an_image(events_of, tracks):
-    events = events_of(tracks, rejects=[Reject("r", "/r", "funk", "train", "decode", "no_audio", "m")])
+def test_every_picture_is_an_image(events):
     assert tags_of(events, "images") == [
         "picture/clips",
         "picture/durations",
@@ -68,16 +65,14 @@ def test_every_picture_is_an_image(events_of, tracks):
         assert image.size == (int(width), int(height))
 
 
-def test_examples_are_audio(events_of, tracks):
-    events = events_of(tracks)
+def test_examples_are_audio(events):
     assert tags_of(events, "audio") == ["sound/blues"]
     samples, rate_hz = soundfile.read(io.BytesIO(tensor(events, "sound/blues")[0][0]))
     assert (len(samples), rate_hz) == (40_000, 8000)
     assert np.abs(samples).max() > 0.3
 
 
-def test_counts_are_scalars(events_of, tracks):
-    events = events_of(tracks, rejects=[Reject("r", "/r", "funk", "train", "decode", "no_audio", "m")])
+def test_counts_are_scalars(events):
     assert {tag: float(tensor(events, tag)) for tag in tags_of(events, "scalars")} == {
         "tracks/train": 2,
         "tracks/test": 1,
@@ -95,17 +90,17 @@ def test_counts_are_scalars(events_of, tracks):
     }
 
 
-def test_durations_and_levels_are_histograms(events_of, tracks):
-    events = events_of(tracks)
+def test_durations_and_levels_are_histograms(events):
     assert tags_of(events, "histograms") == ["histogram/duration_s", "histogram/peak_dbfs", "histogram/rms_dbfs"]
     durations = tensor(events, "histogram/duration_s")
     assert (durations[0, 0], durations[-1, 1], durations[:, 2].sum()) == (30.0, 90.0, 3)
     assert tensor(events, "histogram/rms_dbfs")[:, 2].sum() == 2  # silence has no level
 
 
-def test_tables_are_text_that_holds_no_markup(events_of, make_track):
+def test_tables_are_text_without_markup(make_track, write_data_set, tmp_path):
     name = "a|b<script>`\\"
-    events = events_of([make_track("a", label=name), make_track("b", label="funk")], split_leak="Leaks.")
+    directory = write_data_set([make_track("a", label=name), make_track("b", label="funk")], split_leak="Leaks.")
+    events = explored(directory, tmp_path / "page")
     names = ("about", "duplicates", "prepare.yaml", "rejects", "tracks")
     assert tags_of(events, "text") == [f"table/{name}" for name in names]
     assert tensor(events, "table/tracks").item().decode().splitlines() == [
@@ -119,10 +114,12 @@ def test_tables_are_text_that_holds_no_markup(events_of, make_track):
     assert "sample_rate_hz: 8000" in tensor(events, "table/prepare.yaml").item().decode()
 
 
-def test_a_second_time_replaces_the_events_of_the_first_and_nothing_else(events_of, tracks, tmp_path):
-    events_of(tracks)
-    (tmp_path / "page" / "events" / "notes.txt").write_text("mine")
-    events = events_of(tracks[:2])
+def test_a_second_exploration_replaces_the_events_and_keeps_other_files(make_track, write_data_set, tmp_path):
+    tracks = [make_track("a"), make_track("b")]
+    directory, page = write_data_set(tracks), tmp_path / "page"
+    explored(directory, page)
+    (page / "events" / "notes.txt").write_text("mine")
+    events = explored(write_data_set(tracks[:1], directory_name="smaller"), page)
     assert [event.step for event in events.Tensors("tracks/all")] == [0]
-    assert float(tensor(events, "tracks/all")) == 2
-    assert (tmp_path / "page" / "events" / "notes.txt").exists()
+    assert float(tensor(events, "tracks/all")) == 1
+    assert (page / "events" / "notes.txt").exists()

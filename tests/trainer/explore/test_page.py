@@ -1,8 +1,11 @@
-"""The page: its tables hold the numbers of the data set, and its texts nothing but text."""
+"""The page: its tables have the numbers of the data set, and names of files are escaped."""
 
 import base64
 import io
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import yaml
@@ -14,17 +17,17 @@ from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, Rej
 from trainer.common.drawing import Picture
 from trainer.data.prepared import open_prepared
 from trainer.explore.config import ExploreConfig
+from trainer.explore.dataset_summary import summarize
 from trainer.explore.explore import explore
 from trainer.explore.page import Pictures, render_page
 from trainer.explore.prepared_tables import read_tables
-from trainer.explore.totals import summarize
 
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 
 @pytest.fixture
 def explored_page_of(write_data_set, parse_page, tmp_path):
-    """Explores a data set of some tracks and returns the parts of its page."""
+    """Explores a data set of these tracks and returns its parsed page."""
 
     def run(tracks, *, config=None, **options):
         directory = write_data_set(tracks, **options)
@@ -35,9 +38,25 @@ def explored_page_of(write_data_set, parse_page, tmp_path):
     return run
 
 
+@pytest.fixture(scope="module")
+def explored(tracks, make_track, write_data_set_to, tmp_path_factory):
+    """The settings of an exploration of `tracks`, a genre without audio, and a reject; its page is written."""
+    directory = tmp_path_factory.mktemp("explored")
+    missing = [make_track(f"w{index}", label="waltz") for index in range(9)]
+    write_data_set_to(directory / "data", [*tracks, *missing], rejects=[reject("r")])
+    config = ExploreConfig(data_dir=str(directory / "data"), output_dir=str(directory / "page"), example_duration_s=2.5)
+    explore(config)
+    return config
+
+
+@pytest.fixture
+def explored_page(explored, parse_page):
+    return parse_page((Path(explored.output_dir) / "index.html").read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def page_of(write_data_set, parse_page):
-    """Returns the parts of a data set's page, with nothing in place of the pictures and without examples."""
+    """Returns the parsed page of a data set, with empty figures and without examples."""
 
     def run(tracks, **options):
         directory = str(write_data_set(tracks, **options))
@@ -57,10 +76,10 @@ def page_of(write_data_set, parse_page):
     return run
 
 
-@pytest.fixture
-def tracks(make_track, write_audio, tmp_path):
-    """Seven tracks of two genres by three artists, with all that may happen to a track."""
-    uri = str(write_audio(tmp_path / "a.wav", sample_rate_hz=8000, duration_s=6.0))
+@pytest.fixture(scope="module")
+def tracks(make_track, write_audio, tmp_path_factory):
+    """Seven tracks of two genres by four artists, with all conditions that a track can have."""
+    uri = str(write_audio(tmp_path_factory.mktemp("audio") / "a.wav", sample_rate_hz=8000, duration_s=6.0))
     return [
         make_track("a", label="blues", group="x", num_segments=3, duration_s=90.0, uri=uri, padded_s=0.5),
         make_track("b", label="blues", group="x", num_segments=1, duration_s=30.0, uri=uri, cut_s=1.0),
@@ -96,7 +115,7 @@ def test_the_numbers_are_those_of_the_data_set(page_of, tracks):
         ["all genres", "4", "8", "2.4", "1", "2", "0.1", "2", "4", "1.1", "7", "14", "3.6"],
     ]
     assert [row[-1] for row in page.tables["table-conditions"][1:]] == ["2", "1", "1", "2"]
-    assert "(segments in all: 5)" in page.tables["table-conditions"][4][0]
+    assert "(total segments: 5)" in page.tables["table-conditions"][4][0]
     assert page.tables["table-split-groups"][1:] == [["train", "2", "4"], ["validation", "1", "1"], ["test", "1", "2"]]
     assert page.tables["table-groups"][1:] == [
         ["x", "train", "blues", "2"],
@@ -104,7 +123,7 @@ def test_the_numbers_are_those_of_the_data_set(page_of, tracks):
         ["z", "train", "funk", "2"],
         ["w", "validation", "funk", "1"],
     ]
-    assert "should be in one split only: all of them are." in page.texts["groups"]
+    assert "should be in one split only. Every group is in one split only." in page.texts["groups"]
 
 
 def test_large_numbers_have_separators(page_of, make_track):
@@ -112,8 +131,8 @@ def test_large_numbers_have_separators(page_of, make_track):
     assert page.tables["table-genres"][-1] == ["all genres", "1,234", "2,468", "74,040.0"]
 
 
-def test_the_page_needs_nothing_else_and_runs_nothing(explored_page_of, tracks):
-    page = explored_page_of(tracks, rejects=[reject("r")])
+def test_the_page_is_self_contained_and_runs_no_script(explored_page):
+    page = explored_page
     assert page.policy == POLICY
     assert page.tags.isdisjoint({"script", "link", "iframe", "object", "embed", "form", "base"})
     assert len(page.audio) == 2
@@ -127,37 +146,51 @@ def test_the_page_needs_nothing_else_and_runs_nothing(explored_page_of, tracks):
         assert len(image["alt"]) > 20
 
 
-def test_examples_can_be_heard(explored_page_of, tracks):
-    page = explored_page_of(tracks, config={"example_duration_s": 2.5})
-    for audio in page.audio:
+def test_examples_are_playable(explored_page):
+    for audio in explored_page.audio:
         header, _, content = audio["src"].partition(",")
         assert header == "data:audio/wav;base64"
         samples, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(content)))
         assert (len(samples), rate_hz) == (20_000, 8000)
         assert soundfile.info(io.BytesIO(base64.b64decode(content))).subtype == "PCM_16"
-    assert {audio["aria-label"] for audio in page.audio} == {"Example of blues", "Example of funk"}
+    assert {audio["aria-label"] for audio in explored_page.audio} == {"Example of blues", "Example of funk"}
+    assert "The loudest 2.5 s of a track of each genre, decoded" in explored_page.texts["examples"]
 
 
-def test_a_genre_whose_audio_has_gone_says_so(explored_page_of, tracks, make_track):
-    page = explored_page_of([*tracks, *(make_track(f"w{index}", label="waltz") for index in range(9))])
-    assert len(page.audio) == 2
-    [missing] = page.missing
-    assert missing.startswith("There is no example: of 5 tracks that were tried, none can be read; the first: ")
+def test_a_genre_without_readable_audio_has_a_note(explored_page):
+    [missing] = explored_page.missing
+    assert missing.startswith(
+        "There is no example: the audio of none of the 5 tracks that were tried can be read; the first: "
+    )
     assert "/absent/w" in missing
 
 
-def test_examples_may_be_of_the_largest_genres_alone(explored_page_of, tracks):
-    page = explored_page_of(tracks, config={"example_genres": 1})
-    assert [audio["aria-label"] for audio in page.audio] == ["Example of funk"]
-    assert "of each genre (the 1 largest of 2 genres)" in page.texts["examples"]
-    assert "The loudest 5.0 s" in page.texts["examples"]
+def test_the_page_has_the_tables_and_the_figures(explored_page):
+    assert explored_page.tables["table-genres"][-1][1:4] == ["13", "26", "6.9"]
+    assert "Over all frames of the train split." in explored_page.texts["sound"]
+    assert [figure for figure in explored_page.ids if figure.startswith("figure-")] == [
+        "figure-clips",
+        "figure-durations",
+        "figure-loudness",
+        "figure-groups",
+        "figure-log_mel-means",
+        "figure-projection",
+        "figure-rejects",
+    ]
+
+
+def test_the_same_data_give_the_same_page(explored, tmp_path):
+    explore(replace(explored, output_dir=str(tmp_path / "again")))
+    page = Path(explored.output_dir)
+    assert (tmp_path / "again" / "index.html").read_bytes() == (page / "index.html").read_bytes()
+    assert sorted(path.name for path in page.iterdir()) == ["events", "index.html"]
 
 
 LEAK = "Tracks of an artist are in train and in test."
 
 
 @pytest.mark.parametrize("leak", [None, LEAK])
-def test_a_leak_is_said_at_the_top(page_of, tracks, leak):
+def test_a_leak_is_at_the_top(page_of, tracks, leak):
     page = page_of(tracks, split_leak=leak)
     if leak is None:
         assert "split-leak" not in page.ids
@@ -167,7 +200,7 @@ def test_a_leak_is_said_at_the_top(page_of, tracks, leak):
 
 def test_groups_in_two_splits_are_counted(page_of, make_track):
     page = page_of([make_track(f"{i}", group="x", split=split) for i, split in enumerate(("train", "test"))])
-    assert "should be in one split only: 1 are in more than one." in page.texts["groups"]
+    assert "should be in one split only. Groups in more than one split: 1." in page.texts["groups"]
     assert page.tables["table-groups"][1:] == [["x", "test", "blues", "1"], ["x", "train", "blues", "1"]]
 
 
@@ -196,21 +229,21 @@ def test_rejects_and_duplicates_are_listed(page_of, tracks):
     ]
 
 
-def test_what_a_library_said_stands_behind_the_message(page_of, tracks):
+def test_the_error_of_a_library_follows_the_message(page_of, tracks):
     said = "LibsndfileError: Error opening <_io.BytesIO>: Format not recognised."
     page = page_of(tracks, rejects=[reject("r1", message="it cannot be decoded", exception=said), reject("r2")])
     assert [row[5] for row in page.tables["table-rejects"][1:]] == [f"it cannot be decoded ({said})", "m"]
 
 
-def test_no_rejects_and_no_duplicates_are_said(page_of, tracks):
+def test_a_page_without_rejects_and_duplicates(page_of, tracks):
     page = page_of(tracks)
     assert "None: every track is in the data set." in page.texts["rejects"]
-    assert "No two tracks hold the same recording" in page.texts["duplicates"]
-    page = page_of(tracks, duplicates=None, directory_name="never looked")
-    assert "Nobody looked for tracks that hold the same recording." in page.texts["duplicates"]
+    assert "The search for duplicates found none." in page.texts["duplicates"]
+    page = page_of(tracks, duplicates=None, directory_name="no search")
+    assert "The data set was prepared without a search for duplicates." in page.texts["duplicates"]
 
 
-def test_of_long_lists_the_first_are_shown_and_all_are_counted(page_of, tracks):
+def test_long_tables_show_the_first_rows_and_count_all(page_of, tracks):
     page = page_of(
         tracks,
         rejects=[reject(f"r{index}") for index in range(10_000)],
@@ -218,85 +251,62 @@ def test_of_long_lists_the_first_are_shown_and_all_are_counted(page_of, tracks):
     )
     for name, filename in (("rejects", "rejects.jsonl"), ("duplicates", "duplicates.jsonl")):
         assert len(page.tables[f"table-{name}"]) == 1 + 100
-        assert f"The first 100 of 10,000; {filename} has all." in page.texts[name]
+        assert f"The first 100 of 10,000; all are in {filename}." in page.texts[name]
     assert page.tables["table-reasons"][1:] == [["silent", "10,000", "0"]]
     assert page.tables["table-outcomes"][1:] == [["exact", "joined", "10,000"]]
 
 
-def test_one_split_is_one_column(explored_page_of, make_track):
-    page = explored_page_of([make_track(f"{index}", split="test") for index in range(3)])
-    assert page.tables["table-genres"][0] == ["Genre", "test"]
-    assert page.tables["table-genres"][-1] == ["all genres", "3", "6", "1.5"]
-    assert "Over all frames of the test split." in page.texts["sound"]
+def features_of(shape, *, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def test_the_whole_way_gives_the_numbers_the_spectra_and_the_examples(explored_page_of, tracks):
-    page = explored_page_of(tracks)
-    assert page.tables["table-genres"][-1][1:4] == ["4", "8", "2.4"]
-    assert "Over all frames of the train split." in page.texts["sound"]
-    assert [figure for figure in page.ids if figure.startswith("figure-")] == [
-        "figure-clips",
-        "figure-durations",
-        "figure-loudness",
-        "figure-groups",
-        "figure-log_mel-means",
-        "figure-projection",
-    ]
-    assert "None: every track is in the data set." in page.texts["rejects"]
-
-
-def test_a_data_set_of_a_vector_alone_has_a_projection_and_no_spectra(explored_page_of, make_track):
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    made = [
-        make_track(f"{index}", features={"embedding": rng.normal(size=(2, 12)).astype(np.float16)})
-        for index in range(5)
-    ]
-    page = explored_page_of(made, configs={"embedding": {"kind": "embedding", "dtype": "float16"}})
-    assert "holds no spectrogram and no MFCC" in page.texts["sound"]
+def test_a_data_set_of_one_vector_has_a_projection_and_no_spectra(explored_page_of, make_track):
+    made = [make_track(f"{index}", features={"embedding": features_of((2, 12), seed=index)}) for index in range(5)]
+    page = explored_page_of(made, configs={"embedding": {"kind": "embedding", "dtype": "float32"}})
+    assert "the data set has neither a spectrogram nor MFCCs" in page.texts["sound"]
     assert "5 tracks of all splits, each the mean of embedding" in page.texts["sound"]
 
 
-def test_a_data_set_of_mfcc_alone_shows_their_means(explored_page_of, make_track):
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    made = [make_track(f"{index}", features={"mfcc": rng.normal(size=(2, 8, 13))}) for index in range(5)]
+def test_a_data_set_of_mfccs_in_one_split_shows_their_means_and_one_column(explored_page_of, make_track):
+    made = [
+        make_track(f"{index}", split="test", features={"mfcc": features_of((2, 8, 13), seed=index)})
+        for index in range(3)
+    ]
     page = explored_page_of(made, configs={"mfcc": MfccConfig(n_fft=512, n_mels=16, n_mfcc=13, dtype="float32")})
     assert "figure-mfcc-means" in page.ids
-    assert "Coefficient 0, the loudness, is left out." in page.texts["sound"]
+    assert "Over all frames of the test split. Coefficient 0, the loudness, is left out." in page.texts["sound"]
+    assert page.tables["table-genres"][0] == ["Genre", "test"]
+    assert page.tables["table-genres"][-1] == ["all genres", "3", "6", "1.5"]
 
 
-def test_a_data_set_of_yamnets_spectrogram_shows_its_means_and_examples(
+def test_two_tracks_of_yamnets_spectrogram_have_means_and_examples_and_no_projection(
     explored_page_of, make_track, write_audio, tmp_path
 ):
-    import numpy as np
-
-    rng = np.random.default_rng(0)
     uri = str(write_audio(tmp_path / "a.wav", sample_rate_hz=8000, duration_s=6.0))
-    made = [make_track(f"{index}", features={"mine": rng.normal(size=(2, 96, 64))}, uri=uri) for index in range(3)]
+    made = [
+        make_track(f"{index}", features={"mine": features_of((2, 96, 64), seed=index)}, uri=uri) for index in (0, 1)
+    ]
     page = explored_page_of(made, configs={"mine": YamnetLogMelConfig(dtype="float32")})
-    assert "figure-mine-means" in page.ids
-    assert "Those that reach past the end of a segment" in page.texts["figure-mine-means"]
+    assert "Frames that reach into the zero padding" in page.texts["figure-mine-means"]
     [example] = [image["alt"] for image in page.images if image["alt"].startswith("Waveform")]
     assert example.startswith("Waveform, log-mel spectrogram, mine and MFCC of 5.0 s of blues from ")
-
-
-def test_two_tracks_have_no_projection(explored_page_of, make_track):
-    page = explored_page_of([make_track("a"), make_track("b")])
     assert "figure-projection" not in page.ids
-    assert "There is no picture of principal components" in page.texts["sound"]
+    assert "There is no projection on principal components" in page.texts["sound"]
 
 
-def test_161_genres_have_a_row_each_and_a_map(explored_page_of, make_track):
+@pytest.mark.slow
+def test_161_genres_have_a_row_each_and_a_map_and_the_largest_have_examples(explored_page_of, make_track):
     labels = [f"genre {index:03d}" for index in range(161)]
     made = [make_track(f"{label}/{split}", label=label, split=split) for label in labels for split in ("train", "test")]
-    page = explored_page_of(made, labels=labels, config={"example_genres": 3})
+    made += [make_track("more", label=labels[99])]
+    page = explored_page_of(made, labels=labels, config={"example_genres": 1})
     assert [row[0] for row in page.tables["table-genres"][2:-1]] == labels
     assert "figure-log_mel-map" in page.ids
     assert "(the 40 largest of 161 genres)" in page.texts["figure-clips"]
-    assert len(page.missing) == 3
+    assert "of each genre (the 1 largest of 161 genres)" in page.texts["examples"]
+    assert page.headings[page.headings.index("Examples") + 1] == labels[99]
+    [missing] = page.missing
+    assert "of the 3 tracks" in missing
 
 
 HOSTILE = [
@@ -308,7 +318,7 @@ HOSTILE = [
 ]
 
 
-def test_hostile_names_are_text(explored_page_of, make_track, write_audio, tmp_path):
+def test_hostile_names_are_escaped(explored_page_of, make_track, write_audio, tmp_path):
     uri = str(write_audio(tmp_path / "a.wav", sample_rate_hz=8000))
     made = [
         make_track(f"{name}\n{name}", label=name, group=f"{name} group", uri=uri if index % 2 else f"/absent/{name}")
@@ -338,22 +348,14 @@ def test_hostile_names_are_text(explored_page_of, make_track, write_audio, tmp_p
     assert {audio["aria-label"] for audio in page.audio} == {f"Example of {name}" for name in HOSTILE[1::2]}
 
 
-def test_the_settings_are_whole(page_of, tracks, tmp_path):
+def test_the_page_has_all_of_prepare_yaml(page_of, tracks, tmp_path):
     page = page_of(tracks, configs={"log_mel": LogMelConfig(n_fft=512, n_mels=16)})
     text = (tmp_path / "data" / "prepare.yaml").read_text()
     assert " ".join(text.split()) in page.texts["settings"]
     assert yaml.safe_load(text)["config"]["audio"]["sample_rate_hz"] == 8000
 
 
-def test_the_same_data_give_the_same_page(explored_page_of, tracks, tmp_path):
-    explored_page_of(tracks)
-    first = (tmp_path / "page" / "index.html").read_bytes()
-    explored_page_of(tracks)
-    assert (tmp_path / "page" / "index.html").read_bytes() == first
-    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["events", "index.html"]
-
-
-def test_a_damaged_table_is_named(page_of, tracks, write_data_set):
+def test_a_damaged_table_is_an_error(page_of, tracks, write_data_set):
     directory = write_data_set(tracks)
     for name in ("tracks.jsonl", "rejects.jsonl", "duplicates.jsonl", "prepare.yaml"):
         kept = (directory / name).read_text()

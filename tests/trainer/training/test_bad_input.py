@@ -115,12 +115,12 @@ def test_a_run_with_other_settings(finished: TrainConfig) -> None:
 
 def test_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:
     (Path(finished.run_dir) / "_SUCCESS").unlink()
-    write_prepared(fingerprint="other")
+    write_prepared(cache_key="other")
     assert "was prepared again, differently, since run_dir=" in refused_at(finished)
 
 
 def test_evaluating_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:
-    write_prepared(fingerprint="other")
+    write_prepared(cache_key="other")
     with pytest.raises(UserError, match=r"was prepared again, differently, since .* was trained"):
         evaluate(EvaluateConfig(run_dir=finished.run_dir))
 
@@ -129,7 +129,7 @@ def test_evaluating_other_data_leaves_the_metrics(
     finished: TrainConfig, write_prepared: WritePrepared, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (Path(finished.run_dir) / "metrics.json").read_text()
-    other = write_prepared(directory_name="other", fingerprint="other")
+    other = write_prepared(directory_name="other", cache_key="other")
     evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(other)))
     captured = capsys.readouterr()
     assert captured.out.startswith("test ")

@@ -1,0 +1,93 @@
+"""`beamtune explore` as a command: its output and its errors."""
+
+import pytest
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.records import schema
+from configs.cli import main
+from trainer.explore.config import ExploreConfig
+
+
+@pytest.fixture
+def directory(make_track, write_data_set):
+    return write_data_set([make_track(f"{index}", label=("blues", "funk")[index % 2]) for index in range(4)])
+
+
+@pytest.mark.slow
+def test_it_prints_where_the_page_and_the_events_are(beamtune, directory, tmp_path):
+    done = beamtune("explore", directory, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "explore/tiny/index.html: 4 tracks of 2 genres, 8 segments\n"
+        "to see the same in TensorBoard: beamtune tensorboard explore/tiny/events\n"
+    )
+    assert done.stderr.splitlines() == [
+        line for line in done.stderr.splitlines() if line.startswith(("exploring: ", "reading examples: "))
+    ]
+    assert (tmp_path / "explore" / "tiny" / "index.html").is_file()
+    assert list((tmp_path / "explore" / "tiny" / "events").glob("events.out.tfevents.*"))
+
+
+def test_the_directory_may_be_a_setting(directory, tmp_path, capsys):
+    assert main(["explore", f"data_dir={directory}", f"output_dir={tmp_path}/page"]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/page/index.html: ")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: (path / "_SUCCESS").unlink(), "has no _SUCCESS and so is not a finished data set"),
+        (
+            lambda path: (path / "_SUCCESS").write_text('{"schema_version": 1, "fingerprint": "x"}'),
+            f"was prepared with schema version 1, and this beamtune reads version {schema.SCHEMA_VERSION}",
+        ),
+        (lambda path: path.rename(path.parent / "moved"), "does not exist"),
+    ],
+    ids=["unfinished", "older", "absent"],
+)
+def test_an_unfinished_data_set_is_an_error_of_one_line(directory, tmp_path, capsys, spoil, message):
+    spoil(directory)
+    assert main(["explore", str(directory), f"output_dir={tmp_path}/page"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"beamtune explore: {directory} {message}")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert not (tmp_path / "page").exists()
+
+
+def test_an_output_dir_that_cannot_be_written_is_an_error(directory, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    assert main(["explore", str(directory), f"output_dir={tmp_path}/file/page"]) == 2
+    assert f"output_dir={tmp_path}/file/page cannot be written to" in capsys.readouterr().err
+
+
+def test_a_missing_directory_is_an_error(capsys):
+    assert main(["explore"]) == 2
+    assert capsys.readouterr().err == "beamtune explore: data_dir is not set: give data_dir=…\n"
+
+
+def test_unknown_options_are_errors(directory, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["explore", str(directory), "--json"])
+    assert end.value.code == 2
+    assert "unrecognized arguments: --json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"output_dir": " "},
+        {"data_dir": ""},
+        {"seed": -1},
+        {"projection_tracks": 1},
+        {"example_genres": -1},
+        {"batch_size": 0},
+        {"example_duration_s": 0.0},
+        {"example_duration_s": float("nan")},
+    ],
+    ids=str,
+)
+def test_settings_are_checked(values):
+    [name] = values
+    with pytest.raises(UserError, match=f"{name}=.*: expected"):
+        ExploreConfig(**{"data_dir": "x", **values})

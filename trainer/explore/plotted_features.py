@@ -1,0 +1,102 @@
+"""Chooses the features to plot: the spectra whose means are drawn, and the vector that tracks are projected by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import librosa
+
+from beam_pipelines.features import yamnet_log_mel
+from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.records.schema import FeatureSpec
+from trainer.explore.prepared_tables import PrepareSettings
+
+YAMNET_LOG_MEL_UNIT = "natural log"
+
+# Not embeddings: statistics in different units, where the largest numbers would dominate, and a spectrogram.
+_NO_EMBEDDINGS = ("spectral_stats", "yamnet_log_mel")
+# Vectors of more values are samples of audio, not embeddings.
+_MOST_VECTOR_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class BandFeature:
+    """A feature of shape (frames, bands) whose mean over frames is plotted.
+
+    Attributes:
+        spec: Its name, shape and dtype.
+        num_frames: The number of frames without those that reach into the padding at the end of a segment.
+        frequencies_hz: The centre of each band; None for cepstral coefficients.
+        unit: The unit of the values; None for cepstral coefficients.
+    """
+
+    spec: FeatureSpec
+    num_frames: int
+    frequencies_hz: tuple[float, ...] | None
+    unit: str | None
+
+
+@dataclass(frozen=True)
+class PlottedFeatures:
+    """The features to plot.
+
+    Attributes:
+        bands: The log-mel spectrograms, those of YAMNet last; if there are none, the MFCCs.
+        vector: The feature whose mean over a track is projected: an embedding, else log-mel, else MFCC; None if there
+            is none of these.
+    """
+
+    bands: tuple[BandFeature, ...]
+    vector: FeatureSpec | None
+
+
+def find_plotted_features(specs: Mapping[str, FeatureSpec], settings: PrepareSettings) -> PlottedFeatures:
+    """Returns the features to plot, chosen by their settings; embeddings by their shape."""
+    mel = {name: config for name, config in settings.mel.items() if name in specs}
+    cepstra = [name for name, config in mel.items() if isinstance(config, MfccConfig)]
+    spectrograms = [name for name in mel if name not in cepstra]
+    embeddings = [
+        name
+        for name, spec in specs.items()
+        if name not in mel and settings.kinds.get(name) not in _NO_EMBEDDINGS and _is_vector(spec)
+    ]
+    bands = [
+        *(_log_mel(specs[name], mel[name], settings) for name in spectrograms),
+        *(_yamnet_log_mel(specs[name], settings) for name in settings.yamnet_log_mel if name in specs),
+    ] or [_mfcc(specs[name]) for name in cepstra]
+    vectors = [*embeddings, *spectrograms, *cepstra]
+    return PlottedFeatures(bands=tuple(bands), vector=specs[vectors[0]] if vectors else None)
+
+
+def _log_mel(spec: FeatureSpec, config: LogMelConfig, settings: PrepareSettings) -> BandFeature:
+    sample_rate_hz = config.sample_rate_hz or settings.audio.sample_rate_hz
+    return BandFeature(
+        spec=spec,
+        num_frames=spec.shape[0],
+        frequencies_hz=band_centres(config, sample_rate_hz=sample_rate_hz),
+        unit="dB",
+    )
+
+
+def _yamnet_log_mel(spec: FeatureSpec, settings: PrepareSettings) -> BandFeature:
+    return BandFeature(
+        spec=spec,
+        # The zero padding of the last patch of each segment would change the means and the deviations.
+        num_frames=yamnet_log_mel.num_whole_frames(settings.segment_duration_s),
+        frequencies_hz=yamnet_log_mel.band_centres(),
+        unit=YAMNET_LOG_MEL_UNIT,
+    )
+
+
+def _mfcc(spec: FeatureSpec) -> BandFeature:
+    return BandFeature(spec=spec, num_frames=spec.shape[0], frequencies_hz=None, unit=None)
+
+
+def _is_vector(spec: FeatureSpec) -> bool:
+    return spec.dtype.startswith("float") and len(spec.shape) in (1, 2) and 2 <= spec.shape[-1] <= _MOST_VECTOR_SIZE
+
+
+def band_centres(config: LogMelConfig, *, sample_rate_hz: int) -> tuple[float, ...]:
+    """Returns the peaks of librosa's triangular filters in Hz: the inner points of a uniform grid on the mel scale."""
+    fmax_hz = sample_rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
+    grid = librosa.mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=fmax_hz)
+    return tuple(float(frequency) for frequency in grid[1:-1])
