@@ -83,7 +83,7 @@ def test_groups_that_share_a_recording_stay_together(make_source: MakeSource, ma
         source = make_source(f"joined{seed}", num_groups=9, duplicates=pairs)
         folds = folds_by(source, partition_segments(source, config), "group")
         assert len(set.union(*(folds[group] for group in together))) == 1
-        # Where prepare was told to report duplicates and no more, they are not kept together here either.
+        # With `duplicates.mode=report`, prepare does not keep duplicates together, and neither do folds.
         reported = make_source(f"reported{seed}", num_groups=9, duplicates=pairs, duplicates_mode="report")
         folds = folds_by(reported, partition_segments(reported, config), "group")
         apart += len(set.union(*(folds[group] for group in together))) > 1
