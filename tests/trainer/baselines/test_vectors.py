@@ -115,7 +115,7 @@ def test_samples_are_an_error(write_data_set, make_tracks):
     data = open_prepared(
         str(write_data_set({TRAIN: tracks, "validation": tracks, TEST: tracks}, kinds={"sound": "waveform"}))
     )
-    with pytest.raises(UserError, match=r"^feature=sound: expected a vector, or frames of values"):
+    with pytest.raises(UserError, match=r"^feature=sound: expected a vector or frames of values for each segment"):
         make_vectorizer(data, "sound", pooling="mean")
 
 

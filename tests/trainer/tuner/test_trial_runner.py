@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-import trainer.train
 from checkpoint_values import assert_same_checkpoints
 
+import trainer.training.train
 from beam_pipelines.common.errors import RunAgainError
 from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
@@ -243,7 +243,7 @@ def test_any_error_fails_the_trial_with_one_line(make_runner, tmp_path, monkeypa
     def fail(*args: Any, **kwargs: Any) -> None:
         raise error
 
-    monkeypatch.setattr(trainer.train, "make_session", fail)
+    monkeypatch.setattr(trainer.training.train, "make_session", fail)
     with pytest.raises(TrialFailedError) as caught:
         make_runner().run(make_trial(tmp_path), report=Chief().report)
     assert str(caught.value) == reason
