@@ -24,7 +24,7 @@ from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, S
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import ReportReader, WorkDir, relative_path
-from beam_pipelines.runners.registry import run_pipeline
+from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
 def convert(config: ConvertConfig) -> None:

@@ -37,7 +37,7 @@ from beam_pipelines.records.schema import (
     success_from_json,
     success_to_json,
 )
-from beam_pipelines.runners.registry import run_pipeline
+from beam_pipelines.runners.run_pipeline import run_pipeline
 from beam_pipelines.splits.assign import Assignment, assign_splits
 from beam_pipelines.splits.resolve_duplicates import Resolution, check_leaks
 

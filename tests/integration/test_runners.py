@@ -30,7 +30,7 @@ from beam_pipelines.runners.config import (
     PortableRunnerConfig,
     RunnerConfig,
 )
-from beam_pipelines.runners.registry import run_pipeline
+from beam_pipelines.runners.run_pipeline import run_pipeline
 
 NUM_SHARDS = 12
 IN_PROCESS_SERVICE = PortableRunnerConfig(
@@ -263,7 +263,7 @@ def test_what_is_not_installed_is_named_with_its_extra(runner, missing, extra):
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from beam_pipelines.common.errors import UserError\n"
         "from beam_pipelines.runners.config import *\n"
-        "from beam_pipelines.runners.registry import run_pipeline\n"
+        "from beam_pipelines.runners.run_pipeline import run_pipeline\n"
         f"try: run_pipeline(None, {runner!r}, job_name='test')\n"
         "except UserError as error: print(error)"
     )

@@ -16,7 +16,7 @@ from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.pipeline import build_pipeline, prepare
 from beam_pipelines.runners.config import DataflowRunnerConfig
-from beam_pipelines.runners.registry import run_pipeline
+from beam_pipelines.runners.run_pipeline import run_pipeline
 
 IMAGE = "us-central1-docker.pkg.dev/my-project/images/beamtune:1"
 

@@ -1,9 +1,10 @@
 """Running a pipeline where the configuration says."""
 
 import importlib
+import os
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import apache_beam as beam
 
@@ -32,7 +33,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], config: RunnerConfig,
         UserError: The runner is not installed, cannot be reached or does not take its options.
         RunFailedError: A step failed.
     """
-    with _open(config, job_name=job_name) as backend:
+    with _safe_path_for_child_processes(), _open(config, job_name=job_name) as backend:
         try:
             pipeline = beam.Pipeline(runner=backend.runner, options=backend.options)
         except ValueError as error:  # with what is wrong with options on lines of its own
@@ -47,6 +48,25 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], config: RunnerConfig,
             raise
         except Exception as error:  # each runner has its own way to hand on what a worker raised
             raise RunFailedError(f"a step of the pipeline failed: {_why(error)}") from error
+
+
+@contextmanager
+def _safe_path_for_child_processes() -> Iterator[None]:
+    """Keeps the working folder off the import path of the Python processes that a runner starts.
+
+    Python 3.10 ignores the variable. There Dask's workers import some modules of the standard library, such as
+    `socket`, from the working folder if it has files of these names, before they get the import path of this process.
+    """
+    name = "PYTHONSAFEPATH"
+    value = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
 
 def _open(config: RunnerConfig, *, job_name: str) -> AbstractContextManager[Backend]:
