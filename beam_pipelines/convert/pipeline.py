@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -19,11 +20,10 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.progress import ProgressReporter, polling
 from beam_pipelines.convert.config import ConvertConfig
-from beam_pipelines.convert.conversion_summary import print_summary
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
-from beam_pipelines.convert.work_dir import ReportReader, WorkDir, relative_path
+from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
@@ -204,3 +204,20 @@ def _check_usable(report: Report) -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in count_rejects(report).items())
         first = report.rejects[0]
         raise RunFailedError(f"no file could be converted ({reasons}; the first is {first.path}: {first.message})")
+
+
+def print_summary(report: Report, *, num_kept: int, output_dir: str, stream: TextIO) -> None:
+    """Prints how many files were converted now and earlier, and how many were rejected for what reason."""
+    num_converted = len(report.converted) - num_kept
+    lines = [f"{num_converted} files converted, {num_kept} kept from earlier: {report.audio_s:.0f} s of audio"]
+    num_cut = sum(file.is_cut for file in report.converted)
+    if num_cut:
+        lines.append(
+            f"{num_cut} files cut, at max_duration_s or where a WAV file is full: see {output_dir}/{CONVERTED_FILE}"
+        )
+    rejects = count_rejects(report)
+    if rejects:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
+        lines.append(f"{len(report.rejects)} files rejected ({reasons}): see {output_dir}/{REJECTS_FILE}")
+    lines.append(f"converted: {output_dir}")
+    print("\n".join(lines), file=stream)

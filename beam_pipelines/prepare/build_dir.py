@@ -20,7 +20,8 @@ import numpy as np
 
 from beam_pipelines.common import storage
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import BuiltShard, ShardReport, ShardTally
+from beam_pipelines.prepare.shard import BuiltShard, ShardProgress
+from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.splits.acoustic_fingerprint import Codes
 from beam_pipelines.splits.resolve_duplicates import Resolution
 
@@ -116,17 +117,17 @@ class BuildDir:
         )
         return report if is_current else None
 
-    def write_progress(self, filename: str, tally: ShardTally) -> None:
+    def write_progress(self, filename: str, progress: ShardProgress) -> None:
         """Records how far a shard has come."""
-        self._write(storage.join(self.path, "progress", f"{filename}.json"), json.dumps(asdict(tally)))
+        self._write(storage.join(self.path, "progress", f"{filename}.json"), json.dumps(asdict(progress)))
 
-    def read_progress(self) -> ShardTally:
+    def read_progress(self) -> ShardProgress:
         """Returns how far all shards have come together."""
         tallies = [
-            ShardTally(**json.loads(storage.read_text(entry.path)))
+            ShardProgress(**json.loads(storage.read_text(entry.path)))
             for entry in storage.list_files(storage.join(self.path, "progress"))
         ]
-        return ShardTally(
+        return ShardProgress(
             num_tracks=sum(tally.num_tracks for tally in tallies),
             num_rejects=sum(tally.num_rejects for tally in tallies),
             audio_s=sum(tally.audio_s for tally in tallies),

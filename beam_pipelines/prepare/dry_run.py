@@ -18,11 +18,10 @@ from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan, estimated_duration_s, estimated_segments, plan_shards
-from beam_pipelines.prepare.shard import BuiltShard, build_shard
+from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SPLITS, FeatureSpec
 from beam_pipelines.runners.config import DataflowRunnerConfig
-from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
 from beam_pipelines.splits.assign import assign_splits
 
 # A collection of which so many files in a row cannot be used is not worth an estimate.
@@ -59,28 +58,14 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
 
 def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str]) -> tuple[BuiltShard, float]:
     """Builds a shard of the first track that can be used, in memory; returns it and the seconds that it took."""
-    front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
-    fingerprinter = None if config.duplicates.mode == "off" else AcousticFingerprinter()
-
-    def build(plan: ShardPlan) -> BuiltShard:
-        return build_shard(
-            plan,
-            front_end=front_end,
-            fingerprinter=fingerprinter,
-            labels=labels,
-            sink=io.BytesIO(),
-            open_source=storage.open_file,
-            on_clip=lambda track, clip: None,
-            on_track_done=lambda tally: None,
-        )
-
+    builder = ShardBuilder(config, labels=labels, open_source=storage.open_file)
     of_one_track = [replace(plan, tracks=(track,)) for plan in plans for track in plan.tracks][:_MOST_ATTEMPTS]
     for plan in of_one_track:
-        built = build(plan)
+        built = builder.build(plan, sink=io.BytesIO())
         if built.report.tracks:
             # The first time everything is set up; what many clips take is what the second takes.
             started_s = time.perf_counter()
-            built = build(plan)
+            built = builder.build(plan, sink=io.BytesIO())
             return built, time.perf_counter() - started_s
     [reject] = built.report.rejects
     raise RunFailedError(

@@ -38,8 +38,8 @@ def open_direct(config: DirectRunnerConfig, *, job_name: str) -> Iterator[Backen
 def _worker_command() -> str:
     """Returns the shell command of a worker process, which imports from the same folders as this process.
 
-    Beam's own command is `python -m …`, which puts the working folder first: a `configs/` or a `queue.py` there would be
-    imported in place of the installed one.
+    Beam's own command is `python -m …`, which puts the working folder first: a `configs/` or a `queue.py` there would
+    be imported in place of the installed one.
     """
     path = [folder or os.getcwd() for folder in sys.path]
     script = (

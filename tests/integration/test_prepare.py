@@ -174,9 +174,7 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
     whole = write_audio(tmp_path / "whole.mp3", duration_s=4.0)
     (music / "genre1" / "odd" / "truncated.mp3").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
 
-    with pytest.raises(
-        RunFailedError, match=r"5 of 24 tracks could not be used \(2 undecodable, .*max_reject_fraction"
-    ):
+    with pytest.raises(RunFailedError, match=r"5 of 24 tracks cannot be used \(2 undecodable, .*max_reject_fraction"):
         prepare(config_for(music, tmp_path / "out"))
     assert len(json_lines(tmp_path / "out" / "rejects.jsonl")) == 5
     assert not (tmp_path / "out" / "_SUCCESS").exists()
@@ -206,7 +204,7 @@ def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_pa
             path = tmp_path / "music" / genre / f"{index}.mp3"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("no audio")
-    with pytest.raises(RunFailedError, match=r"no track could be used \(6 undecodable; the first is .*\.mp3"):
+    with pytest.raises(RunFailedError, match=r"no track can be used \(6 undecodable; the first is .*\.mp3"):
         prepare(config_for(tmp_path / "music", tmp_path / "out"))
     assert not (tmp_path / "out" / "_SUCCESS").exists()
     assert not (tmp_path / "out" / "dataset_info.json").exists()

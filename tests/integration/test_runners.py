@@ -59,13 +59,13 @@ def watch_shards(address: str) -> None:
     def watch() -> None:
         from beam_pipelines.prepare import shard_dofn as module
 
-        build, module.built = module.build_shard, []
+        build, module.built = module.ShardBuilder.build, []
 
-        def spy(plan, **arguments):
+        def spy(self, plan, **arguments):
             module.built.append(plan.filename)
-            return build(plan, **arguments)
+            return build(self, plan, **arguments)
 
-        module.build_shard = spy
+        module.ShardBuilder.build = spy
 
     with Client(address, set_as_default=False) as client:
         client.run(watch)

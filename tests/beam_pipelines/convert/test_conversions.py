@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from beam_pipelines.convert.conversion_summary import print_summary
 from beam_pipelines.convert.conversions import Conversion, SourceFile, make_batches, make_plan, name_outputs
+from beam_pipelines.convert.pipeline import print_summary
 from beam_pipelines.convert.reports import ConvertedFile, RejectedFile, Report, count_rejects, json_line
 
 
