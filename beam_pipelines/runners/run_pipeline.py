@@ -1,4 +1,4 @@
-"""Running a pipeline where the configuration says."""
+"""Running a pipeline on the runner that the settings name."""
 
 import importlib
 import os
@@ -22,32 +22,32 @@ from beam_pipelines.runners.portable import open_portable
 
 
 def run_pipeline(build: Callable[[beam.Pipeline], object], config: RunnerConfig, *, job_name: str) -> None:
-    """Builds a pipeline and runs it to its end.
+    """Builds a pipeline and runs it until it has finished.
 
     Args:
         build: Adds the steps.
         config: Where to run.
-        job_name: What a service that runs pipelines calls it, e.g. "beamtune-prepare".
+        job_name: The name of the job on a service such as Dataflow, e.g. "beamtune-prepare".
 
     Raises:
-        UserError: The runner is not installed, cannot be reached or does not take its options.
+        UserError: The runner is not installed, cannot be reached or refuses its options.
         RunFailedError: A step failed.
     """
     with _safe_path_for_child_processes(), _open(config, job_name=job_name) as backend:
         try:
             pipeline = beam.Pipeline(runner=backend.runner, options=backend.options)
-        except ValueError as error:  # with what is wrong with options on lines of its own
-            raise UserError(f"the runner does not take its options: {' '.join(str(error).split())}") from error
+        except ValueError as error:  # of several lines, if options are wrong
+            raise UserError(f"the runner refuses its options: {' '.join(str(error).split())}") from error
         try:
             with pipeline:
                 build(pipeline)
         except KeyboardInterrupt:
-            # A service would go on, and cost money, while nobody waits for it any more.
+            # A service would continue the job, and charge for it.
             if (result := getattr(pipeline, "result", None)) is not None:
                 result.cancel()
             raise
-        except Exception as error:  # each runner has its own way to hand on what a worker raised
-            raise RunFailedError(f"a step of the pipeline failed: {_why(error)}") from error
+        except Exception as error:  # each runner raises another type for a failed step
+            raise RunFailedError(f"a step of the pipeline failed: {_last_line(error)}") from error
 
 
 @contextmanager
@@ -70,12 +70,12 @@ def _safe_path_for_child_processes() -> Iterator[None]:
 
 
 def _open(config: RunnerConfig, *, job_name: str) -> AbstractContextManager[Backend]:
-    """Returns the runner of a configuration, which is there for the time of a `with`."""
+    """Returns a context manager that yields the runner."""
     if isinstance(config, DirectRunnerConfig):
         return open_direct(config, job_name=job_name)
     if isinstance(config, PortableRunnerConfig):
         return open_portable(config, job_name=job_name)
-    # What these import is installed with an extra, and takes its time.
+    # These imports need an extra and take seconds.
     if isinstance(config, DaskRunnerConfig):
         _require("distributed", runner="dask", extra="dask")
         from beam_pipelines.runners.dask_cluster import open_dask
@@ -90,10 +90,10 @@ def _open(config: RunnerConfig, *, job_name: str) -> AbstractContextManager[Back
 
 
 def _require(module: str, *, runner: str, extra: str) -> None:
-    """Imports what a runner needs.
+    """Imports the module that a runner needs.
 
     Raises:
-        UserError: It is not installed; the message names the extra that it comes with.
+        UserError: It is not installed; the message names the extra that installs it.
     """
     try:
         importlib.import_module(module)
@@ -104,6 +104,6 @@ def _require(module: str, *, runner: str, extra: str) -> None:
         ) from error
 
 
-def _why(error: Exception) -> str:
-    """Returns the last line of an error: its message may be the traceback of a worker, whose last line says why."""
+def _last_line(error: Exception) -> str:
+    """Returns the last line of an error: its message may be the traceback of a worker, which ends with the reason."""
     return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1].strip()

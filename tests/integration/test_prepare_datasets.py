@@ -73,7 +73,7 @@ def test_gtzan_is_prepared_with_its_fault_filtered_split(make_gtzan, gtzan_clips
     assert "10 tracks padded with silence to audio.clip_duration_s" in printed.out
     assert "10 tracks cut to audio.clip_duration_s" in printed.out
     assert "1 of them are known faults of the data set: jazz.00054" in printed.out
-    assert "of the 1000 clips of GTZAN are there" in printed.err
+    assert "of the 1000 clips of GTZAN are present" in printed.err
 
 
 def test_a_random_split_of_gtzan_takes_all_clips_and_is_called_leaky(make_gtzan, gtzan_clips, tmp_path, capsys):
