@@ -246,11 +246,11 @@ def test_other_settings_do_not_replace_what_is_there_unasked(music, tmp_path):
 def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "thesis.txt").write_text("x")
-    with pytest.raises(UserError, match="is not empty and holds no conversion"):
+    with pytest.raises(UserError, match="is not empty and does not hold a conversion"):
         convert(config_for(music, tmp_path / "documents", overwrite=True))
     assert contents(tmp_path / "documents") == {"thesis.txt": b"x"}
     (tmp_path / "documents" / "convert.yaml").write_text("[")
-    with pytest.raises(UserError, match="convert.yaml holds no settings of a conversion"):
+    with pytest.raises(UserError, match="convert.yaml does not hold the settings of a conversion"):
         convert(config_for(music, tmp_path / "documents", overwrite=True))
 
 
@@ -262,7 +262,7 @@ def test_output_and_source_may_not_lie_one_in_the_other(music, tmp_path):
         (music, tmp_path / "link" / "wav"),
         (music / "a", music),
     ):
-        with pytest.raises(UserError, match="lie one in the other: choose an output_dir elsewhere"):
+        with pytest.raises(UserError, match="contain each other: choose another output_dir"):
             convert(config_for(source, output_dir))
     assert not (music / "wav").exists()
 
@@ -316,7 +316,7 @@ def test_a_folder_of_which_nothing_converts_fails_and_says_why(tmp_path):
         path = tmp_path / "music" / f"{index}.mp3"
         path.parent.mkdir(exist_ok=True)
         path.write_text("no audio")
-    with pytest.raises(RunFailedError, match=r"no file could be converted \(3 undecodable; the first is 0.mp3: "):
+    with pytest.raises(RunFailedError, match=r"no file can be converted \(3 undecodable; the first is 0.mp3: "):
         convert(config_for(tmp_path / "music", tmp_path / "out"))
     assert contents(tmp_path / "out").keys() == {"convert.yaml", "rejects.jsonl"}
 

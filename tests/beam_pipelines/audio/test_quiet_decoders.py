@@ -3,7 +3,7 @@ import sys
 
 SCRIPT = """
 import os, sys
-from beam_pipelines.native_output import silenced_decoders
+from beam_pipelines.audio.quiet_decoders import silenced_decoders
 with silenced_decoders():
     os.write(2, b"from C\\n")
     print("from Python", file=sys.stderr)
