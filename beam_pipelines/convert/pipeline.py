@@ -177,7 +177,7 @@ def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
             num_rejects = len(plan.rejects) + sum(len(report.rejects) for report in reports)
             progress.update(
                 completed=done + sum(report.num_files for report in reports),
-                details=f"{rate:.0f} s of audio a second, {num_rejects} rejects",
+                details=f"{rate:.0f} s of audio per second, {num_rejects} rejects",
             )
 
         with polling(show):

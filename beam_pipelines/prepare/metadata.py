@@ -85,7 +85,7 @@ def tracks_left_out(job: PrepareJob, build: FinishedBuild) -> list[Reject]:
 
 
 def dataset_info(reports: Sequence[ShardReport], *, name: str) -> DatasetInfo:
-    """Returns names, sizes and lengths of the splits that have shards."""
+    """Returns the content of `dataset_info.json`: the splits that have shards."""
     by_split = {split: [report for report in reports if report.split == split] for split in SPLITS}
     return DatasetInfo(
         name=name,
@@ -104,7 +104,7 @@ def dataset_info(reports: Sequence[ShardReport], *, name: str) -> DatasetInfo:
 def dataset_stats(
     reports: Sequence[ShardReport], *, labels: Sequence[str], segment_duration_s: float, assignment: Assignment
 ) -> DatasetStats:
-    """Returns what `stats.json` says: the features' statistics are those of the train split."""
+    """Returns the content of `stats.json`; statistics of features are those of the train split."""
     tracks = count_tracks(reports)
     num_segments = {split: Counter(dict.fromkeys(labels, 0)) for split in SPLITS}
     for report in reports:
@@ -126,12 +126,12 @@ def dataset_stats(
 
 
 def count_rejects(rejects: Iterable[Reject]) -> Mapping[str, int]:
-    """Returns how many tracks were rejected for each reason, the most frequent first."""
+    """Returns the number of rejected tracks by reason, the most frequent first."""
     return dict(Counter(reject.reason for reject in rejects).most_common())
 
 
 def count_tracks(reports: Sequence[ShardReport]) -> Mapping[str, Mapping[str, int]]:
-    """Returns how many tracks each split has of each genre."""
+    """Returns the number of tracks by split and genre."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for report in reports:
         counts[report.split].update(track.label for track in report.tracks)
@@ -140,7 +140,7 @@ def count_tracks(reports: Sequence[ShardReport]) -> Mapping[str, Mapping[str, in
 
 def _band_stats(sums: FeatureSums) -> BandStats:
     means = [total / sums.num_frames for total in sums.total]
-    # Rounding can leave a band that never changes with a variance a little below zero.
+    # Rounding can make the variance of a constant band slightly negative.
     variances = [
         max(0.0, squares / sums.num_frames - mean * mean)
         for squares, mean in zip(sums.total_of_squares, means, strict=True)

@@ -1,7 +1,7 @@
 """`beamtune prepare`: audio in, a prepared data set out, as an Apache Beam pipeline.
 
-A shard is the unit of work: no audio and no feature ever passes a shuffle, the bytes do not depend on the runner, and a
-run that was killed goes on with the shards that are missing.
+A shard is the unit of work: no audio and no features are shuffled, the bytes do not depend on the runner, and a run
+after a killed one resumes with the missing shards.
 """
 
 import sys
@@ -42,11 +42,11 @@ from beam_pipelines.splits.resolve_duplicates import Resolution, check_leaks
 
 
 def prepare(config: PrepareConfig) -> None:
-    """Prepares a data set, or what is missing of it, and prints what became of the tracks.
+    """Prepares a data set, or the shards that are missing of it, and prints a summary.
 
     Raises:
         UserError: The data set, the output directory or a value is wrong.
-        RunFailedError: No track could be used, or none of a genre for training.
+        RunFailedError: Too many tracks cannot be used, or a genre has no track in the train split.
     """
     _check_before_listing(config)
     front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
@@ -71,7 +71,7 @@ def prepare(config: PrepareConfig) -> None:
         _check_every_genre_is_trained(job, build)
         _check_reject_fraction(job, build)
     except RunFailedError:
-        # Why files were rejected is what the user needs to see now; without _SUCCESS nobody takes it for finished.
+        # The user needs the reasons; without _SUCCESS the data set is not taken for finished.
         job.build_dir.write_text(REJECTS_FILE, json_lines(build.rejects))
         raise
     _finish(job, build)
@@ -80,7 +80,7 @@ def prepare(config: PrepareConfig) -> None:
 def build_pipeline(
     pipeline: beam.Pipeline, *, plans: Sequence[ShardPlan], config: PrepareConfig, labels: Sequence[str]
 ) -> beam.PCollection:
-    """Adds the steps to a pipeline; returns the names of the shards as they are finished."""
+    """Adds the steps to a pipeline; returns the names of the finished shards."""
     return (
         pipeline
         | "ShardsToBuild" >> beam.Create(plans)
@@ -90,9 +90,9 @@ def build_pipeline(
 
 
 def _check_before_listing(config: PrepareConfig) -> None:
-    """Makes sure that the runner's workers can reach what the settings name, before anything is listed or composed.
+    """Checks that the runner's workers can reach the paths in the settings, before files are listed or composed.
 
-    A table of tracks is read here; where the audio is that it names is known when it is read.
+    The paths in a table of tracks are checked after it is read.
     """
     root = getattr(config.dataset, "root", None)
     folders = {} if root is None else {"dataset.root": root}
@@ -100,7 +100,7 @@ def _check_before_listing(config: PrepareConfig) -> None:
 
 
 def _build(job: PrepareJob) -> FinishedBuild:
-    """Builds all shards; and those again that change because tracks in different splits hold the same recording."""
+    """Builds all shards, then again those that change because tracks in different splits hold the same recording."""
     config, build_dir = job.config, job.build_dir
     resolution = Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(cache_key=job.cache_key)
     is_checked = resolution is not None
@@ -108,7 +108,7 @@ def _build(job: PrepareJob) -> FinishedBuild:
     if is_checked:
         return build
     tracks = [track for report in build.reports for track in report.tracks]
-    print(f"comparing {len(tracks)} tracks to find recordings that are there twice", file=sys.stderr)
+    print(f"comparing {len(tracks)} tracks to find duplicate recordings", file=sys.stderr)
     resolution = check_leaks(
         tracks,
         [codes for report in build.reports for codes in build_dir.read_acoustic_fingerprints(report.filename)],
@@ -118,11 +118,11 @@ def _build(job: PrepareJob) -> FinishedBuild:
     build_dir.write_resolution(resolution, cache_key=job.cache_key)
     if not resolution.changes_splits:
         return FinishedBuild(assignment=build.assignment, resolution=resolution, reports=build.reports)
-    return _build_shards(job, resolution, step="putting duplicates into one split")
+    return _build_shards(job, resolution, step="moving duplicates into one split")
 
 
 def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> FinishedBuild:
-    """Builds the shards that are not finished yet."""
+    """Builds the shards that are not finished."""
     config, build_dir = job.config, job.build_dir
     assignment = _assign(job, resolution)
     plans = plan_shards(
@@ -162,13 +162,13 @@ def _assign(job: PrepareJob, resolution: Resolution) -> Assignment:
         if not resolution.joined:
             raise
         raise UserError(
-            f"{error}. (Groups that share a recording count as one here: duplicates.mode=report leaves them apart, and "
-            "lists the recordings in duplicates.jsonl)"
+            f"{error}. (Groups that share a recording count as one group: duplicates.mode=report does not join them "
+            "and lists the recordings in duplicates.jsonl)"
         ) from error
 
 
 def _finish(job: PrepareJob, build: FinishedBuild) -> None:
-    """Writes the files beside the shards, `_SUCCESS` as the last of them, and prints the summary."""
+    """Writes the metadata files, `_SUCCESS` last, and prints the summary."""
     left_out = tracks_left_out(job, build)
     build_dir = job.build_dir
     _delete_stale_audio(job.config, build.reports)
@@ -180,10 +180,10 @@ def _finish(job: PrepareJob, build: FinishedBuild) -> None:
 
 
 def _is_finished(job: PrepareJob) -> bool:
-    """Returns whether the output directory holds this very data set.
+    """Returns whether the output directory holds this data set.
 
     Raises:
-        UserError: It cannot be written to, or holds something else that may not be replaced.
+        UserError: It cannot be written to, or holds other files that may not be replaced.
     """
     output_dir = job.config.output_dir
     success_path = storage.join(output_dir, SUCCESS_FILE)
@@ -195,22 +195,23 @@ def _is_finished(job: PrepareJob) -> bool:
                 f"output_dir={output_dir} holds data prepared from other files or with other settings: choose another "
                 "output_dir, or set overwrite=true to replace it"
             )
-    elif not job.build_dir.is_there() and storage.list_files(output_dir):
+    elif not job.build_dir.exists() and storage.list_files(output_dir):
         raise UserError(
-            f"output_dir={output_dir} is not empty and holds no prepared data: choose another output_dir, or empty it"
+            f"output_dir={output_dir} is not empty and does not hold prepared data: choose another output_dir, or "
+            "empty it"
         )
     storage.require_writable(output_dir, key="output_dir")
     return False
 
 
 def _finished_reports(plans: Sequence[ShardPlan], build_dir: BuildDir) -> dict[str, ShardReport]:
-    """Returns the reports of the shards that an earlier run has finished, by file name."""
+    """Returns the reports of the finished shards, by file name."""
     reports = {plan.filename: build_dir.finished_report(plan) for plan in plans}
     return {filename: report for filename, report in reports.items() if report is not None}
 
 
 def _delete_stale_shards(output_dir: str, *, keep: Mapping[str, ShardReport]) -> None:
-    """Deletes `_SUCCESS` first, then the shards of other plans, so that nothing half-done looks finished."""
+    """Deletes `_SUCCESS`, then the shards of other plans: in this order no unfinished data set looks finished."""
     storage.delete_files([storage.join(output_dir, SUCCESS_FILE)])
     names = {entry.path: entry.path.rsplit("/", 1)[-1] for entry in storage.list_files(output_dir)}
     storage.delete_files(
@@ -223,22 +224,22 @@ def _delete_stale_shards(output_dir: str, *, keep: Mapping[str, ShardReport]) ->
 
 
 def _delete_stale_audio(config: PrepareConfig, reports: Sequence[ShardReport]) -> None:
-    """Deletes audio that was kept of tracks which are no longer in the data set."""
+    """Deletes the WAV copies of tracks that are not in the data set."""
     folder = storage.join(config.output_dir, AUDIO_FOLDER)
     kept = {
         storage.join(config.output_dir, kept_audio_path(track.track_id))
         for report in reports
         for track in report.tracks
     }
-    wanted = kept if config.audio.keep == "wav" else set()
-    storage.delete_files([entry.path for entry in storage.list_files(folder) if entry.path not in wanted])
+    current = kept if config.audio.keep == "wav" else set()
+    storage.delete_files([entry.path for entry in storage.list_files(folder) if entry.path not in current])
 
 
 @contextmanager
 def _watch_progress(
     build_dir: BuildDir, *, plans: Sequence[ShardPlan], reports: Mapping[str, ShardReport], step: str
 ) -> Iterator[None]:
-    """Shows how far the workers are, while the pipeline runs in the calling thread."""
+    """Shows the progress of the workers while the pipeline runs in the calling thread."""
     num_tracks = sum(len(plan.tracks) for plan in plans)
     kept = sum(len(report.tracks) + len(report.rejects) for report in reports.values())
     kept_rejects = sum(len(report.rejects) for report in reports.values())
@@ -246,14 +247,14 @@ def _watch_progress(
 
     with ProgressReporter(step, total=num_tracks, unit="tracks") as progress:
         if reports:
-            progress.log(f"{len(reports)} of {len(plans)} shards are finished already and are kept")
+            progress.log(f"{len(reports)} of {len(plans)} shards are already finished and are kept")
 
         def show() -> None:
-            tally = build_dir.read_progress()
-            rate = tally.audio_s / max(time.monotonic() - started_s, 1e-3)
+            done = build_dir.read_progress()
+            rate = done.audio_s / max(time.monotonic() - started_s, 1e-3)
             progress.update(
-                completed=kept + tally.num_tracks,
-                details=f"{rate:.0f} s of audio a second, {kept_rejects + tally.num_rejects} rejects",
+                completed=kept + done.num_tracks,
+                details=f"{rate:.0f} s of audio per second, {kept_rejects + done.num_rejects} rejects",
             )
 
         with polling(show):
@@ -263,7 +264,7 @@ def _watch_progress(
 def _require_report(plan: ShardPlan, build_dir: BuildDir) -> ShardReport:
     report = build_dir.finished_report(plan)
     if report is None:
-        raise RunFailedError(f"the shard {plan.filename} was not built: run the same command again to go on")
+        raise RunFailedError(f"the shard {plan.filename} was not built: run the same command again to resume")
     return report
 
 

@@ -26,7 +26,7 @@ class BuiltShard:
     """The result of building a shard, except its file.
 
     Attributes:
-        report: What the shard holds.
+        report: The content of the shard.
         acoustic_fingerprints: One for each track of the report, in its order; empty where duplicates.mode is off.
     """
 

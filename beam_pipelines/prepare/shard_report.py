@@ -16,10 +16,10 @@ _JSON_KEYS = {"cache_key": "fingerprint"}
 
 @dataclass(frozen=True)
 class FeatureSums:
-    """Sums over all frames of a feature, per band, from which mean and deviation follow.
+    """Sums over all frames of a feature, per band, for its mean and standard deviation.
 
     Attributes:
-        num_frames: How many values were summed in each band.
+        num_frames: The number of values in each sum.
         total: The sum in each band.
         total_of_squares: The sum of squares in each band.
     """
@@ -30,7 +30,7 @@ class FeatureSums:
 
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> "FeatureSums":
-        """Sums an array (..., bands) over all but its last axis, in float64; whole numbers are samples: one band."""
+        """Sums an array (..., bands) over all axes but the last, in float64; integers are samples: one band."""
         running = RunningSums()
         running.add(array)
         return running.result()
@@ -44,7 +44,7 @@ class FeatureSums:
 
 
 class RunningSums:
-    """Sums of a feature as they grow, segment by segment."""
+    """Sums of a feature that are updated segment by segment."""
 
     def __init__(self) -> None:
         self._num_frames = 0
@@ -52,7 +52,7 @@ class RunningSums:
         self._total_of_squares: npt.NDArray[np.float64] | float = 0.0
 
     def add(self, array: npt.NDArray[Any]) -> None:
-        """Adds an array, as `FeatureSums.of` takes it."""
+        """Adds an array of the shapes and dtypes of `FeatureSums.of`."""
         num_bands = array.shape[-1] if np.issubdtype(array.dtype, np.floating) else 1
         frames = array.reshape(-1, num_bands).astype(np.float64)
         self._num_frames += len(frames)
@@ -61,7 +61,7 @@ class RunningSums:
         self._total_of_squares = self._total_of_squares + frames.sum(axis=0)
 
     def result(self) -> FeatureSums:
-        """Returns the sums of what was added; at least one array was."""
+        """Returns the sums, after at least one array was added."""
         return FeatureSums(
             num_frames=self._num_frames,
             total=tuple(np.asarray(self._total).tolist()),
@@ -71,13 +71,13 @@ class RunningSums:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What a finished shard holds. Kept beside the shards until all of them are finished.
+    """The content of a finished shard. Reports are kept until all shards are finished.
 
     Attributes:
-        cache_key: That of the plan that it was built from.
+        cache_key: That of the shard's plan.
         num_examples: Examples in the shard.
         num_bytes: The size of its file.
-        feature_sums: Sums of each feature over the shard's examples; none where it has no examples.
+        feature_sums: Sums of each feature over the examples; empty if the shard has none.
     """
 
     filename: str
@@ -96,7 +96,7 @@ class ShardReport:
 
     @classmethod
     def from_json(cls, text: str) -> "ShardReport":
-        """Reads what `to_json` wrote; floats come back to the bit."""
+        """Parses the text of `to_json`; floats are restored exactly."""
         content: dict[str, Any] = json.loads(text)
         names = {key: name for name, key in _JSON_KEYS.items()}
         return cls(
