@@ -1,6 +1,6 @@
-"""Decoding: any audio file to blocks of samples, one after the other.
+"""Decoding an audio file to blocks of samples.
 
-libsndfile decodes everything but MP4, which PyAV does where it is installed.
+libsndfile decodes all formats except MP4, which PyAV decodes where it is installed.
 """
 
 import math
@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-# Frames decoded at a time. A header can promise any length: memory is only ever taken for what is really there.
+# Frames decoded at a time. A header can state any length: memory is only allocated for decoded samples.
 _BLOCK_FRAMES = 1 << 16
-# libsndfile itself accepts up to 1024 channels; no music has that many, and each one costs a block of memory.
+# libsndfile accepts up to 1024 channels, which music does not have and which would need a block of memory each.
 _MAX_CHANNELS = 64
 _MIN_SOURCE_RATE_HZ = 1_000
 _MAX_SOURCE_RATE_HZ = 768_000
-# No scale in use goes beyond 32-bit integers kept as floats. The power of what is far beyond is infinite in float32.
+# The largest scale in use is that of 32-bit integers as floats. The power of much larger samples overflows float32.
 _LARGEST_SAMPLE = 2.0**31
 
 # (frames, channels)
@@ -30,9 +30,9 @@ class AudioError(Exception):
     """A clip that cannot be used.
 
     Attributes:
-        reason: A short name to count by, e.g. "undecodable".
-        message: What was found, for a person.
-        stage: Where it was found, e.g. "decode".
+        reason: A short name of the kind of problem, e.g. "undecodable".
+        message: The problem in a sentence.
+        stage: The stage that failed, e.g. "decode".
     """
 
     def __init__(self, reason: str, message: str, *, stage: str = "decode") -> None:
@@ -46,12 +46,12 @@ class AudioError(Exception):
 
 
 class AudioStream:
-    """An open file that is decoded as it is read, with all its channels.
+    """An open file that is decoded block by block, with all its channels.
 
     Attributes:
-        sample_rate_hz: Frames per second, as the file has them.
+        sample_rate_hz: Frames per second of the file.
         channels: Channels of the file.
-        is_cut: Whether the file goes on after what `blocks` was asked for; known when that has come to its end.
+        is_cut: Whether the file is longer than the `max_duration_s` of `blocks`; valid after the last block.
     """
 
     def __init__(self, *, sample_rate_hz: int, channels: int, decode: Callable[[int], Iterator[Block]]) -> None:
@@ -60,10 +60,10 @@ class AudioStream:
         Args:
             sample_rate_hz: Frames per second.
             channels: Channels of the file.
-            decode: From a number of frames to blocks, until the file ends or they have that many frames or more.
+            decode: Takes a number of frames; yields blocks until the file ends or they have at least that many frames.
 
         Raises:
-            AudioError: The rate or the number of channels is beyond reason.
+            AudioError: The rate or the number of channels is out of range.
         """
         _check_header(channels=channels, sample_rate_hz=sample_rate_hz)
         self.sample_rate_hz = sample_rate_hz
@@ -72,17 +72,17 @@ class AudioStream:
         self._decode = decode
 
     def blocks(self, *, max_duration_s: float) -> Iterator[Block]:
-        """Yields the samples in order, once; full scale is [-1, 1]. The next block may overwrite the one before.
+        """Yields the samples in order, once; full scale is [-1, 1]. The next block may overwrite the previous one.
 
         Args:
-            max_duration_s: No more than this is decoded, in seconds of audio.
+            max_duration_s: Decoding stops after this many seconds of audio.
 
         Raises:
             AudioError: The file cannot be decoded, or holds no samples.
         """
         frames_left = round(max_duration_s * self.sample_rate_hz)
         is_empty = True
-        # One frame past the limit tells a file that ends there from one that goes on.
+        # One frame past the limit shows whether the file ends there.
         for block in self._decode(frames_left + 1):
             if len(block) > frames_left:
                 self.is_cut = True
@@ -97,13 +97,13 @@ class AudioStream:
 
 @contextmanager
 def open_audio(source: BinaryIO) -> Iterator[AudioStream]:
-    """Opens a file for decoding block by block: however long it is, memory is taken for one block.
+    """Opens a file for decoding block by block, in memory for one block whatever its length.
 
     Args:
         source: The file, open for reading and seeking.
 
     Raises:
-        AudioError: The file is empty, or is not audio that can be decoded here.
+        AudioError: The file is empty, or cannot be decoded.
     """
     source.seek(0)
     head = source.read(12)
@@ -116,12 +116,12 @@ def open_audio(source: BinaryIO) -> Iterator[AudioStream]:
 
 
 def check_finite(samples: npt.NDArray[np.float32]) -> None:
-    """Makes sure that samples are numbers that can be computed with.
+    """Checks that samples and their power are finite.
 
     Raises:
-        AudioError: Some are not, are infinite, or are so large that their power would be.
+        AudioError: They are not.
     """
-    # A NaN is the largest and the smallest of whatever it is among.
+    # max() and min() return NaN if any sample is NaN.
     largest = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
     if not math.isfinite(largest):
         raise AudioError("not_finite", "the decoded samples are not all finite numbers")
@@ -131,7 +131,7 @@ def check_finite(samples: npt.NDArray[np.float32]) -> None:
 
 @contextmanager
 def _open_sndfile(source: BinaryIO) -> Iterator[AudioStream]:
-    """Opens a file as libsndfile reads it."""
+    """Opens a file with libsndfile."""
     with _sndfile_errors():
         file = _ForwardFile(_descriptor(source) or source, closefd=False)
     with file:
@@ -145,8 +145,8 @@ def _open_sndfile(source: BinaryIO) -> Iterator[AudioStream]:
 class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
     """A file that is read from its beginning to its end.
 
-    soundfile seeks to where it already is after every block of a file that can seek, and a decoder of mp3s then decodes
-    again what lies before.
+    After every block of a seekable file soundfile seeks to the current position, which makes the mp3 decoder decode
+    previous frames again.
     """
 
     def seekable(self) -> bool:
@@ -154,7 +154,7 @@ class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ship
 
 
 def _descriptor(source: BinaryIO) -> int | None:
-    """Returns the descriptor of a file on disk, set to its beginning: libsndfile reads it without calling Python."""
+    """Returns the descriptor of a local file, at its beginning: libsndfile reads it without calling Python."""
     try:
         descriptor = source.fileno()
     except OSError:  # in memory, or in a bucket
@@ -179,14 +179,14 @@ def _sndfile_errors() -> Iterator[None]:
     try:
         yield
     except soundfile.LibsndfileError as error:
-        # Without the prefix of its own, which names the descriptor or the object that was read: another in every run.
+        # Without the prefix, which contains the descriptor or the address of an object and differs from run to run.
         cause = soundfile.LibsndfileError(error.code)
         raise AudioError("undecodable", f"libsndfile cannot decode it: {error.error_string}") from cause
 
 
 @contextmanager
 def _open_mp4(source: BinaryIO) -> Iterator[AudioStream]:
-    """Opens an MP4 file (.m4a), which libsndfile does not read, through PyAV."""
+    """Opens an MP4 file (.m4a), which libsndfile does not support, with PyAV."""
     av = _pyav()
     with _ffmpeg_errors(av):
         container = av.open(source, metadata_errors="ignore")
@@ -204,8 +204,8 @@ def _open_mp4(source: BinaryIO) -> Iterator[AudioStream]:
 
 
 def _mp4_blocks(av: Any, container: Any, num_frames: int) -> Iterator[Block]:
-    # To floats of the same rate and layout, whatever sample format PyAV may hand out. Not to planar ones: where a frame
-    # has eight planes or more, as it may in a damaged file, PyAV reads past the last, and the process ends.
+    # Converts any sample format to interleaved floats of the same rate and layout. Not to planar ones: where a frame
+    # has eight planes or more, as in a damaged file, PyAV reads past the last one and the process crashes.
     to_float = av.AudioResampler(format="flt")
     with _ffmpeg_errors(av):
         for frame in container.decode(container.streams.audio[0]):
@@ -223,13 +223,13 @@ def _ffmpeg_errors(av: Any) -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         raise AudioError("undecodable", f"FFmpeg cannot decode it: {error.strerror}") from error
-    except ValueError as error:  # PyAV's own, where the rate or the channels change on the way
+    except ValueError as error:  # raised by PyAV where the rate or the channels change
         raise AudioError("undecodable", f"PyAV cannot decode it: {error}") from error
 
 
 def _pyav() -> Any:
     try:
-        import av  # an optional dependency, large, and needed for MP4 files alone
+        import av  # an optional, large dependency that only MP4 files need
     except ImportError as error:
         raise AudioError("undecodable", "MP4 audio needs PyAV: pip install 'beamtune[m4a]'") from error
     return av

@@ -1,7 +1,7 @@
-"""Any audio file to mono float32 at one sample rate.
+"""Loading an audio file as mono float32 at one sample rate or several.
 
-libsndfile decodes and soxr resamples, the two libraries that `librosa.load` uses, in the same order (decode, mix down,
-resample), so the samples agree with librosa's.
+libsndfile decodes and soxr resamples, the libraries of `librosa.load`, in the same order (decode, mix down, resample),
+so the samples agree with librosa's.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ __all__ = [
     "to_mono",
 ]
 
-# Samples made 16-bit at a time on their way into a hash: they stay in the processor's cache.
+# Samples converted and hashed at a time: they fit into the processor's cache.
 _HASHED_SAMPLES = 1 << 15
 
 AUDIO_EXTENSIONS = (".mp3", ".wav", ".flac", ".ogg", ".opus", ".au", ".aif", ".aiff", ".m4a")
@@ -43,7 +43,7 @@ class Audio:
     Attributes:
         samples: (frames,) float32, mono; full scale is [-1, 1].
         sample_rate_hz: Frames per second.
-        is_cut: Whether the file went on after max_duration_s.
+        is_cut: Whether the file is longer than max_duration_s.
     """
 
     samples: npt.NDArray[np.float32]
@@ -63,7 +63,7 @@ def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
         config: The rate to resample to, and the longest duration to decode.
 
     Raises:
-        AudioError: The file is empty, is not audio that can be decoded here, or holds samples that are not finite.
+        AudioError: The file is empty, cannot be decoded, or holds samples that are not finite.
     """
     rates_hz = [config.sample_rate_hz]
     return load_audio_at_rates(source, rates_hz, max_duration_s=config.max_duration_s)[config.sample_rate_hz]
@@ -72,13 +72,13 @@ def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
 def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
     """Decodes a file once and returns it, mono, at each of several rates.
 
-    Each block goes through the resamplers while it is still in the processor's cache, and the samples at the file's own
-    rate are never held as a whole. soxr gives the same samples so as in one piece.
+    Each block is resampled while it is in the processor's cache, and the samples at the file's own rate are never in
+    memory as a whole. soxr returns the same samples as for the whole file.
 
     Args:
         source: The file, open for reading and seeking.
         rates_hz: The rates to resample to.
-        max_duration_s: No more than this is decoded.
+        max_duration_s: Decoding stops after this many seconds of audio.
 
     Raises:
         AudioError: As `load_audio`.
@@ -93,7 +93,7 @@ def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_durati
         rate_hz: Audio(samples=resampler.finish(), sample_rate_hz=rate_hz, is_cut=stream.is_cut)
         for rate_hz, resampler in resamplers.items()
     }
-    # Resampled, for there are fewer then: what is not finite or absurdly large comes through the resampler as such.
+    # After resampling, because there are fewer samples: values that are not finite or too large remain so.
     for audio in by_rate.values():
         check_finite(audio.samples)
     return by_rate
@@ -107,7 +107,7 @@ def resample(audio: Audio, sample_rate_hz: int) -> Audio:
 
 
 class _Resampler:
-    """Brings blocks of samples to another rate, by soxr at the quality that librosa takes."""
+    """Resamples blocks of samples with soxr at the quality that librosa uses."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         self._stream = None
@@ -116,7 +116,7 @@ class _Resampler:
         self._blocks: list[npt.NDArray[np.float32]] = []
 
     def add(self, samples: npt.NDArray[np.float32]) -> None:
-        """Takes the next samples, (frames,)."""
+        """Resamples the next samples, (frames,)."""
         self._blocks.append(samples if self._stream is None else self._stream.resample_chunk(samples))
 
     def finish(self) -> npt.NDArray[np.float32]:
@@ -127,7 +127,7 @@ class _Resampler:
 
 
 def content_hash(audio: Audio) -> str:
-    """Returns a hash of what is heard: equal for files whose decoded audio is the same to 16 bits.
+    """Returns a hash of the audio: equal for files whose decoded audio is equal to 16 bits.
 
     The hash is SHA-256 of the rate and of the samples as little-endian 16-bit PCM, in hex.
     """
@@ -140,17 +140,17 @@ def content_hash(audio: Audio) -> str:
 def mean_square(samples: npt.NDArray[np.float32]) -> float:
     """Returns the mean power of samples, (frames,): 0 dBFS is 1.
 
-    Not by `numpy.dot`: OpenBLAS sums in as many parts as it has threads, so that the last digits depend on the machine.
+    Not with `numpy.dot`: OpenBLAS sums in as many parts as it has threads, so the last digits depend on the machine.
     """
     return float(np.square(samples).sum()) / len(samples)
 
 
 def to_mono(block: Block) -> npt.NDArray[np.float32]:
-    """(frames, channels) → (frames,): the mean of the channels, in memory of its own."""
+    """(frames, channels) → (frames,): the mean of the channels, as a copy."""
     channels = block.shape[1]
     if channels == 1:
         return block[:, 0].copy()
-    # Column by column: `block.mean(axis=1)` runs a loop of two for every frame and takes many times as long.
+    # Column by column: `block.mean(axis=1)` loops over two values per frame and takes many times as long.
     mono = block[:, 0] + block[:, 1]
     for channel in range(2, channels):
         mono += block[:, channel]
@@ -159,5 +159,5 @@ def to_mono(block: Block) -> npt.NDArray[np.float32]:
 
 
 def is_audio_path(path: str) -> bool:
-    """Returns whether a path, relative to where a search began, ends as audio files do and has no hidden part."""
+    """Returns whether a path, relative to the searched folder, has an audio extension and no hidden part."""
     return path.lower().endswith(AUDIO_EXTENSIONS) and not any(part.startswith(".") for part in path.split("/"))

@@ -13,7 +13,7 @@ from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
 from beam_pipelines.prepare.plan import make_cache_key
 from beam_pipelines.prepare.prepare_yaml import fold_yaml_text
-from beam_pipelines.prepare.shard import RunningSums, ShardReport
+from beam_pipelines.prepare.shard_report import RunningSums, ShardReport
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import json_lines
 from beam_pipelines.records.tfrecord import write_record

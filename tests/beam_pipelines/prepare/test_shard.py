@@ -7,19 +7,25 @@ import soundfile
 import tensorflow as tf
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.features.frontend import FrontEnd
+from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import FeatureSums, ShardReport, build_shard
+from beam_pipelines.prepare.shard import ShardBuilder
+from beam_pipelines.prepare.shard_report import FeatureSums, ShardReport
 from beam_pipelines.records.json_lines import Reject
-from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
+from beam_pipelines.splits.config import DuplicatesConfig
 
-FRONT_END = FrontEnd(
+CONFIG = PrepareConfig(
+    output_dir="out",
+    dataset=FolderDatasetConfig(root="music"),
     audio=AudioConfig(sample_rate_hz=16_000),
     segment=SegmentConfig(duration_s=1.0, hop_s=1.0),
     features={"log_mel": LogMelConfig(n_mels=32)},
 )
+FRONT_END = FrontEnd(audio=CONFIG.audio, segment=CONFIG.segment, features=CONFIG.features)
 
 
 def track(path, label="rock"):
@@ -29,21 +35,21 @@ def track(path, label="rock"):
 
 def build(tracks, sink, *, with_fingerprints=True):
     plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), cache_key="f")
-    tallies = []
+    updates = []
     clips = []
-    built = build_shard(
+    duplicates = DuplicatesConfig(mode="report" if with_fingerprints else "off")
+    builder = ShardBuilder(
+        replace(CONFIG, duplicates=duplicates), labels=["jazz", "rock"], open_source=lambda uri: open(uri, "rb")
+    )
+    built = builder.build(
         plan,
-        front_end=FRONT_END,
-        fingerprinter=AcousticFingerprinter() if with_fingerprints else None,
-        labels=["jazz", "rock"],
         sink=sink,
-        open_source=lambda uri: open(uri, "rb"),
         on_clip=lambda track, clip: clips.append((track.track_id, len(clip.fitted.samples))),
-        on_track_done=lambda tally: tallies.append((tally.num_tracks, tally.num_rejects, tally.audio_s)),
+        on_track_done=lambda done: updates.append((done.num_tracks, done.num_rejects, done.audio_s)),
     )
     assert clips == [(track.track_id, round(16_000 * track.duration_s)) for track in built.report.tracks]
     assert len(built.acoustic_fingerprints) == (len(built.report.tracks) if with_fingerprints else 0)
-    return built.report, tallies
+    return built.report, updates
 
 
 @pytest.fixture
