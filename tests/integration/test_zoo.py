@@ -16,18 +16,16 @@ from trainer.data.batches import plain_batches
 from trainer.data.prepared import find_shards, open_prepared, select_features
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
-from trainer.models.config import (
-    AttentionPoolConfig,
-    BilstmConfig,
-    Cnn1dConfig,
-    Cnn2dConfig,
-    CrnnConfig,
-    ParallelConfig,
-    Res2dConfig,
-    TransferConfig,
-    Wave1dConfig,
-    YamnetFinetuneConfig,
-)
+from trainer.models.architectures.attention_pool import AttentionPoolConfig
+from trainer.models.architectures.bilstm import BilstmConfig
+from trainer.models.architectures.cnn1d import Cnn1dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
+from trainer.models.architectures.crnn import CrnnConfig
+from trainer.models.architectures.parallel import ParallelConfig
+from trainer.models.architectures.res2d import Res2dConfig
+from trainer.models.architectures.transfer import TransferConfig
+from trainer.models.architectures.wave1d import Wave1dConfig
+from trainer.models.architectures.yamnet_finetune import YamnetFinetuneConfig
 from trainer.models.registry import MODELS
 from trainer.runs.restored_model import load_best_model
 from trainer.runs.run_dir import RunDir

@@ -16,7 +16,7 @@ from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.training.train import train
 

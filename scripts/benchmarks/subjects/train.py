@@ -14,7 +14,7 @@ NUM_CLASSES, BATCH_SIZE = 10, 64
 
 def make_config(data_dir: str, **changes: Any) -> Any:
     """Returns the settings of a training with the default model."""
-    from trainer.models.config import Cnn2dConfig
+    from trainer.models.architectures.cnn2d import Cnn2dConfig
     from trainer.training.config import TrainConfig
 
     return TrainConfig(

@@ -18,7 +18,8 @@ from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.predict import predict
 from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import Scores
-from trainer.models.config import Cnn2dConfig, ParallelConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
+from trainer.models.architectures.parallel import ParallelConfig
 from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.training.train import train
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from python_script import script_command
 
 from trainer.devices.config import StrategyConfig
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
@@ -53,7 +53,7 @@ def start(tmp_path: Path) -> Any:
     def start_process(config: TrainConfig, tf_config: dict[str, Any] | None = None) -> Run:
         script = (
             "from trainer.data.config import *\nfrom trainer.devices.config import *\n"
-            "from trainer.training.config import *\nfrom trainer.models.config import *\n"
+            "from trainer.training.config import *\nfrom trainer.models.architectures.cnn2d import *\n"
             "import configs.commands, dataclasses, sys\nfrom configs import cli\n"
             "from trainer.training.train import train\n"
             f"config = {config!r}\n"

@@ -184,7 +184,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(make_config: MakeC
     # Saved after every step, so that many of the kills come while something is written.
     killed = replace(straight, run_dir=str(tmp_path / "killed"), checkpoint_interval_s=0.0)
     train(straight)
-    modules = ("data.config", "devices.config", "models.config", "training.config")
+    modules = ("data.config", "devices.config", "models.architectures.cnn2d", "training.config")
     imports = "".join(f"from trainer.{module} import *\n" for module in modules)
     script = f"{imports}from trainer.training.train import train\ntrain({killed!r})\n"
     index = tmp_path / "killed" / "checkpoints" / "checkpoints.json"
