@@ -63,7 +63,7 @@ def specs() -> Mapping[str, FeatureSpec]:
 
 @pytest.fixture(scope="session")
 def stats() -> Mapping[str, BandStats]:
-    """Their statistics."""
+    """The statistics of these features."""
     return _STATS
 
 

@@ -82,6 +82,24 @@ def test_an_incomplete_module_is_refused(
 
 
 @pytest.mark.slow
+def test_settings_are_read_without_keras() -> None:
+    script = (
+        "import sys, configs.schema\n"
+        "from trainer.models.registry import MODELS\n"
+        "print([entry.config_class() for entry in MODELS.values()] != [])\n"
+        "print([name for name in ('keras', 'tensorflow', 'numpy', 'h5py') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["True", "[]"]
+
+
+@pytest.mark.slow
 def test_the_commands_know_a_new_model_by_its_module_and_its_yaml(tmp_path: Path) -> None:
     for package in ("beam_pipelines", "configs", "trainer"):
         shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -31,7 +31,7 @@ def weights_path():
 
 @pytest.fixture
 def invented_weights(monkeypatch):
-    """Stands in for YAMNet's weights; returns the paths that were asked for."""
+    """Replaces YAMNet's weights by random ones; returns the paths that were loaded."""
     asked = []
 
     class Network:
@@ -129,7 +129,7 @@ def stage_of(layer_name):
     return layer_name.split(".")[0]
 
 
-def test_the_cache_folder_serves_where_no_path_is_given(invented_weights, monkeypatch, tmp_path):
+def test_the_cache_folder_is_the_default(invented_weights, monkeypatch, tmp_path):
     monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path))
     found = yamnet_weights(build())
     assert invented_weights == [str(tmp_path / "yamnet.h5")]

@@ -1,4 +1,4 @@
-"""`beamtune models`: the table, and the shapes that it is for."""
+"""`beamtune models`: the table, and the shapes of features from which it is made."""
 
 import io
 
@@ -82,7 +82,7 @@ def test_every_model_has_a_row(listed):
     assert "model=NAME" in hint
 
 
-def test_sizes_are_those_of_the_checkpoints_that_users_have(listed):
+def test_sizes_are_those_of_saved_checkpoints(listed):
     (_, _, *rows, _), models = listed
     counts = {name: tuple(int(count.replace(",", "")) for count in counts) for name, *counts in cells(rows)}
     assert counts.items() >= SIZES.items()
