@@ -1,4 +1,4 @@
-"""Values that the config classes refuse, and that OmegaConf can compose them."""
+"""Values that the settings refuse, and composition by OmegaConf."""
 
 from collections.abc import Callable
 
