@@ -55,7 +55,7 @@ def test_evaluate_repeats_the_metrics_of_training(finished: TrainConfig) -> None
 
 
 def test_evaluating_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:
-    write_prepared(fingerprint="other")
+    write_prepared(cache_key="other")
     with pytest.raises(UserError, match=r"was prepared again with other content since .* was trained"):
         evaluate(EvaluateConfig(run_dir=finished.run_dir))
 
@@ -64,7 +64,7 @@ def test_evaluating_other_data_leaves_the_metrics(
     finished: TrainConfig, write_prepared: WritePrepared, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (Path(finished.run_dir) / "metrics.json").read_text()
-    other = write_prepared(directory_name="other", fingerprint="other")
+    other = write_prepared(directory_name="other", cache_key="other")
     evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(other)))
     captured = capsys.readouterr()
     assert captured.out.startswith("test ")
