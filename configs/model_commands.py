@@ -11,7 +11,7 @@ from configs.command import Command, Invocation, load_config
 
 
 def _models(invocation: Invocation) -> int:
-    from trainer.models.zoo_config import ZooConfig
+    from trainer.models.config import ZooConfig
 
     config = load_config(ZooConfig, "models", invocation.overrides)
     from trainer.models.zoo import list_models

@@ -7,7 +7,7 @@ from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import TrainConfig
 
 

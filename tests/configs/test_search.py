@@ -17,7 +17,7 @@ from configs.resume import with_saved_settings
 from configs.search import load_search, read_space_text, train_overrides
 from trainer.data.config import AugmentConfig
 from trainer.devices.config import StrategyConfig
-from trainer.models.config import CrnnConfig
+from trainer.models.architectures.crnn import CrnnConfig
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.tuner.config import SearchConfig

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.tuner.config import SearchConfig, TunerConfig
 from trainer.tuner.service.chief import run_chief
 from trainer.tuner.service.config import BudgetConfig, PruningConfig, ServiceConfig

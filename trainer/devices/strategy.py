@@ -1,4 +1,4 @@
-"""The devices that train: one factory for every tf.distribute strategy, with errors that say what to do."""
+"""Makes the tf.distribute strategy of a run, with errors that say what to do."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -22,15 +22,15 @@ def make_strategy(
     environment: Mapping[str, str] = os.environ,
     resolve_tpu: ResolveTpu = tf.distribute.cluster_resolver.TPUClusterResolver,
 ) -> Any:
-    """Returns the tf.distribute.Strategy that the config asks for.
+    """Returns the tf.distribute.Strategy of the settings.
 
-    A process makes one, before any operation of TensorFlow: a cluster is joined first of all. TensorFlow's default
-    strategy is one like any other, with one replica, so that nothing after this call asks which one it is.
+    A process makes it once, before any operation of TensorFlow, because a cluster must be joined first. kind=none is
+    TensorFlow's default strategy with one replica, so that the callers need no special case.
 
     Args:
-        config: Which one.
-        environment: Where TF_CONFIG is looked for.
-        resolve_tpu: Finds a TPU: (tpu=…, zone=…, project=…) → a cluster resolver.
+        config: The settings.
+        environment: Holds TF_CONFIG.
+        resolve_tpu: (tpu=…, zone=…, project=…) → a cluster resolver.
 
     Raises:
         UserError: There are no such devices, or TF_CONFIG does not describe a cluster.
@@ -46,16 +46,16 @@ def make_strategy(
 
 
 def _make_mirrored(num_devices: int | None) -> Any:
-    """Returns a strategy over GPUs; on a machine without one, over as many parts of the CPU as are asked for."""
+    """Returns a strategy over GPUs, or over logical CPU devices on a machine without GPUs."""
     gpus = tf.config.list_physical_devices("GPU")
     wanted = num_devices if num_devices is not None else max(len(gpus), 1)
     if gpus:
         if wanted > len(gpus):
-            raise UserError(f"strategy.num_devices={wanted}: this machine has {len(gpus)} GPUs: ask for no more")
+            raise UserError(f"strategy.num_devices={wanted}: expected at most {len(gpus)}, the GPUs of this machine")
         return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(wanted)])
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
-    # The collective operations of CPUs are there for one strategy in a process; this way of reducing has no such state.
+    # Collective operations on CPUs work for one strategy in a process only; reduction to one device has no such state.
     return tf.distribute.MirroredStrategy(
         [f"CPU:{index}" for index in range(wanted)], cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
@@ -85,7 +85,7 @@ def check_cluster(text: str) -> None:
 
 
 def is_chief(strategy: Any) -> bool:
-    """Returns whether this process is the one that writes: of several machines the first, otherwise the only one."""
+    """Returns whether this process writes the files of the run: the first of several machines, or the only one."""
     return bool(strategy.extended.should_checkpoint)
 
 
@@ -101,7 +101,7 @@ def _make_tpu(config: StrategyConfig, resolve_tpu: ResolveTpu) -> Any:
         ) from error
     except URLError as error:
         raise UserError(
-            f"{where}: Google Cloud cannot be asked for it ({error.reason}): outside of Google Cloud set "
+            f"{where}: Google Cloud does not answer ({error.reason}): outside of Google Cloud set "
             "strategy.tpu_name to its address, grpc://host:8470"
         ) from error
     except tf.errors.NotFoundError as error:

@@ -126,7 +126,7 @@ class _LocalSearch:
             self._processes.append(process)
         chief = self._processes[0]
         while True:
-            if stop_request.is_made:
+            if stop_request.is_set:
                 raise RunAgainError("stopped by SIGTERM; everything is saved: the same command resumes the search")
             exit_code = chief.process.poll()
             if exit_code == _SUCCESS:

@@ -122,7 +122,7 @@ def test_samples_are_an_error(write_data_set, make_tracks):
 def test_a_damaged_shard_is_an_error(data_dir):
     shard = data_dir / "tiny-train.tfrecord-00001-of-00002"
     shard.write_bytes(shard.read_bytes()[:-7])
-    with pytest.raises(RunFailedError, match="tiny-train.tfrecord-00001-of-00002 is damaged or cut short"):
+    with pytest.raises(RunFailedError, match="tiny-train.tfrecord-00001-of-00002 is damaged or truncated"):
         read(data_dir, TRAIN, "spectral_stats")
 
 

@@ -256,7 +256,7 @@ def test_an_interrupted_cross_validation_resumes_with_the_same_results(
     capsys.readouterr()
     run(broken)
     err = capsys.readouterr().err
-    assert err.count("going on with") == 1
+    assert err.count("resuming") == 1
     assert ("1 of 3 runs are already finished" in err) == (num_finished == 1)
     content = result(broken.output_dir)
     assert content["finished"] is True

@@ -286,7 +286,7 @@ def test_a_damaged_shard_is_an_error(make_source: MakeSource, write: WriteFold, 
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(bytes(content))
-    with pytest.raises(RunFailedError, match=r"tiny-validation.tfrecord-00000-of-00002 is damaged or cut short"):
+    with pytest.raises(RunFailedError, match=r"tiny-validation.tfrecord-00000-of-00002 is damaged or truncated"):
         write(source)
     assert not (tmp_path / "fold" / "_SUCCESS").exists()
     shard.unlink()

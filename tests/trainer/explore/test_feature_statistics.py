@@ -151,7 +151,7 @@ def test_a_damaged_shard_is_an_error(tracks, write_data_set):
     directory = write_data_set(tracks, num_shards=1)
     shard = directory / "tiny-train.tfrecord-00000-of-00001"
     shard.write_bytes(shard.read_bytes()[:-5])
-    with pytest.raises(RunFailedError, match=r"tiny-train\.tfrecord-00000-of-00001 is damaged or cut short after"):
+    with pytest.raises(RunFailedError, match=r"tiny-train\.tfrecord-00000-of-00001 is damaged or truncated after"):
         statistics(directory)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.local import device_shares, run_local
 

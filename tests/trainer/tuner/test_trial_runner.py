@@ -2,7 +2,6 @@
 
 import gc
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +18,7 @@ from beam_pipelines.common.errors import RunAgainError
 from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
-from trainer.training.loop import StepTotals, TrainLoop
+from trainer.training.loop import NonFiniteLossError, TrainLoop
 from trainer.training.train import train
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.runner import TrainingRunner, copy_checkpoints
@@ -216,11 +215,15 @@ def test_an_interrupted_copy_is_repeated_and_a_complete_one_is_not(make_runner, 
 def test_a_loss_that_is_not_finite_fails_the_trial_and_the_next_one_runs(make_runner, tmp_path, monkeypatch):
     runner = make_runner()
     real = TrainLoop.run_steps
+
+    def fail(*args: Any) -> Any:
+        raise NonFiniteLossError(0)
+
     with monkeypatch.context() as patch:
         patch.setattr(
             TrainLoop,
             "run_steps",
-            lambda *args: StepTotals(tf.constant(math.nan), tf.constant(0.0), tf.constant(0.0), tf.constant(0)),
+            fail,
         )
         with pytest.raises(TrialFailedError, match="^the loss is not a finite number at step 1 "):
             runner.run(make_trial(tmp_path), report=Chief().report)
@@ -243,7 +246,7 @@ def test_any_error_fails_the_trial_with_one_line(make_runner, tmp_path, monkeypa
     def fail(*args: Any, **kwargs: Any) -> None:
         raise error
 
-    monkeypatch.setattr(trainer.training.train, "make_session", fail)
+    monkeypatch.setattr(trainer.training.train, "make_components", fail)
     with pytest.raises(TrialFailedError) as caught:
         make_runner().run(make_trial(tmp_path), report=Chief().report)
     assert str(caught.value) == reason

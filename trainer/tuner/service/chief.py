@@ -87,7 +87,7 @@ def _serve(servicer: ChiefServicer, service: ServiceConfig, *, stop_request: Sto
         reason = servicer.end_reason()
         if reason is not None:
             return reason
-        if stop_request.is_made:
+        if stop_request.is_set:
             raise RunAgainError("stopped by SIGTERM; everything is saved: the same command resumes the search")
         time.sleep(_TICK_S)
         last_tick_s, tick_s = tick_s, time.monotonic()

@@ -79,7 +79,7 @@ class ChiefClient:
                 return reply
 
     def _check_should_retry(self, *, waited_s: float) -> None:
-        if self.stop_request.is_made:
+        if self.stop_request.is_set:
             raise RunAgainError("stopped by SIGTERM while the chief did not reply; the same command resumes the search")
         # At first, a search that has ended may be one that a chief is about to resume.
         may_be_resumed = not self._was_connected and waited_s < min(self.service.lease_s, self.service.wait_for_chief_s)
@@ -126,7 +126,7 @@ class ChiefClient:
     def sleep(self, duration_s: float) -> None:
         """Sleeps until SIGTERM comes, at most for the given time."""
         deadline_s = time.monotonic() + duration_s
-        while not self.stop_request.is_made and (left_s := deadline_s - time.monotonic()) > 0:
+        while not self.stop_request.is_set and (left_s := deadline_s - time.monotonic()) > 0:
             time.sleep(min(left_s, _SLEEP_STEP_S))
 
     def close(self) -> None:

@@ -97,7 +97,7 @@ class _Worker:
             self._chief.sleep(self._chief.service.poll_s)
 
     def _check_stop_request(self) -> None:
-        if self._chief.stop_request.is_made:
+        if self._chief.stop_request.is_set:
             raise RunAgainError("stopped by SIGTERM; the trial was returned: the same command resumes")
 
     def _check_shared_dir(self, chief: str) -> None:

@@ -6,7 +6,7 @@ from beam_pipelines.common.checks import check, check_path
 
 
 def check_filters(filters: Sequence[int]) -> None:
-    """Checks the filters of convolution blocks, one number for each."""
+    """Checks the number of filters of each convolution block."""
     check(
         len(filters) >= 1 and all(1 <= count <= 4096 for count in filters),
         key="model.filters",
@@ -16,12 +16,12 @@ def check_filters(filters: Sequence[int]) -> None:
 
 
 def check_stem_filters(filters: int) -> None:
-    """Checks the filters of the first convolution."""
+    """Checks the number of filters of the first convolution."""
     check(1 <= filters <= 4096, key="model.stem_filters", value=filters, expected="1 to 4096 filters")
 
 
 def check_blocks(filters: Sequence[int], *, time_pools: Sequence[int], band_pools: Sequence[int]) -> None:
-    """Checks the filters of convolution blocks, and what each block divides the frames and the bands by."""
+    """Checks the number of filters of each convolution block, and its pooling factors for frames and bands."""
     check_filters(filters)
     for name, pools in (("time_pools", time_pools), ("band_pools", band_pools)):
         check(
@@ -38,11 +38,11 @@ def check_units(units: int, *, key: str) -> None:
 
 
 def check_dropout(share: float, *, key: str = "model.dropout") -> None:
-    """Checks a share that is left out in training."""
-    check(0 <= share < 1, key=key, value=share, expected="a share from 0 up to but not 1")
+    """Checks a dropout rate."""
+    check(0 <= share < 1, key=key, value=share, expected="a share of at least 0 and below 1")
 
 
 def check_local_path(path: str, *, key: str) -> None:
-    """Checks that a path is one, and of this machine."""
+    """Checks that a path is not empty and not of a bucket."""
     check_path(path, key=key)
     check("://" not in path, key=key, value=path, expected="a local path")

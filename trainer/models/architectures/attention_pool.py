@@ -1,13 +1,38 @@
-"""A head over embeddings that learns which patches matter."""
+"""A classifier on embeddings that learns how much each patch contributes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.blocks import embeddings_input, logits, require_embeddings
-from trainer.models.config import AttentionPoolConfig
+from trainer.models.checks import check_dropout, check_units
+from trainer.models.config import OneFeatureConfig
+from trainer.models.lazy import blocks, keras
+
+SUMMARY = "gated attention over embeddings"
+
+
+@dataclass(frozen=True)
+class AttentionPoolConfig(OneFeatureConfig):
+    """Settings of `attention_pool`.
+
+    Attributes:
+        feature: The feature, of shape (patches, values).
+        units: Values to which each embedding is reduced.
+        attention_units: Units of the layer that computes the weights of the patches.
+        dropout: The dropout rate before and after the reduction, in [0, 1).
+    """
+
+    name: str = "attention_pool"
+    feature: str = "yamnet"
+    units: int = 64
+    attention_units: int = 64
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_units(self.units, key="model.units")
+        check_units(self.attention_units, key="model.attention_units")
+        check_dropout(self.dropout)
 
 
 def build(
@@ -16,26 +41,26 @@ def build(
     specs: Mapping[str, FeatureSpec],
     stats: Mapping[str, BandStats],
     num_classes: int,
-) -> keras.Model:
+) -> "keras.Model":
     """Returns a model from {feature: (batch, patches, values)} to logits (batch, num_classes), float32.
 
-    The order of the patches does not matter to it.
+    The order of the patches does not change its output.
 
     Raises:
         UserError: The feature is not of shape (patches, values).
     """
     spec = specs[config.feature]
-    require_embeddings(spec, model=config.name)
-    inputs, x = embeddings_input(spec, stats[config.feature])
+    blocks.require_embeddings(spec, model=config.name)
+    inputs, x = blocks.embeddings_input(spec, stats[config.feature])
     x = keras.layers.Dropout(config.dropout)(x)
     x = keras.layers.Dense(config.units, activation="relu")(x)
     x = _gated_attention(x, units=config.attention_units)
-    outputs = logits(x, dropout=config.dropout, num_classes=num_classes)
+    outputs = blocks.logits(x, dropout=config.dropout, num_classes=num_classes)
     return keras.Model({config.feature: inputs}, outputs, name=config.name)
 
 
 def _gated_attention(x: Any, *, units: int) -> Any:
-    """(batch, patches, values) → (batch, values): a mean whose weights are learned.
+    """(batch, patches, values) → (batch, values): the mean of the patches with learned weights.
 
     The weight of a patch h is softmax over the patches of wᵀ(tanh(V h) ⊙ sigmoid(U h)) (M. Ilse, J. Tomczak and
     M. Welling, "Attention-based deep multiple instance learning", ICML 2018).
