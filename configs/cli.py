@@ -48,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
 def run() -> NoReturn:
     """Runs one command and exits with its exit code: the entry point of the script `beamtune`."""
     # Libraries start worker processes by `python -c` and `python -m`, which import from the working folder first.
-    # Python 3.11 and later leave it out with this variable.
+    # From Python 3.11 on, this variable prevents that.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
         exit_code = _main_and_flush()

@@ -14,7 +14,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -42,12 +42,17 @@ def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
     parsed = [_parse(text) for text in overrides]
     groups = config_groups(config_name)
     _check_options(parsed, groups)
-    of_groups = [override for override in parsed if override.key_or_group in groups]
-    base = _hydra(config_name, of_groups)
-    for override in parsed:
-        if override not in of_groups:
-            _check_key(override, base=base, groups=groups)
-    return _hydra(config_name, parsed)
+    settings = [override for override in parsed if override.key_or_group not in groups]
+    config = _hydra(config_name, [override for override in parsed if override.key_or_group in groups])
+    for override in settings:
+        _check_key(override, base=config, groups=groups)
+    # Not by Hydra, which would treat a setting with the name of another command's group as that group.
+    for override in settings:
+        try:
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException as error:
+            raise UserError(f"{override.input_line}: {_first_line(error)}") from error
+    return config
 
 
 def to_dataclass(config: DictConfig) -> object:
@@ -183,34 +188,15 @@ def _hint(value: str, choices: Sequence[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
-def _hydra(config_name: str, overrides: Sequence[Override]) -> DictConfig:
-    groups = config_groups(config_name)
-    # Hydra would treat a setting with the name of another command's group as that group: it is set afterwards.
-    clashing = [
-        override
-        for override in overrides
-        if override.key_or_group not in groups and (CONFIG_DIR / override.key_or_group).is_dir()
-    ]
-    lines = [override.input_line for override in overrides if override not in clashing]
+def _hydra(config_name: str, options: Sequence[Override]) -> DictConfig:
+    """Returns the configuration of a command with the options of its groups, and all settings at their defaults."""
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config: DictConfig = hydra_compose(config_name, overrides=lines)
-        for override in clashing:
-            OmegaConf.update(config, override.key_or_group, override.value())
+            config: DictConfig = hydra_compose(config_name, overrides=[option.input_line for option in options])
         return config
-    except ConfigCompositionException as error:
-        cause = error.__cause__ or error
-        raise UserError(f"{_override_in(error)}{_first_line(cause)}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_first_line(error)) from error
-
-
-def _override_in(error: ConfigCompositionException) -> str:
-    """Returns "key=value: " if Hydra names the override that it could not merge, else an empty string."""
-    text = _first_line(error)
-    marker = "Error merging override "
-    return f"{text.removeprefix(marker)}: " if text.startswith(marker) else ""
 
 
 def _first_line(error: BaseException) -> str:

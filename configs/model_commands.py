@@ -6,11 +6,12 @@ Each imports what it needs when it runs, so that `--help` stays fast.
 import sys
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.python_process import python_command
 from configs.command import Command, Invocation, load_config
 
 
 def _models(invocation: Invocation) -> int:
-    from trainer.models.zoo_config import ZooConfig
+    from trainer.models.config import ZooConfig
 
     config = load_config(ZooConfig, "models", invocation.overrides)
     from trainer.models.zoo import list_models
@@ -37,8 +38,8 @@ def _tune(invocation: Invocation) -> int:
         return _tune_status(invocation)
     config, space_text = load_search(invocation.overrides)
     if invocation.dry_run:
-        from trainer.tuner.dry_run import show_space
-        from trainer.tuner.space_file import read_space
+        from trainer.tuner.space.describe import show_space
+        from trainer.tuner.space.space_file import read_space
 
         show_space(read_space(config, space_text), config, stream=sys.stdout)
         return 0
@@ -47,7 +48,7 @@ def _tune(invocation: Invocation) -> int:
     return tune(
         config,
         space_text=space_text,
-        command=[sys.executable, "-m", "configs.cli", "tune", *invocation.overrides],
+        command=python_command("configs.cli:run", "tune", *invocation.overrides),
         to_overrides=train_overrides,
         stream=sys.stdout,
     )
@@ -151,7 +152,8 @@ COMMANDS = (
             "Trains until the validation loss stops falling and keeps the best weights. Given the run_dir of an\n"
             "interrupted run, it resumes that run with its settings. overrides=FILE reads settings from a YAML file,\n"
             "such as the best.yaml of a search.\n\n"
-            "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none\n"
+            "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none|mirrored|multi_worker|tpu\n"
+            "          augment=none|default\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
             "          label_smoothing, model.*, optimizer.*, …"
         ),
@@ -266,7 +268,7 @@ COMMANDS = (
         description=(
             "Prints a row for each run of train or baselines, and for each folder of crossval: model, input, split,\n"
             "accuracy of segments and of tracks (by mean probability, and by majority vote), macro-F1, number of\n"
-            "parameters and training time. Rows whose split leaks artists are marked.\n\n"
+            "parameters and training time. Rows with a leaky split are marked.\n\n"
             "settings: split=test|validation|train, sort=given|model|accuracy|macro_f1|parameters|duration,\n"
             "          output.markdown, output.csv (files to write)"
         ),

@@ -1,6 +1,7 @@
 """The dataclasses behind the YAML files, registered with Hydra so that every key has a type."""
 
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -21,8 +22,8 @@ from trainer.data.config import AugmentConfig
 from trainer.devices.config import StrategyConfig
 from trainer.evaluation.config import EvaluateConfig, PredictConfig
 from trainer.explore.config import ExploreConfig
-from trainer.models import config as model_config
-from trainer.models.zoo_config import ZooConfig
+from trainer.models.config import ZooConfig
+from trainer.models.registry import MODELS
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
 
@@ -58,16 +59,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
     "augment": AugmentConfig,
-    "cnn2d_model": model_config.Cnn2dConfig,
-    "bilstm_model": model_config.BilstmConfig,
-    "cnn1d_model": model_config.Cnn1dConfig,
-    "parallel_model": model_config.ParallelConfig,
-    "crnn_model": model_config.CrnnConfig,
-    "res2d_model": model_config.Res2dConfig,
-    "wave1d_model": model_config.Wave1dConfig,
-    "attention_pool_model": model_config.AttentionPoolConfig,
-    "yamnet_finetune_model": model_config.YamnetFinetuneConfig,
-    "transfer_model": model_config.TransferConfig,
+    **{f"{name}_model": entry.config_class for name, entry in MODELS.items()},
     "strategy": StrategyConfig,
     "tune": SearchConfig,
 }
@@ -75,8 +67,9 @@ _SCHEMAS: dict[str, type[Any]] = {
 SCHEMA_GROUP = "schema"
 
 
+@cache
 def register_schemas() -> None:
-    """Registers the dataclasses with Hydra; idempotent."""
+    """Registers the dataclasses with Hydra, once."""
     store = ConfigStore.instance()
     for name, schema in _SCHEMAS.items():
         store.store(group=SCHEMA_GROUP, name=name, node=_writable(schema))

@@ -47,10 +47,13 @@ def read_space_text(config: SearchConfig) -> str:
     """Returns the YAML of a search space: that of the file `space`, or the default one of the model.
 
     Raises:
-        UserError: The file cannot be read.
+        UserError: The file cannot be read, or the model has no file.
     """
     if config.space is None:
-        return (_SPACE_DIR / f"{config.model.name}.yaml").read_text(encoding="utf-8")
+        path = _SPACE_DIR / f"{config.model.name}.yaml"
+        if not path.exists():
+            raise UserError(f"model {config.model.name} has no search space of its own: set space to a YAML file")
+        return path.read_text(encoding="utf-8")
     from trainer.common import files  # imports TensorFlow, which also reads gs://
 
     try:

@@ -1,7 +1,7 @@
-# Sourced by the other scripts: makes .venv hold the packages of a lock file and this project.
+# Sourced by the other scripts: installs the packages of a lock file and this project into .venv.
 #
-# An environment whose lock has not changed is used as it is; scripts/test's lock holds all that scripts/demo's does,
-# so that both use the same one.
+# Nothing is installed if the lock file has not changed. The lock file of scripts/test includes the packages of the one of
+# scripts/demo, so that both use the same environment.
 
 die() {
   echo "$0: $*" >&2
@@ -17,19 +17,19 @@ find_python() {
       return
     fi
   done
-  die "Python 3.10, 3.11 or 3.12 is needed and was not found; PYTHON=/path/to/python names one"
+  die "Python 3.10, 3.11 or 3.12 was not found: set PYTHON=/path/to/python"
 }
 
-# is_installed LOCK: whether .venv holds just what the lock says.
+# is_installed LOCK: whether the current version of the lock file was installed into .venv.
 is_installed() {
-  [[ -x .venv/bin/beamtune && "$(cat ".venv/installed-$1" 2>/dev/null)" == "$(fingerprint "$1")" ]]
+  [[ -x .venv/bin/beamtune && "$(cat ".venv/installed-$1" 2>/dev/null)" == "$(lock_hash "$1")" ]]
 }
 
-fingerprint() {
+lock_hash() {
   cat "requirements/$1.txt" pyproject.toml | sha256sum | cut -d' ' -f1
 }
 
-# use_environment LOCK: LOCK is the name of a file in requirements/, without its ending.
+# use_environment LOCK: installs requirements/LOCK.txt into .venv, unless it is installed.
 use_environment() {
   local lock=requirements/$1.txt python
   if is_installed "$1" || is_installed dev; then
@@ -38,8 +38,8 @@ use_environment() {
   python=$(find_python)
   echo "installing $lock into .venv (a few minutes the first time)"
   [[ -x .venv/bin/python ]] || "$python" -m venv .venv || die "$python -m venv failed; on Debian: apt-get install python3-venv"
-  # --no-deps: the lock names every package; without it older versions of pip trip over extras in hash mode.
+  # --no-deps: the lock file lists every package; without the option, older versions of pip fail on extras in hash mode.
   .venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement "$lock"
   .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-  fingerprint "$1" >".venv/installed-$1"
+  lock_hash "$1" >".venv/installed-$1"
 }

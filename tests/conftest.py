@@ -1,4 +1,4 @@
-"""What the tests of all packages share: audio files made on the spot, and the real music where it is there."""
+"""Fixtures for all tests: generated audio files, the real music if it exists, and the command line as a process."""
 
 import csv
 import os
@@ -20,14 +20,21 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
 
 if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # librosa's compiled functions: two processes that fill one cache of numba's together can crash on what they find.
+    # librosa's compiled functions: two processes that write to the same cache of numba can crash on what they read.
     os.environ["NUMBA_CACHE_DIR"] = str(REPOSITORY / ".pytest_cache" / f"numba-{_worker}")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # So it is for what a shell starts in the background, and for all processes that tests start from there.
+    # Processes that a shell starts in the background ignore SIGINT, and so do the child processes of tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WriteAudio = Callable[..., Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves files with slow tests to the front: at the end no process waits long for the last file of another one."""
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_files)
+
 
 # The columns of fma_metadata/tracks.csv, in their order.
 FMA_COLUMNS = [
@@ -57,7 +64,7 @@ def tone(
 
 @pytest.fixture(scope="session")
 def write_audio() -> WriteAudio:
-    """Writes a tone to a file whose ending says the format; returns the path."""
+    """Writes a tone to a file, in the format of its extension; returns the path."""
 
     def write(
         path: Path,
@@ -105,7 +112,7 @@ def make_collection(write_audio: WriteAudio) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_gtzan(write_audio: WriteAudio) -> Callable[..., Path]:
-    """Writes clips of GTZAN in one of its published layouts, each a tone of its own; returns the folder above it."""
+    """Writes clips of GTZAN in one of its published layouts, each another tone; returns the parent folder."""
 
     def make(root: Path, clips: Mapping[str, float], *, folder: str = "genres", ending: str = "au") -> Path:
         """clips: duration in seconds by name, such as {"blues.00029": 30.01}."""
@@ -163,15 +170,15 @@ def make_fma(write_audio: WriteAudio) -> Callable[..., Path]:
 
 @pytest.fixture
 def real_music() -> Path:
-    """The folder of real mp3 files; tests that use it are skipped where it is absent."""
+    """The folder of real mp3 files; skips the test if it does not exist."""
     if not REAL_MUSIC.is_dir():
-        pytest.skip(f"the real music is not there: {REAL_MUSIC}")
+        pytest.skip(f"the real music does not exist: {REAL_MUSIC}")
     return REAL_MUSIC
 
 
 @pytest.fixture(scope="session")
 def beamtune() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs the command line in a process of its own."""
+    """Runs the command line in a new process, with the packages of this checkout."""
 
     def run(*words: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

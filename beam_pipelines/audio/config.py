@@ -14,13 +14,14 @@ class AudioConfig:
     """How audio is decoded, and how long a clip is.
 
     Attributes:
-        sample_rate_hz: The rate that all audio is brought to, mixed down to mono.
-        max_duration_s: No more than this is decoded of a file, in seconds of audio.
-        min_decoded_fraction: A file of which less than this share of its length can be decoded, because it is damaged
-            or cut short, is rejected; in [0, 1].
+        sample_rate_hz: The rate that all audio is resampled to, after mixing down to mono.
+        max_duration_s: Decoding of a file stops after this many seconds of audio.
+        min_decoded_fraction: Files are rejected if a smaller fraction of their duration can be decoded, because they
+            are damaged or truncated; in [0, 1].
         min_duration_s: A file with less audio than this is rejected; None is the length of a segment.
-        clip_duration_s: Longer audio is cut at its end to this, shorter is followed by silence; None leaves it.
-        keep: "wav" also writes the audio that features are computed from, below audio/ in the output; "none" does not.
+        clip_duration_s: Longer audio is cut at its end to this length, shorter audio is padded with silence; None does
+            neither.
+        keep: "wav" also writes the audio that features are computed from to audio/ in the output; "none" does not.
     """
 
     sample_rate_hz: int = 16_000
@@ -65,7 +66,7 @@ class SegmentConfig:
     """How a track is cut into segments.
 
     Attributes:
-        duration_s: The length of a segment in seconds. What is left at the end of a track and shorter is not used.
+        duration_s: The length of a segment in seconds. A shorter rest at the end of a track is not used.
         hop_s: From the start of one segment to the start of the next, in seconds.
         silence_threshold_dbfs: A segment whose RMS level is below this (0 is a full-scale square wave) is not used.
     """

@@ -1,4 +1,4 @@
-"""What the decoders have in common: a stream of blocks of samples, and how they report that a file is bad."""
+"""What the decoders have in common: a stream of blocks of samples, and the errors."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-# libsndfile itself accepts up to 1024 channels; no music has that many, and each one costs a block of memory.
+# libsndfile accepts up to 1024 channels, which music does not have and which would need a block of memory each.
 _MAX_CHANNELS = 64
 _MIN_SOURCE_RATE_HZ = 1_000
 _MAX_SOURCE_RATE_HZ = 768_000
-# No scale in use goes beyond 32-bit integers kept as floats. The power of what is far beyond is infinite in float32.
+# The largest scale in use is that of 32-bit integers as floats. The power of much larger samples overflows float32.
 _LARGEST_SAMPLE = 2.0**31
 
 # (frames, channels)
@@ -21,9 +21,9 @@ class AudioError(Exception):
     """A clip that cannot be used.
 
     Attributes:
-        reason: A short name to count by, e.g. "undecodable".
-        message: What was found, for a person.
-        stage: Where it was found, e.g. "decode".
+        reason: A short name of the kind of problem, e.g. "undecodable".
+        message: The problem in a sentence.
+        stage: The stage that failed, e.g. "decode".
     """
 
     def __init__(self, reason: str, message: str, *, stage: str = "decode") -> None:
@@ -41,17 +41,17 @@ class DecoderError(AudioError):
 
 
 class AudioStream:
-    """An open file that is decoded as it is read, with all its channels.
+    """An open file that is decoded block by block, with all its channels.
 
     Attributes:
         decoder: "libsndfile" or "ffmpeg".
-        sample_rate_hz: Frames per second, as the file has them. (A frame is a sample of each channel.)
+        sample_rate_hz: Frames per second of the file. (A frame is one sample of each channel.)
         channels: Channels of the file.
-        num_stated: How many frames the decoder expects from the headers; None where it does not know.
-        num_decoded: How many frames `blocks` has yielded.
-        is_cut: Whether the file goes on after what `blocks` was asked for; known when that has come to its end.
-        lost_s: Seconds of audio in damaged parts that have been left out so far, where they say how long they are.
-        error: What ended decoding before the end of the file, after some frames had been decoded; or None.
+        num_stated: The number of frames according to the headers; None if the decoder does not know it.
+        num_decoded: The number of frames that `blocks` has yielded.
+        is_cut: Whether the file is longer than the `max_duration_s` of `blocks`; valid after the last block.
+        lost_s: Seconds of audio in damaged packets that were skipped, as far as their duration is known.
+        error: The error that ended decoding after some frames had been decoded; or None.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class AudioStream:
             decoder: The name of the decoder.
             sample_rate_hz: Frames per second.
             channels: Channels of the file.
-            num_stated: How many frames are to come, by the headers.
-            decode: From a number of frames to blocks, until the file ends or they have that many frames or more.
+            num_stated: The number of frames according to the headers.
+            decode: Takes a number of frames; yields blocks until the file ends or they have at least that many frames.
 
         Raises:
-            DecoderError: The rate or the number of channels is beyond reason.
+            DecoderError: The rate or the number of channels is out of range.
         """
         check_form(channels=channels, sample_rate_hz=sample_rate_hz)
         self.decoder = decoder
@@ -92,19 +92,19 @@ class AudioStream:
         return self.num_decoded / self.sample_rate_hz
 
     def blocks(self, *, max_duration_s: float) -> Iterator[Block]:
-        """Yields the samples in order, once; full scale is [-1, 1]. The next block may overwrite the one before.
+        """Yields the samples in order, once; full scale is [-1, 1]. The next block may overwrite the previous one.
 
         Args:
-            max_duration_s: No more than this is decoded, in seconds of audio.
+            max_duration_s: Decoding stops after this many seconds of audio.
 
         Raises:
             DecoderError: The file cannot be decoded, or holds no samples.
         """
-        most_frames = round(max_duration_s * self.sample_rate_hz)
-        # One frame past the limit tells a file that ends there from one that goes on.
-        blocks = self._decode(most_frames + 1)
+        max_frames = round(max_duration_s * self.sample_rate_hz)
+        # One frame past the limit shows whether the file ends there.
+        blocks = self._decode(max_frames + 1)
         while (block := self._next(blocks)) is not None:
-            frames_left = most_frames - self.num_decoded
+            frames_left = max_frames - self.num_decoded
             if len(block) > frames_left:
                 self.is_cut = True
                 block = block[:frames_left]
@@ -123,12 +123,12 @@ class AudioStream:
 
 
 def check_finite(samples: npt.NDArray[np.float32]) -> None:
-    """Makes sure that samples are numbers that can be computed with.
+    """Checks that samples and their power are finite.
 
     Raises:
-        AudioError: Some are not, are infinite, or are so large that their power would be.
+        AudioError: They are not.
     """
-    # A NaN is the largest and the smallest of whatever it is among.
+    # max() and min() return NaN if any sample is NaN.
     largest = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
     if not math.isfinite(largest):
         raise AudioError("not_finite", "the decoded samples are not all finite numbers")
@@ -137,10 +137,10 @@ def check_finite(samples: npt.NDArray[np.float32]) -> None:
 
 
 def check_form(*, channels: int, sample_rate_hz: int) -> None:
-    """Makes sure that a number of channels and a rate can be those of music.
+    """Checks that the number of channels and the sample rate are in the range of music.
 
     Raises:
-        DecoderError: They cannot.
+        DecoderError: They are not.
     """
     if not 1 <= channels <= _MAX_CHANNELS:
         raise DecoderError("bad_header", f"the file says it has {channels} channels: expected 1 to {_MAX_CHANNELS}")

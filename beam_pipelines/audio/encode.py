@@ -1,7 +1,7 @@
-"""Encoding: float samples to 16-bit PCM, in WAV or FLAC files.
+"""Encoding float samples as 16-bit PCM in WAV or FLAC files.
 
-libsndfile writes the files, but the samples are made 16-bit here: it would scale them by 32768 or by 32767 as its
-settings say, and the hash of a track's content must come out the same from a file that was written.
+libsndfile writes the files, but `to_pcm16` converts the samples: libsndfile would scale them by 32768 or by 32767,
+depending on its settings, and the hash of a track's content must not change when the track is written and read again.
 """
 
 import io
@@ -13,24 +13,24 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-# The sizes in a WAV header have 32 bits, and count a part of the header too.
+# The sizes in a WAV header have 32 bits and include a part of the header.
 _WAV_MAX_BYTES = 2**32 - 4096
 _FLAC_MAX_CHANNELS = 8
 _FLAC_MAX_RATE_HZ = 655_350
-# Above this a FLAC frame has its rate in tens of Hz only.
+# Above this the header of a FLAC frame has the rate in tens of Hz.
 _FLAC_MAX_ODD_RATE_HZ = 65_535
 
 AUDIO_FORMATS = ("wav", "flac")
 
 
 def to_pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """Returns float samples as little-endian 16-bit ones of the same shape: rint(32768 x), kept within 16 bits.
+    """Returns float samples as little-endian 16-bit ones of the same shape: rint(32768 x), clipped to 16 bits.
 
-    libsndfile decodes a 16-bit sample s to s / 32768, so that what was 16-bit comes back to the bit.
+    libsndfile decodes a 16-bit sample s to s / 32768, so 16-bit audio is restored exactly.
     """
     scaled = samples * np.float32(32768.0)
     np.rint(scaled, out=scaled)
-    # Clipping takes longer than looking whether there is anything to clip.
+    # Clipping takes longer than checking whether it is needed.
     if scaled.max(initial=0.0) > 32767 or scaled.min(initial=0.0) < -32768:
         np.clip(scaled, -32768, 32767, out=scaled)
     pcm: npt.NDArray[np.int16] = scaled.astype("<i2")
@@ -55,17 +55,17 @@ def encode_wav(samples: npt.NDArray[np.float32], *, sample_rate_hz: int) -> byte
 def open_writer(
     target: BinaryIO | int, *, audio_format: str, sample_rate_hz: int, channels: int
 ) -> Iterator[Callable[[npt.NDArray[np.float32]], None]]:
-    """Begins a file of 16-bit PCM and yields what writes a block of samples, (frames, channels) float32, to it.
+    """Opens a file of 16-bit PCM; yields a function that writes a block of samples, (frames, channels) float32.
 
     Args:
-        target: Where the file goes: in memory, or the descriptor of an empty file on disk, which stays open.
-            (A file object on disk is no target: an error in its `write` would not come back through libsndfile.)
+        target: A file in memory, or the descriptor of an empty local file, which stays open. (Not a local file object:
+            libsndfile would ignore an error in its `write`.)
         audio_format: wav or flac.
         sample_rate_hz: Frames per second.
         channels: Channels of every block.
 
     Raises:
-        OSError: The file cannot be written, as when the disk is full.
+        OSError: The file cannot be written, e.g. because the disk is full.
     """
     try:
         with soundfile.SoundFile(
@@ -84,8 +84,8 @@ def open_writer(
         ) from error
 
 
-def why_not_in_format(audio_format: str, *, sample_rate_hz: int, channels: int) -> str | None:
-    """Returns why files of a format cannot hold such audio, for a person; None where they can."""
+def format_problem(audio_format: str, *, sample_rate_hz: int, channels: int) -> str | None:
+    """Returns why a format cannot hold audio of this rate and these channels, as a sentence; None if it can."""
     if audio_format == "wav":
         return None
     if channels > _FLAC_MAX_CHANNELS:
@@ -98,6 +98,6 @@ def why_not_in_format(audio_format: str, *, sample_rate_hz: int, channels: int) 
     return None
 
 
-def longest_duration_s(audio_format: str, *, sample_rate_hz: int, channels: int) -> float:
-    """Returns how much audio a file of a format can hold, in seconds."""
+def max_duration_s(audio_format: str, *, sample_rate_hz: int, channels: int) -> float:
+    """Returns the length of audio that a file of a format can hold, in seconds."""
     return _WAV_MAX_BYTES / (2 * channels * sample_rate_hz) if audio_format == "wav" else float("inf")

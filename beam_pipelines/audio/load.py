@@ -1,7 +1,7 @@
-"""Any audio file to mono float32 at one sample rate.
+"""Loading an audio file as mono float32 at one sample rate or several.
 
-libsndfile decodes and soxr resamples, the two libraries that `librosa.load` uses, in the same order (decode, mix down,
-resample), so the samples agree with librosa's.
+Decoding, mixing down and resampling (soxr) are done in the order of `librosa.load`. Where libsndfile, the decoder of
+librosa, reads the whole file, the samples agree with librosa's.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ __all__ = [
     "to_mono",
 ]
 
-# Samples made 16-bit at a time on their way into a hash: they stay in the processor's cache.
+# Samples converted and hashed at a time: they fit into the processor's cache.
 _HASHED_SAMPLES = 1 << 15
 
 # Names that audio files end in, of the formats that libsndfile or FFmpeg decodes here. Films (.mkv, .avi) are left out:
@@ -54,10 +54,10 @@ class Audio:
     Attributes:
         samples: (frames,) float32, mono; full scale is [-1, 1].
         sample_rate_hz: Frames per second.
-        is_cut: Whether the file went on after max_duration_s.
-        decoder: What decoded it, "libsndfile" or "ffmpeg".
-        decoded_s: Seconds of audio decoded, before resampling.
-        expected_s: Seconds that there should be, by the headers of the file; None where they do not say.
+        is_cut: Whether the file is longer than max_duration_s.
+        decoder: The decoder, "libsndfile" or "ffmpeg".
+        decoded_s: Seconds of decoded audio, before resampling.
+        expected_s: Seconds of audio that the file should have according to its headers; None if they do not say.
     """
 
     samples: npt.NDArray[np.float32]
@@ -85,7 +85,7 @@ def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
         config: The rate to resample to, and the longest duration to decode.
 
     Raises:
-        AudioError: The file is empty, is not audio that can be decoded here, or holds samples that are not finite.
+        AudioError: The file is empty, cannot be decoded, or holds samples that are not finite.
     """
     return load_audio_at_rates(source, [config.sample_rate_hz], limits=limits_of(config))[config.sample_rate_hz]
 
@@ -98,13 +98,13 @@ def limits_of(config: AudioConfig) -> Limits:
 def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, limits: Limits) -> dict[int, Audio]:
     """Decodes a file once and returns it, mono, at each of several rates.
 
-    Each block goes through the resamplers while it is still in the processor's cache, and the samples at the file's own
-    rate are never held as a whole. soxr gives the same samples so as in one piece.
+    Each block is resampled while it is in the processor's cache, and the samples at the file's own rate are never in
+    memory as a whole. soxr returns the same samples as for the whole file.
 
     Args:
         source: The file, open for reading and seeking.
         rates_hz: The rates to resample to.
-        limits: How much of the file is decoded, and how much must be.
+        limits: How much of the file is decoded, and which fraction must be decodable.
 
     Raises:
         AudioError: As `load_audio`.
@@ -130,7 +130,7 @@ def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, limits: Li
         )
         for rate_hz, samples in decoded.result.items()
     }
-    # Resampled, for there are fewer then: what is not finite or absurdly large comes through the resampler as such.
+    # After resampling, because there are fewer samples: values that are not finite or too large remain so.
     for audio in by_rate.values():
         check_finite(audio.samples)
     return by_rate
@@ -144,7 +144,7 @@ def resample(audio: Audio, sample_rate_hz: int) -> Audio:
 
 
 class _Resampler:
-    """Brings blocks of samples to another rate, by soxr at the quality that librosa takes."""
+    """Resamples blocks of samples with soxr at the quality that librosa uses."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         self._stream = None
@@ -153,7 +153,7 @@ class _Resampler:
         self._blocks: list[npt.NDArray[np.float32]] = []
 
     def add(self, samples: npt.NDArray[np.float32]) -> None:
-        """Takes the next samples, (frames,)."""
+        """Resamples the next samples, (frames,)."""
         self._blocks.append(samples if self._stream is None else self._stream.resample_chunk(samples))
 
     def finish(self) -> npt.NDArray[np.float32]:
@@ -164,7 +164,7 @@ class _Resampler:
 
 
 def content_hash(audio: Audio) -> str:
-    """Returns a hash of what is heard: equal for files whose decoded audio is the same to 16 bits.
+    """Returns a hash of the audio: equal for files whose decoded audio is equal to 16 bits.
 
     The hash is SHA-256 of the rate and of the samples as little-endian 16-bit PCM, in hex.
     """
@@ -177,11 +177,11 @@ def content_hash(audio: Audio) -> str:
 def mean_square(samples: npt.NDArray[np.float32]) -> float:
     """Returns the mean power of samples, (frames,): 0 dBFS is 1.
 
-    Not by `numpy.dot`: OpenBLAS sums in as many parts as it has threads, so that the last digits depend on the machine.
+    Not with `numpy.dot`: OpenBLAS sums in as many parts as it has threads, so the last digits depend on the machine.
     """
     return float(np.square(samples).sum()) / len(samples)
 
 
 def is_audio_path(path: str) -> bool:
-    """Returns whether a path, relative to where a search began, ends as audio files do and has no hidden part."""
+    """Returns whether a path, relative to the searched folder, has an audio extension and no hidden part."""
     return path.lower().endswith(AUDIO_EXTENSIONS) and not any(part.startswith(".") for part in path.split("/"))

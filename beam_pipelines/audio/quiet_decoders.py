@@ -1,7 +1,7 @@
-"""Keeping what C libraries print out of the way.
+"""Silencing the standard error of C libraries.
 
-libsndfile's mp3 decoder writes to the process' standard error whenever a header is a little off, past Python and past
-any setting: thousands of lines on a real collection. What is really wrong with a file comes as an exception.
+libsndfile's mp3 decoder writes a line to file descriptor 2 for every slightly wrong header, thousands on a real
+collection, and has no setting for it. Errors that matter are raised as exceptions.
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silenced_decoders() -> Iterator[None]:
-    """Sends file descriptor 2 to nowhere, and Python's sys.stderr to where it led."""
+    """Redirects file descriptor 2 to /dev/null; Python's sys.stderr still writes to where it pointed before."""
     python_stderr = sys.stderr
     python_stderr.flush()
     kept_fd = os.dup(2)

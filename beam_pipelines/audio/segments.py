@@ -1,4 +1,4 @@
-"""Bringing a clip to one length, and cutting it into segments."""
+"""Padding or cutting a clip to one length, and cutting it into segments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from beam_pipelines.audio.load import mean_square
 
 @dataclass(frozen=True)
 class FittedClip:
-    """A clip of the wanted length.
+    """A clip after padding or cutting.
 
     Attributes:
         samples: (frames,) float32.
-        num_padded: Samples of silence behind the audio.
-        num_cut: Samples left out at its end.
+        num_padded: Samples of silence appended.
+        num_cut: Samples removed at the end.
     """
 
     samples: npt.NDArray[np.float32]
@@ -27,10 +27,10 @@ class FittedClip:
 
 @dataclass(frozen=True)
 class Cut:
-    """Where one segment lies in its track.
+    """The position of one segment in its track.
 
     Attributes:
-        index: The place among the segments that the hop makes, counted from 0, silent ones included.
+        index: The number of the segment from 0, with silent segments counted.
         start: The first sample.
     """
 
@@ -40,24 +40,24 @@ class Cut:
 
 @dataclass(frozen=True)
 class Cuts:
-    """The segments of a track that are to be used, and how many were left out because they are silent."""
+    """The segments of a track that are used, and the number of segments that are left out because they are silent."""
 
     used: Sequence[Cut]
     num_silent: int
 
 
-def fit_clip(samples: npt.NDArray[np.float32], num_wanted: int | None) -> FittedClip:
-    """Cuts a clip at its end, or puts silence behind it, so that it has the wanted number of samples.
+def fit_clip(samples: npt.NDArray[np.float32], num_samples: int | None) -> FittedClip:
+    """Cuts a clip at its end, or appends silence, to a number of samples.
 
     Args:
         samples: (frames,) float32.
-        num_wanted: How many samples it is to have; None leaves it as it is.
+        num_samples: The length of the result; None returns the clip unchanged.
     """
-    if num_wanted is None or num_wanted == len(samples):
+    if num_samples is None or num_samples == len(samples):
         return FittedClip(samples)
-    if len(samples) > num_wanted:
-        return FittedClip(samples[:num_wanted], num_cut=len(samples) - num_wanted)
-    num_padded = num_wanted - len(samples)
+    if len(samples) > num_samples:
+        return FittedClip(samples[:num_samples], num_cut=len(samples) - num_samples)
+    num_padded = num_samples - len(samples)
     return FittedClip(np.pad(samples, (0, num_padded)), num_padded=num_padded)
 
 
@@ -67,7 +67,7 @@ def segment_length(config: SegmentConfig, sample_rate_hz: int) -> int:
 
 
 def count_segments(num_samples: int, *, config: SegmentConfig, sample_rate_hz: int) -> int:
-    """Returns how many whole segments fit into a track."""
+    """Returns the number of whole segments in a track."""
     length = segment_length(config, sample_rate_hz)
     hop = round(config.hop_s * sample_rate_hz)
     return 0 if num_samples < length else 1 + (num_samples - length) // hop

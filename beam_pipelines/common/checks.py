@@ -1,4 +1,4 @@
-"""How settings are checked: each function raises an error that names the key, the value and what was expected."""
+"""Checks of settings. Each raises a UserError that names the key, the value and the expected values."""
 
 import difflib
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from beam_pipelines.common.errors import UserError
 
-MISSING: Any = "???"  # OmegaConf's mark of a value that has no default
+MISSING: Any = "???"  # OmegaConf's marker of a value without a default
 
 
 def check(condition: bool, *, key: str, value: object, expected: str) -> None:
@@ -16,7 +16,7 @@ def check(condition: bool, *, key: str, value: object, expected: str) -> None:
 
 
 def check_path(value: str, *, key: str) -> None:
-    """Raises a UserError if a path is empty: joined to a file name it would mean another folder than was thought."""
+    """Raises a UserError if a path is empty: joined to a file name it would be a path in the working folder."""
     check(value.strip() != "", key=key, value=value, expected="a path")
 
 

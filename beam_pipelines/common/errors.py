@@ -1,8 +1,8 @@
-"""The ways in which a command ends badly on purpose."""
+"""Errors that end a command with one line for the user and an exit code of their own."""
 
 
 class UserError(Exception):
-    """Something the user can mend: a wrong path, value or file. Shown as one line; the command exits with 2."""
+    """Something the user can fix: a wrong path, value or file. Shown as one line; the command exits with 2."""
 
 
 class RunFailedError(Exception):
@@ -10,7 +10,7 @@ class RunFailedError(Exception):
 
 
 class RunAgainError(Exception):
-    """The run was broken off from outside, and the same command goes on with it. The command exits with 75.
+    """The run was interrupted, and the same command resumes it. The command exits with 75.
 
-    75 is EX_TEMPFAIL of sysexits.h, "try again": what starts runs can tell it from a run that cannot succeed.
+    75 is EX_TEMPFAIL of sysexits.h, "try again": a supervisor can distinguish it from a run that cannot succeed.
     """

@@ -1,4 +1,4 @@
-"""How far long work has come: a bar on a terminal, a plain line now and then where the output is piped."""
+"""Progress of long work: a bar on a terminal, a plain line every 10 s where the output is piped."""
 
 import sys
 import threading
@@ -13,40 +13,40 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 _PLAIN_INTERVAL_S = 10.0
 
-# Work that runs elsewhere says how far it is at most this often, and whoever watches looks as often.
+# Workers write their progress at most this often, and the launching process reads it as often.
 PROGRESS_INTERVAL_S = 0.5
 
 
 @contextmanager
 def polling(show: Callable[[], None], *, interval_s: float = PROGRESS_INTERVAL_S) -> Iterator[None]:
-    """Calls a function again and again while the body runs in the calling thread, and once more when it has succeeded.
+    """Calls a function repeatedly in a thread while the body runs, and once more when the body has succeeded.
 
     Args:
-        show: Looks how far the work is and shows it. An OSError in it, as of a file that is just being replaced, is
-            passed over: the next call looks again.
+        show: Reads the progress and shows it. An OSError in it, as of a file that is being replaced, is ignored: the
+            next call reads again.
         interval_s: The time from one call to the next.
     """
     stop = threading.Event()
 
-    def watch() -> None:
+    def poll() -> None:
         while not stop.wait(interval_s):
             with suppress(OSError):
                 show()
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    poller = threading.Thread(target=poll, daemon=True)
+    poller.start()
     try:
         yield
     finally:
         stop.set()
-        watcher.join()
+        poller.join()
     show()
 
 
 class ProgressReporter:
-    """Shows how much of some work is done, on standard error.
+    """Shows the progress of work on standard error.
 
-    Used as a context manager. Calls of `update` are cheap and may come as often as the work likes.
+    Used as a context manager. `update` is cheap and may be called after every item.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class ProgressReporter:
         """Starts with nothing done.
 
         Args:
-            description: What is being done, e.g. "preparing".
-            total: How much there is to do, in units.
+            description: The work, e.g. "preparing".
+            total: The number of units.
             unit: What is counted, e.g. "tracks".
-            stream: Where to show it; standard error where None.
-            plain_interval_s: No more than one plain line in this time, apart from the last.
+            stream: Where to show it; None is standard error.
+            plain_interval_s: The shortest time between two plain lines; the last line is always printed.
         """
         self._description = description
         self._total = total
@@ -105,7 +105,7 @@ class ProgressReporter:
             self._print_plain()
 
     def update(self, *, completed: int, details: str = "") -> None:
-        """Says how much is done in all, and what else there is to say beside it."""
+        """Sets the number of completed units and the details that are shown after it."""
         self._completed = completed
         self._details = details
         if self._bar is not None:
@@ -114,7 +114,7 @@ class ProgressReporter:
             self._print_plain()
 
     def log(self, line: str) -> None:
-        """Shows a line that stays."""
+        """Prints a line above the bar."""
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False)
         else:

@@ -1,6 +1,6 @@
-"""Files, local or gs://, through Beam's FileSystems: the one place of the pipeline that touches any.
+"""Files, local or gs://, through Beam's FileSystems. No other module of the package uses FileSystems.
 
-A path of either kind goes in everywhere; nothing here asks which it is.
+Every function takes paths of both kinds.
 """
 
 import glob
@@ -21,7 +21,7 @@ UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file that a listing found.
+    """A file in a listing.
 
     Attributes:
         path: Its full path.
@@ -35,7 +35,7 @@ class FileEntry:
 
 
 def join(folder: str, *names: str) -> str:
-    """Returns the path of what is in a folder."""
+    """Returns the path of a file or folder below a folder, local or gs://."""
     return str(FileSystems.join(folder, *names))
 
 
@@ -44,15 +44,15 @@ def open_file(path: str) -> BinaryIO:
 
     Raises:
         FileNotFoundError: There is no such file.
-        OSError: It cannot be opened, or is no regular file. (Beam's own BeamIOError is one.)
+        OSError: It cannot be opened, or is not a regular file. (Beam's BeamIOError is one.)
     """
-    # A pipe with the name of a song would be waited for without end. What a bucket holds is never one.
+    # Opening a named pipe would block forever. A bucket holds none.
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(f"{path} is no regular file")
     try:
         file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
     except OSError as error:
-        # What a bucket says of a file that is not there is no FileNotFoundError.
+        # The error of a bucket for a missing file is not a FileNotFoundError.
         if not exists(path):
             raise FileNotFoundError(f"there is no file {path}") from error
         raise
@@ -80,12 +80,12 @@ def read_text(path: str) -> str:
 
 
 def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_dir: str) -> None:
-    """Writes a file that is there whole or not at all.
+    """Writes a file under a temporary name and renames it: readers see the whole file or none.
 
     Args:
-        path: The file; an existing one is replaced.
+        path: The file; an existing file is replaced.
         write: Called with the temporary file, open for writing.
-        scratch_dir: Where the temporary file lies, on the same file system as the path.
+        scratch_dir: The folder of the temporary file, on the same file system as the path.
     """
     temporary = join(scratch_dir, f"{uuid.uuid4().hex}.tmp")
     with FileSystems.create(temporary, compression_type=UNCOMPRESSED) as file:
@@ -94,12 +94,12 @@ def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_di
 
 
 def write_text_atomically(path: str, text: str, *, scratch_dir: str) -> None:
-    """Writes a UTF-8 file that is there whole or not at all."""
+    """Writes a UTF-8 file under a temporary name and renames it."""
     write_atomically(path, write=lambda file: write_all(file, text.encode()), scratch_dir=scratch_dir)
 
 
 def exists(path: str) -> bool:
-    """Returns whether there is a file at the path, or a folder, which in a bucket never is."""
+    """Returns whether a file, or a local folder, exists. Folders do not exist in a bucket."""
     return bool(FileSystems.exists(path))
 
 
@@ -129,7 +129,7 @@ def size_bytes(path: str) -> int:
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Returns whether a path is a folder or lies in it, by whatever links it is reached."""
+    """Returns whether a path is a folder or lies in it, after symbolic links are resolved."""
     if FileSystems.get_scheme(path) != FileSystems.get_scheme(folder):
         return False
     if FileSystems.get_scheme(path) is None:
@@ -138,27 +138,27 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder, with those above it, where it is not there."""
+    """Creates a folder and its parents where they do not exist."""
     if exists(path):
         return
     try:
         FileSystems.mkdirs(path)
     except OSError:
-        if not exists(path):  # and not made by another worker just now
+        if not exists(path):  # another worker may have created it
             raise
 
 
 def delete_files(paths: Sequence[str]) -> None:
-    """Deletes files. What is not there is passed over."""
+    """Deletes files. Missing files are ignored."""
     present = [path for path in paths if exists(path)]
     if present:
         FileSystems.delete(present)
 
 
 def delete_folder(path: str) -> None:
-    """Deletes a folder with all that is in it, if it is there.
+    """Deletes a folder with its contents, if it exists.
 
-    The files go one by one first: in a bucket a folder is nothing but the names of its files, and is not "there".
+    The files are deleted first: in a bucket a folder is only a prefix of file names and does not exist.
     """
     delete_files([entry.path for entry in list_files(path)])
     if exists(path):
@@ -166,10 +166,10 @@ def delete_folder(path: str) -> None:
 
 
 def require_writable(folder: str, *, key: str) -> None:
-    """Makes sure that files can be written to a folder, which is made where it is not there yet.
+    """Checks that files can be written to a folder, and creates it if it does not exist.
 
     Raises:
-        UserError: They cannot; the message names the key that chose the folder.
+        UserError: They cannot; the message names the key of the setting.
     """
     probe = join(folder, f".{uuid.uuid4().hex}.probe")
     try:
@@ -181,17 +181,17 @@ def require_writable(folder: str, *, key: str) -> None:
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:
-    """Writes bytes to a file that is open, as the `write` of `write_atomically` may."""
+    """Writes bytes to an open file, for the `write` of `write_atomically`."""
     file.write(data)
 
 
 def _escape(path: str) -> str:
-    """Escapes what a pattern would take for a wildcard, keeping the scheme of gs:// as it is."""
+    """Escapes wildcard characters; the scheme of gs:// has none."""
     return glob.escape(path)
 
 
 def _cause(error: Exception) -> str:
-    """Returns the innermost reason that an exception gives, on one line."""
+    """Returns the message of the innermost exception, on one line."""
     details = getattr(error, "exception_details", None)
     inner = next(iter(details.values())) if details else error
     return " ".join(str(inner).split())

@@ -1,4 +1,4 @@
-"""What `beamtune convert` can be told."""
+"""Settings of `beamtune convert`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,26 +7,26 @@ from beam_pipelines.audio.config import DEFAULT_MIN_DECODED_FRACTION
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.runners.config import RunnerConfig
 
-# What of the configuration says where and how the work is done, not what its result is.
-# Another min_decoded_fraction decides which files are converted next, and changes none that has been.
+# Settings of where and how the work is done, and of which files are rejected: the bytes of a converted file do not
+# depend on them.
 _NOT_IN_RESULT = ("min_decoded_fraction", "output_dir", "overwrite", "runner")
 
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """Everything that `beamtune convert` can be told.
+    """The settings of `beamtune convert`.
 
     Attributes:
-        source: The folder to convert, with all below it, local or gs://.
-        output_dir: Where the converted files go, local or gs://; not in the source, nor the other way round.
+        source: The folder to convert, with its subfolders, local or gs://.
+        output_dir: The folder of the converted files, local or gs://; neither may contain the other.
         format: wav or flac, both with 16 bits.
-        sample_rate_hz: The rate to bring all files to; None keeps each file's own.
+        sample_rate_hz: The rate that all files are resampled to; None keeps the rate of each file.
         channels: 1 mixes down to the mean of the channels, 2 writes mono twice; None keeps the channels of each file.
-        max_duration_s: No more than this is converted of a file, in seconds of audio. Six hours of stereo at 48 kHz
-            are what a WAV file can hold; files with more channels or a higher rate are cut earlier.
-        min_decoded_fraction: A file of which less than this share of its length can be decoded, because it is damaged
-            or cut short, is rejected; in [0, 1].
-        overwrite: Whether what was converted from elsewhere or with other settings into output_dir may be replaced.
+        max_duration_s: Files are cut after this many seconds of audio. A WAV file holds about six hours of stereo at
+            48 kHz; files with more channels or a higher rate are cut earlier.
+        min_decoded_fraction: Files are rejected if a smaller fraction of their duration can be decoded, because they
+            are damaged or truncated; in [0, 1].
+        overwrite: Whether a conversion of another source or with other settings in output_dir may be replaced.
         runner: Where the pipeline runs.
     """
 
@@ -71,6 +71,6 @@ class ConvertConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the converted files depend on, besides the sources themselves."""
+        """The settings that the converted files depend on."""
         values = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_RESULT}
         return {**values, "source": self.source.rstrip("/") or "/"}

@@ -1,4 +1,4 @@
-"""Which file becomes which, and which of them are still to be converted."""
+"""The output of each source file, and the files that remain to be converted."""
 
 import os
 import posixpath
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from beam_pipelines.convert.reports import ConvertedFile, RejectedFile
 
-# What local file systems take; the name of a source may be as long, but have a shorter ending.
+# The limit of local file systems. The extension of the output may be longer than that of the source.
 _MAX_NAME_BYTES = 255
 _MAX_BATCH_FILES = 32
-# So that no worker is left with a long batch while the others have nothing to do.
+# So that workers finish at about the same time.
 _BATCHES_PER_WORKER = 4
 
 
@@ -35,7 +35,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Conversion:
-    """One file to convert, and the path of what is to be made of it, in the output directory."""
+    """A file to convert, and the path of its output in the output directory."""
 
     source: SourceFile
     output: str
@@ -46,7 +46,7 @@ class Batch:
     """Files that one worker converts, one after the other.
 
     Attributes:
-        name: A name of its own among the batches of a run.
+        name: Unique among the batches of a run.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class ConvertPlan:
-    """What is to do, and what is not.
+    """The work of one run.
 
     Attributes:
         missing: Files to convert.
-        kept: Files that earlier runs have converted, those included whose source has gone since.
+        kept: Files that earlier runs have converted, including those whose source was deleted since.
         rejects: Files that cannot be converted because of their names.
-        stale: Files of earlier runs, by their paths in the output directory, that are not to stay as they are.
+        stale: Outputs of earlier runs to delete, by their paths in the output directory.
     """
 
     missing: Sequence[Conversion]
@@ -71,38 +71,38 @@ class ConvertPlan:
 
     @property
     def num_files(self) -> int:
-        """How many files there are to report on."""
+        """The number of files in the report."""
         return len(self.missing) + len(self.kept) + len(self.rejects)
 
 
 def make_plan(
     sources: Sequence[SourceFile],
     *,
-    ending: str,
+    extension: str,
     converted: Sequence[ConvertedFile],
     outputs: Mapping[str, float],
 ) -> ConvertPlan:
-    """Finds out what an earlier run has left to do.
+    """Plans a run that resumes an earlier one.
 
-    A file is kept as it is if it was made from a source of the same path and size that is not newer. Files whose
-    source has gone are kept too: they may be all that is left of it.
+    An output is kept if its source has the same path and size and is not newer. Outputs whose source was deleted are
+    kept too: they may be the only copy.
 
     Args:
         sources: The files of the source folder.
-        ending: The ending of the files to make, e.g. "wav".
+        extension: The extension of the outputs, e.g. "wav".
         converted: What earlier runs have converted, with the same settings.
-        outputs: The files in the output directory: when each was written, in seconds since 1970, by its path there.
+        outputs: The modification time of each file in the output directory, in seconds since 1970, by its path there.
     """
-    names = name_outputs([source.path for source in sources], ending=ending)
+    names = name_outputs([source.path for source in sources], extension=extension)
     records = {record.source: record for record in converted if record.output in outputs}
     planned = set(names.values())
     folders = _folders_of(planned)
     missing, kept, rejects = [], [], []
     for source in sources:
         output, record = names[source.path], records.pop(source.path, None)
-        why_not = _why_not_a_name(output, folders=folders)
-        if why_not is not None:
-            rejects.append(RejectedFile(path=source.path, stage="name", reason="unwritable_name", message=why_not))
+        problem = _name_problem(output, folders=folders)
+        if problem is not None:
+            rejects.append(RejectedFile(path=source.path, stage="name", reason="unwritable_name", message=problem))
         elif record is not None and _is_current(record, source, output=output, written_s=outputs[record.output]):
             kept.append(record)
         else:
@@ -118,28 +118,28 @@ def make_plan(
     )
 
 
-def name_outputs(paths: Sequence[str], *, ending: str) -> dict[str, str]:
-    """Returns what each file becomes: a/b.mp3 → a/b.wav, and a/b.mp3.wav where others would become a/b.wav too.
+def name_outputs(paths: Sequence[str], *, extension: str) -> dict[str, str]:
+    """Returns the output of each file: a/b.mp3 → a/b.wav, or a/b.mp3.wav if several files would become a/b.wav.
 
-    Names that only differ in case, or in how their accents are written, count as the same: they are on many systems.
+    Names that differ only in case, or in the normal form of accents, count as equal, as on many file systems.
 
     Args:
         paths: Paths in the source folder.
-        ending: The new ending, without its dot.
+        extension: The new extension, without its dot.
     """
-    whole: set[str] = set()  # those that keep their old ending in the new name
+    whole: set[str] = set()  # paths whose output name contains the old extension
     while True:
-        names = {path: f"{path if path in whole else posixpath.splitext(path)[0]}.{ending}" for path in paths}
-        counts = Counter(_as_compared(name) for name in names.values())
-        counts.update(_as_compared(folder) for folder in _folders_of(set(names.values())))
-        colliding = {path for path, name in names.items() if counts[_as_compared(name)] > 1} - whole
+        names = {path: f"{path if path in whole else posixpath.splitext(path)[0]}.{extension}" for path in paths}
+        counts = Counter(_normalized(name) for name in names.values())
+        counts.update(_normalized(folder) for folder in _folders_of(set(names.values())))
+        colliding = {path for path, name in names.items() if counts[_normalized(name)] > 1} - whole
         if not colliding:
             return names
         whole |= colliding
 
 
 def make_batches(conversions: Sequence[Conversion], *, num_workers: int) -> list[Batch]:
-    """Divides files into batches, small enough for all workers to have some."""
+    """Divides files into batches of at most 32 files, several for each worker."""
     size = min(max(len(conversions) // (num_workers * _BATCHES_PER_WORKER), 1), _MAX_BATCH_FILES)
     return [
         Batch(name=f"{start:08d}", conversions=conversions[start : start + size])
@@ -151,8 +151,8 @@ def _is_current(record: ConvertedFile, source: SourceFile, *, output: str, writt
     return record.output == output and record.source_bytes == source.size_bytes and source.updated_s <= written_s
 
 
-def _why_not_a_name(output: str, *, folders: set[str]) -> str | None:
-    """Returns why no file can be written under a name, for a person; None where one can."""
+def _name_problem(output: str, *, folders: set[str]) -> str | None:
+    """Returns why a file of this name cannot be written, as a sentence; None if it can."""
     num_bytes = len(os.fsencode(posixpath.basename(output)))
     if num_bytes > _MAX_NAME_BYTES:
         return f"the name of {output} has {num_bytes} bytes: expected at most {_MAX_NAME_BYTES}"
@@ -162,7 +162,7 @@ def _why_not_a_name(output: str, *, folders: set[str]) -> str | None:
 
 
 def _folders_of(paths: set[str]) -> set[str]:
-    """Returns all folders on the way to files."""
+    """Returns all parent folders of the paths."""
     folders: set[str] = set()
     for path in paths:
         while (path := posixpath.dirname(path)) and path not in folders:
@@ -170,5 +170,5 @@ def _folders_of(paths: set[str]) -> set[str]:
     return folders
 
 
-def _as_compared(path: str) -> str:
+def _normalized(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()

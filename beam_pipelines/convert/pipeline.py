@@ -1,7 +1,7 @@
 """`beamtune convert`: any audio in, WAV or FLAC out, as an Apache Beam pipeline.
 
-A file is converted block by block into a temporary file on the worker's disk, copied and renamed: no audio passes a
-shuffle, the bytes do not depend on the runner, and a run that was killed goes on with the files that are missing.
+A file is converted block by block into a temporary file on the worker's disk, copied and renamed: no audio is
+shuffled, the bytes do not depend on the runner, and a run after a killed one resumes with the missing files.
 """
 
 import sys
@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -19,16 +20,15 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.progress import ProgressReporter, polling
 from beam_pipelines.convert.config import ConvertConfig
-from beam_pipelines.convert.conversion_summary import print_summary
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
-from beam_pipelines.convert.work_dir import ReportReader, WorkDir, relative_path
-from beam_pipelines.runners.registry import run_pipeline
+from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
+from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
 def convert(config: ConvertConfig) -> None:
-    """Converts a folder, or what is missing of it, and prints what became of the files.
+    """Converts a folder, or the files that are missing of it, and prints a summary.
 
     Raises:
         UserError: The source, the output directory or a value is wrong.
@@ -37,9 +37,9 @@ def convert(config: ConvertConfig) -> None:
     config.runner.check_job({"source": config.source, "output_dir": config.output_dir})
     sources = list_sources(config)
     work_dir = WorkDir(config.output_dir)
-    _claim(work_dir, config)
+    _check_output_dir(work_dir, config)
     plan = make_plan(
-        sources, ending=config.format, converted=work_dir.read_converted(), outputs=work_dir.list_outputs()
+        sources, extension=config.format, converted=work_dir.read_converted(), outputs=work_dir.list_outputs()
     )
     work_dir.start(plan, settings=config.settings)
     batches = make_batches(plan.missing, num_workers=config.runner.num_slots())
@@ -53,7 +53,7 @@ def convert(config: ConvertConfig) -> None:
     report = Report.merge([Report(converted=plan.kept, rejects=plan.rejects), *ReportReader(work_dir).read()])
     if report.num_files != plan.num_files:
         raise RunFailedError(
-            f"{plan.num_files - report.num_files} files were not converted: run the same command again to go on"
+            f"{plan.num_files - report.num_files} files were not converted: run the same command again to resume"
         )
     work_dir.finish(report)
     _check_usable(report)
@@ -61,7 +61,7 @@ def convert(config: ConvertConfig) -> None:
 
 
 def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config: ConvertConfig) -> beam.PCollection:
-    """Adds the steps to a pipeline; returns the names of the batches as they are finished."""
+    """Adds the steps to a pipeline; returns the names of the finished batches."""
     return (
         pipeline
         | "FilesToConvert" >> beam.Create(batches)
@@ -71,7 +71,7 @@ def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config:
 
 
 class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
-    """Converts the files of a batch one after the other, and keeps a report of how far it is."""
+    """Converts the files of a batch one after the other, and writes a report after each."""
 
     def __init__(self, config: ConvertConfig) -> None:
         self._config = config
@@ -85,8 +85,8 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         yield batch.name
 
     def _convert(self, conversion: Conversion, *, batch_name: str, report: Report) -> Report:
-        """Converts one file and returns the report with what became of it."""
-        # Headers are written last, for which the file must be on disk; and one without a name never stays behind.
+        """Converts one file and returns the report with its result."""
+        # On disk, because headers are written last; without a name, so that it is deleted in any case.
         with tempfile.TemporaryFile() as target:
             try:
                 file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_local)
@@ -102,16 +102,16 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
 
 def list_sources(config: ConvertConfig) -> list[SourceFile]:
-    """Lists the audio files of the source folder, passing over hidden files and those with other endings.
+    """Lists the audio files of the source folder. Hidden files and other extensions are ignored.
 
     Raises:
-        UserError: There are none, or what is converted would lie among them.
+        UserError: There are none, or source and output folder contain each other.
     """
     for inner, outer in ((config.output_dir, config.source), (config.source, config.output_dir)):
         if storage.is_within(inner, outer):
             raise UserError(
-                f"output_dir={config.output_dir} and source={config.source} lie one in the other: choose an "
-                "output_dir elsewhere, so that what is converted is not converted again"
+                f"output_dir={config.output_dir} and source={config.source} contain each other: choose another "
+                "output_dir, so that converted files are not converted again"
             )
     source = config.source.rstrip("/") or "/"
     entries = storage.list_files(source)
@@ -132,19 +132,19 @@ def list_sources(config: ConvertConfig) -> list[SourceFile]:
     return sources
 
 
-def _claim(work_dir: WorkDir, config: ConvertConfig) -> None:
-    """Makes sure that the output directory is for these settings; empties it of others where that is wanted.
+def _check_output_dir(work_dir: WorkDir, config: ConvertConfig) -> None:
+    """Checks that the output directory is empty or of these settings; with overwrite=true deletes another conversion.
 
     Raises:
-        UserError: It cannot be written to, or holds something that may not be replaced.
+        UserError: It cannot be written to, or holds files that may not be replaced.
     """
     storage.require_writable(config.output_dir, key="output_dir")
     outputs, settings = work_dir.list_outputs(), work_dir.read_settings()
     if settings is None:
         if outputs:
             raise UserError(
-                f"output_dir={config.output_dir} is not empty and holds no conversion: choose another output_dir, or "
-                "empty it"
+                f"output_dir={config.output_dir} is not empty and does not hold a conversion: choose another "
+                "output_dir, or empty it"
             )
         return
     changed = [key for key, value in config.settings.items() if settings.get(key) != value]
@@ -163,13 +163,13 @@ def _claim(work_dir: WorkDir, config: ConvertConfig) -> None:
 
 @contextmanager
 def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
-    """Shows how far the workers are, while the pipeline runs in the calling thread."""
+    """Shows the progress of the workers while the pipeline runs in the calling thread."""
     done = len(plan.kept) + len(plan.rejects)
     started_s = time.monotonic()
     reader = ReportReader(work_dir)
     with ProgressReporter("converting", total=plan.num_files, unit="files") as progress:
         if plan.kept:
-            progress.log(f"{len(plan.kept)} of {plan.num_files} files are converted already and are kept")
+            progress.log(f"{len(plan.kept)} of {plan.num_files} files are already converted and are kept")
 
         def show() -> None:
             reports = reader.read()
@@ -177,7 +177,7 @@ def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
             num_rejects = len(plan.rejects) + sum(len(report.rejects) for report in reports)
             progress.update(
                 completed=done + sum(report.num_files for report in reports),
-                details=f"{rate:.0f} s of audio a second, {num_rejects} rejects",
+                details=f"{rate:.0f} s of audio per second, {num_rejects} rejects",
             )
 
         with polling(show):
@@ -195,12 +195,35 @@ def _count(report: Report) -> None:
 
 
 def _check_usable(report: Report) -> None:
-    """Makes sure that something could be converted.
+    """Checks that at least one file was converted.
 
     Raises:
-        RunFailedError: Nothing could; the message says why.
+        RunFailedError: None was; the message has the reasons.
     """
     if not report.converted:
         reasons = ", ".join(f"{count} {reason}" for reason, count in count_rejects(report).items())
         first = report.rejects[0]
-        raise RunFailedError(f"no file could be converted ({reasons}; the first is {first.path}: {first.message})")
+        raise RunFailedError(f"no file can be converted ({reasons}; the first is {first.path}: {first.message})")
+
+
+def print_summary(report: Report, *, num_kept: int, output_dir: str, stream: TextIO) -> None:
+    """Prints the number of files converted now and earlier, and of rejects by reason."""
+    num_converted = len(report.converted) - num_kept
+    lines = [f"{num_converted} files converted, {num_kept} kept from earlier: {report.audio_s:.0f} s of audio"]
+    num_cut = sum(file.is_cut for file in report.converted)
+    if num_cut:
+        lines.append(
+            f"{num_cut} files cut, at max_duration_s or where a WAV file is full: see {output_dir}/{CONVERTED_FILE}"
+        )
+    num_partial = sum(file.is_truncated and not file.is_cut for file in report.converted)
+    if num_partial:
+        lines.append(
+            f"{num_partial} files decoded in part, because they are damaged or truncated: see "
+            f"{output_dir}/{CONVERTED_FILE}"
+        )
+    rejects = count_rejects(report)
+    if rejects:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
+        lines.append(f"{len(report.rejects)} files rejected ({reasons}): see {output_dir}/{REJECTS_FILE}")
+    lines.append(f"converted: {output_dir}")
+    print("\n".join(lines), file=stream)

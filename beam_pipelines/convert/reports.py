@@ -1,4 +1,4 @@
-"""What became of each file: the lines of `converted.jsonl` and `rejects.jsonl`."""
+"""The result for each file: the lines of `converted.jsonl` and `rejects.jsonl`."""
 
 import json
 from collections import Counter
@@ -13,17 +13,18 @@ class ConvertedFile:
 
     Attributes:
         source: Its path in the source folder.
-        output: The path of what was made of it, in the output directory.
+        output: The path of the converted file in the output directory.
         source_bytes: The size of the source when it was converted.
         duration_s: The length of the output.
         sample_rate_hz: The rate of the output.
         channels: The channels of the output.
-        is_cut: Whether the source goes on after what was converted.
-        is_truncated: Whether it goes on, or is damaged or cut short, so that less was decoded than it should hold.
-        decoder: What decoded the source, "libsndfile" or "ffmpeg". This and the following are None of files that were
-            converted before they were recorded.
-        decoded_s: Seconds of audio decoded.
-        expected_s: Seconds that there should be by the headers of the source; None where they do not say.
+        is_cut: Whether the source is longer than the output.
+        is_truncated: Whether less was decoded than the source has or should have: it is longer than the output, damaged
+            or truncated.
+        decoder: The decoder of the source, "libsndfile" or "ffmpeg". None in records of earlier versions, as the
+            following.
+        decoded_s: Seconds of decoded audio.
+        expected_s: Seconds of audio that the source should have according to its headers; None if they do not say.
     """
 
     source: str
@@ -45,9 +46,9 @@ class RejectedFile:
 
     Attributes:
         path: Its path in the source folder.
-        stage: Where it failed: name, open, decode, mix, resample or encode.
-        reason: A short name to count by.
-        message: What was found, for a person.
+        stage: The stage that failed: name, open, decode, mix, resample or encode.
+        reason: A short name, the same for all rejects of a kind.
+        message: The problem in a sentence.
     """
 
     path: str
@@ -58,7 +59,7 @@ class RejectedFile:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of some files."""
+    """The results for some files."""
 
     converted: Sequence[ConvertedFile] = field(default_factory=list)
     rejects: Sequence[RejectedFile] = field(default_factory=list)
@@ -74,7 +75,7 @@ class Report:
 
     @classmethod
     def merge(cls, reports: Iterable["Report"]) -> "Report":
-        """Returns one report of the files of all, ordered by path. Of two about a file, the later one counts."""
+        """Returns one report of all files, ordered by path. The last report about a file counts."""
         reports = list(reports)
         converted = {file.source: file for report in reports for file in report.converted}
         rejects = {file.path: file for report in reports for file in report.rejects}
@@ -88,7 +89,7 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
-        """Reads what `to_json` wrote."""
+        """Parses the text of `to_json`."""
         content: dict[str, Any] = json.loads(text)
         return cls(
             converted=[ConvertedFile(**file) for file in content["converted"]],
@@ -97,7 +98,7 @@ class Report:
 
 
 def count_rejects(report: Report) -> Mapping[str, int]:
-    """Returns how many files were rejected for each reason, the most frequent first."""
+    """Returns the number of rejected files by reason, the most frequent first."""
     return dict(Counter(file.reason for file in report.rejects).most_common())
 
 
@@ -107,7 +108,7 @@ def converted_to_json_lines(files: Sequence[ConvertedFile]) -> str:
 
 
 def converted_from_json_lines(text: str) -> list[ConvertedFile]:
-    """Reads what `converted_to_json_lines` wrote."""
+    """Parses the text of `converted_to_json_lines`."""
     return [ConvertedFile(**json.loads(line)) for line in text.splitlines()]
 
 
@@ -117,10 +118,10 @@ def rejects_to_json_lines(files: Sequence[RejectedFile]) -> str:
 
 
 def json_line(content: Mapping[str, Any]) -> str:
-    """Returns JSON on a line of its own, as readable as file names allow."""
+    """Returns a line of JSON; characters are escaped only if a file name is not UTF-8."""
     text = json.dumps(content, ensure_ascii=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # a file name that is no UTF-8
+    except UnicodeEncodeError:  # a file name that is not UTF-8
         text = json.dumps(content)
     return f"{text}\n"

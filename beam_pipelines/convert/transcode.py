@@ -1,4 +1,4 @@
-"""Converting one file: decoded, mixed, resampled and encoded block by block, in memory that does not grow with it."""
+"""Converting one file: decoding, mixing, resampling and encoding block by block, in memory for a few blocks."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ import soxr
 from beam_pipelines.audio.channels import to_mono
 from beam_pipelines.audio.choose_decoder import Limits, decode, is_partial
 from beam_pipelines.audio.decode import AudioError, AudioStream, Block, check_finite
-from beam_pipelines.audio.encode import longest_duration_s, open_writer, why_not_in_format
+from beam_pipelines.audio.encode import format_problem, max_duration_s, open_writer
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Conversion
 from beam_pipelines.convert.reports import ConvertedFile
@@ -24,12 +24,12 @@ def convert_file(
     config: ConvertConfig,
     open_source: Callable[[str], BinaryIO],
 ) -> ConvertedFile:
-    """Writes what one file is converted to.
+    """Writes the converted file.
 
     Args:
-        conversion: Which file.
-        target: The descriptor of an empty file on disk.
-        config: The format, the rate and the channels to bring it to.
+        conversion: The file.
+        target: The descriptor of an empty local file.
+        config: The format, the rate and the channels of the result.
         open_source: Opens the file for reading and seeking.
 
     Raises:
@@ -77,13 +77,13 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
     """Writes a stream to a file, from the beginning of the file."""
     sample_rate_hz = stream.sample_rate_hz if config.sample_rate_hz is None else config.sample_rate_hz
     channels = stream.channels if config.channels is None else config.channels
-    why_not = why_not_in_format(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
-    if why_not is not None:
-        raise AudioError("not_in_format", why_not, stage="encode")
-    if os.fstat(target).st_size > 0:  # what another decoder has left that did not come to the end
+    problem = format_problem(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
+    if problem is not None:
+        raise AudioError("not_in_format", problem, stage="encode")
+    if os.fstat(target).st_size > 0:  # written by a decoder that stopped before the end
         os.ftruncate(target, 0)
         os.lseek(target, 0, os.SEEK_SET)
-    longest_s = longest_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
+    longest_s = max_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
     blocks = stream.blocks(max_duration_s=min(config.max_duration_s, longest_s))
     num_frames = 0
     with open_writer(target, audio_format=config.format, sample_rate_hz=sample_rate_hz, channels=channels) as write:
@@ -97,10 +97,10 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
 
 
 def mix(block: Block, *, channels: int) -> Block:
-    """Returns (frames, channels): the same, the mean of the channels for one, mono twice for two.
+    """Returns (frames, channels): the same channels, their mean for one channel, or mono twice for two.
 
     Raises:
-        AudioError: It would take a rule that says which channel is which; or a sample is not finite.
+        AudioError: Other numbers of channels, which would need a channel layout; or a sample is not finite.
     """
     if channels == block.shape[1]:
         mixed = block
@@ -120,12 +120,12 @@ def mix(block: Block, *, channels: int) -> Block:
 
 
 def resample(blocks: Iterable[Block], *, from_hz: int, to_hz: int, channels: int) -> Iterator[Block]:
-    """Yields the samples at another rate: the very samples that `soxr.resample` makes of them in one piece.
+    """Yields the samples at another rate, equal to those of `soxr.resample` on the whole signal.
 
     Args:
         blocks: (frames, channels) float32.
         from_hz: Their rate.
-        to_hz: The rate to bring them to.
+        to_hz: The new rate.
         channels: The channels of every block.
     """
     if from_hz == to_hz:

@@ -1,12 +1,12 @@
-"""The output directory of a conversion, and what is kept in it while the conversion runs.
+"""The output directory of a conversion, and its files while the conversion runs.
 
     <output_dir>/convert.yaml               the settings, from the start
-    <output_dir>/.convert/scratch/          files being written, to be renamed into place
-    <output_dir>/.convert/kept.jsonl        what earlier runs have converted
-    <output_dir>/.convert/reports/          a report for each batch, as far as it has come
-    <output_dir>/{converted,rejects}.jsonl  all reports together, at the end; .convert goes then
+    <output_dir>/.convert/scratch/          temporary files, renamed when they are complete
+    <output_dir>/.convert/kept.jsonl        files that earlier runs have converted
+    <output_dir>/.convert/reports/          a report for each batch, updated after every file
+    <output_dir>/{converted,rejects}.jsonl  all reports merged, at the end; .convert is then deleted
 
-A file is reported before it is renamed into place: what is there and not reported was not finished.
+A file is reported before it is renamed: a file without a report is incomplete.
 """
 
 import shutil
@@ -55,14 +55,14 @@ class WorkDir:
         return storage.join(self.path, "reports")
 
     def list_outputs(self) -> dict[str, float]:
-        """Returns the files in the output directory: when each was written, by its path there."""
+        """Returns the modification time of each file in the output directory, by its path there."""
         files = {
             relative_path(entry.path, self.output_dir): entry.updated_s for entry in storage.list_files(self.output_dir)
         }
         return {path: updated_s for path, updated_s in files.items() if not path.startswith(f"{WORK_FOLDER}/")}
 
     def read_settings(self) -> Mapping[str, Any] | None:
-        """Returns the settings of the conversion that is in the directory, or None.
+        """Returns the settings of the conversion in the directory, or None.
 
         Raises:
             UserError: They cannot be read.
@@ -75,11 +75,13 @@ class WorkDir:
         except (yaml.YAMLError, UnicodeDecodeError):
             settings = None
         if not isinstance(settings, dict):
-            raise UserError(f"{path} holds no settings of a conversion: choose another output_dir, or empty this one")
+            raise UserError(
+                f"{path} does not hold the settings of a conversion: choose another output_dir, or empty this one"
+            )
         return settings
 
     def read_converted(self) -> list[ConvertedFile]:
-        """Returns what earlier runs have converted, the finished as the interrupted ones."""
+        """Returns the files that earlier runs have converted, finished or interrupted."""
         paths = [storage.join(self.output_dir, CONVERTED_FILE), storage.join(self.path, _KEPT_FILE)]
         earlier = [
             Report(converted=converted_from_json_lines(storage.read_text(path)))
@@ -89,23 +91,23 @@ class WorkDir:
         return list(Report.merge([*earlier, *ReportReader(self).read()]).converted)
 
     def start(self, plan: ConvertPlan, *, settings: Mapping[str, Any]) -> None:
-        """Gets the directory ready: what is kept is written down first, and then what is not kept goes."""
+        """Prepares the directory: writes the list of kept files, then deletes stale ones."""
         storage.delete_folder(self.scratch_dir)
         for folder in (self.scratch_dir, self.reports_dir):
             storage.make_folder(folder)
         self._write_text(storage.join(self.path, _KEPT_FILE), converted_to_json_lines(plan.kept))
         storage.delete_files([entry.path for entry in storage.list_files(self.reports_dir)])
-        going = (CONVERTED_FILE, REJECTS_FILE, *plan.stale)
-        storage.delete_files([storage.join(self.output_dir, name) for name in going])
+        stale = (CONVERTED_FILE, REJECTS_FILE, *plan.stale)
+        storage.delete_files([storage.join(self.output_dir, name) for name in stale])
         text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
         self._write_text(storage.join(self.output_dir, SETTINGS_FILE), text)
 
     def write_report(self, batch_name: str, report: Report) -> None:
-        """Records how far a batch has come."""
+        """Writes the report of a batch so far."""
         self._write_text(storage.join(self.reports_dir, f"{batch_name}.json"), report.to_json())
 
     def write_output(self, name: str, content: BinaryIO) -> None:
-        """Writes a converted file, whole or not at all, with the folders above it."""
+        """Writes a converted file atomically, and creates its folders."""
         path = storage.join(self.output_dir, name)
         storage.make_folder(path.rpartition("/")[0])
         storage.write_atomically(
@@ -115,7 +117,7 @@ class WorkDir:
         )
 
     def finish(self, report: Report) -> None:
-        """Writes what became of all files, the converted ones last and only if there are any; tidies up."""
+        """Writes `rejects.jsonl`, then `converted.jsonl` if any file was converted; deletes the work folder."""
         self._write_text(storage.join(self.output_dir, REJECTS_FILE), rejects_to_json_lines(report.rejects))
         if report.converted:
             text = converted_to_json_lines(report.converted)
@@ -127,14 +129,14 @@ class WorkDir:
 
 
 class ReportReader:
-    """Follows the reports of a run: a report only ever grows, and is read again when it has."""
+    """Reads the reports of a run repeatedly. A report only grows, and is read again when its size has changed."""
 
     def __init__(self, work_dir: WorkDir) -> None:
         self._work_dir = work_dir
         self._known: dict[str, tuple[int, Report]] = {}
 
     def read(self) -> list[Report]:
-        """Returns how far each batch has come."""
+        """Returns the report of each batch so far."""
         entries = storage.list_files(self._work_dir.reports_dir)
         for entry in entries:
             if entry.path not in self._known or self._known[entry.path][0] != entry.size_bytes:
@@ -143,5 +145,5 @@ class ReportReader:
 
 
 def relative_path(path: str, folder: str) -> str:
-    """Returns the path of a file from a folder that it lies in."""
+    """Returns the path of a file relative to a folder that contains it."""
     return path[len(folder.rstrip("/")) :].lstrip("/")

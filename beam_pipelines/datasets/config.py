@@ -1,4 +1,4 @@
-"""What can be said of each data set: frozen dataclasses that check their values when they are made."""
+"""Settings of each data set: frozen dataclasses that check their values."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from beam_pipelines.common.checks import MISSING, check, check_choice, check_pat
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Which audio to prepare. Each data set is a subclass of its own.
+    """The audio to prepare. Each kind of data set is a subclass.
 
     Attributes:
         name: The name of the data set: the first part of the shard names.
@@ -29,8 +29,8 @@ class DatasetConfig:
 class FolderDatasetConfig(DatasetConfig):
     """A folder with a folder of audio files for each genre: root/<genre>/…/<file>.
 
-    A file in a folder of its own below the genre (root/<genre>/<artist>/<file>) is grouped with the others there;
-    a file right below the genre is a group by itself.
+    Files in one folder below the genre (root/<genre>/<artist>/<file>) are one group; a file directly in the genre's
+    folder is a group by itself.
 
     Attributes:
         root: The folder, local or gs://.
@@ -52,7 +52,8 @@ class CsvDatasetConfig(DatasetConfig):
         path: The CSV file. Relative audio paths start from its folder.
         path_column: The column of the audio file's path.
         label_column: The column of the genre.
-        group_column: The column whose values must not cross splits, such as the artist; None makes every file its own.
+        group_column: The column of the group that must be in one split, such as the artist; None makes every file a
+            group of its own.
         split_column: The column of an official split (train, validation, test), or None.
     """
 
@@ -70,7 +71,7 @@ class CsvDatasetConfig(DatasetConfig):
 
 @dataclass(frozen=True)
 class SyntheticDatasetConfig(DatasetConfig):
-    """Music composed by beamtune: five genres by invented artists, written as mp3 files when it is first asked for.
+    """Music composed by beamtune: five genres by invented artists, written as mp3 files on first use.
 
     Attributes:
         root: The folder that the mp3 files are written to.
@@ -97,8 +98,8 @@ class GtzanDatasetConfig(DatasetConfig):
     """GTZAN (Tzanetakis & Cook 2002): 10 genres of 100 clips. Its owner must supply it.
 
     Attributes:
-        root: A folder that has <genre>/<genre>.NNNNN.au or .wav somewhere in it, local or gs://; or a .tar.gz or .zip
-            of one, local, which is unpacked beside itself.
+        root: A folder that contains <genre>/<genre>.NNNNN.au or .wav at any depth, local or gs://; or a local .tar.gz
+            or .zip of one, which is unpacked to <root>.unpacked.
     """
 
     name: str = "gtzan"
@@ -111,12 +112,12 @@ class GtzanDatasetConfig(DatasetConfig):
 
 @dataclass(frozen=True)
 class FmaDatasetConfig(DatasetConfig):
-    """The Free Music Archive data set (Defferrard et al., ISMIR 2017), as `beamtune download` lays it down.
+    """The Free Music Archive data set (Defferrard et al., ISMIR 2017), as `beamtune download` unpacks it.
 
     Attributes:
         root: The folder that holds fma_<subset>/ and fma_metadata/, local or gs://.
         subset: small, medium, large or full.
-        group: What must stay on one side of a split that is made here: artist, album or track.
+        group: What must be in one split, unless the splits are official: artist, album or track.
         genres: The genres to use; None is all of the subset.
     """
 
@@ -141,7 +142,7 @@ class FmaDatasetConfig(DatasetConfig):
 
 @dataclass(frozen=True)
 class SynthesizeConfig:
-    """Everything that `beamtune synthesize` can be told.
+    """The settings of `beamtune synthesize`.
 
     Attributes:
         num_workers: Processes that compose and encode at the same time; None is the number of cores.

@@ -13,18 +13,17 @@ from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.datasets.track import Listing, Track
 from beam_pipelines.records.schema import SPLITS
 
-# What is not in the listing of the folder: missing, or elsewhere. Only the estimate of shard sizes suffers.
+# Of files that are not in the folder's listing: missing, or elsewhere. Only the estimate of shard sizes depends on it.
 _UNKNOWN_SIZE_BYTES = 0
 
 
 def list_tracks(config: CsvDatasetConfig) -> Listing:
     """Lists the rows of the table.
 
-    A file that the table names and that is not there stays in the list, with a size of 0: the pipeline rejects it by
-    name, as it does any other file that cannot be read.
+    A missing file stays in the list, with a size of 0: the pipeline rejects it, as any other file that cannot be read.
 
     Raises:
-        UserError: The table is not there, is no UTF-8 CSV file, lacks a column, or has a row without path or genre.
+        UserError: The table is missing, is not a UTF-8 CSV file, lacks a column, or has a row without path or genre.
     """
     try:
         text = storage.read_text(config.path)
@@ -62,7 +61,7 @@ def _track(
     return Track(
         track_id=path,
         uri=uri,
-        # The same few names come again and again: one copy of each is enough, of a million rows.
+        # The same few names repeat in a million rows: one copy of each saves memory.
         label=sys.intern(label),
         group=sys.intern(group) if group else path,
         size_bytes=sizes.get(uri, _UNKNOWN_SIZE_BYTES),

@@ -1,6 +1,6 @@
 """The Free Music Archive data set (Defferrard, Benzi, Vandergheynst & Bresson, ISMIR 2017).
 
-fma_metadata/tracks.csv has two header rows, so that a column is a pair such as ("track", "genre_top"), and then a row
+fma_metadata/tracks.csv has two header rows, so a column is a pair such as ("track", "genre_top"), and then a row
 whose first cell is "track_id"; the audio of track 2 of the small subset is fma_small/000/000002.mp3.
 """
 
@@ -18,7 +18,7 @@ from beam_pipelines.datasets.config import FmaDatasetConfig
 from beam_pipelines.datasets.track import Listing, Track
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 
-# A row says the smallest subset that its track is in.
+# A row has the smallest subset that its track is in.
 _ROWS_OF_SUBSET = {
     "small": ("small",),
     "medium": ("small", "medium"),
@@ -46,14 +46,14 @@ _COLUMNS = {
     "artist": ("artist", "id"),
     "album": ("album", "id"),
 }
-_WHERE_FROM = "expected the tracks.csv of fma_metadata.zip (`beamtune download fma_metadata` brings it)"
-# Biographies of artists are cells of the table, and Python's own bound is 131,072.
+_WHERE_FROM = "expected the tracks.csv of fma_metadata.zip (`beamtune download fma_metadata` downloads it)"
+# Some cells hold biographies of artists, and Python's default limit is 131,072.
 _MAX_CELL_CHARACTERS = 2**24
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What tracks.csv says of one track; cells are "" where it says nothing."""
+    """One row of tracks.csv; empty cells are ""."""
 
     track: int
     genre: str
@@ -66,10 +66,10 @@ class _Row:
 def list_tracks(config: FmaDatasetConfig) -> Listing:
     """Lists the tracks of a subset that have a top genre.
 
-    A track whose file is missing stays in the list, with a size of 0: the pipeline rejects it by name.
+    A missing file stays in the list, with a size of 0: the pipeline rejects it.
 
     Raises:
-        UserError: A folder or tracks.csv is not there, the table has another layout, or a genre is not in the subset.
+        UserError: A folder or tracks.csv is missing, the table has another layout, or a genre is not in the subset.
     """
     audio_folder = storage.join(config.root, f"fma_{config.subset}")
     table = storage.join(config.root, "fma_metadata", "tracks.csv")
@@ -77,7 +77,8 @@ def list_tracks(config: FmaDatasetConfig) -> Listing:
     sizes = _audio_sizes(audio_folder)
     if not sizes:
         raise UserError(
-            f"{audio_folder} holds no mp3 files: `beamtune download fma_{config.subset} root={config.root}` brings them"
+            f"{audio_folder} holds no mp3 files: `beamtune download fma_{config.subset} root={config.root}` downloads "
+            "them"
         )
     with_genre = [row for row in rows if row.genre]
     if config.genres is not None:
@@ -122,20 +123,20 @@ def _read_rows(path: str) -> Iterator[_Row]:
 
 
 def _find_columns(path: str, top: Sequence[str], bottom: Sequence[str], index: Sequence[str]) -> dict[str, int]:
-    """Returns the places of the columns that are used, by our names of them."""
+    """Returns the indices of the columns in `_COLUMNS`, by its keys."""
     if not index or index[0] != "track_id":
-        raise UserError(f"{path} has not two header rows and then a row that begins with track_id: {_WHERE_FROM}")
-    places = {pair: place for place, pair in enumerate(zip(top, bottom, strict=False))}
+        raise UserError(f"{path} does not have two header rows and then a row that begins with track_id: {_WHERE_FROM}")
+    indices = {pair: number for number, pair in enumerate(zip(top, bottom, strict=False))}
     for pair in _COLUMNS.values():
-        if pair not in places:
+        if pair not in indices:
             raise UserError(f"{path} has no column {pair}: {_WHERE_FROM}")
-    return {name: places[pair] for name, pair in _COLUMNS.items()}
+    return {name: indices[pair] for name, pair in _COLUMNS.items()}
 
 
 def _row(path: str, line: int, cells: Sequence[str], columns: Mapping[str, int]) -> _Row:
     if len(cells) <= max(columns.values()):
         raise UserError(f"{path} line {line} has {len(cells)} cells, too few for the header: {_WHERE_FROM}")
-    values = {name: cells[place].strip() for name, place in columns.items()}
+    values = {name: cells[index].strip() for name, index in columns.items()}
     if not re.fullmatch(r"\d{1,6}", cells[0]):
         raise UserError(f"{path} line {line}: the track is {cells[0]!r}: expected a number of up to six digits")
     if values["split"] not in _SPLIT_NAMES:
@@ -172,16 +173,16 @@ def _notes(rows: Sequence[_Row], sizes: Mapping[int, int], *, num_without_genre:
     notes = []
     if num_without_genre:
         notes.append(f"{num_without_genre} of {len(rows)} tracks have no top genre in tracks.csv and are left out")
-    unlisted = sorted(set(sizes) - {row.track for row in rows})
-    if unlisted:
-        notes.append(f"{_some(unlisted)} have no row of this subset in tracks.csv and are left out")
+    without_row = sorted(set(sizes) - {row.track for row in rows})
+    if without_row:
+        notes.append(f"{_count_and_names(without_row)} have no row of this subset in tracks.csv and are left out")
     missing = sorted({row.track for row in rows if row.genre} - set(sizes))
     if missing:
-        notes.append(f"{_some(missing)} are in tracks.csv and not on disk: they become rejects")
+        notes.append(f"{_count_and_names(missing)} are in tracks.csv and not on disk: they become rejects")
     return notes
 
 
-def _some(tracks: Sequence[int]) -> str:
-    """Returns how many files there are and the names of the first of them."""
+def _count_and_names(tracks: Sequence[int]) -> str:
+    """Returns the number of files and the first three names."""
     names = ", ".join(f"{track:06d}.mp3" for track in tracks[:3])
     return f"{len(tracks)} files ({names}{', …' if len(tracks) > 3 else ''})"

@@ -10,10 +10,10 @@ from beam_pipelines.datasets.track import Listing, Track
 
 
 def list_tracks(config: FolderDatasetConfig) -> Listing:
-    """Lists root/<genre>/…/<file>, passing over hidden files and those that do not end as audio files do.
+    """Lists root/<genre>/…/<file>. Hidden files and files without an audio extension are ignored.
 
     Raises:
-        UserError: The folder is not there.
+        UserError: The folder does not exist.
     """
     root = config.root.rstrip("/") or "/"
     entries = storage.list_files(root)
@@ -37,7 +37,7 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
 
 
 def _is_utf8(path: str) -> bool:
-    """Returns whether a name can be written down: Python keeps bytes that are not UTF-8 as lone surrogates."""
+    """Returns whether a name is UTF-8: Python decodes other bytes to lone surrogates, which cannot be encoded."""
     try:
         path.encode()
     except UnicodeEncodeError:

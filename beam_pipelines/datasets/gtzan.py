@@ -1,10 +1,10 @@
-"""GTZAN (Tzanetakis & Cook, 2002): 10 genres of 100 clips of 30 s, which its user must supply.
+"""GTZAN (Tzanetakis & Cook, 2002): 10 genres of 100 clips of 30 s, which the user must supply.
 
-Two layouts are in use, genres/<genre>/<genre>.00000.au and genres_original/<genre>/<genre>.00000.wav; any folder that
-has one of them somewhere in it will do.
+Two layouts are in use, genres/<genre>/<genre>.00000.au and genres_original/<genre>/<genre>.00000.wav. The
+root is any folder that contains one of them at any depth.
 
-The official split is the fault-filtered one of Kereliuk, Sturm & Larsen (2015): artists apart, and the clips left out
-that are duplicates, distorted or mislabelled.
+The official split is the fault-filtered one of Kereliuk, Sturm & Larsen (2015): no artist is in two splits, and clips
+that are duplicates, distorted or mislabelled are left out.
 """
 
 import json
@@ -28,17 +28,17 @@ _PARTITION_FILE = "gtzan_fault_filtered.json"
 _SPLIT_NAMES = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
 _KNOWN_FAULTS = {"jazz.00054": "it is unreadable in the copy of the data set that is in wide use"}
 
-# The clips take 1.3 GB; the archive in wide use holds pictures and tables beside them.
+# The clips have 1.3 GB; the archive in wide use also contains pictures and tables.
 _MAX_EXTRACTED_BYTES = 4 * 2**30
 
 
 def list_tracks(config: GtzanDatasetConfig) -> Listing:
     """Lists the clips with their fault-filtered split, unpacking an archive first.
 
-    Artists are not told, so every clip is its own group.
+    The data set does not name artists, so every clip is a group of its own.
 
     Raises:
-        UserError: There are no clips at the root, or a bad archive.
+        UserError: The root has no clips, or is a damaged archive.
     """
     root = _unpacked(config.root) if os.path.isfile(config.root) else config.root.rstrip("/")
     splits = fault_filtered_splits()
@@ -62,7 +62,7 @@ def list_tracks(config: GtzanDatasetConfig) -> Listing:
     if not tracks:
         raise UserError(
             f"dataset.root={config.root} holds no clips of GTZAN: expected <genre>/<genre>.00000.au or .wav in it, "
-            "or a .tar.gz or .zip of that; `beamtune download gtzan` says more"
+            "or a .tar.gz or .zip of that; `beamtune download gtzan` explains where to get them"
         )
     return Listing(tracks=tracks, official_split="fault_filtered", notes=_notes(tracks))
 
@@ -80,7 +80,7 @@ def fault_filtered_splits() -> Mapping[str, str]:
 
 
 def _numbers(ranges: str) -> list[int]:
-    """Returns the numbers of a list such as "0,2-4"."""
+    """Parses a list of numbers such as "0,2-4"."""
     numbers: list[int] = []
     for part in ranges.split(","):
         first, _, last = part.partition("-")
@@ -89,7 +89,7 @@ def _numbers(ranges: str) -> list[int]:
 
 
 def _unpacked(archive_path: str) -> str:
-    """Returns the folder that an archive is unpacked to, beside it, unpacking it where that has not been done."""
+    """Returns the folder `<archive>.unpacked`, and unpacks the archive if it does not exist."""
     folder = f"{archive_path}.unpacked"
     if not os.path.isdir(folder):
         extract_archive(archive_path, folder, max_bytes=_MAX_EXTRACTED_BYTES)
@@ -101,5 +101,5 @@ def _notes(tracks: list[Track]) -> list[str]:
     if len(tracks) >= expected:
         return []
     return [
-        f"{len(tracks)} of the {expected} clips of GTZAN are there; `beamtune download gtzan` names the missing ones"
+        f"{len(tracks)} of the {expected} clips of GTZAN are present; `beamtune download gtzan` lists the missing ones"
     ]

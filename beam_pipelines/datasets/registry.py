@@ -1,4 +1,4 @@
-"""Data sets: each lists its tracks and reads no audio."""
+"""The function that lists the tracks of each kind of data set. No audio is read."""
 
 from dataclasses import replace
 
@@ -15,10 +15,10 @@ from beam_pipelines.datasets.track import Listing, check_tracks
 
 
 def list_tracks(config: DatasetConfig) -> Listing:
-    """Returns the tracks of the data set that the configuration describes, ordered by id.
+    """Returns the tracks of a data set, ordered by id.
 
     Raises:
-        UserError: The data set is not there, or there is nothing in it to learn from.
+        UserError: The data set is missing, or a classifier cannot be trained on it.
     """
     if isinstance(config, SyntheticDatasetConfig):
         listing, source = synthetic.list_tracks(config), config.root
@@ -31,6 +31,6 @@ def list_tracks(config: DatasetConfig) -> Listing:
     elif isinstance(config, FmaDatasetConfig):
         listing, source = fma.list_tracks(config), config.root
     else:
-        raise TypeError(f"no data set is described by a {type(config).__name__}")
+        raise TypeError(f"no function lists the tracks of a {type(config).__name__}")
     check_tracks(listing.tracks, source=source)
     return replace(listing, tracks=sorted(listing.tracks, key=lambda track: track.track_id))

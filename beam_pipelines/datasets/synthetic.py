@@ -1,4 +1,4 @@
-"""Music that beamtune composes: mp3 files by invented artists, written when they are first asked for."""
+"""Music composed by beamtune: mp3 files by invented artists, written on first use."""
 
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.datasets import csv_table
@@ -8,20 +8,20 @@ from beam_pipelines.synthetic.collection import CollectionSpec, SyntheticTrack, 
 
 
 def list_tracks(config: SyntheticDatasetConfig) -> Listing:
-    """Composes what is not there yet, and lists the collection by its table.
+    """Writes the missing tracks, and lists the collection by its table.
 
     Raises:
-        UserError: The folder holds something else.
+        UserError: The folder holds other files, or a collection with other settings.
     """
     write_tracks(config, num_workers=None)
     return csv_table.list_tracks(CsvDatasetConfig(name=config.name, path=f"{config.root}/tracks.csv"))
 
 
 def write_tracks(config: SyntheticDatasetConfig, *, num_workers: int | None) -> list[SyntheticTrack]:
-    """Composes and encodes the tracks that are not there yet, showing progress.
+    """Composes and encodes the missing tracks, and shows the progress.
 
     Raises:
-        UserError: The folder holds something else.
+        UserError: The folder holds other files, or a collection with other settings.
     """
     spec = CollectionSpec(
         artists_per_genre=config.artists_per_genre,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.errors import UserError
 
-# The official split of a track that its data set's authors leave out.
+# The official split of a track that the data set's authors left out.
 EXCLUDED = "excluded"
 
 
@@ -15,14 +15,13 @@ class Track:
     """One audio file of a data set.
 
     Attributes:
-        track_id: Its name in the data set, the same wherever the data set lies: the path below the data set's folder.
-        uri: Where the file is.
+        track_id: Its name in the data set, which does not depend on where the data set is: the path below its folder.
+        uri: The full path of the file, local or gs://.
         label: The genre.
-        group: What must stay on one side of a split: the artist, album or recording. Where nothing is known of that, it
-            is the track's own id.
+        group: What must be in one split: the artist, album or recording; the track's own id where that is unknown.
         size_bytes: The size of the file, from which the length of the audio is estimated.
-        split: The official split that the data set puts it in, EXCLUDED where it leaves the track out, or None.
-        known_fault: What is known to be wrong with it, or None.
+        split: The official split, EXCLUDED where the data set leaves the track out, or None.
+        known_fault: A known fault of the track, or None.
     """
 
     track_id: str
@@ -36,12 +35,12 @@ class Track:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a data set holds.
+    """The tracks of a data set.
 
     Attributes:
         tracks: Its tracks.
-        official_split: The name of the split that tracks have, where the data set names one.
-        notes: What a person should know of it, a sentence each: files without a row, rows without a genre.
+        official_split: The name of the official split.
+        notes: Sentences for the user, such as the number of files without a row.
     """
 
     tracks: Sequence[Track]
@@ -50,23 +49,23 @@ class Listing:
 
 
 def genre_names(tracks: Sequence[Track]) -> list[str]:
-    """Returns the genres in the order of their label indices: sorted by name."""
+    """Returns the genres sorted by name, which is the order of their label indices."""
     return sorted({track.label for track in tracks})
 
 
 def check_tracks(tracks: Sequence[Track], *, source: str) -> None:
-    """Makes sure that there is something to learn from.
+    """Checks that a classifier can be trained on the tracks.
 
     Args:
-        tracks: What a data set listed.
-        source: Where it was listed from, for the message.
+        tracks: The tracks of a data set.
+        source: The path of the data set, for the message.
 
     Raises:
         UserError: There are no tracks, there is only one genre, a genre's name is not one line, or two tracks have the
             same id.
     """
     if not tracks:
-        raise UserError(f"{source} holds no audio files: expected <genre>/<file> below it, or rows that name files")
+        raise UserError(f"{source} holds no audio files: expected <genre>/<file> in it, or rows with paths of files")
     genres = genre_names(tracks)
     if len(genres) < 2:
         raise UserError(f"{source} holds one genre only, {genres[0]!r}: a classifier needs at least two")
@@ -75,4 +74,4 @@ def check_tracks(tracks: Sequence[Track], *, source: str) -> None:
             raise UserError(f"{source} has a genre named {genre!r}: a name must be one line, and not empty")
     track_id, count = Counter(track.track_id for track in tracks).most_common(1)[0]
     if count > 1:
-        raise UserError(f"{source} names the track {track_id!r} {count} times: every track must be there once")
+        raise UserError(f"{source} names the track {track_id!r} {count} times: expected every track once")

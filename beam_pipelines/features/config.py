@@ -1,4 +1,4 @@
-"""What can be said of each feature: frozen dataclasses that check their values when they are made."""
+"""Settings of each feature: frozen dataclasses that check their values."""
 
 import os
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ YAMNET_SAMPLE_RATE_HZ = 16_000
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """One feature to compute of every segment. Each kind of feature is a subclass of its own.
+    """One feature to compute for every segment. Each kind of feature is a subclass.
 
     Attributes:
-        kind: Which feature: it names the class that computes it.
-        dtype: How its values are stored: one of `dtypes`.
+        kind: The name of the kind.
+        dtype: The dtype of the stored values: one of `dtypes`.
         sample_rate_hz: The rate of the audio that it is computed from; None is audio.sample_rate_hz.
     """
 
-    # The dtypes that a kind can be stored in.
+    # The dtypes in which the values can be stored.
     dtypes: ClassVar[tuple[str, ...]] = ("float16", "float32")
-    # Settings that say where its files are: they move from machine to machine, and what they hold is what counts.
-    places: ClassVar[tuple[str, ...]] = ()
+    # Settings that are paths of files: the result depends on the content of the files, not on the paths.
+    path_settings: ClassVar[tuple[str, ...]] = ()
 
     kind: str = MISSING
     dtype: str = "float16"
@@ -40,16 +40,16 @@ class FeatureConfig:
         check_choice(self.dtype, self.dtypes, key=f"features.{self.kind}.dtype")
 
     def sources(self) -> Mapping[str, str]:
-        """Returns the local paths of the files that its values depend on, beside the audio, by what they are."""
+        """Returns the local paths of the files that the values depend on, such as weights, by the kind of file."""
         return {}
 
     def libraries(self) -> tuple[str, ...]:
-        """Returns the packages that its values depend on, beside those that every preparation needs."""
+        """Returns the packages that the values depend on, in addition to those of every preparation."""
         return ()
 
     def result_settings(self) -> dict[str, object]:
-        """Returns the settings that its values depend on, without those of where the files of `sources` are."""
-        return {key: value for key, value in asdict(self).items() if key not in self.places}
+        """Returns the settings that the values depend on, without the paths of files."""
+        return {key: value for key, value in asdict(self).items() if key not in self.path_settings}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class LogMelConfig(FeatureConfig):
         n_mels: Mel bands.
         fmin_hz: Lower edge of the lowest band.
         fmax_hz: Upper edge of the highest band; None is half the sample rate.
-        top_db: Values further than this below the segment's loudest are raised to that floor.
+        top_db: Values more than this below the segment's maximum are raised to that floor.
     """
 
     kind: str = "log_mel"
@@ -93,8 +93,8 @@ class MfccConfig(LogMelConfig):
     """Mel-frequency cepstral coefficients: the orthonormal DCT-II of the log-mel spectrogram, as librosa's.
 
     Attributes:
-        n_mfcc: Coefficients kept.
-        deltas: How many derivatives in time are put behind them: 0, 1 (velocity) or 2 (and acceleration).
+        n_mfcc: The number of coefficients.
+        deltas: The number of time derivatives that are appended: 0, 1 or 2.
     """
 
     kind: str = "mfcc"
@@ -124,16 +124,16 @@ class WaveformConfig(FeatureConfig):
 
 @dataclass(frozen=True)
 class SpectralStatsConfig(FeatureConfig):
-    """One vector for a segment: mean and variance over time of what classical learners are given.
+    """One vector per segment for classical learners: mean and variance over time of spectral measures.
 
-    It is stored as float32 only: variances of frequencies are in Hz² and go beyond the largest float16, 65,504.
+    It is stored as float32 only: variances of frequencies are in Hz² and exceed the largest float16, 65,504.
 
     Attributes:
         n_fft: Samples in a window.
         hop_length: Samples from one window to the next.
         n_mfcc: Cepstral coefficients.
-        n_mels: Mel bands that they are computed from.
-        tempo: Whether the tempo in beats per minute is the last value.
+        n_mels: Mel bands from which they are computed.
+        tempo: Whether the tempo in beats per minute is appended.
     """
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32",)
@@ -161,7 +161,7 @@ class SpectralStatsConfig(FeatureConfig):
 
 @dataclass(frozen=True)
 class YamnetLogMelConfig(FeatureConfig):
-    """The log-mel spectrogram that YAMNet hears: 64 bands from 125 to 7500 Hz, 100 frames a second."""
+    """The log-mel spectrogram that is the input of YAMNet: 64 bands from 125 to 7500 Hz, 100 frames a second."""
 
     kind: str = "yamnet_log_mel"
     sample_rate_hz: int | None = YAMNET_SAMPLE_RATE_HZ
@@ -173,14 +173,14 @@ class YamnetLogMelConfig(FeatureConfig):
 
 @dataclass(frozen=True)
 class YamnetConfig(FeatureConfig):
-    """The embeddings of YAMNet, a network that learned to tell 521 kinds of sound: 1024 values for every 0.96 s.
+    """The embeddings of YAMNet, a network trained on 521 classes of sound: 1024 values for every 0.96 s.
 
     Attributes:
-        weights_path: A local copy of yamnet.h5; None downloads Google's, once, into the cache folder. Prepared data
-            record what the file holds and not where it was: prediction takes the one in the cache folder.
+        weights_path: A local copy of yamnet.h5; None downloads Google's once into the cache folder. Prepared
+            data record the hash of the file and not its path: prediction uses the file in the cache folder.
     """
 
-    places: ClassVar[tuple[str, ...]] = ("weights_path",)
+    path_settings: ClassVar[tuple[str, ...]] = ("weights_path",)
 
     kind: str = "yamnet"
     sample_rate_hz: int | None = YAMNET_SAMPLE_RATE_HZ

@@ -1,7 +1,7 @@
-"""Deltas: how features change from frame to frame.
+"""Deltas: derivatives of features over time.
 
-librosa 0.11 defines the values: `librosa.feature.delta(mode="interp")`, the derivative of a polynomial that is fitted
-to the frames around each frame (Savitzky and Golay 1964); the first and last frames take that of the outermost fit.
+The values equal those of librosa 0.11, `librosa.feature.delta(mode="interp")`: the derivative of a polynomial that is
+fitted to the frames around each frame (Savitzky and Golay 1964); the first and last frames use the outermost fit.
 """
 
 import functools
@@ -19,21 +19,21 @@ def delta(features: npt.NDArray[np.float32], *, order: int = 1, width: int = DEL
 
     Args:
         features: (frames, coefficients) float32.
-        order: Which derivative, 1 or above; the polynomial is of this degree.
-        width: Frames that it is fitted to, an odd number above `order`.
+        order: The order of the derivative, 1 or more, which is also the degree of the polynomial.
+        width: The number of frames that it is fitted to, odd and larger than `order`.
 
     Raises:
-        ValueError: There are fewer frames than `width`. A narrower fit would be another feature under the same name.
+        ValueError: There are fewer frames than `width`.
     """
     num_frames = len(features)
     if num_frames < width:
-        raise ValueError(f"deltas over {width} frames need as many, and there are {num_frames}")
+        raise ValueError(f"deltas over {width} frames need at least {width} frames, and there are {num_frames}")
     derivative: npt.NDArray[np.float32] = (_operator(num_frames, order, width) @ features).astype(np.float32)
     return derivative
 
 
 def with_deltas(features: npt.NDArray[np.float32], num_deltas: int) -> npt.NDArray[np.float32]:
-    """Puts derivatives behind the coefficients, (frames, coefficients) → (frames, coefficients * (1 + num_deltas)).
+    """Appends derivatives to the coefficients, (frames, coefficients) → (frames, coefficients * (1 + num_deltas)).
 
     Args:
         features: (frames, coefficients) float32.
@@ -47,7 +47,7 @@ def with_deltas(features: npt.NDArray[np.float32], num_deltas: int) -> npt.NDArr
 
 @functools.lru_cache(maxsize=16)
 def _operator(num_frames: int, order: int, width: int) -> scipy.sparse.csr_matrix:
-    """Returns the filter as a matrix, (frames, frames) float64: the fits depend on the number of frames alone."""
+    """Returns the filter as a matrix, (frames, frames) float64, which depends only on the number of frames."""
     identity = np.eye(num_frames)
     return scipy.sparse.csr_matrix(
         scipy.signal.savgol_filter(identity, width, polyorder=order, deriv=order, axis=0, mode="interp")

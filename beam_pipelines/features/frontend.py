@@ -1,4 +1,4 @@
-"""The way from a file to the features of its segments: one implementation for preparation and prediction."""
+"""From an audio file to the features of its segments, for preparation and for prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Segment:
     """The features of one segment.
 
     Attributes:
-        index: The place of the segment in its track.
-        start_s: Where it starts, in seconds.
-        features: Arrays by the name of the feature, in the shapes and dtypes of the front end's specs.
+        index: The index of the segment in its track, silent ones counted.
+        start_s: Its start in the track, in seconds.
+        features: Arrays by the name of the feature, with the shapes and dtypes of the front end's specs.
     """
 
     index: int
@@ -35,13 +35,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Clip:
-    """One file, taken through the front end.
+    """The result for one file.
 
     Attributes:
-        audio: What was decoded.
-        fitted: The same, brought to `audio.clip_duration_s` where that is set: what segments are cut from.
+        audio: The decoded audio.
+        fitted: The same, padded or cut to `audio.clip_duration_s` where that is set: segments are cut from it.
         segments: At least one segment.
-        num_silent_segments: Segments left out because they are silent.
+        num_silent_segments: Segments that are left out because they are silent.
     """
 
     audio: Audio
@@ -51,7 +51,7 @@ class Clip:
 
 
 class FrontEnd:
-    """Decodes, cuts and featurises. One object serves one thread at a time."""
+    """Decodes a file, cuts it into segments and computes their features. Not thread-safe."""
 
     def __init__(
         self,
@@ -88,14 +88,13 @@ class FrontEnd:
         return tuple(feature.spec for feature in self._features)
 
     def process(self, source: BinaryIO, *, whole: bool = False) -> Clip:
-        """Takes one file to the features of its segments.
+        """Returns the features of the segments of one file.
 
         Args:
             source: The file, open for reading and seeking.
-            whole: Whether to take all of the audio, whatever its length and however little of a damaged file it is, and
-                put silence behind what is shorter than a segment. Prediction does, so that it has an answer for every
-                file; preparation makes clips as long as they are asked for, and rejects what is too short or damaged,
-                so that models do not learn from padding.
+            whole: Whether to use all of the audio, however little of a damaged file it is, and to pad audio that is
+                shorter than a segment. Prediction does, so that every file has a result; preparation cuts and pads to
+                the settings and rejects audio that is too short or damaged, so that models do not learn from padding.
 
         Raises:
             AudioError: The file cannot be decoded, is damaged, is too short, or is silent.
@@ -126,7 +125,11 @@ class FrontEnd:
         return Clip(audio=audio, fitted=fitted, segments=segments, num_silent_segments=cuts.num_silent)
 
     def _fit(self, audio: Audio) -> FittedClip:
-        """Brings audio to the length of a clip, if there is enough of it to be worth a place in a data set."""
+        """Pads or cuts audio to `audio.clip_duration_s`.
+
+        Raises:
+            AudioError: The audio is too short.
+        """
         clip_duration_s = self._audio.clip_duration_s
         fitted = fit_clip(
             audio.samples, None if clip_duration_s is None else round(clip_duration_s * audio.sample_rate_hz)
@@ -144,15 +147,15 @@ class FrontEnd:
     def _compute(
         self, samples_at_rate: Mapping[int, npt.NDArray[np.float32]], *, start_s: float
     ) -> dict[str, npt.NDArray[Any]]:
-        """Computes all features of the segment that starts there.
+        """Computes all features of one segment.
 
         Args:
-            samples_at_rate: The track at every rate that a feature wants.
-            start_s: Where the segment starts.
+            samples_at_rate: The track at every rate that a feature needs, by rate in Hz.
+            start_s: The start of the segment.
         """
         segment_at_rate = {}
         for rate_hz, samples in samples_at_rate.items():
             start, length = round(start_s * rate_hz), segment_length(self._segment, rate_hz)
-            # At another rate the padding of the clip is missing, and rounding may want a sample past the end.
+            # At other rates the clip is not padded, and rounding may give an index past the end.
             segment_at_rate[rate_hz] = fit_clip(samples[start : start + length], length).samples
         return {feature.spec.name: feature(segment_at_rate[feature.sample_rate_hz]) for feature in self._features}

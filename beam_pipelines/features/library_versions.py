@@ -1,4 +1,4 @@
-"""Versions of the libraries that decode audio and compute features: another version may write other bytes."""
+"""Versions of the libraries that decode audio and compute features: the bytes of shards depend on them."""
 
 from collections.abc import Mapping
 from importlib import metadata

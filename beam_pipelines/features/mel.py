@@ -1,6 +1,6 @@
-"""Log-mel spectrograms and MFCCs that agree with librosa's, computed with buffers that are used again.
+"""Log-mel spectrograms and MFCCs that agree with librosa's, computed in reused buffers.
 
-librosa 0.11 defines the values: `librosa.feature.melspectrogram(center=True, pad_mode="constant", power=2.0)`,
+The values equal those of librosa 0.11: `librosa.feature.melspectrogram(center=True, pad_mode="constant", power=2.0)`,
 `librosa.power_to_db(ref=1.0, amin=1e-10, top_db=…)` and `librosa.feature.mfcc` (DCT-II, ortho). The filter bank is
 librosa's own, applied as a sparse matrix, which takes less than half the time of the dense product.
 
@@ -24,27 +24,27 @@ from beam_pipelines.features.deltas import DELTA_WIDTH, with_deltas
 from beam_pipelines.records.schema import FeatureSpec
 
 _SMALLEST_POWER = 1e-10  # librosa's `amin`
-# Samples are kept within this, 120 dB above full scale: float files hold any number, and its square must be one too.
+# Samples are clipped to this, 120 dB above full scale: float files hold any number, and its square must be finite.
 LARGEST_SAMPLE = np.float32(1e6)
 
 
 class MelSpectrogram:
-    """The mel spectrogram of a segment in dB, (samples,) → (frames, bands): what log-mel features and MFCCs rest on.
+    """The mel spectrogram of a segment in dB, (samples,) → (frames, bands): shared by log-mel features and MFCCs.
 
-    Not to be used by two threads at once: the buffers are shared by all calls.
+    Not thread-safe: all calls use the same buffers.
     """
 
     def __init__(self, name: str, config: LogMelConfig, *, sample_rate_hz: int, segment_num_samples: int) -> None:
         """Prepares window, filter bank and buffers.
 
         Args:
-            name: The feature, for messages.
+            name: The name of the feature, for messages.
             config: Window, bands and floor.
             sample_rate_hz: The rate of the segments.
             segment_num_samples: Their length.
 
         Raises:
-            UserError: A band reaches past half the sample rate, or is so narrow that no FFT bin falls into it.
+            UserError: A band reaches past half the sample rate, or is so narrow that it contains no FFT bin.
         """
         self._config = config
         self._num_samples = segment_num_samples
@@ -52,7 +52,7 @@ class MelSpectrogram:
         self.num_frames = 1 + segment_num_samples // config.hop_length
         self._filters = scipy.sparse.csr_matrix(mel_filters(name, config, sample_rate_hz))
         self._window = scipy.signal.get_window("hann", config.n_fft)
-        # The segment between two halves of a window of zeros: frames are centred on their time.
+        # The segment between half a window of zeros on each side, so that frames are centred.
         self._padded = np.zeros(segment_num_samples + 2 * (config.n_fft // 2), dtype=np.float64)
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, config.n_fft)
         self._frames = windows[:: config.hop_length]
@@ -63,8 +63,8 @@ class MelSpectrogram:
     def decibels(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Returns the spectrogram in float32, (frames, bands), in dB relative to a power of 1.
 
-        Features that share this object ask for the same segment one after the other, and it is computed once: an array
-        must not be changed between two calls.
+        The result for the last array is cached, because several features use it: the array must not be changed between
+        two calls.
 
         Args:
             segment: (samples,) float32.
@@ -78,11 +78,11 @@ class MelSpectrogram:
         half_window = self._config.n_fft // 2
         middle = self._padded[half_window : half_window + self._num_samples]
         middle[:] = segment
-        # Clipping takes longer than looking whether there is anything to clip.
+        # Clipping takes longer than checking whether it is needed.
         if middle.max() > LARGEST_SAMPLE or middle.min() < -LARGEST_SAMPLE:
             np.clip(middle, -LARGEST_SAMPLE, LARGEST_SAMPLE, out=middle)
         np.multiply(self._frames, self._window, out=self._windowed)
-        # Real and imaginary parts, one beside the other.
+        # Real and imaginary parts alternate.
         parts = scipy.fft.rfft(self._windowed, axis=1).view(np.float64)
         np.square(parts, out=parts)
         power = (parts[:, 0::2] + parts[:, 1::2]).astype(np.float32)
@@ -107,10 +107,15 @@ class Mfcc:
     """Mel-frequency cepstral coefficients of a segment, (samples,) → (frames, coefficients)."""
 
     def __init__(self, name: str, config: MfccConfig, mel: MelSpectrogram) -> None:
-        """Takes the spectrogram that the coefficients are computed from.
+        """Checks that segments have enough frames.
+
+        Args:
+            name: The name of the feature.
+            config: The settings.
+            mel: The spectrogram from which the coefficients are computed.
 
         Raises:
-            UserError: Deltas are asked for, and segments have too few frames for them.
+            UserError: Segments have too few frames for deltas.
         """
         if config.deltas > 0 and mel.num_frames < DELTA_WIDTH:
             raise UserError(
@@ -125,7 +130,7 @@ class Mfcc:
         self.spec = FeatureSpec(name=name, shape=(mel.num_frames, num_values), dtype=config.dtype)
 
     def coefficients(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Returns the coefficients, and their deltas behind them, in float32: (frames, coefficients * (1 + deltas))."""
+        """Returns the coefficients followed by their deltas, (frames, coefficients * (1 + deltas)) float32."""
         cepstrum: npt.NDArray[np.float32] = scipy.fft.dct(self._mel.decibels(segment), axis=1, type=2, norm="ortho")
         return with_deltas(cepstrum[:, : self._num_coefficients], self._num_deltas)
 
@@ -138,7 +143,7 @@ def mel_filters(name: str, config: LogMelConfig, sample_rate_hz: int) -> npt.NDA
     """Returns librosa's filter bank, (bands, bins) float32.
 
     Raises:
-        UserError: A band reaches past half the sample rate, or is so narrow that no FFT bin falls into it.
+        UserError: A band reaches past half the sample rate, or is so narrow that it contains no FFT bin.
     """
     fmax_hz = sample_rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
     if fmax_hz > sample_rate_hz / 2:
@@ -147,7 +152,7 @@ def mel_filters(name: str, config: LogMelConfig, sample_rate_hz: int) -> npt.NDA
             f"{sample_rate_hz / 2} Hz"
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # librosa's warning of empty bands: the error below says more
+        warnings.simplefilter("ignore")  # librosa's warning about empty bands: the error below has more details
         filters: npt.NDArray[np.float32] = librosa_mel_filters(
             sr=sample_rate_hz, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.fmin_hz, fmax=fmax_hz
         )

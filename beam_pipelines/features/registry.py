@@ -1,4 +1,4 @@
-"""Features: pure functions from the samples of one segment to an array, and the set of those that a data set has."""
+"""The class that computes each kind of feature. A feature is a function from the samples of a segment to an array."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -33,8 +33,8 @@ class Feature(Protocol):
     """Computes one feature.
 
     Attributes:
-        spec: The name, shape and dtype of what is computed.
-        sample_rate_hz: The rate of the segments that it is computed from.
+        spec: The name, shape and dtype of the result.
+        sample_rate_hz: The rate of the segments.
     """
 
     @property
@@ -51,15 +51,15 @@ class Feature(Protocol):
 def build_features(
     configs: Mapping[str, FeatureConfig], *, sample_rate_hz: int, segment: SegmentConfig
 ) -> tuple[Feature, ...]:
-    """Makes the features that the configuration names, in its order.
+    """Builds the features, in the order of their settings.
 
     Args:
-        configs: What to compute, by the name that it gets.
-        sample_rate_hz: The rate of features that name none of their own.
-        segment: How long segments are.
+        configs: The settings of each feature, by its name.
+        sample_rate_hz: The rate of features without a rate of their own.
+        segment: The length of segments.
 
     Raises:
-        UserError: A name is taken by an entry that every example has, or a value does not fit the sample rate.
+        UserError: A name is reserved for another entry, or a value does not fit the sample rate.
     """
     for name in configs:
         if name in RESERVED_ENTRIES:
@@ -69,7 +69,7 @@ def build_features(
 
 
 class _Builder:
-    """Makes features that share what they have in common."""
+    """Builds features, which share mel spectrograms with the same settings."""
 
     def __init__(self, *, sample_rate_hz: int, segment: SegmentConfig) -> None:
         self._sample_rate_hz = sample_rate_hz
@@ -95,7 +95,7 @@ class _Builder:
         raise TypeError(f"no class computes {type(config).__name__}")
 
     def _mel(self, name: str, config: LogMelConfig) -> MelSpectrogram:
-        """Returns the one mel spectrogram of these settings, whoever asks."""
+        """Returns the mel spectrogram of these settings, the same object for all features."""
         sample_rate_hz = self._rate(config)
         settings = (sample_rate_hz, *(getattr(config, key) for key in _MEL_SETTINGS))
         if settings not in self._mels:
@@ -109,7 +109,7 @@ class _Builder:
         return self._sample_rate_hz if config.sample_rate_hz is None else config.sample_rate_hz
 
 
-# What of its settings makes another mel spectrogram.
+# The settings that a mel spectrogram depends on.
 _MEL_SETTINGS = tuple(
     field.name for field in fields(LogMelConfig) if field.name not in {field.name for field in fields(FeatureConfig)}
 )

@@ -1,6 +1,6 @@
-"""The classical learners' vector: mean and variance over time of what librosa measures in each frame.
+"""The vector of classical learners: mean and variance over time of measures of each frame.
 
-librosa 0.11 defines the values (functions of `librosa.feature`, centred Hann windows, silence around the segment):
+The values equal those of librosa 0.11 (functions of `librosa.feature`, centred Hann windows, zeros around a segment):
 
 | names | what | librosa |
 |---|---|---|
@@ -13,18 +13,18 @@ librosa 0.11 defines the values (functions of `librosa.feature`, centred Hann wi
 | `tonnetz_0` … `tonnetz_5` | tonal centroids: fifths, minor and major thirds | `tonnetz(chroma=…)` of that chroma |
 | `mfcc_0` … | cepstral coefficients | `mfcc(n_fft=…, n_mels=…)` |
 
-The means of all of these come first, in this order, then the variances, then `tempo_bpm` where it is asked for.
+The means of all of these come first, in this order, then the variances, then `tempo_bpm` if it is enabled.
 
-The tuning is taken to be A4 = 440 Hz: librosa would estimate it for each segment, which takes nearly as long as all
-that is done here, and the same chord would move to another pitch class where the estimate jumps. Tonnetz is computed
+The tuning is fixed to A4 = 440 Hz: librosa would estimate it for each segment, which takes nearly as long as all other
+measures, and the same chord would move to another pitch class where the estimate jumps. Tonnetz is computed
 from the same chroma: librosa's own default, a constant-Q transform, takes more than ten times as long as all the rest.
 
 In a silent frame chroma, RMS, the frequencies, the rate and tonnetz are 0; contrast and MFCCs are measured from a floor
-80 dB below the segment's loudest. In a silent segment contrast is 0 too, and the MFCCs are those of -100 dB in every
-band; the tempo is the one nearest to 120 beats per minute that can be told, where librosa looks first.
+80 dB below the segment's maximum. In a silent segment contrast is 0 too, and the MFCCs are those of -100 dB in every
+band; the tempo is the one nearest to 120 beats per minute, the mode of librosa's prior.
 
-One Fourier transform serves everything, and each filter bank is made once: a fifth of the time of librosa's functions
-called one by one. The transform is in float64, as librosa's is.
+One Fourier transform is computed for all measures, and each filter bank once: this takes a fifth of the time of
+librosa's functions. The transform is in float64, as librosa's is.
 """
 
 from typing import Any
@@ -48,8 +48,8 @@ _CONTRAST_LOWEST_HZ = 200.0  # the first band ends here; each of the others is a
 _CONTRAST_OCTAVES = 6
 _CONTRAST_QUANTILE = 0.02
 _SMALLEST_POWER, _TOP_DB = 1e-10, 80.0  # librosa's `amin` and `top_db`
-_SMALLEST_SAMPLE = np.float32(1e-10)  # nearer to zero than this, a sample has no sign
-_SMALLEST_SUM = float(np.finfo(np.float32).tiny)  # what sums to less is not divided by its sum
+_SMALLEST_SAMPLE = np.float32(1e-10)  # a sample closer to zero has no sign
+_SMALLEST_SUM = float(np.finfo(np.float32).tiny)  # smaller sums are not used as divisors
 _LEAST_TEMPO_FRAMES_PER_S = 10
 
 _Floats = npt.NDArray[np.float32]
@@ -59,10 +59,10 @@ _Doubles = npt.NDArray[np.float64]
 class SpectralStats:
     """Mean and variance over the frames of a segment, (samples,) → (values,) float32; always finite.
 
-    Not to be used by two threads at once: the buffers are shared by all calls.
+    Not thread-safe: all calls use the same buffers.
 
     Attributes:
-        value_names: What each value is, such as "chroma_0_mean", "rms_variance" or "tempo_bpm", in their order.
+        value_names: The name of each value, such as "chroma_0_mean", "rms_variance" or "tempo_bpm".
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class SpectralStats:
         self._filters = scipy.sparse.csr_matrix(
             np.concatenate([chroma_filters, mel_filters(name, mel_config, sample_rate_hz)])
         )
-        # The transform is linear, so that librosa's of each pitch class alone is its matrix.
+        # The transform is linear: librosa's results for single pitch classes are the columns of its matrix.
         self._tonnetz = librosa.feature.tonnetz(chroma=np.eye(_NUM_CHROMA))
         self._window = scipy.signal.get_window("hann", n_fft)
-        # The segment between two halves of a window of zeros: frames are centred on their time.
+        # The segment between half a window of zeros on each side, so that frames are centred.
         self._padded = np.zeros(segment_num_samples + n_fft, dtype=np.float32)
         self._frames = np.lib.stride_tricks.sliding_window_view(self._padded, n_fft)[:: config.hop_length]
         self._windowed = np.empty(self._frames.shape, dtype=np.float64)
@@ -127,21 +127,21 @@ class SpectralStats:
         return stored
 
     def _centroid_and_bandwidth(self, magnitudes: _Floats) -> _Doubles:
-        """(frames, bins) → (2, frames) in Hz: from sums of 1, f and f², in float64, which holds their difference."""
+        """(frames, bins) → (2, frames) in Hz: from sums of 1, f and f², in float64 because they cancel."""
         sums = np.einsum("tb,pb->pt", magnitudes.astype(np.float64), self._powers_of_frequency)
         weight, first, second = _divide(sums, sums[0])
         variance = second - 2.0 * first * first + first * first * weight
         return np.stack([first, np.sqrt(np.maximum(variance, 0.0))])
 
     def _rolloff(self, magnitudes: _Floats) -> _Doubles:
-        """(frames, bins) → (frames,): the first bin at which the sum from below reaches its share, in Hz."""
+        """(frames, bins) → (frames,): the first bin at which the cumulative sum reaches 85 %, in Hz."""
         below = np.cumsum(magnitudes, axis=1)
         reached = below >= np.float32(_ROLLOFF_SHARE) * below[:, -1:]
         rolloff: _Doubles = self._frequencies_hz[reached.argmax(axis=1)]
         return rolloff
 
     def _zero_crossing_rate(self, samples: _Floats) -> _Doubles:
-        """(samples,) → (frames,): pairs of neighbours in a frame that differ in sign, per sample."""
+        """(samples,) → (frames,): adjacent samples of a frame that differ in sign, per sample."""
         is_negative = samples < -_SMALLEST_SAMPLE
         crossings_before = np.zeros(self._num_samples, dtype=np.int64)
         np.cumsum(is_negative[1:] != is_negative[:-1], out=crossings_before[1:])
@@ -164,7 +164,7 @@ class SpectralStats:
         """(bands, frames) → beats per minute, from `librosa.onset.onset_strength`: the mean rise of the bands."""
         hop_length = self._config.hop_length
         rises = np.maximum(np.diff(mel_decibels, axis=1), 0.0).mean(axis=0)
-        # A window sees an onset half its length early.
+        # A centred window contains an onset half its length early.
         onsets = np.pad(rises, (1 + self._config.n_fft // (2 * hop_length), 0))[: mel_decibels.shape[1]]
         return float(librosa.feature.tempo(onset_envelope=onsets, sr=self.sample_rate_hz, hop_length=hop_length)[0])
 
@@ -193,12 +193,12 @@ def _check_rate(name: str, config: SpectralStatsConfig, sample_rate_hz: int) -> 
     if sample_rate_hz / 2 <= top_band_hz:
         raise UserError(
             f"features.{name}: spectral contrast measures a band from {top_band_hz:.0f} Hz up, and audio at "
-            f"{sample_rate_hz} Hz holds nothing there; use a rate above {2 * top_band_hz:.0f} Hz"
+            f"{sample_rate_hz} Hz has no such frequencies; use a rate above {2 * top_band_hz:.0f} Hz"
         )
     if sample_rate_hz / config.n_fft > _CONTRAST_LOWEST_HZ:
         raise UserError(
             f"features.{name}.n_fft={config.n_fft}: expected a window of at least 1/{_CONTRAST_LOWEST_HZ:.0f} s "
-            f"({-(-sample_rate_hz // int(_CONTRAST_LOWEST_HZ))} samples), to tell apart the bands of spectral contrast"
+            f"({-(-sample_rate_hz // int(_CONTRAST_LOWEST_HZ))} samples), to resolve the bands of spectral contrast"
         )
     if config.tempo and config.hop_length * _LEAST_TEMPO_FRAMES_PER_S > sample_rate_hz:
         raise UserError(
@@ -208,10 +208,10 @@ def _check_rate(name: str, config: SpectralStatsConfig, sample_rate_hz: int) -> 
 
 
 def _contrast_bands(frequencies_hz: _Doubles) -> list[tuple[slice, int]]:
-    """Returns the bins of each band of spectral contrast, and how many of them are its peaks and its valleys.
+    """Returns the bins of each band of spectral contrast, and the number of bins averaged as peaks and as valleys.
 
-    As in librosa, a band begins one bin below its lower edge and ends one bin before the last that is within its upper
-    edge, which still counts for its size; the highest takes all that is left.
+    As in librosa, a band begins one bin below its lower edge and ends one bin before the last one below its upper edge,
+    which still counts for its size; the highest band contains all remaining bins.
     """
     edges_hz = [0.0, *(_CONTRAST_LOWEST_HZ * 2.0**octave for octave in range(_CONTRAST_OCTAVES + 1))]
     bands = []
@@ -225,13 +225,13 @@ def _contrast_bands(frequencies_hz: _Doubles) -> list[tuple[slice, int]]:
 
 
 def _divide(values: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> _Doubles:
-    """Divides (rows, frames) by (frames,) in float64, except where that is as good as 0, as librosa normalizes."""
+    """Divides (rows, frames) by (frames,) in float64, except by values near 0, as librosa does."""
     quotients: _Doubles = values / np.where(lengths < _SMALLEST_SUM, 1.0, lengths.astype(np.float64))
     return quotients
 
 
 def _power_to_db(power: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Returns decibels of the same shape and dtype, none further than `_TOP_DB` below the largest."""
+    """Returns decibels of the same shape and dtype, none more than `_TOP_DB` below the maximum."""
     decibels = 10.0 * np.log10(np.maximum(power, _SMALLEST_POWER))
     floored: npt.NDArray[Any] = np.maximum(decibels, decibels.max() - _TOP_DB)
     return floored

@@ -1,4 +1,4 @@
-"""The waveform: the samples of a segment themselves."""
+"""The samples of a segment as a feature."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ from beam_pipelines.records.schema import FeatureSpec
 
 
 class Waveform:
-    """The samples of a segment as 16-bit PCM, (samples,) → (samples,): x becomes rint(32768 x), kept within 16 bits."""
+    """The samples of a segment as 16-bit PCM, (samples,) → (samples,): x becomes rint(32768 x), clipped to 16 bits."""
 
     def __init__(self, name: str, config: WaveformConfig, *, sample_rate_hz: int, segment_num_samples: int) -> None:
         self.sample_rate_hz = sample_rate_hz

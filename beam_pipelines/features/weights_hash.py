@@ -1,4 +1,4 @@
-"""Files that features are computed with, such as a network's weights, and the hashes that tell their versions apart."""
+"""Hashes of the files that features are computed with, such as weights."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _CHUNK_BYTES = 2**20
 def source_hashes(features: Mapping[str, FeatureConfig]) -> dict[str, dict[str, str]]:
     """Returns the SHA-256 of each file that features depend on, e.g. {"yamnet": {"weights": "36c2…"}}.
 
-    Features that depend on no file are not in it. The files are there once the features have been built.
+    Features without files are not in it. Building the features downloads the files.
 
     Raises:
         UserError: A file cannot be read.
@@ -25,14 +25,14 @@ def source_hashes(features: Mapping[str, FeatureConfig]) -> dict[str, dict[str, 
 
 
 def require_same_sources(features: Mapping[str, FeatureConfig], *, recorded: Mapping[str, Mapping[str, str]]) -> None:
-    """Makes sure that features are computed with the same files as earlier.
+    """Checks that features are computed with the same files as the prepared data.
 
     Args:
-        features: What is to be computed, by name.
-        recorded: What `source_hashes` returned then.
+        features: The features to compute, by name.
+        recorded: The result of `source_hashes` when the data were prepared.
 
     Raises:
-        UserError: A file is another one now, or cannot be read.
+        UserError: A file differs, or cannot be read.
     """
     for name, hashes in source_hashes(features).items():
         for source, sha256 in hashes.items():
@@ -40,7 +40,7 @@ def require_same_sources(features: Mapping[str, FeatureConfig], *, recorded: Map
             if sha256 != expected:
                 raise UserError(
                     f"features.{name}: {features[name].sources()[source]} has the SHA-256 {sha256}, and the data were "
-                    f"prepared with {source} of {expected}: put that file there"
+                    f"prepared with {source} of SHA-256 {expected}: replace the file by that one"
                 )
 
 

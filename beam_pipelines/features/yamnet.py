@@ -1,6 +1,6 @@
-"""Embeddings by YAMNet (Plakal and Ellis, Google): a network that learned 521 kinds of sound from AudioSet.
+"""Embeddings by YAMNet (Plakal and Ellis, Google): a network trained on 521 classes of sound of AudioSet.
 
-The front end is `YamnetSpectrogram`, and the network is that of `yamnet_network.py`, which alone needs TensorFlow.
+The front end is `YamnetSpectrogram`, and the network is in `yamnet_network.py`, the only module that needs TensorFlow.
 """
 
 import hashlib
@@ -28,17 +28,17 @@ _networks_lock = threading.Lock()
 class Yamnet:
     """The embeddings of a segment, (samples,) → (patches, 1024): one for every 0.96 s, 0.48 s apart.
 
-    Not to be used by two threads at once; the network behind it is shared by all objects of a process.
+    Not thread-safe; all objects of a process share one network.
     """
 
     sample_rate_hz = YAMNET_SAMPLE_RATE_HZ
 
     def __init__(self, name: str, config: YamnetConfig, *, segment_duration_s: float) -> None:
-        """Loads the network, where this is the first object in the process that needs it, and gets the weights for it.
+        """Loads the network, once in a process, and downloads its weights if they are missing.
 
         Raises:
             UserError: TensorFlow is not installed, or the file does not hold YAMNet's weights.
-            RunFailedError: The weights are not there and cannot be downloaded.
+            RunFailedError: The weights are missing and cannot be downloaded.
         """
         self._spectrogram = YamnetSpectrogram(segment_duration_s=segment_duration_s)
         self._infer = load_network(config).compiled(self._spectrogram.num_patches)
@@ -46,7 +46,7 @@ class Yamnet:
         self.spec = FeatureSpec(name=name, shape=shape, dtype=config.dtype)
 
     def embeddings(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(samples,) float32 at 16 kHz → (patches, 1024) float32, none of them negative."""
+        """(samples,) float32 at 16 kHz → (patches, 1024) float32, not negative."""
         embeddings, _ = self._infer(self._spectrogram.patches(segment))
         return embeddings
 
@@ -56,11 +56,11 @@ class Yamnet:
 
 
 def load_network(config: YamnetConfig) -> YamnetNetwork:
-    """Returns the network with the weights that the configuration names, loaded and tried out once in a process.
+    """Returns the network with the weights of the settings, loaded and checked once in a process.
 
     Raises:
         UserError: TensorFlow is not installed, or the file does not hold YAMNet's weights.
-        RunFailedError: The weights are not there and cannot be downloaded.
+        RunFailedError: The weights are missing and cannot be downloaded.
     """
     path = config.sources()["weights"]
     with _networks_lock:
@@ -76,10 +76,10 @@ def load_network(config: YamnetConfig) -> YamnetNetwork:
 
 
 def check_network(network: YamnetNetwork, *, path: str) -> None:
-    """Lets the network hear what the original is tested with: silence, a sine and noise of 3 s each.
+    """Checks the network with the signals of the original's unit test: silence, a sine and noise of 3 s each.
 
     Raises:
-        UserError: It takes one of them for something else. Layers of the right shapes then hold other weights.
+        UserError: It classifies one of them wrongly: the weights have the right shapes and other values.
     """
     num_samples = round(_CHECK_DURATION_S * YAMNET_SAMPLE_RATE_HZ)
     times_s = np.arange(num_samples) / YAMNET_SAMPLE_RATE_HZ
@@ -93,12 +93,12 @@ def check_network(network: YamnetNetwork, *, path: str) -> None:
     for name, (signal, lowest_rank) in signals.items():
         _, scores = infer(spectrogram.patches(signal.astype(np.float32)))
         mean_scores = scores.mean(axis=0)
-        # Not `1 + (mean_scores > own).sum()`: scores that are no numbers would be above nothing, and the rank 1.
+        # Not `1 + (mean_scores > own).sum()`: with NaN scores the rank would be 1.
         rank = int((~(mean_scores < mean_scores[_CLASSES[name]])).sum())
         if rank > lowest_rank:
             raise UserError(
                 f"{path}: these are not YAMNet's weights: of {len(mean_scores)} classes, {name!r} has the rank {rank} "
-                f"for a signal that is just that, expected {lowest_rank} or better; "
+                f"for a signal of that class, expected {lowest_rank} or better; "
                 "expected yamnet.h5 as Google publishes it"
             )
 

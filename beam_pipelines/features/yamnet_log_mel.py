@@ -1,8 +1,8 @@
-"""YAMNet's own front end, in numpy: log-mel patches that agree with the ones that the network was trained on.
+"""YAMNet's front end in numpy: log-mel patches that agree with those that the network was trained on.
 
 The original (tensorflow/models, research/audioset/yamnet/features.py) takes the magnitudes of `tf.signal.stft` (400
 samples, every 160, periodic Hann, FFT of 512) through `tf.signal.linear_to_mel_weight_matrix` (64 bands, 125–7500 Hz,
-the HTK scale) and the logarithm of the sum with 0.001. Here all is in float64 until the end: in float32 the rounding
+the HTK scale) and the logarithm of the sum with 0.001. This module computes in float64: in float32 the rounding
 errors of a loud sine are as large as the quiet bands beside it. The values are within 1e-6 of what tf.signal gives in
 float64, and, for audio in [-1, 1], within 0.01 of what it gives in float32, which is tf.signal's own error.
 """
@@ -36,7 +36,7 @@ _PATCH_HOP_FRAMES = 48
 class YamnetSpectrogram:
     """The log-mel spectrogram of a segment, zero-padded at its end so that whole patches cover it.
 
-    Not to be used by two threads at once: the buffers are shared by all calls.
+    Not thread-safe: all calls use the same buffers.
 
     Attributes:
         num_patches: Patches of 96 frames, 48 apart; at least one.
@@ -46,7 +46,7 @@ class YamnetSpectrogram:
     def __init__(self, *, segment_duration_s: float) -> None:
         """Prepares window, filter bank and buffers for segments of one length."""
         self._num_samples = round(segment_duration_s * YAMNET_SAMPLE_RATE_HZ)
-        # What one patch takes: 0.96 s, and the rest of the last window.
+        # The samples of one patch: 0.96 s, and the rest of the last window.
         first_patch_samples = (PATCH_FRAMES - 1) * _HOP_LENGTH + _WINDOW_LENGTH
         further_samples = max(0, self._num_samples - first_patch_samples)
         num_patch_hops = math.ceil(further_samples / (_PATCH_HOP_FRAMES * _HOP_LENGTH))
@@ -57,7 +57,7 @@ class YamnetSpectrogram:
         self._padded = np.zeros((self.num_frames - 1) * _HOP_LENGTH + _WINDOW_LENGTH, dtype=np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, _WINDOW_LENGTH)
         self._frames = windows[::_HOP_LENGTH]
-        # Windowed frames, each with the zeros behind it that the transform wants.
+        # Windowed frames, each padded with zeros to the length of the transform.
         self._transform_input = np.zeros((self.num_frames, _FFT_LENGTH), dtype=np.float64)
         self._windowed = self._transform_input[:, :_WINDOW_LENGTH]
 
@@ -74,7 +74,7 @@ class YamnetSpectrogram:
         return np.log(mel).astype(np.float32)
 
     def patches(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(samples,) float32 at 16 kHz → (patches, 96, 64) float32: the spectrogram as the network takes it."""
+        """(samples,) float32 at 16 kHz → (patches, 96, 64) float32: the spectrogram as the input of the network."""
         windows = np.lib.stride_tricks.sliding_window_view(self(segment), PATCH_FRAMES, axis=0)
         return np.ascontiguousarray(windows[::_PATCH_HOP_FRAMES].swapaxes(1, 2))
 
@@ -82,7 +82,7 @@ class YamnetSpectrogram:
 class YamnetLogMel:
     """YAMNet's log-mel spectrogram of a segment, (samples,) → (frames, 64).
 
-    Not to be used by two threads at once.
+    Not thread-safe.
     """
 
     sample_rate_hz = YAMNET_SAMPLE_RATE_HZ
@@ -102,16 +102,16 @@ def band_centres() -> tuple[float, ...]:
 
 
 def num_whole_frames(segment_duration_s: float) -> int:
-    """Returns how many frames of a segment's spectrogram hear it alone; those behind them reach into the padding.
+    """Returns the number of frames that contain no padding; the frames after them do.
 
-    The first counts in any case: where the segment is shorter than a window, no other hears all of it.
+    It is at least 1, also where the segment is shorter than a window.
     """
     num_samples = round(segment_duration_s * YAMNET_SAMPLE_RATE_HZ)
     return 1 + max(0, num_samples - _WINDOW_LENGTH) // _HOP_LENGTH
 
 
 def _mel_filters() -> npt.NDArray[np.float64]:
-    """Returns the filter bank, (bands, bins): triangles with sides that are straight on the mel scale."""
+    """Returns the filter bank, (bands, bins): triangles that are linear on the mel scale."""
     bins_mel = _hz_to_mel(np.linspace(0.0, YAMNET_SAMPLE_RATE_HZ / 2, _FFT_LENGTH // 2 + 1))
     edges_mel = _edges_mel()[:, None]
     lower, centre, upper = edges_mel[:-2], edges_mel[1:-1], edges_mel[2:]
@@ -122,7 +122,7 @@ def _mel_filters() -> npt.NDArray[np.float64]:
 
 
 def _edges_mel() -> npt.NDArray[np.float64]:
-    """Returns where the triangles begin, peak and end, (bands + 2,): each peaks where the one before it ends."""
+    """Returns the edges and peaks of the triangles, (bands + 2,): each peaks where the previous one ends."""
     return np.linspace(_hz_to_mel(_FMIN_HZ), _hz_to_mel(_FMAX_HZ), NUM_BANDS + 2)
 
 

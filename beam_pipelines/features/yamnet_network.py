@@ -49,23 +49,23 @@ Infer = Callable[[_Array], tuple[_Array, _Array]]
 
 
 class YamnetNetwork:
-    """YAMNet with its weights, on the CPU. Threads may share it."""
+    """YAMNet with its weights, on the CPU. Thread-safe."""
 
     def __init__(self, content: bytes, *, path: str) -> None:
         """Builds the network and loads its weights.
 
         Args:
-            content: The bytes of the weights' file.
-            path: Where they are from, for messages.
+            content: The content of the weights file.
+            path: Its path, for messages.
 
         Raises:
-            UserError: TensorFlow is not installed, or the file does not hold the weights of just these layers.
+            UserError: TensorFlow is not installed, or the file does not hold the weights of these layers.
         """
-        # Both are read when TensorFlow and Keras are imported, which the trainer may have done already.
+        # TensorFlow and Keras read these when they are imported, which the trainer may already have done.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ["KERAS_BACKEND"] = "tensorflow"
         try:
-            import tensorflow as tf  # seconds to import, and needed by this feature alone
+            import tensorflow as tf  # takes seconds, and only this feature needs it
         except ImportError as error:
             raise UserError(
                 "features=yamnet needs TensorFlow, which is not installed: pip install 'beamtune[train]'"
@@ -78,9 +78,9 @@ class YamnetNetwork:
             _load_weights(self._model, content, path=path)
 
     def compiled(self, num_patches: int) -> Infer:
-        """Returns the function that takes just so many patches at a time; it may be called by many threads at once.
+        """Returns the inference function for batches of `num_patches` patches. It is thread-safe.
 
-        The number is fixed because the last bits of a result depend on it; on a machine they do not on the threads.
+        The number is fixed because the last bits of a result depend on it; they do not depend on the threads.
         """
         with self._lock:
             if num_patches not in self._functions:
@@ -93,7 +93,8 @@ class YamnetNetwork:
 
     def _compile(self, num_patches: int) -> Infer:
         tf, model = self._tf, self._model
-        # With constants for variables TensorFlow merges each convolution with what follows it: two thirds of the time.
+        # With constants instead of variables TensorFlow fuses each convolution with the next operations: two thirds
+        # of the time.
         trainable = [variable.numpy() for variable in model.trainable_variables]
         fixed = [variable.numpy() for variable in model.non_trainable_variables]
 
@@ -117,7 +118,7 @@ class YamnetNetwork:
 def build_model(*, dtype: Any = "float32") -> Any:
     """Returns the network as a Keras model without its weights: patches → [embeddings, scores].
 
-    Its layers have the names of the original's, with "." in place of the "/" that Keras 3 does not take.
+    Its layers have the names of the original's, with "." instead of "/", which Keras 3 does not allow.
 
     Args:
         dtype: The dtype or the policy of its layers.
@@ -125,7 +126,7 @@ def build_model(*, dtype: Any = "float32") -> Any:
     import keras
     from keras import layers
 
-    # Named explicitly, for whoever trains in this process may have set another policy.
+    # Explicit, because training code in this process may have set another global policy.
     typed = {"dtype": dtype}
 
     def activated(tensor: Any, name: str) -> Any:
@@ -148,7 +149,7 @@ def build_model(*, dtype: Any = "float32") -> Any:
 
 
 def _load_weights(model: Any, content: bytes, *, path: str) -> None:
-    """Sets the weights of every layer, and makes sure that the file holds these and no others.
+    """Sets the weights of every layer, and checks that the file holds exactly these.
 
     Raises:
         UserError: It does not; the message names the layer.
@@ -163,11 +164,11 @@ def _load_weights(model: Any, content: bytes, *, path: str) -> None:
                     name = layer.name.replace(".", "/")
                     layer.set_weights(_read_layer(layer, name, stored.pop(name, {}), path=path))
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        # h5py raises any of these for a file that is cut off or damaged.
+        # h5py raises any of these for a truncated or damaged file.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise _wrong(path, f"the file is damaged, or is not HDF5 ({reason})") from error
     if stored:
-        raise _wrong(path, f"the layer {min(stored)} is none of YAMNet's")
+        raise _wrong(path, f"the layer {min(stored)} is not a layer of YAMNet")
 
 
 def _stored_layers(file: Any, *, path: str) -> dict[str, dict[str, Any]]:
@@ -176,7 +177,7 @@ def _stored_layers(file: Any, *, path: str) -> dict[str, dict[str, Any]]:
     Of a weight's name, such as "layer1/conv/kernel:0", only the last part is the weight's own.
     """
     if "layer_names" not in file.attrs:
-        raise _wrong(path, "it is HDF5, and no file of Keras' weights")
+        raise _wrong(path, "it is HDF5, but not a Keras weights file")
     layers = {}
     for layer_name in map(_text, file.attrs["layer_names"]):
         group = file[layer_name]
@@ -185,7 +186,7 @@ def _stored_layers(file: Any, *, path: str) -> dict[str, dict[str, Any]]:
             for weight_name in map(_text, group.attrs["weight_names"])
         }
         if weights:
-            # Keras numbers the dense layers of a session: the name says how many there were before.
+            # Keras numbers the dense layers of a session.
             layers[re.sub(r"^dense_\d+$", "dense", layer_name)] = weights
     return layers
 
@@ -201,11 +202,11 @@ def _read_layer(layer: Any, name: str, stored: Mapping[str, Any], *, path: str) 
     arrays = []
     for weight, shape in shapes.items():
         data = stored[weight]
-        if data.shape != shape:  # before it is read: a few bytes of HDF5 may claim any size
+        if data.shape != shape:  # checked before reading: a few bytes of HDF5 may state any size
             raise _wrong(path, f"{weight} of the layer {name} has the shape {data.shape}, expected {shape}")
         array = np.asarray(data[()], dtype=np.float32)
         if not np.isfinite(array).all():
-            raise _wrong(path, f"{weight} of the layer {name} holds values that are no numbers")
+            raise _wrong(path, f"{weight} of the layer {name} holds values that are not finite")
         arrays.append(array)
     return arrays
 

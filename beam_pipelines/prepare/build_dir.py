@@ -1,12 +1,12 @@
-"""What a preparation keeps on disk while it runs, in a folder of its own below the output.
+"""The files of an unfinished preparation, in the folder `.build` of the output directory.
 
-    <output_dir>/.build/scratch/         files being written, to be renamed into place
+    <output_dir>/.build/scratch/         temporary files, renamed when they are complete
     <output_dir>/.build/fingerprints/    the acoustic fingerprints of each finished shard's tracks
-    <output_dir>/.build/reports/         a report for each finished shard: what a later run need not build again
-    <output_dir>/.build/progress/        how far each shard has come, for whoever watches
-    <output_dir>/.build/resolution.json  what is done about duplicates, once they have been looked for
+    <output_dir>/.build/reports/         a report for each finished shard, which a later run does not build again
+    <output_dir>/.build/progress/        the progress of each shard, shown by the launching process
+    <output_dir>/.build/resolution.json  how duplicates are handled, written after the search
 
-The folder goes when the data set is finished.
+The folder is deleted when the data set is finished.
 """
 
 import io
@@ -20,7 +20,8 @@ import numpy as np
 
 from beam_pipelines.common import storage
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import BuiltShard, ShardReport, ShardTally
+from beam_pipelines.prepare.shard import BuiltShard, ShardProgress
+from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.splits.acoustic_fingerprint import Codes
 from beam_pipelines.splits.resolve_duplicates import Resolution
 
@@ -45,12 +46,12 @@ class BuildDir:
     def scratch_dir(self) -> str:
         return storage.join(self.path, "scratch")
 
-    def is_there(self) -> bool:
-        """Returns whether an earlier run has begun here and not ended."""
+    def exists(self) -> bool:
+        """Returns whether an unfinished run has left the folder."""
         return storage.exists(self.path) or bool(storage.list_files(self.path))
 
     def write_text(self, filename: str, pieces: Iterable[str]) -> None:
-        """Writes a file of the output directory, whole or not at all, of pieces of text that follow one another."""
+        """Writes a file of the output directory atomically; the pieces are its text in order."""
         path = storage.join(self.output_dir, filename)
 
         def write(file: BinaryIO) -> None:
@@ -60,18 +61,18 @@ class BuildDir:
         storage.write_atomically(path, write=write, scratch_dir=self.scratch_dir)
 
     def write_bytes(self, filename: str, data: bytes) -> None:
-        """Writes a file of the output directory, or of a folder in it, whole or not at all."""
+        """Writes a file of the output directory, or of a folder in it, atomically."""
         path = storage.join(self.output_dir, filename)
         storage.make_folder(posixpath.dirname(path))
         self._write_bytes(path, data)
 
     def write_shard(self, filename: str, write: Callable[[BinaryIO], None]) -> None:
-        """Writes a shard, whole or not at all."""
+        """Writes a shard atomically."""
         path = storage.join(self.output_dir, filename)
         storage.write_atomically(path, write=write, scratch_dir=self.scratch_dir)
 
     def write_results(self, built: BuiltShard) -> None:
-        """Records that a shard is finished: called once its file is in place."""
+        """Writes the results of a shard, after its file: they mark it as finished."""
         report = built.report
         if built.acoustic_fingerprints:
             arrays = {
@@ -81,7 +82,7 @@ class BuildDir:
             buffer = io.BytesIO()
             np.savez(buffer, **arrays)
             self._write_bytes(self._acoustic_fingerprints_path(report.filename), buffer.getvalue())
-        # The report comes last: a shard that has one has all that belongs to it.
+        # The report is written last: a shard with a report is complete.
         self._write(self._report_path(report.filename), report.to_json())
 
     def read_acoustic_fingerprints(self, filename: str) -> list[Codes]:
@@ -93,17 +94,17 @@ class BuildDir:
             return np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1])
 
     def write_resolution(self, resolution: Resolution, *, cache_key: str) -> None:
-        """Records what is done about duplicates, for a preparation with that cache key."""
+        """Writes how duplicates are handled."""
         self._write(self._resolution_path, resolution.to_json(cache_key=cache_key))
 
     def read_resolution(self, *, cache_key: str) -> Resolution | None:
-        """Returns what a preparation with that cache key found to do about duplicates, or None if it has not looked."""
+        """Returns the resolution of a preparation with this cache key, or None if there is none."""
         if not storage.exists(self._resolution_path):
             return None
         return Resolution.from_json(storage.read_text(self._resolution_path), cache_key=cache_key)
 
     def finished_report(self, plan: ShardPlan) -> ShardReport | None:
-        """Returns the report of a shard that is finished and made from the same plan, or None."""
+        """Returns the report of a shard that is finished and built from the same plan, or None."""
         path = self._report_path(plan.filename)
         if not storage.exists(path):
             return None
@@ -116,24 +117,24 @@ class BuildDir:
         )
         return report if is_current else None
 
-    def write_progress(self, filename: str, tally: ShardTally) -> None:
-        """Records how far a shard has come."""
-        self._write(storage.join(self.path, "progress", f"{filename}.json"), json.dumps(asdict(tally)))
+    def write_progress(self, filename: str, progress: ShardProgress) -> None:
+        """Writes the progress of a shard."""
+        self._write(storage.join(self.path, "progress", f"{filename}.json"), json.dumps(asdict(progress)))
 
-    def read_progress(self) -> ShardTally:
-        """Returns how far all shards have come together."""
-        tallies = [
-            ShardTally(**json.loads(storage.read_text(entry.path)))
+    def read_progress(self) -> ShardProgress:
+        """Returns the total progress of all shards."""
+        shards = [
+            ShardProgress(**json.loads(storage.read_text(entry.path)))
             for entry in storage.list_files(storage.join(self.path, "progress"))
         ]
-        return ShardTally(
-            num_tracks=sum(tally.num_tracks for tally in tallies),
-            num_rejects=sum(tally.num_rejects for tally in tallies),
-            audio_s=sum(tally.audio_s for tally in tallies),
+        return ShardProgress(
+            num_tracks=sum(shard.num_tracks for shard in shards),
+            num_rejects=sum(shard.num_rejects for shard in shards),
+            audio_s=sum(shard.audio_s for shard in shards),
         )
 
     def start(self, *, keep_shards: Sequence[str]) -> None:
-        """Clears what an earlier run left, except the shards to keep and their reports."""
+        """Deletes the files of an earlier run, except the reports of the shards to keep."""
         progress_dir = storage.join(self.path, "progress")
         storage.delete_folder(self.scratch_dir)
         storage.delete_folder(progress_dir)

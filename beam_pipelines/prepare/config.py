@@ -1,6 +1,6 @@
-"""Settings of `beamtune prepare`: frozen dataclasses that check their values when they are made.
+"""Settings of `beamtune prepare`: frozen dataclasses that check their values.
 
-The YAML files in `configs/` choose among these; Hydra composes them, and the composed values arrive here once.
+Hydra composes the values from the YAML files in `configs/`.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -21,8 +21,8 @@ class ShardConfig:
     """How examples are divided into files.
 
     Attributes:
-        target_mib: The size that a shard should have, in MiB; the estimate comes from the sizes of the audio files.
-        min_shards: No fewer shards than this in a split, unless it has fewer tracks.
+        target_mib: The target size of a shard in MiB; sizes are estimated from those of the audio files.
+        min_shards: The minimum number of shards of a split, unless it has fewer tracks.
     """
 
     target_mib: int = 128
@@ -47,15 +47,14 @@ class ShardConfig:
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """Everything that `beamtune prepare` can be told.
+    """The settings of `beamtune prepare`.
 
     Attributes:
-        output_dir: The prepared data set, local or gs://.
-        overwrite: Whether data of another preparation in output_dir may be replaced.
+        output_dir: The directory of the prepared data set, local or gs://.
+        overwrite: Whether other prepared data in output_dir may be replaced.
         seed: The seed of splits and of the order of tracks.
-        max_reject_fraction: The run fails, when it has looked at every file, if more than this share of them could not
-            be used, in [0, 1].
-        features: What to compute of every segment, by the name that it gets in the examples.
+        max_reject_fraction: The run fails at its end if more than this fraction of the files cannot be used, in [0, 1].
+        features: The features to compute for every segment, by their names in the examples.
     """
 
     output_dir: str = MISSING
@@ -78,7 +77,7 @@ class PrepareConfig:
             0 <= self.max_reject_fraction <= 1,
             key="max_reject_fraction",
             value=self.max_reject_fraction,
-            expected="a share from 0 to 1",
+            expected="a fraction from 0 to 1",
         )
         check(len(self.features) > 0, key="features", value=dict(self.features), expected="at least one feature")
 

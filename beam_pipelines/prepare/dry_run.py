@@ -1,4 +1,4 @@
-"""`beamtune prepare --dry-run`: what a preparation would make and how long it would take, from one clip of it."""
+"""`beamtune prepare --dry-run`: the sizes and the duration of a preparation, estimated from one clip."""
 
 import io
 import math
@@ -18,19 +18,18 @@ from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan, estimated_duration_s, estimated_segments, plan_shards
-from beam_pipelines.prepare.shard import BuiltShard, build_shard
+from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SPLITS, FeatureSpec
 from beam_pipelines.runners.config import DataflowRunnerConfig
-from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
 from beam_pipelines.splits.assign import assign_splits
 
-# A collection of which so many files in a row cannot be used is not worth an estimate.
-_MOST_ATTEMPTS = 20
+# The number of tracks that are tried before the estimate fails.
+_MAX_ATTEMPTS = 20
 
 
 def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
-    """Plans a preparation, takes one clip all the way, and prints shapes, sizes, shards and the time it would take.
+    """Plans a preparation, processes one clip, and prints shapes, sizes, shards and the estimated duration.
 
     Nothing is written.
 
@@ -58,29 +57,15 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
 
 
 def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str]) -> tuple[BuiltShard, float]:
-    """Builds a shard of the first track that can be used, in memory; returns it and the seconds that it took."""
-    front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
-    fingerprinter = None if config.duplicates.mode == "off" else AcousticFingerprinter()
-
-    def build(plan: ShardPlan) -> BuiltShard:
-        return build_shard(
-            plan,
-            front_end=front_end,
-            fingerprinter=fingerprinter,
-            labels=labels,
-            sink=io.BytesIO(),
-            open_source=storage.open_local,
-            on_clip=lambda track, clip: None,
-            on_track_done=lambda tally: None,
-        )
-
-    of_one_track = [replace(plan, tracks=(track,)) for plan in plans for track in plan.tracks][:_MOST_ATTEMPTS]
+    """Builds a shard of the first track that can be used, in memory; returns it and the duration in seconds."""
+    builder = ShardBuilder(config, labels=labels, open_source=storage.open_local)
+    of_one_track = [replace(plan, tracks=(track,)) for plan in plans for track in plan.tracks][:_MAX_ATTEMPTS]
     for plan in of_one_track:
-        built = build(plan)
+        built = builder.build(plan, sink=io.BytesIO())
         if built.report.tracks:
-            # The first time everything is set up; what many clips take is what the second takes.
+            # The first build includes initialisation; the second one takes as long as most clips of a run.
             started_s = time.perf_counter()
-            built = build(plan)
+            built = builder.build(plan, sink=io.BytesIO())
             return built, time.perf_counter() - started_s
     [reject] = built.report.rejects
     raise RunFailedError(
@@ -99,16 +84,16 @@ def _print_features(console: Console, specs: Sequence[FeatureSpec]) -> None:
 def _print_shards(
     console: Console, plans: Sequence[ShardPlan], *, config: PrepareConfig, bytes_per_segment: float
 ) -> None:
-    title = "shards, with lengths estimated from the sizes of files"
-    table = make_table(console, title, "split", "tracks", "segments", "shards", "MiB", "MiB a shard")
+    title = "shards, with lengths estimated from file sizes"
+    table = make_table(console, title, "split", "tracks", "segments", "shards", "MiB", "MiB per shard")
     for split in SPLITS:
         members = [plan for plan in plans if plan.split == split]
         num_segments = sum(estimated_segments(track, config.segment) for plan in members for track in plan.tracks)
         mib = num_segments * bytes_per_segment / 2**20
         num_tracks = sum(len(plan.tracks) for plan in members)
-        mib_a_shard = mib / len(members) if members else 0.0
+        mib_per_shard = mib / len(members) if members else 0.0
         table.add_row(
-            split, f"{num_tracks:,}", f"{num_segments:,}", str(len(members)), f"{mib:,.1f}", f"{mib_a_shard:.1f}"
+            split, f"{num_tracks:,}", f"{num_segments:,}", str(len(members)), f"{mib:,.1f}", f"{mib_per_shard:.1f}"
         )
     console.print(table)
 
@@ -119,17 +104,17 @@ def _print_time(
     durations_s = [sum(estimated_duration_s(track) for track in plan.tracks) for plan in plans]
     rate = record.duration_s / clip_s
     workers = min(config.runner.num_slots(), len(plans))
-    # No shard is shared among workers: however many there are, the longest takes its time.
+    # One worker builds a shard: the run takes at least as long as the longest shard.
     all_s = max(sum(durations_s) / workers, max(durations_s)) / rate
     print_line(
         console,
         f"one clip: {record.track_id}, {record.duration_s:.1f} s of audio, {record.num_segments} segments, "
-        f"{rate:.0f} s of audio a second",
+        f"{rate:.0f} s of audio per second",
     )
     print_line(
         console,
-        f"all: about {sum(durations_s) / 3600:.1f} h of audio, {all_s / 60:.1f} min on {workers} workers, start-up "
-        "apart",
+        f"all: about {sum(durations_s) / 3600:.1f} h of audio, {all_s / 60:.1f} min on {workers} workers, without "
+        "start-up",
     )
     if isinstance(config.runner, DataflowRunnerConfig):
         _print_cost(console, config.runner, workers=workers, all_s=all_s)
@@ -146,7 +131,7 @@ def _print_cost(console: Console, runner: DataflowRunnerConfig, *, workers: int,
     )
     print_line(
         console,
-        f"  if a vCPU is as fast as a core here, at {runner.price_usd_per_vcpu_hour} USD for a vCPU-hour and "
-        f"{runner.price_usd_per_gib_hour} USD for a GiB-hour, without start-up (some minutes a machine), disks, "
+        f"  if a vCPU is as fast as a core of this machine, at {runner.price_usd_per_vcpu_hour} USD per vCPU-hour and "
+        f"{runner.price_usd_per_gib_hour} USD per GiB-hour, without start-up (some minutes per machine), disks, "
         "storage and network",
     )

@@ -1,13 +1,13 @@
-"""The files beside the shards, made from the reports of all shards, in the order of the shards."""
+"""The metadata files of a prepared data set, made from the reports of all shards."""
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from beam_pipelines.datasets.track import EXCLUDED, Track
-from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.datasets.track import EXCLUDED
+from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.prepare_yaml import prepare_yaml_text
-from beam_pipelines.prepare.shard import FeatureSums, ShardReport
+from beam_pipelines.prepare.shard_report import FeatureSums, ShardReport
 from beam_pipelines.records.json_lines import Reject, json_lines
 from beam_pipelines.records.schema import (
     CONFIG_FILE,
@@ -23,57 +23,43 @@ from beam_pipelines.records.schema import (
     BandStats,
     DatasetInfo,
     DatasetStats,
-    FeatureSpec,
     SplitInfo,
     features_to_json,
     info_to_json,
     stats_to_json,
 )
 from beam_pipelines.splits.assign import Assignment
-from beam_pipelines.splits.resolve_duplicates import Resolution
 
 
-def metadata_files(
-    reports: Sequence[ShardReport],
-    *,
-    config: PrepareConfig,
-    specs: Sequence[FeatureSpec],
-    labels: Sequence[str],
-    assignment: Assignment,
-    resolution: Resolution,
-    left_out: Sequence[Reject],
-    cache_key: str,
-) -> dict[str, Iterable[str]]:
-    """Returns the text of every file of a prepared data set but the shards and `_SUCCESS`, in pieces, by file name.
+def metadata_files(job: PrepareJob, build: FinishedBuild, *, left_out: Sequence[Reject]) -> dict[str, Iterable[str]]:
+    """Returns the text of every metadata file except `_SUCCESS`, in pieces, by file name.
 
     Args:
-        reports: Those of all shards.
-        config: What was asked for.
-        specs: The features of an example.
-        labels: The genres in the order of their indices.
-        assignment: Who made the splits.
-        resolution: What was found of duplicates.
-        left_out: Tracks that are in no shard, beside those that the shards' reports reject.
-        cache_key: That of the data set.
+        job: The preparation.
+        build: The shards.
+        left_out: Tracks that are in no shard, in addition to the rejects of the shards' reports.
     """
-    stats = dataset_stats(reports, labels=labels, segment_duration_s=config.segment.duration_s, assignment=assignment)
-    rejects = [reject for report in reports for reject in report.rejects]
+    config, labels, reports = job.config, job.labels, build.reports
+    stats = dataset_stats(
+        reports, labels=labels, segment_duration_s=config.segment.duration_s, assignment=build.assignment
+    )
     return {
         DATASET_INFO_FILE: [info_to_json(dataset_info(reports, name=config.dataset.name))],
-        FEATURES_FILE: [features_to_json(specs, num_classes=len(labels))],
+        FEATURES_FILE: [features_to_json(job.specs, num_classes=len(labels))],
         LABELS_FILE: (f"{label}\n" for label in labels),
         STATS_FILE: [stats_to_json(stats)],
         TRACKS_FILE: json_lines(track for report in reports for track in report.tracks),
-        REJECTS_FILE: json_lines([*rejects, *left_out]),
-        DUPLICATES_FILE: json_lines(resolution.pairs),
-        CONFIG_FILE: [prepare_yaml_text(config, cache_key=cache_key)],
+        REJECTS_FILE: json_lines([*build.rejects, *left_out]),
+        DUPLICATES_FILE: json_lines(build.resolution.pairs),
+        CONFIG_FILE: [prepare_yaml_text(config, cache_key=job.cache_key)],
     }
 
 
-def tracks_left_out(tracks: Sequence[Track], *, assignment: Assignment, resolution: Resolution) -> list[Reject]:
-    """Returns a reject for every track that is in no shard because of the split or of a copy, in order."""
+def tracks_left_out(job: PrepareJob, build: FinishedBuild) -> list[Reject]:
+    """Returns a reject for every track that is in no shard because of the split or of a duplicate, in order."""
+    assignment, resolution = build.assignment, build.resolution
     rejects = []
-    for track in tracks:
+    for track in job.tracks:
         split = assignment.split_of[track.track_id]
         if split == EXCLUDED:
             stage, reason, message = "split", "excluded", f"the {assignment.source} split leaves it out"
@@ -99,7 +85,7 @@ def tracks_left_out(tracks: Sequence[Track], *, assignment: Assignment, resoluti
 
 
 def dataset_info(reports: Sequence[ShardReport], *, name: str) -> DatasetInfo:
-    """Returns names, sizes and lengths of the splits that have shards."""
+    """Returns the content of `dataset_info.json`: the splits that have shards."""
     by_split = {split: [report for report in reports if report.split == split] for split in SPLITS}
     return DatasetInfo(
         name=name,
@@ -118,7 +104,7 @@ def dataset_info(reports: Sequence[ShardReport], *, name: str) -> DatasetInfo:
 def dataset_stats(
     reports: Sequence[ShardReport], *, labels: Sequence[str], segment_duration_s: float, assignment: Assignment
 ) -> DatasetStats:
-    """Returns what `stats.json` says: the features' statistics are those of the train split."""
+    """Returns the content of `stats.json`; statistics of features are those of the train split."""
     tracks = count_tracks(reports)
     num_segments = {split: Counter(dict.fromkeys(labels, 0)) for split in SPLITS}
     for report in reports:
@@ -140,12 +126,12 @@ def dataset_stats(
 
 
 def count_rejects(rejects: Iterable[Reject]) -> Mapping[str, int]:
-    """Returns how many tracks were rejected for each reason, the most frequent first."""
+    """Returns the number of rejected tracks by reason, the most frequent first."""
     return dict(Counter(reject.reason for reject in rejects).most_common())
 
 
 def count_tracks(reports: Sequence[ShardReport]) -> Mapping[str, Mapping[str, int]]:
-    """Returns how many tracks each split has of each genre."""
+    """Returns the number of tracks by split and genre."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for report in reports:
         counts[report.split].update(track.label for track in report.tracks)
@@ -154,7 +140,7 @@ def count_tracks(reports: Sequence[ShardReport]) -> Mapping[str, Mapping[str, in
 
 def _band_stats(sums: FeatureSums) -> BandStats:
     means = [total / sums.num_frames for total in sums.total]
-    # Rounding can leave a band that never changes with a variance a little below zero.
+    # Rounding can make the variance of a constant band slightly negative.
     variances = [
         max(0.0, squares / sums.num_frames - mean * mean)
         for squares, mean in zip(sums.total_of_squares, means, strict=True)

@@ -1,4 +1,4 @@
-"""Which tracks go into which shard, decided before any audio is read."""
+"""The tracks of each shard, planned before any audio is read."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.records.schema import SCHEMA_VERSION, SPLITS, FeatureSpec, shard_filename
 from beam_pipelines.splits.assign import keyed_order
 
-# Bytes per second of audio by the kind of file, to estimate a length from a size: 128 kbps where the format loses
-# something, 16-bit stereo at 44.1 kHz where it does not, and two thirds of that for FLAC.
+# Bytes per second of audio by extension, to estimate lengths from sizes: 128 kbps for lossy formats, 16-bit stereo at
+# 44.1 kHz for PCM, and two thirds of that for FLAC.
 _LOSSY_BYTES_PER_S = 16_000
 _PCM_BYTES_PER_S = 176_400
 _BYTES_PER_S = {
@@ -29,7 +29,7 @@ _BYTES_PER_S = {
     ".flac": _PCM_BYTES_PER_S * 2 // 3,
 }
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-# `asdict` would take ten times as long, which a million tracks make felt.
+# `asdict` takes ten times as long, which matters for a million tracks.
 _VALUES_OF_TRACK = attrgetter(*(field.name for field in fields(Track)))
 
 
@@ -38,10 +38,10 @@ class ShardPlan:
     """One shard to build.
 
     Attributes:
-        filename: Its name in the prepared directory.
-        split: The split that it belongs to.
+        filename: Its file name in the prepared directory.
+        split: Its split.
         tracks: The tracks whose segments it holds, in order.
-        cache_key: Equal for plans that make the same bytes.
+        cache_key: Equal for plans that give the same bytes.
     """
 
     filename: str
@@ -62,12 +62,12 @@ def plan_shards(
 
     Args:
         tracks: All tracks.
-        split_of: The split of each track, by its id; tracks whose split has no shards are left out.
-        config: Seed, segments, shard sizes and all else that the bytes of a shard depend on.
+        split_of: The split of each track, by its id; tracks that are in none of `SPLITS` are left out.
+        config: The seed, the shard sizes and the settings that the bytes of a shard depend on.
         specs: The features of an example, to estimate sizes.
         labels: The genres in the order of their indices.
     """
-    what_is_computed = {
+    shard_settings = {
         "schema_version": SCHEMA_VERSION,
         "versions": library_versions(config.features),
         "sources": source_hashes(config.features),
@@ -90,7 +90,7 @@ def plan_shards(
         for index in range(num_shards):
             first, end = index * len(members) // num_shards, (index + 1) * len(members) // num_shards
             shard_tracks = tuple(members[first:end])
-            content = {**what_is_computed, "tracks": _hash_of_tracks(shard_tracks)}
+            content = {**shard_settings, "tracks": _hash_of_tracks(shard_tracks)}
             plans.append(
                 ShardPlan(
                     filename=shard_filename(
@@ -105,18 +105,18 @@ def plan_shards(
 
 
 def estimated_segments(track: Track, config: SegmentConfig) -> int:
-    """Returns how many segments a track may have, going by the size of its file."""
+    """Returns the number of segments of a track, estimated from the size of its file."""
     return max(1, 1 + int((estimated_duration_s(track) - config.duration_s) // config.hop_s))
 
 
 def estimated_duration_s(track: Track) -> float:
-    """Returns how long a track may be, going by the size of its file."""
+    """Returns the length of a track in seconds, estimated from the size of its file."""
     extension = "." + track.uri.rsplit(".", 1)[-1].lower()
     return track.size_bytes / _BYTES_PER_S.get(extension, _LOSSY_BYTES_PER_S)
 
 
 def make_cache_key(content: object) -> str:
-    """Returns a short hash of anything that JSON can hold."""
+    """Returns a hash of a JSON value: the first 32 hexadecimal digits of SHA-256."""
     return hashlib.sha256(_ENCODER.encode(content).encode()).hexdigest()[:32]
 
 
@@ -134,7 +134,7 @@ def data_set_cache_key(tracks: Sequence[Track], config: PrepareConfig) -> str:
 
 
 def _hash_of_tracks(tracks: Sequence[Track]) -> str:
-    """Returns a hash of all values of tracks, one track after the other: a million of them need not be one text."""
+    """Returns a SHA-256 hash of all values of tracks, without building one text of a million of them."""
     digest = hashlib.sha256()
     for track in tracks:
         digest.update(_ENCODER.encode(_VALUES_OF_TRACK(track)).encode())

@@ -1,4 +1,4 @@
-"""The step of the pipeline that does the work: a DoFn around `shard.build_shard`."""
+"""The DoFn around `ShardBuilder`."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,17 +11,17 @@ from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common import storage
 from beam_pipelines.common.progress import PROGRESS_INTERVAL_S
 from beam_pipelines.datasets.track import Track
-from beam_pipelines.features.frontend import Clip, FrontEnd
+from beam_pipelines.features.frontend import Clip
 from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import BuiltShard, ShardReport, ShardTally, build_shard
+from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder, ShardProgress
+from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.records.schema import kept_audio_path
-from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
 
 
 class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
-    """Builds a shard in a temporary file, renames it into place and then leaves its report."""
+    """Builds a shard in a temporary file, renames it to its own name and then writes its report."""
 
     def __init__(self, config: PrepareConfig, labels: Sequence[str]) -> None:
         self._config = config
@@ -29,22 +29,16 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         self._build_dir = BuildDir(config.output_dir)
 
     def setup(self) -> None:
-        config = self._config
-        self._front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
-        self._fingerprinter = None if self._config.duplicates.mode == "off" else AcousticFingerprinter()
+        self._builder = ShardBuilder(self._config, labels=self._labels, open_source=storage.open_local)
 
     def process(self, plan: ShardPlan) -> Iterator[str]:
         shards: list[BuiltShard] = []
 
         def write(sink: BinaryIO) -> None:
             shards.append(
-                build_shard(
+                self._builder.build(
                     plan,
-                    front_end=self._front_end,
-                    fingerprinter=self._fingerprinter,
-                    labels=self._labels,
                     sink=sink,
-                    open_source=storage.open_local,
                     on_clip=self._keep_audio,
                     on_track_done=_ProgressWriter(self._build_dir, plan),
                 )
@@ -63,17 +57,17 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
 
 class _ProgressWriter:
-    """Writes down how far a shard has come, but not for every track."""
+    """Writes the progress of a shard to its file, at most every PROGRESS_INTERVAL_S and after the last track."""
 
     def __init__(self, build_dir: BuildDir, plan: ShardPlan) -> None:
         self._build_dir = build_dir
         self._plan = plan
         self._written_s = 0.0
 
-    def __call__(self, tally: ShardTally) -> None:
-        is_last = tally.num_tracks == len(self._plan.tracks)
+    def __call__(self, progress: ShardProgress) -> None:
+        is_last = progress.num_tracks == len(self._plan.tracks)
         if is_last or time.monotonic() - self._written_s >= PROGRESS_INTERVAL_S:
-            self._build_dir.write_progress(self._plan.filename, tally)
+            self._build_dir.write_progress(self._plan.filename, progress)
             self._written_s = time.monotonic()
 
 

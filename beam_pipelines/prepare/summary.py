@@ -1,4 +1,4 @@
-"""What `beamtune prepare` prints when it is done."""
+"""The summary that `beamtune prepare` prints."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,55 +7,47 @@ from typing import TextIO
 from rich.console import Console
 
 from beam_pipelines.common.terminal import make_table, print_line
+from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, count_tracks
-from beam_pipelines.prepare.shard import ShardReport
 from beam_pipelines.records.json_lines import Reject
 from beam_pipelines.records.schema import DUPLICATES_FILE, REJECTS_FILE, SPLITS, TRACKS_FILE
 from beam_pipelines.splits.assign import Assignment
-from beam_pipelines.splits.resolve_duplicates import JOINED, LEFT_OUT, REPORTED, SAME_SPLIT, Resolution
+from beam_pipelines.splits.resolve_duplicates import JOINED, LEFT_OUT, REPORTED, SAME_SPLIT
 
 _OUTCOMES = {
     SAME_SPLIT: "in one split",
     JOINED: "put into one split with their groups",
-    LEFT_OUT: "in two splits, the earlier of which goes without",
+    LEFT_OUT: "in two splits, and left out of the earlier one",
     REPORTED: "in two splits",
 }
 
 
-def print_summary(
-    reports: Sequence[ShardReport],
-    *,
-    labels: Sequence[str],
-    assignment: Assignment,
-    resolution: Resolution,
-    left_out: Sequence[Reject],
-    output_dir: str,
-    stream: TextIO,
-) -> None:
-    """Prints tracks by genre and split, and what was padded, cut, left out and rejected."""
+def print_summary(job: PrepareJob, build: FinishedBuild, *, left_out: Sequence[Reject], stream: TextIO) -> None:
+    """Prints tracks by genre and split, and the numbers of padded, cut, left-out and rejected tracks.
+
+    Args:
+        job: The preparation.
+        build: The shards.
+        left_out: Tracks that are in no shard, in addition to the rejects of the shards' reports.
+        stream: Where to print.
+    """
     console = Console(file=stream, highlight=False)
-    counts = count_tracks(reports)
+    counts = count_tracks(build.reports)
     splits = [split for split in SPLITS if split in counts]
-    table = make_table(console, f"tracks, {_split_name(assignment)} split", "genre", *splits)
-    for label in labels:
+    table = make_table(console, f"tracks, {_split_name(build.assignment)} split", "genre", *splits)
+    for label in job.labels:
         table.add_row(label, *(str(counts[split].get(label, 0)) for split in splits))
     table.add_section()
     table.add_row("all", *(str(sum(counts[split].values())) for split in splits))
     console.print(table)
 
-    for line in _lines(reports, assignment=assignment, resolution=resolution, left_out=left_out, output_dir=output_dir):
+    for line in _lines(build, left_out=left_out, output_dir=job.config.output_dir):
         print_line(console, line)
-    print_line(console, f"prepared: {output_dir}")
+    print_line(console, f"prepared: {job.config.output_dir}")
 
 
-def _lines(
-    reports: Sequence[ShardReport],
-    *,
-    assignment: Assignment,
-    resolution: Resolution,
-    left_out: Sequence[Reject],
-    output_dir: str,
-) -> Iterator[str]:
+def _lines(build: FinishedBuild, *, left_out: Sequence[Reject], output_dir: str) -> Iterator[str]:
+    assignment, resolution, reports = build.assignment, build.resolution, build.reports
     tracks = [track for report in reports for track in report.tracks]
     num_segments = sum(report.num_examples for report in reports)
     num_bytes = sum(report.num_bytes for report in reports)
@@ -68,7 +60,7 @@ def _lines(
         "tracks padded with silence to audio.clip_duration_s": sum(track.padded_s > 0 for track in tracks),
         "tracks cut to audio.clip_duration_s": sum(track.cut_s > 0 for track in tracks),
         "tracks cut at audio.max_duration_s": sum(track.is_truncated and not track.is_partial for track in tracks),
-        f"tracks decoded in part, because they are damaged or cut short: see {output_dir}/{TRACKS_FILE}": sum(
+        f"tracks decoded in part, because they are damaged or truncated: see {output_dir}/{TRACKS_FILE}": sum(
             track.is_partial for track in tracks
         ),
     }
@@ -78,7 +70,7 @@ def _lines(
         what = ", ".join(f"{count} {_OUTCOMES[outcome]}" for outcome, count in outcomes.most_common())
         count = len(resolution.pairs)
         yield f"{count} pairs of tracks hold the same recording ({what}): see {output_dir}/{DUPLICATES_FILE}"
-    rejects = [*(reject for report in reports for reject in report.rejects), *left_out]
+    rejects = [*build.rejects, *left_out]
     if rejects:
         reasons = ", ".join(f"{count} {reason}" for reason, count in count_rejects(rejects).items())
         yield f"{len(rejects)} tracks rejected ({reasons}): see {output_dir}/{REJECTS_FILE}"

@@ -1,8 +1,7 @@
 """tf.train.Example messages without TensorFlow.
 
-The message types are declared in a descriptor pool of their own, so that a process which also imports TensorFlow, with
-its generated `tensorflow.Example` in the default pool, has no conflict. Serialisation is deterministic: entries of the
-map are ordered by key.
+The message types are declared in a separate descriptor pool, because TensorFlow registers its own `tensorflow.Example`
+in the default pool. Serialisation is deterministic: entries of the map are ordered by key.
 """
 
 from collections.abc import Mapping
@@ -29,8 +28,8 @@ def encode_example(
 
     Args:
         track_id: The track that the segment was cut from.
-        segment_index: The place of the segment in its track, from 0.
-        start_s: Where the segment starts in its track, in seconds.
+        segment_index: The index of the segment in its track, from 0.
+        start_s: The start of the segment in its track, in seconds.
         label: The index of the genre.
         features: Arrays of any shape; each is stored as its raw little-endian bytes.
     """

@@ -1,4 +1,4 @@
-"""The tables beside the shards, a JSON object on each line: `tracks.jsonl`, `rejects.jsonl`, `duplicates.jsonl`."""
+"""The tables of a prepared data set, one JSON object per line: `tracks.jsonl`, `rejects.jsonl`, `duplicates.jsonl`."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# `json.dumps` would make one for every line.
+# `json.dumps` would create an encoder for every line.
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -15,21 +15,20 @@ class TrackRecord:
     """A track that is in the data set: one line of `tracks.jsonl`.
 
     Attributes:
-        content_hash: Equal for tracks that sound exactly alike.
-        duration_s: The length of the decoded audio.
-        padded_s: Seconds of silence put behind it, to make it as long as `audio.clip_duration_s`.
-        cut_s: Seconds left out at its end, to make it as short as `audio.clip_duration_s`.
-        is_truncated: Whether the file has or should have more audio than was decoded: it goes on after
-            `audio.max_duration_s`, where decoding stopped, or it is damaged or cut short.
+        content_hash: Equal for tracks whose decoded audio is equal to 16 bits.
+        duration_s: The length of the decoded audio, in seconds.
+        padded_s: Seconds of silence appended, to make it as long as `audio.clip_duration_s`.
+        cut_s: Seconds removed at its end, to make it as short as `audio.clip_duration_s`.
+        is_truncated: Whether less was decoded than the file has or should have: it is longer than
+            `audio.max_duration_s`, where decoding stopped, or it is damaged or truncated.
         rms_dbfs: The level of the decoded audio (0 is a full-scale square wave).
-        peak_dbfs: The largest sample of the decoded audio.
+        peak_dbfs: The level of the largest sample of the decoded audio.
         num_segments: Segments in the data set.
-        num_silent_segments: Segments left out because they are silent.
-        decoder: What decoded the file, "libsndfile" or "ffmpeg". This and the following are None in data sets that were
-            prepared before they were recorded.
-        decoded_s: Seconds of audio decoded, before resampling.
-        expected_s: Seconds that there should be by the headers of the file, at most `audio.max_duration_s`; None where
-            they do not say.
+        num_silent_segments: Segments that are left out because they are silent.
+        decoder: The decoder, "libsndfile" or "ffmpeg". None in data sets of earlier versions, as the following.
+        decoded_s: Seconds of decoded audio, before resampling.
+        expected_s: Seconds of audio that the file should have according to its headers, at most
+            `audio.max_duration_s`; None if they do not say.
     """
 
     track_id: str
@@ -52,7 +51,7 @@ class TrackRecord:
 
     @property
     def is_partial(self) -> bool:
-        """Whether less was decoded than the file should hold: it is damaged, or cut short."""
+        """Whether the file is damaged or truncated, so that less was decoded than it should have."""
         if self.decoded_s is None or self.expected_s is None:
             return False
         return self.is_truncated and self.decoded_s < self.expected_s
@@ -64,11 +63,11 @@ class Reject:
 
     Attributes:
         split: The split that it would have been in; "excluded" where the official split leaves it out.
-        stage: Where it failed: split, open, decode, segment or duplicates.
-        reason: A short name to count by.
-        message: What was found, for a person.
-        exception: The error of the library that said so, with its type, or None where beamtune found it itself.
-        known_fault: What is known to be wrong with this track of this data set, or None.
+        stage: The stage that failed: split, open, decode, segment or duplicates.
+        reason: A short name, the same for all rejects of a kind.
+        message: The problem in a sentence.
+        exception: The type and message of the library's exception, or None where beamtune found the problem.
+        known_fault: The known fault of this track of this data set, or None.
     """
 
     track_id: str
@@ -87,7 +86,7 @@ class DuplicateTrack:
     """One of two tracks that hold the same recording.
 
     Attributes:
-        split: Where it was put before duplicates were looked for.
+        split: Its split before the search for duplicates.
     """
 
     track_id: str
@@ -103,11 +102,11 @@ class DuplicatePair:
 
     Attributes:
         kind: "exact", the decoded audio is the same; or "near", the acoustic fingerprints agree.
-        offset_s: Where the second starts on the time axis of the first; 0 for exact duplicates.
-        overlap_s: How much of both was compared.
-        bit_error_rate: The share of fingerprint bits that differ, in [0, 1].
-        outcome: What became of the pair: "same_split" (they were in one), "joined" (their groups were put into one),
-            "left_out" (the one whose split is not the later is left out) or "reported" (nothing was done).
+        offset_s: The start of the second on the time axis of the first; 0 for exact duplicates.
+        overlap_s: The length that was compared, in seconds.
+        bit_error_rate: The fraction of fingerprint bits that differ, in [0, 1].
+        outcome: "same_split" (both were in one), "joined" (their groups were moved to one split), "left_out" (the one
+            in the earlier split is left out) or "reported" (nothing was changed).
     """
 
     kind: str
@@ -120,19 +119,19 @@ class DuplicatePair:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "DuplicatePair":
-        """Returns the pair that `asdict` made a dict of."""
+        """Returns the pair that `asdict` converted to a dict."""
         return cls(**{**row, "first": DuplicateTrack(**row["first"]), "second": DuplicateTrack(**row["second"])})
 
 
 def json_lines(rows: Iterable[TrackRecord | Reject | DuplicatePair]) -> Iterator[str]:
-    """Yields a JSON object on a line for each row, so that a table need not be in memory as a text."""
+    """Yields a line with a JSON object for each row, so that the text of a table need not fit into memory."""
     for row in rows:
         yield _ENCODER.encode(_as_dict(row)) + "\n"
 
 
 def tracks_from_json_lines(text: str) -> list[TrackRecord]:
     """Returns the rows of `tracks.jsonl`."""
-    # The same few names come again and again: one copy of each is enough, of a million rows.
+    # The same few names repeat in a million rows: one copy of each saves memory.
     return [
         TrackRecord(**{**row, **{name: sys.intern(row[name]) for name in ("split", "group", "label")}})
         for row in _json_lines(text)
@@ -150,14 +149,14 @@ def duplicates_from_json_lines(text: str) -> list[DuplicatePair]:
 
 
 def _as_dict(row: Any) -> dict[str, Any]:
-    """Returns what `asdict` does, in a fifth of the time where values are no dataclasses: tables can be long."""
+    """Returns the dict of a row; for rows without nested dataclasses in a fifth of the time of `asdict`."""
     if isinstance(row, DuplicatePair):
         return asdict(row)
     return {name: getattr(row, name) for name in row.__slots__}
 
 
 def _json_lines(text: str) -> Iterator[dict[str, Any]]:
-    # Not splitlines(): a name may hold one of Unicode's other line separators, which JSON leaves as they are.
+    # Not splitlines(): a name may contain other line separators of Unicode, which JSON does not escape.
     start = 0
     while start < len(text):
         end = text.find("\n", start)

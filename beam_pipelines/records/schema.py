@@ -1,8 +1,8 @@
-"""What a prepared data set looks like: file names, example entries, and the JSON files that describe them.
+"""The schema of a prepared data set: file names, example entries, and the JSON files that describe them.
 
 `dataset_info.json`, `features.json` and `label.labels.txt` are in the format of tensorflow-datasets, so that
-`tfds.builder_from_directory` reads a prepared directory with none of this code. The functions here go between those
-texts and frozen dataclasses and touch no files: the pipeline writes them through Beam, the trainer reads them through
+`tfds.builder_from_directory` reads a prepared directory without this code. The functions convert between those texts
+and frozen dataclasses and access no files: the pipeline writes them through Beam, the trainer reads them through
 TensorFlow.
 """
 
@@ -31,11 +31,11 @@ AUDIO_FOLDER = "audio"
 
 SHARD_PATTERN = re.compile(r"\w+-\w+\.tfrecord-\d{5}-of-\d{5}")
 
-# Entries that every example has beside its features.
+# Entries that every example has in addition to its features.
 TRACK_ID, SEGMENT_INDEX, START_S, LABEL = "track_id", "segment_index", "start_s", "label"
 RESERVED_ENTRIES = (TRACK_ID, SEGMENT_INDEX, START_S, LABEL)
 
-# Parts of a track id that name no folder of their own; "%" alone is no code, and so stands for nothing else.
+# Parts of a track id that are not names of folders; "%" alone is not a percent code, so it is unambiguous.
 _SAFE_PARTS = {"": "%", ".": "%2E", "..": "%2E%2E"}
 
 _TFDS_FEATURES = "tensorflow_datasets.core.features"
@@ -44,7 +44,7 @@ _TFDS_VERSION = "1.0.0"
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """One feature as it is stored in an example: raw little-endian bytes of an array.
+    """One stored feature: the raw little-endian bytes of an array in an example.
 
     Attributes:
         name: The key of the feature in an example.
@@ -59,12 +59,12 @@ class FeatureSpec:
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """One split as it lies on disk.
+    """The shards of one split.
 
     Attributes:
         name: train, validation or test.
         shard_lengths: The number of examples in each shard, in the order of the shards.
-        num_bytes: The size of all shards together.
+        num_bytes: The total size of the shards.
     """
 
     name: str
@@ -78,7 +78,7 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `dataset_info.json` says: the name, and the splits with their shards."""
+    """The content of `dataset_info.json`: the name, and the splits with their shards."""
 
     name: str
     splits: tuple[SplitInfo, ...]
@@ -87,7 +87,7 @@ class DatasetInfo:
         """Returns the split `name`.
 
         Raises:
-            UserError: There is no such split.
+            UserError: The data set has no split of that name.
         """
         for split in self.splits:
             if split.name == name:
@@ -107,10 +107,10 @@ class BandStats:
 
 @dataclass(frozen=True)
 class DatasetStats:
-    """What `stats.json` says.
+    """The content of `stats.json`.
 
     Attributes:
-        split_source: Who made the splits: official, fault_filtered, group, folds, random or random_segments.
+        split_source: The origin of the splits: official, fault_filtered, group, folds, random or random_segments.
         split_leak: Why scores on these splits may be too high, as a sentence, or None.
         audio_s: Seconds of audio in the segments of each split.
         num_tracks: Tracks with at least one segment, by split and genre.
@@ -141,10 +141,9 @@ def shard_filenames(dataset_name: str, split: SplitInfo) -> list[str]:
 
 
 def kept_audio_path(track_id: str) -> str:
-    """Returns where a track's audio is kept below the prepared directory, as WAV: another place for every track.
+    """Returns the path of a track's WAV copy below the prepared directory, unique for every track.
 
-    A track id may be any path, an absolute one and one with ".." in it too: parts of it that would lead elsewhere are
-    written as percent codes.
+    A track id may be any path, also an absolute one or one with "..": parts that lead outside are percent-encoded.
     """
     parts = [_SAFE_PARTS.get(part, part.replace("%", "%25")) for part in track_id.split("/")]
     return "/".join([AUDIO_FOLDER, *parts]) + ".wav"
@@ -176,7 +175,7 @@ def features_to_json(features: Sequence[FeatureSpec], *, num_classes: int) -> st
 
 
 def features_from_json(text: str) -> dict[str, FeatureSpec]:
-    """Returns the array features that `features.json` names, by name."""
+    """Returns the array features in `features.json`, by name."""
     entries = json.loads(text)["featuresDict"]["features"]
     specs = {}
     for name, entry in entries.items():
@@ -209,7 +208,7 @@ def info_to_json(info: DatasetInfo) -> str:
 
 
 def info_from_json(text: str) -> DatasetInfo:
-    """Returns what `dataset_info.json` says."""
+    """Parses `dataset_info.json`."""
     content = json.loads(text)
     splits = tuple(
         SplitInfo(
@@ -239,7 +238,7 @@ def stats_to_json(stats: DatasetStats) -> str:
 
 
 def stats_from_json(text: str) -> DatasetStats:
-    """Returns what `stats.json` says."""
+    """Parses `stats.json`."""
     content = json.loads(text)
     features = {
         name: BandStats(num_frames=band["num_frames"], mean=tuple(band["mean"]), std=tuple(band["std"]))
@@ -256,21 +255,21 @@ def stats_from_json(text: str) -> DatasetStats:
 
 
 def success_to_json(cache_key: str) -> str:
-    """Returns the text of `_SUCCESS`, whose presence says that all the other files are whole."""
+    """Returns the text of `_SUCCESS`, whose presence means that all other files are complete."""
     return _to_json_text({"schema_version": SCHEMA_VERSION, "fingerprint": cache_key})
 
 
 def success_from_json(text: str, *, directory: str) -> str:
-    """Returns the cache key that `_SUCCESS` holds.
+    """Returns the cache key in `_SUCCESS`.
 
     Raises:
-        UserError: The directory was prepared with another version of the schema.
+        UserError: The file is damaged, or the directory was prepared with another version of the schema.
     """
     try:
         content = json.loads(text)
         version, cache_key = content["schema_version"], content["fingerprint"]
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{directory}/{SUCCESS_FILE} is not one that beamtune wrote: prepare the data again") from error
+        raise UserError(f"{directory}/{SUCCESS_FILE} was not written by beamtune: prepare the data again") from error
     if version != SCHEMA_VERSION:
         raise UserError(
             f"{directory} was prepared with schema version {version}, and this beamtune reads version "

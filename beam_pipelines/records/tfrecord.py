@@ -1,7 +1,7 @@
 """The TFRecord file format: length, checksum, data, checksum.
 
-The format is described in TensorFlow's `tensorflow/core/lib/io/record_writer.h`. It is written here in a few lines so
-that pipeline workers need no TensorFlow; the checksum is google-crc32c, in C.
+The format is described in TensorFlow's `tensorflow/core/lib/io/record_writer.h`. This writer exists so that pipeline
+workers need no TensorFlow; google-crc32c computes the checksum in C.
 """
 
 import struct
@@ -13,13 +13,13 @@ _MASK_DELTA = 0xA282EAD8
 
 
 class BinarySink(Protocol):
-    """Anything that bytes can be written to."""
+    """A writable binary file."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
 def write_record(sink: BinarySink, data: bytes) -> int:
-    """Writes one record and returns the number of bytes that it takes in the file."""
+    """Writes one record and returns its size in the file, in bytes."""
     length = struct.pack("<Q", len(data))
     header = length + struct.pack("<I", _masked_crc32c(length))
     sink.write(header)

@@ -1,4 +1,4 @@
-"""What Beam needs to run a pipeline somewhere."""
+"""A Beam runner with its options."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 
 class Backend(NamedTuple):
-    """A runner of Beam, and the options to run a pipeline with."""
+    """The arguments of `beam.Pipeline`."""
 
     runner: Any
     options: PipelineOptions

@@ -1,4 +1,4 @@
-"""Where a pipeline runs: a frozen dataclass for each kind of runner, which checks its values when it is made."""
+"""Where a pipeline runs: a frozen dataclass for each kind of runner, which checks its values."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _SCHEDULER = re.compile(r"([a-z]+://)?[^\s/]+:\d{1,5}")
 _OPTION = re.compile(r"--[A-Za-z]\w*(=.*)?", re.DOTALL)
 _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
 _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
-# The options by which packages come to workers whose image does not hold them.
+# The options that install packages on workers whose image does not contain them.
 _PACKAGE_FLAGS = ("extra_package", "extra_packages", "requirements_file", "setup_file")
 
 
@@ -26,23 +26,23 @@ class RunnerConfig:
     """Where a pipeline runs. Each kind of runner is a subclass of its own."""
 
     def num_slots(self) -> int:
-        """Returns how many shards are built, or files converted, at the same time."""
+        """Returns the number of shards that are built, or batches of files that are converted, at the same time."""
         raise NotImplementedError
 
     def check_job(self, paths: Mapping[str, str]) -> None:
-        """Makes sure of what can be known before a job is sent to this runner.
+        """Checks what can be checked before a job is sent to this runner.
 
         Args:
-            paths: Paths that workers read or write, by the name that a message gives them.
+            paths: Paths that workers read or write, by their names in error messages.
 
         Raises:
-            UserError: The workers could not reach a path, or would not have the package that they run.
+            UserError: The workers cannot reach a path, or do not have beamtune installed.
         """
 
 
 @dataclass(frozen=True)
 class DirectRunnerConfig(RunnerConfig):
-    """This machine, in this process or in processes of its own.
+    """This machine, in threads of this process or in child processes.
 
     Attributes:
         mode: multi_threading, multi_processing or in_memory (one after the other).
@@ -62,13 +62,14 @@ class DirectRunnerConfig(RunnerConfig):
 
 @dataclass(frozen=True)
 class DaskRunnerConfig(RunnerConfig):
-    """Dask: a cluster that is there, or one of processes on this machine for the time of the run.
+    """Dask: a running cluster, or a cluster of processes on this machine that is stopped after the run.
 
     Attributes:
-        scheduler_address: The scheduler, e.g. tcp://10.0.0.5:8786; None starts a cluster on this machine.
-        num_workers: Processes of the cluster on this machine; None is the number of cores. A cluster that is there has
-            the workers that it has: then this only says how many to reckon with.
-        connect_timeout_s: How long to wait for an answer of the scheduler, in seconds.
+        scheduler_address: The scheduler of a running cluster, e.g. tcp://10.0.0.5:8786; None starts a cluster on this
+            machine.
+        num_workers: Processes of the cluster on this machine; None is the number of cores. For a running cluster this
+            is only used in estimates.
+        connect_timeout_s: How long to wait for the scheduler, in seconds.
     """
 
     scheduler_address: str | None = None
@@ -101,20 +102,20 @@ class DataflowRunnerConfig(RunnerConfig):
     Attributes:
         project: The project that the job belongs to.
         region: Where the job and its machines run.
-        temp_location: A gs:// folder for what the job stages.
+        temp_location: A gs:// folder for the files that the job stages.
         machine_type: The type of the machines.
-        machine_vcpus: The vCPUs of a machine, where its type does not say them.
-        machine_memory_gib: The memory of a machine in GiB, where its type does not say it.
+        machine_vcpus: The vCPUs of a machine, where they do not follow from its type.
+        machine_memory_gib: The memory of a machine in GiB, where it does not follow from its type.
         max_workers: The most machines at a time.
-        harness_threads: Shards that a machine builds at the same time; None is one for each vCPU.
-        worker_image: The container image of the workers; None is Beam's own, which does not hold beamtune.
+        harness_threads: Threads of a worker: shards that a machine builds at the same time; None is one per vCPU.
+        worker_image: The container image of the workers; None is Beam's own, which does not contain beamtune.
         service_account_email: The account that the machines run as; None is the project's default.
-        subnetwork: regions/<region>/subnetworks/<name>, or its whole URL; None is the default network.
-        use_public_ips: Whether the machines have addresses of their own in the internet.
-        labels: Labels of the job, for bills and searches.
-        options: Further options of Beam, each as "--flag=value", passed on as they are.
-        price_usd_per_vcpu_hour: For the estimate of `--dry-run`: US dollars for a vCPU in an hour of a batch job.
-        price_usd_per_gib_hour: US dollars for a GiB of memory in an hour.
+        subnetwork: regions/<region>/subnetworks/<name>, or its full URL; None is the default network.
+        use_public_ips: Whether the machines have public IP addresses.
+        labels: Labels of the job, for billing and searches.
+        options: Further options of Beam, each as "--flag=value", passed on unchanged.
+        price_usd_per_vcpu_hour: US dollars per vCPU-hour of a batch job, for the estimate of `--dry-run`.
+        price_usd_per_gib_hour: US dollars per GiB-hour of memory, for the same estimate.
     """
 
     project: str = MISSING
@@ -210,19 +211,19 @@ class DataflowRunnerConfig(RunnerConfig):
             self.subnetwork is None or _SUBNETWORK.fullmatch(self.subnetwork) is not None,
             key="runner.subnetwork",
             value=self.subnetwork,
-            expected="regions/<region>/subnetworks/<name> or its whole URL, or null for the default network",
+            expected="regions/<region>/subnetworks/<name> or its full URL, or null for the default network",
         )
         for key, value in self.labels.items():
             check(
                 _LABEL_KEY.fullmatch(key) is not None and _LABEL_VALUE.fullmatch(value) is not None,
                 key=f"runner.labels.{key}",
                 value=value,
-                expected="at most 63 lower-case letters, digits, hyphens and underscores, in the key from a letter on",
+                expected="at most 63 lower-case letters, digits, hyphens and underscores; a key begins with a letter",
             )
 
     @property
     def machine(self) -> Machine:
-        """What one machine has."""
+        """The vCPUs and the memory of one machine."""
         parsed = parse_machine_type(self.machine_type) or Machine(0, 0.0)
         return Machine(
             vcpus=parsed.vcpus if self.machine_vcpus is None else self.machine_vcpus,
@@ -238,7 +239,11 @@ class DataflowRunnerConfig(RunnerConfig):
         return self.max_workers * self.threads_per_machine
 
     def cost_usd(self, machine_hours: float) -> float:
-        """Returns what vCPUs and memory cost for machines that run for so many hours together."""
+        """Returns the price of vCPUs and memory in US dollars.
+
+        Args:
+            machine_hours: The sum of the hours of all machines.
+        """
         machine = self.machine
         price_per_hour = machine.vcpus * self.price_usd_per_vcpu_hour + machine.memory_gib * self.price_usd_per_gib_hour
         return machine_hours * price_per_hour
@@ -251,8 +256,8 @@ class DataflowRunnerConfig(RunnerConfig):
             self.worker_image is not None or not flags.isdisjoint(_PACKAGE_FLAGS),
             key="runner.worker_image",
             value=self.worker_image,
-            expected="an image that holds beamtune, for Beam's own does not; or --extra_package=….whl or "
-            "--setup_file=… in runner.options, which installs it on each machine as it starts",
+            expected="an image that contains beamtune (Beam's own does not); or --extra_package=….whl or "
+            "--setup_file=… in runner.options, which installs it on each machine when it starts",
         )
 
 
@@ -262,9 +267,9 @@ class PortableRunnerConfig(RunnerConfig):
 
     Attributes:
         name: FlinkRunner, SparkRunner, PrismRunner, PortableRunner, or the full name of a class.
-        options: The runner's options, each as "--flag=value", passed on as they are.
-        num_workers: How many shards are built at the same time: the runner's own options decide that, this only tells
-            how many to reckon with. None is the number of cores of this machine.
+        options: The runner's options, each as "--flag=value", passed on unchanged.
+        num_workers: The number of shards that are built at the same time, for estimates: the runner's own options
+            decide it. None is the number of cores of this machine.
     """
 
     name: str = MISSING
@@ -309,7 +314,7 @@ def _check_bucket_path(path: str, *, key: str) -> None:
         _BUCKET_PATH.fullmatch(path) is not None,
         key=key,
         value=path,
-        expected="a path that begins with gs://, for machines of Dataflow reach no other",
+        expected="a path that begins with gs://, because the machines of Dataflow reach no other",
     )
 
 

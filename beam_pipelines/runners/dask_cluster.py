@@ -1,4 +1,4 @@
-"""Dask: the cluster, and how Beam is told to use all of it."""
+"""Dask: the cluster, and the options with which Beam uses all of its workers."""
 
 import logging
 import tempfile
@@ -18,10 +18,10 @@ from beam_pipelines.runners.config import DaskRunnerConfig
 
 @contextmanager
 def open_dask(config: DaskRunnerConfig) -> Iterator[Backend]:
-    """Gives the runner on a cluster that is there, or on one that is started for it and closed at the end.
+    """Yields the runner on a running cluster, or on a local one that is started for it and closed at the end.
 
     Raises:
-        UserError: No scheduler answers, or its workers do not have what this machine has.
+        UserError: No scheduler answers, or the workers have other library versions than this machine.
     """
     with ExitStack() as stack:
         address = config.scheduler_address
@@ -47,7 +47,7 @@ def _options(address: str, *, timeout_s: int) -> PipelineOptions:
 
 @contextmanager
 def _local_cluster(num_workers: int) -> Iterator[str]:
-    """Starts a cluster of processes with one thread each on this machine; gives the address of its scheduler."""
+    """Starts a cluster of processes with one thread each on this machine; yields the address of its scheduler."""
     with (
         tempfile.TemporaryDirectory(prefix="beamtune-dask-") as scratch_dir,
         dask.config.set(temporary_directory=scratch_dir),
@@ -57,7 +57,7 @@ def _local_cluster(num_workers: int) -> Iterator[str]:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
-            # As without Dask, it is up to the user how many workers the memory is enough for.
+            # No limit, as with the other runners: the user chooses the number of workers.
             memory_limit=0,
             silence_logs=logging.ERROR,
         ) as cluster,
@@ -66,10 +66,10 @@ def _local_cluster(num_workers: int) -> Iterator[str]:
 
 
 def _check_workers(address: str, *, timeout_s: int) -> None:
-    """Makes sure that a scheduler answers, and that its workers have the same libraries, for the bytes depend on them.
+    """Checks that a scheduler answers and that its workers have the library versions of this machine.
 
     Raises:
-        UserError: It does not, or they have not.
+        UserError: It does not answer, or a worker has another version: the bytes of the shards depend on it.
     """
     key = f"runner.scheduler_address={address}"
     try:
@@ -80,19 +80,19 @@ def _check_workers(address: str, *, timeout_s: int) -> None:
         here = library_versions({})
         try:
             versions_of: Mapping[str, Mapping[str, str]] = client.run(library_versions, {})
-        except Exception as error:  # what cannot be imported there comes back as an exception of any kind
+        except Exception as error:  # a failed import on a worker is raised here, as an exception of any kind
             why = str(error) or type(error).__name__
             raise UserError(f"{key}: its workers cannot run beamtune ({why}): install the same one there") from error
     for worker, there in versions_of.items():
         for library, version in here.items():
             if there.get(library) != version:
                 raise UserError(
-                    f"{key}: the worker {worker} has {library} {there.get(library)}, expected {version} as here, for "
-                    "the data depend on it"
+                    f"{key}: the worker {worker} has {library} {there.get(library)}, expected {version} as on this "
+                    "machine, because the data depend on it"
                 )
 
 
 def _close_client() -> None:
-    """Closes the client that Beam makes and leaves open."""
-    with suppress(ValueError):  # there is none if the pipeline could not be built
+    """Closes the client that Beam opens and does not close."""
+    with suppress(ValueError):  # no client, because the pipeline was not built
         default_client().close()

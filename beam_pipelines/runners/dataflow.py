@@ -14,19 +14,19 @@ from beam_pipelines.runners.config import DataflowRunnerConfig
 
 @contextmanager
 def open_dataflow(config: DataflowRunnerConfig, *, job_name: str) -> Iterator[Backend]:
-    """Gives the runner on Dataflow."""
+    """Yields the runner on Dataflow."""
     yield Backend(DataflowRunner(), dataflow_options(config, job_name=job_name))
 
 
 def dataflow_options(config: DataflowRunnerConfig, *, job_name: str) -> PipelineOptions:
     """Returns the options of one job.
 
-    A machine gets one process with a capped number of threads: decoding and features release the GIL, whereas a process
-    for each vCPU with 12 threads in each, which is what a job gets by default, would hold 12 clips for each vCPU.
+    Each machine runs one process with one thread per shard: decoding and features release the GIL. The default, a
+    process per vCPU with 12 threads each, would hold 12 clips in memory per vCPU.
 
     Args:
         config: Where to run, and on what.
-        job_name: The first part of the job's name, which must be one of its own among those that run.
+        job_name: The first part of the job's name; a time and a random part make it unique.
     """
     flags = {
         "project": config.project,

@@ -1,4 +1,4 @@
-"""What the name of a Compute Engine machine type says of it."""
+"""The vCPUs and the memory of a Compute Engine machine type, from its name."""
 
 import re
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Machine:
 
 
 def parse_machine_type(machine_type: str) -> Machine | None:
-    """Returns what a machine type has, such as "n2-standard-4" or "custom-4-16384"; None if its name does not say."""
+    """Returns the size of a machine type such as "n2-standard-4" or "custom-4-16384"; None if the name is unknown."""
     if match := _PREDEFINED.fullmatch(machine_type):
         family, kind, vcpus = match[1], match[2], int(match[3])
         gib_per_vcpu = _GIB_PER_VCPU.get(family, {}).get(kind)

@@ -1,4 +1,4 @@
-"""Any runner of Beam by its name, with options that are its user's business."""
+"""Any runner of Beam by its name, with the options that the user gives."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from beam_pipelines.runners.config import PortableRunnerConfig
 
 @contextmanager
 def open_portable(config: PortableRunnerConfig, *, job_name: str) -> Iterator[Backend]:
-    """Gives the runner of a name.
+    """Yields the runner of a name.
 
     Raises:
-        UserError: There is none of that name.
+        UserError: No runner has that name.
     """
     try:
         runner = create_runner(config.name)

@@ -1,4 +1,4 @@
-"""Acoustic fingerprints: what stays of a recording when it is coded again, cut elsewhere or made louder.
+"""Acoustic fingerprints: they hardly change when a recording is re-encoded, cut at another time or made louder.
 
 The fingerprint is that of Haitsma & Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): for every
 frame 32 bits, each the sign of the difference, over time and between neighbours of 33 logarithmic bands, of the energy.
@@ -13,7 +13,7 @@ import soxr
 
 Codes = npt.NDArray[np.uint32]
 
-# The bands lie between 300 and 1950 Hz: at 4 kHz there is all that they need, and little to compute.
+# The bands lie between 300 and 1950 Hz: a rate of 4 kHz is enough and cheap to compute.
 _RATE_HZ = 4_000
 _BAND_EDGES_HZ = np.geomspace(300.0, 1_950.0, 34)
 # Frames of half a second, an eighth of one apart: a copy that was cut between two frames is at most a sixteenth of a
@@ -27,7 +27,7 @@ CODES_PER_S = _RATE_HZ / _HOP_SAMPLES
 
 
 class AcousticFingerprinter:
-    """Computes fingerprints. One object serves one thread at a time: its buffer is shared by all calls."""
+    """Computes acoustic fingerprints. Not thread-safe: all calls use one buffer."""
 
     def __init__(self) -> None:
         self._window = scipy.signal.get_window("hann", _FRAME_SAMPLES).astype(np.float32)
@@ -37,7 +37,7 @@ class AcousticFingerprinter:
         self._band_starts = parts[:-1] - parts[0]
 
     def __call__(self, samples: npt.NDArray[np.float32], *, sample_rate_hz: int) -> Codes:
-        """Returns the fingerprint of a recording.
+        """Returns the acoustic fingerprint of a recording.
 
         Args:
             samples: (frames,) float32, mono.
@@ -61,7 +61,7 @@ class AcousticFingerprinter:
         for first in range(0, len(frames), _BLOCK_FRAMES):
             block = frames[first : first + _BLOCK_FRAMES]
             windowed = np.multiply(block, self._window, out=self._windowed[: len(block)])
-            # Real and imaginary parts, one beside the other: their squares add up to the power.
+            # Real and imaginary parts alternate: their squares add up to the power.
             parts = scipy.fft.rfft(windowed, axis=1).view(np.float32)[:, self._parts]
             np.square(parts, out=parts)
             np.add.reduceat(parts, self._band_starts, axis=1, out=energies[first : first + len(block)])
@@ -69,6 +69,6 @@ class AcousticFingerprinter:
 
 
 def bit_error_rate(first: Codes, second: Codes) -> float:
-    """Returns the share of bits in which two fingerprints of one length differ, in [0, 1]."""
+    """Returns the fraction of bits in which two fingerprints of one length differ, in [0, 1]."""
     differing = np.unpackbits((first ^ second).view(np.uint8)).sum(dtype=np.int64)
     return float(differing) / (32 * len(first))

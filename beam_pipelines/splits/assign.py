@@ -1,4 +1,4 @@
-"""Dividing tracks into train, validation and test so that no group is on two sides."""
+"""Assigning tracks to train, validation and test so that no group is in two splits."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ OFFICIAL, FAULT_FILTERED, GROUP, FOLDS, RANDOM = "official", "fault_filtered", "
 
 
 class GroupedTrack(Protocol):
-    """What is known of a track that is to be placed: a `Track`, or a `TrackRecord` of prepared data."""
+    """A track to assign: a `Track`, or a `TrackRecord` of prepared data."""
 
     @property
     def track_id(self) -> str: ...
@@ -29,11 +29,11 @@ class GroupedTrack(Protocol):
 
 @dataclass(frozen=True)
 class Assignment:
-    """Which split every track is in.
+    """The split of every track.
 
     Attributes:
-        source: Who made the splits: official, fault_filtered, group, folds or random.
-        split_of: The split of every track, by its id; EXCLUDED for those that the official split leaves out.
+        source: The origin of the splits: official, fault_filtered, group, folds or random.
+        split_of: The split of every track, by its id; EXCLUDED for tracks that the official split leaves out.
         leak: Why scores on these splits may be too high, as a sentence, or None.
     """
 
@@ -43,12 +43,12 @@ class Assignment:
 
     @property
     def is_official(self) -> bool:
-        """Whether the data set's authors made the splits."""
+        """Whether the splits are those of the data set's authors."""
         return self.source in (OFFICIAL, FAULT_FILTERED)
 
 
 def keyed_order(text: str, *, seed: int) -> bytes:
-    """Returns a key to sort by that looks random, depends on the seed, and is the same on every machine."""
+    """Returns a sort key that is pseudo-random, depends on the seed, and is the same on every machine."""
     return hashlib.blake2b(text.encode(), key=str(seed).encode(), digest_size=8).digest()
 
 
@@ -60,18 +60,18 @@ def assign_splits(
     official_split: str = OFFICIAL,
     joined: Mapping[str, str] | None = None,
 ) -> Assignment:
-    """Decides the split of every track.
+    """Assigns every track to a split.
 
     Args:
         tracks: All tracks.
-        config: Who makes the splits, and how large they are to be.
-        seed: The seed of their order where they are made here.
-        official_split: The name of the split that tracks have, where the data set names one.
-        joined: The group that stands for each of several groups that must be in one split, because they hold the same
-            recordings. Groups that are not named stand for themselves.
+        config: The origin of the splits, and their sizes.
+        seed: The seed of the order in which groups are assigned, unless the splits are official.
+        official_split: The name of the official split.
+        joined: For groups that must be in one split because they share recordings, the group that represents all of
+            them.
 
     Raises:
-        UserError: Official splits are asked for and a track has none, a group is in two official splits, or a genre
+        UserError: Official splits are requested and a track has none, a group is in two official splits, or a genre
             has too few groups for one in each split.
     """
     source = _source(tracks, config, official_split=official_split)
@@ -102,15 +102,15 @@ def assign_folds(
     joined: Mapping[str, str] | None = None,
     key: str = "split.folds",
 ) -> dict[str, int]:
-    """Decides which of several parts of equal size every track is in.
+    """Assigns every track to one of several folds of equal size.
 
     Args:
         tracks: All tracks.
-        source: FOLDS keeps groups together; RANDOM places track by track.
-        num_folds: How many parts.
-        seed: The seed of the order in which groups, or tracks, are placed.
+        source: FOLDS keeps groups together; RANDOM assigns track by track.
+        num_folds: The number of folds.
+        seed: The seed of the order in which groups, or tracks, are assigned.
         joined: As for `assign_splits`.
-        key: The setting that says how many, for errors.
+        key: The setting of `num_folds`, for error messages.
 
     Returns:
         The number of the fold, from 0, by track id.
@@ -121,8 +121,8 @@ def assign_folds(
     units = _units(tracks, source, joined)
     folds = [f"fold {number}" for number in range(num_folds)]
     units_of = _units_of_genres(tracks, units)
-    _check_lone_units(units_of, folds)
-    fold_of_unit = _place(tracks, units, dict.fromkeys(folds, 1.0 / num_folds), seed=seed)
+    _check_several_units(units_of, folds)
+    fold_of_unit = _assign_units(tracks, units, dict.fromkeys(folds, 1.0 / num_folds), seed=seed)
     for label, members in units_of.items():
         if len({fold_of_unit[unit] for unit in members}) < num_folds:
             what = "tracks" if source == RANDOM else "groups of tracks (artists, or folders)"
@@ -135,14 +135,14 @@ def assign_folds(
 
 
 def split_of_fold(number: int, *, fold: int, num_folds: int) -> str:
-    """Returns the split that a part is when `fold` is tested on: the one after that validates, and all others train."""
+    """Returns the split of fold `number` when `fold` is the test split; the next one is validation, others train."""
     if number == fold:
         return TEST
     return VALIDATION if number == (fold + 1) % num_folds else TRAIN
 
 
 def _units(tracks: Sequence[GroupedTrack], source: str, joined: Mapping[str, str] | None) -> dict[str, str]:
-    """Returns what every track must stay together with, by its id."""
+    """Returns the name of the unit that every track belongs to, by track id: units are never divided."""
     if source == RANDOM:
         return {track.track_id: track.track_id for track in tracks}
     roots = joined or {}
@@ -158,7 +158,7 @@ def _source(tracks: Sequence[Track], config: SplitConfig, *, official_split: str
             f"({num_without} such tracks); split.source=group makes splits"
         )
     if config.source == FAULT_FILTERED and official_split != FAULT_FILTERED:
-        raise UserError("split.source=fault_filtered is GTZAN's official split: take split.source=official here")
+        raise UserError("split.source=fault_filtered is GTZAN's official split: set split.source=official")
     if config.folds is not None:
         return FOLDS
     if config.source == "auto":
@@ -167,7 +167,7 @@ def _source(tracks: Sequence[Track], config: SplitConfig, *, official_split: str
 
 
 def split_leak(tracks: Sequence[GroupedTrack], source: str) -> str | None:
-    """Returns why scores on splits that are made here may be too high, or None."""
+    """Returns why scores on splits that are not official may be too high, or None."""
     if source == RANDOM:
         return "tracks were split at random, so that an artist's tracks are in training and in the test"
     num_unknown = sum(track.group == track.track_id for track in tracks)
@@ -187,15 +187,15 @@ def _split_by_fractions(
         VALIDATION: config.validation_fraction,
         TEST: config.test_fraction,
     }
-    wanted = {split: share for split, share in shares.items() if share > 0}
+    targets = {split: share for split, share in shares.items() if share > 0}
     units_of = _units_of_genres(tracks, units)
-    _check_lone_units(units_of, wanted)
-    split_of_unit = _place(tracks, units, wanted, seed=seed)
+    _check_several_units(units_of, targets)
+    split_of_unit = _assign_units(tracks, units, targets, seed=seed)
     for label, members in units_of.items():
         present = {split_of_unit[unit] for unit in members}
-        missing = next((split for split in wanted if split not in present), None)
+        missing = next((split for split in targets if split not in present), None)
         if missing is not None:
-            no_test = ", or set split.test_fraction=0" if len(members) == 2 and TEST in wanted else ""
+            no_test = ", or set split.test_fraction=0" if len(members) == 2 and TEST in targets else ""
             raise UserError(
                 f"the genre {label!r} has {len(members)} groups of tracks (artists, or folders), too few for one in "
                 f"each split: none is left for {missing}. Add tracks by other artists, leave the genre out{no_test}"
@@ -203,87 +203,94 @@ def _split_by_fractions(
     return split_of_unit
 
 
-def _place(
+def _assign_units(
     tracks: Sequence[GroupedTrack], units: Mapping[str, str], shares: Mapping[str, float], *, seed: int
 ) -> dict[str, str]:
-    """Places whole units, the largest first, into parts where they bring the genres nearest to the wanted shares.
+    """Assigns units to parts, greedily, the largest unit first. Returns the part of each unit.
 
-    The rule is greedy: a unit goes to the part for which the sum over genres of the squared distances from the wanted
-    numbers of tracks grows least (or falls most). Equals are ordered by a keyed hash.
+    A unit is assigned to the part for which the sum, over genres, of the squared differences from the target numbers
+    of tracks increases least. Units of one size are ordered by a keyed hash.
     """
     label_totals = Counter(track.label for track in tracks)
     unit_labels: dict[str, Counter[str]] = defaultdict(Counter)
     for track in tracks:
         unit_labels[units[track.track_id]][track.label] += 1
     units_left = Counter(label for labels in unit_labels.values() for label in labels)
-    placed = {part: Counter[str]() for part in shares}
+    assigned = {part: Counter[str]() for part in shares}
 
     part_of_unit = {}
     for unit in sorted(unit_labels, key=lambda name: (-unit_labels[name].total(), keyed_order(name, seed=seed))):
-        # In the order of names, so that sums of floats come out the same whatever the order of the tracks.
+        # Sorted, so that sums of floats do not depend on the order of the tracks.
         labels = dict(sorted(unit_labels[unit].items()))
-        candidates = _candidates(labels, placed, units_left)
+        candidates = _candidates(labels, assigned, units_left)
         best = min(
             candidates,
-            key=lambda part: _cost(labels, placed[part], share=shares[part], label_totals=label_totals),
+            key=lambda part: _cost(labels, assigned[part], share=shares[part], label_totals=label_totals),
         )
         part_of_unit[unit] = best
-        placed[best].update(labels)
+        assigned[best].update(labels)
         units_left.subtract(labels.keys())
     return part_of_unit
 
 
 def _candidates(
-    labels: Mapping[str, int], placed: Mapping[str, Counter[str]], units_left: Mapping[str, int]
+    labels: Mapping[str, int], assigned: Mapping[str, Counter[str]], units_left: Mapping[str, int]
 ) -> list[str]:
-    """Returns the parts that a unit may go to: those still without one of its genres where few units are left."""
-    needy: list[str] = []
+    """Returns the parts that a unit may be assigned to.
+
+    If no more units of a genre are left than parts without that genre, only these parts are candidates.
+    """
+    parts_without_genre: list[str] = []
     for label in labels:
-        empty = [part for part, counts in placed.items() if counts[label] == 0]
+        empty = [part for part, counts in assigned.items() if counts[label] == 0]
         if units_left[label] <= len(empty):
-            needy += empty
-    return needy or list(placed)
+            parts_without_genre += empty
+    return parts_without_genre or list(assigned)
 
 
 def _cost(
-    labels: Mapping[str, int], placed: Mapping[str, int], *, share: float, label_totals: Mapping[str, int]
+    labels: Mapping[str, int], assigned: Mapping[str, int], *, share: float, label_totals: Mapping[str, int]
 ) -> float:
-    """Returns by how much the squared distance from the wanted number of tracks grows, relative to the genre's size."""
+    """Returns the increase of the squared difference from the target number of tracks, relative to the genre's size."""
     cost = 0.0
     for label, count in labels.items():
-        before = placed[label] - share * label_totals[label]
+        before = assigned[label] - share * label_totals[label]
         cost += ((before + count) ** 2 - before**2) / label_totals[label] ** 2
     return cost
 
 
 def _check_official(tracks: Sequence[Track]) -> None:
-    """Makes sure that no group is in two official splits; which are, the error names."""
+    """Checks that no group is in two official splits."""
     seen: dict[str, str] = {}
-    torn: dict[str, set[str]] = {}
+    splits_of_group: dict[str, set[str]] = {}
     for track in tracks:
         if track.split is None or track.split == EXCLUDED:
             continue
         first = seen.setdefault(track.group, track.split)
         if first != track.split:
-            torn.setdefault(track.group, {first}).add(track.split)
-    if torn:
-        group, splits = min(torn.items())
+            splits_of_group.setdefault(track.group, {first}).add(track.split)
+    if splits_of_group:
+        group, splits = min(splits_of_group.items())
         places = " and ".join(split for split in SPLITS if split in splits)
-        others = f" ({len(torn)} such groups: {', '.join(sorted(torn)[:10])})" if len(torn) > 1 else ""
+        others = (
+            f" ({len(splits_of_group)} such groups: {', '.join(sorted(splits_of_group)[:10])})"
+            if len(splits_of_group) > 1
+            else ""
+        )
         raise UserError(
             f"the official splits have the group {group!r} in both {places}{others}: scores would be too high; "
             "split.source=group makes splits that keep groups apart"
         )
 
 
-def _check_lone_units(units_of: Mapping[str, set[str]], parts: Collection[str]) -> None:
-    """Makes sure that no genre is all in one unit, where there are several parts."""
+def _check_several_units(units_of: Mapping[str, set[str]], parts: Collection[str]) -> None:
+    """Checks that no genre has a single unit where there are several parts."""
     for label, members in units_of.items():
         if len(members) == 1 and len(parts) > 1:
             [only] = members
             raise UserError(
-                f"the group {only!r} holds all tracks of the genre {label!r}, which so cannot be in more than one "
-                "split. Add tracks by other artists, or leave the genre out"
+                f"the group {only!r} holds all tracks of the genre {label!r}, which therefore cannot be in more than "
+                "one split. Add tracks by other artists, or leave the genre out"
             )
 
 

@@ -1,4 +1,4 @@
-"""Settings: how tracks are divided into splits, and what happens to tracks that hold the same recording."""
+"""Settings of splits and of tracks that hold the same recording."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from beam_pipelines.common.checks import check, check_choice
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How tracks are divided into train, validation and test. A group never crosses splits, except at random.
+    """How tracks are divided into train, validation and test. No group is in two splits, except with source=random.
 
     Attributes:
-        source: "official" takes the splits that the data set names ("fault_filtered" is the name of GTZAN's); "group"
-            makes them, stratified by genre; "random" makes them track by track, which leaks; "auto" is official where
-            every track has a split and no folds are asked for, and group otherwise.
-        validation_fraction: The share of tracks wanted for validation, in [0, 1).
-        test_fraction: The share of tracks wanted for test, in [0, 1).
-        folds: Parts of equal size to divide the groups into, at least 3, in place of the fractions; None for no folds.
+        source: "official" uses the splits of the data set ("fault_filtered" is the name of GTZAN's); "group" assigns
+            whole groups, stratified by genre; "random" assigns track by track, which leaks; "auto" is official where
+            every track has a split and no folds are requested, and group otherwise.
+        validation_fraction: The fraction of tracks for validation, in [0, 1).
+        test_fraction: The fraction of tracks for test, in [0, 1).
+        folds: The number of folds of equal size, at least 3, instead of the fractions; None for no folds.
         fold: Which of them is the test split, from 0; the next one is the validation split, all others train.
     """
 
@@ -35,19 +35,19 @@ class SplitConfig:
             total < 1,
             key="split.validation_fraction + split.test_fraction",
             value=total,
-            expected="a sum below 1, so that something is left to train on",
+            expected="a sum below 1, so that tracks remain for training",
         )
         self._check_folds()
 
     def _check_folds(self) -> None:
         if self.folds is None:
-            check(self.fold is None, key="split.fold", value=self.fold, expected="split.folds=… beside it")
+            check(self.fold is None, key="split.fold", value=self.fold, expected="split.folds=… to be set too")
             return
         check(
             self.source in ("auto", "group"),
             key="split.folds",
             value=self.folds,
-            expected=f"split.source=group beside it, for folds are made by group, not {self.source}",
+            expected=f"split.source=group, because folds keep groups together, not {self.source}",
         )
         check(
             3 <= self.folds <= 1000,
@@ -65,13 +65,13 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class DuplicatesConfig:
-    """What is done about tracks that hold the same recording.
+    """How tracks that hold the same recording are handled.
 
     Attributes:
         mode: "keep_together" finds them and keeps each recording in one split; "report" finds them and changes nothing;
-            "off" does not look.
-        max_bit_error_rate: Two tracks hold the same recording if no more than this share of the bits of their acoustic
-            fingerprints differ: 0 is the same, 0.5 is chance.
+            "off" does not search.
+        max_bit_error_rate: Two tracks hold the same recording if at most this fraction of the bits of their acoustic
+            fingerprints differ: 0 for identical ones, 0.5 by chance.
         min_overlap_s: They must have at least this much audio in common, in seconds.
     """
 
@@ -85,7 +85,7 @@ class DuplicatesConfig:
             0 <= self.max_bit_error_rate <= 0.4,
             key="duplicates.max_bit_error_rate",
             value=self.max_bit_error_rate,
-            expected="a share from 0 to 0.4 (at 0.5 all music is alike)",
+            expected="a fraction from 0 to 0.4 (unrelated music has 0.5)",
         )
         check(
             1 <= self.min_overlap_s <= 600,

@@ -1,7 +1,7 @@
 """Finding tracks that hold the same recording, by hash and by acoustic fingerprint.
 
-Near-duplicates are found as Haitsma & Kalker do: codes that two fingerprints share name a pair and how far they are
-apart; the bit error rate over all that the two then have in common decides.
+Near-duplicates are found as by Haitsma & Kalker: codes that two fingerprints share give a candidate pair and its
+offset; the bit error rate over the whole overlap decides.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +13,10 @@ import numpy.typing as npt
 from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, Codes, bit_error_rate
 from beam_pipelines.splits.config import DuplicatesConfig
 
-# Among tracks that share a code each is compared with this many that follow it: the cost stays linear however often a
-# code occurs, and copies of one recording share so many codes that each of them meets the next in some of them.
+# Of the tracks that share a code, each is compared with this many that follow it: the cost stays linear however often a
+# code occurs, and copies of one recording share so many codes that some of them compare each copy with the next.
 _NEIGHBOURS = 8
-# Two unrelated tracks share a code now and then, seldom at the same distance twice.
+# Two unrelated tracks sometimes share a code, but rarely twice at the same offset.
 _MIN_VOTES = 2
 
 
@@ -28,9 +28,9 @@ class Match:
         first: The index of one track.
         second: The index of the other, which is larger.
         is_exact: Whether the decoded audio is the same, sample by sample.
-        offset_s: Where the second starts on the time axis of the first, in seconds.
-        overlap_s: How much they have in common.
-        bit_error_rate: The share of fingerprint bits that differ over it.
+        offset_s: The start of the second on the time axis of the first, in seconds.
+        overlap_s: The length of what they have in common, in seconds.
+        bit_error_rate: The fraction of fingerprint bits that differ over the overlap.
     """
 
     first: int
@@ -46,13 +46,13 @@ def find_duplicates(
 ) -> list[Match]:
     """Returns pairs of tracks that hold the same recording, ordered by index.
 
-    Of several copies not every pair is returned, but pairs that link them all.
+    Of several copies not every pair is returned, but the pairs connect all of them.
 
     Args:
         content_hashes: For each track the hash of its decoded audio.
         durations_s: For each track the length of its audio.
-        codes: For each track its fingerprint.
-        config: What counts as the same.
+        codes: For each track its acoustic fingerprint.
+        config: The thresholds.
     """
     first_of_hash: dict[str, int] = {}
     exact = []
@@ -74,8 +74,8 @@ def find_duplicates(
     return sorted([*exact, *near], key=lambda match: (match.first, match.second))
 
 
-def linked(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
-    """Returns for each name that occurs in a pair the smallest name that pairs link it with, itself included."""
+def connected_groups(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """Returns for each name in a pair the smallest name of its connected component (union-find)."""
     root_of: dict[str, str] = {}
 
     def find(name: str) -> str:
@@ -91,12 +91,12 @@ def linked(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
 
 
 def _near_matches(codes: Sequence[Codes], indices: npt.NDArray[np.int64], config: DuplicatesConfig) -> Iterator[Match]:
-    """Yields the pairs whose fingerprints agree.
+    """Yields the pairs whose fingerprints match.
 
     Args:
-        codes: The fingerprints of different recordings.
-        indices: The index of the track of each, ascending.
-        config: What counts as the same.
+        codes: The fingerprints, one for each distinct content hash.
+        indices: The index of the track of each fingerprint, ascending.
+        config: The thresholds.
     """
     decided: set[tuple[int, int]] = set()
     min_codes = round(config.min_overlap_s * CODES_PER_S)
@@ -119,17 +119,17 @@ def _near_matches(codes: Sequence[Codes], indices: npt.NDArray[np.int64], config
 
 
 def _candidates(codes: Sequence[Codes]) -> Iterator[tuple[int, int, int]]:
-    """Yields pairs of fingerprints, first < second, that share codes at an offset; those with most votes first."""
+    """Yields (first, second, offset), first < second, of fingerprints that share codes; those with most votes first."""
     lengths = np.array([len(track_codes) for track_codes in codes], dtype=np.int64)
     if lengths.sum() == 0:
         return
     values = np.concatenate(codes)
     owners = np.repeat(np.arange(len(codes), dtype=np.int32), lengths)
-    places = (np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)).astype(np.int32)
+    positions = (np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)).astype(np.int32)
     # A sixteenth of the codes at a time: sorting takes many times the memory of what is sorted.
     parts = (values >> np.uint32(28)).astype(np.uint8)
     shared = [
-        _shared_codes(values[members], owners[members], places[members])
+        _shared_codes(values[members], owners[members], positions[members])
         for members in (np.flatnonzero(parts == part) for part in range(16))
     ]
     pairs, votes = np.unique(np.concatenate(shared), axis=0, return_counts=True)
@@ -138,29 +138,31 @@ def _candidates(codes: Sequence[Codes]) -> Iterator[tuple[int, int, int]]:
     yield from pairs[np.argsort(-votes, kind="stable")].tolist()
 
 
-def _shared_codes(values: Codes, owners: npt.NDArray[np.int32], places: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Returns a row (first owner, second owner, place in the first minus place in the second) for every code shared.
+def _shared_codes(
+    values: Codes, owners: npt.NDArray[np.int32], positions: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int32]:
+    """Returns a row (first owner, second owner, position in the first minus position in the second) per shared code.
 
     Args:
         values: (codes,) of all fingerprints, in the order of their owners.
-        owners: (codes,) whose they are.
-        places: (codes,) where they are in their owner's fingerprint.
+        owners: (codes,) the index of the fingerprint of each code.
+        positions: (codes,) the index of each code in its fingerprint.
     """
-    # A track's silence has the code 0, and a tone that stands has one code many times: the first of them is enough.
+    # Silence has the code 0, and a sustained tone repeats one code: its first position is enough.
     keys, where = np.unique((values.astype(np.uint64) << np.uint64(32)) | owners.astype(np.uint64), return_index=True)
     where = where[keys >> np.uint64(32) != 0]
-    values, owners, places = values[where], owners[where], places[where]
+    values, owners, positions = values[where], owners[where], positions[where]
     found = []
     for step in range(1, _NEIGHBOURS + 1):
         (same,) = np.nonzero(values[step:] == values[:-step])
-        found.append(np.stack([owners[same], owners[same + step], places[same] - places[same + step]], axis=1))
+        found.append(np.stack([owners[same], owners[same + step], positions[same] - positions[same + step]], axis=1))
     return np.concatenate(found)
 
 
 def _compare(first: Codes, second: Codes, *, offset: int) -> tuple[float, int, int]:
-    """Returns the bit error rate of what two fingerprints have in common at an offset, of how many codes, and where.
+    """Returns the bit error rate of two fingerprints at an offset, the number of compared codes, and the offset.
 
-    Codes of silence, 0, are not counted: silence is no recording.
+    Codes of silence, 0, are not compared.
     """
     start, end = max(0, offset), min(len(first), len(second) + offset)
     if end <= start:

@@ -1,7 +1,7 @@
-"""What is done about tracks that hold the same recording, so that none is in training and in the test.
+"""Handling of tracks that hold the same recording, so that no recording is in two splits.
 
-Where the splits are made here, the groups that share a recording are joined and go to one split together. Official
-splits are not touched: there the copy in the later of train, validation and test stays, and the others are left out.
+Groups that share a recording are joined and assigned to one split together. Official splits do not change: the copy in
+the last of train, validation and test stays, and the copies in the other splits are left out.
 """
 
 import json
@@ -14,19 +14,19 @@ from beam_pipelines.records.schema import SPLITS
 from beam_pipelines.splits.acoustic_fingerprint import Codes
 from beam_pipelines.splits.assign import RANDOM, Assignment
 from beam_pipelines.splits.config import DuplicatesConfig
-from beam_pipelines.splits.find_duplicates import Match, find_duplicates, linked
+from beam_pipelines.splits.find_duplicates import Match, connected_groups, find_duplicates
 
 SAME_SPLIT, JOINED, LEFT_OUT, REPORTED = "same_split", "joined", "left_out", "reported"
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """The pairs of tracks that hold the same recording, and what follows from them.
+    """The pairs of tracks that hold the same recording, and how they are handled.
 
     Attributes:
         pairs: The pairs, ordered by the ids of their tracks.
-        joined: For each group that shares a recording with another, the group that stands for all of them.
-        left_out: For each track that is left out, by its id, the copy that stays.
+        joined: For each group that shares a recording with another, the group that represents all of them.
+        left_out: For each track that is left out, by its id, the id of the copy that stays.
     """
 
     pairs: Sequence[DuplicatePair] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Resolution:
 
     @property
     def changes_splits(self) -> bool:
-        """Whether tracks have to go to another split, or out."""
+        """Whether tracks change their split or are left out."""
         return bool(self.joined or self.left_out)
 
     def to_json(self, *, cache_key: str) -> str:
@@ -44,7 +44,7 @@ class Resolution:
 
     @classmethod
     def from_json(cls, text: str, *, cache_key: str) -> "Resolution | None":
-        """Returns what `to_json` wrote, or None if that was for another preparation."""
+        """Returns what `to_json` wrote, or None if its cache key is another one."""
         content = json.loads(text)
         if content["fingerprint"] != cache_key:
             return None
@@ -59,13 +59,13 @@ def check_leaks(
     assignment: Assignment,
     config: DuplicatesConfig,
 ) -> Resolution:
-    """Finds tracks that hold the same recording and decides what is done about them.
+    """Finds tracks that hold the same recording and decides how they are handled.
 
     Args:
         tracks: The tracks of all splits.
         acoustic_fingerprints: The acoustic fingerprint of each.
-        assignment: The splits that they are in.
-        config: What counts as the same, and whether anything is done.
+        assignment: The origin of the splits.
+        config: The thresholds, and the mode.
     """
     order = sorted(range(len(tracks)), key=lambda index: tracks[index].track_id)
     tracks = [tracks[index] for index in order]
@@ -82,19 +82,19 @@ def check_leaks(
         return Resolution(pairs=_pairs(matches, tracks, crosses, outcome=LEFT_OUT), left_out=_left_out(matches, tracks))
     return Resolution(
         pairs=_pairs(matches, tracks, crosses, outcome=JOINED),
-        # Groups of a pair in one split are joined too if any are: a new division might put them apart.
+        # Pairs within one split are joined too: another assignment might separate them.
         joined=_joined(matches, tracks) if any(crosses) else {},
     )
 
 
 def _joined(matches: Sequence[Match], tracks: Sequence[TrackRecord]) -> Mapping[str, str]:
-    return linked([(tracks[match.first].group, tracks[match.second].group) for match in matches])
+    return connected_groups([(tracks[match.first].group, tracks[match.second].group) for match in matches])
 
 
 def _left_out(matches: Sequence[Match], tracks: Sequence[TrackRecord]) -> dict[str, str]:
-    """Returns the tracks to leave out: those with a copy in a later split; and the copy that stays."""
+    """Returns the copy that stays, for each track that has a copy in a later split and is left out."""
     by_id = {track.track_id: track for track in tracks}
-    root_of = linked([(tracks[match.first].track_id, tracks[match.second].track_id) for match in matches])
+    root_of = connected_groups([(tracks[match.first].track_id, tracks[match.second].track_id) for match in matches])
     copies: dict[str, list[TrackRecord]] = defaultdict(list)
     for track_id, root in sorted(root_of.items()):
         copies[root].append(by_id[track_id])
@@ -108,7 +108,7 @@ def _left_out(matches: Sequence[Match], tracks: Sequence[TrackRecord]) -> dict[s
 def _pairs(
     matches: Sequence[Match], tracks: Sequence[TrackRecord], crosses: Sequence[bool], *, outcome: str
 ) -> list[DuplicatePair]:
-    """Returns the lines of `duplicates.jsonl`, with the outcome for those that cross splits."""
+    """Returns the lines of `duplicates.jsonl`; `outcome` is that of pairs in two splits."""
     return [
         DuplicatePair(
             kind="exact" if match.is_exact else "near",

@@ -1,7 +1,7 @@
-"""Invented artists: a name, a timbre, a mix and habits, drawn the same way for every genre.
+"""Invented artists: a name, a timbre, a mix and a playing style, drawn in the same way for every genre.
 
 An artist is recognisable by sound. What a genre does not fix (voices, brightness, equalisation, reverb, loudness) is
-drawn from the same distributions whatever the genre, so the sound tells the artist and not the genre.
+drawn from the same distributions for every genre, so the sound identifies the artist and not the genre.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Mix:
 
 
 @dataclass(frozen=True)
-class Habits:
-    """What an artist tends to play: tonics (0 is C), tempo, and favourites as indices into the genre's rules."""
+class PlayingStyle:
+    """The preferences of an artist: tonics (0 is C), tempo, and indices of grooves and progressions of the genre."""
 
     keys: tuple[int, ...]
     tempo_bpm: float
@@ -104,7 +104,7 @@ class Artist:
     name: str
     timbre: Timbre
     mix: Mix
-    habits: Habits
+    style: PlayingStyle
 
 
 def random_stream(stream: Stream, seed: int, *indices: int) -> np.random.Generator:
@@ -146,7 +146,7 @@ def make_artist(rules: Genre, artist_index: int, *, seed: int) -> Artist:
         name=artist_name(rules.name, artist_index, seed=seed),
         timbre=_draw_timbre(rng),
         mix=_draw_mix(rng),
-        habits=_draw_habits(rules, rng),
+        style=_draw_style(rules, rng),
     )
 
 
@@ -182,9 +182,9 @@ def _draw_mix(rng: np.random.Generator) -> Mix:
     )
 
 
-def _draw_habits(rules: Genre, rng: np.random.Generator) -> Habits:
+def _draw_style(rules: Genre, rng: np.random.Generator) -> PlayingStyle:
     slowest_bpm, fastest_bpm = rules.tempo_range_bpm
-    return Habits(
+    return PlayingStyle(
         keys=tuple(int(key) for key in rng.choice(12, size=3, replace=False)),
         tempo_bpm=float(rng.uniform(slowest_bpm, fastest_bpm)),
         grooves=tuple(int(index) for index in rng.choice(len(rules.grooves), size=2, replace=False)),

@@ -1,4 +1,4 @@
-"""The collection: which tracks there are, and how they get to disk as mp3 files."""
+"""The collection: the list of its tracks, and writing them as mp3 files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from beam_pipelines.synthetic.genres import GENRE_RULES, GENRES
 from beam_pipelines.synthetic.instruments import SAMPLE_RATE_HZ, FloatArray
 from beam_pipelines.synthetic.render import render_score
 
-#: Raised whenever the same parameters begin to give other sounds.
+#: Incremented whenever the same parameters give other sounds.
 COMPOSER_VERSION = 1
 
 MARKER_NAME = "synthetic.json"
@@ -142,7 +142,7 @@ def write_collection(
     num_workers: int | None = None,
     on_track_done: Callable[[SyntheticTrack], None] | None = None,
 ) -> list[SyntheticTrack]:
-    """Writes the collection's mp3 files and ``tracks.csv`` under a folder, or completes what a killed run left.
+    """Writes the collection's mp3 files and ``tracks.csv`` under a folder, or completes an interrupted run.
 
     Files appear whole or not at all, and ``tracks.csv`` appears after all of them, so a folder with a ``tracks.csv``
     is finished. One call at a time may write to a folder.
@@ -150,7 +150,7 @@ def write_collection(
     Args:
         root: the folder; created where it is missing.
         spec: the collection's parameters.
-        num_workers: processes that compose; None for one a core, 1 for this process alone.
+        num_workers: processes that compose; None is one per core, 1 uses this process.
         on_track_done: called in this process for every track as it is finished or found finished.
 
     Returns:
@@ -193,7 +193,7 @@ def _claim_root(root: Path, spec: CollectionSpec) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{root} cannot be made: {error.strerror}: choose another root") from error
+        raise UserError(f"{root} cannot be created: {error.strerror}: choose another root") from error
     marker_path = root / MARKER_NAME
     marker = {"composer_version": COMPOSER_VERSION, **asdict(spec), "duration_s": float(spec.duration_s)}
     if marker_path.exists():
@@ -203,7 +203,7 @@ def _claim_root(root: Path, spec: CollectionSpec) -> None:
             found = None
         if found != marker:
             raise UserError(
-                f"{root} holds a synthetic collection of other parameters ({found}, wanted {marker}): "
+                f"{root} holds a synthetic collection with other parameters ({found}, expected {marker}): "
                 "choose another root or delete the folder"
             )
         return
@@ -218,7 +218,7 @@ def _claim_root(root: Path, spec: CollectionSpec) -> None:
 def _write_tracks(
     root: Path, pending: list[SyntheticTrack], *, spec: CollectionSpec, num_workers: int | None
 ) -> Iterator[SyntheticTrack]:
-    """Writes the tracks and yields each one when its file is there, in no particular order."""
+    """Writes the tracks and yields each one when its file is complete, in any order."""
     workers = min(len(pending), num_workers if num_workers is not None else _available_cores())
     if workers <= 1:
         for track in pending:
@@ -251,7 +251,7 @@ def _write_atomically(path: Path, content: bytes) -> None:
 
 
 def _is_written(path: Path) -> bool:
-    # After a power failure a renamed file may be there with nothing in it.
+    # After a power failure a renamed file may be empty.
     return path.is_file() and path.stat().st_size > 0
 
 
@@ -264,7 +264,7 @@ def _table_of(tracks: list[SyntheticTrack]) -> str:
 
 
 def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # counts what a container or taskset leaves; Linux only
+    if hasattr(os, "sched_getaffinity"):  # respects the limits of a container or taskset; Linux only
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
@@ -275,4 +275,4 @@ def _require_int(name: str, value: int, *, minimum: int) -> None:
 
 
 def _ignore(track: SyntheticTrack) -> None:
-    """What is called for a finished track where nobody asked to hear of it."""
+    """The callback where none is given."""

@@ -1,4 +1,4 @@
-"""The score of a track: which note or stroke sounds when, from a genre's rules, an artist's habits and a generator."""
+"""The score of a track: its notes and strokes, from a genre's rules and an artist's playing style."""
 
 from __future__ import annotations
 
@@ -86,23 +86,23 @@ class _Plan:
 
 def compose_score(rules: Genre, artist: Artist, *, duration_s: float, rng: np.random.Generator) -> Score:
     """Writes a score of ``duration_s`` seconds; equal arguments and generator states give equal scores."""
-    habits = artist.habits
+    style = artist.style
     slowest_bpm, fastest_bpm = rules.tempo_range_bpm
-    tempo_bpm = float(np.clip(habits.tempo_bpm * rng.uniform(0.97, 1.03), slowest_bpm, fastest_bpm))
-    progression = rules.progressions[int(rng.choice(habits.progressions))]
+    tempo_bpm = float(np.clip(style.tempo_bpm * rng.uniform(0.97, 1.03), slowest_bpm, fastest_bpm))
+    progression = rules.progressions[int(rng.choice(style.progressions))]
     plan = _Plan(
         rules=rules,
-        key=int(rng.choice(habits.keys)),
+        key=int(rng.choice(style.keys)),
         scale=progression.scale,
         step_s=_SECONDS_PER_MINUTE / tempo_bpm / rules.steps_per_beat,
-        jitter_s=habits.jitter_ms / _MS_PER_S,
-        comp_register_midi=habits.comp_register_midi,
-        lead_register_midi=habits.lead_register_midi,
+        jitter_s=style.jitter_ms / _MS_PER_S,
+        comp_register_midi=style.comp_register_midi,
+        lead_register_midi=style.lead_register_midi,
     )
     bars = _lay_out_bars(
         plan,
         chords=progression.chords,
-        grooves=[rules.grooves[index] for index in habits.grooves],
+        grooves=[rules.grooves[index] for index in style.grooves],
         duration_s=duration_s,
     )
     notes: list[Note] = []

@@ -1,4 +1,4 @@
-"""From a score to sound: play the parts, mix them, master the mix."""
+"""Rendering a score: synthesise the parts, mix them, master the mix."""
 
 from __future__ import annotations
 
@@ -94,18 +94,18 @@ def _render_drums(score: Score, artist: Artist, *, frames: int, rng: np.random.G
 
 
 def _add_at(track: FloatArray, sound: FloatArray, *, start_s: float, gain: float) -> None:
-    """Adds a sound to a track in place; what would ring past the end is cut."""
+    """Adds a sound to a track in place; samples past the end are cut."""
     start = round(start_s * SAMPLE_RATE_HZ)
     length = max(0, min(sound.size, track.size - start))
     track[start : start + length] += np.float32(gain) * sound[:length]
 
 
 def _mix_parts(parts: dict[str, FloatArray], mix: Mix) -> FloatArray:
-    """Levels the parts, sets their places and adds them: float32 (2, frames)."""
+    """Levels the parts, pans them and adds them: float32 (2, frames)."""
     stereo = np.zeros((2, parts["drums"].size), dtype=np.float32)
     for part, gain_db in zip(_PARTS, mix.part_gains_db, strict=True):
         level = _rms(parts[part])
-        if level == 0.0:  # the part has not come in yet: a track of a second or two may be all intro
+        if level == 0.0:  # the part does not play: a track of a second or two may consist of the intro
             continue
         gain = _from_db(_PART_LEVELS_DB[part] + gain_db) / level
         angle = (1.0 + _PART_PANS[part] * mix.width) * np.pi / 4.0
@@ -147,10 +147,10 @@ def _master(stereo: FloatArray, mix: Mix, *, rng: np.random.Generator) -> FloatA
 
 
 def _matching_equaliser(stereo: FloatArray, mix: Mix) -> npt.NDArray[np.float64]:
-    """A linear-phase filter of ``_EQ_TAPS`` taps that brings the mix to the artist's curve.
+    """A linear-phase filter of ``_EQ_TAPS`` taps that matches the spectrum of the mix to the artist's curve.
 
-    It is what a mastering engineer does by ear: records of one artist end with one spectral balance, whatever was
-    played. Here it also keeps the long-term spectrum from telling the genre.
+    As after mastering, all tracks of one artist have one spectral balance. It also removes the genre from the long-term
+    spectrum.
     """
     middle = stereo.mean(axis=0)
     padded = np.pad(middle, (0, -middle.size % _SPECTRUM_FRAME))

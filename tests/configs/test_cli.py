@@ -29,21 +29,22 @@ def fake_command(monkeypatch):
     return install
 
 
-@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
-def test_help_imports_nothing_heavy_and_has_examples(words):
+def test_help_imports_nothing_heavy():
     script = (
         "import sys\n"
         "from configs.cli import main\n"
-        "try:\n"
-        f"    main({words!r})\n"
-        "except SystemExit as end:\n"
-        "    assert end.code == 0\n"
+        "from configs.commands import COMMANDS\n"
+        "for words in ([], *([name] for name in COMMANDS)):\n"
+        "    try:\n"
+        "        main([*words, '--help'])\n"
+        "    except SystemExit as end:\n"
+        "        assert end.code == 0\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
     )
-    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=300)
     assert done.stderr == "[]\n"
-    assert "examples:" in done.stdout
-    assert "  beamtune " in done.stdout
+    assert done.stdout.count("usage: beamtune ") == 1 + len(COMMANDS)
+    assert done.stdout.count("\nexamples:\n  beamtune ") == 1 + len(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -55,7 +56,7 @@ def test_the_examples_name_settings_that_exist(name):
         compose(name, [word for word in words if "=" in word and not word.startswith("overrides=")])
 
 
-def test_no_words_print_the_overview(capsys):
+def test_without_arguments_the_overview_is_printed(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
     assert all(f"  {name} " in out for name in COMMANDS)
@@ -93,7 +94,7 @@ def test_an_unknown_option_is_one_line_and_exit_code_2(capsys):
     assert capsys.readouterr().err == "beamtune prepare: unrecognized arguments: --fast\n"
 
 
-def test_a_failed_run_is_one_line_and_exit_code_1_and_debug_shows_where(fake_command, capsys):
+def test_a_failed_run_is_one_line_and_exit_code_1_and_debug_shows_the_traceback(fake_command, capsys):
     def run(_):
         raise ZeroDivisionError("one\ntwo")
 
@@ -107,7 +108,7 @@ def test_a_failed_run_is_one_line_and_exit_code_1_and_debug_shows_where(fake_com
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_interrupted_run_says_so(fake_command, capsys):
+def test_an_interrupted_run_prints_one_line(fake_command, capsys):
     def run(_):
         raise KeyboardInterrupt
 
@@ -140,9 +141,10 @@ def test_show_config_prints_settings_and_runs_nothing(capsys, monkeypatch):
     assert "seed: 9" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--show-config"]], ids=" ".join)
-def test_a_reader_that_closes_the_pipe_gets_no_complaint(words, unbuffered):
+def test_a_closed_pipe_causes_no_message(words, unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -150,21 +152,22 @@ def test_a_reader_that_closes_the_pipe_gets_no_complaint(words, unbuffered):
         stdout=writer,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-        timeout=60,
+        timeout=300,
         check=False,
     )
     os.close(writer)
     assert done.stderr == b""
-    assert done.returncode in (0, 1)  # argparse itself keeps quiet about a help that nobody read
+    assert done.returncode in (0, 1)  # argparse ignores the closed pipe
 
 
-def test_the_installed_command_is_there():
+def test_the_command_is_installed():
     executable = shutil.which("beamtune", path=str(sys.prefix) + "/bin")
     assert executable is not None
-    done = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.startswith("beamtune ")
 
 
+@pytest.mark.slow
 def test_a_missing_folder_is_named_by_the_real_command(beamtune, tmp_path):
     done = beamtune("prepare", "dataset=folder", "dataset.root=/absent/music", f"output_dir={tmp_path}/out")
     assert done.returncode == 2
@@ -172,6 +175,7 @@ def test_a_missing_folder_is_named_by_the_real_command(beamtune, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_run_is_named_by_the_real_command(beamtune, tmp_path):
     done = beamtune("predict", tmp_path, tmp_path / "x.mp3", "--json")
     assert (done.returncode, done.stdout) == (2, "")

@@ -5,8 +5,9 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.prepare.config import PrepareConfig
+from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import TrainConfig
 
 
@@ -19,6 +20,11 @@ def test_defaults_are_those_of_the_dataclasses():
     assert isinstance(made, PrepareConfig)
     assert made.features == {"log_mel": LogMelConfig()}
     assert made.output_dir == "prepared/synthetic"
+
+
+def test_a_command_whose_yaml_file_describes_other_settings_is_an_error():
+    with pytest.raises(TypeError, match=r"train\.yaml describes TrainConfig, not PrepareConfig"):
+        load_config(PrepareConfig, "train", [])
 
 
 def test_groups_choose_and_keys_set():
@@ -44,7 +50,7 @@ def test_one_feature_replaces_the_default():
 @pytest.mark.parametrize(
     "path", ["/music/My Music, (odd) [x] {y}", "/a=b", "/it's", "/x~y", "/tab\tand  spaces", "/übung", "/a:b@c", "/#1"]
 )
-def test_paths_are_taken_as_they_stand(path):
+def test_special_characters_in_paths_are_kept(path):
     assert config("prepare", "dataset=folder", f"dataset.root={path}").dataset.root == path
 
 
@@ -104,7 +110,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
         ("train", ["epochs=0"], "epochs=0: expected a whole number from 1"),
     ],
 )
-def test_mistakes_are_named_with_what_was_meant(name, overrides, message):
+def test_mistakes_are_named_with_a_suggestion(name, overrides, message):
     with pytest.raises(UserError) as caught:
         config(name, *overrides)
     assert message in str(caught.value)
@@ -125,7 +131,7 @@ def test_every_option_of_every_group_composes():
         for group, options in config_groups(name).items():
             for option in options:
                 if f"{group}/{option}.yaml" in composed:
-                    continue  # another command has it too
+                    continue  # a group of several commands
                 config(name, f"{group}={option}", *needed.get(option, []), *of_command.get(name, []))
                 composed.add(f"{group}/{option}.yaml")
     assert composed == {str(path.relative_to(CONFIG_DIR)) for path in CONFIG_DIR.glob("*/*.yaml")}

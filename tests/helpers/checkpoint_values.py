@@ -1,4 +1,4 @@
-"""What the checkpoints of runs hold, for tests that compare runs bit by bit."""
+"""The values in the checkpoints of runs, for tests that compare runs bit by bit."""
 
 import json
 from typing import Any
@@ -10,11 +10,11 @@ from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 
 _PROGRESS = "progress/.ATTRIBUTES/py_state"
-_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # it has counters of layers in it
+_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # contains counters of layers, which differ
 
 
 def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
-    """Returns all the values that a checkpoint holds, by name, but for how long the steps took."""
+    """Returns all values of a checkpoint by name, except the duration of the steps."""
     path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
     assert path is not None
     reader = tf.train.load_checkpoint(path)
@@ -25,7 +25,7 @@ def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
 
 
 def assert_same_checkpoints(run_dir: str, other_run_dir: str) -> None:
-    """Checks that the last and the best state of two runs are the same to the bit."""
+    """Asserts that the last and the best checkpoint of two runs are equal, bit for bit."""
     for kind in (LAST, BEST):
         values, others = checkpoint_values(run_dir, kind), checkpoint_values(other_run_dir, kind)
         assert values.keys() == others.keys()

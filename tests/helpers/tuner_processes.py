@@ -1,4 +1,4 @@
-"""Chiefs and workers as processes that train nothing, for tests that end them in every way."""
+"""Chiefs and workers as processes that train nothing, for tests that kill and stop them."""
 
 import json
 import multiprocessing
@@ -12,24 +12,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import keras_tuner
-
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from trainer.tuner.chief import run_chief
-from trainer.tuner.oracles import OracleSettings
-from trainer.tuner.service_config import BudgetConfig, PruningConfig, ServiceConfig
-from trainer.tuner.trials import Report, Trial, TrialFailed, TrialOutcome, Verdict
-from trainer.tuner.worker import run_worker
+from trainer.models.architectures.cnn2d import Cnn2dConfig
+from trainer.tuner.config import SearchConfig, TunerConfig
+from trainer.tuner.service.chief import run_chief
+from trainer.tuner.service.config import BudgetConfig, PruningConfig, ServiceConfig
+from trainer.tuner.service.worker import run_worker
+from trainer.tuner.space.space import Space
+from trainer.tuner.space.space_file import parse_space
+from trainer.tuner.trial import ReportEpoch, Trial, TrialFailedError, TrialResult
 
 OBJECTIVE = "validation/track/accuracy"
 EPOCHS = 4
 
-# Loaded machines are slow: a lease is long enough for a process that is not given the processor for a while.
+# On a busy machine a process may not run for a while: a lease is longer than that.
 QUICK = ServiceConfig(lease_s=3.0, heartbeat_s=0.5, poll_s=0.1, wait_for_chief_s=60.0, wait_for_workers_s=60.0)
 
 # The processes are forked from one that has imported TensorFlow once.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__, "trainer.tuner.chief", "trainer.tuner.worker", "sklearn.gaussian_process"])
+_CONTEXT.set_forkserver_preload(
+    [__name__, "trainer.tuner.service.chief", "trainer.tuner.service.worker", "sklearn.gaussian_process"]
+)
 
 
 def score_of(values: dict[str, Any], epoch: int) -> float:
@@ -37,33 +40,39 @@ def score_of(values: dict[str, Any], epoch: int) -> float:
     return 1.0 - (values["rate"] - 0.3) ** 2 - 0.01 * values["depth"] - 0.1 / epoch
 
 
-def space() -> keras_tuner.HyperParameters:
-    parameters = keras_tuner.HyperParameters()
-    parameters.Float("rate", 0.0, 1.0)
-    parameters.Int("depth", 1, 4)
-    parameters.Choice("norm", ["batch", "layer"])
-    with parameters.conditional_scope("norm", ["batch"]):
-        parameters.Float("momentum", 0.5, 0.99)
-    return parameters
+SPACE = parse_space(
+    """
+search:
+  rate: {float: [0.0, 1.0]}
+  depth: {int: [1, 4]}
+  norm: {choice: [batch, layer]}
+  momentum: {float: [0.5, 0.99], when: {norm: [batch]}}
+""",
+    where="space",
+)
 
 
-def settings(algorithm: str = "random", **changes: Any) -> OracleSettings:
-    usual = OracleSettings(
-        algorithm=algorithm,
-        space=space(),
+def search_config(
+    algorithm: str = "random", *, search_dir: str = "search", seed: int = 6, **changes: Any
+) -> SearchConfig:
+    usual = SearchConfig(
+        search_dir=search_dir,
+        run_dir="refit",
+        data_dir="data",
+        model=Cnn2dConfig(),
+        epochs=EPOCHS,
         objective=OBJECTIVE,
-        direction="max",
-        seed=7,
-        epochs_per_trial=EPOCHS,
-        hyperband_factor=2,
-        num_initial_points=3,
+        tuner=TunerConfig(kind=algorithm, seed=seed, factor=2, num_initial_points=3),
+        budget=BudgetConfig(max_trials=6),
+        pruning=PruningConfig(median=False),
+        service=QUICK,
     )
     return replace(usual, **changes)
 
 
 @dataclass
 class FakeRunner:
-    """Computes a function in the place of training, epoch by epoch, and goes on where a trial was broken off.
+    """Computes a function instead of training, epoch by epoch, and resumes an interrupted trial.
 
     Attributes:
         epoch_s: How long an epoch takes.
@@ -73,7 +82,7 @@ class FakeRunner:
     epoch_s: float = 0.05
     faults: dict[str, str] = field(default_factory=dict)
 
-    def run(self, trial: Trial, *, report: Report) -> TrialOutcome:
+    def run(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
         directory = Path(trial.directory)
         fault = self.faults.get(trial.trial_id, self.faults.get("*"))
         with (directory.parent.parent / "begun.jsonl").open("a") as log:
@@ -91,17 +100,18 @@ class FakeRunner:
             temporary.write_text(str(epoch))
             temporary.rename(done)
             score = float("nan") if fault == "nan" else score_of(values, epoch)
-            if report(epoch, {OBJECTIVE: score, "validation/segment/loss": 1 - score}) is Verdict.STOP:
+            metrics = {OBJECTIVE: score, "validation/segment/loss": 1 - score}
+            if not report(epoch, metrics, duration_s=self.epoch_s):
                 break
         score = float("nan") if fault == "nan" else score_of(values, epoch)
-        return TrialOutcome({OBJECTIVE: score}, best_epoch=epoch, note=None)
+        return TrialResult({OBJECTIVE: score}, best_epoch=epoch)
 
     def _misbehave(self, directory: Path, fault: str | None) -> None:
         was_here = (directory / "was_here").exists()
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "was_here").touch()
         if fault == "fail":
-            raise TrialFailed("out of memory:\n  3 GiB")
+            raise TrialFailedError("out of memory:\n  3 GiB")
         if fault == "raise":
             raise ValueError("no such shape")
         if fault == "die" or (fault == "die once" and not was_here):
@@ -135,14 +145,14 @@ def _exit_as_command(run: Callable[[], Any]) -> None:
         os._exit(code)
 
 
-def chief_main(search_dir: str, log: str, arguments: dict[str, Any]) -> None:
+def chief_main(log: str, arguments: dict[str, Any]) -> None:
     _log_to(log)
-    _exit_as_command(lambda: run_chief(search_dir, **arguments))
+    _exit_as_command(lambda: run_chief(**arguments))
 
 
-def worker_main(search_dir: str, log: str, arguments: dict[str, Any]) -> None:
+def worker_main(log: str, arguments: dict[str, Any]) -> None:
     _log_to(log)
-    _exit_as_command(lambda: run_worker(search_dir, **arguments))
+    _exit_as_command(lambda: run_worker(**arguments))
 
 
 class Cluster:
@@ -155,22 +165,22 @@ class Cluster:
         Path(self.search_dir).mkdir(exist_ok=True)
         self.processes: list[Any] = []
 
-    def chief(self, algorithm: str = "random", **changes: Any) -> Any:
-        arguments = {
-            "oracle_settings": settings(algorithm),
-            "budget": BudgetConfig(max_trials=6),
-            "pruning": PruningConfig(median=False),
-            "service": QUICK,
-            **changes,
-        }
-        return self._start(chief_main, "chief", arguments)
+    def chief(self, algorithm: str = "random", *, space: Space = SPACE, **changes: Any) -> Any:
+        config = search_config(algorithm, search_dir=self.search_dir, **changes)
+        return self._start(chief_main, "chief", {"config": config, "space": space})
 
     def worker(self, name: str, *, service: ServiceConfig = QUICK, address: str | None = None, **runner: Any) -> Any:
-        arguments = {"tuner_id": name, "chief_address": address, "runner": FakeRunner(**runner), "service": service}
+        arguments = {
+            "search_dir": self.search_dir,
+            "worker_name": name,
+            "chief_address": address,
+            "runner": FakeRunner(**runner),
+            "service": service,
+        }
         return self._start(worker_main, name, arguments)
 
     def _start(self, main: Callable[..., None], name: str, arguments: dict[str, Any]) -> Any:
-        process = _CONTEXT.Process(target=main, args=(self.search_dir, str(self.directory / f"{name}.log"), arguments))
+        process = _CONTEXT.Process(target=main, args=(str(self.directory / f"{name}.log"), arguments))
         process.start()
         self.processes.append(process)
         return process
@@ -180,7 +190,7 @@ class Cluster:
         return path.read_text() if path.exists() else ""
 
     def begun(self) -> list[str]:
-        """The trials in the order in which runners began them, those that were begun again again."""
+        """The trials in the order in which runners started them, also repeatedly."""
         path = Path(self.search_dir, "begun.jsonl")
         return [json.loads(line)["trial"] for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -200,15 +210,15 @@ def cluster(directory: Path) -> Iterator[Cluster]:
         made.end_all()
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 90.0) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 600.0) -> None:
     until_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < until_s, "it has not come about"
+        assert time.monotonic() < until_s, "the condition does not become true"
         time.sleep(0.02)
 
 
-def exit_code(process: Any, *, timeout_s: float = 90.0) -> int:
+def exit_code(process: Any, *, timeout_s: float = 600.0) -> int:
     process.join(timeout_s)
-    assert not process.is_alive(), "it has not ended"
+    assert not process.is_alive(), "the process does not end"
     code: int = process.exitcode
     return code

@@ -10,18 +10,20 @@ from configs.cli import main
 FAST = ["segment.duration_s=1", "segment.hop_s=1", "features=[log_mel,mfcc]", "shards.min_shards=2"]
 
 
-def test_it_writes_nothing_and_foretells_what_the_run_makes(make_collection, tmp_path, capsys):
+def test_it_writes_nothing_and_prints_the_shapes_and_shards_of_the_run(make_collection, tmp_path, capsys):
     music = make_collection(tmp_path / "music", ending="mp3")
     out = tmp_path / "out"
     command = ["prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={out}", *FAST]
     assert main([*command, "--dry-run"]) == 0
-    foretold = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert not out.exists()
-    assert re.search(r"log_mel +\(32, 128\) +float16 +8,192 ", foretold)
-    assert re.search(r"mfcc +\(32, 20\) +float16 +1,280 ", foretold)
-    assert re.search(r"train +8 +\d+ +2 ", foretold)
-    assert re.search(r"one clip: genre\d/artist\d/\d\.mp3, 4\.\d s of audio, 4 segments, \d+ s of audio a", foretold)
-    assert "leaky" not in foretold
+    assert re.search(r"log_mel +\(32, 128\) +float16 +8,192 ", printed)
+    assert re.search(r"mfcc +\(32, 20\) +float16 +1,280 ", printed)
+    assert re.search(r"train +8 +\d+ +2 ", printed)
+    assert re.search(
+        r"one clip: genre\d/artist\d/\d\.mp3, 4\.\d s of audio, 4 segments, \d+ s of audio per second", printed
+    )
+    assert "leaky" not in printed
 
     assert main(command) == 0
     shapes = json.loads((out / "features.json").read_text())["featuresDict"]["features"]
@@ -47,7 +49,7 @@ def test_the_time_is_that_of_the_workers_that_have_something_to_do(make_collecti
         ["runner=dask", "runner.num_workers=99"],
     ):
         assert main([*command, *runner]) == 0
-        [workers[runner[-1]]] = numbers(r"min on (\d+) workers, start-up apart", capsys.readouterr().out)
+        [workers[runner[-1]]] = numbers(r"min on (\d+) workers, without start-up", capsys.readouterr().out)
     assert list(workers.values()) == [2, 3, 4, 6]  # there are six shards
 
 
@@ -73,7 +75,7 @@ def test_dataflow_has_a_price(make_collection, tmp_path, capsys):
     assert gib_hours == pytest.approx(vcpu_hours * 4, abs=0.03)
     hours = usd / (3 * (2 * 100_000 + 8 * 20_000))
     assert hours * 60 == pytest.approx(minutes, abs=0.06)
-    assert "at 100000.0 USD for a vCPU-hour and 20000.0 USD for a GiB-hour, without start-up" in out
+    assert "at 100000.0 USD per vCPU-hour and 20000.0 USD per GiB-hour, without start-up" in out
 
 
 def test_clips_that_cannot_be_used_are_passed_over(make_collection, tmp_path, capsys):

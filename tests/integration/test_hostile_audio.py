@@ -16,6 +16,8 @@ import soundfile
 
 from beam_pipelines.common.python_process import python_command
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 RATE_HZ = 16_000
 MAX_DURATION_S = 20
@@ -247,7 +249,7 @@ def run(
                 capture_output=True,
                 text=True,
                 cwd=REPOSITORY,
-                timeout=200,
+                timeout=1200,
                 check=False,
             )
             assert result.returncode == 0, result.stderr

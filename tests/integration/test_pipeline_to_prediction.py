@@ -1,4 +1,4 @@
-"""The whole way on small tones, through the command line, with the mistakes that people make on it."""
+"""All commands in a row on small tones, with frequent mistakes. The first use of each command is in a process."""
 
 import csv
 import io
@@ -9,34 +9,42 @@ from pathlib import Path
 import pytest
 import yaml
 
+from configs.cli import main
+
+pytestmark = pytest.mark.slow
+
 SMALL = ["segment.duration_s=1", "segment.hop_s=1", "features.log_mel.n_mels=32", "shards.min_shards=2"]
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory):
-    return tmp_path_factory.mktemp("workshop")
+def shared_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("shared_dir")
 
 
 @pytest.fixture
-def prepared(workshop, make_collection, beamtune):
+def prepared(shared_dir, make_collection, beamtune):
     """A prepared directory, made once."""
-    if not (workshop / "prepared" / "_SUCCESS").exists():
-        music = make_collection(workshop / "music", ending="mp3")
-        done = beamtune("prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={workshop}/prepared", *SMALL)
+    if not (shared_dir / "prepared" / "_SUCCESS").exists():
+        music = make_collection(shared_dir / "music", ending="mp3")
+        done = beamtune(
+            "prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={shared_dir}/prepared", *SMALL
+        )
         assert done.returncode == 0, done.stderr
         assert "\x1b" not in done.stdout + done.stderr
         assert "prepared:" in done.stdout
-    return workshop / "prepared"
+    return shared_dir / "prepared"
 
 
 @pytest.fixture
-def run_dir(workshop, prepared, beamtune):
+def run_dir(shared_dir, prepared, beamtune):
     """A trained run, made once."""
-    if not (workshop / "run" / "_SUCCESS").exists():
-        done = beamtune("train", f"data_dir={prepared}", f"run_dir={workshop}/run", "epochs=15", "global_batch_size=8")
+    if not (shared_dir / "run" / "_SUCCESS").exists():
+        done = beamtune(
+            "train", f"data_dir={prepared}", f"run_dir={shared_dir}/run", "epochs=15", "global_batch_size=8"
+        )
         assert done.returncode == 0, done.stderr
         assert "\x1b" not in done.stdout + done.stderr
-    return workshop / "run"
+    return shared_dir / "run"
 
 
 def test_evaluation_goes_into_metrics_json_by_split_and_level(run_dir, beamtune):
@@ -65,80 +73,82 @@ def open_tracks(run_dir):
     return Path(data_dir, "tracks.jsonl").read_text().splitlines()
 
 
-def test_runs_are_compared(run_dir, workshop, beamtune):
-    done = beamtune("evaluate", f"run_dir={run_dir}")
-    assert done.returncode == 0, done.stderr
-    done = beamtune("compare", run_dir, run_dir, f"output.csv={workshop}/table.csv")
+def test_runs_are_compared(run_dir, shared_dir, beamtune, capsys):
+    assert main(["evaluate", f"run_dir={run_dir}"]) == 0
+    done = beamtune("compare", run_dir, run_dir, f"output.csv={shared_dir}/table.csv")
     assert done.returncode == 0, done.stderr
     accuracy = json.loads((run_dir / "metrics.json").read_text())["test"]["track"]["accuracy"]
     assert done.stdout.count(str(run_dir)) == 2
     assert f"{accuracy:.3f} [" in done.stdout
-    with (workshop / "table.csv").open(newline="") as table:
+    with (shared_dir / "table.csv").open(newline="") as table:
         assert [float(row["track_accuracy"]) for row in csv.DictReader(table)] == [accuracy] * 2
-    done = beamtune("compare", workshop)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    capsys.readouterr()
+    assert main(["compare", str(shared_dir)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_rhythms_that_are_far_apart_are_told_apart(run_dir):
+def test_genres_of_different_rhythms_are_separated(run_dir):
     metrics = json.loads((run_dir / "metrics.json").read_text())
     assert metrics["validation"]["track"]["accuracy"] == 1.0
 
 
-def test_predictions_come_as_table_json_and_csv_and_bad_files_do_not_stop_the_good(run_dir, workshop, beamtune):
-    good = workshop / "music" / "genre1" / "artist0" / "0.mp3"
-    bad = workshop / "bad.mp3"
+def test_predictions_are_printed_as_table_json_and_csv_without_files_that_cannot_be_read(
+    run_dir, shared_dir, beamtune, capsys
+):
+    good = shared_dir / "music" / "genre1" / "artist0" / "0.mp3"
+    bad = shared_dir / "bad.mp3"
     bad.write_text("no audio")
     table = beamtune("predict", run_dir, good, bad, "top_k=1")
     assert table.returncode == 1
     assert str(good) in table.stdout and "genre1" in table.stdout
     assert f"error: {bad}: libsndfile cannot decode it" in table.stderr
-    [found] = json.loads(beamtune("predict", run_dir, good, "--json").stdout)
+    capsys.readouterr()
+    assert main(["predict", str(run_dir), str(good), "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)
     assert found["genres"][0]["genre"] == "genre1"
     assert sum(genre["probability"] for genre in found["genres"]) == pytest.approx(1.0)
-    rows = list(csv.DictReader(io.StringIO(beamtune("predict", run_dir, good, "--csv").stdout)))
+    assert main(["predict", str(run_dir), str(good), "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert (rows[0]["file"], rows[0]["genre"], rows[0]["rank"]) == (str(good), "genre1", "1")
 
 
-def test_a_run_dir_alone_goes_on_with_the_run_s_own_settings(run_dir, workshop, beamtune):
-    done = beamtune("train", f"run_dir={run_dir}")
-    assert done.returncode == 0, done.stderr
-    assert "finished already" in done.stdout
+def test_a_run_dir_alone_resumes_with_the_settings_of_the_run(run_dir, shared_dir, capsys):
+    assert main(["train", f"run_dir={run_dir}"]) == 0
+    assert "finished already" in capsys.readouterr().out
 
-    unfinished = workshop / "unfinished"
+    unfinished = shared_dir / "unfinished"
     shutil.copytree(run_dir, unfinished)
     (unfinished / "_SUCCESS").unlink()
-    again = beamtune("train", f"run_dir={unfinished}")
-    assert again.returncode == 0, again.stderr
-    assert "after epoch" in again.stderr
-    same = beamtune("train", f"run_dir={run_dir}", "model=cnn2d", "epochs=15")
-    assert same.returncode == 0, same.stderr
-    other = beamtune("train", f"run_dir={run_dir}", "epochs=9")
-    assert other.returncode == 2
-    assert "epochs was 15 and is 9" in other.stderr
+    assert main(["train", f"run_dir={unfinished}"]) == 0
+    assert "after epoch" in capsys.readouterr().err
+    assert main(["train", f"run_dir={run_dir}", "model=cnn2d", "epochs=15"]) == 0
+    capsys.readouterr()
+    assert main(["train", f"run_dir={run_dir}", "epochs=9"]) == 2
+    assert "epochs was 15 and is 9" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_what_does_not_fit_together_is_one_line_and_exit_code_2(prepared, shared_dir, beamtune, capsys):
+    for words, message in (
         (["model.feature=mfcc"], "mfcc"),
-        (["data_dir={workshop}/music"], "_SUCCESS"),
+        ([f"data_dir={shared_dir}/music"], "_SUCCESS"),
         (["data_dir=/absent"], "/absent"),
-        (["run_dir={workshop}/music/genre0/artist0/0.mp3/run"], "run_dir="),
-    ],
-)
-def test_what_does_not_fit_together_is_one_line_and_exit_code_2(prepared, workshop, beamtune, words, message):
-    words = [word.format(workshop=workshop) for word in words]
-    done = beamtune("train", f"data_dir={prepared}", f"run_dir={workshop}/never", "epochs=1", *words)
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (workshop / "never").exists()
+        ([f"run_dir={shared_dir}/music/genre0/artist0/0.mp3/run"], "run_dir="),
+    ):
+        words = ["train", f"data_dir={prepared}", f"run_dir={shared_dir}/never", "epochs=1", *words]
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+        assert not (shared_dir / "never").exists()
+    # What libraries log in a process of its own would be lines too.
+    done = beamtune(*words)
+    assert (done.returncode, done.stderr) == (2, error)
 
 
-def test_an_unfinished_preparation_is_not_trained_on(prepared, workshop, beamtune):
-    unfinished = workshop / "unfinished-data"
+def test_an_unfinished_data_set_is_refused(prepared, shared_dir, capsys):
+    unfinished = shared_dir / "unfinished-data"
     shutil.copytree(prepared, unfinished)
     (unfinished / "_SUCCESS").unlink()
-    done = beamtune("train", f"data_dir={unfinished}", f"run_dir={workshop}/never")
-    assert done.returncode == 2
-    assert str(unfinished) in done.stderr and "_SUCCESS" in done.stderr
+    assert main(["train", f"data_dir={unfinished}", f"run_dir={shared_dir}/never"]) == 2
+    error = capsys.readouterr().err
+    assert str(unfinished) in error and "_SUCCESS" in error

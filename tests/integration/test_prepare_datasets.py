@@ -44,6 +44,7 @@ def gtzan_clips():
     return clips
 
 
+@pytest.mark.slow
 def test_gtzan_is_prepared_with_its_fault_filtered_split(make_gtzan, gtzan_clips, tmp_path, capsys):
     root = make_gtzan(tmp_path / "gtzan", gtzan_clips)
     bad = root / "genres" / "jazz" / "jazz.00054.au"
@@ -73,7 +74,7 @@ def test_gtzan_is_prepared_with_its_fault_filtered_split(make_gtzan, gtzan_clips
     assert "10 tracks padded with silence to audio.clip_duration_s" in printed.out
     assert "10 tracks cut to audio.clip_duration_s" in printed.out
     assert "1 of them are known faults of the data set: jazz.00054" in printed.out
-    assert "of the 1000 clips of GTZAN are there" in printed.err
+    assert "of the 1000 clips of GTZAN are present" in printed.err
 
 
 def test_a_random_split_of_gtzan_takes_all_clips_and_is_called_leaky(make_gtzan, gtzan_clips, tmp_path, capsys):
@@ -91,6 +92,7 @@ def test_a_random_split_of_gtzan_takes_all_clips_and_is_called_leaky(make_gtzan,
     assert f"leaky split: {leak}; scores on it will be too high" in printed
 
 
+@pytest.mark.slow
 def test_fma_is_prepared_with_its_official_split(make_fma, tmp_path, capsys):
     genres = ["Electronic", "Experimental", "Folk", "Hip-Hop", "Instrumental", "International", "Pop", "Rock"]
     rows = [
@@ -244,7 +246,7 @@ def test_a_genre_that_joined_groups_leave_too_few_of_says_what_to_do(noisy_colle
     assert prepare(*config, output_dir=tmp_path / "out") == 2
     message = capsys.readouterr().err
     assert "the genre 'genre0' has 2 groups of tracks" in message
-    assert "duplicates.mode=report leaves them apart" in message
+    assert "duplicates.mode=report does not join them" in message
     assert prepare(*config, "duplicates.mode=report", output_dir=tmp_path / "out") == 0
 
 

@@ -11,7 +11,7 @@ import pytest
 from python_script import script_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Fewer would say that the moments were drawn from a longer run than those that were to be killed.
+# With fewer, the undisturbed run that the moments are fractions of was slower than the killed ones.
 MIN_SHARE_KILLED_ON_THE_WAY = 0.5
 
 # Imports what takes seconds once, and then runs each command in a fork of its own, before Beam has any threads. For a
@@ -59,7 +59,7 @@ def server() -> Iterator["subprocess.Popen[str]"]:
     )
     yield process
     process.stdin.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=600) == 0
 
 
 @pytest.fixture
@@ -94,11 +94,12 @@ def reported_shards(output_dir: Path) -> dict[str, tuple[bytes, int]]:
     return {name: ((output_dir / name).read_bytes(), (output_dir / name).stat().st_mtime_ns) for name in reports}
 
 
-@pytest.mark.parametrize(("num_kills", "has_copies"), [(20, False), (10, True)], ids=["no copies", "copies"])
-def test_a_run_killed_at_any_moment_goes_on_to_the_same_bytes(
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_kills", "has_copies"), [(5, False), (3, True)], ids=["no copies", "copies"])
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(
     make_collection, prepare_in_fork, tmp_path, num_kills, has_copies
 ):
-    """With copies of recordings in different splits, shards are built, compared, and some of them built anew."""
+    """With copies of recordings in different splits, shards are built, compared, and some of them built again."""
     music = make_collection(tmp_path / "music", artists=6, tracks=2)
     if has_copies:
         for artist in range(1, 4):
@@ -110,9 +111,10 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_bytes(
     assert (b'"' in undisturbed["duplicates.jsonl"]) == has_copies
     worked_s = min(seconds for _, seconds in whole_runs)
 
-    num_killed_on_the_way = 0
-    rng = np.random.default_rng(int(has_copies))
-    for index, fraction in enumerate(rng.uniform(0, 1, num_kills)):
+    num_killed_on_the_way = num_reported = 0
+    # One moment in each of as many equal parts of the run.
+    fractions = (np.arange(num_kills) + np.random.default_rng(int(has_copies)).uniform(0, 1, num_kills)) / num_kills
+    for index, fraction in enumerate(fractions.tolist()):
         output_dir = tmp_path / f"killed{index}"
         prepare_in_fork(output_dir, kill_after_s=fraction * worked_s)
         is_finished = (output_dir / "_SUCCESS").exists()
@@ -120,6 +122,7 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_bytes(
         if is_finished:
             assert contents(output_dir) == undisturbed
         reported = reported_shards(output_dir)
+        num_reported += len(reported)
         if not has_copies:
             assert all(data == undisturbed[name] for name, (data, _) in reported.items())
 
@@ -136,3 +139,4 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_bytes(
         assert rewritten == [], f"killed after {fraction:.3f} of {worked_s:.2f} s"
         shutil.rmtree(output_dir)
     assert num_killed_on_the_way >= MIN_SHARE_KILLED_ON_THE_WAY * num_kills
+    assert num_reported > 0, "no run was killed between two shards"

@@ -10,6 +10,8 @@ import yaml
 from beam_pipelines.prepare.prepare_yaml import parse_prepare_yaml
 from configs.cli import main
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "yamnet" / "yamnet.h5"
 
 

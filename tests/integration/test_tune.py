@@ -1,4 +1,4 @@
-"""`beamtune tune` with real processes, from prepared audio to the settings of the winner."""
+"""`beamtune tune` with real processes, from prepared audio to the settings of the best trial."""
 
 import json
 import os
@@ -15,10 +15,12 @@ from beam_pipelines.common.python_process import python_command
 from configs.cli import main
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import metrics_to_json
-from trainer.tuner.view import COMPLETED, RUNNING, SearchView, read_search
+from trainer.tuner.service.search_state import SearchState, read_search
+from trainer.tuner.trial import COMPLETED, RUNNING
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-DEADLINE_S = 240.0
+pytestmark = pytest.mark.slow
+
+DEADLINE_S = 900.0
 SPACE = """
 search:
   width: {choice: [2, 4]}
@@ -48,13 +50,13 @@ def words(prepared: Path, search: str, *more: str) -> list[str]:
     ]
 
 
-def start(arguments: list[str]) -> "subprocess.Popen[str]":
+def start(arguments: list[str], *, cwd: Path | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         python_command("configs.cli:run", *arguments),
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
 
 
@@ -92,13 +94,20 @@ def none_left(prepared: Path) -> Iterator[None]:
         wait_until(lambda search_dir=search_dir: not processes_of(search_dir))
 
 
-def view_of(search_dir: Path) -> SearchView | None:
+def view_of(search_dir: Path) -> SearchState | None:
     return read_search(str(search_dir)) if (search_dir / "state" / "search").is_dir() else None
 
 
 @pytest.fixture(scope="module")
 def searched(prepared: Path) -> Path:
-    code, out, err = finish(start(words(prepared, "random", "tuner=random", "budget.max_trials=3", "epochs=2")))
+    # As in a repository of the user's own: all processes must import the installed packages.
+    hostile = prepared / "hostile"
+    for name in ("configs", "trainer", "beam_pipelines"):
+        (hostile / name).mkdir(parents=True)
+        (hostile / name / "__init__.py").touch()
+    (hostile / "queue.py").write_text("raise ImportError('of the working folder')")
+    arguments = words(prepared, "random", "tuner=random", "budget.max_trials=3", "epochs=2")
+    code, out, err = finish(start(arguments, cwd=hostile))
     assert code == 0, err
     assert "the best of 3 trials by validation/track/accuracy (max)" in out
     assert "trial 0002: completed" in err
@@ -119,7 +128,7 @@ def test_a_random_search_ends_with_its_best_trials(searched: Path) -> None:
     assert {path.name for path in (searched / "logs").iterdir()} == {"chief.log", "tuner-0.log", "tuner-1.log"}
 
 
-def test_the_settings_of_the_winner_are_taken_by_train_as_they_are(searched: Path, prepared: Path) -> None:
+def test_train_accepts_the_settings_of_the_best_trial(searched: Path, prepared: Path) -> None:
     run_dir = prepared / "winner"
     assert main(["train", f"overrides={searched}/best.yaml", f"run_dir={run_dir}"]) == 0
     view = read_search(str(searched))
@@ -129,7 +138,7 @@ def test_the_settings_of_the_winner_are_taken_by_train_as_they_are(searched: Pat
     assert metrics["track"]["loss"] == pytest.approx(of_trial["track"]["loss"], rel=1e-3)
     lines = yaml.safe_load((searched / "best.yaml").read_text())
     assert f"model.dropout={view.best.values['model.dropout']}" in lines
-    # A file of settings goes with settings of one's own, which count where they come last.
+    # Later settings override those of the file.
     assert main(["train", f"overrides={searched}/best.yaml", f"run_dir={run_dir}", "epochs=7", "--show-config"]) == 0
 
 
@@ -141,7 +150,9 @@ def test_status_shows_a_finished_search(searched: Path, capsys: pytest.CaptureFi
     assert [trial["trial_id"] for trial in json.loads(capsys.readouterr().out)["trials"]] == ["0000", "0001", "0002"]
 
 
-def test_the_winner_is_refitted_and_looks_at_test_once(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_best_trial_is_refitted_and_evaluated_on_test_once(
+    searched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["tune", f"search_dir={searched}", "refit=true"]) == 0
     view = read_search(str(searched))
     assert view.best is not None
@@ -155,7 +166,7 @@ def test_the_winner_is_refitted_and_looks_at_test_once(searched: Path, capsys: p
     assert test["metrics"] == metrics_to_json(metrics.levels["test"])
     capsys.readouterr()
     assert main(["tune", f"search_dir={searched}", "refit=true"]) == 2
-    assert "the test split was looked at before" in capsys.readouterr().err
+    assert "the test split was evaluated before" in capsys.readouterr().err
     assert main(["tune", f"search_dir={searched}", "refit=true", "evaluate_again=true"]) == 0
 
 
@@ -180,12 +191,12 @@ def test_other_algorithms_finish(prepared: Path, tuner: str) -> None:
         for trial in promoted:
             # It trained what its parent had not.
             assert RunDir(trial.directory).is_finished()
-            assert json.loads((Path(trial.directory) / "history.json").read_text())["epochs"].keys() == {"1", "2", "3"}
+            assert list(trial.history) == [2, 3]
     else:
         assert len(view.trials) == 4
 
 
-def test_a_search_survives_a_killed_worker_and_a_stop_and_goes_on(prepared: Path) -> None:
+def test_a_search_survives_a_killed_worker_and_resumes_after_sigterm(prepared: Path) -> None:
     search_dir = prepared / "faults"
     arguments = words(prepared, "faults", "tuner=random", "budget.max_trials=4", "epochs=12")
 
@@ -200,7 +211,7 @@ def test_a_search_survives_a_killed_worker_and_a_stop_and_goes_on(prepared: Path
     wait_until(lambda: processes_of(search_dir).get("tuner-0") not in (None, victim))
     process.send_signal(signal.SIGTERM)
     code, _, err = finish(process)
-    assert (code, "tuner-0 has died with SIGKILL: starting it again (1 of 5 times)" in err) == (75, True), err
+    assert (code, "tuner-0 has exited with SIGKILL: restarting it (1 of 5 times)" in err) == (75, True), err
     assert not processes_of(search_dir)
 
     process = start(arguments)
@@ -211,7 +222,7 @@ def test_a_search_survives_a_killed_worker_and_a_stop_and_goes_on(prepared: Path
     assert all(sorted(trial.history) == list(range(1, len(trial.history) + 1)) for trial in view.trials)
 
 
-def test_ctrl_c_ends_all_processes_and_a_killed_parent_too(prepared: Path) -> None:
+def test_ctrl_c_and_a_killed_parent_stop_all_processes(prepared: Path) -> None:
     search_dir = prepared / "parent"
     arguments = words(prepared, "parent", "tuner=random", "budget.max_trials=50", "epochs=1000")
     for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):

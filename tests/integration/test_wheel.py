@@ -101,11 +101,9 @@ def test_every_command_runs_from_the_wheel_in_a_folder_with_modules_of_the_same_
         assert "was imported from the working folder" not in done.stdout + done.stderr
 
     beamtune("synthesize", *music, "num_workers=2")
-    beamtune("prepare", *music, *segments, "output_dir=p", "runner.mode=multi_processing", "runner.num_workers=2")
-    beamtune("prepare", *music, *segments, "output_dir=p-dask", "runner=dask", "runner.num_workers=1")
-    beamtune("explore", "p")
+    beamtune("prepare", *music, *segments, "output_dir=p", "runner.num_workers=2")
     beamtune("train", "data_dir=p", "run_dir=r", *model)
     beamtune("evaluate", "run_dir=r")
     beamtune("predict", "r", next((hostile_dir / "s").rglob("*.mp3")))
     beamtune("tune", "--dry-run", "data_dir=p", "search_dir=t", "space=space.yaml", *model)
-    beamtune("tune", "data_dir=p", "search_dir=t", "space=space.yaml", *model, "budget.max_trials=1", "workers=2")
+    beamtune("tune", "data_dir=p", "search_dir=t", "space=space.yaml", *model, "budget.max_trials=1")

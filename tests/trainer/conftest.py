@@ -16,7 +16,7 @@ from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.training.train import train
 
@@ -41,7 +41,7 @@ class Row:
 
 
 def _make_rows(split: str, *, num_tracks: int, labels: Sequence[int] = (0, 1, 2), seed: int = 0) -> list[Row]:
-    """Returns segments whose genres a small network can tell apart: louder every other frame, or band, or nowhere."""
+    """Returns segments of genres that a small network separates: louder in every other frame or band, or nowhere."""
     rng = np.random.default_rng([seed, schema.SPLITS.index(split)])
     rows = []
     for track in range(num_tracks):
@@ -201,7 +201,7 @@ def _tiny_config(directory: Path) -> TrainConfig:
 
 @pytest.fixture
 def make_config(tmp_path: Path, prepared_dir: Path) -> Callable[..., TrainConfig]:
-    """Returns configs of a training on `prepared_dir` that takes a second or two; keywords replace values."""
+    """Returns the config of a short run on `prepared_dir`; keywords replace values."""
     return lambda **changes: replace(_tiny_config(tmp_path), **changes)
 
 
@@ -213,9 +213,15 @@ def _finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def shared_config(_finished_run: Path) -> TrainConfig:
+    """The config of a finished run that all tests share: they must not write to its data or its run directory."""
+    return _tiny_config(_finished_run)
+
+
 @pytest.fixture
 def finished(tmp_path: Path, _finished_run: Path) -> TrainConfig:
-    """The config of a finished run of its own, copied from one that was trained once for all tests."""
+    """The config of a finished run, a copy of the shared one that the test may change."""
     shutil.copytree(_finished_run, tmp_path, dirs_exist_ok=True)
     config_path = tmp_path / "run" / "config.yaml"
     config_path.write_text(config_path.read_text().replace(str(_finished_run), str(tmp_path)))

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from beam_pipelines.audio.encode import encode_wav
@@ -113,14 +112,13 @@ def _from_file(path: str, start_s: float, preparation: Preparation) -> AudioClip
     rate_hz = preparation.audio.sample_rate_hz
     end_s = start_s + preparation.segment_duration_s
     try:
-        if tf.io.gfile.stat(path).length > _MOST_FILE_BYTES:
+        if files.size_bytes(path) > _MOST_FILE_BYTES:
             return MissingAudio(f"{path} is larger than 1 GiB")
-        with tf.io.gfile.GFile(path, "rb") as source:
-            content = io.BytesIO(source.read())
+        content = io.BytesIO(files.read_bytes(path))
         audio = load_audio_at_rates(content, [rate_hz], limits=Limits(max_duration_s=end_s))[rate_hz]
     except AudioError as error:
         return MissingAudio(f"{path}: {error.message}")
-    except tf.errors.OpError as error:
+    except files.FileError as error:
         return MissingAudio(f"{path} cannot be read: {error.message}")
     samples = audio.samples[round(start_s * rate_hz) : round(end_s * rate_hz)]
     if len(samples) == 0:

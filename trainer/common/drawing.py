@@ -1,4 +1,4 @@
-"""How all pictures of the page are drawn: one style, and the same colour for a genre in all of them."""
+"""Drawing of all figures: one style, and the same colour for a genre in all of them."""
 
 import io
 import warnings
@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-# Paul Tol's "muted" scheme, which holds its colours apart in all common kinds of colour blindness, and black; the one
-# that is faintest on white comes last.
+# Paul Tol's "muted" scheme, whose colours are distinct for all common kinds of colour blindness, and black. The colour
+# with the lowest contrast to white is the last.
 _PALETTE = (
     "#332288",
     "#CC6677",
@@ -30,7 +30,7 @@ _PALETTE = (
 OTHER_COLOR = "#BBBBBB"
 SPLIT_COLORS = {"train": "#4477AA", "validation": "#CCBB44", "test": "#EE6677"}
 
-# More genres than there are colours to tell them apart are shown as rows; more rows than this cannot be read.
+# More genres than colours are shown as rows; more rows than this are illegible.
 MOST_COLORED_GENRES = len(_PALETTE)
 MOST_GENRE_ROWS = 40
 
@@ -49,7 +49,7 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "figure.facecolor": "white",
-    # The names of genres are text, whatever dollar signs they hold.
+    # Names of genres may contain dollar signs, which are not mathematics.
     "text.parse_math": False,
     "text.usetex": False,
 }
@@ -61,10 +61,10 @@ class Picture:
 
     Attributes:
         name: A name for links and tags, e.g. "durations".
-        title: What stands above it.
-        alt: What it shows, for those who do not see it.
+        title: The heading.
+        alt: A description of the content, for the `alt` attribute.
         png: The image.
-        note: What one should know to read it, or nothing.
+        note: An explanation for the reader, or "".
     """
 
     name: str
@@ -75,7 +75,7 @@ class Picture:
 
 
 def draw(paint: Callable[[Figure], None], *, width_in: float, height_in: float) -> bytes:
-    """Returns a PNG of what `paint` draws on a figure. The same drawing gives the same bytes.
+    """Returns the figure that `paint` draws, as PNG. The same drawing gives the same bytes.
 
     Args:
         paint: Adds axes to the figure and draws on them.
@@ -83,14 +83,14 @@ def draw(paint: Callable[[Figure], None], *, width_in: float, height_in: float) 
         height_in: Height in inches.
     """
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # not what a matplotlibrc of the user's says
+        matplotlib.rcdefaults()  # ignores the user's matplotlibrc
         matplotlib.rcParams.update(_STYLE)
         figure = Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         paint(figure)
         sink = io.BytesIO()
         with warnings.catch_warnings():
-            # A script that the font does not have is drawn as boxes; the tables have every name as it is.
+            # Characters that the font lacks are drawn as boxes; the tables contain the names.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(sink, format="png", metadata={"Software": None})
         return sink.getvalue()
@@ -136,10 +136,10 @@ def first_drawn_coefficient(num_coefficients: int) -> int:
 
 
 def genre_colors(ranked_genres: Sequence[str]) -> dict[str, str]:
-    """Returns the colour of each genre: one of its own for the largest, grey for the others.
+    """Returns the colour of each genre: a distinct one for the largest genres, grey for the others.
 
     Args:
-        ranked_genres: All genres, the largest first.
+        ranked_genres: All genres, in descending order of size.
     """
     colors = dict.fromkeys(ranked_genres, OTHER_COLOR)
     colors.update(zip(ranked_genres, _PALETTE, strict=False))
@@ -147,19 +147,19 @@ def genre_colors(ranked_genres: Sequence[str]) -> dict[str, str]:
 
 
 def shown_name(name: str) -> str:
-    """Returns a name for an axis or a legend: on one line, and short."""
+    """Returns a name for an axis or a legend: one line of at most 28 characters."""
     line = " ".join("".join(character if character.isprintable() else " " for character in name).split())
     if line.startswith("_"):
-        line = f" {line}"  # matplotlib leaves names that begin with an underscore out of legends
+        line = f" {line}"  # matplotlib omits names that begin with an underscore from legends
     return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
 
 
 def in_words(names: Sequence[str], *, most: int = 12) -> str:
-    """Returns names as a list in a sentence; only the first of many."""
+    """Returns names as a list in a sentence, such as "a, b and 3 more"."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def of_largest(num_shown: int, num_all: int) -> str:
-    """Returns " (the 40 largest of 161 genres)" where not all are shown, and nothing where all are."""
+    """Returns " (the 40 largest of 161 genres)" if not all are shown, and "" otherwise."""
     return "" if num_shown == num_all else f" (the {num_shown} largest of {num_all} genres)"

@@ -110,7 +110,7 @@ class EventFile:
 def remove_event_files(directory: str, *, suffix: str = "") -> None:
     """Removes the event files of a directory whose names end with a suffix; does nothing if there is no directory."""
     for path in _event_files(directory, suffix=suffix):
-        tf.io.gfile.remove(path)
+        files.remove(path)
 
 
 def remove_events_after(directory: str, *, step: int) -> None:
@@ -131,7 +131,7 @@ def remove_events_after(directory: str, *, step: int) -> None:
 def _event_files(directory: str, *, suffix: str = "") -> list[str]:
     if not files.exists(directory):
         return []
-    names = sorted(tf.io.gfile.listdir(directory))
+    names = files.list_dir(directory)
     return [files.join(directory, name) for name in names if _EVENT_FILE_MARK in name and name.endswith(suffix)]
 
 
@@ -147,7 +147,7 @@ def _rewrite(path: str, step: int) -> None:
         for record, event in _read_complete_events(path):
             if event.step <= step:
                 sink.write(record)
-    tf.io.gfile.rename(temporary_path, path, overwrite=True)
+    files.replace(temporary_path, path)
 
 
 def _read_complete_events(path: str) -> Any:

@@ -1,16 +1,26 @@
-"""Small text files, local or gs://, that are never half written under their own name."""
+"""Files and directories, local or gs://. All of `trainer` accesses them through this module, by TensorFlow's `gfile`.
+
+Shards, event files and checkpoints are the exception: TensorFlow's own readers and writers take their paths.
+
+Every function raises a `FileError` where it does not say otherwise. Its `message` names the path and the problem, such
+as "/runs/a; No such file or directory".
+"""
 
 import os
+from typing import IO
 
 import tensorflow as tf
 
-# What read_text raises where there is no text that it can read. Whoever imports TensorFlow for its errors before this
-# package sets its log level hears all that it logs.
-READ_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
+# Aliases, so that no other module needs TensorFlow only to catch an error: whoever imports TensorFlow before
+# `trainer` sets its log level gets all that it logs.
+FileError = tf.errors.OpError
+MissingFileError = tf.errors.NotFoundError
+# What read_text raises.
+READ_ERRORS = (FileError, UnicodeDecodeError)
 
 
 def join(directory: str, *names: str) -> str:
-    """Returns the path of a file below a directory, local or gs://."""
+    """Returns the path of a file below a directory."""
     return os.path.join(directory, *names)
 
 
@@ -19,24 +29,68 @@ def exists(path: str) -> bool:
     return bool(tf.io.gfile.exists(path))
 
 
+def size_bytes(path: str) -> int:
+    """Returns the size of a file."""
+    return int(tf.io.gfile.stat(path).length)
+
+
+def list_dir(directory: str) -> list[str]:
+    """Returns the names in a directory, sorted. In a bucket, names of directories end with a slash."""
+    return sorted(tf.io.gfile.listdir(directory))
+
+
+def find(pattern: str) -> list[str]:
+    """Returns the paths that match a pattern, such as "runs/a/events.*", sorted."""
+    return sorted(tf.io.gfile.glob(pattern))
+
+
+def make_dirs(directory: str) -> None:
+    """Creates a directory and its parents where they are missing."""
+    tf.io.gfile.makedirs(directory)
+
+
+def read_bytes(path: str) -> bytes:
+    """Returns the content of a file."""
+    with tf.io.gfile.GFile(path, "rb") as source:
+        return bytes(source.read())
+
+
 def read_text(path: str) -> str:
     """Returns the text of a UTF-8 file.
 
     Raises:
-        tf.errors.OpError: It cannot be read.
+        FileError: It cannot be read.
         UnicodeDecodeError: It is not UTF-8.
     """
-    with tf.io.gfile.GFile(path, "rb") as source:
-        return bytes(source.read()).decode()
+    return read_bytes(path).decode()
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a UTF-8 file under a temporary name and renames it, so that a reader finds the whole text or none.
-
-    Raises:
-        tf.errors.OpError: It cannot be written.
-    """
+    """Writes a UTF-8 file under a temporary name and renames it, so that a reader finds the whole text or none."""
     temporary_path = f"{path}.tmp"
-    with tf.io.gfile.GFile(temporary_path, "wb") as sink:
+    with open_to_write(temporary_path) as sink:
         sink.write(text.encode())
-    tf.io.gfile.rename(temporary_path, path, overwrite=True)
+    replace(temporary_path, path)
+
+
+def open_to_write(path: str) -> IO[bytes]:
+    """Opens a new binary file, a context manager. Some errors are raised only when it is closed."""
+    return tf.io.gfile.GFile(path, "wb")  # type: ignore[no-any-return]
+
+
+def replace(source: str, target: str) -> None:
+    """Moves a file to the path of another one, which it replaces."""
+    tf.io.gfile.rename(source, target, overwrite=True)
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a file, and replaces the target where it exists."""
+    tf.io.gfile.copy(source, target, overwrite=True)
+
+
+def remove(path: str) -> None:
+    """Removes a file, or a directory with all that is in it."""
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    else:
+        tf.io.gfile.remove(path)

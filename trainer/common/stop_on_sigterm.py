@@ -1,4 +1,4 @@
-"""SIGTERM, by which machines say that they will be taken away: a request to save and to end."""
+"""SIGTERM, the signal with which schedulers and cloud machines announce their end, as a request to save and to stop."""
 
 import signal
 import threading
@@ -8,33 +8,34 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether this process was asked to end.
+    """Whether this process received SIGTERM.
 
     Attributes:
-        is_made: Set by the handler of the signal.
+        is_set: Set by the signal handler.
     """
 
     def __init__(self, outer: "StopRequest | None" = None) -> None:
-        """Makes none yet.
+        """Starts unset.
 
         Args:
-            outer: That of the work which this is a part of: what is asked of the part is asked of the whole.
+            outer: The request of the surrounding `stop_on_sigterm`, which is set together with this one.
         """
-        self.is_made = False
+        self.is_set = False
         self._outer = outer
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Makes the request; the handler of a signal."""
-        self.is_made = True
+        """Sets the request; a signal handler."""
+        self.is_set = True
         if self._outer is not None:
             self._outer.handle(number, frame)
 
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[StopRequest]:
-    """Gives what a SIGTERM sets while the body runs, in place of what it did before; within a body of its own, of both.
+    """Replaces the handler of SIGTERM while the body runs: the signal sets the request instead of ending the process.
 
-    Python lets the main thread alone handle signals: in another one, the request is never made.
+    Bodies can be nested; a signal sets the requests of all of them. Only the main thread of Python handles signals: in
+    another thread, the request is never set.
     """
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
-
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
@@ -65,7 +63,7 @@ def expand_directory(path: str) -> list[str]:
         path: A directory, local or gs://.
     """
     if files.exists(files.join(path, SETTINGS_FILE)) and not files.exists(files.join(path, RESULT_FILE)):
-        names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(path))
+        names = sorted(name.rstrip("/") for name in files.list_dir(path))
         learners = [files.join(path, name) for name in names]
         return [learner for learner in learners if files.exists(files.join(learner, RESULT_FILE))] or [path]
     return [path]
@@ -124,7 +122,7 @@ def _read_crossval(path: str, *, split: str) -> ComparedResult:
         if not content["finished"]:
             raise UserError(f"{path} is not finished: run its beamtune crossval command again, or leave it out")
         return _crossval_result(path, content)
-    except tf.errors.OpError as error:
+    except files.FileError as error:
         raise UserError(f"{file_path} cannot be read: {error.message}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file_path} is damaged ({error!r}): run its beamtune crossval command again") from error

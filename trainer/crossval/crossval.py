@@ -153,7 +153,7 @@ class _CrossvalRunner:
             self._directory.write_result(text, result_name=name)
 
     def _check_not_stopped(self) -> None:
-        if self._stop_request.is_made:
+        if self._stop_request.is_set:
             raise RunAgainError("stopped by SIGTERM; the state is saved: the same command resumes")
 
 

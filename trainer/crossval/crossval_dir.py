@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 
-import tensorflow as tf
 import yaml
 
 from beam_pipelines.common.errors import UserError
@@ -54,14 +53,14 @@ class CrossvalDir:
                     f"output_dir={self.path} is a cross-validation with other settings ({differences}): choose another "
                     "output_dir"
                 )
-        elif files.exists(self.path) and tf.io.gfile.listdir(self.path):
+        elif files.exists(self.path) and files.list_dir(self.path):
             raise UserError(
                 f"output_dir={self.path} is not empty and is not a cross-validation: choose another output_dir"
             )
         try:
-            tf.io.gfile.makedirs(self.path)
+            files.make_dirs(self.path)
             files.write_text(path, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-        except tf.errors.OpError as error:
+        except files.FileError as error:
             raise UserError(f"output_dir={self.path} cannot be written: {error.message}") from error
 
     def fold_dir(self, fold: int) -> str:
@@ -95,7 +94,7 @@ class CrossvalDir:
     def write_result(self, text: str, *, result_name: str) -> None:
         """Writes `crossval.json` in the folder `result_name`, or in the directory itself if that is empty."""
         folder = files.join(self.path, result_name) if result_name else self.path
-        tf.io.gfile.makedirs(folder)
+        files.make_dirs(folder)
         files.write_text(files.join(folder, RESULT_FILE), text)
 
 

@@ -13,7 +13,7 @@ from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
 from beam_pipelines.prepare.plan import make_cache_key
 from beam_pipelines.prepare.prepare_yaml import fold_yaml_text
-from beam_pipelines.prepare.shard import RunningSums, ShardReport
+from beam_pipelines.prepare.shard_report import RunningSums, ShardReport
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import json_lines
 from beam_pipelines.records.tfrecord import write_record
@@ -85,7 +85,7 @@ def write_fold(
         RunFailedError: A shard is damaged, or does not contain the tracks in `tracks.jsonl`.
     """
     try:
-        tf.io.gfile.makedirs(directory)
+        files.make_dirs(directory)
         remove_examples(directory)
     except tf.errors.OpError as error:
         raise UserError(f"the fold {directory} cannot be written: {error.message}") from error
@@ -101,10 +101,10 @@ def write_fold(
 
 def remove_examples(directory: str) -> None:
     """Removes the shards of a fold, `_SUCCESS` first; keeps its metadata."""
-    names = sorted(tf.io.gfile.listdir(directory))
+    names = files.list_dir(directory)
     shards = [name for name in names if schema.SHARD_PATTERN.fullmatch(name)]
     for name in ([schema.SUCCESS_FILE] if schema.SUCCESS_FILE in names else []) + shards:
-        tf.io.gfile.remove(files.join(directory, name))
+        files.remove(files.join(directory, name))
 
 
 class _SplitWriter:
@@ -124,7 +124,7 @@ class _SplitWriter:
         """Writes an example, and adds these features of it to the statistics of its shard."""
         if self._shard is None:
             self._shard = next(self._waiting)
-            self._sink = tf.io.gfile.GFile(files.join(self._directory, self._shard.filename), "wb")
+            self._sink = files.open_to_write(files.join(self._directory, self._shard.filename))
         self._num_bytes += write_record(self._sink, record)
         self._num_examples += 1
         for name, array in features.items():

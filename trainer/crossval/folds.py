@@ -16,7 +16,7 @@ from trainer.crossval.source import Source
 # The `split_source` of a data set whose segments are assigned to folds one by one.
 RANDOM_SEGMENTS = "random_segments"
 
-_SEGMENT_LEAK = "segments were split at random, so that segments of a track are in both the train and the test split"
+_SEGMENT_LEAK = "segments were split at random, so that a track's segments are in training and in the test"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import TrackRecord, duplicates_from_json_lines, tracks_from_json_lines
-from beam_pipelines.splits.find_duplicates import linked
+from beam_pipelines.splits.find_duplicates import connected_groups
 from trainer.data.prepared import PreparedData, open_prepared, read_metadata, read_prepare_yaml
 
 
@@ -52,7 +52,7 @@ def open_source(directory: str) -> Source:
         preparation=preparation,
         tracks=read_metadata(data.path, schema.TRACKS_FILE, tracks_from_json_lines),
         # Whichever splits they were in: another division might put them apart.
-        joined=linked([(pair.first.group, pair.second.group) for pair in pairs])
+        joined=connected_groups([(pair.first.group, pair.second.group) for pair in pairs])
         if preparation.duplicates.mode != "report"
         else {},
     )

@@ -1,22 +1,21 @@
-"""Random changes to training examples, each drawn for the example itself and not for its place in a batch.
+"""Augmentation: random changes to training examples, drawn per example and independent of its place in a batch.
 
-What is drawn for an example depends on the seed, the epoch and the example alone (`trainer.keyed_random`), so that it
-is the same on every device, in every batch and after a restart. tensorflow-io's `freq_mask` and `time_mask` cannot do
-this: they draw from `tf.random.uniform` without a seed that could be given to them, for one spectrogram at a time.
+The draws of an example depend only on the seed, the epoch and the example (`trainer.data.keyed_random`), so that they
+are the same on every device, in every batch and after a restart. tensorflow-io's `freq_mask` and `time_mask` do not
+allow this: they call `tf.random.uniform` without a seed, for one spectrogram at a time.
 
-All features of an example get the same draws, in the same units of time and loudness, and stay features of one sound:
+All features of an example get the same draws, in the same units of time and loudness, so that they stay consistent:
 
 | feature | time shift, crop | gain | frequency masks | time masks | mixup |
 |---|---|---|---|---|---|
 | log-mel in dB | frames move | dB added | yes | yes | yes |
-| MFCC | frames move | c0 + gain √bands, for its DCT is orthonormal | no | yes | yes |
+| MFCC | frames move | c0 + gain √bands (the DCT is orthonormal) | no | yes | yes |
 | YAMNet's log-mel | frames move, the padding stays | of the magnitude inside the logarithm | yes | yes | yes |
-| waveform | samples move | factor, kept within 16 bits | no | yes | yes |
+| waveform | samples move | factor, clipped to 16 bits | no | yes | yes |
 | embedding, vector | no | no | no | no | yes |
 
-The order is crop, time shift, gain, masks, mixup. What only moves values leaves their type alone; everything else is
-computed in float32 and brought back to the stored type at the end: rounded to the nearest, and integers kept within
-their range.
+The order is crop, time shift, gain, masks, mixup. Crop and time shift keep the dtype. Everything else is computed in
+float32 and converted to the stored dtype at the end; integers are rounded to the nearest and clipped to their range.
 """
 
 import math
@@ -32,11 +31,11 @@ from trainer.data.feature_kinds import Scale, SoundFeature, sound_features
 from trainer.data.keyed_random import uniforms
 from trainer.data.prepared import PreparedData
 
-# Which of an example's random numbers is for what: none depends on whether another change is on. A mask takes two.
+# The index of each random number of an example, which does not depend on the changes that are on. A mask takes two.
 CROP_LENGTH_DRAW, CROP_START_DRAW, SHIFT_DRAW, GAIN_DRAW, MIX_DRAW, FREQ_MASK_DRAW = range(6)
 TIME_MASK_DRAW = FREQ_MASK_DRAW + 2 * MOST_MASKS
 
-# Quantiles of the mixing share: a draw takes the middle of one of this many equally probable intervals.
+# Number of quantiles from which the mixing share is drawn: the medians of equally probable intervals.
 NUM_QUANTILES = 4096
 
 _YAMNET_LOG_OFFSET = 0.001
@@ -44,10 +43,10 @@ _SPECTROGRAMS = (Scale.DECIBEL, Scale.YAMNET_LOG)
 
 
 def make_augmenter(config: AugmentConfig, *, data: PreparedData, specs: Mapping[str, Any]) -> "Augmenter | None":
-    """Returns what changes the features `specs` of `data`, or None where nothing is to change.
+    """Returns an augmenter for the features `specs` of `data`, or None if no change is turned on.
 
     Raises:
-        UserError: The record of how the data were prepared cannot be read.
+        UserError: The data set's `prepare.yaml` cannot be read.
     """
     return None if config.is_off else Augmenter(config, sound_features(data, specs.values()))
 
@@ -56,16 +55,16 @@ class Augmenter:
     """Changes batches of examples.
 
     Attributes:
-        mixes: Whether examples are mixed. A batch then comes with one example more at its front, which is there only
-            for the first of the batch to be mixed with.
+        mixes: Whether examples are mixed. A batch then has one more example at its front, with which the first example
+            of the batch is mixed.
     """
 
     def __init__(self, config: AugmentConfig, sounds: Mapping[str, SoundFeature]) -> None:
         """Draws nothing yet.
 
         Args:
-            config: What to do.
-            sounds: The features that have a time axis.
+            config: The settings.
+            sounds: The features with a time axis, by name.
         """
         self._config = config
         self._sounds = sounds
@@ -78,7 +77,7 @@ class Augmenter:
         Args:
             features: {name: (batch, *shape)}; (batch + 1, *shape) where `mixes` is set.
             targets: (batch, classes) float32; (batch + 1, classes) where `mixes` is set.
-            states: The generator of each of these examples, as `example_states` gives them, uint64.
+            states: (batch,) or (batch + 1,) uint64, the generators of these examples, from `example_states`.
         """
         draws = uniforms(states, TIME_MASK_DRAW + 2 * self._config.time_masks)
         changed = {
@@ -101,7 +100,7 @@ class Augmenter:
         return self._mask(values, sound, draws)
 
     def _source_frames(self, sound: SoundFeature, draws: Any, size: int) -> Any:
-        """Returns which frame each frame is taken from, (batch, size) int32."""
+        """Returns the index of the source frame of each frame, (batch, size) int32."""
         config = self._config
         keep_shares = 1 - draws[CROP_LENGTH_DRAW] * (1 - config.crop_min_share)
         start_shares = draws[CROP_START_DRAW] * (1 - keep_shares)
@@ -138,12 +137,12 @@ class Augmenter:
 
 
 def source_frames(lengths: Any, starts: Any, shifts: Any, num_frames: int) -> Any:
-    """Returns where frames come from when a window is repeated to the full length and then moved in a circle.
+    """Returns source frames for a window that is repeated to the full length and then shifted circularly.
 
     Args:
-        lengths: Of the windows, (batch,) int32, 1 to `num_frames`.
-        starts: The first frames of the windows, (batch,) int32.
-        shifts: How many frames later all is, (batch,) int32; negative is earlier.
+        lengths: (batch,) int32, lengths of the windows, 1 to `num_frames`.
+        starts: (batch,) int32, first frames of the windows.
+        shifts: (batch,) int32, the shifts in frames; positive is later.
         num_frames: The full length.
 
     Returns:
@@ -157,10 +156,10 @@ def masked_places(numbers: Any, *, longest: int, size: int) -> Any:
     """Returns which places are under a mask, (batch, size) bool.
 
     Args:
-        numbers: (2 * masks, batch) float64 in [0, 1), two for each mask: its length, evenly from 0 to `longest`, and
-            its place, evenly among those where it fits.
-        longest: The longest mask.
-        size: Bands or frames.
+        numbers: (2 * masks, batch) float64 in [0, 1), two for each mask: its length, uniform from 0 to `longest`, and
+            its position, uniform among those where it fits.
+        longest: The largest length of a mask.
+        size: Number of bands or frames.
     """
     lengths = tf.cast(numbers[0::2] * (longest + 1), tf.int32)
     starts = tf.cast(numbers[1::2] * tf.cast(size - lengths + 1, tf.float64), tf.int32)
@@ -170,32 +169,32 @@ def masked_places(numbers: Any, *, longest: int, size: int) -> Any:
 
 
 def mask_fill(values: Any, sound: SoundFeature) -> Any:
-    """Returns what masks are filled with: an example's mean, or, for cepstra, that of each of its coefficients.
+    """Returns the values that replace masked ones: an example's mean, or for cepstra the mean of each coefficient.
 
     Args:
         values: (batch, frames, …) float32.
-        sound: What they are; frames of padding are not in the mean.
+        sound: The kind of feature; frames of padding do not count.
 
     Returns:
-        (batch, 1, …) float32, which fits `values`.
+        (batch, 1, …) float32, which broadcasts with `values`.
     """
-    heard = values[:, : sound.num_frames]
+    frames = values[:, : sound.num_frames]
     if sound.scale in _SPECTROGRAMS:
-        heard = tf.reduce_mean(heard, axis=2, keepdims=True)
-    # The order in which many values are added depends on the size of the batch: in float64 that is not seen.
+        frames = tf.reduce_mean(frames, axis=2, keepdims=True)
+    # In float64, because the order of summation depends on the batch size and would change the float32 result.
     axes = [1] if sound.scale is Scale.CEPSTRUM else list(range(1, values.shape.rank))
-    return tf.cast(tf.reduce_mean(tf.cast(heard, tf.float64), axis=axes, keepdims=True), tf.float32)
+    return tf.cast(tf.reduce_mean(tf.cast(frames, tf.float64), axis=axes, keepdims=True), tf.float32)
 
 
 def amplify(values: Any, gains_db: Any, sound: SoundFeature) -> Any:
-    """Returns the features of louder or softer sound, of the same shape.
+    """Returns the features of the sound after a gain, of the same shape.
 
     Args:
         values: (batch, frames, …) float32.
         gains_db: (batch,) float32.
-        sound: What the values are.
+        sound: The kind of feature.
     """
-    gains_db = _for_each_example(gains_db, values)
+    gains_db = _broadcastable(gains_db, values)
     factors = tf.pow(10.0, gains_db / 20)
     if sound.scale is Scale.DECIBEL:
         return values + gains_db
@@ -209,27 +208,27 @@ def amplify(values: Any, gains_db: Any, sound: SoundFeature) -> Any:
 
 
 def mix_with_previous(values: Any, shares: Any) -> Any:
-    """Mixes each value with the one before it, (batch + 1, …) → (batch, …) float32.
+    """Mixes each value with the previous one, (batch + 1, …) → (batch, …) float32.
 
     Args:
         values: Of any dtype.
-        shares: How much of the mixture is the value itself, (batch,) float32.
+        shares: (batch,) float32, the share of the value itself.
     """
     values = tf.cast(values, tf.float32)
-    shares = _for_each_example(shares, values)
+    shares = _broadcastable(shares, values)
     previous = values[:-1]
-    # In this order, what is equal in both stays exactly so.
+    # Computed in this form, equal values stay exactly the same.
     return previous + shares * (values[1:] - previous)
 
 
 def beta_quantiles(alpha: float) -> Any:
-    """Returns quantiles of Beta(alpha, alpha), the middles of equally probable intervals: (NUM_QUANTILES,) float32."""
+    """Returns quantiles of Beta(alpha, alpha), the medians of equally probable intervals: (NUM_QUANTILES,) float32."""
     probabilities = (np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES
     return scipy.special.betaincinv(alpha, alpha, probabilities).astype(np.float32)
 
 
 def to_dtype(values: Any, dtype: Any) -> Any:
-    """Brings values back to the type they are stored in: integers are the nearest, kept within their range."""
+    """Converts values to a dtype; integers are rounded to the nearest and clipped to their range."""
     if values.dtype == dtype:
         return values
     if dtype.is_integer:
@@ -237,6 +236,6 @@ def to_dtype(values: Any, dtype: Any) -> Any:
     return tf.cast(values, dtype)
 
 
-def _for_each_example(scalars: Any, values: Any) -> Any:
-    """(batch,) → (batch, 1, …), which fits `values`."""
+def _broadcastable(scalars: Any, values: Any) -> Any:
+    """(batch,) → (batch, 1, …), which broadcasts with `values`."""
     return tf.reshape(scalars, [-1, *[1] * (values.shape.rank - 1)])

@@ -1,9 +1,8 @@
-"""Shards as batches on their way into a model.
+"""Shards → batches for training, scoring and inspection.
 
-Where examples are cached, all of them are decoded once and a batch is gathered from memory. Where they are not, they
-stay serialised until they are in a batch: shuffling moves short strings, and a batch is parsed by one call. Every
-pipeline of a distributed run gives the same number of batches, so that no replica ever waits for another that has run
-out.
+With `cache`, all examples are decoded once and each batch is gathered from memory. Without it, examples stay serialised
+until they are in a batch: the shuffle buffer holds short strings, and one call parses a batch. Every input pipeline of
+a distributed run yields the same number of batches, so that no replica waits for one that has none left.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.data.augment import Augmenter
+from trainer.data.config import StreamConfig
 from trainer.data.in_memory import Examples, load_examples
 from trainer.data.keyed_random import example_keys, example_states
 from trainer.data.order import Order, balanced_order, cut_slices, natural_order
@@ -25,10 +25,11 @@ from trainer.data.prepared import Shard
 
 
 class TrainBatch(NamedTuple):
-    """A batch to learn from.
+    """A batch to train on.
 
-    Features {name: (batch, *shape)} in their stored dtype; targets (batch, classes) float32, the weight of each class,
-    which add up to 1: one-hot, or those of two examples where these were mixed.
+    Attributes:
+        features: {name: (batch, *shape)} in their stored dtype.
+        targets: (batch, classes) float32, class weights that sum to 1: one-hot, or a mixture of two examples' targets.
     """
 
     features: Any
@@ -36,11 +37,14 @@ class TrainBatch(NamedTuple):
 
 
 class ScoringBatch(NamedTuple):
-    """A batch to predict.
+    """A batch to score.
 
-    Features {name: (batch, *shape)} in their stored dtype; labels (batch,) int64; track_keys (batch,) int64, equal for
-    the segments of a track; starts_s (batch,) float32, where each segment starts in its track; is_example (batch,)
-    bool, False for the padding that fills up the last batches.
+    Attributes:
+        features: {name: (batch, *shape)} in their stored dtype.
+        labels: (batch,) int64.
+        track_keys: (batch,) int64, equal for the segments of a track.
+        starts_s: (batch,) float32, where each segment starts in its track.
+        is_example: (batch,) bool, False for the padding that fills the last batches.
     """
 
     features: Any
@@ -51,10 +55,13 @@ class ScoringBatch(NamedTuple):
 
 
 class PlainBatch(NamedTuple):
-    """A batch to look at.
+    """A batch to inspect outside of a strategy.
 
-    Features {name: (batch, *shape)} in their stored dtype; labels (batch,) int64; track_ids (batch,) string; starts_s
-    (batch,) float32, where each segment starts in its track.
+    Attributes:
+        features: {name: (batch, *shape)} in their stored dtype.
+        labels: (batch,) int64.
+        track_ids: (batch,) string.
+        starts_s: (batch,) float32, where each segment starts in its track.
     """
 
     features: Any
@@ -64,89 +71,67 @@ class PlainBatch(NamedTuple):
 
 
 def count_steps(shards: Sequence[Shard], *, global_batch_size: int) -> int:
-    """Returns the steps of an epoch: as many as it takes to see every example, the last batch filled up with others."""
+    """Returns the steps of an epoch: the number of examples divided by the batch size, rounded up."""
     num_examples = sum(shard.num_examples for shard in shards)
     return -(-num_examples // global_batch_size)
 
 
 class TrainStream:
-    """The batches of the train split, in an order that depends on nothing but the seed and the epoch.
+    """The batches of the train split, in an order that depends only on the seed and the epoch.
 
-    Where examples are cached, every worker holds all of them and takes its slice of every batch: the batches are the
-    same however many workers, replicas and parts of a batch there are. Where they are not, each worker reads files of
-    its own, and so the batches depend on the number of workers, though on nothing else.
+    With `cache`, every worker holds all examples and takes its slice of every batch: the batches are the same for any
+    number of workers, replicas and accumulation steps. Without it, each worker reads files of its own, so that the
+    batches depend on the number of workers too.
+
+    Attributes:
+        steps_per_epoch: Batches of `global_batch_size` in an epoch.
     """
 
     def __init__(
         self,
         shards: Sequence[Shard],
+        config: StreamConfig,
         *,
         specs: Mapping[str, FeatureSpec],
         num_classes: int,
-        global_batch_size: int,
-        accumulation_steps: int = 1,
-        seed: int,
-        cache: bool,
-        shuffle_buffer_examples: int,
-        sampling: str = "natural",
         augmenter: Augmenter | None = None,
     ) -> None:
         """Reads nothing yet.
 
         Args:
             shards: The files of the split.
+            config: Batch size, order and caching.
             specs: The features to parse.
-            num_classes: How many genres there are.
-            global_batch_size: Examples in a batch over all replicas.
-            accumulation_steps: Parts that a batch is divided into: each is given out as a batch of its own.
-            seed: Mixed with the epoch.
-            cache: Whether decoded examples stay in memory after they were first read.
-            shuffle_buffer_examples: Examples among which the next is drawn where they are not cached.
-            sampling: "natural" takes each example once; "balanced" takes examples of all genres equally often.
+            num_classes: The number of genres.
             augmenter: Changes examples at random; None leaves them.
-
-        Raises:
-            UserError: Balanced sampling is asked for and examples are not cached.
         """
-        check(
-            sampling == "natural" or cache,
-            key="sampling",
-            value=sampling,
-            expected="cache=true beside it, for examples are drawn from memory",
-        )
         self._shards = tuple(shards)
+        self._config = config
         self._specs = specs
         self._num_classes = num_classes
-        self._global_batch_size = global_batch_size
-        self._accumulation_steps = accumulation_steps
-        self._seed = seed
-        self._cache = cache
-        self._shuffle_buffer_examples = shuffle_buffer_examples
-        self._sampling = sampling
         self._augmenter = augmenter
         self._examples: Examples | None = None
-        self.steps_per_epoch = count_steps(shards, global_batch_size=global_batch_size)
+        self.steps_per_epoch = count_steps(shards, global_batch_size=config.global_batch_size)
 
     def epoch(self, strategy: Any, epoch: int, *, first_step: int = 0) -> Iterator[Any]:
         """Returns an iterator over TrainBatches, distributed over the strategy's replicas.
 
-        There are `accumulation_steps` of them for each step from `first_step` on, consecutive parts of its batch, and
-        the batch of a step is the same wherever the epoch is entered. Where the examples do not fill the last batch, it
-        is filled up with others of another shuffle.
+        It yields `accumulation_steps` of them for each step, consecutive parts of the step's batch. The batch of a step
+        does not depend on `first_step`. If the examples do not fill the last batch, examples of another shuffle do.
 
         Args:
-            strategy: The devices.
-            epoch: Which order to take.
-            first_step: Steps of the epoch that are left out at its start.
+            strategy: The tf.distribute strategy.
+            epoch: The number of the epoch, which determines the order.
+            first_step: Number of steps to skip at the start of the epoch.
 
         Raises:
             UserError: A batch cannot be divided among the replicas, or there are fewer files than workers to read them.
         """
-        if self._cache and self._examples is None:
+        if self._config.cache and self._examples is None:
             self._examples = load_examples(self._shards, self._specs)
 
         def batches(context: Any) -> Any:
-            part_size(self._global_batch_size, context, accumulation_steps=self._accumulation_steps)
+            part_size(self._config.global_batch_size, context, accumulation_steps=self._config.accumulation_steps)
             dataset = (
                 self._streamed_batches(context, epoch, first_step)
                 if self._examples is None
@@ -162,7 +147,7 @@ class TrainStream:
         rows = tuple(
             cut_slices(
                 values.reshape(self.steps_per_epoch, -1)[first_step:],
-                accumulation_steps=self._accumulation_steps,
+                accumulation_steps=self._config.accumulation_steps,
                 context=context,
                 with_previous=self._mixes,
             )
@@ -174,8 +159,8 @@ class TrainStream:
             gathered = {name: tf.gather(values, places) for name, values in features.items()}
             return self._train_batch(gathered, labels, keys, occurrences, epoch)
 
-        # The examples come in as an element, so that they go when the iterator goes, and not with some later garbage
-        # collection; and the graph is not rewritten, for that would write them into it, a second copy of them all.
+        # The examples are an element of a data set, so that they are freed with the iterator instead of by a later
+        # garbage collection. Graph optimisations are off, because they would copy all examples into the graph.
         memory = tf.data.Dataset.from_tensors(dict(examples.features)).repeat()
         options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = False
@@ -186,19 +171,19 @@ class TrainStream:
         )
 
     def _order(self, examples: Examples, epoch: int) -> Order:
-        rng = np.random.default_rng([self._seed, epoch])
-        num_draws = self.steps_per_epoch * self._global_batch_size
-        if self._sampling == "balanced":
+        rng = np.random.default_rng([self._config.seed, epoch])
+        num_draws = self.steps_per_epoch * self._config.global_batch_size
+        if self._config.sampling == "balanced":
             return balanced_order(examples.labels, num_draws, rng=rng)
         return natural_order(len(examples.labels), num_draws, rng=rng)
 
     def _streamed_batches(self, context: Any, epoch: int, first_step: int) -> Any:
         shards = self._shards_of_pipeline(context)
         num_examples = sum(shard.num_examples for shard in shards)
-        rng = np.random.default_rng([self._seed, epoch])
+        rng = np.random.default_rng([self._config.seed, epoch])
         read_order, shuffle_seed = rng.permutation(len(shards)), int(rng.integers(2**31))
-        share = self._global_batch_size // context.num_input_pipelines
-        num_parts = self._accumulation_steps * context.num_replicas_in_sync // context.num_input_pipelines
+        share = self._config.global_batch_size // context.num_input_pipelines
+        num_parts = self._config.accumulation_steps * context.num_replicas_in_sync // context.num_input_pipelines
 
         def parse(numbers: Any, records: Any) -> TrainBatch:
             if self._mixes:
@@ -215,7 +200,7 @@ class TrainStream:
 
         batches = (
             read_records([shards[index] for index in read_order])
-            .shuffle(self._shuffle_buffer_examples, seed=shuffle_seed)
+            .shuffle(self._config.shuffle_buffer_examples, seed=shuffle_seed)
             .repeat()
             .enumerate()
             .skip(first_step * share)
@@ -230,7 +215,7 @@ class TrainStream:
         if len(self._shards) < num_pipelines:
             raise UserError(
                 f"cache=false: the train split has {len(self._shards)} shards and there are {num_pipelines} workers, "
-                f"each of which reads shards of its own: set cache=true, or prepare the data with "
+                "each of which reads shards of its own: set cache=true, or prepare the data with "
                 f"shards.min_shards={num_pipelines}"
             )
         return list(self._shards[context.input_pipeline_id :: num_pipelines])
@@ -242,13 +227,13 @@ class TrainStream:
     def _train_batch(self, features: Any, labels: Any, keys: Any, occurrences: Any, epoch: int) -> TrainBatch:
         targets = tf.one_hot(labels, self._num_classes, dtype=tf.float32)
         if self._augmenter is not None:
-            states = example_states(keys, occurrences, seed=self._seed, epoch=epoch)
+            states = example_states(keys, occurrences, seed=self._config.seed, epoch=epoch)
             features, targets = self._augmenter(features, targets, states)
         return TrainBatch(features=features, targets=targets)
 
 
 def part_size(global_batch_size: int, context: Any, *, accumulation_steps: int = 1) -> int:
-    """Returns how many examples a replica gets at a time.
+    """Returns the number of examples in a replica's part of a batch.
 
     Raises:
         UserError: The batch cannot be divided evenly.
@@ -261,7 +246,7 @@ def part_size(global_batch_size: int, context: Any, *, accumulation_steps: int =
         global_batch_size % num_parts == 0,
         key="global_batch_size",
         value=global_batch_size,
-        expected=f"a multiple of {num_parts}, for {parts}",
+        expected=f"a multiple of {num_parts} ({parts})",
     )
     return global_batch_size // int(num_parts)
 
@@ -274,10 +259,10 @@ def scoring_batches(
     global_batch_size: int,
     cache: bool,
 ) -> Any:
-    """Returns a data set of ScoringBatches, distributed, in which every example comes exactly once.
+    """Returns a distributed data set of ScoringBatches that contains every example exactly once.
 
-    All batches are full: what is missing at the end, or in a pipeline that has fewer examples than another, is padding.
-    It can be iterated over again and again, and keeps the serialised examples in memory where `cache` is set.
+    All batches are full: padding fills the last batches, also of a pipeline with fewer examples than another. The data
+    set can be iterated repeatedly; with `cache`, the serialised examples stay in memory.
 
     Raises:
         UserError: A batch cannot be divided among the replicas.
@@ -308,7 +293,7 @@ def scoring_batches(
 
 
 def plain_batches(shards: Sequence[Shard], *, specs: Mapping[str, FeatureSpec], batch_size: int) -> Any:
-    """Returns a data set of PlainBatches in which every example comes exactly once; the last batch may be smaller."""
+    """Returns a data set of PlainBatches that contains every example once; the last batch may be smaller."""
     return (
         read_records(shards)
         .batch(batch_size)
@@ -337,10 +322,10 @@ def _plain_batch(records: Any, specs: Mapping[str, FeatureSpec]) -> PlainBatch:
 
 @contextmanager
 def shard_read_errors(shards: Sequence[Shard]) -> Iterator[None]:
-    """Turns TensorFlow's error about a file that cannot be read, which does not say which, into one that does.
+    """Converts TensorFlow's errors about a file that cannot be read, which do not name it, into one that does.
 
     Raises:
-        RunFailedError: A file is damaged, cut short or gone.
+        RunFailedError: A file is damaged, truncated or missing.
     """
     try:
         yield
@@ -358,9 +343,9 @@ def _problem_of(shard: Shard) -> str | None:
         for _ in tf.data.TFRecordDataset(shard.path):
             num_read += 1
     except tf.errors.NotFoundError:
-        return "is gone"
+        return "is missing"
     except tf.errors.DataLossError:
-        return f"is damaged or cut short after {num_read} of {shard.num_examples} examples"
+        return f"is damaged or truncated after {num_read} of {shard.num_examples} examples"
     if num_read != shard.num_examples:
-        return f"has {num_read} examples and should have {shard.num_examples}"
+        return f"has {num_read} examples, expected {shard.num_examples}"
     return None

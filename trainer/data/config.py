@@ -1,4 +1,4 @@
-"""What is done to training examples at random, as a frozen dataclass that checks its values when it is made."""
+"""Settings of augmentation, and of the batches of the train split."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,53 @@ MOST_MASKS = 8
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
-    """Random changes to training examples; none by default. Validation, test and exported models never have any.
-
-    What a change does to a feature depends on what the feature is: see `trainer.augment`.
+class StreamConfig:
+    """Batch size, order and caching of the train split.
 
     Attributes:
-        freq_masks: Masks over bands of a spectrogram (SpecAugment, Park et al. 2019).
-        freq_mask_max_share: The widest of them, as a share of all bands; widths are drawn evenly from 0 to it.
-        time_masks: Masks over frames.
-        time_mask_max_share: The longest of them, as a share of the segment; lengths are drawn evenly from 0 to it.
-        mixup_alpha: Each example is mixed with another by a share from Beta(alpha, alpha) (Zhang et al. 2018), and its
-            target with the other's; 0 mixes none.
-        crop_min_share: A window of at least this share of the segment is kept, at a random place, and repeated until
-            the segment is as long as it was; 1 keeps all.
-        gain_db: The sound is made louder or softer by up to this many dB; 0 leaves it.
-        time_shift_max_share: The sound is moved by up to this share of the segment to either side, and what leaves at
-            one end comes in at the other; 0 leaves it.
+        global_batch_size: Examples in a batch over all replicas.
+        accumulation_steps: Parts of a batch; each is a batch of its own.
+        seed: Determines the order, together with the epoch.
+        cache: Whether decoded examples stay in memory. "balanced" sampling requires it.
+        shuffle_buffer_examples: Size of the shuffle buffer without `cache`; with it, all examples are shuffled.
+        sampling: "natural" takes each example once; "balanced" takes examples of all genres equally often.
+    """
+
+    global_batch_size: int
+    accumulation_steps: int = 1
+    seed: int = 0
+    cache: bool = True
+    shuffle_buffer_examples: int = 4096
+    sampling: str = "natural"
+
+    def __post_init__(self) -> None:
+        check(
+            self.sampling == "natural" or self.cache,
+            key="sampling",
+            value=self.sampling,
+            expected="cache=true with it, because it draws examples from memory",
+        )
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes to training examples; none by default. Validation and test examples are never changed.
+
+    What a change does to a feature depends on the kind of feature: see `trainer.data.augment`.
+
+    Attributes:
+        freq_masks: Number of masks over bands of a spectrogram (SpecAugment, Park et al. 2019).
+        freq_mask_max_share: The largest width of these masks, as a share of all bands; widths are uniform from 0 to it.
+        time_masks: Number of masks over frames.
+        time_mask_max_share: The largest length of these masks, as a share of the segment; lengths are uniform from 0 to
+            it.
+        mixup_alpha: Each example and its target are mixed with those of another by a share from Beta(alpha, alpha)
+            (Zhang et al. 2018); 0 turns this off.
+        crop_min_share: A window of at least this share of the segment, at a random position, is repeated until it
+            fills the segment; 1 turns this off.
+        gain_db: The largest random gain or attenuation in dB; 0 turns this off.
+        time_shift_max_share: The largest circular shift in either direction, as a share of the segment; 0 turns this
+            off.
     """
 
     freq_masks: int = 0
@@ -53,7 +83,7 @@ class AugmentConfig:
             0 < self.crop_min_share <= 1,
             key="augment.crop_min_share",
             value=self.crop_min_share,
-            expected="a share above 0 and at most 1, which is for no crop",
+            expected="a share above 0 and at most 1; 1 means no crop",
         )
         check(
             0 <= self.gain_db <= 60,
@@ -65,15 +95,15 @@ class AugmentConfig:
             0 <= self.time_shift_max_share <= 0.5,
             key="augment.time_shift_max_share",
             value=self.time_shift_max_share,
-            expected="a share from 0 to 0.5, which may put the start anywhere",
+            expected="a share from 0 to 0.5",
         )
 
     @property
     def changes_time(self) -> bool:
-        """Whether frames move."""
+        """Whether frames change their position."""
         return self.crop_min_share < 1 or self.time_shift_max_share > 0
 
     @property
     def is_off(self) -> bool:
-        """Whether examples stay as they are."""
+        """Whether no change is turned on."""
         return not (self.freq_masks or self.time_masks or self.mixup_alpha or self.gain_db or self.changes_time)

@@ -1,4 +1,4 @@
-"""What each stored feature is, as its preparation recorded it: where its time runs, and what its values measure."""
+"""The kind of each stored feature: its time axis and the scale of its values."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from trainer.data.prepared import PreparedData, read_prepare_yaml
 
 
 class Scale(Enum):
-    """What values measure."""
+    """The quantity that the values of a feature measure."""
 
     DECIBEL = "the power of a band in dB"
     CEPSTRUM = "coefficients of the orthonormal DCT-II of the bands in dB"
@@ -25,13 +25,13 @@ class Scale(Enum):
 
 @dataclass(frozen=True)
 class SoundFeature:
-    """A feature of shape (frames, …) in which sound follows itself in time; a frame of a waveform is one sample.
+    """A feature of shape (frames, …) whose first axis is time; a frame of a waveform is one sample.
 
     Attributes:
         scale: What the values measure.
-        num_frames: How many frames, from the first on, hear the segment alone; those behind them are padding.
-        frames_per_segment: How many frames the segment is long, a fraction included.
-        num_mel_bands: For a cepstrum: the bands that it was computed from.
+        num_frames: Number of frames of the segment itself; the frames after them are padding.
+        frames_per_segment: Length of the segment in frames, with its fraction.
+        num_mel_bands: For a cepstrum: the number of mel bands from which it was computed.
     """
 
     scale: Scale

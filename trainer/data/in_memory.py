@@ -13,20 +13,20 @@ from trainer.data.keyed_random import example_keys
 from trainer.data.parsing import parse_examples, read_records, reading_options
 from trainer.data.prepared import Shard
 
-# Decoded at a time: what is in memory beside the examples themselves.
+# Number of examples that are decoded at a time, in memory in addition to the result.
 _BATCH_SIZE = 256
-# TensorFlow's kernels want tensors at multiples of this.
+# TensorFlow's kernels expect tensors at multiples of this address.
 _ALIGNMENT_BYTES = 64
 
 
 @dataclass(frozen=True)
 class Examples:
-    """The examples of a split, in the order in which they are read.
+    """The examples of a split, in the order of the files.
 
     Attributes:
         features: {name: (examples, *shape)}, tensors on the CPU in their stored dtype.
         labels: (examples,) int64.
-        keys: (examples,) int64, as `example_keys` gives them.
+        keys: (examples,) int64, from `example_keys`.
     """
 
     features: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Examples:
 
 
 def load_examples(shards: Sequence[Shard], specs: Mapping[str, FeatureSpec]) -> Examples:
-    """Reads all shards. Memory holds the features once, for they are decoded into their place piece by piece."""
+    """Reads all shards. Batches are decoded into preallocated arrays, so that memory holds the features once."""
     num_examples = sum(shard.num_examples for shard in shards)
     arrays = {name: _aligned_empty((num_examples, *spec.shape), np.dtype(spec.dtype)) for name, spec in specs.items()}
     labels = np.empty(num_examples, dtype=np.int64)

@@ -1,8 +1,8 @@
-"""Random numbers that are a pure function of what they are for, and not of what was drawn before them.
+"""Counter-based random numbers: a pure function of a key, independent of earlier draws.
 
 The generator is splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"), whose n-th
-number needs no others: the n-th multiple of a constant is added to the state, and a finaliser mixes the bits. All of
-it is arithmetic modulo 2⁶⁴, and so the same on every device.
+number needs no others: the n-th multiple of a constant is added to the state, and a finaliser mixes the bits. It uses
+integer arithmetic modulo 2⁶⁴ only, which gives the same result on every device.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ def example_keys(track_keys: Any, segment_indices: Any) -> Any:
         segment_indices: (batch,) int64.
 
     Returns:
-        (batch,) int64: the bits are those of a uint64.
+        (batch,) int64, the bits of a uint64.
     """
     tracks = _absorb(tf.zeros_like(track_keys, dtype=tf.uint64), tf.bitcast(track_keys, tf.uint64))
     keys = _absorb(tracks, tf.bitcast(segment_indices, tf.uint64))
@@ -36,9 +36,9 @@ def example_states(keys: Any, occurrences: Any, *, seed: int, epoch: int) -> Any
     """Returns the state of the generator of each example in an epoch.
 
     Args:
-        keys: (batch,) int64, as `example_keys` gives them.
-        occurrences: (batch,) int64, how often each example was taken before in this epoch: one that comes twice is
-            then changed in two ways.
+        keys: (batch,) int64, from `example_keys`.
+        occurrences: (batch,) int64, how often each example was drawn before in this epoch, so that repeated draws get
+            different changes.
         seed: The seed of the run.
         epoch: The epoch.
 

@@ -1,4 +1,4 @@
-"""The order in which an epoch takes the examples: a function of the seed and the epoch alone, the same everywhere."""
+"""The order of the examples in an epoch: a function of the seed and the epoch only."""
 
 from typing import Any, NamedTuple
 
@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 
 class Order(NamedTuple):
-    """Which example comes when.
+    """The draws of an epoch.
 
     Attributes:
-        indices: (draws,) int64, places in the split.
+        indices: (draws,) int64, indices into the split.
         occurrences: (draws,) int64, how often the example was drawn before.
     """
 
@@ -19,7 +19,7 @@ class Order(NamedTuple):
 
 
 def natural_order(num_examples: int, num_draws: int, *, rng: np.random.Generator) -> Order:
-    """Returns all examples once, shuffled, and then again in another order, until there are `num_draws`."""
+    """Returns random permutations of all examples, one after the other, cut off after `num_draws`."""
     num_rounds = -(-num_draws // num_examples)
     rounds = [rng.permutation(num_examples) for _ in range(num_rounds)]
     return Order(
@@ -29,10 +29,10 @@ def natural_order(num_examples: int, num_draws: int, *, rng: np.random.Generator
 
 
 def balanced_order(labels: npt.NDArray[np.int64], num_draws: int, *, rng: np.random.Generator) -> Order:
-    """Returns draws in which every label that occurs comes equally often, or once more than others.
+    """Returns draws in which all present labels are equally frequent, up to a difference of 1.
 
-    Every round takes one example of each label, the labels in another order each time; within a label, none comes
-    again before all have come.
+    Every round draws one example of each label, in a new order of the labels. Within a label, no example is repeated
+    before all were drawn.
     """
     present = np.unique(labels)
     num_rounds = -(-num_draws // len(present))
@@ -48,17 +48,15 @@ def balanced_order(labels: npt.NDArray[np.int64], num_draws: int, *, rng: np.ran
 
 
 def cut_slices(batches: npt.NDArray[Any], *, accumulation_steps: int, context: Any, with_previous: bool) -> Any:
-    """Cuts global batches into the slices that one input pipeline gives to its replicas, in their order.
+    """Cuts global batches into the slices that one input pipeline yields for its replicas, in order.
 
-    A global batch is cut into `accumulation_steps` parts, one after the other, and each part into as many slices as
-    there are replicas.
+    A global batch is cut into `accumulation_steps` consecutive parts, and each part into a slice per replica.
 
     Args:
         batches: (steps, global batch).
         accumulation_steps: Parts of a batch.
-        context: The InputContext: which pipeline of how many, and how many replicas they serve together.
-        with_previous: Whether each slice has, before it, the value that comes before its first in the global batch;
-            before the first of the batch is the last.
+        context: The tf.distribute.InputContext.
+        with_previous: Whether each slice starts with the value before its first value in the global batch, circularly.
 
     Returns:
         (slices, slice or 1 + slice), of the same dtype.

@@ -1,4 +1,4 @@
-"""From shards to serialised examples, and from these to tensors."""
+"""Shards → serialised examples → tensors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.schema import LABEL, SEGMENT_INDEX, START_S, TRACK_ID, FeatureSpec
 from trainer.data.prepared import Shard
 
-# Files read side by side: enough to hide the latency of a bucket.
+# Number of files that are read in parallel, enough to hide the latency of a bucket.
 _INTERLEAVED_FILES = 8
-# What a track id is hashed to: strings cannot be gathered from devices. Two of a million tracks meet with p < 1e-6.
+# Track ids are hashed, because strings cannot be gathered from devices. Among a million tracks p(collision) < 1e-6.
 _NUM_TRACK_KEYS = 2**62
 
 
 class ParsedExamples(NamedTuple):
-    """What examples hold.
+    """A batch of parsed examples.
 
     Attributes:
         features: {name: (batch, *shape)} in their stored dtype.
@@ -41,7 +41,7 @@ class ParsedExamples(NamedTuple):
 
 
 def hash_track_ids(track_ids: Sequence[str]) -> NDArray[np.int64]:
-    """Returns the track keys that examples of these tracks have, (tracks,) int64."""
+    """Returns the track keys of track ids, (tracks,) int64."""
     return np.asarray(_track_keys(tf.constant(track_ids, shape=[len(track_ids)], dtype=tf.string)).numpy())
 
 
@@ -50,9 +50,9 @@ def _track_keys(track_ids: Any) -> Any:
 
 
 def read_records(shards: Sequence[Shard]) -> Any:
-    """Returns a data set of serialised examples, always in the same order.
+    """Returns a data set of serialised examples in a deterministic order.
 
-    Reading fails with a FailedPreconditionError where a file has another number of examples than it should.
+    Iteration raises a FailedPreconditionError if a file has another number of examples than its shard says.
     """
     paths = tf.constant([shard.path for shard in shards], dtype=tf.string)
     lengths = tf.constant([shard.num_examples for shard in shards], dtype=tf.int64)
@@ -96,9 +96,9 @@ def empty_record(specs: Mapping[str, FeatureSpec]) -> bytes:
 
 
 def reading_options() -> Any:
-    """Returns the options of all data sets that read shards."""
+    """Returns the options of all data sets that read shards: deterministic, without automatic sharding."""
     options = tf.data.Options()
     options.deterministic = True
-    # Files are divided by hand: with fewer files than workers, automatic sharding leaves one of them without data.
+    # `batches` divides the files itself: automatic sharding of fewer files than workers leaves a worker without data.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options

@@ -1,11 +1,9 @@
-"""A prepared data set as the trainer sees it: opened, and refused before the first step where it is not right."""
+"""Opens a prepared data set and checks it, before any training step."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-
-import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml, PrepareYamlError, parse_prepare_yaml
@@ -14,7 +12,7 @@ from beam_pipelines.records.json_lines import tracks_from_json_lines
 from trainer.common import files
 
 _Content = TypeVar("_Content")
-# What a run keeps of its data set, so that prediction needs nothing but the run. `_SUCCESS` is the last to be copied.
+# A run copies these files of its data set, so that prediction needs only the run. `_SUCCESS` is copied last.
 METADATA_FILES = (
     schema.CONFIG_FILE,
     schema.FEATURES_FILE,
@@ -30,8 +28,8 @@ class Shard:
     """One TFRecord file.
 
     Attributes:
-        path: Where it is, local or gs://.
-        num_examples: The examples in it.
+        path: Local or gs://.
+        num_examples: Number of examples in the file.
     """
 
     path: str
@@ -40,14 +38,14 @@ class Shard:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """What the files beside the shards of a prepared data set say.
+    """The metadata of a prepared data set.
 
     Attributes:
         path: The directory, local or gs://.
         cache_key: Changes whenever the content of the directory does.
-        info: Its name, splits and shards.
+        info: Name, splits and shards.
         specs: The stored features by name.
-        labels: The genres; a label is an index into this.
+        labels: The genres; the label of an example is an index into this.
         stats: Counts and statistics.
     """
 
@@ -60,7 +58,7 @@ class PreparedData:
 
 
 def open_prepared(path: str) -> PreparedData:
-    """Returns what the metadata files in `path` say.
+    """Reads the metadata of a prepared data set.
 
     Raises:
         UserError: There is no such directory, it is not finished, it was prepared with another schema version, or a
@@ -71,7 +69,7 @@ def open_prepared(path: str) -> PreparedData:
     success_path = files.join(path, schema.SUCCESS_FILE)
     if not files.exists(success_path):
         raise UserError(
-            f"{path} has no {schema.SUCCESS_FILE} and so is not a finished data set: run its preparation to the end"
+            f"{path} has no {schema.SUCCESS_FILE} and is not a finished data set: run beamtune prepare to its end"
         )
     cache_key = schema.success_from_json(_read(path, schema.SUCCESS_FILE), directory=path)
     try:
@@ -88,8 +86,8 @@ def open_prepared(path: str) -> PreparedData:
 
 
 def copy_metadata(data: PreparedData, *, to: str) -> None:
-    """Copies the metadata files into the directory `to`; `open_prepared` then opens it, though it has no shards."""
-    tf.io.gfile.makedirs(to)
+    """Copies the metadata into the directory `to`, which `open_prepared` then accepts although it has no shards."""
+    files.make_dirs(to)
     for name in METADATA_FILES:
         files.write_text(files.join(to, name), _read(data.path, name))
 
@@ -105,7 +103,7 @@ def find_shards(data: PreparedData, split: str) -> list[Shard]:
         raise UserError(
             f"split {split} of {data.path} has no examples: prepare the data with more tracks or other split fractions"
         )
-    present = set(tf.io.gfile.listdir(data.path))
+    present = set(files.list_dir(data.path))
     names = schema.shard_filenames(data.info.name, split_info)
     missing = [name for name in names if name not in present]
     if missing:
@@ -117,10 +115,10 @@ def find_shards(data: PreparedData, split: str) -> list[Shard]:
 
 
 def check_has_tracks(data: PreparedData) -> None:
-    """Checks that the table of tracks is there, without which scores cannot be told by track and group.
+    """Checks that the table of tracks exists, which scoring by track and group requires.
 
     Raises:
-        UserError: It is not.
+        UserError: It does not.
     """
     path = files.join(data.path, schema.TRACKS_FILE)
     if not files.exists(path):
@@ -128,7 +126,7 @@ def check_has_tracks(data: PreparedData) -> None:
 
 
 def read_groups(data: PreparedData) -> dict[str, str]:
-    """Returns the group of each track of all splits, such as its artist, by the id of the track.
+    """Returns the group of each track of all splits, such as its artist, by track id.
 
     Raises:
         UserError: The table of tracks is missing or damaged.
@@ -182,10 +180,10 @@ def select_features(data: PreparedData, names: Sequence[str]) -> dict[str, schem
 
 
 def check_has_several_genres(data: PreparedData) -> None:
-    """Checks that there is something to tell apart.
+    """Checks that the train split has at least two genres.
 
     Raises:
-        UserError: All training examples are of one genre.
+        UserError: It does not.
     """
     counts = data.stats.num_segments.get(schema.TRAIN, {})
     present = [genre for genre, count in counts.items() if count > 0]
@@ -199,5 +197,5 @@ def check_has_several_genres(data: PreparedData) -> None:
 def _read(path: str, name: str) -> str:
     try:
         return files.read_text(files.join(path, name))
-    except tf.errors.OpError as error:
+    except files.FileError as error:
         raise UserError(f"{files.join(path, name)} cannot be read ({error.message}): prepare the data again") from error

@@ -1,4 +1,4 @@
-"""The processes of a run: which of them writes, and how they do the same at the same step."""
+"""The processes of a run, and the values that they agree on."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from beam_pipelines.common.errors import RunAgainError
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import is_chief
 
-# What TensorFlow raises in a process when another one of the cluster is gone or silent.
+# What TensorFlow raises in a process when another process of the cluster ended or does not answer.
 _LOST_WORKER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -20,51 +20,58 @@ _LOST_WORKER_ERRORS = (
 )
 
 
-class Workers:
-    """All processes of a run; without a cluster, this one alone."""
+class Cluster:
+    """All processes of a run; without a multi-worker strategy, only this one.
+
+    Attributes:
+        is_chief: Whether this process writes the files of the run.
+    """
 
     def __init__(self, strategy: Any, config: StrategyConfig) -> None:
         """Communicates nothing yet.
 
         Args:
-            strategy: The devices.
-            config: What they were made from.
+            strategy: The tf.distribute strategy.
+            config: The settings from which it was made.
         """
         self._strategy = strategy
-        self._are_several = config.kind == "multi_worker" and strategy.num_replicas_in_sync > 1
+        self._has_several_processes = config.kind == "multi_worker" and strategy.num_replicas_in_sync > 1
         self.is_chief = is_chief(strategy)
 
-    def any_of(self, flags: Sequence[bool]) -> list[bool]:
-        """Returns which of the flags any process has set. All processes call this at the same step."""
+    def any_process(self, flags: Sequence[bool]) -> list[bool]:
+        """Returns for each flag whether any process set it. All processes call this at the same step."""
         return [total > 0 for total in self._sum([int(flag) for flag in flags])]
 
-    def from_chief(self, value: int) -> int:
-        """Returns the value that the chief has. All processes call this at the same time."""
+    def broadcast_from_chief(self, value: int) -> int:
+        """Returns the value of the chief. All processes call this at the same time."""
         [total] = self._sum([value if self.is_chief else 0])
-        # Each replica of the chief has handed in its value.
-        [copies] = self._sum([1 if self.is_chief else 0])
-        return total // copies
+        # Each replica of the chief adds its value.
+        [num_copies] = self._sum([1 if self.is_chief else 0])
+        return total // num_copies
+
+    def barrier(self) -> None:
+        """Waits until all processes call this."""
+        self._sum([0])
 
     @contextmanager
     def lost_worker_errors(self) -> Iterator[None]:
-        """Turns what TensorFlow raises when another process is gone into an error that says so.
+        """Converts TensorFlow's errors about a lost process into one that says what to do.
 
         Raises:
-            RunAgainError: Another process is gone.
+            RunAgainError: Another process ended or does not answer.
         """
         try:
             yield
         except _LOST_WORKER_ERRORS as error:
-            if not self._are_several:
+            if not self._has_several_processes:
                 raise
             [first_line, *_] = str(error.message).strip().splitlines() or [type(error).__name__]
             raise RunAgainError(
-                f"another worker is gone ({first_line}): start all workers again, and they go on from the last "
-                "checkpoint"
+                f"lost another worker ({first_line}): start all workers again, and they resume from the last checkpoint"
             ) from error
 
     def _sum(self, values: list[int]) -> list[int]:
-        if not self._are_several:
+        if not self._has_several_processes:
             return values
         return [int(total) for total in self._sum_over_replicas(tf.constant(values))]
 

@@ -1,4 +1,4 @@
-"""Settings: which devices train."""
+"""Settings of the devices."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,13 @@ class StrategyConfig:
     """Which devices train.
 
     Attributes:
-        kind: none, a single device: the first GPU where there is one, and the CPU otherwise; mirrored, all devices of
-            this machine; multi_worker, several machines, which TF_CONFIG names; tpu, a TPU.
-        num_devices: For mirrored: how many GPUs, or, on a machine without one, parts of the CPU; None is all GPUs.
-        tpu_name: For tpu: its name or its grpc:// address; None is the one of this machine.
-        tpu_zone: For tpu: the zone that it is in; None is that of this machine.
-        tpu_project: For tpu: the project that it belongs to; None is that of this machine.
+        kind: none, a single device: the first GPU, or the CPU of a machine without GPUs; mirrored, all devices of this
+            machine; multi_worker, several machines, which TF_CONFIG lists; tpu, a TPU.
+        num_devices: For mirrored: the number of GPUs, or of logical CPU devices on a machine without GPUs; None is all
+            GPUs.
+        tpu_name: For tpu: its name or its grpc:// address; None is the TPU of this machine.
+        tpu_zone: For tpu: its zone; None is the zone of this machine.
+        tpu_project: For tpu: its Google Cloud project; None is the project of this machine.
     """
 
     kind: str = "none"
@@ -32,7 +33,7 @@ class StrategyConfig:
             self.num_devices is None or (self.kind == "mirrored" and 1 <= self.num_devices <= 64),
             key="strategy.num_devices",
             value=self.num_devices,
-            expected="1 to 64 devices, and strategy=mirrored beside it; or null",
+            expected="1 to 64 devices with strategy=mirrored, or null",
         )
         for name in ("tpu_name", "tpu_zone", "tpu_project"):
             value = getattr(self, name)
@@ -40,5 +41,5 @@ class StrategyConfig:
                 value is None or self.kind == "tpu",
                 key=f"strategy.{name}",
                 value=value,
-                expected="strategy=tpu beside it, or null",
+                expected="a value with strategy=tpu only, or null",
             )

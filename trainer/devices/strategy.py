@@ -1,6 +1,5 @@
-"""The devices that train: one factory for every tf.distribute strategy, with errors that say what to do."""
+"""Makes the tf.distribute strategy of a run, with errors that say what to do."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,10 +8,9 @@ from urllib.error import URLError
 import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError
+from trainer.devices.cluster_config import CLUSTER_VARIABLE, cluster_error, parse_cluster
 from trainer.devices.config import StrategyConfig
 
-# What a machine of a multi-worker run reads to know the others, as Vertex AI and TensorFlow write it.
-CLUSTER_VARIABLE = "TF_CONFIG"
 _TRAINING_JOBS = ("chief", "worker")
 
 ResolveTpu = Callable[..., Any]
@@ -24,15 +22,15 @@ def make_strategy(
     environment: Mapping[str, str] = os.environ,
     resolve_tpu: ResolveTpu = tf.distribute.cluster_resolver.TPUClusterResolver,
 ) -> Any:
-    """Returns the tf.distribute.Strategy that the config asks for.
+    """Returns the tf.distribute.Strategy of the settings.
 
-    A process makes one, before any operation of TensorFlow: a cluster is joined first of all. TensorFlow's default
-    strategy is one like any other, with one replica, so that nothing after this call asks which one it is.
+    A process makes it once, before any operation of TensorFlow, because a cluster must be joined first. kind=none is
+    TensorFlow's default strategy with one replica, so that the callers need no special case.
 
     Args:
-        config: Which one.
-        environment: Where TF_CONFIG is looked for.
-        resolve_tpu: Finds a TPU: (tpu=…, zone=…, project=…) → a cluster resolver.
+        config: The settings.
+        environment: Holds TF_CONFIG.
+        resolve_tpu: (tpu=…, zone=…, project=…) → a cluster resolver.
 
     Raises:
         UserError: There are no such devices, or TF_CONFIG does not describe a cluster.
@@ -48,16 +46,16 @@ def make_strategy(
 
 
 def _make_mirrored(num_devices: int | None) -> Any:
-    """Returns a strategy over GPUs; on a machine without one, over as many parts of the CPU as are asked for."""
+    """Returns a strategy over GPUs, or over logical CPU devices on a machine without GPUs."""
     gpus = tf.config.list_physical_devices("GPU")
     wanted = num_devices if num_devices is not None else max(len(gpus), 1)
     if gpus:
         if wanted > len(gpus):
-            raise UserError(f"strategy.num_devices={wanted}: this machine has {len(gpus)} GPUs: ask for no more")
+            raise UserError(f"strategy.num_devices={wanted}: expected at most {len(gpus)}, the GPUs of this machine")
         return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(wanted)])
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
-    # The collective operations of CPUs are there for one strategy in a process; this way of reducing has no such state.
+    # Collective operations on CPUs work for one strategy in a process only; reduction to one device has no such state.
     return tf.distribute.MirroredStrategy(
         [f"CPU:{index}" for index in range(wanted)], cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
@@ -69,30 +67,25 @@ def check_cluster(text: str) -> None:
     Raises:
         UserError: It does not; the message says what is expected.
     """
+    variable = f"strategy=multi_worker: {CLUSTER_VARIABLE}"
     example = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
-    def refuse(problem: str) -> UserError:
-        return UserError(f"strategy=multi_worker: {CLUSTER_VARIABLE} {problem}: expected something like {example}")
+    def error(problem: str) -> UserError:
+        return cluster_error(problem, variable=variable, example=example)
 
     if not text:
-        raise refuse("is not set")
-    try:
-        content = json.loads(text)
-        cluster, task = content["cluster"], content["task"]
-        jobs = {str(job): [str(address) for address in addresses] for job, addresses in cluster.items()}
-        job, index = str(task["type"]), int(task["index"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise refuse(f"cannot be read ({error!r})") from error
-    if not set(jobs) <= {*_TRAINING_JOBS, "evaluator"}:
-        raise refuse(f"names {', '.join(jobs)}, and only {' and '.join(_TRAINING_JOBS)} train here")
-    if job not in _TRAINING_JOBS:
-        raise refuse(f"says that this process is the {job}, and only {' and '.join(_TRAINING_JOBS)} train here")
-    if not 0 <= index < len(jobs.get(job, [])):
-        raise refuse(f"says that this process is {job} {index}, and lists {len(jobs.get(job, []))} of these")
+        raise error("is not set")
+    cluster = parse_cluster(text, variable=variable, example=example)
+    if cluster is None:
+        raise error("lists no process")
+    if not set(cluster.addresses) <= {*_TRAINING_JOBS, "evaluator"}:
+        raise error(f"names {', '.join(cluster.addresses)}, and only {' and '.join(_TRAINING_JOBS)} train here")
+    if cluster.job not in _TRAINING_JOBS:
+        raise error(f"says that this process is the {cluster.job}, and only {' and '.join(_TRAINING_JOBS)} train here")
 
 
 def is_chief(strategy: Any) -> bool:
-    """Returns whether this process is the one that writes: of several machines the first, otherwise the only one."""
+    """Returns whether this process writes the files of the run: the first of several machines, or the only one."""
     return bool(strategy.extended.should_checkpoint)
 
 
@@ -108,7 +101,7 @@ def _make_tpu(config: StrategyConfig, resolve_tpu: ResolveTpu) -> Any:
         ) from error
     except URLError as error:
         raise UserError(
-            f"{where}: Google Cloud cannot be asked for it ({error.reason}): outside of Google Cloud set "
+            f"{where}: Google Cloud does not answer ({error.reason}): outside of Google Cloud set "
             "strategy.tpu_name to its address, grpc://host:8470"
         ) from error
     except tf.errors.NotFoundError as error:

@@ -8,13 +8,13 @@ from beam_pipelines.records.schema import SPLITS, TEST
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Everything that `beamtune evaluate` can be told.
+    """All settings of `beamtune evaluate`.
 
     Attributes:
         run_dir: The run whose best weights are evaluated, local or gs://.
-        data_dir: The prepared data set, local or gs://; None is the one that the run was trained on.
+        data_dir: The prepared data set, local or gs://; None is the data set of the run.
         split: train, validation or test.
-        batch_size: Examples in a batch, over all devices together.
+        batch_size: Examples in a batch, over all devices.
     """
 
     run_dir: str = MISSING
@@ -32,11 +32,11 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """What `beamtune predict` can be told beside the run and the files.
+    """Settings of `beamtune predict`, in addition to the run and the files.
 
     Attributes:
         batch_size: Segments in a batch.
-        top_k: Genres shown for each file, the most probable first.
+        top_k: Number of genres to print for each file, the most probable first.
     """
 
     batch_size: int = 32

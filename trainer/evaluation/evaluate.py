@@ -1,4 +1,4 @@
-"""`beamtune evaluate`: how well a run does on a split."""
+"""`beamtune evaluate`: the metrics of a run on a split."""
 
 import sys
 
@@ -22,13 +22,13 @@ from trainer.training.loop import ScoringLoop
 def evaluate(config: EvaluateConfig) -> None:
     """Prints the metrics of a split at all levels, and merges them into the run's `metrics.json`.
 
-    The predictions of the split's tracks lie beside them, in `predictions-<split>.csv`, and what the evaluation was
-    told in `evaluate-<split>.yaml`.
+    The predictions of the split's tracks go to `predictions-<split>.csv` beside it, and the settings of the evaluation
+    to `evaluate-<split>.yaml`.
 
-    Metrics of other data than those that the run was trained on are printed only: a run has one data set.
+    Metrics on another data set than that of the run are printed only, because `metrics.json` is of one data set.
 
     Raises:
-        UserError: The run or the data are not there, or do not fit together.
+        UserError: The run or the data do not exist, or do not fit together.
         RunFailedError: A checkpoint or a shard is damaged.
     """
     run = RunDir(config.run_dir)
@@ -53,9 +53,7 @@ def evaluate(config: EvaluateConfig) -> None:
     print()
     print_genres(f"{config.split} tracks", levels[TRACK], labels=data.labels, stream=sys.stdout)
     if data.cache_key != trained_on.cache_key:
-        print(
-            f"note: {data.path} is not what {run.path} was trained on; metrics.json is left as it is", file=sys.stderr
-        )
+        print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=sys.stderr)
         return
     train_duration_s = read_progress(run.checkpoint_dir).train_duration_s
     write_predictions(run, config.split, predictions, labels=data.labels)
@@ -69,12 +67,12 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def _open_data(config: EvaluateConfig, *, run: RunDir, data_dir: str, trained_on: PreparedData) -> PreparedData:
-    """Returns the data that are named, or those that the run was trained on, if the run can judge them."""
+    """Returns the data set of the settings or of the run, if the model of the run takes it."""
     data = open_prepared(data_dir if config.data_dir is None else config.data_dir)
     if config.data_dir is None and data.cache_key != trained_on.cache_key:
         raise UserError(
-            f"{data.path} was prepared again, differently, since {run.path} was trained: "
-            "train again, or name the data with data_dir"
+            f"{data.path} was prepared again with other content since {run.path} was trained: "
+            "train again, or set data_dir"
         )
     check_same_task(run, trained_on=trained_on, data=data)
     return data

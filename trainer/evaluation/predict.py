@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.features.frontend import AudioError, FrontEnd, Segment
+from trainer.common import files
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.evaluation.config import PredictConfig
@@ -24,11 +24,11 @@ from trainer.runs.run_dir import RunDir
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a file was found to be.
+    """The prediction for a file.
 
     Attributes:
-        file: The path as it was given.
-        duration_s: Seconds of audio.
+        file: The path from the command line.
+        duration_s: Duration of the audio.
         num_segments: Segments whose probabilities were averaged.
         genres: The most probable genres and their probabilities, the most probable first.
     """
@@ -39,14 +39,14 @@ class Prediction:
     genres: tuple[tuple[str, float], ...]
 
 
-def predict(run_dir: str, files: Sequence[str], *, config: PredictConfig, output_format: str) -> int:
+def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output_format: str) -> int:
     """Prints the top genres of each file on standard output, and a line on standard error for each that failed.
 
     A file that is damaged or cut short is predicted from what can be decoded; a line on standard error says so.
 
     Args:
-        run_dir: The run whose best weights predict; nothing else is needed.
-        files: Audio files, local or gs://, of any length.
+        run_dir: The run, which needs no other files.
+        paths: Audio files, local or gs://, of any length.
         config: Batch size and number of genres.
         output_format: "table", "json" or "csv".
 
@@ -61,16 +61,16 @@ def predict(run_dir: str, files: Sequence[str], *, config: PredictConfig, output
     model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
     front_end = run.prepare_yaml().front_end()
     labels = run.dataset().labels
-    with ProgressReporter("predicting", total=len(files), unit="files") as progress:
+    with ProgressReporter("predicting", total=len(paths), unit="files") as progress:
         predictions = list(
-            _predict_files(files, model=model, front_end=front_end, labels=labels, config=config, progress=progress)
+            _predict_files(paths, model=model, front_end=front_end, labels=labels, config=config, progress=progress)
         )
     print(_FORMATTERS[output_format](predictions), end="")
-    return len(files) - len(predictions)
+    return len(paths) - len(predictions)
 
 
 def _predict_files(
-    files: Sequence[str],
+    paths: Sequence[str],
     *,
     model: keras.Model,
     front_end: FrontEnd,
@@ -78,23 +78,23 @@ def _predict_files(
     config: PredictConfig,
     progress: ProgressReporter,
 ) -> Iterator[Prediction]:
-    for num_done, file in enumerate(files, start=1):
+    for num_done, path in enumerate(paths, start=1):
         try:
-            clip = front_end.process(_open(file), whole=True)
+            clip = front_end.process(io.BytesIO(files.read_bytes(path)), whole=True)
         except AudioError as error:
-            progress.log(f"error: {file}: {error.message}")
-        except tf.errors.OpError as error:
-            progress.log(f"error: {file}: cannot be read: {error.message}")
+            progress.log(f"error: {path}: {error.message}")
+        except files.FileError as error:
+            progress.log(f"error: {path}: cannot be read: {error.message}")
         else:
             if clip.audio.is_partial:
                 progress.log(
-                    f"note: {file}: {clip.audio.decoded_s:.2f} of {clip.audio.expected_s:.2f} s can be decoded; the "
+                    f"note: {path}: {clip.audio.decoded_s:.2f} of {clip.audio.expected_s:.2f} s can be decoded; the "
                     "rest is damaged or missing"
                 )
             probabilities = _mean_probabilities(clip.segments, model=model, batch_size=config.batch_size)
             top = np.argsort(-probabilities, kind="stable")[: config.top_k]
             yield Prediction(
-                file=file,
+                file=path,
                 duration_s=clip.audio.duration_s,
                 num_segments=len(clip.segments),
                 genres=tuple((labels[index], float(probabilities[index])) for index in top),
@@ -102,13 +102,8 @@ def _predict_files(
         progress.update(completed=num_done)
 
 
-def _open(file: str) -> io.BytesIO:
-    with tf.io.gfile.GFile(file, "rb") as source:
-        return io.BytesIO(source.read())
-
-
 def _mean_probabilities(segments: Sequence[Segment], *, model: keras.Model, batch_size: int) -> NDArray[Any]:
-    """Returns the mean of the segments' probabilities, (classes,). All batches are of one size, so one trace serves."""
+    """Returns the mean probabilities over the segments, (classes,). Padded batches need one trace only."""
     probability_sum = np.zeros(model.output_shape[-1])
     for start in range(0, len(segments), batch_size):
         batch = segments[start : start + batch_size]
@@ -135,7 +130,7 @@ def _format_table(predictions: Sequence[Prediction]) -> str:
 
 
 def _format_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows of cells as lines: the first column to the left, the others to the right."""
+    """Returns rows of cells as lines: the first column is left-aligned, the others are right-aligned."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

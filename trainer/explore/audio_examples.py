@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from beam_pipelines.audio.load import Audio, AudioError, load_audio, resample
@@ -129,11 +128,10 @@ def _first_readable(
         is_kept = settings.audio.keep == "wav"
         path = files.join(data_dir, kept_audio_path(track.track_id)) if is_kept else track.uri
         try:
-            with tf.io.gfile.GFile(path, "rb") as source:
-                audio = load_audio(io.BytesIO(source.read()), settings.audio)
+            audio = load_audio(io.BytesIO(files.read_bytes(path)), settings.audio)
         except AudioError as error:
             problems.append(error.message)
-        except (tf.errors.OpError, OSError) as error:
+        except (files.FileError, OSError) as error:
             problems.append(getattr(error, "message", None) or str(error))
         else:
             return _example(track, audio, settings=settings, duration_s=duration_s)

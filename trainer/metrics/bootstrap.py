@@ -1,4 +1,4 @@
-"""Confidence intervals that know that the tracks of an artist are alike."""
+"""Confidence intervals by a bootstrap over groups, such as artists, whose tracks are not independent."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,7 @@ from trainer.metrics.metrics import ClassCounts, Interval, is_in_top2
 NUM_RESAMPLES = 2_000
 
 _CONFIDENCE = 0.95
-# Resamples are made some at a time, so that what they are made of fits into a processor's cache: that is five times as
-# fast as all at once where there are many groups.
+# Resamples are computed in chunks that fit into a processor's cache, which is five times as fast with many groups.
 _MOST_DRAWS = 100_000
 
 
@@ -24,21 +23,21 @@ def bootstrap_intervals(
 ) -> dict[str, Interval] | None:
     """Returns 95 % intervals of the counted metrics, by a bootstrap over groups.
 
-    Whole groups are drawn with replacement, as many as there are, with all their examples: two tracks of an artist
-    tell less than two of different ones (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section
-    3.8). The interval lies between two quantiles of the metric in the resamples: 2.5 % and 97.5 % where there are many
-    groups, further out where there are few (the expanded percentile interval of Hesterberg, "What Teachers Should Know
-    About the Bootstrap", 2015), for else it would be too narrow.
+    A resample draws as many groups as there are, with replacement, with all their examples, because two tracks of an
+    artist carry less information than two of different artists (Davison and Hinkley, "Bootstrap Methods and their
+    Application", 1997, section 3.8). The interval lies between two quantiles of the metric over the resamples: 2.5 %
+    and 97.5 % for many groups, and further apart for few, for which it would otherwise be too narrow (the expanded
+    percentile interval of Hesterberg, "What Teachers Should Know About the Bootstrap", 2015).
 
     Args:
-        scores: (examples, classes), of which the highest is predicted.
+        scores: (examples, classes); the class with the highest score is predicted.
         labels: (examples,), true classes.
-        groups: (examples,), the number of the group that each is of.
-        num_resamples: How often groups are drawn.
-        seed: The same one gives the same intervals.
+        groups: (examples,), the group number of each example.
+        num_resamples: Number of resamples.
+        seed: Determines the resamples.
 
     Returns:
-        An interval for each of `COUNTED_METRICS`, or None where there are fewer than two groups.
+        An interval for each of `COUNTED_METRICS`, or None for fewer than two groups.
     """
     present, group_index = np.unique(groups, return_inverse=True)
     num_groups, num_classes = len(present), scores.shape[1]
@@ -63,7 +62,7 @@ def bootstrap_intervals(
 
 
 def _expanded_quantiles(num_groups: int) -> tuple[float, float]:
-    """Returns the quantiles between which the interval lies: of the normal distribution, as far out as those of t."""
+    """Returns the two quantiles of the interval: the normal quantiles at the critical values of Student's t."""
     distance = np.sqrt(num_groups / (num_groups - 1)) * stats.t.ppf((1 + _CONFIDENCE) / 2, num_groups - 1)
     return float(stats.norm.cdf(-distance)), float(stats.norm.cdf(distance))
 
@@ -71,9 +70,9 @@ def _expanded_quantiles(num_groups: int) -> tuple[float, float]:
 def _sums_of_groups(
     scores: NDArray[np.float64], labels: NDArray[np.int64], group_index: NDArray[np.int64], *, num_groups: int
 ) -> sparse.csr_array:
-    """Returns what each group adds to the counts: (3 · classes + 1, groups), one count after the other.
+    """Returns the counts of each group: (3 · classes + 1, groups), one count after the other.
 
-    Few of the entries are not 0, for a group has few genres.
+    The array is sparse, because a group has few genres.
     """
     num_classes = scores.shape[1]
     predicted = scores.argmax(axis=1)
@@ -83,5 +82,5 @@ def _sums_of_groups(
     )
     columns = np.concatenate([group_index, group_index, group_index[is_hit], group_index[is_near]])
     ones = np.ones(len(rows), dtype=np.int64)
-    # Entries at the same place are added up.
+    # Duplicate entries are summed.
     return sparse.coo_array((ones, (rows, columns)), shape=(3 * num_classes + 1, num_groups)).tocsr()

@@ -1,4 +1,4 @@
-"""The predictions of a split as metrics of all levels."""
+"""The metrics of a split at the levels of segments, tracks and track votes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,15 +16,15 @@ from trainer.metrics.metrics import (
     softmax,
     votes_by_track,
 )
-from trainer.metrics.predictions import Predictions, Scores, TrackPredictions
+from trainer.metrics.predictions import Predictions, SegmentScores, TrackPredictions
 
-# A segment by itself; a track by the mean of its segments' probabilities; a track by one vote of each segment.
+# Single segments; tracks by the mean probabilities of their segments; tracks by majority vote of their segments.
 SEGMENT, TRACK, TRACK_VOTE = "segment", "track", "track_vote"
 LEVELS = (SEGMENT, TRACK, TRACK_VOTE)
 
 
-def metrics_by_level(scores: Scores) -> dict[str, LevelMetrics]:
-    """Returns the metrics of each of `LEVELS`, without intervals: they need no more than the scores."""
+def metrics_by_level(scores: SegmentScores) -> dict[str, LevelMetrics]:
+    """Returns the metrics of each of `LEVELS`, without intervals."""
     _, first_segments, track_index = np.unique(scores.track_keys, return_index=True, return_inverse=True)
     return _metrics(
         _scores_by_level(softmax(scores.logits), track_index, num_tracks=len(first_segments)),
@@ -39,15 +39,15 @@ def evaluated_levels(
     """Returns the metrics of each of `LEVELS`, with intervals by a bootstrap over groups.
 
     Args:
-        predictions: Those of a split.
-        num_resamples: How often groups are drawn.
-        seed: The same one gives the same intervals; all levels are drawn alike.
+        predictions: The predictions of a split.
+        num_resamples: Number of resamples.
+        seed: Determines the resamples, which are the same for all levels.
     """
     scores_by_level = _scores_by_level(
         predictions.segment_probabilities, predictions.segment_tracks, num_tracks=len(predictions.track_ids)
     )
     levels = _metrics(scores_by_level, segment_labels=predictions.segment_labels, track_labels=predictions.labels)
-    track_groups = _numbered(predictions.groups)
+    track_groups = _group_numbers(predictions.groups)
     segment_groups = track_groups[predictions.segment_tracks]
     return {
         level: replace(
@@ -70,15 +70,15 @@ def evaluated_tracks(
     """Returns the metrics of the level `TRACK`, with intervals by a bootstrap over groups.
 
     Args:
-        predictions: Those of a split, or of several put together.
-        num_resamples: How often groups are drawn.
-        seed: The same one gives the same intervals.
+        predictions: The predictions of one or several splits.
+        num_resamples: Number of resamples.
+        seed: Determines the resamples.
     """
     probabilities, labels = predictions.probabilities, predictions.labels
     return replace(
         classification_metrics(probabilities, labels),
         intervals=bootstrap_intervals(
-            probabilities, labels, _numbered(predictions.groups), num_resamples=num_resamples, seed=seed
+            probabilities, labels, _group_numbers(predictions.groups), num_resamples=num_resamples, seed=seed
         ),
     )
 
@@ -99,11 +99,11 @@ def _metrics(
     return {
         SEGMENT: classification_metrics(scores_by_level[SEGMENT], segment_labels),
         TRACK: classification_metrics(scores_by_level[TRACK], track_labels),
-        # Shares of votes are no probabilities: one of three segments is not a third of a belief.
+        # Shares of votes are not probabilities, so that they have no loss and no calibration error.
         TRACK_VOTE: ranking_metrics(scores_by_level[TRACK_VOTE], track_labels),
     }
 
 
-def _numbered(groups: tuple[str, ...]) -> NDArray[np.int64]:
+def _group_numbers(groups: tuple[str, ...]) -> NDArray[np.int64]:
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)

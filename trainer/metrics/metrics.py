@@ -1,4 +1,4 @@
-"""Metrics on arrays. Each is of segments or of tracks, whichever its rows are."""
+"""Metrics on arrays, whose rows are segments or tracks."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# The metrics that are counted, class by class, and so have intervals.
+# The metrics that are functions of counts per class. They have intervals.
 COUNTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy")
 
 _NUM_CALIBRATION_BINS = 15
@@ -15,14 +15,14 @@ _NUM_CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well one genre was told from the others.
+    """The metrics of one genre.
 
     Attributes:
-        precision: The share of those predicted to be of the genre that are; None where there are none.
-        recall: The share of those of the genre that were predicted to be; None where there are none.
-        f1: The harmonic mean of both; None where none is of the genre or predicted to be.
-        num_true: Examples of the genre.
-        num_predicted: Examples predicted to be of the genre.
+        precision: The share of the examples predicted as the genre that are of it; None if there are none.
+        recall: The share of the examples of the genre that are predicted as it; None if there are none.
+        f1: The harmonic mean of both; None if no example is of the genre or predicted as it.
+        num_true: Number of examples of the genre.
+        num_predicted: Number of examples predicted as the genre.
     """
 
     precision: float | None
@@ -42,20 +42,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class LevelMetrics:
-    """How well one level of one split was classified.
+    """The metrics of one level of one split.
 
     Attributes:
-        num_examples: Segments or tracks.
-        loss: Mean cross-entropy in nats; None where there are no probabilities, as with votes.
-        accuracy: The share of them whose most probable genre is the true one.
-        balanced_accuracy: The mean recall of the genres that occur among the true ones.
-        macro_f1: The mean F1 score of the genres that occur among the true ones.
-        top2_accuracy: The share of them whose true genre is one of the two most probable.
-        expected_calibration_error: How far the probability of the predicted genre is from the share of those predicted
-            rightly, in [0, 1]; None where there are no probabilities.
-        per_class: The genres, in the order of the labels.
+        num_examples: Number of segments or tracks.
+        loss: Mean cross-entropy in nats; None without probabilities, as for votes.
+        accuracy: The share of examples whose most probable genre is the true one.
+        balanced_accuracy: The mean recall over the genres that have examples.
+        macro_f1: The mean F1 score over the genres that have examples.
+        top2_accuracy: The share of examples whose true genre is one of the two most probable.
+        expected_calibration_error: The mean difference between the probability of the predicted genre and the share of
+            correct predictions, in [0, 1]; None without probabilities.
+        per_class: The metrics of each genre, in the order of the labels.
         confusion_matrix: Counts; rows are true genres and columns predicted ones, both in the order of the labels.
-        intervals: Of accuracy, balanced_accuracy, macro_f1 and top2_accuracy; None where none were computed.
+        intervals: For each of `COUNTED_METRICS`; None where none were computed.
     """
 
     num_examples: int
@@ -70,15 +70,15 @@ class LevelMetrics:
     intervals: dict[str, Interval] | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Returns what `metrics.json` holds for this level."""
+        """Returns the entry of this level in `metrics.json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "LevelMetrics":
-        """Returns what `to_json` made a dict of.
+        """Inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError: It is no such dict.
+            KeyError, TypeError: The dict has other keys.
         """
         intervals = content["intervals"]
         return cls(
@@ -94,12 +94,12 @@ class LevelMetrics:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """What the counted metrics are made of; the leading axes are any, such as those of resamples.
+    """The counts from which `COUNTED_METRICS` are computed. The leading axes are arbitrary, such as resamples.
 
     Attributes:
         num_true: (..., classes), examples of each class.
-        num_predicted: (..., classes), examples predicted to be of each class.
-        num_hits: (..., classes), examples of each class predicted to be of it.
+        num_predicted: (..., classes), examples predicted as each class.
+        num_hits: (..., classes), correctly predicted examples of each class.
         num_in_top2: (...), examples whose class is one of the two with the highest scores.
     """
 
@@ -109,10 +109,10 @@ class ClassCounts:
     num_in_top2: NDArray[Any]
 
     def metrics(self) -> dict[str, NDArray[np.float64]]:
-        """Returns each of `COUNTED_METRICS`, (...); there must be at least one example.
+        """Returns each of `COUNTED_METRICS`, (...), for at least one example.
 
-        Means are over the classes that there are examples of. A class that is only predicted does not count as one with
-        an F1 score of 0: a resample without a rare class would fall by the share of a whole class.
+        Means are over the classes that have examples. A class that is only predicted does not count with an F1 score of
+        0, which would lower the metrics of a resample without a rare class.
         """
         num_examples = self.num_true.sum(axis=-1)
         is_true = self.num_true > 0
@@ -141,10 +141,10 @@ def classification_metrics(probabilities: NDArray[Any], labels: NDArray[Any]) ->
 
 
 def ranking_metrics(scores: NDArray[Any], labels: NDArray[Any]) -> LevelMetrics:
-    """Returns the metrics of scores that rank the classes and are no probabilities: no loss, no calibration error.
+    """Returns the metrics of scores that rank the classes but are not probabilities: no loss, no calibration error.
 
     Args:
-        scores: (examples, classes), at least one example; of equal ones the first counts as the highest.
+        scores: (examples, classes), at least one example; the first of equal scores counts as the highest.
         labels: (examples,), true classes.
     """
     matrix = confusion_matrix(scores.argmax(axis=1), labels, num_classes=scores.shape[1])
@@ -187,17 +187,18 @@ def cross_entropy(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
 
 
 def expected_calibration_error(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Returns the mean distance between how sure and how right predictions are; NaN where a probability is NaN.
+    """Returns the expected calibration error of the predicted classes, in [0, 1]; NaN where a probability is NaN.
 
-    The probabilities of the predicted classes are put into 15 bins of equal width, each with its upper edge; a bin
-    counts by its examples, as in Guo et al., "On Calibration of Modern Neural Networks", 2017.
+    The probabilities of the predicted classes are divided into 15 bins of equal width that include their upper edges.
+    The error is the mean of |confidence − accuracy| over the bins, weighted by their numbers of examples (Guo et al.,
+    "On Calibration of Modern Neural Networks", 2017).
     """
     confidences = probabilities.max(axis=1)
-    is_right = probabilities.argmax(axis=1) == labels
+    is_correct = probabilities.argmax(axis=1) == labels
     edges = np.linspace(0.0, 1.0, _NUM_CALIBRATION_BINS + 1)
     bins = np.digitize(confidences, edges[1:-1], right=True)
-    # The number of a bin times the distance of its means is the distance of its sums.
-    distances = np.bincount(bins, weights=confidences - is_right, minlength=_NUM_CALIBRATION_BINS)
+    # A bin's number of examples times the difference of its means is the difference of its sums.
+    distances = np.bincount(bins, weights=confidences - is_correct, minlength=_NUM_CALIBRATION_BINS)
     return float(np.abs(distances).sum() / len(labels))
 
 
@@ -209,7 +210,7 @@ def confusion_matrix(predictions: NDArray[Any], labels: NDArray[Any], *, num_cla
 def is_in_top2(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
     """Returns whether the true class is one of the two with the highest scores, (examples,).
 
-    Of equal scores the first counts as the higher, as with argmax.
+    The first of equal scores counts as the higher one, as in argmax.
     """
     true_scores = scores[np.arange(len(labels)), labels][:, np.newaxis]
     is_before = np.arange(scores.shape[1]) < labels[:, np.newaxis]
@@ -222,8 +223,8 @@ def mean_by_track(probabilities: NDArray[Any], track_index: NDArray[Any], *, num
 
     Args:
         probabilities: (segments, classes).
-        track_index: (segments,), which track each is of; every track has one at least.
-        num_tracks: How many tracks there are.
+        track_index: (segments,), the track of each segment; every track has at least one.
+        num_tracks: Number of tracks.
     """
     num_segments = np.bincount(track_index, minlength=num_tracks)
     sums = [np.bincount(track_index, weights=column, minlength=num_tracks) for column in probabilities.T]
@@ -231,15 +232,15 @@ def mean_by_track(probabilities: NDArray[Any], track_index: NDArray[Any], *, num
 
 
 def votes_by_track(probabilities: NDArray[Any], track_index: NDArray[Any], *, num_tracks: int) -> NDArray[np.float64]:
-    """Returns how many segments of each track vote for each class, (tracks, classes), and what decides between equals.
+    """Returns the votes for each class of each track's segments, with a tie-breaker, (tracks, classes).
 
-    A segment votes for its most probable class. Half the mean probability of a class is added to its votes: less than
-    a vote, so that it only decides where there are as many votes for one class as for another.
+    A segment votes for its most probable class. Half the mean probability of a class is added to its votes, which is
+    less than a vote and therefore only breaks ties.
 
     Args:
         probabilities: (segments, classes).
-        track_index: (segments,), which track each is of; every track has one at least.
-        num_tracks: How many tracks there are.
+        track_index: (segments,), the track of each segment; every track has at least one.
+        num_tracks: Number of tracks.
     """
     num_classes = probabilities.shape[1]
     places = track_index * num_classes + probabilities.argmax(axis=1)

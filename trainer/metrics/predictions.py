@@ -1,4 +1,4 @@
-"""The predictions of a split: which track and which group each segment belongs to."""
+"""The predictions of a split, by segment and by track."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from trainer.data.parsing import hash_track_ids
 from trainer.metrics.metrics import mean_by_track, softmax
 
 
-class Scores(NamedTuple):
-    """The predictions of a split.
+class SegmentScores(NamedTuple):
+    """The output of a model for the segments of a split.
 
     Attributes:
         logits: (segments, classes), float32.
@@ -30,13 +30,13 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class TrackPredictions:
-    """What was predicted of the tracks of a split.
+    """The predictions for the tracks of a split.
 
     Attributes:
-        track_ids: (tracks), no two the same.
-        groups: (tracks), what each track belongs to, such as its artist.
+        track_ids: (tracks), unique.
+        groups: (tracks), the group of each track, such as its artist.
         labels: (tracks,) int64, true classes.
-        probabilities: (tracks, classes) float64, the mean of those of the track's segments.
+        probabilities: (tracks, classes) float64, the mean over the track's segments.
     """
 
     track_ids: tuple[str, ...]
@@ -47,15 +47,15 @@ class TrackPredictions:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was predicted of the segments of a split, and of which track each is.
+    """The predictions for the segments of a split, and their tracks.
 
     Attributes:
-        track_ids: (tracks), sorted, no two the same; each has one segment at least.
-        groups: (tracks), what each track belongs to, such as its artist.
+        track_ids: (tracks), sorted and unique; each track has at least one segment.
+        groups: (tracks), the group of each track, such as its artist.
         labels: (tracks,) int64, true classes.
         segment_probabilities: (segments, classes) float64.
-        segment_tracks: (segments,) int64, which of the tracks each segment is of, ascending.
-        segment_starts_s: (segments,) float32, where each starts in its track, ascending within a track.
+        segment_tracks: (segments,) int64, the index of each segment's track, ascending.
+        segment_starts_s: (segments,) float32, where each segment starts in its track, ascending within a track.
     """
 
     track_ids: tuple[str, ...]
@@ -71,7 +71,7 @@ class Predictions:
         return self.labels[self.segment_tracks]
 
     def by_track(self) -> TrackPredictions:
-        """Returns the means of the tracks."""
+        """Returns the mean probabilities of the tracks."""
         return TrackPredictions(
             track_ids=self.track_ids,
             groups=self.groups,
@@ -90,14 +90,14 @@ def make_predictions(
     starts_s: NDArray[Any],
     group_of_track: Mapping[str, str],
 ) -> Predictions:
-    """Returns predictions in the order of tracks and times, whatever order the segments come in.
+    """Returns predictions in the order of tracks and times, for segments in any order.
 
     Args:
         probabilities: (segments, classes).
         labels: (segments,), true classes, the same for all segments of a track.
-        track_ids: (segments), the track of each.
-        starts_s: (segments,), where each starts in its track.
-        group_of_track: The group of each track that the data set has.
+        track_ids: (segments), the track of each segment.
+        starts_s: (segments,), where each segment starts in its track.
+        group_of_track: The group of each track of the data set.
 
     Raises:
         RunFailedError: A probability is not a finite number, or the data set has no such track.
@@ -111,7 +111,9 @@ def make_predictions(
         )
     missing = [name for name in names if name not in group_of_track]
     if missing:
-        raise RunFailedError(f"tracks.jsonl has no track {missing[0]}, and a shard has: prepare the data again")
+        raise RunFailedError(
+            f"a shard has the track {missing[0]}, which tracks.jsonl does not have: prepare the data again"
+        )
     order = np.lexsort((starts_s, tracks))
     tracks = tracks[order]
     _, first_segments = np.unique(tracks, return_index=True)
@@ -125,16 +127,16 @@ def make_predictions(
     )
 
 
-def predictions_of_scores(scores: Scores, *, group_of_track: Mapping[str, str]) -> Predictions:
-    """Returns the predictions that scores are, with the names of their tracks.
+def predictions_of_scores(scores: SegmentScores, *, group_of_track: Mapping[str, str]) -> Predictions:
+    """Returns the predictions of logits, with track ids instead of track keys.
 
     Args:
-        scores: Those of a split.
-        group_of_track: The group of each track that the data set has.
+        scores: The output of a model for a split.
+        group_of_track: The group of each track of the data set.
 
     Raises:
-        RunFailedError: A score is not a finite number, the data set has no such track, or two of its tracks cannot be
-            told apart by their keys.
+        RunFailedError: A logit is not a finite number, the data set has no such track, or two of its tracks have the
+            same key.
     """
     names = list(group_of_track)
     name_of_key = dict(zip(hash_track_ids(names).tolist(), names, strict=True))
@@ -143,7 +145,7 @@ def predictions_of_scores(scores: Scores, *, group_of_track: Mapping[str, str]) 
     keys, segments_of_key = np.unique(scores.track_keys, return_inverse=True)
     missing = [key for key in keys.tolist() if key not in name_of_key]
     if missing:
-        raise RunFailedError("a shard has a track that tracks.jsonl has not: prepare the data again")
+        raise RunFailedError("a shard has a track that tracks.jsonl does not have: prepare the data again")
     present = np.array([name_of_key[key] for key in keys.tolist()], dtype=object)
     return make_predictions(
         softmax(scores.logits),

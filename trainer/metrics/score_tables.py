@@ -8,10 +8,10 @@ import numpy as np
 from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
 
-# Wider confusion matrices are not printed whole, but as the pairs of genres that are confused most.
+# For more genres, the most frequent confusions are printed instead of the confusion matrix.
 _MOST_MATRIX_GENRES = 24
 _NUM_CONFUSIONS = 20
-# Genres are named in the head of the confusion matrix as long as their names are no longer than this together.
+# If the names of the genres have more characters in total, the columns of the confusion matrix are numbered.
 _MOST_HEAD_CHARACTERS = 60
 
 _ROWS = (
@@ -25,13 +25,13 @@ _ROWS = (
 
 
 def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None, stream: TextIO) -> None:
-    """Prints a table of the metrics of each level, with their 95 % intervals where there are any.
+    """Prints a table of the metrics of each level, with their 95 % intervals if they have any.
 
     Args:
         split: The name of the split.
         levels: Its metrics.
-        leak: Why scores on it may be too high, or None; told where there is something to tell.
-        stream: Where to print.
+        leak: Why scores on the split may be too high, or None.
+        stream: The output.
     """
     console = make_console(stream)
     table = make_table(console, split_title(split, leak), "metric", *levels)
@@ -73,13 +73,13 @@ def parameters_text(num_parameters: int | None) -> str:
 
 
 def print_genres(title: str, metrics: LevelMetrics, *, labels: Sequence[str], stream: TextIO) -> None:
-    """Prints precision, recall and F1 of each genre, and which genres are taken for which.
+    """Prints precision, recall and F1 of each genre, and the confusions.
 
     Args:
         title: What the examples are, such as "test tracks".
-        metrics: Those of one level.
+        metrics: The metrics of one level.
         labels: The genres.
-        stream: Where to print.
+        stream: The output.
     """
     console = make_console(stream)
     table = make_table(console, f"genres of {title}", "genre", "precision", "recall", "F1", "true", "predicted")

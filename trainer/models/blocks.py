@@ -1,7 +1,7 @@
-"""What several models are made of: inputs, convolution blocks, pooling and the layers before the genres.
+"""Parts that several models use: inputs, convolution blocks, pooling and classification heads.
 
-Batch normalisation is synchronized everywhere: each replica's own statistics would drift apart, and only the first
-replica's would be saved.
+Batch normalisation is synchronised over replicas everywhere: the replicas' own statistics would diverge, and only those
+of the first replica would be saved.
 """
 
 from typing import Any
@@ -10,27 +10,27 @@ import keras
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.normalization import BandCentering, BandStandardization, Clipping
+from trainer.models.layers import BandCentering, BandStandardization, Clipping
 
-# How slowly the statistics that serve prediction follow those of batches: 0.99 would lag behind on small data sets.
+# The momentum of the moving averages that prediction uses. Keras' default of 0.99 is too slow for small data sets.
 NORM_MOMENTUM = 0.9
-# Half of YAMNet's 1024 values are almost always 0: the rare sound that they stand for is up to 76 deviations away, and
-# a single such segment would outweigh its batch.
+# Half of YAMNet's 1024 values are almost always 0. The rare sounds that activate them are up to 76 standard deviations
+# from the mean, and a single such segment would dominate its batch.
 _LARGEST_EMBEDDING = 5.0
 
 
 def require(condition: bool, *, spec: FeatureSpec, model: str, takes: str, key: str = "model.feature") -> None:
-    """Checks that a model can take a feature.
+    """Raises an error unless a model can take a feature.
 
     Args:
         condition: Whether it can.
         spec: The feature.
         model: The name of the model.
-        takes: What it takes, such as "a feature of shape (frames, bands)".
+        takes: What the model takes, such as "a feature of shape (frames, bands)".
         key: The setting that names the feature.
 
     Raises:
-        UserError: It cannot.
+        UserError: The condition is false.
     """
     if not condition:
         raise UserError(f"{key}={spec.name}: model {model} takes {takes}, and {spec.name} has shape {spec.shape}")
@@ -47,9 +47,9 @@ def require_embeddings(spec: FeatureSpec, *, model: str) -> None:
 
 
 def standardized_input(spec: FeatureSpec, stats: BandStats, *, center_bands: bool = False) -> tuple[Any, Any]:
-    """Returns the input of a feature in its stored dtype, and the same brought to a common level and scale.
+    """Returns the input for a feature in its stored dtype, and the standardised feature.
 
-    Both are (batch, *shape); the last axis is the one that has statistics.
+    Both are (batch, *shape); the statistics are of the last axis.
     """
     inputs = keras.Input(shape=spec.shape, dtype=spec.dtype, name=spec.name)
     x = BandStandardization(mean=stats.mean, std=stats.std, name=f"standardize_{spec.name}")(inputs)
@@ -59,18 +59,21 @@ def standardized_input(spec: FeatureSpec, stats: BandStats, *, center_bands: boo
 
 
 def embeddings_input(spec: FeatureSpec, stats: BandStats) -> tuple[Any, Any]:
-    """Returns the same as `standardized_input` for embeddings and vectors of statistics, without their outliers."""
+    """Returns the same as `standardized_input` for embeddings and vectors of statistics, with outliers clipped."""
     inputs, x = standardized_input(spec, stats)
     return inputs, Clipping(limit=_LARGEST_EMBEDDING, name=f"clip_{spec.name}")(x)
 
 
 def normalized(x: Any) -> Any:
-    """(…, filters) → the same shape: mean 0 and deviation 1 of each filter over the batch of all replicas."""
+    """(…, filters) → the same shape: batch normalisation with the statistics of all replicas."""
     return keras.layers.BatchNormalization(synchronized=True, momentum=NORM_MOMENTUM)(x)
 
 
 def conv2d_blocks(x: Any, *, filters: list[int], time_pools: list[int], band_pools: list[int]) -> Any:
-    """(batch, frames, bands) → (batch, fewer frames, fewer bands, filters): convolution, norm, ReLU, maximum."""
+    """(batch, frames, bands) → (batch, fewer frames, fewer bands, filters).
+
+    Each block is a convolution, batch normalisation, ReLU and max pooling.
+    """
     x = keras.layers.Reshape((*x.shape[1:], 1))(x)
     for count, time_pool, band_pool in zip(filters, time_pools, band_pools, strict=True):
         x = keras.layers.Conv2D(count, 3, padding="same", use_bias=False)(x)
@@ -80,10 +83,7 @@ def conv2d_blocks(x: Any, *, filters: list[int], time_pools: list[int], band_poo
 
 
 def pooled2d(x: Any) -> Any:
-    """(batch, frames, bands, filters) → (batch, 2 · filters): mean and maximum over frames and bands.
-
-    Segments of any length give the same number of values.
-    """
+    """(batch, frames, bands, filters) → (batch, 2 · filters): mean and maximum over frames and bands."""
     mean, maximum = keras.layers.GlobalAveragePooling2D()(x), keras.layers.GlobalMaxPooling2D()(x)
     return keras.layers.Concatenate()([mean, maximum])
 
@@ -94,14 +94,17 @@ def pooled1d(x: Any) -> Any:
     return keras.layers.Concatenate()([mean, maximum])
 
 
-def classified(x: Any, *, hidden_units: int, dropout: float, num_classes: int) -> Any:
-    """(batch, values) → logits (batch, classes), through a dense layer with dropout on both sides."""
+def dense_head(x: Any, *, hidden_units: int, dropout: float, num_classes: int) -> Any:
+    """(batch, values) → logits (batch, classes), through a dense layer with dropout before and after it."""
     x = keras.layers.Dropout(dropout)(x)
     x = keras.layers.Dense(hidden_units, activation="relu")(x)
     return logits(x, dropout=dropout, num_classes=num_classes)
 
 
 def logits(x: Any, *, dropout: float, num_classes: int) -> Any:
-    """(batch, values) → logits (batch, classes), float32 whatever the policy: a softmax of float16 loses small ones."""
+    """(batch, values) → logits (batch, classes).
+
+    They are float32 under every dtype policy, because small probabilities are lost in a softmax of float16.
+    """
     x = keras.layers.Dropout(dropout)(x)
     return keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)

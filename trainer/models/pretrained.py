@@ -1,4 +1,4 @@
-"""What models share that start from weights learned elsewhere."""
+"""Functions for models that start from pretrained weights."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -13,29 +13,28 @@ T = TypeVar("T")
 
 
 def outside_strategy(load: Callable[[], T]) -> T:
-    """Returns what a function returns, which makes a network of its own only to read weights from.
+    """Returns the result of a function that builds a network only to read its weights.
 
-    It runs in another thread: strategies and dtype policies are those of the thread that set them, so that it makes
-    plain variables on one device even where a model is being built for many.
+    The function runs in another thread. Strategies and dtype policies are thread-local, so that it creates plain
+    variables on one device even within a strategy's scope.
     """
     outcome: Future[T] = Future()
 
     def work() -> None:
         try:
             outcome.set_result(load())
-        except BaseException as error:  # whatever it is, the thread that waits is to have it
+        except BaseException as error:  # the waiting thread raises it, whatever it is
             outcome.set_exception(error)
 
-    # A daemon, so that nobody has to wait for the end of a download that was interrupted.
+    # A daemon thread, so that an interrupted process need not wait for a download.
     threading.Thread(target=work, daemon=True).start()
     return outcome.result()
 
 
 def adapt_norms(layers: Iterable[Any]) -> None:
-    """Makes the batch norms among some layers fit for training here, where they train.
+    """Synchronises the batch norms among some layers over replicas, and sets their momentum to `NORM_MOMENTUM`.
 
-    They take the statistics of all replicas, as those of the other models do, and follow what they hear as quickly:
-    networks that learned for a million steps have averages that a few epochs would hardly move.
+    Networks that were trained for a million steps have a momentum at which a few epochs hardly change the averages.
     """
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization):

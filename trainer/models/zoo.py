@@ -1,4 +1,4 @@
-"""`beamtune models`: what there is to choose from, with the features and the size of each model."""
+"""`beamtune models`: a table of all models with the features that they take and their sizes."""
 
 from typing import TextIO
 
@@ -12,8 +12,14 @@ from beam_pipelines.features.registry import build_features
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from beam_pipelines.features.yamnet_network import EMBEDDING_SIZE
 from beam_pipelines.records.schema import BandStats, FeatureSpec
+from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS, build_model
-from trainer.models.zoo_config import ZooConfig
+
+# The order of the table: the default first, models with pretrained weights last. Other models follow by name.
+_LISTED_FIRST = (
+    *("cnn2d", "bilstm", "cnn1d", "parallel", "crnn", "res2d", "wave1d", "attention_pool"),
+    *("yamnet_finetune", "transfer"),
+)
 
 
 def list_models(config: ZooConfig, *, stream: TextIO) -> None:
@@ -28,7 +34,8 @@ def list_models(config: ZooConfig, *, stream: TextIO) -> None:
     table = make_table(console, title, "model", "parameters", "trainable", "takes", "what it is")
     for column in table.columns[-2:]:
         column.justify = "left"
-    for name, entry in MODELS.items():
+    for name in sorted(MODELS, key=_place):
+        entry = MODELS[name]
         settings = entry.config_class()
         model = build_model(settings, specs=specs, stats=stats, num_classes=config.num_genres, pretrained=False)
         takes = ", ".join(f"{feature} {specs[feature].shape}" for feature in settings.feature_names)
@@ -38,8 +45,8 @@ def list_models(config: ZooConfig, *, stream: TextIO) -> None:
 
 
 def typical_specs(config: ZooConfig) -> dict[str, FeatureSpec]:
-    """Returns all features with their default settings, as segments of the config's length and rate have them."""
-    # YAMNet's embeddings would need its weights.
+    """Returns the specs of all features with their default settings, for segments of the config's length and rate."""
+    # Making the feature yamnet needs YAMNet's weights; its spec does not.
     configs = {name: feature_class() for name, feature_class in FEATURE_CONFIGS.items() if name != YamnetConfig.kind}
     segment = SegmentConfig(duration_s=config.segment_duration_s, hop_s=config.segment_duration_s)
     features = build_features(configs, sample_rate_hz=config.sample_rate_hz, segment=segment)
@@ -48,8 +55,12 @@ def typical_specs(config: ZooConfig) -> dict[str, FeatureSpec]:
     return {spec.name: spec for spec in (*(feature.spec for feature in features), yamnet)}
 
 
+def _place(name: str) -> int:
+    return _LISTED_FIRST.index(name) if name in _LISTED_FIRST else len(_LISTED_FIRST)
+
+
 def _no_stats(spec: FeatureSpec) -> BandStats:
-    """Returns statistics that change nothing; the size of a model does not depend on them."""
+    """Returns mean 0 and deviation 1 for each band; the size of a model does not depend on them."""
     num_bands = spec.shape[-1]
     return BandStats(num_frames=1, mean=(0.0,) * num_bands, std=(1.0,) * num_bands)
 

@@ -1,11 +1,11 @@
-"""Which epoch is the best so far, and whether to go on."""
+"""Early stopping: which epoch is the best so far, and whether training should stop."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """What is known after some epochs.
+    """The state after some epochs.
 
     Attributes:
         best_loss: The lowest validation loss, or infinity before the first epoch.
@@ -18,11 +18,11 @@ class EarlyStopping:
     epochs_without_improvement: int = 0
 
     def after(self, *, epoch: int, loss: float) -> "EarlyStopping":
-        """Returns what is known after one more epoch. An equal loss is no improvement."""
+        """Returns the state after one more epoch. An equal loss is not an improvement."""
         if loss < self.best_loss:
             return EarlyStopping(best_loss=loss, best_epoch=epoch)
         return replace(self, epochs_without_improvement=self.epochs_without_improvement + 1)
 
     def should_stop(self, patience_epochs: int | None) -> bool:
-        """Returns whether there has been no improvement for `patience_epochs`; never, where that is None."""
+        """Returns whether the last `patience_epochs` epochs had no improvement; False where that is None."""
         return patience_epochs is not None and self.epochs_without_improvement >= patience_epochs

@@ -1,11 +1,10 @@
-"""`predictions-<split>.csv` of a run: the table of predicted tracks."""
+"""`predictions-<split>.csv` of a run: the predictions for the tracks of a split."""
 
 import csv
 import io
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError
 from trainer.common import files
@@ -16,24 +15,24 @@ _FIXED_COLUMNS = ("track_id", "group", "label", "predicted")
 
 
 def predictions_path(run: RunDir, split: str) -> str:
-    """Returns where a run keeps the predictions of a split."""
+    """Returns the path of the predictions of a split."""
     return files.join(run.path, f"predictions-{split}.csv")
 
 
 def write_predictions(run: RunDir, split: str, predictions: Predictions, *, labels: Sequence[str]) -> None:
-    """Writes `predictions-<split>.csv`: a line for each track, with the mean probability of each genre.
+    """Writes `predictions-<split>.csv`: a row for each track, with the mean probability of each genre.
 
-    Probabilities are written with as many digits as it takes to read the same numbers again.
+    Probabilities have as many digits as float64 needs to be read back exactly.
 
     Args:
-        run: The run that predicted.
+        run: The run.
         split: The name of the split.
-        predictions: Those of the split.
+        predictions: The predictions of the split.
         labels: The genres.
     """
     tracks = predictions.by_track()
     text = io.StringIO()
-    # A carriage return in the name of a file would end the row, were it not in quotes.
+    # Quoted, because a carriage return in a file name would end the row.
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow([*_FIXED_COLUMNS, *labels])
     predicted = tracks.probabilities.argmax(axis=1)
@@ -45,7 +44,7 @@ def write_predictions(run: RunDir, split: str, predictions: Predictions, *, labe
 
 
 def read_predictions(run: RunDir, split: str) -> tuple[TrackPredictions, tuple[str, ...]]:
-    """Returns what `write_predictions` wrote: the tracks and the genres.
+    """Reads `predictions-<split>.csv`; returns the tracks and the genres.
 
     Raises:
         UserError: The run has no predictions of the split, or the file is damaged.
@@ -53,8 +52,10 @@ def read_predictions(run: RunDir, split: str) -> tuple[TrackPredictions, tuple[s
     path = predictions_path(run, split)
     try:
         rows = list(csv.reader(io.StringIO(files.read_text(path), newline="")))
-    except tf.errors.NotFoundError as error:
-        raise UserError(f"{path} is not there: beamtune evaluate run_dir={run.path} split={split} writes it") from error
+    except files.MissingFileError as error:
+        raise UserError(
+            f"{path} does not exist: beamtune evaluate run_dir={run.path} split={split} writes it"
+        ) from error
     try:
         return _from_rows(rows)
     except (IndexError, KeyError, ValueError) as error:
@@ -68,7 +69,7 @@ def _from_rows(rows: Sequence[Sequence[str]]) -> tuple[TrackPredictions, tuple[s
     num_fixed = len(_FIXED_COLUMNS)
     labels = tuple(header[num_fixed:])
     if tuple(header[:num_fixed]) != _FIXED_COLUMNS or not body or not labels:
-        raise ValueError("it is no table of predictions")
+        raise ValueError("it is not a table of predictions")
     index_of_label = {label: index for index, label in enumerate(labels)}
     probabilities = np.array([[float(value) for value in row[num_fixed:]] for row in body])
     if probabilities.shape != (len(body), len(labels)):

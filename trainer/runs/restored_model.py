@@ -15,7 +15,7 @@ from trainer.runs.run_metrics import ModelSummary
 
 
 def load_best_model(run: RunDir, *, strategy: Any) -> keras.Model:
-    """Returns the model of a run with its best weights, and warns on standard error where the run is not finished.
+    """Returns the model of a run with its best weights, and warns on standard error if the run is not finished.
 
     Raises:
         UserError: There is no run, or it has no checkpoint yet.
@@ -35,12 +35,12 @@ def load_best_model(run: RunDir, *, strategy: Any) -> keras.Model:
         )
     restore_model(model, path)
     if not run.is_finished():
-        print(f"warning: {run.path} is not finished; its best weights so far are used", file=sys.stderr)
+        print(f"warning: {run.path} is not finished; using its best weights so far", file=sys.stderr)
     return model
 
 
 def summarize_model(config: ModelConfig, model: keras.Model, *, train_duration_s: float) -> ModelSummary:
-    """Returns what `metrics.json` says of a network."""
+    """Returns the entry of a network in `metrics.json`."""
     return ModelSummary(
         name=config.name,
         features=tuple(config.feature_names),
@@ -50,10 +50,10 @@ def summarize_model(config: ModelConfig, model: keras.Model, *, train_duration_s
 
 
 def check_same_task(run: RunDir, *, trained_on: PreparedData, data: PreparedData) -> None:
-    """Checks that data can be given to a model that was trained on other data.
+    """Checks that the model of a run takes the features of a data set and has its genres.
 
     Raises:
-        UserError: They have other genres, or a feature of another shape or type.
+        UserError: The genres differ, or a feature has another shape or dtype.
     """
     if data.labels != trained_on.labels:
         raise UserError(
@@ -63,11 +63,11 @@ def check_same_task(run: RunDir, *, trained_on: PreparedData, data: PreparedData
     for name in model_config_from_dict(run.config()["model"]).feature_names:
         if data.specs.get(name) != trained_on.specs[name]:
             raise UserError(
-                f"{data.path} has {name} as {_describe(data, name)}, and {run.path} was trained on "
-                f"{_describe(trained_on, name)}: prepare the data as those of the run were"
+                f"feature {name} of {data.path} is {_describe(data, name)}, and {run.path} was trained on "
+                f"{_describe(trained_on, name)}: prepare the data with the settings of the run's data set"
             )
 
 
 def _describe(data: PreparedData, name: str) -> str:
     spec = data.specs.get(name)
-    return "nothing" if spec is None else f"{spec.dtype} {spec.shape}"
+    return "missing" if spec is None else f"{spec.dtype} {spec.shape}"

@@ -1,10 +1,9 @@
-"""The directory of a run: what it was told, what it was trained on, and what came out."""
+"""The directory of a run: its settings, the metadata of its data set, checkpoints, events and metrics."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
 import yaml
 
 from beam_pipelines.common.errors import UserError
@@ -24,14 +23,14 @@ _FINISHED_FILE = "_SUCCESS"
 
 
 class RunDir:
-    """One run on disk, local or gs://. `config.yaml` is written when all else that a run starts with is there."""
+    """One run, local or gs://. `config.yaml` is the last file that is written when a run starts."""
 
     def __init__(self, path: str, *, key: str = "run_dir") -> None:
-        """Touches no files.
+        """Reads and writes no files yet.
 
         Args:
-            path: Where it is, or will be.
-            key: The setting that says so, for messages.
+            path: The directory, which need not exist.
+            key: The setting that names it, for error messages.
         """
         self.path = path
         self._key = key
@@ -41,35 +40,35 @@ class RunDir:
         self.validation_events_dir = files.join(path, "validation")
 
     def is_started(self) -> bool:
-        """Returns whether a run was ever started here."""
+        """Returns whether the directory holds a run."""
         return files.exists(files.join(self.path, _CONFIG_FILE))
 
     def is_finished(self) -> bool:
-        """Returns whether the run came to its end."""
+        """Returns whether the run is finished."""
         return files.exists(files.join(self.path, _FINISHED_FILE))
 
     def start(self, config: "DataclassInstance", data: PreparedData) -> None:
-        """Writes what a run starts with.
+        """Writes the settings of the run and the metadata of its data set.
 
         Raises:
             UserError: The directory cannot be written.
         """
         try:
-            tf.io.gfile.makedirs(self.path)
+            files.make_dirs(self.path)
             copy_metadata(data, to=self.dataset_dir)
             self.write_settings(_CONFIG_FILE, config)
-        except tf.errors.OpError as error:
+        except files.FileError as error:
             raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
 
     def check_same_config(self, config: "DataclassInstance", *, may_differ: Collection[str]) -> None:
         """Checks that the run was started with the same settings.
 
         Args:
-            config: The settings of now.
-            may_differ: Keys that may differ, as `describe_differences` takes them.
+            config: The settings.
+            may_differ: Keys that may differ, as in `describe_differences`.
 
         Raises:
-            UserError: Some differ.
+            UserError: Other settings differ.
         """
         differences = describe_differences(self.config(), asdict(config), may_differ=may_differ)
         if differences:
@@ -78,19 +77,19 @@ class RunDir:
             )
 
     def check_same_data(self, data: PreparedData) -> None:
-        """Checks that the data are still those that the run was started with.
+        """Checks that the data set has not changed since the run was started.
 
         Raises:
-            UserError: They were prepared again, differently.
+            UserError: It was prepared again with other content.
         """
         if self.dataset().cache_key != data.cache_key:
             raise UserError(
-                f"{data.path} was prepared again, differently, since {self._key}={self.path} was started: "
+                f"{data.path} was prepared again with other content since {self._key}={self.path} was started: "
                 f"choose another {self._key}"
             )
 
     def config(self) -> dict[str, Any]:
-        """Returns the settings as `config.yaml` has them.
+        """Returns the content of `config.yaml`.
 
         Raises:
             UserError: There is no run here.
@@ -103,7 +102,7 @@ class RunDir:
         return config
 
     def dataset(self) -> PreparedData:
-        """Returns what the run keeps of its data set."""
+        """Returns the metadata of the data set that the run was trained on, from the run's own copy."""
         return open_prepared(self.dataset_dir)
 
     def prepare_yaml(self) -> PrepareYaml:
@@ -118,12 +117,12 @@ class RunDir:
         """Returns the path of the best checkpoint.
 
         Raises:
-            UserError: There is no run here, or it has none yet, or it is one of a classical learner.
+            UserError: There is no run here, it has no checkpoint yet, or it is a run of a classical learner.
         """
         if "learner" in self.config():
             raise UserError(
-                f"{self.path} is a run of beamtune baselines, which keeps scores and no weights: see its "
-                f"{_METRICS_FILE}, or name a run of beamtune train"
+                f"{self.path} is a run of beamtune baselines, which saves metrics but no weights: see its "
+                f"{_METRICS_FILE}, or choose a run of beamtune train"
             )
         path = find_checkpoint(self.checkpoint_dir, BEST)
         if path is None:
@@ -131,7 +130,7 @@ class RunDir:
         return path
 
     def metrics(self) -> RunMetrics | None:
-        """Returns what `metrics.json` holds, or None where there is none.
+        """Returns the content of `metrics.json`, or None if it does not exist.
 
         Raises:
             UserError: It is damaged.
@@ -147,23 +146,23 @@ class RunDir:
             ) from error
 
     def write_settings(self, name: str, config: "DataclassInstance") -> None:
-        """Writes settings as YAML into the file of this name."""
+        """Writes settings as YAML to the file of this name."""
         text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
         files.write_text(files.join(self.path, name), text)
 
     def merge_metrics(
         self, split: str, levels: Mapping[str, LevelMetrics], *, data: PreparedData, model: ModelSummary
     ) -> None:
-        """Writes the metrics of a split into `metrics.json`, beside those of other splits.
+        """Adds the metrics of a split to `metrics.json`, or replaces them.
 
         Args:
             split: The name of the split.
             levels: Its metrics by level.
-            data: What the run was trained on.
-            model: What was trained.
+            data: The data set of the run.
+            model: The model of the run.
 
         Raises:
-            UserError: The file is there and damaged.
+            UserError: The existing file is damaged.
         """
         before = self.metrics()
         metrics = RunMetrics(
@@ -176,17 +175,17 @@ class RunDir:
         files.write_text(files.join(self.path, _METRICS_FILE), metrics.to_json())
 
     def mark_finished(self) -> None:
-        """Says that the run came to its end; the last thing that a run does."""
+        """Marks the run as finished; the last file that a run writes."""
         files.write_text(files.join(self.path, _FINISHED_FILE), "")
 
 
 def describe_differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, may_differ: Collection[str]) -> str:
-    """Returns which settings differ, such as "seed was 0 and is 1"; empty where none does.
+    """Returns which settings differ, such as "seed was 0 and is 1", or "" if none does.
 
     Args:
-        saved: Settings as they were read from YAML.
+        saved: Settings that were read from YAML.
         wanted: Settings as a dict.
-        may_differ: Keys that are passed over, such as "optimizer.learning_rate"; "optimizer." is all of them.
+        may_differ: Keys to ignore, such as "optimizer.learning_rate"; "optimizer." ignores the whole group.
     """
     groups = tuple(key for key in may_differ if key.endswith("."))
     before, now = _flatten(saved), _flatten(yaml.safe_load(yaml.safe_dump(dict(wanted))))

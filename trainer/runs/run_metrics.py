@@ -1,4 +1,4 @@
-"""What `metrics.json` of a run holds."""
+"""`metrics.json` of a run."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from trainer.metrics.metrics import LevelMetrics
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """What was trained, for the tables that compare it with others.
+    """The model of a run, for tables that compare runs.
 
     Attributes:
         name: The name of the network or of the learner.
         features: The features that it takes.
-        num_parameters: Its weights, trained or not; None where a learner has none that could be counted.
-        train_duration_s: Seconds that it was trained, over all starts.
-        hyperparameters: Those of a classical learner; None for networks, whose settings are in `config.yaml`.
+        num_parameters: Number of weights, trainable or not; None for learners without countable weights.
+        train_duration_s: Seconds of training, over all starts.
+        hyperparameters: Hyperparameters of a classical learner; None for networks, whose settings are in `config.yaml`.
     """
 
     name: str
@@ -28,23 +28,23 @@ class ModelSummary:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "ModelSummary":
-        """Returns what `asdict` made a dict of.
+        """Inverse of `asdict`.
 
         Raises:
-            KeyError, TypeError: It is no such dict.
+            KeyError, TypeError: The dict has other keys.
         """
         return cls(**{**content, "features": tuple(content["features"])})
 
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """What `metrics.json` of a run holds.
+    """The content of `metrics.json`.
 
     Attributes:
         labels: The genres; per-class metrics and confusion matrices are in their order.
-        split_source: Who made the splits.
-        split_leak: Why scores on them may be too high, or None.
-        model: What was trained.
+        split_source: How the splits were made, such as "group".
+        split_leak: Why scores on the splits may be too high, or None.
+        model: The model.
         levels: The metrics by split and level.
     """
 
@@ -66,7 +66,7 @@ class RunMetrics:
 
     @classmethod
     def from_json(cls, text: str) -> "RunMetrics":
-        """Returns what `metrics.json` says.
+        """Parses the text of `metrics.json`.
 
         Raises:
             ValueError, KeyError, TypeError, AttributeError: It is damaged.
@@ -83,10 +83,10 @@ class RunMetrics:
 
 
 def metrics_to_json(levels: Mapping[str, LevelMetrics]) -> dict[str, dict[str, object]]:
-    """Returns what `metrics.json` holds for a split."""
+    """Returns the entry of a split in `metrics.json`."""
     return {level: metrics.to_json() for level, metrics in levels.items()}
 
 
 def metrics_from_json(content: Mapping[str, Mapping[str, Any]]) -> dict[str, LevelMetrics]:
-    """Returns what `metrics_to_json` made a dict of."""
+    """Inverse of `metrics_to_json`."""
     return {level: LevelMetrics.from_json(metrics) for level, metrics in content.items()}

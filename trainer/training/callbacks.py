@@ -1,56 +1,109 @@
-"""Who is told of a training run while it is going on, and may end it."""
+"""Callbacks of a training run, and the metrics that they get."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
 from trainer.metrics.metrics import COUNTED_METRICS, LevelMetrics
+from trainer.runs.progress import StepSums
 
 
 class Callback(Protocol):
-    """Told of what a run does. Whatever these raise breaks the run off, which goes on when it is started again."""
+    """Called during a run. An exception of a callback interrupts the run, which resumes when it is started again."""
 
     def on_steps(self) -> None:
         """Called after each call of the compiled loop."""
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Called after an epoch, before its state is saved; one may come again where a run was broken off in between.
+        """Called after an epoch, before its state is saved. A run that is interrupted in between repeats the call.
 
         Args:
-            epoch: Its number, counted from 1.
-            metrics: What it came to, by the names of `metric_names`.
+            epoch: The number of the epoch, counted from 1.
+            metrics: Its metrics, by the names that `metric_names` returns.
 
         Returns:
-            Whether the run is to go on; otherwise it ends as it does after the last epoch.
+            Whether to train more epochs. If not, the run ends as it does after the last epoch.
         """
 
 
-def epoch_metrics(
-    *, training: Mapping[str, float], validation: Mapping[str, LevelMetrics], labels: Sequence[str]
-) -> dict[str, float]:
-    """Returns the numbers of an epoch by name: "train/segment/loss", "validation/track/accuracy".
+@dataclass(frozen=True)
+class EpochMetrics:
+    """The metrics of an epoch.
 
-    Args:
-        training: What the steps came to, by name.
-        validation: The metrics of each level, without those that this epoch has no value of.
-        labels: The genres.
+    Attributes:
+        loss: Mean loss of the training steps, with label smoothing.
+        accuracy: Share of training segments that were classified correctly while the weights changed.
+        gradient_norm: Mean global gradient norm of the steps before clipping.
+        learning_rate: The learning rate after the last step.
+        examples_per_s: Training segments per second.
+        step_time_ms: Mean time of a step in milliseconds.
+        validation: The metrics of the validation split by level; empty if it is trained on.
     """
-    metrics = {f"train/{name}": value for name, value in training.items()}
-    for level, values in validation.items():
-        for name in _level_metric_names():
-            value = getattr(values, name)
-            if value is not None:
-                metrics[f"validation/{level}/{name}"] = float(value)
-    if TRACK in validation:
-        for label, genre in zip(labels, validation[TRACK].per_class, strict=True):
-            if genre.f1 is not None:
-                metrics[f"validation/per_class_f1/{label}"] = genre.f1
-    return metrics
+
+    loss: float
+    accuracy: float
+    gradient_norm: float
+    learning_rate: float
+    examples_per_s: float
+    step_time_ms: float
+    validation: Mapping[str, LevelMetrics]
+
+    @classmethod
+    def from_sums(
+        cls,
+        sums: StepSums,
+        *,
+        global_batch_size: int,
+        learning_rate: float,
+        validation: Mapping[str, LevelMetrics],
+    ) -> "EpochMetrics":
+        """Returns the metrics of an epoch from the sums over its steps."""
+        num_examples = sums.num_steps * global_batch_size
+        return cls(
+            loss=sums.loss / sums.num_steps,
+            accuracy=sums.num_correct / num_examples,
+            gradient_norm=sums.gradient_norm / sums.num_steps,
+            learning_rate=learning_rate,
+            examples_per_s=num_examples / sums.duration_s,
+            step_time_ms=1000 * sums.duration_s / sums.num_steps,
+            validation=validation,
+        )
+
+    def training_scalars(self) -> dict[str, float]:
+        """Returns the metrics of the training steps by their tags in TensorBoard."""
+        return {
+            "segment/loss": self.loss,
+            "segment/accuracy": self.accuracy,
+            "learning_rate": self.learning_rate,
+            "gradient_norm": self.gradient_norm,
+            "examples_per_s": self.examples_per_s,
+            "step_time_ms": self.step_time_ms,
+        }
+
+    def by_name(self, labels: Sequence[str]) -> dict[str, float]:
+        """Returns the metrics by name, such as "train/segment/loss" and "validation/track/accuracy".
+
+        Metrics that this epoch does not have, such as the F1 of a genre without examples, are left out.
+
+        Args:
+            labels: The genres.
+        """
+        metrics = {"train/segment/loss": self.loss, "train/segment/accuracy": self.accuracy}
+        for level, values in self.validation.items():
+            for name in _level_metric_names():
+                value = getattr(values, name)
+                if value is not None:
+                    metrics[f"validation/{level}/{name}"] = float(value)
+        if TRACK in self.validation:
+            for label, genre in zip(labels, self.validation[TRACK].per_class, strict=True):
+                if genre.f1 is not None:
+                    metrics[f"validation/per_class_f1/{label}"] = genre.f1
+        return metrics
 
 
 def metric_names(labels: Sequence[str]) -> list[str]:
-    """Returns the metrics that an epoch may have, where these are the genres."""
+    """Returns the names of all metrics that an epoch can have, for these genres."""
     validation = [f"validation/{level}/{name}" for level in (SEGMENT, TRACK) for name in _level_metric_names()]
     votes = [f"validation/{TRACK_VOTE}/{name}" for name in COUNTED_METRICS]
     genres = [f"validation/per_class_f1/{label}" for label in labels]

@@ -1,6 +1,6 @@
-"""The parts of a training run, put together from its settings and its data."""
+"""The components of a training run, made from its settings and its data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -8,16 +8,26 @@ from typing import Any
 import keras
 
 from beam_pipelines.common.checks import check
-from beam_pipelines.records.schema import TRAIN, VALIDATION
+from beam_pipelines.records.schema import TRAIN, VALIDATION, FeatureSpec
 from trainer.data.augment import make_augmenter
 from trainer.data.batches import TrainStream, scoring_batches
-from trainer.data.prepared import PreparedData, Shard, select_features
-from trainer.devices.cluster import Workers
+from trainer.data.config import StreamConfig
+from trainer.data.prepared import (
+    PreparedData,
+    Shard,
+    check_has_several_genres,
+    check_has_tracks,
+    find_shards,
+    open_prepared,
+    select_features,
+)
+from trainer.devices.cluster import Cluster
 from trainer.metrics.levels import metrics_by_level
 from trainer.metrics.metrics import LevelMetrics
-from trainer.metrics.predictions import Scores
+from trainer.metrics.predictions import SegmentScores
 from trainer.models.registry import build_model
-from trainer.runs.checkpoints import Checkpoints, RunProgress
+from trainer.runs.checkpoints import Checkpoints
+from trainer.runs.progress import RunProgress
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
 from trainer.training.loop import ScoringLoop, TrainLoop
@@ -25,47 +35,86 @@ from trainer.training.optimizer import make_optimizer
 
 
 @dataclass(frozen=True)
-class Session:
-    """The parts of a run while it is going on.
+class TrainingData:
+    """The data of a run.
 
     Attributes:
-        strategy: The devices.
-        workers: The processes.
-        stream: The training examples.
-        train_loop: Takes steps.
-        scoring_loop: Predicts.
-        validation_batches: The whole validation split, distributed.
-        model: What is trained.
-        optimizer: Has counted the steps, over all starts of the run.
-        keeps_average: Whether the optimizer keeps a moving average of the weights.
-        progress: How far the run has come.
-        checkpoints: Saves all this.
+        prepared: The prepared data set.
+        train_shards: The shards that are trained on; with `learn_from_validation`, those of both splits.
+        validation_shards: The shards of the validation split.
     """
 
+    prepared: PreparedData
+    train_shards: tuple[Shard, ...]
+    validation_shards: tuple[Shard, ...]
+
+
+def open_training_data(config: TrainConfig) -> TrainingData:
+    """Opens the data set of a run and checks that a classifier can be trained on it.
+
+    Raises:
+        UserError: There is no such data set, or it lacks something.
+    """
+    data = open_prepared(config.data_dir)
+    train_shards, validation_shards = find_shards(data, TRAIN), find_shards(data, VALIDATION)
+    if config.learn_from_validation:
+        train_shards = [*train_shards, *validation_shards]
+    check_has_several_genres(data)
+    check_has_tracks(data)
+    return TrainingData(data, tuple(train_shards), tuple(validation_shards))
+
+
+@dataclass(frozen=True)
+class TrainingComponents:
+    """Everything that a run consists of.
+
+    Attributes:
+        config: The settings.
+        run: The run directory.
+        data: The data.
+        strategy: The tf.distribute strategy.
+        cluster: The processes.
+        stream: The training batches.
+        train_loop: Runs training steps.
+        scoring_loop: Computes logits.
+        validation_batches: A distributed data set of the validation split.
+        model: The model that is trained.
+        optimizer: The optimizer, whose step count includes all starts of the run.
+        progress: How far the run has come.
+        checkpoints: Saves and restores model, optimizer and progress.
+    """
+
+    config: TrainConfig
+    run: RunDir
+    data: TrainingData
     strategy: Any
-    workers: Workers
+    cluster: Cluster
     stream: TrainStream
     train_loop: TrainLoop
     scoring_loop: ScoringLoop
     validation_batches: Any
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
-    keeps_average: bool
     progress: RunProgress
     checkpoints: Checkpoints
 
+    @property
+    def num_steps_done(self) -> int:
+        """Training steps over all starts of the run."""
+        return self.progress.epochs_done * self.stream.steps_per_epoch + self.progress.epoch_sums.num_steps
+
     def validate(self) -> dict[str, LevelMetrics]:
-        """Returns the metrics of the validation split with the weights of now."""
+        """Returns the metrics of the validation split by level, with the current weights."""
         return metrics_by_level(self.score_validation())
 
-    def score_validation(self) -> Scores:
-        """Returns the scores of the validation split with the weights of now."""
+    def score_validation(self) -> SegmentScores:
+        """Returns the logits of the validation split, with the current weights."""
         return self.scoring_loop.score(self.validation_batches)
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Puts the moving average in the place of the weights while the body runs, if one is kept."""
-        if not self.keeps_average:
+        """Replaces the weights by their moving average while the body runs, if the optimizer keeps one."""
+        if self.config.ema_decay is None:
             yield
             return
         weights = self.model.trainable_variables
@@ -76,17 +125,10 @@ class Session:
             weight.assign(value)
 
 
-def make_session(
-    config: TrainConfig,
-    *,
-    strategy: Any,
-    workers: Workers,
-    run: RunDir,
-    data: PreparedData,
-    train_shards: Sequence[Shard],
-    validation_shards: Sequence[Shard],
-) -> Session:
-    """Makes model, optimizer, data streams and loops, in the state that the seed gives them.
+def make_components(
+    config: TrainConfig, *, strategy: Any, cluster: Cluster, run: RunDir, data: TrainingData
+) -> TrainingComponents:
+    """Returns the components of a run in their initial state, which the seed determines.
 
     Raises:
         UserError: The data and the model do not fit together.
@@ -95,26 +137,17 @@ def make_session(
         not config.jit_compile or strategy.num_replicas_in_sync == 1,
         key="jit_compile",
         value=config.jit_compile,
-        expected="false with several devices: what they share in the forward pass, such as the statistics of batch "
-        "normalisation, is outside of XLA",
+        expected="false with several devices, because XLA cannot compile what they share in the forward pass, such as "
+        "the statistics of batch normalisation",
     )
-    specs = select_features(data, config.model.feature_names)
-    stream = TrainStream(
-        train_shards,
-        specs=specs,
-        num_classes=len(data.labels),
-        global_batch_size=config.global_batch_size,
-        accumulation_steps=config.gradient_accumulation_steps,
-        seed=config.seed,
-        cache=config.cache,
-        shuffle_buffer_examples=config.shuffle_buffer_examples,
-        sampling=config.sampling,
-        augmenter=make_augmenter(config.augment, data=data, specs=specs),
-    )
+    prepared = data.prepared
+    num_classes = len(prepared.labels)
+    specs = select_features(prepared, config.model.feature_names)
+    stream = _make_stream(config, data=data, specs=specs)
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     with strategy.scope():
-        model = build_model(config.model, specs=specs, stats=data.stats.features, num_classes=len(data.labels))
+        model = build_model(config.model, specs=specs, stats=prepared.stats.features, num_classes=num_classes)
         optimizer = make_optimizer(
             config.optimizer,
             epochs=config.epochs,
@@ -124,37 +157,51 @@ def make_session(
         )
         optimizer.build(model.trainable_variables)
     progress = RunProgress()
-    return Session(
+    class_weights = _balancing_weights(config, prepared) if config.class_weighting == "balanced" else None
+    return TrainingComponents(
+        config=config,
+        run=run,
+        data=data,
         strategy=strategy,
-        workers=workers,
+        cluster=cluster,
         stream=stream,
-        train_loop=TrainLoop(
-            strategy=strategy,
-            model=model,
-            optimizer=optimizer,
-            global_batch_size=config.global_batch_size,
-            label_smoothing=config.label_smoothing,
-            gradient_clip_norm=config.optimizer.gradient_clip_norm,
-            accumulation_steps=config.gradient_accumulation_steps,
-            class_weights=_balancing_weights(config, data) if config.class_weighting == "balanced" else None,
-            jit_compile=config.jit_compile,
-        ),
+        train_loop=TrainLoop(config, strategy=strategy, model=model, optimizer=optimizer, class_weights=class_weights),
         scoring_loop=ScoringLoop(strategy=strategy, model=model),
         validation_batches=scoring_batches(
-            strategy, validation_shards, specs=specs, global_batch_size=config.global_batch_size, cache=config.cache
+            strategy,
+            data.validation_shards,
+            specs=specs,
+            global_batch_size=config.global_batch_size,
+            cache=config.cache,
         ),
         model=model,
         optimizer=optimizer,
-        keeps_average=config.ema_decay is not None,
         progress=progress,
         checkpoints=Checkpoints(
-            run.checkpoint_dir, model=model, optimizer=optimizer, progress=progress, is_writer=workers.is_chief
+            run.checkpoint_dir, model=model, optimizer=optimizer, progress=progress, is_writer=cluster.is_chief
         ),
     )
 
 
+def _make_stream(config: TrainConfig, *, data: TrainingData, specs: Mapping[str, FeatureSpec]) -> TrainStream:
+    return TrainStream(
+        data.train_shards,
+        StreamConfig(
+            global_batch_size=config.global_batch_size,
+            accumulation_steps=config.gradient_accumulation_steps,
+            seed=config.seed,
+            cache=config.cache,
+            shuffle_buffer_examples=config.shuffle_buffer_examples,
+            sampling=config.sampling,
+        ),
+        specs=specs,
+        num_classes=len(data.prepared.labels),
+        augmenter=make_augmenter(config.augment, data=data.prepared, specs=specs),
+    )
+
+
 def _balancing_weights(config: TrainConfig, data: PreparedData) -> list[float]:
-    """Returns a weight for each genre with which all genres together weigh the same, and a mean example 1."""
+    """Returns class weights with which all genres have the same total weight and the mean weight of an example is 1."""
     splits = (TRAIN, VALIDATION) if config.learn_from_validation else (TRAIN,)
     counts = [sum(data.stats.num_segments[split].get(label, 0) for split in splits) for label in data.labels]
     num_present = sum(count > 0 for count in counts)

@@ -1,7 +1,7 @@
 """Settings of `beamtune train`: frozen dataclasses that check their values when they are made.
 
-The YAML files in `configs/` choose among these; Hydra composes them, and the composed values arrive here once.
-Nothing heavy is imported here, so that the command line can answer quickly.
+Hydra composes them from the YAML files in `configs/`. Nothing heavy is imported here, so that the command line can
+answer quickly.
 """
 
 from dataclasses import dataclass, field
@@ -15,8 +15,7 @@ from trainer.models.config import ModelConfig
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SAMPLINGS = ("natural", "balanced")
 CLASS_WEIGHTINGS = ("none", "balanced")
-# A resumed run may be in another place, be saved more or less often and show more or less in TensorBoard. All other
-# settings decide the result.
+# Settings that may change when a run is resumed. All others determine the result.
 KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s", "board."})
 
 
@@ -27,8 +26,9 @@ class OptimizerConfig:
     Attributes:
         learning_rate: The highest learning rate, reached at the end of the warm-up.
         weight_decay: Decoupled weight decay; biases and the parameters of normalisation layers have none.
-        warmup_epochs: Length of the rise in epochs; fractions are allowed.
-        gradient_clip_norm: The gradients of all weights together are scaled down to this norm; None never does.
+        warmup_epochs: Length of the linear rise in epochs; may be fractional.
+        gradient_clip_norm: The largest global gradient norm, to which larger gradients are scaled down; None is no
+            clipping.
     """
 
     learning_rate: float = 2e-3
@@ -65,35 +65,37 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What a network is and how it is trained, whatever the data and the seed: the same for all runs of `crossval`.
+    """The model and how it is trained, without data, seed and run directory, which differ among runs of `crossval`.
 
     Attributes:
-        epochs: Passes over the train split at most.
-        global_batch_size: Examples in a step, over all devices together.
-        early_stopping_patience_epochs: The run ends after this many epochs in a row without a lower validation loss;
+        epochs: The largest number of passes over the train split.
+        global_batch_size: Examples in a step, over all devices.
+        early_stopping_patience_epochs: The run ends after this many consecutive epochs without a lower validation loss;
             None always trains all epochs. The weights of the best epoch are the result in either case.
         label_smoothing: The share of a label's weight that is spread over all genres, in [0, 1).
-        class_weighting: "balanced" weighs the loss of an example by how rare its genre is; "none" does not.
-        sampling: "balanced" draws examples of all genres equally often, which needs cache; "natural" takes each once.
-        gradient_accumulation_steps: Parts that a batch is divided into, one after the other, where it does not fit into
-            the devices' memory as a whole; the weights change once a batch.
-        ema_decay: The result is this moving average of the weights, e.g. 0.999; None takes the weights as they are.
+        class_weighting: "balanced" weights the loss of an example by the inverse frequency of its genre; "none" does
+            not.
+        sampling: "balanced" draws examples of all genres equally often, which requires cache; "natural" takes each
+            once.
+        gradient_accumulation_steps: Parts of a batch whose gradients are computed one after the other, for batches that
+            do not fit into the devices' memory; the weights are updated once per batch.
+        ema_decay: The decay of a moving average of the weights, which is the result, e.g. 0.999; None uses the weights
+            themselves.
         precision: float32; or mixed_bfloat16 (TPUs, newer GPUs) or mixed_float16 (GPUs), in which layers compute while
             the weights stay float32.
         jit_compile: Whether XLA compiles the forward and the backward pass.
-        checkpoint_interval_s: Seconds after which the state is saved in the midst of an epoch too; None saves after
-            each epoch only.
-        steps_per_call: Steps in one call of the compiled loop; the progress bar moves once a call.
-        cache: Whether the examples of the train and validation splits are kept in memory, which then holds all of
-            their shards. Without it, every epoch reads the shards again.
-        shuffle_buffer_examples: Examples among which the next one is drawn where cache is off; with it, all of them.
-        learn_from_validation: Whether the validation split is learned from too, as when all settings are chosen.
-            Nothing is validated then, and the weights of the last epoch are the result.
-        augment: What is done to examples at random before they are learned from.
-        model: The model to train.
-        strategy: The devices to train on.
-        optimizer: How weights are updated.
-        board: What the run shows in TensorBoard beside its scalars.
+        checkpoint_interval_s: Seconds between checkpoints within an epoch; None saves after each epoch only.
+        steps_per_call: Steps in one call of the compiled loop; the progress bar moves once per call.
+        cache: Whether all examples of the train and validation splits stay in memory. Without it, every epoch reads the
+            shards again.
+        shuffle_buffer_examples: Size of the shuffle buffer without cache; with it, all examples are shuffled.
+        learn_from_validation: Whether the validation split is trained on too, for a final model whose settings are
+            chosen. Nothing is validated then, and the weights of the last epoch are the result.
+        augment: Random changes to training examples.
+        model: The model.
+        strategy: The devices.
+        optimizer: The optimizer and its learning rate.
+        board: What the run writes for TensorBoard besides its scalars.
     """
 
     epochs: int = 25
@@ -137,13 +139,13 @@ class TrainingConfig:
             patience is None or not self.learn_from_validation,
             key="early_stopping_patience_epochs",
             value=patience,
-            expected="null with learn_from_validation=true, for nothing is validated",
+            expected="null with learn_from_validation=true, because nothing is validated",
         )
         check(
             0 <= self.label_smoothing < 1,
             key="label_smoothing",
             value=self.label_smoothing,
-            expected="a share from 0 up to but not 1",
+            expected="a share of at least 0 and below 1",
         )
         check_choice(self.class_weighting, CLASS_WEIGHTINGS, key="class_weighting")
         check_choice(self.precision, PRECISIONS, key="precision")
@@ -152,7 +154,7 @@ class TrainingConfig:
             self.sampling == "natural" or self.cache,
             key="sampling",
             value=self.sampling,
-            expected="cache=true beside it, for examples are drawn from memory",
+            expected="cache=true with it, because it draws examples from memory",
         )
         parts = self.gradient_accumulation_steps
         check(
@@ -177,12 +179,12 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class TrainConfig(TrainingConfig):
-    """Everything that `beamtune train` can be told.
+    """All settings of `beamtune train`.
 
     Attributes:
-        run_dir: What the run writes, local or gs://. A run that was broken off goes on where its last epoch ended.
+        run_dir: The run directory, local or gs://. A run that was interrupted resumes from its last checkpoint.
         data_dir: The prepared data set, local or gs://.
-        seed: The seed of the initial weights, of dropout and of the order of examples.
+        seed: The seed of initial weights, dropout, augmentation and the order of examples.
     """
 
     run_dir: str = MISSING

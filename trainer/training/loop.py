@@ -1,5 +1,6 @@
-"""The training step and the scoring step, for any strategy."""
+"""The training loop and the scoring loop, for any strategy."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,27 +9,25 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.batches import ScoringBatch, TrainBatch
-from trainer.metrics.predictions import Scores
+from trainer.metrics.predictions import SegmentScores
+from trainer.runs.progress import StepSums
+from trainer.training.config import TrainingConfig
 
 
-class StepTotals(NamedTuple):
-    """What some steps added up to, over all replicas.
+class NonFiniteLossError(Exception):
+    """The loss of a training step is not a finite number.
 
     Attributes:
-        loss_sum: The sum of the steps' mean losses.
-        num_correct: Examples whose most probable genre was the true one, or the heavier one of two that were mixed.
-        gradient_norm_sum: The sum of the steps' gradient norms, before they were clipped.
-        first_bad_step: The first of the steps, counted from 0, whose loss was not a finite number, or −1.
+        step: The step, counted from 0 within the call.
     """
 
-    loss_sum: Any
-    num_correct: Any
-    gradient_norm_sum: Any
-    first_bad_step: Any
+    def __init__(self, step: int) -> None:
+        super().__init__(f"the loss is not a finite number at step {step} of the call")
+        self.step = step
 
 
-class _Part(NamedTuple):
-    """What a replica finds in its part of a batch: sums over replicas are those of the whole batch."""
+class _Gradients(NamedTuple):
+    """Gradients, loss and correct predictions of one replica; their sums over replicas are those of the batch."""
 
     gradients: list[Any]
     loss: Any
@@ -38,110 +37,116 @@ class _Part(NamedTuple):
 class TrainLoop:
     """Runs training steps.
 
-    Several steps run in one call of a compiled function, which keeps the Python between them out of the way. Each
-    replica takes the gradient of its part of the global mean loss; their sum is the gradient of the whole batch.
+    Several steps run in one call of a compiled function, which saves the Python between them. Each replica computes the
+    gradient of its part of the global mean loss; their sum is the gradient of the whole batch.
     """
 
     def __init__(
         self,
+        config: TrainingConfig,
         *,
         strategy: Any,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        global_batch_size: int,
-        label_smoothing: float = 0.0,
-        gradient_clip_norm: float | None = None,
-        accumulation_steps: int = 1,
         class_weights: Sequence[float] | None = None,
-        jit_compile: bool = False,
     ) -> None:
         """Makes the loop; model and optimizer belong to the strategy's scope.
 
         Args:
-            strategy: The devices.
+            config: Batch size, accumulation, label smoothing, clipping and XLA.
+            strategy: The tf.distribute strategy.
             model: From {feature: values} to logits (batch, classes).
             optimizer: Built for the trainable weights of the model.
-            global_batch_size: Examples in a step over all replicas.
-            label_smoothing: The share of a label that is spread over all classes.
-            gradient_clip_norm: The largest global norm of the gradient of the whole batch, or None.
-            accumulation_steps: Batches of global_batch_size / accumulation_steps examples that make one step.
-            class_weights: What the loss of an example of each class is multiplied by; None is 1 for all.
-            jit_compile: Whether XLA compiles the forward and the backward pass.
+            class_weights: The factor of the loss of an example of each class; None is 1 for all.
         """
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer
-        self._global_batch_size = global_batch_size
-        self._gradient_clip_norm = gradient_clip_norm
-        self._accumulation_steps = accumulation_steps
+        self._global_batch_size = config.global_batch_size
+        self._gradient_clip_norm = config.optimizer.gradient_clip_norm
+        self._accumulation_steps = config.gradient_accumulation_steps
         self._class_weights = None if class_weights is None else np.asarray(class_weights, dtype=np.float32)
         self._loss = keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=label_smoothing, reduction="none"
+            from_logits=True, label_smoothing=config.label_smoothing, reduction="none"
         )
-        # The update stays outside of XLA: it communicates with other replicas.
-        self._compute_part = tf.function(self._part_of, jit_compile=True) if jit_compile else self._part_of
+        # The update stays outside of XLA, because it communicates with other replicas.
+        self._compute_gradients = (
+            tf.function(self._gradients_of, jit_compile=True) if config.jit_compile else self._gradients_of
+        )
 
-    def run_steps(self, batches: Any, num_steps: Any) -> StepTotals:
-        """Takes `num_steps` (a scalar int32 tensor, so that every number runs the same trace) steps.
+    def run_steps(self, batches: Any, num_steps: int) -> StepSums:
+        """Runs training steps.
 
         Args:
             batches: A distributed iterator over TrainBatches.
-            num_steps: How many steps to take, each of `accumulation_steps` batches.
+            num_steps: How many steps, each of `gradient_accumulation_steps` batches.
+
+        Raises:
+            NonFiniteLossError: The loss of a step is not a finite number. All steps were run.
         """
-        # Not compiled itself: a method that is a tf.function does not keep its object alive, and the loop could be
-        # collected between the look-up of the method and the call.
-        return self._compiled_steps(batches, num_steps)  # type: ignore[no-any-return]
+        started_s = time.monotonic()
+        # A tensor, so that every number of steps uses the same trace. This method is not a tf.function itself: such a
+        # method does not keep its object alive, and the loop could be collected between its look-up and its call.
+        loss, num_correct, gradient_norm, first_bad_step = self._compiled_steps(batches, tf.constant(num_steps))
+        if int(first_bad_step) >= 0:
+            raise NonFiniteLossError(int(first_bad_step))
+        return StepSums(
+            num_steps=num_steps,
+            loss=float(loss),
+            num_correct=float(num_correct),
+            gradient_norm=float(gradient_norm),
+            duration_s=time.monotonic() - started_s,
+        )
 
     @tf.function  # type: ignore[untyped-decorator]
-    def _compiled_steps(self, batches: Any, num_steps: Any) -> StepTotals:
-        zero = tf.constant(0.0)
-        totals = StepTotals(zero, zero, zero, tf.constant(-1))
+    def _compiled_steps(self, batches: Any, num_steps: Any) -> tuple[Any, Any, Any, Any]:
+        """Returns the sums of losses, correct predictions and gradient norms, and the first bad step or −1."""
+        loss_sum = correct_sum = norm_sum = tf.constant(0.0)
+        first_bad_step = tf.constant(-1)
         for step in tf.range(num_steps):
             parts = tuple(next(batches) for _ in range(self._accumulation_steps))
-            # Reduced in here: a loop variable cannot be a value per replica.
+            # Reduced in here, because a loop variable cannot be a value per replica.
             loss, num_correct, gradient_norm = (
                 self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
                 for value in self._strategy.run(self._replica_step, args=parts)
             )
-            is_first_bad = tf.logical_and(totals.first_bad_step < 0, tf.logical_not(tf.math.is_finite(loss)))
-            totals = StepTotals(
-                loss_sum=totals.loss_sum + loss,
-                num_correct=totals.num_correct + num_correct,
-                gradient_norm_sum=totals.gradient_norm_sum + gradient_norm,
-                first_bad_step=tf.where(is_first_bad, step, totals.first_bad_step),
-            )
-        return totals
+            is_first_bad = tf.logical_and(first_bad_step < 0, tf.logical_not(tf.math.is_finite(loss)))
+            loss_sum += loss
+            correct_sum += num_correct
+            norm_sum += gradient_norm
+            first_bad_step = tf.where(is_first_bad, step, first_bad_step)
+        return loss_sum, correct_sum, norm_sum, first_bad_step
 
     def _replica_step(self, *batches: TrainBatch) -> tuple[Any, Any, Any]:
         """Returns this replica's part of the mean loss, of the correct predictions and of the gradient norm."""
-        part = self._compute_part(batches[0])
+        sums = self._compute_gradients(batches[0])
         for batch in batches[1:]:
-            # One after the other, or memory would hold the activations of all.
-            with tf.control_dependencies(part.gradients):
-                more = self._compute_part(batch)
-            part = _Part(
-                gradients=[total + gradient for total, gradient in zip(part.gradients, more.gradients, strict=True)],
-                loss=part.loss + more.loss,
-                num_correct=part.num_correct + more.num_correct,
+            # One after the other, or memory would hold the activations of all parts.
+            with tf.control_dependencies(sums.gradients):
+                part = self._compute_gradients(batch)
+            sums = _Gradients(
+                gradients=[total + gradient for total, gradient in zip(sums.gradients, part.gradients, strict=True)],
+                loss=sums.loss + part.loss,
+                num_correct=sums.num_correct + part.num_correct,
             )
-        gradient_norm = self._apply_gradients(part.gradients)
-        return part.loss, part.num_correct, gradient_norm / self._strategy.num_replicas_in_sync
+        gradient_norm = self._apply_gradients(sums.gradients)
+        return sums.loss, sums.num_correct, gradient_norm / self._strategy.num_replicas_in_sync
 
-    def _part_of(self, batch: TrainBatch) -> _Part:
+    def _gradients_of(self, batch: TrainBatch) -> _Gradients:
         with tf.GradientTape() as tape:
             logits = self._model(batch.features, training=True)
             losses = self._loss(batch.targets, logits)
             if self._class_weights is not None:
                 losses *= tf.linalg.matvec(batch.targets, self._class_weights)
             loss = tf.nn.compute_average_loss(losses, global_batch_size=self._global_batch_size)
-            # With mixed_float16 the loss is made larger, so that small gradients are not 0 in float16.
+            # With mixed_float16 the loss is scaled up, so that small gradients do not become 0 in float16.
             scaled_loss = self._optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self._model.trainable_variables)
         is_correct = tf.argmax(logits, axis=-1) == tf.argmax(batch.targets, axis=-1)
-        return _Part(gradients=gradients, loss=loss, num_correct=tf.reduce_sum(tf.cast(is_correct, tf.float32)))
+        return _Gradients(gradients=gradients, loss=loss, num_correct=tf.reduce_sum(tf.cast(is_correct, tf.float32)))
 
     def _apply_gradients(self, gradients: list[Any]) -> Any:
-        """Updates the weights by the gradients of all replicas, clipped; returns the norm before that."""
+        """Updates the weights by the clipped gradients of all replicas; returns the global norm before clipping."""
         replica_context = tf.distribute.get_replica_context()
         gradients = replica_context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         scale = self._optimizer.scale_loss(tf.constant(1.0))
@@ -149,8 +154,8 @@ class TrainLoop:
         norm = tf.linalg.global_norm(gradients)
         if self._gradient_clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self._gradient_clip_norm, use_norm=norm)
-        # The optimizer sums over replicas once more, so each hands in its share of what is already the sum; and it
-        # takes the scale out itself, and leaves a step out whose gradients are not finite.
+        # The optimizer sums over replicas again, so each replica passes its share of what is already the sum. It also
+        # divides by the scale, and skips a step whose gradients are not finite.
         share = scale / self._strategy.num_replicas_in_sync
         self._optimizer.apply_gradients(
             zip([gradient * share for gradient in gradients], self._model.trainable_variables, strict=True)
@@ -159,20 +164,20 @@ class TrainLoop:
 
 
 class ScoringLoop:
-    """Predicts whole splits with the weights that the model has at the time."""
+    """Computes the logits of whole splits with the current weights of a model."""
 
     def __init__(self, *, strategy: Any, model: keras.Model) -> None:
         self._strategy = strategy
         self._model = model
 
-    def score(self, batches: Any) -> Scores:
-        """Returns the predictions of all examples in a distributed data set of ScoringBatches."""
+    def score(self, batches: Any) -> SegmentScores:
+        """Returns the logits of all examples in a distributed data set of ScoringBatches."""
         parts = []
         for batch in batches:
             *columns, is_example = (part.numpy() for part in self._score_batch(batch))
             chosen = is_example.astype(bool)
             parts.append([column[chosen] for column in columns])
-        return Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return SegmentScores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @tf.function  # type: ignore[untyped-decorator]
     def _score_batch(self, batch: ScoringBatch) -> list[Any]:
@@ -180,7 +185,7 @@ class ScoringLoop:
         return [self._strategy.gather(output, axis=0) for output in outputs]
 
     def _replica_score(self, batch: ScoringBatch) -> tuple[Any, ...]:
-        # Truth values cannot be gathered from other machines, whole numbers can.
+        # Booleans cannot be gathered from other machines, integers can.
         is_example = tf.cast(batch.is_example, tf.int32)
         logits = self._model(batch.features, training=False)
         return logits, batch.labels, batch.track_keys, batch.starts_s, is_example

@@ -4,7 +4,7 @@ import keras
 
 from trainer.training.config import OptimizerConfig
 
-# Names of the weights without decay: shrinking an offset or the scale of a normalisation does not make a model simpler.
+# Names of the weights without decay: a smaller bias or normalisation scale does not make a model simpler.
 _UNDECAYED_WEIGHTS = ["bias", "gamma", "beta"]
 
 
@@ -13,8 +13,8 @@ def make_schedule(
 ) -> keras.optimizers.schedules.CosineDecay:
     """Returns the learning rate by step: a linear rise, then half a cosine down to 0 at the end of the last epoch.
 
-    The rise starts at the rate divided by the steps of the warm-up instead of 0, which would waste the first step. A
-    warm-up as long as the run or longer ends one step before the run does.
+    The rise starts at the highest rate divided by the number of warm-up steps, because a first step at rate 0 would
+    change nothing. A warm-up that is as long as the run or longer ends one step before the run.
     """
     num_steps = epochs * steps_per_epoch
     warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps - 1)
@@ -36,14 +36,14 @@ def make_optimizer(
     ema_decay: float | None = None,
     scales_loss: bool = False,
 ) -> keras.optimizers.Optimizer:
-    """Returns AdamW. Gradients are clipped by the loop, which sees those of all replicas together, and not here.
+    """Returns AdamW without gradient clipping: the training loop clips the gradient over all replicas.
 
     Args:
-        config: Learning rate and decay.
+        config: Learning rate and weight decay.
         epochs: Length of the run.
         steps_per_epoch: Updates in an epoch.
-        ema_decay: The decay of the moving average of the weights that it keeps; None keeps none.
-        scales_loss: Whether losses are scaled, by as much as their gradients bear, so that float16 can hold them.
+        ema_decay: The decay of the moving average of the weights; None keeps no average.
+        scales_loss: Whether the loss is scaled dynamically, so that gradients do not underflow in float16.
     """
     optimizer = keras.optimizers.AdamW(
         learning_rate=make_schedule(config, epochs=epochs, steps_per_epoch=steps_per_epoch),

@@ -1,13 +1,13 @@
-"""What `beamtune tune` can be told, as frozen dataclasses that check their values.
+"""Settings of `beamtune tune`, as frozen dataclasses that check their values.
 
-Nothing heavy is imported here, so that the command line can answer quickly.
+Nothing heavy is imported here, so that the command line answers quickly.
 """
 
 from dataclasses import dataclass, field, fields
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from trainer.training.config import TrainConfig
-from trainer.tuner.service_config import BudgetConfig, PruningConfig, ServiceConfig
+from trainer.tuner.service.config import BudgetConfig, PruningConfig, ServiceConfig
 
 RANDOM, BAYESIAN, HYPERBAND, GRID = "random", "bayesian", "hyperband", "grid"
 ALGORITHMS = (RANDOM, BAYESIAN, HYPERBAND, GRID)
@@ -16,17 +16,17 @@ MINIMIZE, MAXIMIZE = "min", "max"
 
 @dataclass(frozen=True)
 class TunerConfig:
-    """How the next point to try is chosen.
+    """How the search chooses the next point of the space.
 
     Attributes:
-        kind: random; bayesian, by a Gaussian process over what was tried; hyperband, many trials for a few epochs, of
-            which the best go on (Li et al. 2018); grid, all points, one after the other.
-        seed: The seed of what is drawn.
-        num_initial_points: For bayesian: random points before the first one that is chosen; None is three for each
-            parameter, which is more than a small budget has.
-        factor: For hyperband: one trial in so many goes on, for so many times as many epochs.
-        iterations: For hyperband: how often all its brackets are run.
-        grid_points: For grid: the values that are taken from a range that has none of its own, such as fractions.
+        kind: random; bayesian: a Gaussian process over the trials so far; hyperband: many trials of a few epochs, of
+            which the best are promoted (Li et al. 2018); grid: all points in order.
+        seed: Random seed.
+        num_initial_points: bayesian: random points before the first predicted one; None is three for each parameter,
+            which is more than a small budget has.
+        factor: hyperband: one trial of so many is promoted, to so many times as many epochs.
+        iterations: hyperband: how often all its brackets are run.
+        grid_points: grid: the number of values of a continuous range.
     """
 
     kind: str = BAYESIAN
@@ -38,36 +38,37 @@ class TunerConfig:
 
     def __post_init__(self) -> None:
         check_choice(self.kind, ALGORITHMS, key="tuner.kind")
-        check(0 <= self.seed < 2**31, key="tuner.seed", value=self.seed, expected="a whole number from 0 to 2147483647")
         points = self.num_initial_points
-        check(
-            points is None or points >= 1, key="tuner.num_initial_points", value=points, expected="1 or more, or null"
-        )
-        check(2 <= self.factor <= 100, key="tuner.factor", value=self.factor, expected="2 to 100")
-        check(1 <= self.iterations <= 1000, key="tuner.iterations", value=self.iterations, expected="1 to 1000")
-        check(2 <= self.grid_points <= 1000, key="tuner.grid_points", value=self.grid_points, expected="2 to 1000")
+        for name, condition, expected in (
+            ("seed", 0 <= self.seed < 2**31, "a whole number from 0 to 2147483647"),
+            ("num_initial_points", points is None or points >= 1, "1 or more, or null"),
+            ("factor", 2 <= self.factor <= 100, "2 to 100"),
+            ("iterations", 1 <= self.iterations <= 1000, "1 to 1000"),
+            ("grid_points", 2 <= self.grid_points <= 1000, "2 to 1000"),
+        ):
+            check(condition, key=f"tuner.{name}", value=getattr(self, name), expected=expected)
 
 
 @dataclass(frozen=True)
 class SearchConfig(TrainConfig):
-    """Everything that `beamtune tune` can be told: what is searched, and all settings of train that are not.
+    """All settings of `beamtune tune`: those of the search, and the settings of train that are not searched.
 
     Attributes:
-        run_dir: Where `refit` trains the winner, local or gs://.
-        search_dir: What the search writes, local or gs://. A search that was broken off goes on.
-        space: The YAML file of what is searched; None takes the one of the model.
-        tuner: How the next point is chosen.
-        objective: The metric of an epoch that is sought to be best, as TensorBoard calls it behind its split.
-        direction: min or max; None is min for losses and errors, and max for all others.
-        budget: When the search is over.
-        pruning: When a trial that does worse than others is ended early.
-        trial_timeout_s: Seconds that a trial may train, after which it ends with what it has; None sets no limit.
-        workers: Processes of this machine that train trials, unless the environment gives this process a role.
-        max_restarts: How often a process of this machine that died is started again.
-        refit: Whether to train the winner of a finished search on the train and the validation split, and to score it
-            on the test split.
-        evaluate_again: Whether to score on the test split though this was done before.
-        service: How chief and workers keep in touch.
+        run_dir: Where `refit` trains the best trial, local or gs://.
+        search_dir: The directory of the search, local or gs://. An interrupted search resumes.
+        space: The YAML file of the search space; None uses the space of the model.
+        tuner: How the search chooses the next point.
+        objective: The metric of an epoch that is optimized, by its TensorBoard name with its split in front.
+        direction: min or max; None is min for losses and errors, max for all others.
+        budget: When the search ends.
+        pruning: When a trial that is worse than the others ends early.
+        trial_timeout_s: Seconds of training after which a trial ends with the epochs that it has; None sets no limit.
+        workers: Processes on this machine that train trials; ignored where the environment sets a role.
+        max_restarts: How often each process on this machine is restarted after a crash.
+        refit: Whether to train the best trial of a finished search on the train and the validation split, and to
+            evaluate it on the test split.
+        evaluate_again: Whether to evaluate on the test split a second time.
+        service: How the chief and the workers communicate.
     """
 
     search_dir: str = MISSING
@@ -91,26 +92,25 @@ class SearchConfig(TrainConfig):
             check_path(self.space, key="space")
         if self.direction is not None:
             check_choice(self.direction, (MINIMIZE, MAXIMIZE), key="direction")
-        check(
-            self.trial_timeout_s is None or self.trial_timeout_s > 0,
-            key="trial_timeout_s",
-            value=self.trial_timeout_s,
-            expected="seconds above 0, or null for no limit",
-        )
-        check(1 <= self.workers <= 256, key="workers", value=self.workers, expected="1 to 256")
-        check(0 <= self.max_restarts <= 1000, key="max_restarts", value=self.max_restarts, expected="0 to 1000")
-        check(
-            self.strategy.kind in ("none", "mirrored"),
-            key="strategy",
-            value=self.strategy.kind,
-            expected="none or mirrored: each worker of a search trains on the devices of its own machine",
-        )
-        check(
-            not self.learn_from_validation,
-            key="learn_from_validation",
-            value=self.learn_from_validation,
-            expected="false: trials are compared by the validation split; refit=true learns from it afterwards",
-        )
+        timeout_s, strategy = self.trial_timeout_s, self.strategy.kind
+        for key, value, condition, expected in (
+            ("trial_timeout_s", timeout_s, timeout_s is None or timeout_s > 0, "seconds above 0, or null for no limit"),
+            ("workers", self.workers, 1 <= self.workers <= 256, "1 to 256"),
+            ("max_restarts", self.max_restarts, 0 <= self.max_restarts <= 1000, "0 to 1000"),
+            (
+                "strategy",
+                strategy,
+                strategy in ("none", "mirrored"),
+                "none or mirrored: each worker of a search trains on the devices of its own machine",
+            ),
+            (
+                "learn_from_validation",
+                self.learn_from_validation,
+                not self.learn_from_validation,
+                "false: trials are compared on the validation split; refit=true trains on it afterwards",
+            ),
+        ):
+            check(condition, key=key, value=value, expected=expected)
 
     @property
     def best_is(self) -> str:

@@ -1,14 +1,14 @@
-"""A search on this machine: the chief and the workers as processes, watched until the search is over."""
+"""A search on this machine: starts the chief and the workers as processes, and restarts them until it has ended."""
 
 import os
 import signal
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import tensorflow as tf
 
@@ -18,25 +18,22 @@ from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.live import LiveSearch
 from trainer.tuner.search_dir import SearchDir
-from trainer.tuner.view import read_search
+from trainer.tuner.service.cluster_role import ROLE_VARIABLES
+from trainer.tuner.service.search_state import read_search
 
-# Which part of a local search a process has: LOCAL_CHIEF, or the name of a worker.
+# The role of a process in a local search: LOCAL_CHIEF, or the name of a worker.
 LOCAL_ROLE_VARIABLE = "BEAMTUNE_SEARCH_ROLE"
 LOCAL_CHIEF = "chief"
 
-# What would tell a process of another role.
-_ROLE_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "CLUSTER_SPEC", "TF_CONFIG")
-
 _SUCCESS, _FAILED, _USER_ERROR = 0, 1, 2
 _POLL_S = 0.25
-_SHOW_S = 1.0
-# How long workers have to notice that the chief is done; to save where they are and hand their trials back; and the
-# chief to write its state after that.
-_LEAVE_S = 15.0
-_SAVE_S = 120.0
-_END_S = 30.0
+_SHOW_INTERVAL_S = 1.0
 _RESTART_PAUSE_S = 1.0
-_TAIL_BYTES = 16_384
+# How long workers have to exit by themselves after the end of the search, to save their trial after SIGTERM, and how
+# long the chief has to save its state after SIGTERM.
+_WORKER_EXIT_S = 15.0
+_WORKER_SAVE_S = 120.0
+_CHIEF_SAVE_S = 30.0
 
 
 @dataclass
@@ -45,10 +42,10 @@ class _Process:
 
     Attributes:
         role: LOCAL_CHIEF, or the name of a worker.
-        environment: What it finds in its environment.
-        log_path: Where it writes.
-        num_restarts: How often it was started again.
-        restart_s: When it is to be started again, by the monotonic clock.
+        environment: Its environment variables.
+        log_path: The file of its output.
+        num_restarts: How often it was restarted.
+        restart_s: When to restart it, by the monotonic clock.
     """
 
     role: str
@@ -56,167 +53,140 @@ class _Process:
     log_path: str
     num_restarts: int = 0
     restart_s: float | None = None
-    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    process: "subprocess.Popen[bytes]" = field(init=False, repr=False)
 
     def start(self, command: Sequence[str]) -> None:
         self.restart_s = None
         with open(self.log_path, "ab") as log:
-            # A session of its own: Ctrl-C is for the one who watches, who lets the others save what they have.
-            self.process = subprocess.Popen(  # noqa: S603 - this very program
+            self.process = subprocess.Popen(  # noqa: S603 - this program
                 list(command),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C must reach only this process, which lets the others save their state
                 env=dict(self.environment),
             )
 
-    @property
-    def exit_code(self) -> int | None:
-        return None if self.process is None else self.process.poll()
-
-    @property
-    def is_up(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def ask_to_end(self) -> None:
-        if self.process is not None and self.is_up:
-            self.process.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        if self.process is not None and self.is_up:
-            self.process.kill()
-            self.process.wait()
-
     def last_line(self) -> str:
-        """Returns the last line of its log that says something."""
-        with open(self.log_path, "rb") as log:
-            text = _tail(log)
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else "it said nothing"
+        """Returns the last line of its log, without the name of the command, which is printed again."""
+        with open(self.log_path, errors="replace") as log:
+            lines = deque((line.strip() for line in log if line.strip()), maxlen=1)
+        return lines[0].removeprefix("beamtune tune: ") if lines else "its log is empty"
 
 
-def run_local(config: SearchConfig, *, command: Sequence[str]) -> int:
-    """Runs a search with `config.workers` workers on this machine, and shows it until it is over.
+def run_local(config: SearchConfig, *, command: Sequence[str]) -> None:
+    """Runs a search with `config.workers` workers on this machine, and shows it until it has ended.
 
     Args:
         config: The search.
-        command: What starts this very command once more; a process reads its role from LOCAL_ROLE_VARIABLE.
-
-    Returns:
-        0: the search is over.
+        command: Starts this command again; a process reads its role from LOCAL_ROLE_VARIABLE.
 
     Raises:
-        UserError: A process says that the user must mend something.
-        RunFailedError: The search cannot succeed, or its processes die again and again.
-        RunAgainError: SIGTERM came; the same command goes on.
-        KeyboardInterrupt: Ctrl-C; the same command goes on.
+        UserError: A process reports an error that the user must fix.
+        RunFailedError: The search cannot succeed, or a process crashed too often.
+        RunAgainError: SIGTERM came; the same command resumes the search.
+        KeyboardInterrupt: Ctrl-C; the same command resumes the search.
     """
-    logs_dir = _local_logs_dir(config)
+    logs_dir = SearchDir(config.search_dir).logs_dir
+    if "://" in logs_dir:
+        logs_dir = files.join(os.getcwd(), "logs", os.path.basename(config.search_dir))
     os.makedirs(logs_dir, exist_ok=True)
     with stop_on_sigterm() as stop_request, LiveSearch() as live:
         live.log(f"search_dir={config.search_dir}; each process writes a log in {logs_dir}")
         search = _LocalSearch(config, command=command, logs_dir=logs_dir, live=live)
         try:
-            search.start()
-            search.watch(stop_request)
+            search.run(stop_request)
         except (KeyboardInterrupt, RunAgainError):
-            live.log("ending: workers save what they have")
+            live.log("stopping: workers save their trials")
             raise
         finally:
-            search.end()
+            search.stop()
             search.show()
-    return _SUCCESS
 
 
 class _LocalSearch:
+    """The processes of a search; the chief is the first of them."""
+
     def __init__(self, config: SearchConfig, *, command: Sequence[str], logs_dir: str, live: LiveSearch) -> None:
         self._config = config
         self._command = command
+        self._logs_dir = logs_dir
         self._live = live
-        self._shown_s = -_SHOW_S
-        roles = [LOCAL_CHIEF, *(f"tuner-{index}" for index in range(config.workers))]
-        shares = [{"CUDA_VISIBLE_DEVICES": "-1"}, *device_shares(config.workers, num_gpus=_num_gpus())]
-        self._processes = [
-            _Process(role, _environment(role, share), log_path=os.path.join(logs_dir, f"{role}.log"))
-            for role, share in zip(roles, shares, strict=True)
-        ]
-        self._chief, *self._workers = self._processes
+        self._processes: list[_Process] = []
+        self._shown_s = -_SHOW_INTERVAL_S
 
-    def start(self) -> None:
-        for process in self._processes:
+    def run(self, stop_request: StopRequest) -> None:
+        """Starts all processes, and restarts those that crash, until the chief exits."""
+        roles = [LOCAL_CHIEF, *(f"tuner-{index}" for index in range(self._config.workers))]
+        num_gpus = len(tf.config.list_physical_devices("GPU"))
+        shares = [{"CUDA_VISIBLE_DEVICES": "-1"}, *device_shares(self._config.workers, num_gpus=num_gpus)]
+        for role, share in zip(roles, shares, strict=True):
+            process = _Process(role, _environment(role, share), os.path.join(self._logs_dir, f"{role}.log"))
             process.start(self._command)
-
-    def watch(self, stop_request: StopRequest) -> None:
-        """Waits until the chief says that the search is over, and starts again what has died."""
+            self._processes.append(process)
+        chief = self._processes[0]
         while True:
-            if stop_request.is_made:
-                raise RunAgainError("stopped by SIGTERM; all is saved: the same command goes on with the search")
-            code = self._chief.exit_code
-            if code == _SUCCESS:
+            if stop_request.is_set:
+                raise RunAgainError("stopped by SIGTERM; everything is saved: the same command resumes the search")
+            exit_code = chief.process.poll()
+            if exit_code == _SUCCESS:
                 return
-            if code == _FAILED:
-                raise RunFailedError(_bare(self._chief.last_line()))
+            if exit_code == _FAILED:
+                raise RunFailedError(chief.last_line())
             for process in self._processes:
-                self._look_after(process)
-            if time.monotonic() - self._shown_s >= _SHOW_S:
+                self._restart_if_crashed(process)
+            if time.monotonic() - self._shown_s >= _SHOW_INTERVAL_S:
                 self.show()
             time.sleep(_POLL_S)
 
-    def _look_after(self, process: _Process) -> None:
-        """Starts a process again that has died, after a pause.
-
-        Raises:
-            UserError: It says that the user must mend something.
-            RunFailedError: It was started too often.
-        """
-        if process.is_up:
+    def _restart_if_crashed(self, process: _Process) -> None:
+        exit_code = process.process.poll()
+        if exit_code in (None, _SUCCESS):  # a worker exits when the search has ended, shortly before the chief
             return
         if process.restart_s is not None:
             if time.monotonic() >= process.restart_s:
                 process.start(self._command)
             return
-        code = process.exit_code
-        if code == _SUCCESS:
-            # A worker that knows that the search is over, of which the chief will tell.
-            return
-        if code == _USER_ERROR:
-            raise UserError(_bare(process.last_line()))
-        if process.num_restarts >= self._config.max_restarts:
+        if exit_code == _USER_ERROR:
+            raise UserError(process.last_line())
+        max_restarts = self._config.max_restarts
+        if process.num_restarts >= max_restarts:
             raise RunFailedError(
-                f"{process.role} has died {process.num_restarts + 1} times (max_restarts={self._config.max_restarts}), "
-                f"the last time with {_describe_code(code)}: {_bare(process.last_line())}; all is in {process.log_path}"
+                f"{process.role} has exited {process.num_restarts + 1} times (max_restarts={max_restarts}), the last "
+                f"time with {_describe(exit_code)}: {process.last_line()}; see {process.log_path}"
             )
         process.num_restarts += 1
         process.restart_s = time.monotonic() + _RESTART_PAUSE_S
         self._live.log(
-            f"{process.role} has died with {_describe_code(code)}: starting it again "
-            f"({process.num_restarts} of {self._config.max_restarts} times)"
+            f"{process.role} has exited with {_describe(exit_code)}: restarting it "
+            f"({process.num_restarts} of {max_restarts} times)"
         )
 
     def show(self) -> None:
-        """Shows the search as its files have it."""
+        """Shows the search as its files describe it."""
         self._shown_s = time.monotonic()
-        # The chief may not have written anything yet, or just be replacing it.
+        # The chief may not have written its state yet, or may be replacing it.
         with suppress(UserError, tf.errors.OpError):
             self._live.show(read_search(self._config.search_dir, with_all_histories=False))
 
-    def end(self) -> None:
-        """Ends all processes: at once where the search is over, and otherwise when they have saved what they have."""
-        if self._chief.exit_code == _SUCCESS:
-            _wait(self._workers, duration_s=_LEAVE_S)
-        for processes, duration_s in ((self._workers, _SAVE_S), ([self._chief], _END_S)):
+    def stop(self) -> None:
+        """Stops all processes: workers first, so that the chief can save what they report."""
+        chief, workers = self._processes[:1], self._processes[1:]
+        if any(process.process.poll() == _SUCCESS for process in chief):
+            _wait(workers, timeout_s=_WORKER_EXIT_S)
+        for processes, timeout_s in ((workers, _WORKER_SAVE_S), (chief, _CHIEF_SAVE_S)):
             for process in processes:
-                process.ask_to_end()
-            _wait(processes, duration_s=duration_s)
+                process.process.terminate()
+            _wait(processes, timeout_s=timeout_s)
             for process in processes:
-                process.kill()
+                process.process.kill()
+                process.process.wait()
 
 
 def device_shares(num_workers: int, *, num_gpus: int) -> list[dict[str, str]]:
-    """Returns for each worker the variables that give it its devices: GPUs of its own, or its share of the cores.
+    """Returns for each worker the variables that give it its own GPUs, or its share of the cores.
 
-    Where there are fewer GPUs than workers, some share one, and take its memory as they need it.
+    If there are fewer GPUs than workers, workers share them and allocate GPU memory as they need it.
     """
     threads = str(max(1, (os.cpu_count() or 1) // num_workers))
     cores = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
@@ -231,57 +201,36 @@ def device_shares(num_workers: int, *, num_gpus: int) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": ",".join(map(str, own))} for own in gpus]
 
 
-def end_with_parent() -> None:
-    """Ends this process as SIGTERM does when the one that started it is gone, however that ended.
+def exit_with_parent() -> None:
+    """Sends SIGTERM to this process when its parent process exits, in whatever way.
 
-    The standard input of a process of a local search is a pipe that its parent holds open and writes nothing to.
+    The standard input of a process of a local search is a pipe that its parent keeps open and never writes to.
     """
 
     def watch() -> None:
         while os.read(0, 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_SAVE_S)
+        time.sleep(_WORKER_SAVE_S)
         os._exit(_FAILED)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _environment(role: str, share: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _ROLE_VARIABLES}
-    # What the user has set counts.
-    return {**share, **kept, LOCAL_ROLE_VARIABLE: role, "PYTHONUNBUFFERED": "1"}
+    own = {name: value for name, value in os.environ.items() if name not in ROLE_VARIABLES}
+    # Variables that the user has set override the share.
+    return {**share, **own, LOCAL_ROLE_VARIABLE: role, "PYTHONUNBUFFERED": "1"}
 
 
-def _num_gpus() -> int:
-    return len(tf.config.list_physical_devices("GPU"))
-
-
-def _local_logs_dir(config: SearchConfig) -> str:
-    """Returns where the logs of processes are: in the search, or beside the user where that is not on this machine."""
-    logs_dir = SearchDir(config.search_dir).logs_dir
-    return logs_dir if "://" not in logs_dir else files.join(os.getcwd(), "logs", os.path.basename(config.search_dir))
-
-
-def _wait(processes: Sequence[_Process], *, duration_s: float) -> None:
-    until_s = time.monotonic() + duration_s
-    while any(process.is_up for process in processes) and time.monotonic() < until_s:
+def _wait(processes: Sequence[_Process], *, timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while any(process.process.poll() is None for process in processes) and time.monotonic() < deadline_s:
         time.sleep(_POLL_S)
 
 
-def _tail(log: BinaryIO) -> str:
-    log.seek(0, os.SEEK_END)
-    log.seek(max(0, log.tell() - _TAIL_BYTES))
-    return log.read().decode(errors="replace")
-
-
-def _bare(line: str) -> str:
-    """Returns a line of a process without the name of the command, which is said again."""
-    return line.removeprefix("beamtune tune: ")
-
-
-def _describe_code(code: int | None) -> str:
-    if code is not None and code < 0:
+def _describe(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
         with suppress(ValueError):
-            return signal.Signals(-code).name
-    return f"exit code {code}"
+            return signal.Signals(-exit_code).name
+    return f"exit code {exit_code}"

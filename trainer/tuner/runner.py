@@ -1,4 +1,4 @@
-"""Trials as runs of the training loop, one after the other in the process of a worker."""
+"""Trains trials with the training loop, one after the other in the process of a worker."""
 
 import gc
 import math
@@ -13,167 +13,142 @@ import tensorflow as tf
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.common import files
+from trainer.common.tf_graphs import releasing_graphs
 from trainer.devices.strategy import make_strategy
 from trainer.runs.run_dir import RunDir
-from trainer.training.config import TrainConfig
 from trainer.training.train import train
-from trainer.tuner.graphs import forgetting_graphs
-from trainer.tuner.history import TrialHistory, read_history, write_history
-from trainer.tuner.hparams import SessionStatus, write_session_end, write_session_start
-from trainer.tuner.settings import with_settings
-from trainer.tuner.space import Space
-from trainer.tuner.trials import LeaseLost, Report, Trial, TrialFailed, TrialOutcome, Verdict, kept_epoch
-
-_TIME_IS_UP = "stopped after {duration_s:.0f} s: trial_timeout_s={timeout_s:g}"
+from trainer.tuner.config import SearchConfig
+from trainer.tuner.hparams_events import write_session_failure, write_session_start, write_session_success
+from trainer.tuner.space.space import Space
+from trainer.tuner.space.train_settings import with_settings
+from trainer.tuner.trial import ReportEpoch, Trial, TrialFailedError, TrialLeaseLostError, TrialResult, kept_epoch
 
 
-class _TimeUp(Exception):  # noqa: N818 - ends a trial as planned
-    """A trial has trained for as long as it may."""
+class _TrialTimeoutError(Exception):
+    """A trial has trained for `trial_timeout_s`."""
 
 
 class TrainingRunner:
     """Runs trials: each is a run of `beamtune train` in the directory of the trial."""
 
-    def __init__(self, base: TrainConfig, *, space: Space, objective: str, timeout_s: float | None = None) -> None:
-        """Makes the devices, which are the same for all trials.
-
-        Args:
-            base: The settings that are not searched.
-            space: Those that are.
-            objective: The metric that is sought to be best.
-            timeout_s: How long a trial may train, over all its workers; None sets no limit.
+    def __init__(self, config: SearchConfig, *, space: Space) -> None:
+        """Makes the strategy, which all trials share.
 
         Raises:
-            UserError: There are no such devices.
+            UserError: The devices of the settings do not exist.
         """
-        self._base = base
+        self._config = config
         self._space = space
-        self._objective = objective
-        self._timeout_s = timeout_s
-        self._strategy = make_strategy(base.strategy)
+        self._strategy = make_strategy(config.strategy)
 
-    def run(self, trial: Trial, *, report: Report) -> TrialOutcome:
-        """Trains a trial, or goes on with it; see `trials.TrialRunner`."""
-        # So that a trial is the same whatever its worker did before, and the memory of that is given back.
+    def run(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
+        """Trains a trial or resumes it; see `TrialRunner`."""
+        # A trial must not depend on the trials before it in this process, and their memory must be released.
         keras.utils.clear_session()
         gc.collect()
         write_session_start(trial)
         try:
-            with forgetting_graphs(), _as_failed_trials():
-                outcome = self._train(trial, report=report)
-        except TrialFailed:
-            write_session_end(trial.directory, SessionStatus.FAILURE)
+            with releasing_graphs(), _errors_as_failed_trials():
+                result = self._train(trial, report=report)
+        except TrialFailedError:
+            write_session_failure(trial.directory)
             raise
-        score = outcome.metrics[self._objective]
-        write_session_end(trial.directory, SessionStatus.SUCCESS, best={self._objective: score})
-        return outcome
+        objective = self._config.objective
+        write_session_success(trial.directory, objective=objective, score=result.metrics[objective])
+        return result
 
-    def _train(self, trial: Trial, *, report: Report) -> TrialOutcome:
-        config = with_settings(self._base, {**self._space.settings(trial.values), "run_dir": trial.directory})
+    def _train(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
+        config = with_settings(self._config.base(), {**self._space.settings(trial.values), "run_dir": trial.directory})
         if trial.parent_id is not None:
-            go_on_from(files.join(os.path.dirname(trial.directory), trial.parent_id), to=trial.directory)
-        callback = _TrialCallback(trial, report=report, objective=self._objective, timeout_s=self._timeout_s)
+            copy_checkpoints(files.join(os.path.dirname(trial.directory), trial.parent_id), to=trial.directory)
+        callback = _EpochReporter(trial, self._config, report=report)
         note = None
         try:
             train(config, strategy=self._strategy, until_epoch=trial.until_epoch, callback=callback)
-        except _TimeUp:
-            note = _TIME_IS_UP.format(duration_s=callback.duration_s, timeout_s=self._timeout_s)
-        best_epoch = kept_epoch(callback.history.epochs)
+        except _TrialTimeoutError:
+            note = f"stopped after {callback.duration_s:.0f} s: trial_timeout_s={self._config.trial_timeout_s:g}"
+        history = callback.trial.history
+        best_epoch = kept_epoch(history)
         if best_epoch is None:
-            raise TrialFailed(note or "no epoch was trained to its end")
-        return TrialOutcome(metrics=callback.history.epochs[best_epoch], best_epoch=best_epoch, note=note)
+            raise TrialFailedError(note or "no epoch was completed")
+        metrics = {name: value for name, value in history[best_epoch].items() if math.isfinite(value)}
+        return TrialResult(metrics, best_epoch, note)
 
 
-class _TrialCallback:
-    """Reports the epochs of a trial, and keeps the time.
+class _EpochReporter:
+    """The callback of the training loop: reports epochs to the chief, and enforces the timeout.
 
     Attributes:
-        history: The epochs so far, over all workers.
+        trial: With the epochs so far, on all workers.
     """
 
-    def __init__(self, trial: Trial, *, report: Report, objective: str, timeout_s: float | None) -> None:
-        self.history: TrialHistory = read_history(trial.directory)
-        self._trial = trial
+    def __init__(self, trial: Trial, config: SearchConfig, *, report: ReportEpoch) -> None:
+        self.trial = trial
         self._report = report
-        self._objective = objective
-        self._timeout_s = math.inf if timeout_s is None else timeout_s
-        self._epoch_began_s = time.monotonic()
+        self._objective = config.objective
+        self._timeout_s = math.inf if config.trial_timeout_s is None else config.trial_timeout_s
+        self._epoch_started_s = time.monotonic()
 
     @property
     def duration_s(self) -> float:
-        """How long the trial has trained, over all workers."""
-        return self.history.duration_s + time.monotonic() - self._epoch_began_s
+        """Training time on all workers, with the current epoch."""
+        return self.trial.duration_s + time.monotonic() - self._epoch_started_s
 
     def on_steps(self) -> None:
-        """Ends a trial whose time is up in the midst of an epoch.
-
-        Raises:
-            _TimeUp: It is.
-        """
         if self.duration_s > self._timeout_s:
-            raise _TimeUp
+            raise _TrialTimeoutError
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Reports an epoch and keeps it.
+        """Reports an epoch; returns whether to continue.
 
         Raises:
-            TrialFailed: It has no objective.
-            LeaseLost: The trial is another worker's now; nothing was written.
+            TrialFailedError: The objective is missing or not finite.
+            TrialLeaseLostError: The trial belongs to another worker now; nothing was written.
         """
         if not math.isfinite(metrics.get(self._objective, math.nan)):
-            raise TrialFailed(f"{self._objective} is not a finite number after epoch {epoch}")
-        verdict = self._report(epoch, metrics)
-        now_s = time.monotonic()
-        self.history = self.history.after(epoch, metrics, duration_s=now_s - self._epoch_began_s)
-        self._epoch_began_s = now_s
-        write_history(self._trial.directory, self.history)
-        return verdict is Verdict.GO_ON
+            raise TrialFailedError(f"{self._objective} is not a finite number after epoch {epoch}")
+        duration_s = time.monotonic() - self._epoch_started_s
+        should_continue = self._report(epoch, metrics, duration_s=duration_s)
+        self.trial = self.trial.with_epoch(epoch, metrics, duration_s=duration_s)
+        self._epoch_started_s = time.monotonic()
+        return should_continue
 
 
-def go_on_from(parent_directory: str, *, to: str) -> None:
-    """Copies the state and the curves of a run, so that another one goes on from it.
+def copy_checkpoints(parent_directory: str, *, to: str) -> None:
+    """Copies the checkpoints and the curves of a run, so that another run resumes from them.
 
-    Copies nothing where that was done before. The list of the checkpoints comes last: with it, all is there.
+    The list of the checkpoints is copied last. If it is there, everything was copied before.
     """
     parent, child = RunDir(parent_directory), RunDir(to)
-    index = "checkpoints.json"
-    if files.exists(files.join(child.checkpoint_dir, index)):
+    checkpoint_list = "checkpoints.json"
+    if files.exists(files.join(child.checkpoint_dir, checkpoint_list)):
         return
-    write_history(_made(to), read_history(parent_directory))
     for source, target in (
         (parent.train_events_dir, child.train_events_dir),
         (parent.validation_events_dir, child.validation_events_dir),
         (parent.checkpoint_dir, child.checkpoint_dir),
     ):
+        tf.io.gfile.makedirs(target)
         names = tf.io.gfile.listdir(source) if files.exists(source) else []
-        for name in sorted(names, key=lambda name: (name == index, name)):
-            tf.io.gfile.copy(files.join(source, name), files.join(_made(target), name), overwrite=True)
-
-
-def _made(directory: str) -> str:
-    tf.io.gfile.makedirs(directory)
-    return directory
+        for name in sorted(names, key=lambda name: (name == checkpoint_list, name)):
+            tf.io.gfile.copy(files.join(source, name), files.join(target, name), overwrite=True)
 
 
 @contextmanager
-def _as_failed_trials() -> Iterator[None]:
-    """Turns what a point of the space may do wrong into a failed trial with its reason in one line.
-
-    Raises:
-        TrialFailed: It did.
-    """
+def _errors_as_failed_trials() -> Iterator[None]:
+    """Turns errors that a point of the space may cause into a TrialFailedError with one line."""
     try:
         yield
-    except (TrialFailed, LeaseLost, RunAgainError):
+    except (TrialFailedError, TrialLeaseLostError, RunAgainError):
         raise
     except (RunFailedError, UserError) as error:
-        raise TrialFailed(_one_line(error)) from error
+        raise TrialFailedError(_first_line(error)) from error
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrialFailed(f"out of memory: {_one_line(error)}") from error
+        raise TrialFailedError(f"out of memory: {_first_line(error)}") from error
     except Exception as error:
-        raise TrialFailed(f"{type(error).__name__}: {_one_line(error)}") from error
+        raise TrialFailedError(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
-def _one_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     message: Any = getattr(error, "message", None) or str(error)
     return (str(message).strip().splitlines() or [type(error).__name__])[0]

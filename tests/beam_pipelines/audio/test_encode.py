@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from beam_pipelines.audio.encode import encode_wav, longest_duration_s, open_writer, to_pcm16, why_not_in_format
+from beam_pipelines.audio.encode import encode_wav, format_problem, max_duration_s, open_writer, to_pcm16
 
 
 def noise(*shape) -> np.ndarray:
@@ -85,22 +85,22 @@ def test_a_disk_that_is_full_is_an_error(audio_format):
     ],
 )
 def test_what_flac_is_said_not_to_hold_cannot_be_written(sample_rate_hz, channels):
-    why_not = why_not_in_format("flac", sample_rate_hz=sample_rate_hz, channels=channels)
+    problem = format_problem("flac", sample_rate_hz=sample_rate_hz, channels=channels)
     try:
         with open_writer(io.BytesIO(), audio_format="flac", sample_rate_hz=sample_rate_hz, channels=channels) as write:
             write(noise(100, channels))
     except OSError:
-        assert why_not is not None
-        assert str(sample_rate_hz) in why_not or str(channels) in why_not
+        assert problem is not None
+        assert str(sample_rate_hz) in problem or str(channels) in problem
     else:
-        assert why_not is None
+        assert problem is None
 
 
 def test_wav_holds_all_channels_and_rates_but_no_more_than_its_header_can_say():
-    assert why_not_in_format("wav", sample_rate_hz=768_000, channels=64) is None
-    assert longest_duration_s("flac", sample_rate_hz=8_000, channels=1) == float("inf")
+    assert format_problem("wav", sample_rate_hz=768_000, channels=64) is None
+    assert max_duration_s("flac", sample_rate_hz=8_000, channels=1) == float("inf")
     for sample_rate_hz, channels in ((48_000, 2), (768_000, 64), (1_000, 1)):
-        duration_s = longest_duration_s("wav", sample_rate_hz=sample_rate_hz, channels=channels)
+        duration_s = max_duration_s("wav", sample_rate_hz=sample_rate_hz, channels=channels)
         num_bytes = round(duration_s * sample_rate_hz) * channels * 2
         assert 2**32 - 8192 < num_bytes < 2**32 - 1024
-    assert longest_duration_s("wav", sample_rate_hz=48_000, channels=2) > 6 * 3600
+    assert max_duration_s("wav", sample_rate_hz=48_000, channels=2) > 6 * 3600

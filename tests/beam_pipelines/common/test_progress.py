@@ -1,6 +1,11 @@
 import io
+import threading
+import time
 
-from beam_pipelines.common.progress import ProgressReporter
+import pytest
+
+from beam_pipelines.common import progress as progress_module
+from beam_pipelines.common.progress import ProgressReporter, polling
 
 
 class Terminal(io.StringIO):
@@ -8,20 +13,32 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_piped_output_is_plain_lines_and_not_one_for_every_update():
+@pytest.fixture
+def now_s(monkeypatch):
+    """The time that the reporter sees, in a list of one value."""
+    clock = [100.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: clock[0])
+    return clock
+
+
+def test_piped_output_is_plain_lines_and_not_one_for_every_update(now_s):
     stream = io.StringIO()
     with ProgressReporter("preparing", total=100, unit="tracks", stream=stream, plain_interval_s=3600) as progress:
         for done in range(1, 101):
             progress.update(completed=done, details=f"{done} s of audio")
+            now_s[0] += 0.07
         progress.log("a line that stays")
-    assert stream.getvalue() == "a line that stays\npreparing: 100/100 tracks, 0 s, 100 s of audio\n"
+    assert stream.getvalue() == "a line that stays\npreparing: 100/100 tracks, 7 s, 100 s of audio\n"
 
 
-def test_piped_output_says_how_much_time_is_left():
+def test_piped_output_says_how_much_time_is_left(now_s):
     stream = io.StringIO()
-    with ProgressReporter("preparing", total=4, unit="tracks", stream=stream, plain_interval_s=0) as progress:
+    with ProgressReporter("preparing", total=4, unit="tracks", stream=stream) as progress:
+        now_s[0] += 9.9
         progress.update(completed=1)
-    assert stream.getvalue().startswith("preparing: 1/4 tracks, 0 s, 0 s left\n")
+        now_s[0] += 0.1
+        progress.update(completed=1)
+    assert stream.getvalue().startswith("preparing: 1/4 tracks, 10 s, 30 s left\n")
 
 
 def test_a_failure_prints_no_last_line():
@@ -47,3 +64,37 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert "3/4" in text
     assert "2 rejects" in text
     assert "genre [bold]x[/bold]" in text
+
+
+def test_polling_shows_while_the_work_runs_and_once_more_at_its_end():
+    shown: list[str] = []
+    has_polled = threading.Event()
+
+    def show() -> None:
+        shown.append(threading.current_thread().name)
+        if len(shown) == 3:
+            has_polled.set()
+
+    with polling(show, interval_s=0.001):
+        assert has_polled.wait(timeout=600)
+    assert len(shown) >= 4
+    assert shown[-1] == threading.current_thread().name
+    assert threading.current_thread().name not in shown[:-1]
+
+
+def test_polling_continues_after_a_file_could_not_be_read_and_ends_with_a_failure():
+    calls = []
+    has_polled = threading.Event()
+
+    def show() -> None:
+        calls.append(1)
+        if len(calls) < 3:
+            raise FileNotFoundError
+        has_polled.set()
+
+    with pytest.raises(ValueError), polling(show, interval_s=0.001):
+        assert has_polled.wait(timeout=600)
+        raise ValueError
+    num_calls = len(calls)
+    time.sleep(0.05)
+    assert len(calls) == num_calls

@@ -1,7 +1,10 @@
 import os
+import time
+from pathlib import Path
 
 import pytest
 
+import beam_pipelines
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
 
@@ -74,3 +77,31 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         storage.open_file(str(tmp_path / "song.mp3"))
+
+
+def test_no_other_module_uses_beams_file_systems():
+    package = Path(beam_pipelines.__file__).parent
+    users = [path for path in package.rglob("*.py") if "apache_beam.io" in path.read_text()]
+    assert users == [package / "common" / "storage.py"]
+
+
+def test_what_lies_within_a_folder(tmp_path):
+    (tmp_path / "music" / "wav").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "music")
+    music = str(tmp_path / "music")
+    assert storage.is_within(music, music)
+    assert storage.is_within(f"{music}/wav/", music)
+    assert storage.is_within(str(tmp_path / "link" / "new"), f"{music}/")
+    assert not storage.is_within(f"{music}2", music)
+    assert not storage.is_within(music, f"{music}/wav")
+    assert storage.is_within("gs://bucket/music/wav", "gs://bucket/music/")
+    assert not storage.is_within("gs://bucket/music2", "gs://bucket/music")
+    assert not storage.is_within("gs://bucket/music", "/bucket")
+    assert storage.is_within("/anywhere", "/")
+
+
+def test_a_listing_says_when_files_were_written(tmp_path):
+    before_s = time.time() - 5
+    (tmp_path / "a").write_text("x")
+    [entry] = storage.list_files(str(tmp_path))
+    assert before_s < entry.updated_s < time.time() + 5

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from beam_pipelines.convert.conversion_summary import print_summary
 from beam_pipelines.convert.conversions import Conversion, SourceFile, make_batches, make_plan, name_outputs
+from beam_pipelines.convert.pipeline import print_summary
 from beam_pipelines.convert.reports import ConvertedFile, RejectedFile, Report, count_rejects, json_line
 
 
@@ -34,7 +34,7 @@ def rejected(path: str, reason: str = "undecodable") -> RejectedFile:
 
 
 def test_the_layout_is_kept_and_the_ending_is_new():
-    assert name_outputs(["a.mp3", "x/y/b.c.FLAC", "x/z.wav"], ending="wav") == {
+    assert name_outputs(["a.mp3", "x/y/b.c.FLAC", "x/z.wav"], extension="wav") == {
         "a.mp3": "a.wav",
         "x/y/b.c.FLAC": "x/y/b.c.wav",
         "x/z.wav": "x/z.wav",
@@ -55,15 +55,15 @@ def test_the_layout_is_kept_and_the_ending_is_new():
     ],
 )
 def test_files_that_would_get_the_same_name_keep_their_old_endings(paths, outputs):
-    assert list(name_outputs(paths, ending="wav").values()) == outputs
-    assert name_outputs(paths[::-1], ending="wav") == name_outputs(paths, ending="wav")
+    assert list(name_outputs(paths, extension="wav").values()) == outputs
+    assert name_outputs(paths[::-1], extension="wav") == name_outputs(paths, extension="wav")
 
 
 # What is left to do
 
 
 def plan(sources, records=(), outputs=None):
-    return make_plan(sources, ending="wav", converted=records, outputs=outputs or {})
+    return make_plan(sources, extension="wav", converted=records, outputs=outputs or {})
 
 
 def test_a_first_run_converts_everything():

@@ -2,8 +2,6 @@
 
 import io
 import tempfile
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -13,15 +11,12 @@ from audio_bytes import by_libsndfile, music, with_bytes
 
 from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.encode import to_pcm16
-from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.progress import polling
 from beam_pipelines.convert import transcode
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Conversion, SourceFile
 from beam_pipelines.convert.reports import ConvertedFile, converted_from_json_lines
 from beam_pipelines.convert.transcode import convert_file, mix, resample
-from beam_pipelines.convert.work_dir import relative_path
 
 
 def noise(*shape) -> np.ndarray:
@@ -287,63 +282,3 @@ def test_the_settings_are_what_the_result_depends_on():
         "channels": None,
         "max_duration_s": 21_600.0,
     }
-
-
-# What the conversion asks of the modules that it shares
-
-
-def test_polling_shows_while_the_work_runs_and_once_more_at_its_end():
-    shown = []
-    with polling(lambda: shown.append(threading.current_thread().name), interval_s=0.01):
-        deadline_s = time.monotonic() + 10
-        while len(shown) < 3 and time.monotonic() < deadline_s:
-            time.sleep(0.005)
-    assert len(shown) >= 4
-    assert shown[-1] == threading.current_thread().name
-    assert threading.current_thread().name not in shown[:-1]
-
-
-def test_polling_goes_on_after_a_file_could_not_be_read_and_ends_with_a_failure():
-    calls = []
-
-    def show():
-        calls.append(1)
-        if len(calls) < 3:
-            raise FileNotFoundError
-
-    with pytest.raises(ValueError), polling(show, interval_s=0.01):
-        deadline_s = time.monotonic() + 10
-        while len(calls) < 5 and time.monotonic() < deadline_s:
-            time.sleep(0.005)
-        raise ValueError
-    assert len(calls) >= 5
-    after = len(calls)
-    time.sleep(0.05)
-    assert len(calls) == after
-
-
-def test_what_lies_within_a_folder(tmp_path):
-    (tmp_path / "music" / "wav").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "music")
-    music = str(tmp_path / "music")
-    assert storage.is_within(music, music)
-    assert storage.is_within(f"{music}/wav/", music)
-    assert storage.is_within(str(tmp_path / "link" / "new"), f"{music}/")
-    assert not storage.is_within(f"{music}2", music)
-    assert not storage.is_within(music, f"{music}/wav")
-    assert storage.is_within("gs://bucket/music/wav", "gs://bucket/music/")
-    assert not storage.is_within("gs://bucket/music2", "gs://bucket/music")
-    assert not storage.is_within("gs://bucket/music", "/bucket")
-    assert storage.is_within("/anywhere", "/")
-
-
-def test_a_listing_says_when_files_were_written(tmp_path):
-    before_s = time.time() - 5
-    (tmp_path / "a").write_text("x")
-    [entry] = storage.list_files(str(tmp_path))
-    assert before_s < entry.updated_s < time.time() + 5
-
-
-@pytest.mark.parametrize("folder", ["in", "in/", "gs://bucket/in", "/"])
-def test_relative_paths(folder):
-    assert relative_path(storage.join(folder, "a/b.mp3"), folder) == "a/b.mp3"

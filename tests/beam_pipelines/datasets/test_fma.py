@@ -148,9 +148,9 @@ def with_cell(pair, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows[1:], "has not two header rows and then a row that begins with track_id"),
-        (lambda rows: rows[2:], "has not two header rows"),
-        (lambda rows: [], "has not two header rows"),
+        (lambda rows: rows[1:], "does not have two header rows and then a row that begins with track_id"),
+        (lambda rows: rows[2:], "does not have two header rows"),
+        (lambda rows: [], "does not have two header rows"),
         (without_column(("track", "genre_top")), r"has no column \('track', 'genre_top'\)"),
         (lambda rows: [*rows, ["77", "x"]], "line 12 has 2 cells, too few for the header"),
         (lambda rows: [*rows, ["abc", *rows[-1][1:]]], "the track is 'abc': expected a number of up to six digits"),
@@ -179,7 +179,7 @@ def test_a_cell_may_be_long_and_a_table_may_be_no_text(make_fma, tmp_path):
 
 
 def test_what_is_missing_is_named_with_the_command_that_brings_it(make_fma, tmp_path):
-    with pytest.raises(UserError, match=r"tracks\.csv cannot be read.*`beamtune download fma_metadata` brings it"):
+    with pytest.raises(UserError, match=r"tracks\.csv cannot be read.*`beamtune download fma_metadata` downloads it"):
         tracks_of(tmp_path)
     make_fma(tmp_path, ROWS)
     with pytest.raises(UserError, match="fma_medium holds no mp3 files: `beamtune download fma_medium root="):

@@ -80,7 +80,7 @@ def test_the_known_fault_is_told_and_missing_clips_are_noted(tmp_path):
     faults = {track.track_id: track.known_fault for track in listing.tracks if track.known_fault}
     assert faults == {"jazz.00054": "it is unreadable in the copy of the data set that is in wide use"}
     assert listing.notes == [
-        "8 of the 1000 clips of GTZAN are there; `beamtune download gtzan` names the missing ones",
+        "8 of the 1000 clips of GTZAN are present; `beamtune download gtzan` lists the missing ones",
     ]
 
 

@@ -52,7 +52,7 @@ def test_derivatives_come_behind_the_coefficients():
 
 
 def test_fewer_frames_than_the_width_are_refused():
-    with pytest.raises(ValueError, match="deltas over 9 frames need as many, and there are 8"):
+    with pytest.raises(ValueError, match="deltas over 9 frames need at least 9 frames, and there are 8"):
         delta(random_features(DELTA_WIDTH - 1))
     np.testing.assert_array_equal(with_deltas(random_features(1), 0), random_features(1))
 

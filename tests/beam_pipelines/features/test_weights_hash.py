@@ -40,5 +40,5 @@ def test_the_same_files_pass_and_others_do_not(features, tmp_path):
 
 
 def test_files_of_which_nothing_was_recorded_do_not_pass(features):
-    with pytest.raises(UserError, match="prepared with weights of None"):
+    with pytest.raises(UserError, match="prepared with weights of SHA-256 None"):
         require_same_sources(features, recorded={})

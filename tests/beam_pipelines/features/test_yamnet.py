@@ -199,7 +199,10 @@ def without(layers, name, weight=None):
     [
         (lambda layers: without(layers, "layer7/depthwise_conv"), "the layer layer7/depthwise_conv is missing"),
         (lambda layers: without(layers, "dense"), "the layer dense is missing"),
-        (lambda layers: {**layers, "layer15/conv": {"kernel": np.zeros(1)}}, "the layer layer15/conv is none of YAM"),
+        (
+            lambda layers: {**layers, "layer15/conv": {"kernel": np.zeros(1)}},
+            "the layer layer15/conv is not a layer of YAMNet",
+        ),
         (
             lambda layers: without(layers, "layer3/pointwise_conv/bn", "beta"),
             "the layer layer3/pointwise_conv/bn holds moving_mean, moving_variance, expected beta, moving_mean",
@@ -218,7 +221,7 @@ def without(layers, name, weight=None):
         ),
         (
             lambda layers: changed(layers, "dense", bias=np.full(521, np.nan)),
-            "bias of the layer dense holds values that are no numbers",
+            "bias of the layer dense holds values that are not finite",
         ),
         (lambda layers: {}, "the layer layer1/conv is missing"),
     ],
@@ -255,7 +258,7 @@ def test_other_hdf5_is_refused():
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file["music"] = np.zeros(3)
-    with pytest.raises(UserError, match=r"w\.h5: it is HDF5, and no file of Keras' weights"):
+    with pytest.raises(UserError, match=r"w\.h5: it is HDF5, but not a Keras weights file"):
         YamnetNetwork(buffer.getvalue(), path="w.h5")
 
 

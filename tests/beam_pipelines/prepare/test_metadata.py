@@ -7,8 +7,9 @@ import yaml
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.features.config import FEATURE_CONFIGS, YamnetConfig
 from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats, metadata_files
-from beam_pipelines.prepare.shard import FeatureSums, ShardReport
+from beam_pipelines.prepare.shard_report import FeatureSums, ShardReport
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SplitInfo
 from beam_pipelines.splits.assign import Assignment
@@ -91,16 +92,11 @@ def prepare_yaml(weights_path):
         dataset=FolderDatasetConfig(name="x", root="/music"),
         features={"mine": YamnetConfig(weights_path=str(weights_path))},
     )
-    files = metadata_files(
-        REPORTS,
-        config=config,
-        specs=[],
-        labels=["jazz", "rock"],
-        assignment=BY_GROUP,
-        resolution=Resolution(),
-        left_out=[],
-        cache_key="f",
+    job = PrepareJob(
+        config=config, tracks=[], official_split="official", labels=["jazz", "rock"], specs=[], cache_key="f"
     )
+    build = FinishedBuild(assignment=BY_GROUP, resolution=Resolution(), reports=REPORTS)
+    files = metadata_files(job, build, left_out=[])
     return "".join(files["prepare.yaml"])
 
 

@@ -8,19 +8,25 @@ import tensorflow as tf
 from audio_bytes import by_libsndfile, mp3, music, without_first_frame
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.features.frontend import FrontEnd
+from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import FeatureSums, ShardReport, build_shard
+from beam_pipelines.prepare.shard import ShardBuilder
+from beam_pipelines.prepare.shard_report import FeatureSums, ShardReport
 from beam_pipelines.records.json_lines import Reject
-from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
+from beam_pipelines.splits.config import DuplicatesConfig
 
-FRONT_END = FrontEnd(
+CONFIG = PrepareConfig(
+    output_dir="out",
+    dataset=FolderDatasetConfig(root="music"),
     audio=AudioConfig(sample_rate_hz=16_000),
     segment=SegmentConfig(duration_s=1.0, hop_s=1.0),
     features={"log_mel": LogMelConfig(n_mels=32)},
 )
+FRONT_END = FrontEnd(audio=CONFIG.audio, segment=CONFIG.segment, features=CONFIG.features)
 
 
 def track(path, label="rock"):
@@ -28,23 +34,23 @@ def track(path, label="rock"):
     return Track(track_id=path.name, uri=str(path), label=label, group="someone", size_bytes=size_bytes)
 
 
-def build(tracks, sink, *, with_fingerprints=True, front_end=FRONT_END):
+def build(tracks, sink, *, with_fingerprints=True, config=CONFIG):
     plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), cache_key="f")
-    tallies = []
+    updates = []
     clips = []
-    built = build_shard(
+    duplicates = DuplicatesConfig(mode="report" if with_fingerprints else "off")
+    builder = ShardBuilder(
+        replace(config, duplicates=duplicates), labels=["jazz", "rock"], open_source=lambda uri: open(uri, "rb")
+    )
+    built = builder.build(
         plan,
-        front_end=front_end,
-        fingerprinter=AcousticFingerprinter() if with_fingerprints else None,
-        labels=["jazz", "rock"],
         sink=sink,
-        open_source=lambda uri: open(uri, "rb"),
         on_clip=lambda track, clip: clips.append((track.track_id, len(clip.fitted.samples))),
-        on_track_done=lambda tally: tallies.append((tally.num_tracks, tally.num_rejects, tally.audio_s)),
+        on_track_done=lambda done: updates.append((done.num_tracks, done.num_rejects, done.audio_s)),
     )
     assert clips == [(track.track_id, round(16_000 * track.duration_s)) for track in built.report.tracks]
     assert len(built.acoustic_fingerprints) == (len(built.report.tracks) if with_fingerprints else 0)
-    return built.report, tallies
+    return built.report, updates
 
 
 @pytest.fixture
@@ -149,12 +155,8 @@ def test_how_much_of_a_track_was_decoded_is_recorded(tmp_path):
 
 def test_a_file_that_is_cut_at_the_longest_duration_is_truncated_and_not_damaged(tmp_path):
     (tmp_path / "a.wav").write_bytes(by_libsndfile(music(4.0), "WAV"))
-    front_end = FrontEnd(
-        audio=AudioConfig(max_duration_s=2.5),
-        segment=SegmentConfig(duration_s=1.0, hop_s=1.0),
-        features={"log_mel": LogMelConfig()},
-    )
-    report, _ = build([track(tmp_path / "a.wav")], io.BytesIO(), with_fingerprints=False, front_end=front_end)
+    config = replace(CONFIG, audio=AudioConfig(max_duration_s=2.5))
+    report, _ = build([track(tmp_path / "a.wav")], io.BytesIO(), with_fingerprints=False, config=config)
     [record] = report.tracks
     assert (record.is_truncated, record.is_partial, record.decoded_s, record.expected_s) == (True, False, 2.5, 2.5)
 

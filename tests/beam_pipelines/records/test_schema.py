@@ -89,5 +89,5 @@ def test_another_schema_version_is_refused():
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "not json"])
 def test_a_success_file_of_someone_else_is_refused(text):
-    with pytest.raises(UserError, match="d/_SUCCESS is not one that beamtune wrote"):
+    with pytest.raises(UserError, match="d/_SUCCESS was not written by beamtune"):
         schema.success_from_json(text, directory="d")

@@ -16,7 +16,7 @@ from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.pipeline import build_pipeline, prepare
 from beam_pipelines.runners.config import DataflowRunnerConfig
-from beam_pipelines.runners.registry import run_pipeline
+from beam_pipelines.runners.run_pipeline import run_pipeline
 
 IMAGE = "us-central1-docker.pkg.dev/my-project/images/beamtune:1"
 
@@ -196,7 +196,7 @@ def test_an_interrupted_run_cancels_its_job(service, staged, monkeypatch):
             {"dataset": FolderDatasetConfig(root="/music")},
             "dataset.root=/music: expected a path that begins with gs://",
         ),
-        ({"worker_image": None}, {}, "runner.worker_image=None: expected an image that holds beamtune"),
+        ({"worker_image": None}, {}, "runner.worker_image=None: expected an image that contains beamtune"),
         ({"worker_image": None, "options": ["--extra_package=x.whl"]}, {"output_dir": "x"}, "output_dir=x: expected"),
     ],
 )
@@ -218,5 +218,5 @@ def test_audio_of_a_table_must_be_in_a_bucket(make_collection, tmp_path):
 
 
 def test_a_pipeline_of_any_kind_needs_the_options_that_beam_asks_for(staged):
-    with pytest.raises(UserError, match="the runner does not take its options: .*job_name"):
+    with pytest.raises(UserError, match="the runner refuses its options: .*job_name"):
         run_pipeline(lambda pipeline: pipeline | beam.Create([1]), config_for(), job_name="Not A Name")

@@ -122,7 +122,7 @@ def test_asking_for_official_splits_that_are_not_there_names_a_track():
 
 def test_only_gtzan_is_fault_filtered():
     tracks = [track("1", split="train"), track("2", split="test")]
-    with pytest.raises(UserError, match="fault_filtered is GTZAN's official split: take split.source=official"):
+    with pytest.raises(UserError, match="fault_filtered is GTZAN's official split: set split.source=official"):
         assign_splits(tracks, SplitConfig(source="fault_filtered"), seed=0)
     with pytest.raises(UserError, match="split.source=fault_filtered: the data set names no split for '2'"):
         assign_splits([tracks[0], track("2")], SplitConfig(source="fault_filtered"), seed=0)
@@ -257,8 +257,8 @@ def test_no_group_is_on_two_sides_every_track_is_placed_once_and_shares_are_near
         ({"folds": 5, "fold": 5}, "split.fold=5: expected the number of the fold to test on, from 0 to 4"),
         ({"folds": 5, "fold": -1}, "split.fold=-1"),
         ({"folds": 2, "fold": 0}, "split.folds=2: expected 3 to 1000 folds"),
-        ({"fold": 0}, r"split.fold=0: expected split.folds=… beside it"),
-        ({"folds": 5, "fold": 0, "source": "official"}, "folds are made by group, not official"),
+        ({"fold": 0}, r"split.fold=0: expected split.folds=… to be set too"),
+        ({"folds": 5, "fold": 0, "source": "official"}, "because folds keep groups together, not official"),
         ({"folds": 5, "fold": 0, "source": "random"}, "folds are made by group, not random"),
     ],
 )

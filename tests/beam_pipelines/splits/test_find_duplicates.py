@@ -8,7 +8,7 @@ from beam_pipelines.audio.load import content_hash, load_audio
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, AcousticFingerprinter
 from beam_pipelines.splits.config import DuplicatesConfig
-from beam_pipelines.splits.find_duplicates import find_duplicates, linked
+from beam_pipelines.splits.find_duplicates import connected_groups, find_duplicates
 
 RNG = np.random.default_rng(0)
 
@@ -90,7 +90,7 @@ def test_a_loop_has_one_code_many_times():
 def test_many_copies_are_all_linked():
     song = recording()
     copies = [worse(song, 0.03) for _ in range(40)]
-    names = dict(linked([(str(a), str(b)) for a, b in pairs(find([*copies, recording()]))]).items())
+    names = dict(connected_groups([(str(a), str(b)) for a, b in pairs(find([*copies, recording()]))]).items())
     assert set(names) == {str(index) for index in range(40)}
     assert len(set(names.values())) == 1
 
@@ -135,7 +135,7 @@ def test_real_music_names_its_four_pairs_and_no_other(real_music):
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=30))
 def test_linked_names_are_those_that_a_walk_along_pairs_reaches(edges):
     named = [(f"{a:02d}", f"{b:02d}") for a, b in edges]
-    roots = linked(named)
+    roots = connected_groups(named)
     assert set(roots) == {name for pair in named for name in pair}
     for name in roots:
         reached, frontier = {name}, [name]
@@ -153,7 +153,7 @@ def test_linked_names_are_those_that_a_walk_along_pairs_reaches(edges):
     ("values", "message"),
     [
         ({"mode": "drop"}, "duplicates.mode=drop: expected one of keep_together, report, off"),
-        ({"max_bit_error_rate": 0.5}, "duplicates.max_bit_error_rate=0.5: expected a share from 0 to 0.4"),
+        ({"max_bit_error_rate": 0.5}, "duplicates.max_bit_error_rate=0.5: expected a fraction from 0 to 0.4"),
         ({"min_overlap_s": 0.0}, "duplicates.min_overlap_s=0.0"),
     ],
 )

@@ -47,9 +47,9 @@ def test_an_artist_plays_what_there_is(genre: str) -> None:
     for index in range(20):
         artist = make_artist(rules, index, seed=0)
         slowest_bpm, fastest_bpm = rules.tempo_range_bpm
-        assert slowest_bpm <= artist.habits.tempo_bpm <= fastest_bpm
-        assert set(artist.habits.grooves) <= set(range(len(rules.grooves)))
-        assert set(artist.habits.progressions) <= set(range(len(rules.progressions)))
+        assert slowest_bpm <= artist.style.tempo_bpm <= fastest_bpm
+        assert set(artist.style.grooves) <= set(range(len(rules.grooves)))
+        assert set(artist.style.progressions) <= set(range(len(rules.progressions)))
         assert artist.timbre.bass_voice in BASS_VOICES
         assert artist.timbre.comp_voice in VOICES
         assert artist.timbre.lead_voice in VOICES

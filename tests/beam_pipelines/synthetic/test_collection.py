@@ -92,6 +92,7 @@ def test_the_marker_holds_the_parameters(finished: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(finished: Path, tmp_path: Path) -> None:
     reported: list[SyntheticTrack] = []
     tracks = write_collection(tmp_path / "two", SMALL, num_workers=2, on_track_done=reported.append)
@@ -213,5 +214,5 @@ def test_the_number_of_workers_is_checked_before_anything_is_written(tmp_path: P
 
 def test_a_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="file/music cannot be made: Not a directory"):
+    with pytest.raises(UserError, match="file/music cannot be created: Not a directory"):
         write_collection(tmp_path / "file" / "music", CollectionSpec())

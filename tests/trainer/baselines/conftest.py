@@ -36,7 +36,7 @@ class FakeTrack:
 
 
 def _make_tracks(split: str, *, num_tracks: int, labels: Sequence[int] = (0, 1, 2), seed: int = 0) -> list[FakeTrack]:
-    """Returns tracks of three segments, six by each artist, whose genres can be told apart, if not always.
+    """Returns tracks of three segments, six by each artist, whose genres overlap a little.
 
     spectral_stats is a vector (6,) of very different scales, yamnet frames (4, 5).
     """

@@ -332,7 +332,7 @@ def test_the_command_line(data_dir, tmp_path, capsys):
     assert "knn: n_neighbors 15, " in captured.err
 
     assert main(["evaluate", f"run_dir={output_dir}/knn"]) == 2
-    assert "is a run of beamtune baselines, which keeps scores and no weights" in capsys.readouterr().err
+    assert "is a run of beamtune baselines, which saves metrics but no weights" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

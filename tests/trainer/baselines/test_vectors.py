@@ -115,14 +115,14 @@ def test_samples_are_an_error(write_data_set, make_tracks):
     data = open_prepared(
         str(write_data_set({TRAIN: tracks, "validation": tracks, TEST: tracks}, kinds={"sound": "waveform"}))
     )
-    with pytest.raises(UserError, match=r"^feature=sound: expected a vector, or frames of values"):
+    with pytest.raises(UserError, match=r"^feature=sound: expected a vector or frames of values for each segment"):
         make_vectorizer(data, "sound", pooling="mean")
 
 
 def test_a_damaged_shard_is_an_error(data_dir):
     shard = data_dir / "tiny-train.tfrecord-00001-of-00002"
     shard.write_bytes(shard.read_bytes()[:-7])
-    with pytest.raises(RunFailedError, match="tiny-train.tfrecord-00001-of-00002 is damaged or cut short"):
+    with pytest.raises(RunFailedError, match="tiny-train.tfrecord-00001-of-00002 is damaged or truncated"):
         read(data_dir, TRAIN, "spectral_stats")
 
 

@@ -18,7 +18,7 @@ def test_the_track_whose_genre_has_the_lowest_probability_is_first(predict):
     first, second = worst_mistakes(predictions, most=10)
     assert (first.track_id, first.label, first.predicted) == ("worst.mp3", 2, 1)
     assert (round(first.label_probability, 9), round(first.predicted_probability, 9)) == (0.05, 0.85)
-    assert first.start_s == 0.0  # of two segments alike the first
+    assert first.start_s == 0.0  # the first of two equal segments
     assert (second.track_id, second.predicted, second.start_s) == ("wrong.mp3", 1, 2.0)
     assert (round(second.label_probability, 9), round(second.predicted_probability, 9)) == (0.2, 0.5)
     assert predictions.track_ids[predictions.segment_tracks[second.row]] == "wrong.mp3"
@@ -28,8 +28,8 @@ def test_the_track_whose_genre_has_the_lowest_probability_is_first(predict):
 
 
 def test_equal_probabilities_are_in_the_order_of_track_ids(predict):
-    alike = (0, [[0.25, 0.75]])
-    predictions = predict({"b": alike, "a": alike, "c": alike})
+    equal = (0, [[0.25, 0.75]])
+    predictions = predict({"b": equal, "a": equal, "c": equal})
     assert [mistake.track_id for mistake in worst_mistakes(predictions, most=2)] == ["a", "b"]
 
 

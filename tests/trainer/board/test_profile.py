@@ -37,8 +37,8 @@ def test_exactly_the_steps_of_the_setting_are_profiled(calls, at_once):
     [
         ([1, 1], 1, 3, ["start d", 1, "stop", 2, 3]),
         ([2, 9], 1, 3, [1, "start d", 2, 3, "stop"]),  # the run ends before
-        ([2, 4], 3, 5, ["start d", 3, 4, "stop", 5]),  # a run goes on in the midst of them
-        ([1, 2], 3, 4, [3, 4]),  # or behind them
+        ([2, 4], 3, 5, ["start d", 3, 4, "stop", 5]),  # a run resumes within them
+        ([1, 2], 3, 4, [3, 4]),  # or after them
         ([7, 9], 1, 2, [1, 2]),
         (None, 1, 2, [1, 2]),
     ],

@@ -55,8 +55,8 @@ def test_each_wanted_segment_has_its_own_values(predictions, write_shard):
     found = np.full((4, 2), 99)
     num_found = 0
     for segments in read_segments(shards, predictions, wanted, specs={"feature": SPEC}):
-        found[segments.places] = segments.features["feature"]
-        num_found += len(segments.places)
+        found[segments.positions] = segments.features["feature"]
+        num_found += len(segments.positions)
     assert num_found == 4
     for place, row in enumerate(wanted):
         [key] = names(predictions, [row])

@@ -16,7 +16,7 @@ from trainer.common.markdown import markdown_table, plain_text, preformatted
         ("", ""),
     ],
 )
-def test_text_is_nothing_but_text(text: str, shown: str) -> None:
+def test_markup_is_escaped(text: str, shown: str) -> None:
     assert plain_text(text) == shown
 
 
@@ -24,5 +24,5 @@ def test_a_table_has_as_many_cells_as_it_was_given() -> None:
     assert markdown_table(["a", "b_c"], [["1|2", "3"]]) == "| a | b_c |\n| --- | --- |\n| 1&#124;2 | 3 |"
 
 
-def test_a_block_is_shown_as_it_stands() -> None:
+def test_a_block_is_not_changed() -> None:
     assert preformatted("a: *b*\n  c") == "    a: *b*\n      c"

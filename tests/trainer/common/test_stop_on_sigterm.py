@@ -1,4 +1,4 @@
-"""SIGTERM as a request to end, of a part of some work and of the whole."""
+"""SIGTERM as a request to stop, in nested bodies and in threads."""
 
 import os
 import signal
@@ -11,34 +11,34 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_signal_makes_the_request_and_is_heeded_no_longer_than_the_body_runs() -> None:
+def test_a_signal_sets_the_request_while_the_body_runs() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_sigterm() as request:
-        assert not request.is_made
+        assert not request.is_set
         terminate()
-        assert request.is_made
+        assert request.is_set
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_what_is_asked_of_a_part_is_asked_of_the_whole() -> None:
-    with stop_on_sigterm() as whole:
-        with stop_on_sigterm() as part, stop_on_sigterm() as part_of_part:
+def test_a_signal_in_an_inner_body_sets_the_outer_requests() -> None:
+    with stop_on_sigterm() as outer:
+        with stop_on_sigterm() as inner, stop_on_sigterm() as innermost:
             terminate()
-            assert part_of_part.is_made and part.is_made
-        assert whole.is_made
-        with stop_on_sigterm() as next_part:
-            assert not next_part.is_made
+            assert innermost.is_set and inner.is_set
+        assert outer.is_set
+        with stop_on_sigterm() as next_inner:
+            assert not next_inner.is_set
 
 
-def test_what_is_asked_between_parts_is_asked_of_the_whole_alone() -> None:
-    with stop_on_sigterm() as whole:
-        with stop_on_sigterm() as part:
+def test_a_signal_after_an_inner_body_sets_the_outer_request_only() -> None:
+    with stop_on_sigterm() as outer:
+        with stop_on_sigterm() as inner:
             pass
         terminate()
-        assert whole.is_made and not part.is_made
+        assert outer.is_set and not inner.is_set
 
 
-def test_a_thread_cannot_handle_signals_and_is_never_asked() -> None:
+def test_in_another_thread_the_request_is_never_set() -> None:
     requests: list[StopRequest] = []
 
     def work() -> None:
@@ -48,4 +48,4 @@ def test_a_thread_cannot_handle_signals_and_is_never_asked() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert [request.is_made for request in requests] == [False]
+    assert [request.is_set for request in requests] == [False]

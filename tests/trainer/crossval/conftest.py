@@ -20,7 +20,7 @@ from beam_pipelines.splits.config import DuplicatesConfig
 from trainer.board.config import BoardConfig
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.source import Source, open_source
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import OptimizerConfig
 
 LABELS = ("blues", "funk")

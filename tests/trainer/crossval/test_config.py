@@ -33,7 +33,7 @@ MakeConfig = Callable[..., CrossvalConfig]
         ({"strategy": StrategyConfig(kind="multi_worker")}, "strategy=multi_worker: expected none, mirrored or tpu"),
         (
             {"baselines": BaselinesConfig(data_dir="x", output_dir="y")},
-            "baselines.data_dir=x: expected data_dir=… in its place",
+            "baselines.data_dir=x: expected data_dir=… instead",
         ),
     ],
 )
@@ -46,8 +46,8 @@ def test_settings_are_checked(make_config: MakeConfig, changes: dict[str, Any], 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": 3}, "baselines.seed=3: expected seeds=[…] in its place"),
-        ({"output_dir": "y"}, "baselines.output_dir=y: expected output_dir=… in its place"),
+        ({"seed": 3}, "baselines.seed=3: expected seeds=[…] instead"),
+        ({"output_dir": "y"}, "baselines.output_dir=y: expected output_dir=… instead"),
     ],
 )
 def test_settings_of_single_runs_are_an_error(make_config: MakeConfig, changes: dict[str, Any], message: str) -> None:

@@ -102,6 +102,7 @@ def finished(
     return config
 
 
+@pytest.mark.slow
 def test_every_run_is_an_ordinary_run_and_the_results_are_computed_from_them(finished: CrossvalConfig) -> None:
     out = Path(finished.output_dir)
     assert {path.name for path in (out / "folds").iterdir()} == {"fold-0", "fold-1", "fold-2"}
@@ -139,6 +140,7 @@ def test_a_run_is_the_same_as_one_without_the_others(finished: CrossvalConfig, t
     assert levels[0] == levels[1]
 
 
+@pytest.mark.slow
 def test_a_finished_cross_validation_is_printed_again_without_training(
     finished: CrossvalConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +165,7 @@ def test_a_finished_cross_validation_is_printed_again_without_training(
     assert f"pooled over all test tracks: accuracy {pooled['accuracy']:.3f} [{low:.2f}, {high:.2f}]" in table
 
 
+@pytest.mark.slow
 def test_compare_reads_it(finished: CrossvalConfig) -> None:
     content = result(finished.output_dir)
     entry = read_result(finished.output_dir, split="test")
@@ -188,6 +191,7 @@ def test_seeds_can_be_added(quick: CrossvalConfig, capsys: pytest.CaptureFixture
     assert err.strip().endswith("s; about 0 s remain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -207,6 +211,7 @@ def test_other_settings_are_an_error_that_lists_them(
     assert result(finished.output_dir) == before
 
 
+@pytest.mark.slow
 def test_other_data_are_an_error(finished: CrossvalConfig, write_source: Callable[..., Path]) -> None:
     shutil.rmtree(finished.data_dir)
     write_source(cache_key="prepared again")
@@ -251,7 +256,7 @@ def test_an_interrupted_cross_validation_resumes_with_the_same_results(
     capsys.readouterr()
     run(broken)
     err = capsys.readouterr().err
-    assert err.count("going on with") == 1
+    assert err.count("resuming") == 1
     assert ("1 of 3 runs are already finished" in err) == (num_finished == 1)
     content = result(broken.output_dir)
     assert content["finished"] is True
@@ -264,6 +269,7 @@ def test_an_interrupted_cross_validation_resumes_with_the_same_results(
             assert (Path(broken.output_dir) / path.relative_to(finished.output_dir)).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_sigterm_in_a_run_stops_the_command(
     finished: CrossvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +280,7 @@ def test_sigterm_in_a_run_stops_the_command(
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.slow
 def test_sigterm_at_the_end_of_a_run_stops_the_command(
     finished: CrossvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +298,7 @@ def test_sigterm_at_the_end_of_a_run_stops_the_command(
     assert len(result(config.output_dir)["runs"]) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_is_trained_and_not_evaluated_is_evaluated(
     finished: CrossvalConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +314,7 @@ def test_a_run_that_is_trained_and_not_evaluated_is_evaluated(
     }
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_an_error_and_the_others_are_kept(
     finished: CrossvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,7 +240,9 @@ def test_a_written_fold_is_recognised_and_another_is_an_error(make_source: MakeS
     directory = str(write(source))
     assert is_written(directory, key, source=source)
     assert not is_written(f"{directory}-elsewhere", key, source=source)
-    with pytest.raises(UserError, match=r"fold holds a fold of other data, or one that was made with other settings"):
+    with pytest.raises(
+        UserError, match=r"fold contains a fold of other data or of other settings: choose another output_dir"
+    ):
         is_written(directory, replace(key, fold=1), source=source)
 
 
@@ -284,7 +286,7 @@ def test_a_damaged_shard_is_an_error(make_source: MakeSource, write: WriteFold, 
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(bytes(content))
-    with pytest.raises(RunFailedError, match=r"tiny-validation.tfrecord-00000-of-00002 is damaged or cut short"):
+    with pytest.raises(RunFailedError, match=r"tiny-validation.tfrecord-00000-of-00002 is damaged or truncated"):
         write(source)
     assert not (tmp_path / "fold" / "_SUCCESS").exists()
     shard.unlink()
@@ -300,7 +302,7 @@ def test_shards_with_other_tracks_than_the_table_are_an_error(
     tracks[1] = replace(tracks[1], track_id="another.mp3")
     with pytest.raises(
         RunFailedError,
-        match=r"tiny-train.tfrecord-00000-of-00002 holds 'funk/0/0.mp3' where tracks.jsonl has 'another.mp3'",
+        match=r"tiny-train.tfrecord-00000-of-00002 contains 'funk/0/0.mp3' where tracks.jsonl has 'another.mp3'",
     ):
         write(replace(source, tracks=tracks))
 
@@ -316,7 +318,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(make_source: MakeSource, wr
     [
         ("tracks.jsonl", None, r"tracks.jsonl cannot be read"),
         ("tracks.jsonl", '{"track_id": 1}\n', r"tracks.jsonl is damaged"),
-        ("tracks.jsonl", "", r"data has \d+ examples, and its tracks.jsonl speaks of 0: prepare the data again"),
+        ("tracks.jsonl", "", r"data has \d+ examples, but its tracks.jsonl lists 0: prepare the data again"),
         ("duplicates.jsonl", "[]\n", r"duplicates.jsonl is damaged"),
         ("prepare.yaml", "{", r"prepare.yaml is damaged"),
         ("prepare.yaml", "config: {}", r"prepare.yaml is damaged"),

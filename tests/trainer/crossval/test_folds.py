@@ -83,7 +83,7 @@ def test_groups_that_share_a_recording_stay_together(make_source: MakeSource, ma
         source = make_source(f"joined{seed}", num_groups=9, duplicates=pairs)
         folds = folds_by(source, partition_segments(source, config), "group")
         assert len(set.union(*(folds[group] for group in together))) == 1
-        # Where prepare was told to report duplicates and no more, they are not kept together here either.
+        # With `duplicates.mode=report`, prepare does not keep duplicates together, and neither do folds.
         reported = make_source(f"reported{seed}", num_groups=9, duplicates=pairs, duplicates_mode="report")
         folds = folds_by(reported, partition_segments(reported, config), "group")
         apart += len(set.union(*(folds[group] for group in together))) > 1
@@ -158,8 +158,8 @@ def test_unknown_groups_have_a_leak(make_source: MakeSource, make_config: MakeCo
             {"duplicates": [("funk/0/0.mp3", "funk/1/0.mp3")]},
             {"folds": 4},
             "the genre 'funk' has 3 groups of tracks (artists, or folders), too few for one in each of folds=4. Take "
-            "fewer folds, add tracks by other artists, or leave the genre out. (Groups that share a recording, which "
-            "duplicates.jsonl lists, count as one)",
+            "fewer folds, add tracks by other artists, or leave the genre out. (Groups that share a recording, listed "
+            "in duplicates.jsonl, count as one)",
         ),
         (
             {},
@@ -170,7 +170,7 @@ def test_unknown_groups_have_a_leak(make_source: MakeSource, make_config: MakeCo
         (
             {"num_groups": 3, "tracks_per_group": 1},
             {"folds": 12, "split_by": "segment"},
-            "the genre 'blues' has 7 segments, too few for one in each of folds=12. Take fewer folds, add tracks, or "
+            "the genre 'blues' has 7 segments, too few for one in each of folds=12. Use fewer folds, add tracks, or "
             "leave the genre out",
         ),
     ],

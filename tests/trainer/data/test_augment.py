@@ -1,4 +1,4 @@
-"""Augmentation: by hand, against the front end that makes the features, and independent of the place in a batch."""
+"""Augmentation: by hand, against the front end that computes the features, and independent of the place in a batch."""
 
 import math
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def change(
 
 
 def mask_edges(states: tf.Tensor, draw: int, *, longest: int, size: int) -> list[tuple[int, int]]:
-    """Returns where a mask begins and ends in each example, from its two numbers."""
+    """Returns the start and the end of a mask in each example, from its two numbers."""
     edges = []
     for length_number, place_number in zip(numbers_of(states, draw), numbers_of(states, draw + 1), strict=True):
         length = math.floor(length_number * (longest + 1))
@@ -160,7 +160,7 @@ def test_a_shift_alone_loses_no_frame() -> None:
         np.testing.assert_array_equal(row, np.roll(original, shift))
 
 
-def test_padding_behind_a_segment_stays() -> None:
+def test_padding_after_a_segment_does_not_move() -> None:
     sound = SoundFeature(Scale.YAMNET_LOG, num_frames=15, frames_per_segment=15)
     values, states = make_values(40, dtype=np.float32) / 10, make_states(40)
     values[:, 15:] = math.log(0.001)
@@ -177,7 +177,7 @@ def front_end(**configs: Any) -> dict[str, Any]:
 
 
 def make_audio(num_examples: int) -> np.ndarray:
-    """Returns noise that grows, so that no frame is like another; its peak is far below full scale."""
+    """Returns noise of rising level, so that all frames differ; its peak is far below full scale."""
     rng = np.random.default_rng(0)
     envelope = np.linspace(0.01, 0.05, round(RATE_HZ * DURATION_S))
     return (rng.normal(0, 1, (num_examples, len(envelope))) * envelope).astype(np.float32)
@@ -208,7 +208,7 @@ def test_gain_is_that_of_the_sound(gain_db: float) -> None:
         assert np.abs(quiet - loud).max() > 10 * tolerances[name]
 
 
-def test_a_waveform_does_not_leave_16_bits() -> None:
+def test_a_waveform_is_clipped_to_16_bits() -> None:
     samples = np.array([[-32768, -20000, 0, 20000, 32767]] * 60, dtype=np.int16)
     states = make_states(60)
     sound = SoundFeature(Scale.SAMPLE, num_frames=5, frames_per_segment=5)
@@ -221,7 +221,7 @@ def test_a_waveform_does_not_leave_16_bits() -> None:
     assert found.max() == 32767
 
 
-def test_features_of_an_example_stay_features_of_one_sound() -> None:
+def test_features_of_an_example_stay_consistent() -> None:
     log_mel = make_values(30, dtype=np.float32)
     mfcc = scipy.fft.dct(log_mel, axis=2, type=2, norm="ortho").astype(np.float32)
     config = AugmentConfig(crop_min_share=0.5, gain_db=12.0, time_shift_max_share=0.5)
@@ -264,7 +264,7 @@ def test_mixing_by_hand(dtype: Any) -> None:
     assert (mixed_targets.numpy()[::2] == targets[1::2]).all()  # of the same class: nothing to round
 
 
-def test_what_an_example_becomes_does_not_depend_on_its_place() -> None:
+def test_changes_do_not_depend_on_the_place_in_a_batch() -> None:
     values, states = make_values(33), make_states(33)
     config = replace(EVERYTHING, mixup_alpha=0.0)
     whole = change(config, values, states)
@@ -278,7 +278,7 @@ def test_what_an_example_becomes_does_not_depend_on_its_place() -> None:
     assert (next_epoch != whole).any(axis=(1, 2)).all()
 
 
-def test_a_change_does_not_depend_on_the_others() -> None:
+def test_changes_do_not_depend_on_each_other() -> None:
     values, states = make_values(20, dtype=np.float32), make_states(20)
     gain = change(AugmentConfig(gain_db=12.0), values, states) - values
     both = change(AugmentConfig(gain_db=12.0, time_shift_max_share=0.5), values, states)
@@ -286,7 +286,7 @@ def test_a_change_does_not_depend_on_the_others() -> None:
     np.testing.assert_allclose(both, shifted + gain, atol=1e-4)
 
 
-def test_nothing_to_do(prepared_dir: Path) -> None:
+def test_no_change_is_no_augmenter(prepared_dir: Path) -> None:
     data = open_prepared(str(prepared_dir))
     assert make_augmenter(AugmentConfig(), data=data, specs=data.specs) is None
     assert AugmentConfig(freq_mask_max_share=0.5, time_mask_max_share=0.5).is_off
@@ -298,7 +298,7 @@ def test_nothing_to_do(prepared_dir: Path) -> None:
     np.testing.assert_array_equal(change(config, vectors, make_states(5), sound=None), vectors)
 
 
-def test_the_command_line_chooses() -> None:
+def test_the_command_line_turns_augmentation_on() -> None:
     def composed(*overrides: str) -> Any:
         return to_dataclass(compose("train", ["run_dir=run", *overrides]))
 
@@ -310,7 +310,7 @@ def test_the_command_line_chooses() -> None:
         composed("augment=defaults")
 
 
-def test_features_are_told_apart_as_they_were_prepared(prepared_dir: Path) -> None:
+def test_the_kinds_of_features_come_from_their_preparation(prepared_dir: Path) -> None:
     path = prepared_dir / "prepare.yaml"
     content = yaml.safe_load(path.read_text())
     content["config"]["segment"] = {"duration_s": 3.0, "hop_s": 3.0}

@@ -1,4 +1,4 @@
-"""What batches hold, in which order they come, and what is said of files that cannot be read."""
+"""The content and the order of batches, and errors about files that cannot be read."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import tensorflow as tf
 from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.data.augment import make_augmenter
 from trainer.data.batches import TrainStream, count_steps, scoring_batches, shard_read_errors
-from trainer.data.config import AugmentConfig
+from trainer.data.config import AugmentConfig, StreamConfig
 from trainer.data.prepared import Shard, find_shards, open_prepared
 
 MakeRows = Callable[..., list[Any]]
@@ -30,7 +30,7 @@ EVERYTHING = AugmentConfig(
 
 
 class OnePipeline:
-    """Stands in for one worker of a strategy: only what data sets ask of it."""
+    """Simulates one input pipeline of a strategy, for data sets only."""
 
     def __init__(self, pipeline: int, *, num_pipelines: int = 2, num_replicas: int = 2) -> None:
         self._context = tf.distribute.InputContext(num_pipelines, pipeline, num_replicas)
@@ -43,14 +43,13 @@ def make_stream(
     directory: Path, *, cache: bool = True, batch_size: int = 8, augment: AugmentConfig | None = None, **options: Any
 ) -> TrainStream:
     data = open_prepared(str(directory))
-    defaults: dict[str, Any] = {"seed": 0, "num_classes": len(data.labels), "shuffle_buffer_examples": 16}
+    config = StreamConfig(**{"global_batch_size": batch_size, "cache": cache, "shuffle_buffer_examples": 16, **options})
     return TrainStream(
         find_shards(data, "train"),
+        config,
         specs=data.specs,
-        global_batch_size=batch_size,
-        cache=cache,
+        num_classes=len(data.labels),
         augmenter=None if augment is None else make_augmenter(augment, data=data, specs=data.specs),
-        **{**defaults, **options},
     )
 
 
@@ -60,7 +59,7 @@ def arrays(batches: Any) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def joined(batches: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns features and targets of all batches, one batch behind the other."""
+    """Returns the concatenated features and targets of all batches."""
     features, targets = zip(*arrays(batches), strict=True)
     return np.concatenate(features), np.concatenate(targets)
 
@@ -72,7 +71,7 @@ def assert_equal(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) ->
 
 
 def keys(batches: Any) -> list[float]:
-    """Returns a value that tells an example from others, of all examples in order."""
+    """Returns a value for each example, in order, that is unique in the split."""
     return [float(value) for batch in batches for value in batch.features["log_mel"][:, 0, 0].numpy()]
 
 
@@ -81,7 +80,7 @@ def keys_of_rows(rows: Sequence[Any]) -> list[float]:
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_order_depends_on_nothing_but_seed_and_epoch(prepared_dir: Path, cache: bool) -> None:
+def test_the_order_depends_only_on_seed_and_epoch(prepared_dir: Path, cache: bool) -> None:
     stream = make_stream(prepared_dir, cache=cache)
     first, second = keys(stream.epoch(STRATEGY, 1)), keys(stream.epoch(STRATEGY, 2))
     assert first != second
@@ -225,7 +224,7 @@ def test_parts_of_a_batch_are_its_slices(
 
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize("augment", [None, EVERYTHING])
-def test_an_epoch_can_be_entered_anywhere(prepared_dir: Path, cache: bool, augment: AugmentConfig | None) -> None:
+def test_an_epoch_can_start_at_any_step(prepared_dir: Path, cache: bool, augment: AugmentConfig | None) -> None:
     stream = make_stream(prepared_dir, cache=cache, augment=augment, accumulation_steps=2)
     whole = arrays(stream.epoch(STRATEGY, 2))
     assert len(whole) == 8
@@ -257,7 +256,7 @@ def test_balanced_batches_have_each_genre_equally_often(
     assert Counter(frequent) == {1: 8, 0: 4}
 
 
-def test_an_example_that_comes_again_in_an_epoch_is_changed_in_another_way(
+def test_a_repeated_example_of_an_epoch_gets_other_changes(
     write_prepared: Callable[..., Path], make_rows: MakeRows
 ) -> None:
     directory = write_prepared({"train": make_rows("train", num_tracks=2)[:4]})
@@ -297,11 +296,11 @@ def test_fewer_files_than_workers(prepared_dir: Path) -> None:
 def test_a_batch_that_cannot_be_divided(prepared_dir: Path) -> None:
     stream = make_stream(prepared_dir, accumulation_steps=2)
     with pytest.raises(
-        UserError, match=r"global_batch_size=8: expected a multiple of 6, for 3 devices and 2 steps of accumulation"
+        UserError, match=r"global_batch_size=8: expected a multiple of 6 \(3 devices and 2 steps of accumulation\)"
     ):
         stream.epoch(OnePipeline(0, num_pipelines=1, num_replicas=3), 1)
     data = open_prepared(str(prepared_dir))
-    with pytest.raises(UserError, match=r"global_batch_size=8: expected a multiple of 3, for 3 devices$"):
+    with pytest.raises(UserError, match=r"global_batch_size=8: expected a multiple of 3 \(3 devices\)$"):
         scoring_batches(
             OnePipeline(0, num_pipelines=1, num_replicas=3),
             find_shards(data, "validation"),
@@ -311,7 +310,7 @@ def test_a_batch_that_cannot_be_divided(prepared_dir: Path) -> None:
         )
 
 
-def test_balanced_sampling_needs_the_cache(prepared_dir: Path) -> None:
+def test_balanced_sampling_requires_the_cache(prepared_dir: Path) -> None:
     with pytest.raises(UserError, match="sampling=balanced: expected cache=true"):
         make_stream(prepared_dir, cache=False, sampling="balanced")
 
@@ -340,7 +339,7 @@ def test_a_shard_cut_between_records(prepared_dir: Path) -> None:
     shard = prepared_dir / "tiny-train.tfrecord-00002-of-00003"
     content = shard.read_bytes()
     shard.write_bytes(content[: len(content) // 9 * 8])
-    with pytest.raises(RunFailedError, match=r"tiny-train\.tfrecord-00002-of-00003 has 8 examples and should have 9"):
+    with pytest.raises(RunFailedError, match=r"tiny-train\.tfrecord-00002-of-00003 has 8 examples, expected 9"):
         read_all(prepared_dir)
 
 
@@ -355,11 +354,11 @@ def test_a_shard_with_a_flipped_bit(prepared_dir: Path) -> None:
         read_all(prepared_dir)
 
 
-def test_a_shard_that_goes_away(prepared_dir: Path) -> None:
+def test_a_shard_that_is_removed(prepared_dir: Path) -> None:
     shards = find_shards(open_prepared(str(prepared_dir)), "train")
     Path(shards[1].path).unlink()
     with (
-        pytest.raises(RunFailedError, match=r"tiny-train\.tfrecord-00001-of-00003 is gone"),
+        pytest.raises(RunFailedError, match=r"tiny-train\.tfrecord-00001-of-00003 is missing"),
         shard_read_errors(shards),
     ):
         for _ in tf.data.TFRecordDataset([shard.path for shard in shards]):

@@ -55,7 +55,7 @@ def test_states_equal_those_of_plain_integers() -> None:
     assert numbers == [(finalise((state + step) % 2**64) >> 11) * 2.0**-53 for state in expected]
 
 
-def test_numbers_are_uniform_and_do_not_hang_together() -> None:
+def test_numbers_are_uniform_and_uncorrelated() -> None:
     runs = [states(20_000), states(20_000, epoch=2), states(20_000, seed=1), states(20_000, occurrence=1)]
     columns = [column for run in runs for column in uniforms(run, 41).numpy()[[0, 1, 2, 40]]]
     for column in columns:
@@ -67,7 +67,7 @@ def test_numbers_are_uniform_and_do_not_hang_together() -> None:
         assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
 
 
-def test_keys_tell_segments_apart() -> None:
+def test_keys_differ_for_all_segments() -> None:
     tracks, segments = np.divmod(np.arange(100_000), 100)
     keys = example_keys(tf.constant(tracks, tf.int64), tf.constant(segments, tf.int64))
     assert len(np.unique(keys.numpy())) == 100_000

@@ -14,7 +14,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 @pytest.mark.parametrize("num_draws", [7, 10, 11, 35])
-def test_natural_order_takes_all_before_it_takes_one_again(num_draws: int) -> None:
+def test_natural_order_repeats_no_example_before_all_are_drawn(num_draws: int) -> None:
     order = natural_order(10, num_draws, rng=rng())
     assert order.indices.shape == order.occurrences.shape == (num_draws,)
     for start in range(0, num_draws, 10):

@@ -1,4 +1,4 @@
-"""Predictions of audio files: what is printed, and what is said of files that cannot be read."""
+"""Predictions for audio files, and errors about files that cannot be read."""
 
 import csv
 import io
@@ -110,4 +110,4 @@ def test_an_unfinished_run_predicts_with_a_warning(
 ) -> None:
     (Path(finished.run_dir) / "_SUCCESS").unlink()
     assert run_predict(finished.run_dir, [write_audio(tmp_path / "a.wav", 1.0)], "table") == 0
-    assert "is not finished; its best weights so far are used" in capsys.readouterr().err
+    assert "is not finished; using its best weights so far" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Examples: which track, which seconds of it, and what is done where audio has gone."""
+"""Examples: the chosen track and excerpt, and genres without readable audio."""
 
 import librosa
 import numpy as np
@@ -33,7 +33,7 @@ def find(write_data_set):
     return run
 
 
-def test_an_example_holds_samples_and_spectra_of_the_same_seconds(find, make_track, write_audio, tmp_path):
+def test_an_example_has_samples_and_spectra_of_the_loudest_excerpt(find, make_track, write_audio, tmp_path):
     path = write_audio(tmp_path / "a.wav", sample_rate_hz=RATE_HZ, duration_s=12.0)
     samples, _ = soundfile.read(path, dtype="float32")
     samples[3 * RATE_HZ : 8 * RATE_HZ] *= 1.5
@@ -55,7 +55,7 @@ def test_an_example_holds_samples_and_spectra_of_the_same_seconds(find, make_tra
     assert len(example.frequencies_hz) == 32
 
 
-def test_spectra_are_there_whatever_the_data_hold(find, make_track, write_audio, tmp_path):
+def test_every_data_set_has_spectra(find, make_track, write_audio, tmp_path):
     path = write_audio(tmp_path / "a.wav", sample_rate_hz=RATE_HZ)
     track = make_track("a.wav", uri=str(path))
     for configs, bands, coefficients in (
@@ -68,7 +68,7 @@ def test_spectra_are_there_whatever_the_data_hold(find, make_track, write_audio,
         assert example.mfcc.shape[1] == coefficients
 
 
-def test_yamnets_spectrogram_is_that_of_the_same_seconds_at_its_own_rate(find, make_track, write_audio, tmp_path):
+def test_yamnets_spectrogram_is_of_the_same_excerpt_at_its_own_rate(find, make_track, write_audio, tmp_path):
     path = write_audio(tmp_path / "a.wav", sample_rate_hz=RATE_HZ)
     track = make_track("a.wav", uri=str(path))
     [example] = find([track], configs={"mine": YamnetLogMelConfig(), "other": YamnetLogMelConfig(dtype="float32")})
@@ -83,7 +83,7 @@ def test_yamnets_spectrogram_is_that_of_the_same_seconds_at_its_own_rate(find, m
 
 
 @pytest.mark.parametrize("num_samples", [1, 3000])
-def test_short_audio_is_taken_whole(find, make_track, tmp_path, num_samples):
+def test_short_audio_is_used_whole(find, make_track, tmp_path, num_samples):
     soundfile.write(tmp_path / "a.wav", np.full(num_samples, 0.5), RATE_HZ)
     configs = {"log_mel": LogMelConfig(n_fft=512, n_mels=16), "yamnet_log_mel": YamnetLogMelConfig()}
     [example] = find([make_track("a.wav", uri=str(tmp_path / "a.wav"))], configs=configs)
@@ -92,7 +92,7 @@ def test_short_audio_is_taken_whole(find, make_track, tmp_path, num_samples):
     assert len(example.yamnet_log_mel.values) == (1 if num_samples == 1 else 36)
 
 
-def test_the_loudest_excerpt_is_the_first_of_equals_and_never_reaches_past_the_end():
+def test_the_loudest_excerpt_is_the_first_of_equals_and_ends_within_the_audio():
     samples = np.zeros(10 * RATE_HZ, dtype=np.float32)
     samples[9 * RATE_HZ :] = 0.5
     start, excerpt = loudest_excerpt(samples, sample_rate_hz=RATE_HZ, duration_s=4.0)
@@ -103,7 +103,7 @@ def test_the_loudest_excerpt_is_the_first_of_equals_and_never_reaches_past_the_e
     assert (start, len(excerpt)) == (0, 4 * RATE_HZ)
 
 
-def test_the_first_track_whose_audio_can_be_read_is_taken(find, make_track, write_audio, tmp_path):
+def test_the_first_readable_track_is_used(find, make_track, write_audio, tmp_path):
     good = write_audio(tmp_path / "good.wav", sample_rate_hz=RATE_HZ)
     (tmp_path / "text.mp3").write_text("no audio")
     (tmp_path / "empty.mp3").write_bytes(b"")
@@ -119,9 +119,7 @@ def test_the_first_track_whose_audio_can_be_read_is_taken(find, make_track, writ
         assert example.track.track_id == "good.wav"
 
 
-def test_audio_that_was_kept_is_read_though_the_original_has_gone(
-    find, make_track, write_data_set, write_audio, tmp_path
-):
+def test_kept_audio_is_read_if_the_original_is_missing(find, make_track, write_data_set, write_audio, tmp_path):
     track = make_track("artist/a.mp3", uri="/absent/artist/a.mp3")
     data_dir = write_data_set([track], keep="wav")
     write_audio(data_dir / "audio" / "artist" / "a.mp3.wav", sample_rate_hz=RATE_HZ)
@@ -130,7 +128,7 @@ def test_audio_that_was_kept_is_read_though_the_original_has_gone(
     assert example.track.track_id == "artist/a.mp3"
 
 
-def test_the_track_depends_on_the_seed_alone(find, make_track, write_audio, tmp_path):
+def test_the_track_depends_on_the_seed_only(find, make_track, write_audio, tmp_path):
     path = str(write_audio(tmp_path / "a.wav", sample_rate_hz=RATE_HZ))
     tracks = [make_track(f"{index}.wav", uri=path) for index in range(30)]
     chosen = [find(order, seed=seed)[0].track.track_id for order in (tracks, tracks[::-1]) for seed in (0, 1)]
@@ -139,7 +137,7 @@ def test_the_track_depends_on_the_seed_alone(find, make_track, write_audio, tmp_
     assert chosen[0] != chosen[1]
 
 
-def test_a_genre_without_audio_is_told_after_a_few_tracks(find, make_track):
+def test_a_genre_without_audio_is_reported_after_a_few_tracks(find, make_track):
     tracks = [make_track(f"{index}.mp3", label=label) for label in ("blues", "funk") for index in range(20)]
     tracks.append(make_track("only.mp3", label="waltz"))
     missing = find(tracks, genres=("waltz", "funk", "absent"))

@@ -1,4 +1,4 @@
-"""Intervals: against a bootstrap written out in full, and on simulated data whose truth is known."""
+"""Intervals: against a direct implementation, and on simulated data with a known accuracy."""
 
 import tracemalloc
 from statistics import NormalDist
@@ -17,7 +17,7 @@ Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @pytest.fixture
 def sample() -> Sample:
-    """Scores (60, 4), labels that come in groups of one genre each, and groups of 1 to 9 examples."""
+    """Scores (60, 4), labels, and groups of 1 to 9 examples with one genre each."""
     rng = np.random.default_rng(0)
     groups = np.sort(rng.integers(0, 12, size=60))
     labels = (groups * 7) % 4
@@ -26,7 +26,7 @@ def sample() -> Sample:
     return softmax(logits), labels, groups
 
 
-def test_intervals_are_those_of_a_bootstrap_written_out(sample: Sample) -> None:
+def test_intervals_equal_those_of_a_direct_implementation(sample: Sample) -> None:
     scores, labels, groups = sample
     present = np.unique(groups)
     rng = np.random.default_rng(5)
@@ -52,7 +52,7 @@ def test_intervals_are_those_of_a_bootstrap_written_out(sample: Sample) -> None:
         assert interval.low < interval.high
 
 
-def test_the_same_seed_gives_the_same_intervals_in_parts_of_any_size(
+def test_the_same_seed_gives_the_same_intervals_for_chunks_of_any_size(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = bootstrap_intervals(*sample, num_resamples=100, seed=1)
@@ -69,12 +69,12 @@ def test_the_order_of_examples_does_not_matter(sample: Sample) -> None:
     assert bootstrap_intervals(*shuffled, num_resamples=50) == bootstrap_intervals(*sample, num_resamples=50)
 
 
-def test_one_group_tells_nothing_of_others() -> None:
+def test_one_group_has_no_interval() -> None:
     assert bootstrap_intervals(np.eye(3), np.arange(3), np.full(3, 7)) is None
     assert bootstrap_intervals(np.eye(3)[:1], np.arange(1), np.zeros(1, dtype=np.int64)) is None
 
 
-def test_all_right_is_all_right_in_every_resample() -> None:
+def test_the_interval_of_a_perfect_classifier_is_1_to_1() -> None:
     found = bootstrap_intervals(np.eye(3), np.arange(3), np.arange(3), num_resamples=20)
     assert found == dict.fromkeys(COUNTED_METRICS, Interval(1.0, 1.0))
 
@@ -100,7 +100,7 @@ def test_memory_does_not_grow_with_the_resamples() -> None:
 
 
 def simulate(rng: np.random.Generator, *, num_groups: int) -> Sample:
-    """Returns the predictions of artists with 8 tracks each; 0.6 of all tracks that there could be are right.
+    """Returns the predictions of artists with 8 tracks each, with an expected accuracy of 0.6.
 
     How many of an artist's are right is drawn from a beta distribution with which the correlation within an artist is
     0.3: 1 / (a + b + 1), as a and b are 1.4 and 0.9333.
@@ -112,7 +112,7 @@ def simulate(rng: np.random.Generator, *, num_groups: int) -> Sample:
 
 
 def num_covered(*, num_groups: int, by_group: bool, num_simulations: int) -> int:
-    """Returns in how many simulations the interval of the accuracy holds 0.6."""
+    """Returns the number of simulations in which the interval of the accuracy contains 0.6."""
     rng = np.random.default_rng(42)
     covered = 0
     for seed in range(num_simulations):

@@ -29,7 +29,7 @@ Predicted = tuple[np.ndarray, np.ndarray]
 
 
 def predict(*, seed: int, num_classes: int, num_examples: int = 50, num_true_classes: int | None = None) -> Predicted:
-    """Returns probabilities (examples, classes) that know a little, and labels."""
+    """Returns probabilities (examples, classes) of a weak classifier, and labels."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, num_true_classes or num_classes, size=num_examples)
     logits = rng.normal(size=(num_examples, num_classes))
@@ -109,7 +109,7 @@ def test_cross_entropy_of_nan_is_nan_and_of_certain_error_is_finite() -> None:
     assert np.isfinite(cross_entropy(np.array([[0.0, 1.0]]), np.array([0])))
 
 
-def test_what_is_no_number_shows_in_the_loss_and_the_calibration() -> None:
+def test_nan_propagates_to_the_loss_and_the_calibration_error() -> None:
     probabilities = np.array([[0.9, 0.1], [np.nan, np.nan]])
     found = classification_metrics(probabilities, np.array([0, 1]))
     assert found.loss is not None and np.isnan(found.loss)
@@ -117,7 +117,7 @@ def test_what_is_no_number_shows_in_the_loss_and_the_calibration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("confidences", "is_right", "expected"),
+    ("confidences", "is_correct", "expected"),
     [
         # Each in a bin of its own: the mean of 0.1, 0.8, 0.35 and 0.45.
         ([0.9, 0.8, 0.65, 0.55], [True, False, True, True], 0.425),
@@ -129,32 +129,32 @@ def test_what_is_no_number_shows_in_the_loss_and_the_calibration() -> None:
         ([0.75] * 4, [True, True, True, False], 0.0),
     ],
 )
-def test_calibration_by_hand(confidences: list[float], is_right: list[bool], expected: float) -> None:
+def test_calibration_by_hand(confidences: list[float], is_correct: list[bool], expected: float) -> None:
     probabilities = np.array([[confidence, 1 - confidence] for confidence in confidences])
-    labels = np.where(is_right, 0, 1)
+    labels = np.where(is_correct, 0, 1)
     assert expected_calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-12)
 
 
 def test_calibration_bin_by_bin() -> None:
     probabilities, labels = predict(seed=1, num_classes=3, num_examples=2000)
-    confidence, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    confidence, is_correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     expected = 0.0
     for number in range(15):
         in_bin = (confidence > number / 15) & (confidence <= (number + 1) / 15)
         if in_bin.any():
-            expected += in_bin.mean() * abs(is_right[in_bin].mean() - confidence[in_bin].mean())
+            expected += in_bin.mean() * abs(is_correct[in_bin].mean() - confidence[in_bin].mean())
     assert expected > 0.01
     assert expected_calibration_error(probabilities, labels) == pytest.approx(expected)
 
 
-def test_of_equal_scores_the_first_is_the_higher_as_with_argmax() -> None:
+def test_the_first_of_equal_scores_is_the_higher_one_as_in_argmax() -> None:
     scores = np.array([[0.25, 0.25, 0.25, 0.25]] * 4)
     assert is_in_top2(scores, np.arange(4)).tolist() == [True, True, False, False]
 
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), num_classes=st.integers(2, 6), num_examples=st.integers(1, 40))
-def test_what_must_not_change_a_metric(seed: int, num_classes: int, num_examples: int) -> None:
+def test_the_order_of_examples_and_classes_does_not_matter(seed: int, num_classes: int, num_examples: int) -> None:
     probabilities, labels = predict(seed=seed, num_classes=num_classes, num_examples=num_examples)
     found = classification_metrics(probabilities, labels)
     rng = np.random.default_rng(seed)
@@ -176,7 +176,7 @@ def test_what_must_not_change_a_metric(seed: int, num_classes: int, num_examples
 
 
 def assert_close(metrics: LevelMetrics, expected: LevelMetrics) -> None:
-    """Makes sure that all but the last bits of the sums of floats are the same."""
+    """Asserts equality up to the rounding of sums."""
     sums = ("loss", "expected_calibration_error", "balanced_accuracy", "macro_f1")
     for name in sums:
         assert getattr(metrics, name) == pytest.approx(getattr(expected, name))
@@ -197,14 +197,14 @@ def test_track_probabilities_are_the_mean_of_their_segments() -> None:
     np.testing.assert_allclose(means, [[0.2, 0.8], [1.6 / 3, 1.4 / 3]])
 
 
-def test_each_segment_has_one_vote_however_sure_it_is() -> None:
+def test_each_segment_has_one_vote_at_any_probability() -> None:
     probabilities = np.array([[0.99, 0.01], [0.45, 0.55], [0.45, 0.55]])
     votes = votes_by_track(probabilities, np.array([0, 0, 0]), num_tracks=1)
     np.testing.assert_allclose(votes, [[1 + 1.89 / 6, 2 + 1.11 / 6]])
     assert mean_by_track(probabilities, np.array([0, 0, 0]), num_tracks=1).argmax() == 0
 
 
-def test_where_votes_are_equal_the_mean_probability_decides() -> None:
+def test_the_mean_probability_breaks_ties() -> None:
     probabilities = np.array([[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]])
     assert votes_by_track(probabilities, np.array([0, 0]), num_tracks=1).argmax() == 1
     # Certainty is no vote: class 1 has a mean probability of 1 in its segment, and one vote against two.

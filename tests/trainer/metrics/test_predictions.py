@@ -1,15 +1,11 @@
-"""From scores of segments to the tracks of a split, and to its table and back."""
+"""From the logits of segments to the predictions for the tracks of a split."""
 
-import csv
-import io
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError
 from trainer.data import parsing
 from trainer.data.parsing import hash_track_ids
 from trainer.metrics.levels import (
@@ -22,21 +18,19 @@ from trainer.metrics.levels import (
     metrics_by_level,
 )
 from trainer.metrics.metrics import softmax
-from trainer.metrics.predictions import Predictions, Scores, make_predictions, predictions_of_scores
-from trainer.runs.prediction_files import predictions_path, read_predictions, write_predictions
-from trainer.runs.run_dir import RunDir
+from trainer.metrics.predictions import Predictions, SegmentScores, make_predictions, predictions_of_scores
 
 LABELS = ("blues", "funk", "waltz")
 GROUPS = {f"track {number}.mp3": f"artist {number // 2}" for number in range(6)}
 
 
 @pytest.fixture
-def scores() -> Scores:
-    """Scores of 18 segments of 6 tracks, in no order."""
+def scores() -> SegmentScores:
+    """Logits of 18 segments of 6 tracks, in random order."""
     rng = np.random.default_rng(0)
     tracks = rng.permutation(np.repeat(np.arange(6), 3))
     names = [f"track {track}.mp3" for track in tracks]
-    return Scores(
+    return SegmentScores(
         logits=rng.normal(size=(18, 3)).astype(np.float32),
         labels=tracks % 3,
         track_keys=hash_track_ids(names),
@@ -44,9 +38,9 @@ def scores() -> Scores:
     )
 
 
-def permuted(scores: Scores, *, seed: int) -> Scores:
+def permuted(scores: SegmentScores, *, seed: int) -> SegmentScores:
     order = np.random.default_rng(seed).permutation(len(scores.labels))
-    return Scores(*(column[order] for column in scores))
+    return SegmentScores(*(column[order] for column in scores))
 
 
 def assert_equal(predictions: Predictions, expected: Predictions) -> None:
@@ -54,7 +48,7 @@ def assert_equal(predictions: Predictions, expected: Predictions) -> None:
         np.testing.assert_array_equal(getattr(predictions, name), getattr(expected, name), err_msg=name)
 
 
-def test_scores_become_predictions_of_named_tracks(scores: Scores) -> None:
+def test_scores_become_predictions_of_named_tracks(scores: SegmentScores) -> None:
     found = predictions_of_scores(scores, group_of_track={**GROUPS, "of another split.mp3": "someone"})
     assert found.track_ids == tuple(f"track {number}.mp3" for number in range(6))
     assert found.groups == ("artist 0", "artist 0", "artist 1", "artist 1", "artist 2", "artist 2")
@@ -68,13 +62,13 @@ def test_scores_become_predictions_of_named_tracks(scores: Scores) -> None:
         assert row % 3 == 0 or found.segment_starts_s[row - 1] < start_s
 
 
-def test_the_order_in_which_segments_come_does_not_matter(scores: Scores) -> None:
+def test_the_order_of_segments_does_not_matter(scores: SegmentScores) -> None:
     expected = predictions_of_scores(scores, group_of_track=GROUPS)
     for seed in range(3):
         assert_equal(predictions_of_scores(permuted(scores, seed=seed), group_of_track=GROUPS), expected)
 
 
-def test_levels_of_predictions_are_those_of_the_scores(scores: Scores) -> None:
+def test_levels_of_predictions_are_those_of_the_scores(scores: SegmentScores) -> None:
     expected = metrics_by_level(scores)
     found = evaluated_levels(predictions_of_scores(scores, group_of_track=GROUPS), num_resamples=50)
     assert tuple(found) == tuple(expected) == LEVELS
@@ -91,7 +85,7 @@ def test_levels_of_predictions_are_those_of_the_scores(scores: Scores) -> None:
 
 def test_levels_differ_where_segments_of_a_track_disagree() -> None:
     logits = np.log([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6], [0.1, 0.9], [0.6, 0.4], [0.1, 0.9]]).astype(np.float32)
-    scores = Scores(
+    scores = SegmentScores(
         logits=logits,
         labels=np.array([0, 0, 0, 1, 1, 1]),
         track_keys=np.array([1, 1, 1, 2, 2, 2]),
@@ -103,7 +97,7 @@ def test_levels_differ_where_segments_of_a_track_disagree() -> None:
     assert levels[TRACK_VOTE].accuracy == 0.5  # two of three segments outvote the one that is sure
 
 
-def test_intervals_know_the_groups(scores: Scores) -> None:
+def test_intervals_depend_on_the_groups(scores: SegmentScores) -> None:
     predictions = predictions_of_scores(scores, group_of_track=GROUPS)
     together = replace(predictions, groups=("the same",) * 6)
     apart = replace(predictions, groups=tuple(map(str, range(6))))
@@ -114,7 +108,7 @@ def test_intervals_know_the_groups(scores: Scores) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_probabilities_that_are_no_numbers_are_refused(value: float) -> None:
+def test_probabilities_that_are_not_finite_are_refused(value: float) -> None:
     probabilities = np.full((4, 2), 0.5)
     probabilities[2, 1] = value
     with pytest.raises(RunFailedError, match=r"the probabilities of a segment of b\.mp3 are not finite numbers"):
@@ -127,11 +121,11 @@ def test_probabilities_that_are_no_numbers_are_refused(value: float) -> None:
         )
 
 
-def test_a_track_that_the_table_does_not_name(scores: Scores) -> None:
+def test_a_track_that_the_table_does_not_have(scores: SegmentScores) -> None:
     groups = {name: group for name, group in GROUPS.items() if name != "track 3.mp3"}
-    with pytest.raises(RunFailedError, match=r"a shard has a track that tracks\.jsonl has not"):
+    with pytest.raises(RunFailedError, match=r"a shard has a track that tracks\.jsonl does not have"):
         predictions_of_scores(scores, group_of_track=groups)
-    with pytest.raises(RunFailedError, match=r"tracks\.jsonl has no track b\.mp3"):
+    with pytest.raises(RunFailedError, match=r"a shard has the track b\.mp3, which tracks\.jsonl does not have"):
         make_predictions(
             np.ones((1, 1)),
             labels=np.zeros(1, dtype=np.int64),
@@ -141,80 +135,7 @@ def test_a_track_that_the_table_does_not_name(scores: Scores) -> None:
         )
 
 
-def test_tracks_that_cannot_be_told_apart_are_refused(scores: Scores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracks_with_the_same_key_are_refused(scores: SegmentScores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsing, "_NUM_TRACK_KEYS", 3)
     with pytest.raises(RunFailedError, match="the ids of two tracks have the same hash"):
         predictions_of_scores(scores, group_of_track=GROUPS)
-
-
-HOSTILE_TEXTS = ('a,"b";c.mp3', "new\nline.mp3", "return\rhere.mp3", "übung 音楽\u2028.mp3", "=1+1", " ", "'", "#")
-
-
-def predictions_of(names: tuple[str, ...], *, num_classes: int) -> Predictions:
-    rng = np.random.default_rng(1)
-    return make_predictions(
-        softmax(rng.normal(size=(3 * len(names), num_classes)) * 20),
-        labels=np.repeat(np.arange(len(names)) % num_classes, 3),
-        track_ids=[name for name in names for _ in range(3)],
-        starts_s=np.tile([0.0, 1.5, 3.0], len(names)),
-        group_of_track={name: f"by {name}" for name in names},
-    )
-
-
-@pytest.mark.parametrize("labels", [("track_id", "group", "a,b"), tuple(map(repr, HOSTILE_TEXTS))])
-def test_the_table_of_tracks_is_read_as_it_was_written(tmp_path: Path, labels: tuple[str, ...]) -> None:
-    run = RunDir(str(tmp_path))
-    predictions = predictions_of(HOSTILE_TEXTS, num_classes=len(labels))
-    write_predictions(run, "test", predictions, labels=labels)
-    found, found_labels = read_predictions(run, "test")
-    expected = predictions.by_track()
-    assert found_labels == labels
-    assert (found.track_ids, found.groups) == (expected.track_ids, expected.groups)
-    np.testing.assert_array_equal(found.labels, expected.labels)
-    np.testing.assert_array_equal(found.probabilities, expected.probabilities)  # to the last bit
-    assert evaluated_tracks(found, num_resamples=20) == evaluated_levels(predictions, num_resamples=20)[TRACK]
-
-
-def test_the_table_of_tracks_by_hand(tmp_path: Path) -> None:
-    predictions = make_predictions(
-        np.array([[0.5, 0.25, 0.25], [0.0, 0.75, 0.25], [0.25, 0.5, 0.25]]),
-        labels=np.array([2, 0, 0]),
-        track_ids=["b", "a", "a"],
-        starts_s=np.array([0.0, 1.0, 0.0]),
-        group_of_track={"a": "x, y", "b": "z"},
-    )
-    write_predictions(RunDir(str(tmp_path)), "validation", predictions, labels=LABELS)
-    assert (tmp_path / "predictions-validation.csv").read_text() == (
-        '"track_id","group","label","predicted","blues","funk","waltz"\n'
-        '"a","x, y","blues","funk",0.125,0.625,0.25\n'
-        '"b","z","waltz","blues",0.5,0.25,0.25\n'
-    )
-
-
-def test_predictions_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"predictions-test\.csv is not there: beamtune evaluate run_dir=.* split=test"):
-        read_predictions(RunDir(str(tmp_path)), "test")
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: "",
-        lambda text: text.splitlines()[0] + "\n",
-        lambda text: text.replace("track_id", "name"),
-        lambda text: text[:-40],
-        lambda text: text.replace('"by a","blues"', '"by a","polka"'),
-        lambda text: text.replace('"by a",', ""),
-        lambda text: text.replace("0.", "zero", 1),
-    ],
-    ids=["empty", "header only", "other columns", "cut short", "unknown genre", "a cell less", "no number"],
-)
-def test_damaged_predictions_are_named(tmp_path: Path, damage: Callable[[str], str]) -> None:
-    run = RunDir(str(tmp_path))
-    write_predictions(run, "test", predictions_of(("a", "b"), num_classes=3), labels=LABELS)
-    path = Path(predictions_path(run, "test"))
-    text = path.read_text()
-    assert list(csv.reader(io.StringIO(text)))[1][:3] == ["a", "by a", "blues"]
-    path.write_text(damage(text))
-    with pytest.raises(UserError, match=r"predictions-test\.csv is damaged .*: beamtune evaluate"):
-        read_predictions(run, "test")

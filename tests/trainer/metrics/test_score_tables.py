@@ -14,12 +14,12 @@ INTERVALS = {name: Interval(0.5, 1.0) for name in ("accuracy", "balanced_accurac
 
 
 def lines(text: str) -> list[str]:
-    """Returns the lines of a piped table without the blanks that fill up cells."""
+    """Returns the lines of a piped table without the padding of cells."""
     return [line.rstrip() for line in text.splitlines()]
 
 
 def cells(text: str) -> list[list[str]]:
-    """Returns the words of each line; where two blanks are, a cell ends."""
+    """Returns the cells of each line, which two blanks separate."""
     return [[cell.strip() for cell in line.strip().split("  ") if cell.strip()] for line in text.splitlines()]
 
 
@@ -43,7 +43,7 @@ def test_levels_are_columns_and_metrics_rows() -> None:
     ]
 
 
-def test_a_leak_and_missing_intervals_are_said() -> None:
+def test_a_leak_and_missing_intervals_are_printed() -> None:
     stream = io.StringIO()
     print_scores("validation", {"track": METRICS}, leak="tracks were split at random", stream=stream)
     printed = lines(stream.getvalue())
@@ -88,7 +88,7 @@ def test_long_names_are_numbered_in_the_head() -> None:
     ]
 
 
-def test_of_many_genres_the_most_frequent_confusions_are_told() -> None:
+def test_the_most_frequent_confusions_of_many_genres_are_printed() -> None:
     labels = [f"g{number}" for number in range(25)]
     metrics = metrics_of([7, 7, 7, 3, 1, 1], [2, 2, 2, 2, 1, 24], num_classes=25)
     stream = io.StringIO()

@@ -1,4 +1,4 @@
-"""Small models of every kind, and data on which they can show that they learn."""
+"""Every model in a small size, and data from which they can learn."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,19 +9,8 @@ import pytest
 import tensorflow as tf
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.config import (
-    AttentionPoolConfig,
-    BilstmConfig,
-    Cnn1dConfig,
-    Cnn2dConfig,
-    CrnnConfig,
-    ModelConfig,
-    ParallelConfig,
-    Res2dConfig,
-    TransferConfig,
-    Wave1dConfig,
-    YamnetFinetuneConfig,
-)
+from trainer.models.config import ModelConfig
+from trainer.models.registry import MODELS
 
 NUM_CLASSES = 3
 
@@ -40,22 +29,29 @@ _STATS = {
     name: BandStats(num_frames=10, mean=(-40.0,) * spec.shape[-1], std=(10.0,) * spec.shape[-1])
     for name, spec in _SPECS.items()
 }
-_CONFIGS: Mapping[str, ModelConfig] = {
-    config.name: config
-    for config in (
-        Cnn2dConfig(filters=[8, 8], time_pools=[2, 2], band_pools=[2, 2], hidden_units=16),
-        BilstmConfig(units=[8, 8], hidden_units=16),
-        Cnn1dConfig(filters=[16], hidden_units=16),
-        ParallelConfig(
-            features=["log_mel", "yamnet", "spectral_stats"], filters=[8, 8], branch_units=16, hidden_units=16
-        ),
-        CrnnConfig(filters=[8, 8], time_pools=[2, 1], band_pools=[2, 4], recurrent_units=16),
-        Res2dConfig(stem_filters=8, filters=[8, 16], blocks=[2, 1], expansion=2, drop_path=0.2),
-        Wave1dConfig(stem_filters=8, stem_kernel_size=40, stem_stride=10, filters=[8, 16], hidden_units=16),
-        AttentionPoolConfig(units=16, attention_units=8),
-        YamnetFinetuneConfig(trainable_stages=1, hidden_units=16),
-        TransferConfig(weights="none", image_size=32, trainable_fraction=0.1),
-    )
+# Settings that make a model small. A model that is not named here is tested with its defaults.
+_SMALL: Mapping[str, Mapping[str, Any]] = {
+    "cnn2d": {"filters": [8, 8], "time_pools": [2, 2], "band_pools": [2, 2], "hidden_units": 16},
+    "bilstm": {"units": [8, 8], "hidden_units": 16},
+    "cnn1d": {"filters": [16], "hidden_units": 16},
+    "parallel": {
+        "features": ["log_mel", "yamnet", "spectral_stats"],
+        "filters": [8, 8],
+        "branch_units": 16,
+        "hidden_units": 16,
+    },
+    "crnn": {"filters": [8, 8], "time_pools": [2, 1], "band_pools": [2, 4], "recurrent_units": 16},
+    "res2d": {"stem_filters": 8, "filters": [8, 16], "blocks": [2, 1], "expansion": 2, "drop_path": 0.2},
+    "wave1d": {
+        "stem_filters": 8,
+        "stem_kernel_size": 40,
+        "stem_stride": 10,
+        "filters": [8, 16],
+        "hidden_units": 16,
+    },
+    "attention_pool": {"units": 16, "attention_units": 8},
+    "yamnet_finetune": {"trainable_stages": 1, "hidden_units": 16},
+    "transfer": {"weights": "none", "image_size": 32, "trainable_fraction": 0.1},
 }
 
 
@@ -67,14 +63,14 @@ def specs() -> Mapping[str, FeatureSpec]:
 
 @pytest.fixture(scope="session")
 def stats() -> Mapping[str, BandStats]:
-    """Their statistics."""
+    """The statistics of these features."""
     return _STATS
 
 
 @pytest.fixture(scope="session")
 def small_configs() -> Mapping[str, ModelConfig]:
     """Each model in a small size, by name; none of them reads a file."""
-    return _CONFIGS
+    return {name: entry.config_class(**_SMALL.get(name, {})) for name, entry in MODELS.items()}
 
 
 def _make_feature(spec: FeatureSpec, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -87,7 +83,7 @@ def _make_feature(spec: FeatureSpec, labels: np.ndarray, rng: np.random.Generato
         for index, label in enumerate(labels):
             values[index, ..., label::NUM_CLASSES] += 15.0
     else:
-        # What comes and goes, for models that take each band's mean out: every other frame, or every other band.
+        # The genres differ in how bands change over time, because some models subtract each band's mean.
         values[labels == 0, ::2] += 20.0
         values[labels == 1, : spec.shape[0] // 2, ::2] += 20.0
     return values.astype(spec.dtype)
@@ -95,7 +91,7 @@ def _make_feature(spec: FeatureSpec, labels: np.ndarray, rng: np.random.Generato
 
 @pytest.fixture(scope="session")
 def make_batch() -> Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Makes a batch that can be told apart: (names, *, size=12, seed=0) → ({feature: values}, labels)."""
+    """Makes a batch of genres that are easy to separate: (names, *, size=12, seed=0) → ({feature: values}, labels)."""
 
     def make(names: tuple[str, ...], *, size: int = 12, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
         rng = np.random.default_rng(seed)

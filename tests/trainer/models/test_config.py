@@ -1,4 +1,4 @@
-"""What models can be told: values that are refused, the features that they take, and that OmegaConf can hold it."""
+"""The settings of models: values that are refused, the features that they name, and their YAML files."""
 
 from collections.abc import Callable
 
@@ -7,19 +7,17 @@ from omegaconf import OmegaConf
 
 from beam_pipelines.common.errors import UserError
 from configs.compose import CONFIG_DIR, compose, to_dataclass
-from trainer.models.config import (
-    MODEL_CONFIGS,
-    AttentionPoolConfig,
-    BilstmConfig,
-    Cnn1dConfig,
-    CrnnConfig,
-    ParallelConfig,
-    Res2dConfig,
-    TransferConfig,
-    Wave1dConfig,
-    YamnetFinetuneConfig,
-)
-from trainer.models.zoo_config import ZooConfig
+from trainer.models.architectures.attention_pool import AttentionPoolConfig
+from trainer.models.architectures.bilstm import BilstmConfig
+from trainer.models.architectures.cnn1d import Cnn1dConfig
+from trainer.models.architectures.crnn import CrnnConfig
+from trainer.models.architectures.parallel import ParallelConfig
+from trainer.models.architectures.res2d import Res2dConfig
+from trainer.models.architectures.transfer import TransferConfig
+from trainer.models.architectures.wave1d import Wave1dConfig
+from trainer.models.architectures.yamnet_finetune import YamnetFinetuneConfig
+from trainer.models.config import ZooConfig
+from trainer.models.registry import MODELS
 from trainer.training.config import TrainConfig
 
 
@@ -64,19 +62,19 @@ def test_refused_values(make: Callable[[], object], message: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("name", MODEL_CONFIGS)
+@pytest.mark.parametrize("name", MODELS)
 def test_the_command_line_knows_every_model(name: str) -> None:
     text = (CONFIG_DIR / "model" / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith("# ")
     config = to_dataclass(compose("train", [f"model={name}"]))
     assert isinstance(config, TrainConfig)
-    assert config.model == MODEL_CONFIGS[name]()
+    assert config.model == MODELS[name].config_class()
     assert config.model.name == name
     assert OmegaConf.to_object(OmegaConf.structured(config.model)) == config.model
 
 
-def test_no_file_names_a_model_that_is_none() -> None:
-    assert {path.stem for path in (CONFIG_DIR / "model").glob("*.yaml")} == set(MODEL_CONFIGS)
+def test_every_file_is_of_a_model() -> None:
+    assert {path.stem for path in (CONFIG_DIR / "model").glob("*.yaml")} == set(MODELS)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +87,7 @@ def test_no_file_names_a_model_that_is_none() -> None:
         (["model=yamnet_finetune", "model.weights_path=null"], ("yamnet_log_mel",)),
     ],
 )
-def test_models_say_what_they_take(overrides: list[str], names: tuple[str, ...]) -> None:
+def test_models_name_their_features(overrides: list[str], names: tuple[str, ...]) -> None:
     config = to_dataclass(compose("train", overrides))
     assert isinstance(config, TrainConfig)
     assert config.model.feature_names == names

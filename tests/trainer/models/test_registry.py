@@ -1,82 +1,136 @@
-"""Normalisation against numpy, and the models' inputs and outputs."""
+"""How models are found, and how their settings come back from a run."""
 
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
-import keras
-import numpy as np
 import pytest
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.config import Cnn2dConfig
-from trainer.models.normalization import STD_FLOOR, BandCentering, BandStandardization, Clipping
-from trainer.models.registry import build_model, model_config_from_dict
+from trainer.models import architectures
+from trainer.models.architectures.cnn2d import Cnn2dConfig
+from trainer.models.registry import MODELS, find_models, model_config_from_dict
 
-MEAN, STD = (1.0, -40.0, 3.0), (2.0, 10.0, 0.0)
-STATS = {"log_mel": BandStats(num_frames=10, mean=MEAN, std=STD)}
-SPECS = {"log_mel": FeatureSpec("log_mel", (9, 3), "float16")}
+REPOSITORY = Path(__file__).resolve().parents[3]
+# A model, as a user would add one: a dense layer on a vector.
+TINY = '''\
+"""A dense layer."""
 
+from dataclasses import dataclass
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "int16"])
-def test_bands_are_standardised(dtype: str) -> None:
-    values = np.random.default_rng(0).normal(0, 50, (2, 9, 3)).astype(dtype)
-    found = BandStandardization(mean=MEAN, std=STD)(values)
-    expected = (values.astype(np.float64) - MEAN) / np.maximum(STD, STD_FLOOR)
-    assert found.dtype == "float32"
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+from trainer.models.config import OneFeatureConfig
+from trainer.models.lazy import blocks, keras
+
+SUMMARY = "one dense layer"
 
 
-def test_standardisation_gives_the_compute_dtype_from_float32_arithmetic() -> None:
-    layer = BandStandardization(mean=(2000.0,), std=(1.0,), dtype="mixed_float16")
-    found = layer(np.array([[2000.25]], dtype=np.float32))  # 2000.25 is no float16
-    assert found.dtype == "float16"
-    assert float(found[0, 0]) == 0.25
+@dataclass(frozen=True)
+class TinyConfig(OneFeatureConfig):
+    name: str = "tiny"
+    feature: str = "spectral_stats"
+    dropout: float = 0.25
 
 
-def test_centering_takes_a_gain_and_an_equaliser_out() -> None:
-    values = np.random.default_rng(0).normal(0, 5, (2, 9, 3)).astype(np.float32)
-    equalised = values + np.array([12.0, -3.0, 40.0], dtype=np.float32)
-    found = BandCentering()(values)
-    np.testing.assert_allclose(found, values - values.mean(axis=1, keepdims=True), atol=1e-5)
-    np.testing.assert_allclose(BandCentering()(equalised), found, atol=1e-4)
+def build(config, *, specs, stats, num_classes):
+    inputs, x = blocks.standardized_input(specs[config.feature], stats[config.feature])
+    outputs = blocks.logits(x, dropout=config.dropout, num_classes=num_classes)
+    return keras.Model({config.feature: inputs}, outputs, name=config.name)
+'''
 
 
-def test_outliers_are_brought_back_to_the_limit() -> None:
-    values = np.array([[-70.0, -5.0, 0.5, 5.0, 70.0]], dtype=np.float32)
-    layer = Clipping.from_config(Clipping(limit=5.0).get_config())
-    np.testing.assert_array_equal(layer(values), [[-5.0, -5.0, 0.5, 5.0, 5.0]])
+@pytest.fixture
+def add_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Adds a module with this name and text to the package of the models, until the test ends."""
+    monkeypatch.setattr(architectures, "__path__", [*architectures.__path__, str(tmp_path)])
+
+    def add(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, f"{architectures.__name__}.{name}", raising=False)
+
+    return add
 
 
-def test_statistics_are_saved_with_the_model(tmp_path: Path) -> None:
-    model = build_model(Cnn2dConfig(), specs=SPECS, stats=STATS, num_classes=4)
-    batch = {"log_mel": np.random.default_rng(0).normal(0, 20, (2, 9, 3)).astype(np.float16)}
-    path = tmp_path / "model.keras"
-    model.save(path)
-    loaded = keras.saving.load_model(path)
-    assert len(loaded.trainable_variables) == len(model.trainable_variables)
-    np.testing.assert_array_equal(loaded(batch), model(batch))
+def test_a_new_module_is_a_new_model(add_module: Callable[[str, str], None]) -> None:
+    add_module("tiny", TINY)
+    models = find_models(architectures)
+    assert list(models) == sorted([*MODELS, "tiny"])
+    assert models["tiny"].summary == "one dense layer"
+    assert models["tiny"].config_class().feature_names == ("spectral_stats",)
+    assert models["tiny"].load_pretrained is None
 
 
-def test_cnn2d_gives_float32_logits() -> None:
-    model = build_model(Cnn2dConfig(), specs=SPECS, stats=STATS, num_classes=4)
-    logits = model({"log_mel": np.zeros((2, 9, 3), dtype=np.float16)})
-    assert logits.shape == (2, 4)
-    assert logits.dtype == "float32"
-    assert set(model.input) == {"log_mel"}
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("bare", "", "bare defines 0 subclasses of ModelConfig, expected 1"),
+        ("other", TINY, "TinyConfig.name is 'tiny', expected the module's name 'other'"),
+        ("tiny", TINY.replace("SUMMARY =", "TITLE ="), "tiny does not define SUMMARY"),
+        ("tiny", TINY.replace("def build(", "def make("), "tiny does not define build"),
+    ],
+)
+def test_an_incomplete_module_is_refused(
+    add_module: Callable[[str, str], None], name: str, text: str, message: str
+) -> None:
+    add_module(name, text)
+    with pytest.raises(TypeError) as caught:
+        find_models(architectures)
+    assert message in str(caught.value)
 
 
-def test_cnn2d_refuses_a_waveform() -> None:
-    specs = {"waveform": FeatureSpec("waveform", (48000,), "int16")}
-    with pytest.raises(
-        UserError, match=r"takes a feature of shape \(frames, bands\), and waveform has shape \(48000,\)"
-    ):
-        build_model(Cnn2dConfig(feature="waveform"), specs=specs, stats={}, num_classes=4)
+@pytest.mark.slow
+def test_settings_are_read_without_keras() -> None:
+    script = (
+        "import sys, configs.schema\n"
+        "from trainer.models.registry import MODELS\n"
+        "print([entry.config_class() for entry in MODELS.values()] != [])\n"
+        "print([name for name in ('keras', 'tensorflow', 'numpy', 'h5py') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["True", "[]"]
 
 
-def test_model_configs_from_a_run() -> None:
+@pytest.mark.slow
+def test_the_commands_know_a_new_model_by_its_module_and_its_yaml(tmp_path: Path) -> None:
+    for package in ("beam_pipelines", "configs", "trainer"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "trainer" / "models" / "architectures" / "tiny.py").write_text(TINY)
+    (tmp_path / "configs" / "model" / "tiny.yaml").write_text("# Tiny\ndefaults: [/schema/tiny_model@_here_, _self_]\n")
+    script = """
+        from configs.compose import compose, to_dataclass
+        config = to_dataclass(compose("train", ["model=tiny", "model.dropout=0.5", "data_dir=d"]))
+        print(config.model)
+        from beam_pipelines.records.schema import BandStats, FeatureSpec
+        from trainer.models.registry import build_model
+        specs = {"spectral_stats": FeatureSpec("spectral_stats", (4,), "float32")}
+        stats = {"spectral_stats": BandStats(num_frames=1, mean=(0.0,) * 4, std=(1.0,) * 4)}
+        print(build_model(config.model, specs=specs, stats=stats, num_classes=3).count_params())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["TinyConfig(name='tiny', feature='spectral_stats', dropout=0.5)", "15"]
+
+
+def test_settings_come_back_from_a_run() -> None:
     config = Cnn2dConfig(filters=[8], time_pools=[1], band_pools=[1])
     assert model_config_from_dict({**vars(config)}) == config
-    with pytest.raises(UserError, match=r"model\.name=nope: expected cnn2d"):
+    with pytest.raises(UserError, match=r"model\.name=nope: expected attention_pool or bilstm or"):
         model_config_from_dict({"name": "nope"})
     with pytest.raises(UserError, match="settings of model cnn2d are not those of this beamtune"):
         model_config_from_dict({"name": "cnn2d", "depth": 3})

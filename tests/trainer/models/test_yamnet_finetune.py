@@ -1,4 +1,4 @@
-"""YAMNet in a model: its patches, its embeddings, and which of its weights change."""
+"""YAMNet in a model: its embeddings, and which of its weights are trained."""
 
 from pathlib import Path
 
@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.features import yamnet, yamnet_network
 from beam_pipelines.features.config import YamnetConfig
 from beam_pipelines.features.yamnet import Yamnet
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from beam_pipelines.records.schema import FeatureSpec
-from trainer.models import yamnet_finetune
-from trainer.models.config import YamnetFinetuneConfig
+from trainer.models.architectures.yamnet_finetune import YAMNET_LAYER, YamnetFinetuneConfig
 from trainer.models.registry import build_model
-from trainer.models.yamnet_finetune import Patches, PatchMean
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 WEIGHTS = REPOSITORY.parent / "shared" / "data" / "yamnet" / "yamnet.h5"
-# In float32, as the pipeline's network hears it.
+# In float32, the input dtype of the pipeline's network.
 SPECS = {"yamnet_log_mel": FeatureSpec("yamnet_log_mel", (336, 64), "float32")}
 
 
@@ -32,13 +31,13 @@ def weights_path():
 
 @pytest.fixture
 def invented_weights(monkeypatch):
-    """Stands in for YAMNet's weights; returns the paths that were asked for."""
+    """Replaces YAMNet's weights by random ones; returns the paths that were loaded."""
     asked = []
 
     class Network:
         def copy_weights(self):
             rng = np.random.default_rng(0)
-            layers = yamnet_finetune.build_yamnet().layers
+            layers = yamnet_network.build_model().layers
             return {
                 layer.name: [rng.uniform(0.1, 0.9, weight.shape).astype(np.float32) for weight in layer.weights]
                 for layer in layers
@@ -48,7 +47,7 @@ def invented_weights(monkeypatch):
         asked.append(config.sources()["weights"])
         return Network()
 
-    monkeypatch.setattr(yamnet_finetune, "load_network", load)
+    monkeypatch.setattr(yamnet, "load_network", load)
     return asked
 
 
@@ -60,27 +59,13 @@ def build(**settings):
 def yamnet_weights(model):
     return {
         layer.name: [np.array(weight) for weight in layer.weights]
-        for layer in model.get_layer(yamnet_finetune.EMBEDDINGS).layers
+        for layer in model.get_layer(YAMNET_LAYER).layers
         if layer.weights
     }
 
 
 def noises(count, *, seed=0):
     return np.random.default_rng(seed).normal(0, 0.1, (count, 48_000)).astype(np.float32)
-
-
-def test_patches_are_those_of_the_pipeline():
-    spectrogram = YamnetSpectrogram(segment_duration_s=3.0)
-    segments = noises(2)
-    expected = np.concatenate([spectrogram.patches(segment) for segment in segments])
-    found = Patches()(np.stack([spectrogram(segment) for segment in segments]))
-    np.testing.assert_array_equal(found, expected)
-
-
-def test_the_mean_is_over_the_patches_of_a_segment():
-    values = np.arange(24, dtype=np.float32).reshape(6, 4)
-    found = PatchMean(num_patches=3)(values)
-    np.testing.assert_allclose(found, values.reshape(2, 3, 4).mean(axis=1))
 
 
 def test_embeddings_are_those_of_the_pipeline(weights_path):
@@ -90,11 +75,11 @@ def test_embeddings_are_those_of_the_pipeline(weights_path):
     model = build(weights_path=weights_path, trainable_stages=0)
     features = {"yamnet_log_mel": np.stack([spectrogram(segment) for segment in segments])}
     patches = model.get_layer("patches")(features["yamnet_log_mel"])
-    embeddings = model.get_layer(yamnet_finetune.EMBEDDINGS)(patches)
+    embeddings = model.get_layer(YAMNET_LAYER)(patches)
     expected = np.concatenate([feature.embeddings(segment) for segment in segments])
     assert expected.max() > 0.1
     np.testing.assert_allclose(embeddings, expected, rtol=1e-4, atol=1e-4)
-    # In training too: batch norms that do not train go by what they have learned.
+    # In training mode too: batch norms that are not trained use their moving averages.
     means = keras.Model(model.input, model.get_layer("patch_mean").output)(features, training=True)
     np.testing.assert_allclose(means, expected.reshape(2, 6, 1024).mean(axis=1), rtol=1e-4, atol=1e-4)
 
@@ -115,25 +100,36 @@ def test_the_head_learns_from_real_embeddings(weights_path, take_steps):
 
 
 @pytest.mark.parametrize("stages", [0, 1, 3, 14])
-def test_only_the_last_stages_change(stages, take_steps):
-    model = build(trainable_stages=stages, hidden_units=8, pretrained=False)
+def test_only_the_last_stages_are_trainable(stages):
+    layers = [
+        layer
+        for layer in build(trainable_stages=stages, pretrained=False).get_layer(YAMNET_LAYER).layers
+        if layer.weights
+    ]
+    assert len({stage_of(layer.name) for layer in layers}) == 14
+    trainable = {f"layer{number}" for number in range(15 - stages, 15)}
+    assert {stage_of(layer.name) for layer in layers if layer.trainable} == trainable
+    assert all(layer.trainable == (stage_of(layer.name) in trainable) for layer in layers)
+
+
+@pytest.mark.slow
+def test_a_step_changes_the_trainable_stages_only(take_steps):
+    model = build(trainable_stages=3, hidden_units=8, pretrained=False)
     before = yamnet_weights(model)
     features = {"yamnet_log_mel": np.random.default_rng(0).normal(0, 1, (3, 336, 64)).astype(np.float32)}
     take_steps(model, features, np.array([0, 1, 2]), num_steps=1)
-    after = yamnet_weights(model)
-    changed = {
-        name: [not np.array_equal(old, new) for old, new in zip(before[name], after[name], strict=True)]
-        for name in before
-    }
-    training = {f"layer{number}" for number in range(15 - stages, 15)}
-    assert len({name.split(".")[0] for name in before}) == 14
-    for name, weights in changed.items():
-        # Weights of a stage that trains change, and so do the averages of its batch norms.
-        expected = name.split(".")[0] in training
-        assert all(weights) if expected else not any(weights), name
+    for name, weights in yamnet_weights(model).items():
+        changed = [not np.array_equal(old, new) for old, new in zip(before[name], weights, strict=True)]
+        # The weights of a trainable stage change, and so do the averages of its batch norms.
+        expected = stage_of(name) in ("layer12", "layer13", "layer14")
+        assert all(changed) if expected else not any(changed), name
 
 
-def test_the_cache_folder_serves_where_no_path_is_given(invented_weights, monkeypatch, tmp_path):
+def stage_of(layer_name):
+    return layer_name.split(".")[0]
+
+
+def test_the_cache_folder_is_the_default(invented_weights, monkeypatch, tmp_path):
     monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path))
     found = yamnet_weights(build())
     assert invented_weights == [str(tmp_path / "yamnet.h5")]

@@ -1,4 +1,4 @@
-"""What is left of checkpoints in a directory, whatever was there before."""
+"""The checkpoints that are kept and removed."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.runs.checkpoints import BEST, LAST, Checkpoints, RunProgress, find_checkpoint
+from trainer.runs.checkpoints import BEST, LAST, Checkpoints, find_checkpoint
 from trainer.runs.early_stopping import EarlyStopping
+from trainer.runs.progress import RunProgress
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_the_last_and_the_best_are_kept(tmp_path: Path, model: keras.Model) -> N
 
 
 @pytest.mark.parametrize("kind", [LAST, BEST])
-def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path, model: keras.Model, kind: str) -> None:
+def test_incomplete_files_of_a_killed_process_are_removed(tmp_path: Path, model: keras.Model, kind: str) -> None:
     unfinished = tmp_path / f"{kind}-00001-00000000_temp"
     unfinished.mkdir()
     (unfinished / "part-00000-of-00001.data-00000-of-00001.tempstate1").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""What is said of data, runs and settings that do not fit together, and that nothing is left half done."""
+"""Errors about data, runs and settings that do not fit together, after which nothing is left behind."""
 
 import json
 from collections.abc import Callable
@@ -17,8 +17,9 @@ from trainer.evaluation.config import EvaluateConfig, PredictConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.predict import predict
 from trainer.metrics.metrics import LevelMetrics
-from trainer.metrics.predictions import Scores
-from trainer.models.config import Cnn2dConfig, ParallelConfig
+from trainer.metrics.predictions import SegmentScores
+from trainer.models.architectures.cnn2d import Cnn2dConfig
+from trainer.models.architectures.parallel import ParallelConfig
 from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.training.train import train
 
@@ -28,7 +29,7 @@ MakeRows = Callable[..., list[Any]]
 
 
 def refused(config: TrainConfig) -> str:
-    """Returns the message with which a training is refused before anything is written."""
+    """Returns the error message of a run that is refused before anything is written."""
     with pytest.raises(UserError) as caught:
         train(config)
     assert not Path(config.run_dir).exists()
@@ -63,13 +64,13 @@ def test_missing_metadata(make_config: MakeConfig, prepared_dir: Path) -> None:
     assert f"{prepared_dir}/stats.json cannot be read" in refused(make_config())
 
 
-def test_a_feature_that_is_not_there(make_config: MakeConfig) -> None:
+def test_a_missing_feature(make_config: MakeConfig) -> None:
     message = refused(make_config(model=Cnn2dConfig(feature="mfcc")))
     assert "model.feature=mfcc:" in message
     assert "it has log_mel: set model.feature to one of these, or prepare the data again with mfcc" in message
 
 
-def test_one_of_several_features_that_is_not_there(make_config: MakeConfig) -> None:
+def test_one_missing_feature_of_several(make_config: MakeConfig) -> None:
     message = refused(make_config(model=ParallelConfig(features=["log_mel", "mfcc"])))
     assert "model.features=log_mel,mfcc:" in message
     assert "has no feature mfcc, it has log_mel: set model.features to some of these, or prepare" in message
@@ -116,36 +117,7 @@ def test_a_run_with_other_settings(finished: TrainConfig) -> None:
 def test_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:
     (Path(finished.run_dir) / "_SUCCESS").unlink()
     write_prepared(cache_key="other")
-    assert "was prepared again, differently, since run_dir=" in refused_at(finished)
-
-
-def test_evaluating_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:
-    write_prepared(cache_key="other")
-    with pytest.raises(UserError, match=r"was prepared again, differently, since .* was trained"):
-        evaluate(EvaluateConfig(run_dir=finished.run_dir))
-
-
-def test_evaluating_other_data_leaves_the_metrics(
-    finished: TrainConfig, write_prepared: WritePrepared, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = (Path(finished.run_dir) / "metrics.json").read_text()
-    other = write_prepared(directory_name="other", cache_key="other")
-    evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(other)))
-    captured = capsys.readouterr()
-    assert captured.out.startswith("test ")
-    assert not (Path(finished.run_dir) / "predictions-test.csv").exists()
-    assert "metrics.json is left as it is" in captured.err
-    assert (Path(finished.run_dir) / "metrics.json").read_text() == before
-
-
-def test_evaluating_data_of_another_task(finished: TrainConfig, write_prepared: WritePrepared) -> None:
-    other = write_prepared(directory_name="other")
-    (other / "label.labels.txt").write_text("a\nb\nc\n")
-    with pytest.raises(UserError, match=r"has the genres a, b, c, and .* was trained on blues, funk, waltz"):
-        evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(other)))
-    mfcc = write_prepared(directory_name="mfcc", feature="mfcc")
-    with pytest.raises(UserError, match=r"has log_mel as nothing, and .* was trained on float16 \(8, 16\)"):
-        evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(mfcc)))
+    assert "was prepared again with other content since run_dir=" in refused_at(finished)
 
 
 def test_evaluate_and_predict_without_a_run(tmp_path: Path) -> None:
@@ -160,13 +132,13 @@ def nan_data(write_prepared: WritePrepared, make_rows: MakeRows) -> str:
     rows = make_rows("train", num_tracks=10)
     rows[4] = replace(rows[4], values=np.full_like(rows[4].values, np.nan))
     directory = write_prepared({"train": rows}, directory_name="nan")
-    # Statistics of NaN would spoil every step; these are of the sound values.
+    # Statistics with NaN would affect every step; these are of valid values.
     stats = schema.stats_from_json((write_prepared(directory_name="sound") / "stats.json").read_text())
     (directory / "stats.json").write_text(schema.stats_to_json(stats))
     return str(directory)
 
 
-def test_a_loss_that_is_no_number(make_config: MakeConfig, write_prepared: WritePrepared, make_rows: MakeRows) -> None:
+def test_a_loss_that_is_not_finite(make_config: MakeConfig, write_prepared: WritePrepared, make_rows: MakeRows) -> None:
     config = make_config(data_dir=nan_data(write_prepared, make_rows))
     with pytest.raises(RunFailedError, match=r"the loss is not a finite number at step [1-4] \(epoch 1\): lower"):
         train(config)
@@ -180,10 +152,10 @@ def test_a_loss_that_is_no_number(make_config: MakeConfig, write_prepared: Write
             command()
 
 
-def test_a_validation_loss_that_is_no_number(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_validation_loss_that_is_not_finite(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     real_metrics_by_level = trainer.training.components.metrics_by_level
 
-    def metrics_by_level(scores: Scores) -> dict[str, LevelMetrics]:
+    def metrics_by_level(scores: SegmentScores) -> dict[str, LevelMetrics]:
         return real_metrics_by_level(scores._replace(logits=scores.logits * np.float32("nan")))
 
     monkeypatch.setattr(trainer.training.components, "metrics_by_level", metrics_by_level)
@@ -197,7 +169,7 @@ def test_a_validation_loss_that_is_no_number(make_config: MakeConfig, monkeypatc
 def test_a_truncated_shard(make_config: MakeConfig, prepared_dir: Path, split: str) -> None:
     shard = prepared_dir / f"tiny-{split}.tfrecord-00001-of-00003"
     shard.write_bytes(shard.read_bytes()[:-10])
-    with pytest.raises(RunFailedError, match=f"{shard} is damaged or cut short"):
+    with pytest.raises(RunFailedError, match=f"{shard} is damaged or truncated"):
         train(make_config())
 
 

@@ -1,4 +1,4 @@
-"""Runs that are watched, ended early, or learn from validation too."""
+"""Runs with a callback, that end early, or that train on validation too."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,16 +14,17 @@ from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.metrics.metrics import classification_metrics
 from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.progress import StepSums
 from trainer.runs.run_dir import RunDir
-from trainer.training.callbacks import epoch_metrics, metric_names
+from trainer.training.callbacks import EpochMetrics, metric_names
 from trainer.training.config import TrainConfig
 from trainer.training.train import train
 
 MakeConfig = Callable[..., TrainConfig]
 
 
-class Watcher:
-    """Notes what it is told, and ends the run after an epoch."""
+class RecordingCallback:
+    """Records its calls, and ends the run after an epoch."""
 
     def __init__(self, *, last_epoch: int = 99) -> None:
         self.epochs: list[tuple[int, dict[str, float]]] = []
@@ -53,20 +54,23 @@ def learning_rates(run_dir: str) -> list[float]:
     return rates
 
 
-def test_a_watcher_is_told_of_all_epochs_and_steps(make_config: MakeConfig) -> None:
-    config, watcher = make_config(), Watcher()
-    train(config, callback=watcher)
-    assert [epoch for epoch, _ in watcher.epochs] == [1, 2, 3]
+@pytest.mark.slow
+def test_a_callback_is_called_after_all_steps_and_epochs(make_config: MakeConfig) -> None:
+    config, callback = make_config(), RecordingCallback()
+    # A later epoch than the last one changes nothing.
+    train(config, callback=callback, until_epoch=10)
+    assert [epoch for epoch, _ in callback.epochs] == [1, 2, 3]
     # Four steps an epoch, three in a call.
-    assert watcher.num_calls == 3 * 2
-    names = set(watcher.epochs[-1][1])
+    assert callback.num_calls == 3 * 2
+    names = set(callback.epochs[-1][1])
     assert names == set(metric_names(["blues", "funk", "waltz"]))
 
 
-def test_a_watcher_ends_a_run_as_its_last_epoch_does(make_config: MakeConfig, tmp_path: Path) -> None:
-    config, watcher = make_config(), Watcher(last_epoch=2)
-    train(config, callback=watcher)
-    assert [epoch for epoch, _ in watcher.epochs] == [1, 2]
+@pytest.mark.slow
+def test_a_callback_ends_a_run_as_its_last_epoch_does(make_config: MakeConfig) -> None:
+    config, callback = make_config(), RecordingCallback(last_epoch=2)
+    train(config, callback=callback)
+    assert [epoch for epoch, _ in callback.epochs] == [1, 2]
     assert RunDir(config.run_dir).is_finished()
     assert last_epoch_of(config.run_dir) == 2
     metrics = RunDir(config.run_dir).metrics()
@@ -74,30 +78,29 @@ def test_a_watcher_ends_a_run_as_its_last_epoch_does(make_config: MakeConfig, tm
     assert "validation" in metrics.levels
 
 
-def test_a_run_that_ends_early_has_the_learning_rates_of_the_whole(make_config: MakeConfig, tmp_path: Path) -> None:
-    whole, part = make_config(run_dir=str(tmp_path / "whole")), make_config(run_dir=str(tmp_path / "part"))
-    train(whole)
+@pytest.mark.slow
+def test_a_run_that_ends_early_has_the_learning_rates_of_the_whole(
+    make_config: MakeConfig, shared_config: TrainConfig
+) -> None:
+    part = make_config()
     train(part, until_epoch=2)
     assert last_epoch_of(part.run_dir) == 2
-    rates = learning_rates(whole.run_dir)
+    rates = learning_rates(shared_config.run_dir)
     assert len(rates) == 3
     assert learning_rates(part.run_dir) == rates[:2]
 
 
-def test_a_run_ends_no_later_than_its_last_epoch(make_config: MakeConfig) -> None:
-    config = make_config()
-    train(config, until_epoch=10)
-    assert last_epoch_of(config.run_dir) == 3
-
-
-def test_what_learns_from_validation_too_validates_nothing_and_keeps_the_last_epoch(
+@pytest.mark.slow
+def test_a_run_that_trains_on_validation_validates_nothing_and_keeps_the_last_epoch(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make_config(learn_from_validation=True, early_stopping_patience_epochs=None)
     shards = []
     real = TrainStream.__init__
     monkeypatch.setattr(
-        TrainStream, "__init__", lambda self, given, **options: (shards.extend(given), real(self, given, **options))[1]
+        TrainStream,
+        "__init__",
+        lambda self, given, *args, **options: shards.extend(given) or real(self, given, *args, **options),
     )
     train(config)
     # 30 train and 15 validation segments.
@@ -109,7 +112,7 @@ def test_what_learns_from_validation_too_validates_nothing_and_keeps_the_last_ep
     assert "test" in json.loads((Path(config.run_dir) / "metrics.json").read_text())
 
 
-def test_early_stopping_needs_something_that_is_validated(make_config: MakeConfig) -> None:
+def test_early_stopping_requires_validation(make_config: MakeConfig) -> None:
     with pytest.raises(UserError, match="early_stopping_patience_epochs=8: expected null with learn_from_validation"):
         make_config(learn_from_validation=True)
 
@@ -117,11 +120,21 @@ def test_early_stopping_needs_something_that_is_validated(make_config: MakeConfi
 def test_metrics_have_the_names_that_tensorboard_shows() -> None:
     level = classification_metrics(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1]))
     validation = {"segment": level, "track": level}
-    metrics = epoch_metrics(training={"segment/loss": 1.5}, validation=validation, labels=["a", "b"])
-    assert metrics["train/segment/loss"] == 1.5
+    sums = StepSums(num_steps=4, loss=6.0, num_correct=16.0, gradient_norm=2.0, duration_s=0.5)
+    epoch = EpochMetrics.from_sums(sums, global_batch_size=8, learning_rate=0.1, validation=validation)
+    assert epoch.training_scalars() == {
+        "segment/loss": 1.5,
+        "segment/accuracy": 0.5,
+        "learning_rate": 0.1,
+        "gradient_norm": 0.5,
+        "examples_per_s": 64.0,
+        "step_time_ms": 125.0,
+    }
+    metrics = epoch.by_name(["a", "b"])
+    assert (metrics["train/segment/loss"], metrics["train/segment/accuracy"]) == (1.5, 0.5)
     assert metrics["validation/track/accuracy"] == 0.5
     assert metrics["validation/segment/loss"] == pytest.approx(-(np.log(0.75) + np.log(0.5)) / 2)
-    # Both are heard as a: its precision is 1/2 and its recall 1.
+    # Both are predicted as a: its precision is 1/2 and its recall 1.
     assert metrics["validation/per_class_f1/a"] == pytest.approx(2 / 3)
     assert metrics["validation/per_class_f1/b"] == 0.0
     assert set(metrics) <= set(metric_names(["a", "b"]))

@@ -1,4 +1,4 @@
-"""Values that the config classes refuse, and that OmegaConf can compose them."""
+"""Values that the settings refuse, and composition by OmegaConf."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,7 @@ from omegaconf import OmegaConf
 from beam_pipelines.common.errors import UserError
 from trainer.devices.config import StrategyConfig
 from trainer.evaluation.config import EvaluateConfig, PredictConfig
-from trainer.models.config import MODEL_CONFIGS, Cnn2dConfig
-from trainer.models.registry import MODELS
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import OptimizerConfig, TrainConfig
 
 
@@ -26,7 +25,7 @@ from trainer.training.config import OptimizerConfig, TrainConfig
         (lambda: Cnn2dConfig(filters=[8], time_pools=[2, 2]), "model.time_pools=[2, 2]: expected a list of 1 "),
         (lambda: Cnn2dConfig(filters=[8], time_pools=[2], band_pools=[0]), "model.band_pools=[0]: expected"),
         (lambda: Cnn2dConfig(hidden_units=0), "model.hidden_units=0: expected 1 to 65536 units"),
-        (lambda: Cnn2dConfig(dropout=1.0), "model.dropout=1.0: expected a share from 0"),
+        (lambda: Cnn2dConfig(dropout=1.0), "model.dropout=1.0: expected a share of at least 0 and below 1"),
         (lambda: TrainConfig(seed=-1), "seed=-1: expected a whole number from 0 to"),
         (lambda: TrainConfig(epochs=0), "epochs=0: expected a whole number from 1 to"),
         (lambda: TrainConfig(global_batch_size=0), "global_batch_size=0: expected"),
@@ -54,7 +53,3 @@ def test_omegaconf_holds_every_config() -> None:
     assert OmegaConf.is_missing(OmegaConf.structured(TrainConfig), "model")
     for other in (EvaluateConfig(run_dir="run"), PredictConfig()):
         assert OmegaConf.to_object(OmegaConf.structured(other)) == other
-
-
-def test_every_model_has_a_config_class() -> None:
-    assert {name: entry.config_class for name, entry in MODELS.items()} == dict(MODEL_CONFIGS)

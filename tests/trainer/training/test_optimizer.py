@@ -1,4 +1,4 @@
-"""Learning rates by hand, and what weight decay leaves alone."""
+"""Learning rates by hand, and the weights without decay."""
 
 import math
 

@@ -1,6 +1,7 @@
-"""Trainings with every option of the loop, and what they must not change."""
+"""Runs with every option of the loop, compared with a run without options."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import tensorflow as tf
 
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
-from trainer.models.config import Cnn2dConfig
+from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
 from trainer.training.train import train
 
-# Trainable weights go by the name that the optimizer has for them, which is the shortest.
+# A checkpoint names trainable weights as the optimizer's, because that path is the shortest.
 WEIGHTS = "optimizer/_trainable_variables/"
+
+pytestmark = pytest.mark.slow
 
 MakeConfig = Callable[..., TrainConfig]
 MODEL = Cnn2dConfig(filters=[8, 8], time_pools=[2, 2], band_pools=[2, 2], hidden_units=16, dropout=0.0)
@@ -28,6 +31,14 @@ MODEL = Cnn2dConfig(filters=[8, 8], time_pools=[2, 2], band_pools=[2, 2], hidden
 def float32_afterwards() -> Any:
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="module")
+def plain(shared_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The directory of a run without options."""
+    config = replace(shared_config, run_dir=str(tmp_path_factory.mktemp("plain") / "run"), model=MODEL)
+    train(config)
+    return config.run_dir
 
 
 def model_values(run_dir: str, kind: str = LAST) -> dict[str, np.ndarray]:
@@ -48,41 +59,39 @@ def validation_loss(run_dir: str) -> float:
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_learns_what_float32_does_with_weights_in_float32(
-    make_config: MakeConfig, tmp_path: Path, precision: str
+    make_config: MakeConfig, plain: str, precision: str
 ) -> None:
-    plain = make_config(run_dir=str(tmp_path / "plain"), model=MODEL)
-    mixed = make_config(run_dir=str(tmp_path / "mixed"), model=MODEL, precision=precision)
-    train(plain)
+    mixed = make_config(model=MODEL, precision=precision)
     train(mixed)
-    values, others = model_values(mixed.run_dir), model_values(plain.run_dir)
+    values, others = model_values(mixed.run_dir), model_values(plain)
     assert values.keys() == others.keys()
     assert {value.dtype for value in values.values()} == {value.dtype for value in others.values()}
-    assert any((value != others[name]).any() for name, value in values.items()), "nothing was computed otherwise"
-    assert validation_loss(mixed.run_dir) == pytest.approx(validation_loss(plain.run_dir), abs=0.05)
+    assert any((value != others[name]).any() for name, value in values.items()), (
+        "nothing was computed in another precision"
+    )
+    assert validation_loss(mixed.run_dir) == pytest.approx(validation_loss(plain), abs=0.05)
     keras.config.set_dtype_policy("float32")
     evaluate(EvaluateConfig(run_dir=mixed.run_dir))
 
 
-def test_xla_learns_what_the_graph_does(make_config: MakeConfig, tmp_path: Path) -> None:
-    plain = make_config(run_dir=str(tmp_path / "plain"), model=MODEL)
-    compiled = make_config(run_dir=str(tmp_path / "compiled"), model=MODEL, jit_compile=True)
-    train(plain)
+def test_xla_learns_what_the_graph_does(make_config: MakeConfig, plain: str) -> None:
+    compiled = make_config(model=MODEL, jit_compile=True)
     train(compiled)
     for name, value in model_values(compiled.run_dir).items():
-        np.testing.assert_allclose(value, model_values(plain.run_dir)[name], atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(value, model_values(plain)[name], atol=2e-3, err_msg=name)
 
 
-def test_accumulated_batches_learn_what_whole_ones_do(make_config: MakeConfig, tmp_path: Path) -> None:
-    # Batch normalisation takes the statistics of each part, so that the weights differ a little.
-    plain = make_config(run_dir=str(tmp_path / "plain"), model=MODEL)
-    parts = make_config(run_dir=str(tmp_path / "parts"), model=MODEL, gradient_accumulation_steps=4)
-    train(plain)
+def test_accumulated_batches_learn_what_whole_ones_do(make_config: MakeConfig, plain: str) -> None:
+    # The weights differ slightly, because batch normalisation uses the statistics of each part.
+    parts = make_config(model=MODEL, gradient_accumulation_steps=4)
     train(parts)
     assert RunDir(parts.run_dir).is_finished()
-    assert validation_loss(parts.run_dir) == pytest.approx(validation_loss(plain.run_dir), abs=0.1)
+    assert validation_loss(parts.run_dir) == pytest.approx(validation_loss(plain), abs=0.1)
 
 
-def test_the_moving_average_is_the_result_and_the_weights_go_on(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_the_moving_average_is_the_result_and_does_not_change_the_training(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     plain = make_config(run_dir=str(tmp_path / "plain"), model=MODEL, epochs=1)
     averaged = make_config(run_dir=str(tmp_path / "averaged"), model=MODEL, epochs=1, ema_decay=0.5)
     train(plain)

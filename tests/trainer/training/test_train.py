@@ -1,7 +1,5 @@
-"""Training, evaluation and prediction from end to end on tiny data."""
+"""Runs on tiny data: what they write and print."""
 
-import csv
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +32,7 @@ def scalar_steps(directory: Path) -> dict[str, list[int]]:
     return steps
 
 
+@pytest.mark.slow
 def test_a_run_directory_holds_everything(
     make_config: MakeConfig,
     make_rows: Callable[..., Any],
@@ -96,32 +95,8 @@ def test_a_finished_run_is_left_alone(finished: TrainConfig, capsys: pytest.Capt
     assert {path: path.stat().st_mtime_ns for path in Path(finished.run_dir).rglob("*")} == before
 
 
-def test_evaluate_adds_its_split(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate(EvaluateConfig(run_dir=finished.run_dir, batch_size=5))
-    out = capsys.readouterr().out
-    words = [line.split() for line in out.splitlines()]
-    assert words[:3] == [["test"], ["metric", "segment", "track", "track_vote"], ["examples", "12", "4", "4"]]
-    run = Path(finished.run_dir)
-    metrics = read_json(run / "metrics.json")
-    assert set(metrics) == {"labels", "split", "model", "validation", "test"}
-    assert set(metrics["test"]) == {"segment", "track", "track_vote"}
-    assert metrics["split"] == {"source": "group", "leak": None}
-    assert "leak" not in out
-    assert sum(map(sum, metrics["test"]["segment"]["confusion_matrix"])) == 12
-    accuracy = metrics["test"]["track"]["accuracy"]
-    assert [f"{accuracy:.3f}" in line for line in words if line[:1] == ["accuracy"]] == [True]
-    header, *rows = csv.reader(io.StringIO((run / "predictions-test.csv").read_text()))
-    assert header == ["track_id", "group", "label", "predicted", "blues", "funk", "waltz"]
-    assert [row[:3] for row in rows] == [
-        ["test0.mp3", "test artist 0", "blues"],
-        ["test1.mp3", "test artist 0", "funk"],
-        ["test2.mp3", "test artist 1", "waltz"],
-        ["test3.mp3", "test artist 1", "blues"],
-    ]
-    assert sum(row[2] == row[3] for row in rows) == accuracy * 4
-
-
-def test_a_leaky_split_is_called_so_wherever_scores_are_told(
+@pytest.mark.slow
+def test_a_leaky_split_is_marked_wherever_scores_are_printed(
     write_prepared: Callable[..., Path], make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data_dir = write_prepared(directory_name="leaky", split_leak="tracks were split at random")
@@ -142,12 +117,3 @@ def test_a_leaky_split_is_called_so_wherever_scores_are_told(
         if value.tag == "data"
     ]
     assert ["**Leaky: scores are too high.** tracks were split at random" in text for text in texts] == [True]
-
-
-def test_evaluate_gives_the_metrics_of_training_again(finished: TrainConfig) -> None:
-    metrics_path = Path(finished.run_dir) / "metrics.json"
-    of_training = read_json(metrics_path)
-    predictions = metrics_path.with_name("predictions-validation.csv").read_text()
-    evaluate(EvaluateConfig(run_dir=finished.run_dir, split="validation", batch_size=finished.global_batch_size))
-    assert read_json(metrics_path) == of_training
-    assert metrics_path.with_name("predictions-validation.csv").read_text() == predictions

@@ -1,0 +1,83 @@
+"""Evaluation of a run on its own splits and on other data."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines.common.errors import UserError
+from trainer.evaluation.config import EvaluateConfig
+from trainer.evaluation.evaluate import evaluate
+from trainer.training.config import TrainConfig
+
+WritePrepared = Callable[..., Path]
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def test_evaluate_adds_its_split(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(EvaluateConfig(run_dir=finished.run_dir, batch_size=5))
+    out = capsys.readouterr().out
+    words = [line.split() for line in out.splitlines()]
+    assert words[:3] == [["test"], ["metric", "segment", "track", "track_vote"], ["examples", "12", "4", "4"]]
+    run = Path(finished.run_dir)
+    metrics = read_json(run / "metrics.json")
+    assert set(metrics) == {"labels", "split", "model", "validation", "test"}
+    assert set(metrics["test"]) == {"segment", "track", "track_vote"}
+    assert metrics["split"] == {"source": "group", "leak": None}
+    assert "leak" not in out
+    assert sum(map(sum, metrics["test"]["segment"]["confusion_matrix"])) == 12
+    accuracy = metrics["test"]["track"]["accuracy"]
+    assert [f"{accuracy:.3f}" in line for line in words if line[:1] == ["accuracy"]] == [True]
+    header, *rows = csv.reader(io.StringIO((run / "predictions-test.csv").read_text()))
+    assert header == ["track_id", "group", "label", "predicted", "blues", "funk", "waltz"]
+    assert [row[:3] for row in rows] == [
+        ["test0.mp3", "test artist 0", "blues"],
+        ["test1.mp3", "test artist 0", "funk"],
+        ["test2.mp3", "test artist 1", "waltz"],
+        ["test3.mp3", "test artist 1", "blues"],
+    ]
+    assert sum(row[2] == row[3] for row in rows) == accuracy * 4
+
+
+def test_evaluate_repeats_the_metrics_of_training(finished: TrainConfig) -> None:
+    metrics_path = Path(finished.run_dir) / "metrics.json"
+    of_training = read_json(metrics_path)
+    predictions = metrics_path.with_name("predictions-validation.csv").read_text()
+    evaluate(EvaluateConfig(run_dir=finished.run_dir, split="validation", batch_size=finished.global_batch_size))
+    assert read_json(metrics_path) == of_training
+    assert metrics_path.with_name("predictions-validation.csv").read_text() == predictions
+
+
+def test_evaluating_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:
+    write_prepared(cache_key="other")
+    with pytest.raises(UserError, match=r"was prepared again with other content since .* was trained"):
+        evaluate(EvaluateConfig(run_dir=finished.run_dir))
+
+
+def test_evaluating_other_data_leaves_the_metrics(
+    finished: TrainConfig, write_prepared: WritePrepared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (Path(finished.run_dir) / "metrics.json").read_text()
+    other = write_prepared(directory_name="other", cache_key="other")
+    evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(other)))
+    captured = capsys.readouterr()
+    assert captured.out.startswith("test ")
+    assert not (Path(finished.run_dir) / "predictions-test.csv").exists()
+    assert "metrics.json is not changed" in captured.err
+    assert (Path(finished.run_dir) / "metrics.json").read_text() == before
+
+
+def test_evaluating_data_of_another_task(finished: TrainConfig, write_prepared: WritePrepared) -> None:
+    other = write_prepared(directory_name="other")
+    (other / "label.labels.txt").write_text("a\nb\nc\n")
+    with pytest.raises(UserError, match=r"has the genres a, b, c, and .* was trained on blues, funk, waltz"):
+        evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(other)))
+    mfcc = write_prepared(directory_name="mfcc", feature="mfcc")
+    with pytest.raises(UserError, match=r"feature log_mel of .* is missing, and .* was trained on float16 \(8, 16\)"):
+        evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(mfcc)))

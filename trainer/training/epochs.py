@@ -1,0 +1,197 @@
+"""The epochs of a run: training steps, validation, checkpoints and reports."""
+
+import io
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import keras
+
+from beam_pipelines.common.errors import RunAgainError, RunFailedError
+from beam_pipelines.common.progress import ProgressReporter
+from trainer.board.board import Board
+from trainer.board.profile import StepProfiler
+from trainer.common.stop_on_sigterm import StopRequest
+from trainer.metrics.levels import SEGMENT, TRACK
+from trainer.metrics.metrics import LevelMetrics
+from trainer.runs.early_stopping import EarlyStopping
+from trainer.runs.progress import StepSums
+from trainer.training.callbacks import Callback, EpochMetrics
+from trainer.training.components import TrainingComponents
+from trainer.training.loop import NonFiniteLossError
+
+
+class EpochLoop:
+    """Trains the epochs of a run, from its last checkpoint on."""
+
+    def __init__(
+        self, components: TrainingComponents, *, board: Board, stop_request: StopRequest, callback: Callback | None
+    ) -> None:
+        """Trains nothing yet.
+
+        Args:
+            components: The run.
+            board: Writes events for TensorBoard.
+            stop_request: Ends the run at the next step when it is set.
+            callback: Called after steps and epochs.
+        """
+        self._components = components
+        self._config = components.config
+        self._progress = components.progress
+        self._board = board
+        self._stop_request = stop_request
+        self._callback = callback
+        self._profiler = StepProfiler(
+            self._config.board.profile_steps,
+            directory=components.run.train_events_dir,
+            is_writer=components.cluster.is_chief,
+        )
+        self._saved_s = time.monotonic()
+
+    def run(self, *, last_epoch: int) -> None:
+        """Trains the epochs that are left, and leaves the best and the last state in the checkpoints.
+
+        Raises:
+            RunFailedError: A loss is not a finite number.
+            RunAgainError: The process received SIGTERM; the state is saved.
+        """
+        components, progress = self._components, self._progress
+        is_resumed = components.checkpoints.restore_last()
+        with (
+            ProgressReporter(
+                "training",
+                total=self._config.epochs * components.stream.steps_per_epoch,
+                unit="steps",
+                stream=None if components.cluster.is_chief else io.StringIO(),
+            ) as reporter,
+            self._board.epochs(num_steps_done=components.num_steps_done),
+            closing(self._profiler),
+        ):
+            if is_resumed:
+                reporter.log(f"resuming {components.run.path} after {progress.describe()}")
+            wants_more = True
+            while progress.epochs_done < last_epoch and wants_more:
+                if progress.early_stopping.should_stop(self._config.early_stopping_patience_epochs):
+                    reporter.log(
+                        f"stopping early: epoch {progress.early_stopping.best_epoch} had the lowest validation loss"
+                    )
+                    break
+                self._train_epoch(reporter)
+                wants_more = self._finish_epoch(reporter)
+
+    def _train_epoch(self, reporter: ProgressReporter) -> None:
+        """Runs the steps that are left of the epoch, and adds them to the progress of the run.
+
+        Raises:
+            RunFailedError: The loss of a step is not a finite number.
+            RunAgainError: The process received SIGTERM; the state is saved.
+        """
+        components, progress = self._components, self._progress
+        steps_per_epoch = components.stream.steps_per_epoch
+        epoch = progress.epochs_done + 1
+        batches = components.stream.epoch(components.strategy, epoch, first_step=progress.epoch_sums.num_steps)
+        while progress.epoch_sums.num_steps < steps_per_epoch:
+            progress.epoch_sums += self._run_steps(batches, epoch=epoch)
+            reporter.update(
+                completed=components.num_steps_done,
+                details=f"epoch {epoch}/{self._config.epochs}  "
+                f"loss {progress.epoch_sums.loss / progress.epoch_sums.num_steps:.3f}",
+            )
+            self._save_if_due()
+            if self._callback is not None:
+                self._callback.on_steps()
+
+    def _run_steps(self, batches: Iterator[Any], *, epoch: int) -> StepSums:
+        """Runs the steps of one call of the loop."""
+        first_step = self._components.num_steps_done + 1
+        num_left = self._components.stream.steps_per_epoch - self._progress.epoch_sums.num_steps
+        num_steps = self._profiler.num_steps(first_step, min(self._config.steps_per_call, num_left))
+        try:
+            with self._profiler.watching(first_step, num_steps):
+                return self._components.train_loop.run_steps(batches, num_steps)
+        except NonFiniteLossError as error:
+            raise RunFailedError(
+                f"the loss is not a finite number at step {first_step + error.step} (epoch {epoch}): lower "
+                "optimizer.learning_rate, or look for broken values in the data"
+            ) from error
+
+    def _save_if_due(self) -> None:
+        """Saves the state within an epoch after `checkpoint_interval_s`, or when the process received SIGTERM.
+
+        Raises:
+            RunAgainError: The process received SIGTERM.
+        """
+        interval_s = self._config.checkpoint_interval_s
+        is_due = interval_s is not None and time.monotonic() - self._saved_s >= interval_s
+        # All processes save at the same step, whichever of them has the clock or the signal that demands it.
+        is_due, is_stopped = self._components.cluster.any_process([is_due, self._stop_request.is_set])
+        if is_due or is_stopped:
+            self._components.checkpoints.save()
+            self._saved_s = time.monotonic()
+        if is_stopped:
+            raise RunAgainError(
+                f"stopped by SIGTERM after {self._progress.describe()}; the state is saved: run the same command again "
+                "to resume"
+            )
+
+    def _finish_epoch(self, reporter: ProgressReporter) -> bool:
+        """Validates, reports and saves an epoch whose steps are all done; returns whether to train another one.
+
+        Raises:
+            RunFailedError: The validation loss is not a finite number. The state is not saved.
+        """
+        components, progress = self._components, self._progress
+        epoch, sums, best_name = progress.epochs_done + 1, progress.epoch_sums, None
+        with components.averaged_weights():
+            validation = {} if self._config.learn_from_validation else components.validate()
+            progress.finish_epoch(self._early_stopping_after(epoch, validation))
+            if progress.early_stopping.best_epoch == epoch:
+                best_name = components.checkpoints.write_best()
+        metrics = EpochMetrics.from_sums(
+            sums,
+            global_batch_size=self._config.global_batch_size,
+            learning_rate=float(keras.ops.convert_to_numpy(components.optimizer.learning_rate)),
+            validation=validation,
+        )
+        wants_more = True
+        if self._callback is not None:
+            wants_more = self._callback.on_epoch(epoch, metrics.by_name(components.data.prepared.labels))
+        # Before the state is saved: a resumed run removes events of later steps, but does not write missing ones.
+        self._board.write_epoch(
+            step=components.num_steps_done, training=metrics.training_scalars(), validation=validation
+        )
+        components.checkpoints.save(best=best_name)
+        self._saved_s = time.monotonic()
+        reporter.log(f"epoch {epoch}/{self._config.epochs}: {_summary(metrics)}")
+        return wants_more
+
+    def _early_stopping_after(self, epoch: int, validation: Mapping[str, LevelMetrics]) -> EarlyStopping:
+        """Returns the state of early stopping after an epoch. Without validation the last epoch is the best.
+
+        Raises:
+            RunFailedError: The validation loss is not a finite number.
+        """
+        if not validation:
+            return EarlyStopping(best_epoch=epoch)
+        loss = validation[SEGMENT].loss
+        if loss is None or not math.isfinite(loss):
+            raise RunFailedError(
+                f"the validation loss is not a finite number after epoch {epoch}: lower optimizer.learning_rate, "
+                "or look for broken values in the data"
+            )
+        return self._progress.early_stopping.after(epoch=epoch, loss=loss)
+
+
+def _summary(metrics: EpochMetrics) -> str:
+    validation = (
+        f"validation loss {metrics.validation[SEGMENT].loss:.3f}, "
+        f"segment accuracy {metrics.validation[SEGMENT].accuracy:.3f}, "
+        f"track accuracy {metrics.validation[TRACK].accuracy:.3f}; "
+        if metrics.validation
+        else ""
+    )
+    return (
+        f"loss {metrics.loss:.3f}, accuracy {metrics.accuracy:.3f}; {validation}{metrics.examples_per_s:.0f} examples/s"
+    )

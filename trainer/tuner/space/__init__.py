@@ -1,0 +1,1 @@
+"""What can be tried: the search space goes in, the next point to train comes out."""

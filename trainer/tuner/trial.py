@@ -1,0 +1,176 @@
+"""A trial of a search: its point of the space, its progress and its result; and the interface of what trains it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol
+
+from beam_pipelines.common.errors import UserError
+
+# Values of Trial.status.
+QUEUED, RUNNING, COMPLETED, FAILED = "QUEUED", "RUNNING", "COMPLETED", "FAILED"
+
+# Values of Trial.stopped_by.
+BY_PRUNING, BY_END_OF_SEARCH = "pruning", "end of search"
+
+# Early stopping and the best checkpoint follow this metric, too.
+_KEPT_BY = "validation/segment/loss"
+
+# A trial on disk or in a message has its history in a JSON object of its own; its directory is not stored, because the
+# path of the search_dir may change.
+_NOT_IN_JSON = ("directory", "history", "duration_s")
+_RENAMED_KEYS = {"session": "worker_instance"}  # in a search_dir written by version 0.1.0
+
+HyperparameterValue = bool | int | float | str
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A point of the search space that is trained and scored.
+
+    Attributes:
+        trial_id: Unique in the search.
+        values: By name, the values of the active hyperparameters.
+        directory: Where the trial is trained; a run directory.
+        status: QUEUED: waits for a worker; RUNNING; COMPLETED: has a score; FAILED: has a reason.
+        worker: The name of the worker that trains it, or trained it last.
+        until_epoch: Hyperband: the last epoch of this trial; None trains all epochs.
+        parent_id: Hyperband: the trial whose checkpoints this one starts from.
+        history: By epoch, counted from 1, the metrics by name; NaN where a metric is not finite.
+        metrics: The metrics of the best epoch; empty until the trial has completed.
+        score: The objective at the best epoch; None until the trial has completed.
+        best_epoch: The epoch whose weights are kept; None until the trial has completed.
+        stopped_by: BY_PRUNING or BY_END_OF_SEARCH if that ended the trial before its last epoch.
+        reason: Why it failed, in one line.
+        note: A remark of its worker, in one line.
+        num_losses: How often its worker was lost.
+        started_s: When it was created, in seconds since 1970.
+        ended_s: When it ended, in seconds since 1970; None until then.
+        duration_s: Training time on all workers, in seconds.
+        worker_instance: The process of the worker: an id that changes when the worker restarts.
+    """
+
+    trial_id: str
+    values: Mapping[str, HyperparameterValue]
+    directory: str
+    status: str = QUEUED
+    worker: str | None = None
+    until_epoch: int | None = None
+    parent_id: str | None = None
+    history: Mapping[int, Metrics] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
+    score: float | None = None
+    best_epoch: int | None = None
+    stopped_by: str | None = None
+    reason: str | None = None
+    note: str | None = None
+    num_losses: int = 0
+    started_s: float = 0.0
+    ended_s: float | None = None
+    duration_s: float = 0.0
+    worker_instance: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in (COMPLETED, FAILED)
+
+    def with_epoch(self, epoch: int, metrics: Metrics, *, duration_s: float) -> "Trial":
+        """Returns the trial after one more epoch; the epoch replaces what was known of it and of later ones."""
+        earlier = {number: values for number, values in self.history.items() if number < epoch}
+        return replace(self, history={**earlier, epoch: dict(metrics)}, duration_s=self.duration_s + duration_s)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all but the directory and the history."""
+        content = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NOT_IN_JSON}
+        return content | {"values": dict(self.values), "metrics": _finite_or_none(self.metrics)}
+
+    def history_to_json(self) -> dict[str, Any]:
+        epochs = {str(epoch): _finite_or_none(metrics) for epoch, metrics in self.history.items()}
+        return {"epochs": epochs, "duration_s": self.duration_s}
+
+
+def trial_from_json(content: Mapping[str, Any], *, directory: str, history: Mapping[str, Any] | None = None) -> Trial:
+    """Returns the trial of which `to_json` and `history_to_json` returned content and history.
+
+    Raises:
+        UserError: Another version of beamtune, with other fields, wrote the content.
+    """
+    try:
+        trial = Trial(**{_RENAMED_KEYS.get(name, name): value for name, value in content.items()}, directory=directory)
+    except TypeError as error:
+        raise UserError(
+            f"{directory} belongs to a search of another version of beamtune ({error}): start a new search_dir"
+        ) from error
+    trial = replace(trial, metrics=_nan_for_none(trial.metrics or {}))
+    if history is None:
+        return trial
+    epochs = {int(epoch): _nan_for_none(history["epochs"][epoch]) for epoch in sorted(history["epochs"], key=int)}
+    return replace(trial, history=epochs, duration_s=history.get("duration_s", 0.0))
+
+
+def kept_epoch(history: Mapping[int, Metrics]) -> int | None:
+    """Returns the epoch whose weights a trial keeps: the first one with the lowest validation loss.
+
+    The score of a trial is its objective at this epoch. The highest objective of all epochs would favour trials with
+    one lucky epoch, the more so the fewer tracks the validation split has, and no weights of that epoch are kept.
+
+    Returns:
+        None if no epoch has a finite loss.
+    """
+    losses = [(metrics.get(_KEPT_BY, math.nan), epoch) for epoch, metrics in history.items()]
+    return min(((loss, epoch) for loss, epoch in losses if math.isfinite(loss)), default=(None, None))[1]
+
+
+def _finite_or_none(metrics: Metrics) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}  # JSON has no NaN
+
+
+def _nan_for_none(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in metrics.items()}
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What the training of a trial returns.
+
+    Attributes:
+        metrics: The metrics of the best epoch, by name, with the objective.
+        best_epoch: The epoch whose weights the trial keeps, counted from 1.
+        note: A remark for people, in one line.
+    """
+
+    metrics: Metrics
+    best_epoch: int
+    note: str | None = None
+
+
+class TrialFailedError(Exception):
+    """A trial has no score; the message is the reason in one line. The search continues."""
+
+
+class TrialLeaseLostError(Exception):
+    """The chief gave the trial to another worker: this one must stop at once and must not write to its directory."""
+
+
+class ReportEpoch(Protocol):
+    def __call__(self, epoch: int, metrics: Metrics, *, duration_s: float) -> bool:
+        """Reports an epoch, counted from 1; one may be reported twice. Returns whether to continue.
+
+        Raises:
+            TrialLeaseLostError: See there.
+            RunAgainError: The process must end.
+        """
+
+
+class TrialRunner(Protocol):
+    def run(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
+        """Trains a trial, or resumes one that another worker started.
+
+        Args:
+            trial: Its history has the epochs that were reported before, also those of its parents.
+            report: Is called after each epoch. The trial ends normally if it returns False; its exceptions pass.
+
+        Raises:
+            TrialFailedError: The trial has no score. Any other exception but those of `report` means the same.
+        """
