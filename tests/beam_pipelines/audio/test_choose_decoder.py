@@ -5,6 +5,7 @@ import os
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -245,7 +246,6 @@ def test_a_file_that_is_cut_short_is_rejected_or_decoded_in_part(name):
 
 
 def test_an_m4a_that_is_cut_short_is_decoded_in_part(tmp_path):
-    av = pytest.importorskip("av")
     path = tmp_path / "a.m4a"
     path.write_bytes(by_ffmpeg(STEREO, "ipod", "aac"))
     # Its table in front, as most are.
