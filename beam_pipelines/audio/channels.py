@@ -1,4 +1,4 @@
-"""One number of channels from another."""
+"""Converting between numbers of channels."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,11 +7,11 @@ from beam_pipelines.audio.decode import Block
 
 
 def to_mono(block: Block) -> npt.NDArray[np.float32]:
-    """(frames, channels) → (frames,): the mean of the channels, in memory of its own."""
+    """(frames, channels) → (frames,): the mean of the channels, as a copy."""
     channels = block.shape[1]
     if channels == 1:
         return block[:, 0].copy()
-    # Column by column: `block.mean(axis=1)` runs a loop of two for every frame and takes many times as long.
+    # Column by column: `block.mean(axis=1)` loops over two values per frame and takes many times as long.
     mono = block[:, 0] + block[:, 1]
     for channel in range(2, channels):
         mono += block[:, channel]

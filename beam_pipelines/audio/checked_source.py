@@ -1,4 +1,4 @@
-"""A source whose read errors are kept: decoders in C take an error of Python's for the end of the file."""
+"""A source that keeps its read errors, because decoders in C treat an exception of Python as the end of the file."""
 
 import io
 import os
@@ -8,7 +8,7 @@ from beam_pipelines.audio.decode import AudioError
 
 
 class Source(Protocol):
-    """What decoders and parsers need of a file that is open for reading: a `BinaryIO`, or less."""
+    """The methods of a `BinaryIO` that decoders and parsers use."""
 
     def read(self, num_bytes: int = -1, /) -> bytes:
         """Returns the next bytes, up to a number of them."""
@@ -24,10 +24,9 @@ class Source(Protocol):
 
 
 class CheckedSource:
-    """A file, or what follows an offset of it, whose read errors come as an `AudioError` and are not lost.
+    """A file, or the part after an offset, that raises read errors as `AudioError` and keeps them.
 
-    It has no name. libsndfile and FFmpeg would go by its ending, and libsndfile would look for resource forks beside
-    it.
+    It has no name: libsndfile and FFmpeg would use its extension, and libsndfile would look for resource forks.
     """
 
     def __init__(self, source: Source, *, start: int = 0) -> None:

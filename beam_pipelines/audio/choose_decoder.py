@@ -1,7 +1,8 @@
-"""Which decoder reads a file: libsndfile where it reads all of it, and FFmpeg otherwise.
+"""Choosing the decoder of a file: libsndfile if it decodes the whole file, FFmpeg otherwise.
 
-What a file should hold is found before it is decoded. libsndfile is fast, but stops where a header says that the file
-ends, and at the first damage, without an error; FFmpeg then decodes the file from its beginning.
+libsndfile is fast, but it stops at the length that the headers state and at the first damaged frame, without an error.
+Therefore the expected length is determined first; if libsndfile does not decode as much, FFmpeg decodes the file from
+the start.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +18,10 @@ from beam_pipelines.audio.ffmpeg import open_ffmpeg
 from beam_pipelines.audio.libsndfile import open_libsndfile
 from beam_pipelines.audio.other_content import name_content
 
-# Decoders count the delay and the padding of lossy encoders in one way or another: at most two frames of an mp3.
+# Decoders differ in which samples they skip as the delay and the padding of a lossy encoder, by up to two mp3 frames.
 _LOSSY_KINDS = ("mp3", "ogg")
 _LOSSY_TOLERANCE_S = 0.06
-# What is missing at both ends of a file by the rules of its format, such as the delay of an AAC encoder.
+# A smaller difference is no damage: containers count the delay of an encoder (AAC: 2112 samples), decoders skip it.
 PARTIAL_TOLERANCE_S = 0.1
 
 _Result = TypeVar("_Result")
@@ -29,15 +30,15 @@ _OpenStream = Callable[[CheckedSource], AbstractContextManager[AudioStream]]
 
 @dataclass(frozen=True)
 class Decoded(Generic[_Result]):
-    """What came of decoding a file.
+    """The result of decoding a file.
 
     Attributes:
-        result: What was made of the samples.
+        result: The result of the function that used the samples.
         decoder: "libsndfile" or "ffmpeg".
-        decoded_s: Seconds of audio decoded.
-        expected_s: Seconds that there should be: the length of the file by its headers, or the longest duration that
-            was asked for, whichever is shorter; at least `decoded_s`; None where the headers do not say.
-        is_cut: Whether the file goes on after the longest duration that was asked for.
+        decoded_s: Seconds of decoded audio.
+        expected_s: Seconds of audio that the file should have according to its headers, at most `max_duration_s` and
+            at least `decoded_s`; None if the headers do not say.
+        is_cut: Whether the file is longer than `max_duration_s`.
     """
 
     result: _Result
@@ -49,11 +50,12 @@ class Decoded(Generic[_Result]):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a file is decoded, and how much must be.
+    """How much of a file is decoded, and how much must be decodable.
 
     Attributes:
-        max_duration_s: No more than this is decoded, in seconds of audio.
-        min_decoded_fraction: The share of the expected duration below which a file counts as damaged, in [0, 1].
+        max_duration_s: Decoding stops after this many seconds of audio.
+        min_decoded_fraction: A file is damaged if a smaller fraction of its expected duration can be decoded; in
+            [0, 1].
     """
 
     max_duration_s: float
@@ -61,22 +63,21 @@ class Limits:
 
 
 def is_partial(decoded_s: float | None, expected_s: float | None) -> bool:
-    """Returns whether a part of what a file should hold was not decoded: it is damaged, or cut short."""
+    """Returns whether less was decoded than expected: the file is damaged or truncated."""
     return decoded_s is not None and expected_s is not None and decoded_s < expected_s - PARTIAL_TOLERANCE_S
 
 
 def decode(file: BinaryIO, use: Callable[[AudioStream], _Result], *, limits: Limits) -> Decoded[_Result]:
-    """Decodes a file by the decoder that reads all of it.
+    """Decodes a file with the decoder that reads all of it.
 
     Args:
         file: The file, open for reading and seeking.
-        use: Takes the blocks of a stream, up to `limits.max_duration_s`. It is called again, with a stream that starts
-            at the beginning, where a decoder does not come to the end.
+        use: Reads the blocks of a stream, up to `limits.max_duration_s`, and returns the result. It is called again
+            with a stream that starts at the beginning if the first decoder does not reach the end of the file.
         limits: How much to decode.
 
     Raises:
-        AudioError: The file is empty, is not audio that can be decoded here, is damaged or cannot be read; or `use`
-            raised it.
+        AudioError: The file is empty, damaged, cannot be decoded or cannot be read; or `use` raised it.
     """
     source = CheckedSource(file)
     head = source.read(64)
@@ -84,7 +85,7 @@ def decode(file: BinaryIO, use: Callable[[AudioStream], _Result], *, limits: Lim
         raise AudioError("empty_file", "the file has no bytes")
     expected = expected_length(source, max_duration_s=limits.max_duration_s)
     if expected is not None and expected.kind in UNCOMPRESSED_KINDS and expected.num_expected == 0:
-        raise AudioError("no_audio", "the header says that the file holds no samples")
+        raise AudioError("no_audio", "the header says that the file has no samples")
     start = 0 if expected is None else expected.start
     failures: list[DecoderError] = []
     most: Decoded[_Result] | None = None
@@ -109,14 +110,14 @@ def decode(file: BinaryIO, use: Callable[[AudioStream], _Result], *, limits: Lim
     if most is not None:
         raise AudioError(
             "damaged",
-            f"{most.decoded_s:.2f} of {most.expected_s:.2f} s can be decoded: expected at least a share of "
-            f"{limits.min_decoded_fraction} (min_decoded_fraction)",
+            f"{most.decoded_s:.2f} of {most.expected_s:.2f} s can be decoded: expected at least the fraction "
+            f"min_decoded_fraction={limits.min_decoded_fraction}",
         )
     raise _no_decoder(failures, head)
 
 
 def _is_trusted(stream: AudioStream, expected: ExpectedLength | None, limits: Limits) -> bool:
-    """Returns whether libsndfile will read all of a file, by how long it takes it to be."""
+    """Returns whether the length that libsndfile states is that of the whole file."""
     if stream.num_stated is None:
         return False
     if expected is None:
@@ -158,7 +159,7 @@ def _is_enough(decoded: Decoded[_Result], stream: AudioStream, limits: Limits, *
 
 
 def _no_decoder(failures: Sequence[DecoderError], head: bytes) -> AudioError:
-    """Returns the error of a file that no decoder reads."""
+    """Returns the error for a file that no decoder can decode."""
     error: AudioError | None = next((failure for failure in failures if failure.reason != "undecodable"), None)
     if error is None:
         content = name_content(head)

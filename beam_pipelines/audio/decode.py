@@ -37,7 +37,7 @@ class AudioError(Exception):
 
 
 class DecoderError(AudioError):
-    """A file that one decoder cannot decode; another may."""
+    """A decoder cannot decode a file; another one may be able to."""
 
 
 class AudioStream:
@@ -88,7 +88,7 @@ class AudioStream:
 
     @property
     def decoded_s(self) -> float:
-        """Seconds of audio that `blocks` has yielded."""
+        """Seconds of audio in the blocks so far."""
         return self.num_decoded / self.sample_rate_hz
 
     def blocks(self, *, max_duration_s: float) -> Iterator[Block]:

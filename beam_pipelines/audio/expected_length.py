@@ -1,4 +1,4 @@
-"""How much audio a file should hold, found from its headers without decoding."""
+"""The length of an audio file according to its headers, without decoding."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from beam_pipelines.audio.mp3_frames import mp3_length
 from beam_pipelines.audio.ogg_pages import ogg_length
 from beam_pipelines.audio.pcm_headers import PcmLength, aiff_length, au_length, wav_length
 
-# Containers and codecs that only FFmpeg decodes. What they begin with must not be taken for junk in front of an mp3.
+# First bytes of formats that only FFmpeg decodes: not junk in front of an mp3.
 _OTHER_KINDS = (
     *(b"\x1aE\xdf\xa3", b"wvpk", b"MAC ", b"TTA1", b"TTA2", b"caff", b"riff\x2e\x91\xcf\x11", b"0&\xb2u\x8ef\xcf\x11"),
     *(b"DSD ", b"FRM8", b"MPCK", b"MP+", b"tBaK", b"\x0b\x77", b"#!AMR", b"FLV\x01", b"ADIF", b"OFR ", b".RMF"),
@@ -20,16 +20,15 @@ UNCOMPRESSED_KINDS = ("wav", "aiff", "au")
 
 @dataclass(frozen=True)
 class ExpectedLength:
-    """How much audio a file should hold and does hold.
+    """How much audio a file should have and has.
 
     Attributes:
         kind: "mp3", "flac", "ogg", "wav", "aiff" or "au".
-        start: The offset at which the audio begins, behind tags and junk.
+        start: The offset of the audio, after tags and junk.
         sample_rate_hz: Samples per second in each channel.
-        num_expected: Samples in each channel that the file should have, by its headers or by what is there, whichever
-            is more.
-        num_present: Samples in each channel whose bytes are there.
-        is_regular: Whether the file is built in the one way that libsndfile is known to read as a whole.
+        num_expected: Samples in each channel according to the headers or to the bytes in the file, whichever is more.
+        num_present: Samples in each channel according to the bytes in the file.
+        is_regular: Whether the structure of the file is one that libsndfile decodes to the end.
     """
 
     kind: str
@@ -41,17 +40,17 @@ class ExpectedLength:
 
 
 def expected_length(source: Source, *, max_duration_s: float) -> ExpectedLength | None:
-    """Finds how much audio a file should hold, from the headers of its frames, pages or chunks.
+    """Determines the length of a file from the headers of its frames, pages or chunks.
 
     It takes less than 1 ms for a minute of mp3, and memory for one chunk of the file.
 
     Args:
         source: The file, open for reading and seeking; its position moves.
-        max_duration_s: Frames and pages are counted up to about this, in seconds of audio: of longer files the numbers
-            are larger than that and not exact.
+        max_duration_s: Frames and pages are counted up to about this, in seconds of audio; the numbers of longer files
+            are larger than that, and not exact.
 
     Returns:
-        The length; None where the format is another, or the headers do not say.
+        The length; None for other formats, or if the headers do not say.
 
     Raises:
         OSError: The file cannot be read.

@@ -1,4 +1,4 @@
-"""Decoding by FFmpeg, through PyAV: of nearly all formats, past damage, and to the end whatever a header says."""
+"""Decoding with FFmpeg, through PyAV: nearly all formats, to the end of the file, skipping damaged packets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from beam_pipelines.audio.channels import with_channels
 from beam_pipelines.audio.checked_source import CheckedSource, Source
 from beam_pipelines.audio.decode import AudioStream, Block, DecoderError, check_form
 
-# Formats and codecs of sound. FFmpeg knows hundreds of others, among them playlists, which open other files.
+# Audio formats and codecs. FFmpeg has hundreds of others, including playlists, which would open other files.
 _FORMATS = (
     *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dsf", "dts", "eac3", "flac", "flv", "iff", "mov"),
     *("matroska", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "nut", "ogg", "oma", "rm", "shn", "tak", "truehd", "tta"),
@@ -33,30 +33,29 @@ _OPTIONS = {
     "codec_whitelist": ",".join(_CODECS),
     "protocol_whitelist": "none",
 }
-# The formats whose header says how long they are; FFmpeg guesses the length of others from their bit rate.
+# Formats that store their duration; FFmpeg estimates that of others from the bit rate.
 _FORMATS_WITH_LENGTH = frozenset({"ape", "asf", "caf", "dsf", "matroska", "mov", "mpc8", "tak", "tta", "w64", "wv"})
 _BLOCK_FRAMES = 1 << 16
-# Errors of the container, one after the other, at which decoding ends.
+# Decoding ends after this many errors of the container.
 _MAX_DEMUX_ERRORS = 100
-# FFmpeg's errors and PyAV's own: a rate or a layout that it does not take, or a stream that turns up on the way.
+# FFmpeg's errors and those of PyAV, for unsupported rates and layouts and for streams that start in the middle.
 _ERRORS = (av.FFmpegError, ValueError, LookupError)
 
 
 @contextmanager
 def open_ffmpeg(source: Source, *, start: int = 0) -> Iterator[AudioStream]:
-    """Opens the first audio stream of a file as FFmpeg reads it.
+    """Opens the first audio stream of a file with FFmpeg.
 
-    Packets that are damaged are left out, and decoding goes on behind them. Where the rate or the channels change on
-    the way, what follows is brought to the rate and the channels of the beginning: resampled by soxr, and by the mean
-    of its channels.
+    Damaged packets are skipped. If the rate or the channels change within the file, the audio after the change is
+    converted to the rate (by soxr) and the channels (by their mean) of the beginning.
 
     Args:
         source: The file, open for reading and seeking.
-        start: The offset of the first byte that FFmpeg is to see.
+        start: The offset at which FFmpeg starts to read.
 
     Raises:
-        DecoderError: FFmpeg cannot read it, or it holds no audio.
-        AudioError: The source cannot be read; also at the next block.
+        DecoderError: FFmpeg cannot decode the file, or it has no audio.
+        AudioError: The source cannot be read; raised while blocks are read, too.
     """
     checked = CheckedSource(source, start=start)
     with _errors(checked):
@@ -65,7 +64,7 @@ def open_ffmpeg(source: Source, *, start: int = 0) -> Iterator[AudioStream]:
         stream = _audio_stream(container)
         losses = _Losses()
         frames = _frames(container, stream, checked, losses)
-        # Its rate and channels, and not those of the header: AAC has a mode in which the header says half the rate.
+        # The rate of the first frame, because the header of HE-AAC may state half of it.
         first = next(frames, None)
         if first is None and losses.num_packets > 0:
             raise DecoderError("undecodable", "FFmpeg cannot decode it: every packet is damaged")
@@ -89,7 +88,7 @@ def open_ffmpeg(source: Source, *, start: int = 0) -> Iterator[AudioStream]:
 
 @dataclass
 class _Losses:
-    """Packets that could not be decoded: how many, and their length as far as they have one."""
+    """The packets that cannot be decoded: their number, and their total duration as far as it is known."""
 
     num_packets: int = 0
     duration_s: float = 0.0
@@ -105,7 +104,7 @@ def _audio_stream(container: Any) -> Any:
         raise DecoderError("undecodable", "FFmpeg has no decoder for the audio of this file")
     stream.codec_context.thread_count = 1
     if stream.codec_context.name == "flac":
-        # A frame whose checksum is wrong is noise. Other codecs have encoders that write wrong checksums.
+        # A frame with a wrong checksum decodes to noise. For other codecs, some encoders write wrong checksums.
         stream.codec_context.options = {"err_detect": "crccheck+explode"}
     return stream
 
@@ -119,7 +118,7 @@ def _num_stated(container: Any, stream: Any, sample_rate_hz: int) -> int | None:
 
 
 def _frames(container: Any, stream: Any, source: CheckedSource, losses: _Losses) -> Iterator[Any]:
-    """Yields the decoded frames of a stream, leaving out what cannot be decoded."""
+    """Yields the decoded frames of a stream, skipping packets that cannot be decoded."""
     num_errors = 0
     packets = container.demux(stream)
     while num_errors <= _MAX_DEMUX_ERRORS:
@@ -137,7 +136,7 @@ def _frames(container: Any, stream: Any, source: CheckedSource, losses: _Losses)
         except _ERRORS:
             losses.num_packets += 1
             losses.duration_s += float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
-            # What the decoder remembers does not go with what comes next.
+            # An mp3 decoder would combine bits of previous frames with those of the next one, and output noise.
             stream.codec_context.flush_buffers()
         else:
             yield from decoded
@@ -145,7 +144,7 @@ def _frames(container: Any, stream: Any, source: CheckedSource, losses: _Losses)
 
 
 def _blocks(first: Any, frames: Iterator[Any], source: CheckedSource, num_frames: int) -> Iterator[Block]:
-    """Yields the samples of frames, some frames at a time, at the rate and with the channels of the first."""
+    """Yields blocks of the samples of several frames, at the rate and with the channels of the first frame."""
     conformer = _Conformer(sample_rate_hz=first.sample_rate, channels=first.layout.nb_channels)
     parts: list[Block] = []
     num_waiting = 0
@@ -171,7 +170,7 @@ def _blocks(first: Any, frames: Iterator[Any], source: CheckedSource, num_frames
 
 
 class _Conformer:
-    """Brings frames to float32, one rate and one number of channels."""
+    """Converts frames to float32 at one rate with one number of channels."""
 
     def __init__(self, *, sample_rate_hz: int, channels: int) -> None:
         self._rate_hz = sample_rate_hz
@@ -181,14 +180,14 @@ class _Conformer:
         self._resampler: soxr.ResampleStream | None = None
 
     def __call__(self, frame: Any) -> Block:
-        """Returns the samples of a frame, (frames, channels), and what was left of those before."""
+        """Returns the samples of a frame, (frames, channels), after the rest of the frames before a change."""
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         before: Block | None = None
         if form != self._form:
             before = self.finish()
             self._begin(form, frame.layout.nb_channels)
-        # Not by the frame itself: where it has eight planes or more, as it may in a damaged file, PyAV reads past the
-        # last, and the process ends.
+        # Not with `frame.to_ndarray` itself: if a frame has eight planes or more, as in a damaged file, PyAV reads past
+        # the last one and the process crashes.
         converted = [part.to_ndarray().reshape(-1, part.layout.nb_channels) for part in self._to_float.resample(frame)]
         samples = with_channels(np.concatenate(converted), self._channels) if converted else self._nothing()
         if self._resampler is not None:
@@ -196,7 +195,7 @@ class _Conformer:
         return samples if before is None else np.concatenate([before, samples])
 
     def finish(self) -> Block:
-        """Returns what the resampler holds back at the end of a part."""
+        """Returns the last samples of the resampler."""
         if self._resampler is None:
             return self._nothing()
         rest: Block = self._resampler.resample_chunk(self._nothing(), last=True)

@@ -1,4 +1,4 @@
-"""Bytes of a file by their offset, for parsers that jump from header to header."""
+"""Random access to the bytes of a file, for parsers of headers."""
 
 import os
 
@@ -7,12 +7,12 @@ from beam_pipelines.audio.checked_source import Source
 _CHUNK_BYTES = 1 << 18
 _ID3V2_HEADER_BYTES = 10
 _ID3V2_FOOTER_FLAG = 0x10
-# Files with several tags exist; a file that is all tags must not keep a parser busy.
+# Files have several tags at times; this bounds the time for hostile files.
 _MAX_ID3V2_TAGS = 64
 
 
 class FileBytes:
-    """A file whose bytes are read by offset. It keeps one chunk in memory, whatever the size of the file.
+    """A file that is read by offset, with one chunk of it in memory.
 
     Attributes:
         size: The size of the file in bytes.
@@ -30,7 +30,7 @@ class FileBytes:
         self._chunk_start = 0
 
     def read(self, offset: int, num_bytes: int) -> bytes:
-        """Returns the bytes from an offset on; fewer than asked for where the file ends."""
+        """Returns bytes from an offset on; fewer than `num_bytes` at the end of the file."""
         first = offset - self._chunk_start
         if not 0 <= first <= len(self._chunk) - num_bytes:
             self._load(offset, num_bytes)
@@ -52,9 +52,9 @@ class FileBytes:
 
 
 def skip_id3v2(file: FileBytes) -> int:
-    """Returns the offset of what follows the ID3v2 tags at the beginning of a file.
+    """Returns the offset after the ID3v2 tags at the beginning of a file.
 
-    A tag that claims to be longer than the file is damaged: the offset is that of what follows its header.
+    If a tag states a size beyond the end of the file, the offset is that after its header.
     Source: id3.org, ID3v2.4.0 main structure, sections 3.1 and 6.2.
     """
     offset = 0

@@ -1,4 +1,4 @@
-"""The length of FLAC files by the number of their last frame, which is found without decoding any.
+"""The length of FLAC files, from the header of the last frame, without decoding.
 
 Source: RFC 9639, sections 8.2 (STREAMINFO) and 9.1 (frame headers).
 """
@@ -11,15 +11,15 @@ from beam_pipelines.audio.file_bytes import FileBytes
 _STREAMINFO_BYTES = 34
 _MAX_METADATA_BLOCKS = 4096
 _LONGEST_HEADER_BYTES = 16
-# A fixed or a variable block size; the bits of the header that are always 0 are checked later.
+# For fixed and for variable block sizes.
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
-# Behind the last frame: tags, and zeros of any number up to this.
+# Zeros and tags after the last frame.
 _MAX_ZEROS = 16 << 20
 _MAX_TAG_BYTES = 1 << 18
 _MAX_FRAME_BYTES = 1 << 20
-# A file made of such places is no music, and looking at each would take long.
+# Bounds the time for hostile files.
 _MAX_CANDIDATES = 20_000
-# By the code in a frame's header, where it is none of 0 (as STREAMINFO) and 12 to 14 (at the end of the header).
+# By the code in the header of a frame; 0 refers to STREAMINFO, 12 to 14 to the end of the header.
 _SAMPLE_RATES_HZ = (0, 88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
 
 
@@ -37,12 +37,12 @@ _CRC8 = _crc8_table()
 
 @dataclass(frozen=True)
 class FlacLength:
-    """How long a FLAC file is.
+    """The length of a FLAC file.
 
     Attributes:
-        sample_rate_hz: The rate in its header.
-        num_stated: Samples that the header says, or None where it leaves that open.
-        num_present: Samples up to the end of the last frame that is there; None where none is found.
+        sample_rate_hz: The rate in STREAMINFO.
+        num_stated: The number of samples in STREAMINFO; None if it is unknown.
+        num_present: Samples up to the end of the last frame; None if no frame is found.
     """
 
     sample_rate_hz: int
@@ -52,7 +52,7 @@ class FlacLength:
 
 @dataclass(frozen=True)
 class _StreamInfo:
-    """What the header says of all frames."""
+    """The STREAMINFO block."""
 
     max_block_samples: int
     max_frame_bytes: int
@@ -66,10 +66,10 @@ def flac_length(file: FileBytes, *, start: int) -> FlacLength | None:
 
     Args:
         file: The file.
-        start: The offset of "fLaC", behind the tags.
+        start: The offset of "fLaC", after the tags.
 
     Returns:
-        The length, or None where the header is damaged.
+        The length, or None if STREAMINFO is damaged.
     """
     info = _stream_info(file.read(start, 8 + _STREAMINFO_BYTES))
     if info is None:
@@ -97,7 +97,7 @@ def _stream_info(data: bytes) -> _StreamInfo | None:
 
 
 def _skip_metadata(file: FileBytes, offset: int) -> int:
-    """Returns where the metadata blocks end, or where that is lost."""
+    """Returns the offset after the metadata blocks."""
     for _ in range(_MAX_METADATA_BLOCKS):
         header = file.read(offset, 4)
         if len(header) < 4:
@@ -109,11 +109,11 @@ def _skip_metadata(file: FileBytes, offset: int) -> int:
 
 
 def _last_sample(file: FileBytes, info: _StreamInfo, first_frame: int) -> int | None:
-    """Returns the number of the sample behind the last frame, counted from the beginning of the file."""
+    """Returns the number of samples up to the end of the last frame; None if no frame is found."""
     end = _skip_zeros_back(file, first_frame)
     longest = min(info.max_frame_bytes or _MAX_FRAME_BYTES, _MAX_FRAME_BYTES)
     num_candidates = 0
-    # First where the frame is if nothing lies behind it.
+    # First in the bytes where the last frame is if no tags follow it.
     for num_bytes in (longest + _LONGEST_HEADER_BYTES, longest + _MAX_TAG_BYTES):
         start = max(first_frame, end - num_bytes)
         data = file.read(start, end - start)
@@ -128,21 +128,21 @@ def _last_sample(file: FileBytes, info: _StreamInfo, first_frame: int) -> int | 
 
 
 def _skip_zeros_back(file: FileBytes, first_frame: int) -> int:
-    """Returns the end of the file without the zeros behind it."""
+    """Returns the offset of the zeros at the end of the file, or a little after it."""
     end = file.size
     lowest = max(first_frame, end - _MAX_ZEROS)
     while end > lowest:
         start = max(lowest, end - (1 << 16))
         data = file.read(start, end - start).rstrip(b"\0")
         if data:
-            # The last frame may end in zeros.
+            # The last frame may end with zeros.
             return min(start + len(data) + _LONGEST_HEADER_BYTES, file.size)
         end = start
     return end
 
 
 def _end_of_frame(header: bytes, info: _StreamInfo) -> int | None:
-    """Returns the number of the sample behind a frame; None where the bytes are no header of a frame of this file."""
+    """Returns the number of samples up to the end of a frame; None if this is not the header of a frame."""
     if len(header) < 6 or header[3] & 1:
         return None
     block_code, rate_code = header[2] >> 4, header[2] & 15
@@ -172,7 +172,7 @@ def _end_of_frame(header: bytes, info: _StreamInfo) -> int | None:
 
 
 def _coded_number(header: bytes) -> tuple[int | None, int]:
-    """Reads the number of a frame or of its first sample, in the extended UTF-8 of FLAC, and returns where it ends."""
+    """Returns the number of a frame or of its first sample, in the extended UTF-8 of FLAC, and the offset after it."""
     first = header[4]
     if first < 0x80:
         return first, 5

@@ -1,4 +1,4 @@
-"""Decoding by libsndfile: fast, but it stops where the header says that a file ends, and at the first damage."""
+"""Decoding with libsndfile: fast, but it stops at the length that the headers state, and at the first damage."""
 
 import os
 from collections.abc import Iterator
@@ -10,28 +10,28 @@ import soundfile
 from beam_pipelines.audio.checked_source import CheckedSource, Source
 from beam_pipelines.audio.decode import AudioError, AudioStream, Block, DecoderError
 
-# Frames decoded at a time. A header can promise any length: memory is only ever taken for what is really there.
+# Frames decoded at a time. A header can state any length: memory is only allocated for decoded samples.
 _BLOCK_FRAMES = 1 << 16
-# What libsndfile says where a header leaves the length open is near the largest number of 64 bits.
+# libsndfile returns a number close to 2**63 if the header does not state the length.
 _MOST_FRAMES = 1 << 48
 
 
 @contextmanager
 def open_libsndfile(source: Source) -> Iterator[AudioStream]:
-    """Opens a file as libsndfile reads it: by its descriptor where it is on disk, without calling Python.
+    """Opens a file with libsndfile, which reads a local file by its descriptor, without calling Python.
 
     Args:
         source: The file, open for reading and seeking.
 
     Raises:
-        DecoderError: libsndfile cannot read it.
-        AudioError: The source cannot be read; also at the next block.
+        DecoderError: libsndfile cannot decode the file.
+        AudioError: The source cannot be read; raised while blocks are read, too.
     """
     checked = CheckedSource(source)
     with _errors(checked):
         file = _ForwardFile(_descriptor(checked) or _QuietSource(checked), closefd=False)
     with file:
-        # Which formats libsndfile knows by their names alone; such a file has another content here.
+        # libsndfile detects these formats by the names of files, and not by their contents.
         if file.format in ("SD2", "RAW"):
             raise DecoderError("undecodable", "libsndfile cannot decode it: Format not recognised.")
         yield AudioStream(
@@ -44,7 +44,7 @@ def open_libsndfile(source: Source) -> Iterator[AudioStream]:
 
 
 class _QuietSource:
-    """A source that ends where it cannot be read: soundfile prints what is raised through libsndfile, and drops it."""
+    """A source that seems to end at a read error: soundfile would print the exception and ignore it."""
 
     def __init__(self, source: CheckedSource) -> None:
         self._source = source
@@ -54,15 +54,15 @@ class _QuietSource:
     def read(self, num_bytes: int) -> bytes:
         try:
             return self._source.read(num_bytes)
-        except AudioError:  # which the source keeps
+        except AudioError:  # kept by the source
             return b""
 
 
 class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
     """A file that is read from its beginning to its end.
 
-    soundfile seeks to where it already is after every block of a file that can seek, and a decoder of mp3s then decodes
-    again what lies before.
+    After every block of a seekable file soundfile seeks to the current position, which makes the mp3 decoder decode
+    previous frames again.
     """
 
     def seekable(self) -> bool:
@@ -70,7 +70,7 @@ class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ship
 
 
 def _descriptor(source: CheckedSource) -> int | None:
-    """Returns the descriptor of a file on disk, set to its beginning."""
+    """Returns the descriptor of a local file, at its beginning."""
     try:
         descriptor = source.fileno()
     except OSError:  # in memory
@@ -81,7 +81,7 @@ def _descriptor(source: CheckedSource) -> int | None:
 
 def _blocks(file: soundfile.SoundFile, source: CheckedSource, num_frames: int) -> Iterator[Block]:
     buffer = np.empty((_BLOCK_FRAMES, file.channels), dtype=np.float32)
-    # Not past the end that the header states: what lies behind it, such as a tag, is an error to some decoders.
+    # Not past the stated end: libsndfile fails on bytes after the last FLAC frame, such as a tag.
     num_frames = min(num_frames, file.frames)
     while num_frames > 0:
         with _errors(source):
@@ -98,7 +98,7 @@ def _errors(source: CheckedSource) -> Iterator[None]:
         yield
     except soundfile.LibsndfileError as error:
         source.raise_error()
-        # Without the prefix of its own, which names the descriptor or the object that was read: another in every run.
+        # Without the prefix, which contains the descriptor or the address of an object and differs from run to run.
         cause = soundfile.LibsndfileError(error.code)
         raise DecoderError("undecodable", f"libsndfile cannot decode it: {error.error_string}") from cause
     source.raise_error()

@@ -37,8 +37,7 @@ __all__ = [
 # Samples converted and hashed at a time: they fit into the processor's cache.
 _HASHED_SAMPLES = 1 << 15
 
-# Names that audio files end in, of the formats that libsndfile or FFmpeg decodes here. Films (.mkv, .avi) are left out:
-# their sound is seldom what a folder of music is made of.
+# Of formats that libsndfile or FFmpeg decodes. Without .mkv and .avi, which are mostly films.
 AUDIO_EXTENSIONS = (
     *(".mp3", ".wav", ".flac", ".ogg", ".opus", ".au", ".aif", ".aiff", ".m4a"),
     *(".3ga", ".aac", ".ac3", ".adts", ".aifc", ".alac", ".amr", ".ape", ".caf", ".dsf", ".dts", ".eac3", ".f4a"),
@@ -73,7 +72,7 @@ class Audio:
 
     @property
     def is_partial(self) -> bool:
-        """Whether a part of what the file should hold could not be decoded."""
+        """Whether the file is damaged or truncated, so that less was decoded than expected."""
         return is_partial(self.decoded_s, self.expected_s)
 
 
@@ -91,7 +90,7 @@ def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
 
 
 def limits_of(config: AudioConfig) -> Limits:
-    """Returns how much of a file is decoded, and how much must be."""
+    """Returns the limits of decoding in a configuration."""
     return Limits(max_duration_s=config.max_duration_s, min_decoded_fraction=config.min_decoded_fraction)
 
 

@@ -1,33 +1,33 @@
-"""The length of MPEG audio (mp3, mp2) by the headers of its frames, which are counted without decoding any."""
+"""The length of MPEG audio (mp3, mp2): counts frames by their headers, without decoding."""
 
 from dataclasses import dataclass
 
 from beam_pipelines.audio.file_bytes import FileBytes
 from beam_pipelines.audio.mp3_headers import HEADER_BYTES, SYNC, Frame, parse_header, parse_info_header
 
-# Frames in a row that tell MPEG audio from bytes that happen to look like a header.
+# Consecutive frames that are required, because other bytes may look like the header of a frame.
 _FRAMES_TO_BEGIN = 4
 _FRAMES_TO_RESUME = 2
-# Junk in front of the first frame is searched this far; tags have been skipped before.
+# The first frame is searched in this many bytes after the tags.
 _MAX_JUNK_BYTES = 1 << 20
-# A file made of such places is no music, and looking at each would take long.
+# Bounds of the time for hostile files.
 _MAX_FALSE_STARTS = 20_000
 _MAX_CHANGES = 20_000
 
 
 @dataclass(frozen=True)
 class Mp3Length:
-    """How long MPEG audio is.
+    """The length of MPEG audio.
 
     Attributes:
         start: The offset of the first frame.
         sample_rate_hz: The rate of the first frame.
-        num_present: Samples in the frames that are there, at the rate of the first frame, without the encoder's delay
-            and padding where they are known. Where counting stopped early, at least as many as were asked for.
-        num_stated: Samples that the file held when its Xing or VBRI header was written; None where it has none.
-        is_regular: Whether the frames follow one another without a gap, with one rate and one number of channels,
-            and their number is the one in the header.
-        is_counted: Whether all frames were counted; not where the file is longer than asked for, or is mostly junk.
+        num_present: Samples in the frames of the file, at the rate of the first frame, without the encoder's delay and
+            padding if they are known. If counting stopped early, samples in the counted frames.
+        num_stated: Samples according to the Xing or VBRI header; None if there is none.
+        is_regular: Whether the frames are contiguous, have one rate and one number of channels, and are as many as the
+            header states.
+        is_counted: Whether all frames were counted; not if the file is longer than `max_duration_s` or mostly junk.
     """
 
     start: int
@@ -40,7 +40,7 @@ class Mp3Length:
 
 @dataclass
 class _Count:
-    """Frames counted so far."""
+    """The frames counted so far, and the offset of the next one."""
 
     offset: int
     duration_s: float = 0.0
@@ -54,12 +54,12 @@ def mp3_length(file: FileBytes, *, start: int, max_duration_s: float) -> Mp3Leng
 
     Args:
         file: The file.
-        start: Where to look for the first frame, behind the tags.
-        max_duration_s: Counting stops at about this, in seconds of audio.
+        start: The offset after the tags, where the search for the first frame starts.
+        max_duration_s: Counting stops after about this many seconds of audio.
 
     Returns:
-        The length, or None where there is no MPEG audio, less than four frames of it (a tenth of a second), or none
-        whose frames say how long they are (free format).
+        The length, or None if there are no four consecutive frames (a tenth of a second), or if their headers do not
+        give their lengths (free format).
     """
     first_offset = _find_first(file, start)
     if first_offset is None:
@@ -76,7 +76,7 @@ def mp3_length(file: FileBytes, *, start: int, max_duration_s: float) -> Mp3Leng
         num_stated = max(info.num_frames * first.num_samples - num_skipped, 0)
         has_all_bytes = info.num_bytes is not None and count.offset - first_offset >= info.num_bytes
         if is_counted and count.is_regular and has_all_bytes and num_stated > num_present:
-            num_stated = None  # the number is wrong: nothing is missing
+            num_stated = None  # the header is wrong, because no byte is missing
     return Mp3Length(
         start=first_offset,
         sample_rate_hz=first.sample_rate_hz,
@@ -88,7 +88,7 @@ def mp3_length(file: FileBytes, *, start: int, max_duration_s: float) -> Mp3Leng
 
 
 def _count_frames(file: FileBytes, count: _Count, first: Frame, *, max_duration_s: float) -> bool:
-    """Counts frames from `count.offset` on; returns whether it came to the end of the file."""
+    """Counts frames from `count.offset` on; returns whether the end of the file was reached."""
     current = first
     while count.duration_s <= max_duration_s:
         _count_run(file, count, current, max_duration_s=max_duration_s)
@@ -113,9 +113,9 @@ def _count_frames(file: FileBytes, count: _Count, first: Frame, *, max_duration_
 
 
 def _count_run(file: FileBytes, count: _Count, like: Frame, *, max_duration_s: float) -> None:
-    """Counts whole frames that follow one another and are like one; leaves `count.offset` behind the last of them.
+    """Counts contiguous whole frames of one kind; moves `count.offset` behind the last one.
 
-    A frame's length follows from its header, and the same few headers come again and again.
+    The length of a frame follows from its header, and the same few headers recur, so a dict of lengths suffices.
     """
     frame_s = like.num_samples / like.sample_rate_hz
     most_frames = int((max_duration_s - count.duration_s) / frame_s) + 1
@@ -145,7 +145,7 @@ def _count_run(file: FileBytes, count: _Count, like: Frame, *, max_duration_s: f
 
 
 def _find_first(file: FileBytes, start: int) -> int | None:
-    """Returns the offset of the first of some frames in a row."""
+    """Returns the offset of the first frame; None if there is none."""
     num_false_starts = 0
     offset = start
     while offset < min(start + _MAX_JUNK_BYTES, file.size):
@@ -162,13 +162,13 @@ def _find_first(file: FileBytes, start: int) -> int | None:
 
 
 def _is_info_frame(file: FileBytes, offset: int) -> bool:
-    """Returns whether a frame says how long the file is, so that there is no doubt that it is one."""
+    """Returns whether there is a frame with a Xing, Info or VBRI header at an offset."""
     frame = parse_header(file.read(offset, HEADER_BYTES))
     return frame is not None and parse_info_header(file.read(offset, frame.num_bytes), frame) is not None
 
 
 def _find_next(file: FileBytes, count: _Count) -> int | None:
-    """Returns where frames go on behind a gap; None where they do not."""
+    """Returns the offset of the next frame after a gap; None if there is none."""
     offset = count.offset + 1
     while offset < file.size - HEADER_BYTES:
         chunk = bytes(file.chunk(offset))
@@ -184,7 +184,7 @@ def _find_next(file: FileBytes, count: _Count) -> int | None:
 
 
 def _are_in_row(file: FileBytes, offset: int, num_frames: int) -> bool:
-    """Returns whether some whole frames of one kind follow one another from an offset on."""
+    """Returns whether there are consecutive whole frames of one kind at an offset."""
     first: Frame | None = None
     for _ in range(num_frames):
         frame = parse_header(file.read(offset, HEADER_BYTES))

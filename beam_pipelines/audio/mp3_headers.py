@@ -1,4 +1,4 @@
-"""The headers of frames of MPEG audio (mp3, mp2), and of the frame in front that says how many there are.
+"""Parsing the headers of MPEG audio frames (mp3, mp2), and the Xing, LAME and VBRI headers of the first frame.
 
 Sources: ISO/IEC 11172-3, section 2.4 (headers); ISO/IEC 13818-3 (half rates); the Xing, LAME and VBRI headers as
 LAME 3.100 (VbrTag.c) and Fraunhofer write them.
@@ -26,14 +26,13 @@ SYNC = re.compile(
     + b"".join(rb"\x%02x" % value for value in range(256) if 1 <= value >> 4 <= 14 and (value >> 2) & 3 != 3)
     + rb"]"
 )
-# A decoder of mp3 puts this many samples in front, which are left out together with the encoder's delay, and not at the
-# end, where the padding that the encoder states includes them.
+# The delay of an mp3 decoder in samples: skipped at the start with the encoder's delay, and part of the stated padding.
 _DECODER_DELAY = 529
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame's header: what stays the same from frame to frame in most files, its bytes and its samples."""
+    """The header of a frame: its kind, its bytes and its samples."""
 
     version: int
     layer: int
@@ -43,7 +42,7 @@ class Frame:
     num_samples: int
 
     def continues(self, other: "Frame") -> bool:
-        """Returns whether both can be of one stream."""
+        """Returns whether both have one version, layer, rate and number of channels."""
         return (self.version, self.layer, self.sample_rate_hz, self.is_mono) == (
             other.version,
             other.layer,
@@ -54,7 +53,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class InfoHeader:
-    """What a Xing, Info or VBRI header says: frames beside its own, their bytes, and samples to leave out."""
+    """A Xing, Info or VBRI header: the number of frames after it, the bytes of all, and the samples to skip."""
 
     num_frames: int | None = None
     num_bytes: int | None = None
@@ -62,7 +61,7 @@ class InfoHeader:
 
 
 def parse_header(header: bytes) -> Frame | None:
-    """Returns what a header says; None where it is not one, or gives no length."""
+    """Parses the header of a frame; returns None if it is not one or does not give its length."""
     if len(header) < HEADER_BYTES or SYNC.match(header) is None:
         return None
     version, layer = (header[1] >> 3) & 3, (header[1] >> 1) & 3
@@ -85,10 +84,10 @@ def parse_header(header: bytes) -> Frame | None:
 
 
 def parse_info_header(data: bytes, first: Frame) -> InfoHeader | None:
-    """Returns what the first frame says about the others; None where it holds sound, as any other."""
+    """Parses the Xing, Info or VBRI header in the first frame; returns None if it has none."""
     if data[36:40] == b"VBRI" and len(data) >= 54:
         return InfoHeader(num_frames=int.from_bytes(data[50:54], "big"), num_bytes=int.from_bytes(data[46:50], "big"))
-    # Behind the header and the side information, whose length depends on these.
+    # After the header and the side information, whose size depends on version and channels.
     at = {(True, False): 36, (True, True): 21, (False, False): 21, (False, True): 13}[
         first.version == _MPEG_1, first.is_mono
     ]
@@ -104,7 +103,7 @@ def parse_info_header(data: bytes, first: Frame) -> InfoHeader | None:
         num_bytes = int.from_bytes(data[at : at + 4], "big")
         at += 4
     at += 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
-    # The encoder's name, then, 21 bytes behind its first, delay and padding in 12 bits each.
+    # The name of the encoder, and at byte 21 delay and padding in 12 bits each.
     lame = data[at : at + 24]
     num_skipped = 0
     if len(lame) == 24 and lame[0]:

@@ -1,4 +1,4 @@
-"""The length of Ogg files (Vorbis, Opus, FLAC, Speex) by the positions in the headers of their pages.
+"""The length of Ogg files (Vorbis, Opus, FLAC, Speex), from the granule positions of their pages.
 
 Sources: RFC 3533, section 6 (pages); RFC 7845, section 4 (positions in Opus, pre-skip); the Vorbis I specification,
 section 4.2.2 (identification header); "Ogg mapping" of FLAC.
@@ -11,22 +11,22 @@ from beam_pipelines.audio.file_bytes import FileBytes
 _PAGE_HEADER_BYTES = 27
 _NO_POSITION = (1 << 64) - 1
 _OPUS_RATE_HZ = 48_000
-# A file made of such places is no music, and looking at each would take long.
+# Bounds of the time for hostile files.
 _MAX_GAPS = 20_000
 _MAX_STREAMS = 20_000
-# A stream that was recorded from its middle on has positions from there; a page is never that long.
+# If the position of the first page is later, the stream is a part of a longer one and starts there.
 _LONGEST_FIRST_PAGE_S = 10
 
 
 @dataclass(frozen=True)
 class OggLength:
-    """How long an Ogg file is.
+    """The length of an Ogg file.
 
     Attributes:
-        sample_rate_hz: The rate of its first stream.
-        num_present: Samples in all its streams, one after the other, at the rate of the first. Where counting stopped
-            early, at least as many as were asked for.
-        is_regular: Whether it is one stream of audio without a gap between pages.
+        sample_rate_hz: The rate of the first stream.
+        num_present: Samples of all chained streams, at the rate of the first. If reading stopped early, samples in the
+            pages that were read.
+        is_regular: Whether the file is one audio stream without gaps between pages.
         is_counted: Whether all pages were read.
     """
 
@@ -38,7 +38,7 @@ class OggLength:
 
 @dataclass
 class _Stream:
-    """One logical stream: its rate (None where it is no audio), and how far its pages go."""
+    """A logical stream: its rate (None if it is not audio) and the positions of its first and last page."""
 
     rate_hz: int | None
     num_skipped: int
@@ -56,7 +56,7 @@ class _Stream:
 
 @dataclass
 class _State:
-    """Pages read so far: the streams that are still running by their numbers, and all others' length."""
+    """The streams of the current link of the chain, by serial number, and the duration of the previous links."""
 
     running: dict[int, _Stream] = field(default_factory=dict)
     num_streams: int = 0
@@ -73,11 +73,11 @@ def ogg_length(file: FileBytes, *, start: int, max_duration_s: float) -> OggLeng
 
     Args:
         file: The file.
-        start: The offset of the first page, behind the tags.
-        max_duration_s: Reading stops at about this, in seconds of audio.
+        start: The offset of the first page, after the tags.
+        max_duration_s: Reading stops after about this many seconds of audio.
 
     Returns:
-        The length, or None where there is no audio stream of a kind that is known here.
+        The length, or None if there is no stream of a known audio codec.
     """
     state = _State()
     offset, num_gaps, is_counted = start, 0, True
@@ -117,7 +117,7 @@ def _add_page(state: _State, header: bytes, body: bytes) -> None:
     serial, page = int.from_bytes(header[14:18], "little"), int.from_bytes(header[18:22], "little")
     if header[5] & 2:  # the first page of a stream
         if state.running and all(stream.first is not None for stream in state.running.values()):
-            # A chained file: what came before has ended, whether it says so or not.
+            # The next link of a chained file.
             state.ended_s = state.duration_s()
             state.running = {}
         rate_hz, num_skipped = _identify(body)
@@ -137,7 +137,7 @@ def _add_page(state: _State, header: bytes, body: bytes) -> None:
 
 
 def _identify(body: bytes) -> tuple[int | None, int]:
-    """Returns the rate of a stream by its first packet and the samples to leave out; (None, 0) for all but audio."""
+    """Returns the rate of a stream and the samples to skip, from its first packet; (None, 0) if it is not audio."""
     if body[:7] == b"\x01vorbis" and len(body) >= 16:
         return int.from_bytes(body[12:16], "little") or None, 0
     if body[:8] == b"OpusHead" and len(body) >= 12:
@@ -150,7 +150,7 @@ def _identify(body: bytes) -> tuple[int | None, int]:
 
 
 def _find_page(file: FileBytes, offset: int) -> int | None:
-    """Returns the offset of the next page; None where there is none."""
+    """Returns the offset of the next page; None if there is none."""
     offset += 1
     while offset < file.size:
         chunk = file.chunk(offset)

@@ -1,4 +1,4 @@
-"""What a file is that has the name of audio and is none: a page that says "not found", an archive, a picture."""
+"""Names for the contents of files that are not audio, such as an error page that was saved as an mp3."""
 
 _BEGINNINGS = (
     (b"<!doctype html", "an HTML page"),
@@ -20,7 +20,7 @@ _BEGINNINGS = (
 
 
 def name_content(head: bytes) -> str | None:
-    """Returns what a file is by its first bytes, for a person; None where they are of none of some known kinds."""
+    """Returns the kind of a file that is not audio, with its article, from its first bytes; None if it is unknown."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for beginning, name in _BEGINNINGS:
         if head.startswith(beginning) or text.lower().startswith(beginning.lower()):

@@ -1,4 +1,4 @@
-"""The length of WAV, AIFF and AU files of uncompressed samples, by their headers and by the bytes that are there.
+"""The length of WAV, AIFF and AU files of uncompressed samples, from their headers and sizes.
 
 Sources: Microsoft, "Multiple channel audio data and WAVE files"; EBU Tech 3306 (RF64); Apple, "Audio Interchange File
 Format AIFF-C"; the header of Sun's au(4).
@@ -12,7 +12,7 @@ from beam_pipelines.audio.file_bytes import FileBytes
 
 _MAX_CHUNKS = 1000
 _PCM, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
-# What a program writes that does not know yet how much will come: about 2 GiB, about 4 GiB, or nothing.
+# Programs that do not know the length yet write about 2 GiB, about 4 GiB, or 0.
 _LEAST_PLACEHOLDER = (1 << 31) - (1 << 16)
 _AU_BITS = {1: 8, 2: 8, 3: 16, 4: 24, 5: 32, 6: 32, 7: 64, 27: 8}
 _AU_UNKNOWN = 0xFFFFFFFF
@@ -20,12 +20,12 @@ _AU_UNKNOWN = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class PcmLength:
-    """How long a file of uncompressed samples is.
+    """The length of a file of uncompressed samples.
 
     Attributes:
-        sample_rate_hz: The rate in its header.
-        num_stated: Samples that the header says; None where it leaves that open.
-        num_present: Samples whose bytes are in the file.
+        sample_rate_hz: The rate in the header.
+        num_stated: Samples of each channel according to the header; None if it does not say.
+        num_present: Samples of each channel in the file.
     """
 
     sample_rate_hz: int
@@ -35,7 +35,7 @@ class PcmLength:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A chunk of a file in the manner of IFF: its name, where its contents begin, and how long it says they are."""
+    """A chunk of an IFF or RIFF file: its name, the offset of its contents, and their stated size."""
 
     name: bytes
     start: int
@@ -43,14 +43,14 @@ class _Chunk:
 
 
 def wav_length(file: FileBytes, *, start: int) -> PcmLength | None:
-    """Finds how long a WAV file is (RIFF, RIFX or RF64).
+    """Determines the length of a WAV file (RIFF, RIFX or RF64).
 
     Args:
         file: The file.
-        start: The offset of "RIFF", behind the tags.
+        start: The offset of "RIFF", after the tags.
 
     Returns:
-        The length, or None where the samples are compressed or the header is damaged.
+        The length, or None if the samples are compressed or the header is damaged.
     """
     order: Literal["little", "big"] = "big" if file.read(start, 4) == b"RIFX" else "little"
     rate_hz = frame_bytes = 0
@@ -84,7 +84,7 @@ def wav_length(file: FileBytes, *, start: int) -> PcmLength | None:
 
 
 def aiff_length(file: FileBytes, *, start: int) -> PcmLength | None:
-    """Finds how long an AIFF or AIFC file is, as `wav_length` does; `start` is the offset of "FORM"."""
+    """Determines the length of an AIFF or AIFC file as `wav_length` does; `start` is the offset of "FORM"."""
     is_compressed_kind = file.read(start + 8, 4) == b"AIFC"
     rate_hz = frame_bytes = num_frames = 0
     data: _Chunk | None = None
@@ -105,7 +105,6 @@ def aiff_length(file: FileBytes, *, start: int) -> PcmLength | None:
     if data is None or rate_hz == 0 or frame_bytes == 0:
         return None
     num_left = max(file.size - data.start - 8, 0)
-    # Programs that stream leave 0, or about 2 or 4 GiB, in the header.
     is_open = num_frames == 0 or (
         num_frames * frame_bytes >= _LEAST_PLACEHOLDER and num_frames * frame_bytes > num_left
     )
@@ -114,7 +113,7 @@ def aiff_length(file: FileBytes, *, start: int) -> PcmLength | None:
 
 
 def au_length(file: FileBytes, *, start: int) -> PcmLength | None:
-    """Finds how long an AU file is, as `wav_length` does; `start` is the offset of ".snd"."""
+    """Determines the length of an AU file as `wav_length` does; `start` is the offset of ".snd"."""
     header = file.read(start, 24)
     if len(header) < 24:
         return None
@@ -139,7 +138,7 @@ def _pcm_length(rate_hz: int, frame_bytes: int, *, stated: int | None, num_left:
 
 
 def _chunks(file: FileBytes, offset: int, *, order: Literal["little", "big"]) -> Iterator[_Chunk]:
-    """Yields the chunks from an offset on; each begins at an even distance from it."""
+    """Yields the chunks from an offset on. They are padded to an even size."""
     for _ in range(_MAX_CHUNKS):
         header = file.read(offset, 8)
         if len(header) < 8:
@@ -150,7 +149,7 @@ def _chunks(file: FileBytes, offset: int, *, order: Literal["little", "big"]) ->
 
 
 def _is_chunks_to_end(file: FileBytes, offset: int, *, order: Literal["little", "big"]) -> bool:
-    """Returns whether a file goes on with nothing but chunks, so that an empty one before them is meant to be empty."""
+    """Returns whether the rest of a file consists of chunks: then an empty data chunk before them is really empty."""
     for chunk in _chunks(file, offset, order=order):
         if not chunk.name.isascii() or not chunk.name.strip().isalnum():
             return False
@@ -159,6 +158,6 @@ def _is_chunks_to_end(file: FileBytes, offset: int, *, order: Literal["little", 
 
 
 def _extended_float(data: bytes) -> int:
-    """Returns a rate in Hz from the 80-bit number of AIFF, rounded down; 0 where it is none."""
+    """Returns a rate in Hz from an 80-bit float, rounded down; 0 if it is out of range."""
     exponent, mantissa = int.from_bytes(data[:2], "big") - 16_383, int.from_bytes(data[2:10], "big")
     return mantissa >> 63 - exponent if 0 <= exponent <= 31 else 0

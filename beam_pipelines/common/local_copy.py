@@ -1,4 +1,4 @@
-"""Copies of remote files on the local disk, complete or not at all."""
+"""Complete copies of remote files on the local disk."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO, TypeVar
 
-# An audio file is read by one worker at a time, so that a machine needs this much disk for each of its workers at most.
+# The largest file that is copied. A machine needs disk for one copy per worker.
 MAX_COPY_BYTES = 8 << 30
 _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 4
@@ -22,14 +22,14 @@ def copy_to_disk(
     max_bytes: int = MAX_COPY_BYTES,
     sleep: Callable[[float], None] = time.sleep,
 ) -> BinaryIO:
-    """Copies a file into a temporary one, which has no name and is gone when it is closed.
+    """Copies a file to a temporary file, which is deleted when it is closed.
 
-    Each of four attempts reads the file from its beginning, after waits of 1, 2 and 4 s.
+    Up to four attempts read the file from the start, after waits of 1, 2 and 4 s.
 
     Args:
         open_source: Opens the file for reading and seeking.
         name: The name of the file in messages.
-        max_bytes: The largest file that is copied.
+        max_bytes: The size of the largest file that is copied.
         sleep: Waits for some seconds.
 
     Returns:
@@ -37,7 +37,7 @@ def copy_to_disk(
 
     Raises:
         FileNotFoundError: There is no such file.
-        OSError: The file is too large, cannot be read in any attempt, or the disk is full.
+        OSError: The file is too large or cannot be read, or the disk is full.
     """
     copy = tempfile.TemporaryFile(prefix="beamtune-")  # noqa: SIM115
     try:
@@ -60,13 +60,13 @@ def copy_to_disk(
 
 
 class _ReadError(Exception):
-    """An attempt failed in a way that another may not."""
+    """An attempt failed; another one may succeed."""
 
 
 def _copy(open_source: Callable[[], BinaryIO], copy: BinaryIO, *, name: str, max_bytes: int) -> None:
     try:
         source = open_source()
-    except (FileNotFoundError, PermissionError):
+    except (FileNotFoundError, PermissionError, ValueError, ImportError):  # ValueError: no file system has this scheme
         raise
     except Exception as error:
         raise _ReadError(_one_line(error)) from error
@@ -86,7 +86,7 @@ def _copy(open_source: Callable[[], BinaryIO], copy: BinaryIO, *, name: str, max
 
 
 def _attempt(read: Callable[[], _Result]) -> _Result:
-    # Clients of buckets raise errors of their own, many of which are no OSError.
+    # Storage clients raise their own errors, many of which are not OSErrors.
     try:
         return read()
     except Exception as error:

@@ -60,13 +60,13 @@ def open_file(path: str) -> BinaryIO:
 
 
 def open_local(path: str) -> BinaryIO:
-    """Opens a file for reading and seeking, on a disk of this machine: a temporary copy of what is in a bucket.
+    """Opens a local file, or a temporary local copy of a remote file, for reading and seeking.
 
-    Decoders take a failed read for the end of the file; a file that has been copied as a whole has no such reads.
+    Decoders treat a failed read of a remote file as its end; a complete copy has none.
 
     Raises:
         FileNotFoundError: There is no such file.
-        OSError: It cannot be opened or read, after retries, or is larger than can be copied.
+        OSError: It cannot be opened or read after retries, or is too large to copy.
     """
     if FileSystems.get_scheme(path) is None:
         return open_file(path)

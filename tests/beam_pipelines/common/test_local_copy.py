@@ -60,9 +60,14 @@ def test_an_error_of_opening_is_tried_again_unless_there_is_no_file():
         opened.append(1)
         raise error
 
-    for error, num_opened in ((TimeoutError("slow"), 4), (FileNotFoundError("none"), 1), (PermissionError("no"), 1)):
+    for error, num_opened in (
+        (TimeoutError("slow"), 4),
+        (FileNotFoundError("none"), 1),
+        (PermissionError("no"), 1),
+        (ValueError("scheme"), 1),
+    ):
         opened = []
-        with pytest.raises(OSError):
+        with pytest.raises(type(error) if num_opened == 1 else OSError):
             copy_to_disk(lambda error=error: fail(error), name="a", sleep=lambda _: None)
         assert len(opened) == num_opened
 
