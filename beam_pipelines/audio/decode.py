@@ -115,6 +115,24 @@ def open_audio(source: BinaryIO) -> Iterator[AudioStream]:
         yield stream
 
 
+def stream_samples(samples: Block, sample_rate_hz: int) -> AudioStream:
+    """Returns samples in memory as a file that is decoded block by block.
+
+    Args:
+        samples: (frames, channels) float32; full scale is [-1, 1].
+        sample_rate_hz: Frames per second.
+
+    Raises:
+        AudioError: The rate or the number of channels is out of range.
+    """
+
+    def decode(num_frames: int) -> Iterator[Block]:
+        for start in range(0, min(num_frames, len(samples)), _BLOCK_FRAMES):
+            yield samples[start : min(start + _BLOCK_FRAMES, num_frames)]
+
+    return AudioStream(sample_rate_hz=sample_rate_hz, channels=samples.shape[1], decode=decode)
+
+
 def check_finite(samples: npt.NDArray[np.float32]) -> None:
     """Checks that samples and their power are finite.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import soxr
 
 from beam_pipelines.audio.config import AudioConfig
-from beam_pipelines.audio.decode import AudioError, Block, check_finite, open_audio
+from beam_pipelines.audio.decode import AudioError, AudioStream, Block, check_finite, open_audio
 from beam_pipelines.audio.encode import to_pcm16
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "load_audio",
     "load_audio_at_rates",
     "mean_square",
+    "read_at_rates",
     "resample",
     "to_mono",
 ]
@@ -84,11 +85,20 @@ def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_durati
         AudioError: As `load_audio`.
     """
     with open_audio(source) as stream:
-        resamplers = {rate_hz: _Resampler(stream.sample_rate_hz, rate_hz) for rate_hz in rates_hz}
-        for block in stream.blocks(max_duration_s=max_duration_s):
-            mono = to_mono(block)
-            for resampler in resamplers.values():
-                resampler.add(mono)
+        return read_at_rates(stream, rates_hz, max_duration_s=max_duration_s)
+
+
+def read_at_rates(stream: AudioStream, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
+    """Reads an open stream once and returns it as `load_audio_at_rates` does.
+
+    Raises:
+        AudioError: The file cannot be decoded, or holds samples that are not finite.
+    """
+    resamplers = {rate_hz: _Resampler(stream.sample_rate_hz, rate_hz) for rate_hz in rates_hz}
+    for block in stream.blocks(max_duration_s=max_duration_s):
+        mono = to_mono(block)
+        for resampler in resamplers.values():
+            resampler.add(mono)
     by_rate = {
         rate_hz: Audio(samples=resampler.finish(), sample_rate_hz=rate_hz, is_cut=stream.is_cut)
         for rate_hz, resampler in resamplers.items()
