@@ -76,7 +76,7 @@ class Inference:
 
     def embed(self, clip: Clip) -> NDArray[np.float32]:
         """Returns the embeddings of the segments, (segments, values) float32: the inputs of the logits layer."""
-        return np.concatenate(list(self._run(self._embedder, clip.segments))).astype(np.float32)
+        return np.concatenate(list(self._run(self._embedder, clip.segments)), dtype=np.float32)
 
     @cached_property
     def _embedder(self) -> keras.Model:
