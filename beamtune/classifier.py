@@ -105,7 +105,12 @@ class Classifier:
 
     @property
     def keras_model(self) -> "keras.Model":
-        """The network: from {feature: (batch, *shape)} to logits (batch, genres) float32."""
+        """The network: from {feature: (batch, *shape)} to logits (batch, genres) float32.
+
+        >>> import beamtune
+        >>> beamtune.load("run").keras_model.output_shape
+        (None, 5)
+        """
         return self._inference.model
 
     @property
@@ -114,7 +119,7 @@ class Classifier:
 
         >>> import beamtune
         >>> beamtune.load("run").metrics["validation"].track.num_examples
-        5
+        9
         """
         found = RunDir(self.run_dir).metrics()
         if found is None:

@@ -40,7 +40,7 @@ def prepare(*, progress: bool = False, **settings: Any) -> "PreparedDataset":
     ...     output_dir="prepared-40",
     ... )
     >>> data.features["log_mel"].shape
-    (198, 40)
+    (63, 40)
     """
     from beam_pipelines.prepare.config import PrepareConfig
 

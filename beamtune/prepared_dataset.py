@@ -58,11 +58,11 @@ class PreparedDataset:
         >>> import beamtune
         >>> data = beamtune.open_prepared("prepared")
         >>> data.split("train", features=["log_mel"], batch_size=32).element_spec
-        ({'log_mel': TensorSpec(shape=(None, 298, 64), dtype=tf.float16, name=None)}, \
+        ({'log_mel': TensorSpec(shape=(None, 94, 128), dtype=tf.float16, name=None)}, \
 TensorSpec(shape=(None,), dtype=tf.int64, name=None))
         >>> features, label = next(iter(data.split("train")))
         >>> features["log_mel"].shape
-        TensorShape([298, 64])
+        TensorShape([94, 128])
         """
         check_choice(name, SPLITS, key="split")
         if isinstance(features, str):
@@ -121,7 +121,7 @@ def open_prepared(path: str | os.PathLike[str]) -> PreparedDataset:
     >>> data.labels
     ('blues', 'funk', 'reggae', 'techno', 'waltz')
     >>> data.features["log_mel"].shape
-    (298, 64)
+    (94, 128)
     >>> data.stats.num_tracks["test"]["techno"]
     2
     """

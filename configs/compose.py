@@ -180,7 +180,6 @@ def _parse(text: str) -> Override:
 
 
 def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
-    register_schemas()
     groups = config_groups(config_name)
     options = {setting.key: setting.value for setting in settings if setting.key in groups}
     for group, value in options.items():
@@ -230,6 +229,7 @@ def _hydra(config_name: str, options: Mapping[str, Any]) -> DictConfig:
     """Returns the configuration of a command with the options of its groups, and all settings at their defaults."""
     overrides = [f"{group}={_literal(option)}" for group, option in options.items()]
     with _hydra_lock:
+        register_schemas()
         instance = GlobalHydra.instance()
         # The state of a program that uses Hydra itself and calls beamtune.
         outer = instance.hydra

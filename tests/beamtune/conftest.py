@@ -1,6 +1,7 @@
-"""Composed music, prepared and trained on once for all tests of the Python API."""
+"""Composed music, and tones, each prepared and trained on once for all tests of the Python API."""
 
-import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,22 +13,51 @@ from beam_pipelines.datasets.synthetic import write_tracks
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with music/<genre>/<artist>/<n>.mp3, song.mp3 of a further artist, prepared/ and run/."""
+    """A folder with music/<genre>/<artist>/<n>.mp3, song.mp3 that is not in it, prepared/ and run/."""
     folder = tmp_path_factory.mktemp("api")
     composed = folder / "composed"
-    tracks = write_tracks(
+    write_tracks(
         SyntheticDatasetConfig(root=str(composed), artists_per_genre=3, tracks_per_artist=2, duration_s=12.0),
         num_workers=2,
     )
-    for track in tracks:
-        artist, number, _ = Path(track.uri).name.split(".")
-        target = folder / "music" / track.genre / artist / f"{number}.mp3"
+    for source in composed.glob("*/*.mp3"):
+        artist, number, _ = source.name.split(".")
+        target = folder / "music" / source.parent.name / artist / f"{number}.mp3"
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(track.uri, target)
+        source.rename(target)
     last = max(path for path in (folder / "music" / "techno").glob("*/01.mp3"))
-    shutil.move(last, folder / "song.mp3")
-    data = beamtune.prepare(
-        dataset={"folder": {"root": folder / "music"}}, output_dir=folder / "prepared", shards={"min_shards": 2}
-    )
-    beamtune.train(data_dir=data.path, run_dir=folder / "run", epochs=3)
+    last.rename(folder / "song.mp3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # relative paths, as in the examples
+        data = beamtune.prepare(dataset={"folder": {"root": "music"}}, output_dir="prepared", shards={"min_shards": 2})
+        beamtune.train(data_dir=data.path, run_dir="run", epochs=3)
     return folder
+
+
+@dataclass(frozen=True)
+class Tones:
+    """A collection of tones of two genres, prepared in segments of a second, and a run on it."""
+
+    music: Path
+    data_dir: Path
+    run_dir: Path
+
+    @property
+    def song(self) -> Path:
+        """Four seconds of a genre."""
+        return self.music / "genre1" / "artist0" / "0.wav"
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory, make_collection: Callable[..., Path]) -> Tones:
+    folder = tmp_path_factory.mktemp("tones")
+    made = Tones(music=make_collection(folder / "music"), data_dir=folder / "data, [1]=x", run_dir=folder / "run 'a'")
+    beamtune.prepare(
+        dataset={"folder": {"root": made.music}},
+        output_dir=made.data_dir,
+        segment={"duration_s": 1, "hop_s": 1},
+        features={"log_mel": {"n_mels": 32}, "mfcc": {}},
+        shards={"min_shards": 2},
+    )
+    beamtune.train(data_dir=made.data_dir, run_dir=made.run_dir, epochs=2, global_batch_size=8)
+    return made
