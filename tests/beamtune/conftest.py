@@ -1,10 +1,10 @@
 """Composed music, and tones, each prepared and trained on once for all tests of the Python API."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tones import Tones
 
 import beamtune
 from beam_pipelines.datasets.config import SyntheticDatasetConfig
@@ -34,24 +34,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Tones:
-    """A collection of tones of two genres, prepared in segments of a second, and a run on it."""
-
-    music: Path
-    data_dir: Path
-    run_dir: Path
-
-    @property
-    def song(self) -> Path:
-        """Four seconds of a genre."""
-        return self.music / "genre1" / "artist0" / "0.wav"
-
-
 @pytest.fixture(scope="session")
 def tones(tmp_path_factory: pytest.TempPathFactory, make_collection: Callable[..., Path]) -> Tones:
     folder = tmp_path_factory.mktemp("tones")
-    made = Tones(music=make_collection(folder / "music"), data_dir=folder / "data, [1]=x", run_dir=folder / "run 'a'")
+    made = Tones(music=make_collection(folder / "music"), data_dir=folder / "data, 1=x", run_dir=folder / "run 'a'")
     beamtune.prepare(
         dataset={"folder": {"root": made.music}},
         output_dir=made.data_dir,

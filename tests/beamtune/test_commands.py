@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Tones
+from tones import Tones
 
 import beamtune
 from configs.cli import main
@@ -61,7 +61,7 @@ def test_mistakes_are_user_errors(tones: Tones, tmp_path: Path) -> None:
     with pytest.raises(beamtune.UserError, match="epochs was 2 and is 3"):
         beamtune.train(run_dir=tones.run_dir, epochs=3)
     with pytest.raises(beamtune.UserError, match="has no feature yamnet, it has log_mel, mfcc"):
-        beamtune.train(data_dir=tones.data_dir, run_dir=tmp_path / "run", model="transfer")
+        beamtune.train(data_dir=tones.data_dir, run_dir=tmp_path / "run", model={"feature": "yamnet"})
     with pytest.raises(beamtune.UserError, match="holds no training run"):
         beamtune.evaluate(tmp_path / "none")
     with pytest.raises(beamtune.UserError, match="did you mean split?"):

@@ -25,6 +25,7 @@ print(json.dumps({{"duration_s": duration_s, "names": names, "heavy": heavy}}))
 """
 
 
+@pytest.mark.slow
 def test_the_import_takes_less_than_200_ms_of_cpu_and_imports_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=120, cwd=REPOSITORY

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import Tones
+from tones import Tones
 
 import beamtune
 from trainer.data.batches import plain_batches
