@@ -230,10 +230,9 @@ def _hydra(config_name: str, options: Mapping[str, Any]) -> DictConfig:
     overrides = [f"{group}={_literal(option)}" for group, option in options.items()]
     with _hydra_lock:
         register_schemas()
-        instance = GlobalHydra.instance()
         # The state of a program that uses Hydra itself and calls beamtune.
-        outer = instance.hydra
-        instance.clear()
+        outer = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
         try:
             with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
                 config: DictConfig = hydra_compose(config_name, overrides=overrides)
@@ -241,7 +240,8 @@ def _hydra(config_name: str, options: Mapping[str, Any]) -> DictConfig:
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(_first_line(error)) from error
         finally:
-            instance.hydra = outer
+            # Another instance by now: Hydra replaces it at the end of the block above.
+            GlobalHydra.instance().hydra = outer
 
 
 def _first_line(error: BaseException) -> str:
