@@ -1,5 +1,6 @@
 """From a folder of mp3s to a trained music genre classifier, in Python.
 
+Examples:
     >>> import beamtune
     >>> data = beamtune.prepare(dataset={"folder": {"root": "music"}}, output_dir="prepared", shards={"min_shards": 2})
     >>> classifier = beamtune.train(data_dir=data.path, run_dir="run", epochs=3)

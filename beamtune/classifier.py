@@ -107,9 +107,10 @@ class Classifier:
     def keras_model(self) -> "keras.Model":
         """The network: from {feature: (batch, *shape)} to logits (batch, genres) float32.
 
-        >>> import beamtune
-        >>> beamtune.load("run").keras_model.output_shape
-        (None, 5)
+        Examples:
+            >>> import beamtune
+            >>> beamtune.load("run").keras_model.output_shape
+            (None, 5)
         """
         return self._inference.model
 
@@ -117,9 +118,10 @@ class Classifier:
     def metrics(self) -> dict[str, SplitMetrics]:
         """The metrics in the run's `metrics.json`, by split: validation after training, and each evaluated split.
 
-        >>> import beamtune
-        >>> beamtune.load("run").metrics["validation"].track.num_examples
-        9
+        Examples:
+            >>> import beamtune
+            >>> beamtune.load("run").metrics["validation"].track.num_examples
+            9
         """
         found = RunDir(self.run_dir).metrics()
         if found is None:
@@ -142,16 +144,17 @@ class Classifier:
             AudioError: The file cannot be read or decoded, or the audio is silent.
             UserError: The samples have another shape, dtype or range, are not finite, or have no rate.
 
-        >>> import beamtune, soundfile
-        >>> classifier = beamtune.load("run")
-        >>> prediction = classifier.predict("song.mp3")
-        >>> prediction.label == max(prediction.probabilities, key=prediction.probabilities.get)
-        True
-        >>> prediction.segment_starts_s
-        array([0., 3., 6., 9.])
-        >>> samples, rate_hz = soundfile.read("song.mp3")
-        >>> classifier.predict(samples, sample_rate_hz=rate_hz).label == prediction.label
-        True
+        Examples:
+            >>> import beamtune, soundfile
+            >>> classifier = beamtune.load("run")
+            >>> prediction = classifier.predict("song.mp3")
+            >>> prediction.label == max(prediction.probabilities, key=prediction.probabilities.get)
+            True
+            >>> prediction.segment_starts_s
+            array([0., 3., 6., 9.])
+            >>> samples, rate_hz = soundfile.read("song.mp3")
+            >>> classifier.predict(samples, sample_rate_hz=rate_hz).label == prediction.label
+            True
         """
         path, clip = self._read(audio, sample_rate_hz)
         return self._predict(path, clip)
@@ -171,15 +174,16 @@ class Classifier:
         Raises:
             UserError: `paths` is a single path, or holds something that is not a path.
 
-        >>> import beamtune
-        >>> classifier = beamtune.load("run")
-        >>> for result in classifier.predict_many(["song.mp3", "none.mp3"]):
-        ...     if isinstance(result, beamtune.Prediction):
-        ...         print(result.path, round(sum(result.probabilities.values()), 6))
-        ...     else:
-        ...         print(result.path, result.error.reason)
-        song.mp3 1.0
-        none.mp3 unreadable
+        Examples:
+            >>> import beamtune
+            >>> classifier = beamtune.load("run")
+            >>> for result in classifier.predict_many(["song.mp3", "none.mp3"]):
+            ...     if isinstance(result, beamtune.Prediction):
+            ...         print(result.path, round(sum(result.probabilities.values()), 6))
+            ...     else:
+            ...         print(result.path, result.error.reason)
+            song.mp3 1.0
+            none.mp3 unreadable
         """
         if isinstance(paths, str | bytes | os.PathLike):
             raise UserError(f"paths={paths!r}: expected several paths, e.g. a list; predict takes a single one")
@@ -198,10 +202,11 @@ class Classifier:
             AudioError: As for `predict`.
             UserError: As for `predict`.
 
-        >>> import beamtune
-        >>> embedding = beamtune.load("run").embed("song.mp3")
-        >>> embedding.segment_embeddings.shape == (4, *embedding.vector.shape)
-        True
+        Examples:
+            >>> import beamtune
+            >>> embedding = beamtune.load("run").embed("song.mp3")
+            >>> embedding.segment_embeddings.shape == (4, *embedding.vector.shape)
+            True
         """
         path, clip = self._read(audio, sample_rate_hz)
         with self._lock:
@@ -273,9 +278,10 @@ def load(run_dir: str | os.PathLike[str], *, batch_size: int = 32) -> Classifier
     Warns:
         UserWarning: The run is not finished; its best weights so far are used.
 
-    >>> import beamtune
-    >>> beamtune.load("run").labels
-    ('blues', 'funk', 'reggae', 'techno', 'waltz')
+    Examples:
+        >>> import beamtune
+        >>> beamtune.load("run").labels
+        ('blues', 'funk', 'reggae', 'techno', 'waltz')
     """
     config = PredictConfig(batch_size=batch_size)
     path = path_text(run_dir, name="run_dir")

@@ -32,15 +32,16 @@ def prepare(*, progress: bool = False, **settings: Any) -> "PreparedDataset":
         UserError: A setting is wrong, or the data cannot be prepared with it; one line that says what to do.
         RunFailedError: Too many tracks cannot be used, or all tracks of a genre.
 
-    >>> import beamtune
-    >>> data = beamtune.prepare(
-    ...     dataset={"folder": {"root": "music"}},
-    ...     features={"log_mel": {"n_mels": 40}},
-    ...     segment={"duration_s": 2, "hop_s": 2},
-    ...     output_dir="prepared-40",
-    ... )
-    >>> data.features["log_mel"].shape
-    (63, 40)
+    Examples:
+        >>> import beamtune
+        >>> data = beamtune.prepare(
+        ...     dataset={"folder": {"root": "music"}},
+        ...     features={"log_mel": {"n_mels": 40}},
+        ...     segment={"duration_s": 2, "hop_s": 2},
+        ...     output_dir="prepared-40",
+        ... )
+        >>> data.features["log_mel"].shape
+        (63, 40)
     """
     from beam_pipelines.prepare.config import PrepareConfig
 
@@ -71,10 +72,11 @@ def train(*, progress: bool = False, **settings: Any) -> "Classifier":
         RunAgainError: The process received SIGTERM, which is handled only if this runs in the main thread; the same
             call resumes.
 
-    >>> import beamtune
-    >>> classifier = beamtune.train(data_dir="prepared", run_dir="run-2", epochs=1, optimizer={"learning_rate": 0.001})
-    >>> 0 <= classifier.metrics["validation"].track.accuracy <= 1
-    True
+    Examples:
+        >>> import beamtune
+        >>> classifier = beamtune.train(data_dir="prepared", run_dir="run-2", epochs=1, optimizer={"learning_rate": 0.001})
+        >>> 0 <= classifier.metrics["validation"].track.accuracy <= 1
+        True
     """
     from trainer.training.config import TrainConfig
 
@@ -99,10 +101,11 @@ def evaluate(run_dir: str | os.PathLike[str], *, progress: bool = False, **setti
         UserError: A setting is wrong, or the run and the data are missing or do not fit together.
         RunFailedError: A checkpoint or a shard is damaged.
 
-    >>> import beamtune
-    >>> metrics = beamtune.evaluate("run", split="test")
-    >>> metrics.track.num_examples, len(metrics.track.confusion_matrix)
-    (10, 5)
+    Examples:
+        >>> import beamtune
+        >>> metrics = beamtune.evaluate("run", split="test")
+        >>> metrics.track.num_examples, len(metrics.track.confusion_matrix)
+        (10, 5)
     """
     from trainer.evaluation.config import EvaluateConfig
 

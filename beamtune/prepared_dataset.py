@@ -55,14 +55,16 @@ class PreparedDataset:
         Raises:
             UserError: There is no such split or feature, the split is empty, or a shard is missing.
 
-        >>> import beamtune
-        >>> data = beamtune.open_prepared("prepared")
-        >>> data.split("train", features=["log_mel"], batch_size=32).element_spec
-        ({'log_mel': TensorSpec(shape=(None, 94, 128), dtype=tf.float16, name=None)}, \
-TensorSpec(shape=(None,), dtype=tf.int64, name=None))
-        >>> features, label = next(iter(data.split("train")))
-        >>> features["log_mel"].shape
-        TensorShape([94, 128])
+        Examples:
+            >>> import beamtune
+            >>> data = beamtune.open_prepared("prepared")
+            >>> batches = data.split("train", features=["log_mel"], batch_size=32)
+            >>> features, labels = next(iter(batches))
+            >>> features["log_mel"].shape, labels.shape
+            (TensorShape([32, 94, 128]), TensorShape([32]))
+            >>> features, label = next(iter(data.split("train")))
+            >>> features["log_mel"].shape
+            TensorShape([94, 128])
         """
         check_choice(name, SPLITS, key="split")
         if isinstance(features, str):
@@ -97,12 +99,13 @@ TensorSpec(shape=(None,), dtype=tf.int64, name=None))
         Raises:
             UserError: The table is missing or damaged.
 
-        >>> import beamtune
-        >>> tracks = beamtune.open_prepared("prepared").tracks()
-        >>> sorted({track.split for track in tracks})
-        ['test', 'train', 'validation']
-        >>> tracks[0].duration_s, tracks[0].num_segments
-        (12.0, 4)
+        Examples:
+            >>> import beamtune
+            >>> tracks = beamtune.open_prepared("prepared").tracks()
+            >>> sorted({track.split for track in tracks})
+            ['test', 'train', 'validation']
+            >>> tracks[0].duration_s, tracks[0].num_segments
+            (12.0, 4)
         """
         return prepared.read_tracks(self._data)
 
@@ -116,13 +119,14 @@ def open_prepared(path: str | os.PathLike[str]) -> PreparedDataset:
     Raises:
         UserError: There is no finished data set, or it was prepared with another schema version.
 
-    >>> import beamtune
-    >>> data = beamtune.open_prepared("prepared")
-    >>> data.labels
-    ('blues', 'funk', 'reggae', 'techno', 'waltz')
-    >>> data.features["log_mel"].shape
-    (94, 128)
-    >>> data.stats.num_tracks["test"]["techno"]
-    2
+    Examples:
+        >>> import beamtune
+        >>> data = beamtune.open_prepared("prepared")
+        >>> data.labels
+        ('blues', 'funk', 'reggae', 'techno', 'waltz')
+        >>> data.features["log_mel"].shape
+        (94, 128)
+        >>> data.stats.num_tracks["test"]["techno"]
+        2
     """
     return PreparedDataset(path_text(path, name="path"))

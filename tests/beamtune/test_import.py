@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from python_script import script_command
 
 import beamtune
 
@@ -27,9 +27,7 @@ print(json.dumps({{"duration_s": duration_s, "names": names, "heavy": heavy}}))
 
 @pytest.mark.slow
 def test_the_import_takes_less_than_200_ms_of_cpu_and_imports_nothing_heavy() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=120, cwd=REPOSITORY
-    )
+    done = subprocess.run(script_command(SCRIPT), capture_output=True, text=True, check=True, timeout=120)
     found = json.loads(done.stdout)
     assert found["heavy"] == []
     assert found["duration_s"] < 0.2

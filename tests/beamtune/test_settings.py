@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from beam_pipelines.common.errors import UserError
 from beamtune.settings import path_text, settings_from
-from configs.command import config_of
-from configs.compose import compose, config_groups
+from configs.compose import compose, config_groups, to_dataclass
 
 
 def config_from(name: str, **arguments: Any) -> Any:
-    return config_of(name, settings_from(name, arguments))
+    return to_dataclass(compose(name, settings_from(name, arguments)))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ def config_from(name: str, **arguments: Any) -> Any:
 def test_arguments_make_the_configuration_of_the_command_line(
     name: str, arguments: dict[str, Any], overrides: list[str]
 ) -> None:
-    assert config_from(name, **arguments) == config_of(name, overrides)
+    assert config_from(name, **arguments) == to_dataclass(compose(name, overrides))
 
 
 @pytest.mark.parametrize(

@@ -40,5 +40,5 @@ print("from Python again", file=sys.stderr)
 
 
 def test_bodies_that_overlap_as_in_two_threads_restore_the_descriptor_at_the_last_end():
-    done = subprocess.run([sys.executable, "-c", OVERLAPPING], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(script_command(OVERLAPPING), capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == "from C again\nfrom Python again\n"
