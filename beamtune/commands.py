@@ -74,7 +74,7 @@ def train(*, progress: bool = False, **settings: Any) -> "Classifier":
 
     Examples:
         >>> import beamtune
-        >>> classifier = beamtune.train(data_dir="prepared", run_dir="run-2", epochs=1, optimizer={"learning_rate": 0.001})
+        >>> classifier = beamtune.train(data_dir="prepared", run_dir="run-2", epochs=1, optimizer={"weight_decay": 0.1})
         >>> 0 <= classifier.metrics["validation"].track.accuracy <= 1
         True
     """

@@ -14,7 +14,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 HEAVY = ("tensorflow", "keras", "apache_beam", "librosa", "numpy", "hydra", "soundfile", "sklearn", "matplotlib")
 SCRIPT = f"""
 import json, sys, time
-before = set(sys.modules)
 started_s = time.process_time()
 import beamtune
 duration_s = time.process_time() - started_s
