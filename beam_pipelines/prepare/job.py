@@ -1,10 +1,9 @@
-"""One preparation, and the result of building its shards."""
+"""One preparation, and the result of building its shards. Without Beam."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_pipelines.datasets.track import Track
-from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.records.json_lines import Reject
@@ -32,10 +31,6 @@ class PrepareJob:
     labels: Sequence[str]
     specs: Sequence[FeatureSpec]
     cache_key: str
-
-    @property
-    def build_dir(self) -> BuildDir:
-        return BuildDir(self.config.output_dir)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def prepare(config: PrepareConfig) -> None:
         cache_key=data_set_cache_key(listing.tracks, config),
     )
     if _is_finished(job):
-        job.build_dir.remove()
+        BuildDir(job.config.output_dir).remove()
         print(f"{config.output_dir} is already prepared from these files with these settings: nothing to do")
         return
     for note in listing.notes:
@@ -72,7 +72,7 @@ def prepare(config: PrepareConfig) -> None:
         _check_reject_fraction(job, build)
     except RunFailedError:
         # The user needs the reasons; without _SUCCESS the data set is not taken for finished.
-        job.build_dir.write_text(REJECTS_FILE, json_lines(build.rejects))
+        BuildDir(job.config.output_dir).write_text(REJECTS_FILE, json_lines(build.rejects))
         raise
     _finish(job, build)
 
@@ -101,7 +101,7 @@ def _check_before_listing(config: PrepareConfig) -> None:
 
 def _build(job: PrepareJob) -> FinishedBuild:
     """Builds all shards, then again those that change because tracks in different splits hold the same recording."""
-    config, build_dir = job.config, job.build_dir
+    config, build_dir = job.config, BuildDir(job.config.output_dir)
     resolution = Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(cache_key=job.cache_key)
     is_checked = resolution is not None
     build = _build_shards(job, resolution or Resolution(), step="preparing")
@@ -123,7 +123,7 @@ def _build(job: PrepareJob) -> FinishedBuild:
 
 def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> FinishedBuild:
     """Builds the shards that are not finished."""
-    config, build_dir = job.config, job.build_dir
+    config, build_dir = job.config, BuildDir(job.config.output_dir)
     assignment = _assign(job, resolution)
     plans = plan_shards(
         [track for track in job.tracks if track.track_id not in resolution.left_out],
@@ -170,7 +170,7 @@ def _assign(job: PrepareJob, resolution: Resolution) -> Assignment:
 def _finish(job: PrepareJob, build: FinishedBuild) -> None:
     """Writes the metadata files, `_SUCCESS` last, and prints the summary."""
     left_out = tracks_left_out(job, build)
-    build_dir = job.build_dir
+    build_dir = BuildDir(job.config.output_dir)
     _delete_stale_audio(job.config, build.reports)
     for filename, pieces in metadata_files(job, build, left_out=left_out).items():
         build_dir.write_text(filename, pieces)
@@ -195,7 +195,7 @@ def _is_finished(job: PrepareJob) -> bool:
                 f"output_dir={output_dir} holds data prepared from other files or with other settings: choose another "
                 "output_dir, or set overwrite=true to replace it"
             )
-    elif not job.build_dir.exists() and storage.list_files(output_dir):
+    elif not BuildDir(job.config.output_dir).exists() and storage.list_files(output_dir):
         raise UserError(
             f"output_dir={output_dir} is not empty and does not hold prepared data: choose another output_dir, or "
             "empty it"
