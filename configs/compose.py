@@ -21,7 +21,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
-from configs.schema import register_schemas
+from configs.hydra_schemas import register_schemas
 
 # Overrides of the command line, or values by dotted key and options by group.
 Settings: TypeAlias = Sequence[str] | Mapping[str, Any]
