@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from configs.compose import Settings
 
 Config = TypeVar("Config")
 
@@ -55,15 +58,15 @@ class Command:
     has_dry_run: bool = False
 
 
-def load_config(config_class: type[Config], config_name: str, overrides: Sequence[str]) -> Config:
-    """Returns the settings of a command: those of configs/<config_name>.yaml, changed by the overrides.
+def load_config(config_class: type[Config], config_name: str, settings: "Settings") -> Config:
+    """Returns the settings of a command: those of configs/<config_name>.yaml, changed by the given ones.
 
     Raises:
         UserError: A setting does not exist, has a wrong value or is missing.
     """
     from configs.compose import compose, to_dataclass
 
-    config = to_dataclass(compose(config_name, overrides))
+    config = to_dataclass(compose(config_name, settings))
     if not isinstance(config, config_class):
         raise TypeError(f"{config_name}.yaml describes {type(config).__name__}, not {config_class.__name__}")
     return config

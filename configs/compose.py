@@ -4,9 +4,10 @@ import difflib
 import json
 import os
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 from hydra import compose as hydra_compose
@@ -20,39 +21,44 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
-from configs.schema import register_schemas
+from configs.hydra_schemas import register_schemas
+
+# Overrides of the command line, or values by dotted key and options by group.
+Settings: TypeAlias = Sequence[str] | Mapping[str, Any]
 
 CONFIG_DIR = Path(__file__).resolve().parent
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+# In OmegaConf's grammar a backslash escapes "${", and another backslash before it.
+_REFERENCE = re.compile(r"(\\*)\$\{")
+# Hydra keeps its state in the process.
+_hydra_lock = threading.Lock()
 
 
-def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+class _Setting(NamedTuple):
+    """A value by its dotted key, or an option by its group; and the text for messages, such as "seed=1"."""
+
+    key: str
+    value: Any
+    text: str
+
+
+def compose(config_name: str, settings: Settings) -> DictConfig:
     """Composes the configuration of a command.
 
     Args:
         config_name: The YAML file to start from, e.g. "prepare".
-        overrides: `key=value` and `group=option`, in Hydra's grammar. A value that is not valid in the grammar, such as
-            a path with a comma, is a string.
+        settings: `key=value` and `group=option`, in Hydra's grammar. A value that is not valid in the grammar, such as
+            a path with a comma, is a string. Or a mapping, which is not parsed, from dotted keys to values and from
+            groups to options, e.g. {"dataset": "folder", "dataset.root": "/music, a=[b"}.
 
     Raises:
         UserError: A key, an option or a value is wrong; the message suggests the nearest valid one.
     """
-    register_schemas()
-    parsed = [_parse(text) for text in overrides]
-    groups = config_groups(config_name)
-    _check_options(parsed, groups)
-    settings = [override for override in parsed if override.key_or_group not in groups]
-    config = _hydra(config_name, [override for override in parsed if override.key_or_group in groups])
-    for override in settings:
-        _check_key(override, base=config, groups=groups)
-    # Not by Hydra, which would treat a setting with the name of another command's group as that group.
-    for override in settings:
-        try:
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        except OmegaConfBaseException as error:
-            raise UserError(f"{override.input_line}: {_first_line(error)}") from error
-    return config
+    if isinstance(settings, Mapping):
+        return _compose(config_name, [_Setting(key, value, f"{key}={value}") for key, value in settings.items()])
+    parsed = [_parse(text) for text in settings]
+    return _compose(config_name, [_Setting(one.key_or_group, one.value(), one.input_line) for one in parsed])
 
 
 def to_dataclass(config: DictConfig) -> object:
@@ -78,11 +84,23 @@ def to_yaml(config: DictConfig) -> str:
         return OmegaConf.to_yaml(config)
 
 
+def multiple_choice_groups(config_name: str) -> set[str]:
+    """Returns the groups of a command of which several options can be chosen, such as `features`."""
+    entries = [entry for entry in _defaults(config_name) if isinstance(entry, dict)]
+    return {group for entry in entries for group, option in entry.items() if isinstance(option, list)}
+
+
 def config_groups(config_name: str) -> dict[str, list[str]]:
     """Returns the groups in the defaults of a command's YAML file, such as `dataset`, each with its options."""
-    content = yaml.safe_load((CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8"))
-    groups = [group for entry in content["defaults"] if isinstance(entry, dict) for group in entry]
+    groups = [group for entry in _defaults(config_name) if isinstance(entry, dict) for group in entry]
     return {group: sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")) for group in groups}
+
+
+def _defaults(config_name: str) -> list[Any]:
+    """Returns the defaults list of a command's YAML file: names of files, and {group: option or options}."""
+    content = yaml.safe_load((CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    defaults: list[Any] = content["defaults"]
+    return defaults
 
 
 def settings_by_key(config_name: str, group_choices: Sequence[str] = ()) -> dict[str, Any]:
@@ -97,27 +115,37 @@ def settings_by_key(config_name: str, group_choices: Sequence[str] = ()) -> dict
     Raises:
         UserError: A group or an option does not exist.
     """
-    register_schemas()
-    parsed = [_parse(text) for text in group_choices]
-    _check_options(parsed, config_groups(config_name))
-    return _leaves(_hydra(config_name, parsed))
+    return _leaves(compose(config_name, group_choices))
 
 
-def overrides_of(values: Mapping[str, Any], *, prefix: str = "") -> list[str]:
-    """Returns overrides that set all values of a saved configuration, e.g. ["optimizer.learning_rate=0.001"]."""
-    overrides = []
+def flat_values(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Returns the values of nested mappings by dotted key, e.g. {"optimizer.learning_rate": 0.001}."""
+    flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
-            overrides += overrides_of(value, prefix=f"{prefix}{key}.")
-        else:
-            overrides.append(f"{prefix}{key}={_literal(value)}")
-    return overrides
+        flat |= (
+            flat_values(value, prefix=f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        )
+    return flat
 
 
-def settings_of(overrides: Sequence[str]) -> dict[str, Any]:
-    """Returns the values that overrides set, by key or group."""
-    parsed = [_parse(text) for text in overrides]
+def overrides_of(values: Mapping[str, Any]) -> list[str]:
+    """Returns overrides that set all values of a saved configuration, e.g. ["optimizer.learning_rate=0.001"]."""
+    return [f"{key}={_literal(value)}" for key, value in flat_values(values).items()]
+
+
+def settings_of(settings: Settings) -> dict[str, Any]:
+    """Returns the values that settings set, by key or group."""
+    if isinstance(settings, Mapping):
+        return dict(settings)
+    parsed = [_parse(text) for text in settings]
     return {override.key_or_group: override.value() for override in parsed}
+
+
+def without_references(value: Any) -> Any:
+    """Returns a value, or a list, whose strings refer to no other setting: "${" in them stands for itself."""
+    if isinstance(value, str):
+        return _REFERENCE.sub(r"\1\1\\${", value)
+    return [without_references(item) for item in value] if isinstance(value, list) else value
 
 
 def _literal(value: object) -> str:
@@ -151,25 +179,34 @@ def _parse(text: str) -> Override:
     raise not_a_setting
 
 
-def _check_options(overrides: Sequence[Override], groups: Mapping[str, Sequence[str]]) -> None:
-    for override in overrides:
-        group, value = override.key_or_group, override.value()
+def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
+    groups = config_groups(config_name)
+    options = {setting.key: setting.value for setting in settings if setting.key in groups}
+    for group, value in options.items():
         for option in value if isinstance(value, list) else [value]:
-            if group in groups:
-                check_choice(str(option), groups[group], key=group)
+            check_choice(str(option), groups[group], key=group)
+    config = _hydra(config_name, options)
+    values = [setting for setting in settings if setting.key not in groups]
+    keys = list(_leaves(config))
+    for setting in values:
+        _check_key(setting.key, keys=keys, groups=groups)
+    for setting in values:
+        try:
+            OmegaConf.update(config, setting.key, setting.value)
+        except OmegaConfBaseException as error:
+            raise UserError(f"{setting.text}: {_first_line(error)}") from error
+    return config
 
 
-def _check_key(override: Override, *, base: DictConfig, groups: Mapping[str, Sequence[str]]) -> None:
-    key = override.key_or_group
-    leaf_keys = _leaves(base)
-    if key in leaf_keys:
+def _check_key(key: str, *, keys: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:
+    if key in keys:
         return
     group, _, rest = key.partition(".")
     option = rest.partition(".")[0]
     if option in groups.get(group, ()):
         raise UserError(f"{key}: {option} is not selected: add {group}=[…,{option}]")
-    keys = sorted({*leaf_keys, *groups})
-    raise UserError(f"{key}: there is no such setting{_hint(key, keys) or '; --show-config lists them'}")
+    choices = sorted({*keys, *groups})
+    raise UserError(f"{key}: there is no such setting{_hint(key, choices) or '; --show-config lists them'}")
 
 
 def _leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
@@ -188,15 +225,23 @@ def _hint(value: str, choices: Sequence[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
-def _hydra(config_name: str, options: Sequence[Override]) -> DictConfig:
+def _hydra(config_name: str, options: Mapping[str, Any]) -> DictConfig:
     """Returns the configuration of a command with the options of its groups, and all settings at their defaults."""
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config: DictConfig = hydra_compose(config_name, overrides=[option.input_line for option in options])
-        return config
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_first_line(error)) from error
+    overrides = [f"{group}={_literal(option)}" for group, option in options.items()]
+    with _hydra_lock:
+        register_schemas()
+        # The state of a program that uses Hydra itself and calls beamtune.
+        outer = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+                config: DictConfig = hydra_compose(config_name, overrides=overrides)
+            return config
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(_first_line(error)) from error
+        finally:
+            # Another instance by now: Hydra replaces it at the end of the block above.
+            GlobalHydra.instance().hydra = outer
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,51 +1,50 @@
-"""`beamtune train run_dir=…` resumes a run with its saved settings: they become overrides before those of the user."""
+"""`beamtune train run_dir=…` resumes a run with its saved settings: the given ones replace them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
-from configs.compose import compose, config_groups, overrides_of, settings_of
+from configs.compose import Settings, compose, config_groups, flat_values, settings_of, without_references
 
 
-def with_saved_settings(overrides: Sequence[str]) -> list[str]:
-    """Returns overrides that include the saved settings of the run in run_dir; the given ones if run_dir has no run.
+def with_saved_settings(settings: Settings) -> dict[str, Any]:
+    """Returns the settings with the saved ones of the run in run_dir; the given ones if run_dir has no run.
 
-    The user's overrides come last and take precedence. The trainer rejects those that a resumed run cannot change.
+    The given settings take precedence. The trainer rejects those that a resumed run cannot change.
 
     Raises:
         UserError: A saved setting does not exist any more or has become invalid.
     """
-    given = settings_of(overrides)
+    given = settings_of(settings)
     if "run_dir" not in given:
-        return list(overrides)
+        return given
     from trainer.runs.run_dir import RunDir  # imports TensorFlow, which also reads gs://
 
-    run_dir = compose("train", overrides).run_dir
+    run_dir = compose("train", given).run_dir
     run = RunDir(run_dir)
     if not run.is_started():
-        return list(overrides)
+        return given
     saved = run.config()
     try:
-        compose("train", settings_to_resume("train", saved, overrides=[]))
+        compose("train", settings_to_resume("train", saved, settings=[]))
     except UserError as error:
         raise UserError(f"run_dir={run_dir} was made by another version of beamtune ({error})") from error
-    return settings_to_resume("train", saved, overrides=overrides)
+    return settings_to_resume("train", saved, settings=given)
 
 
-def settings_to_resume(config_name: str, saved: Mapping[str, Any], *, overrides: Sequence[str]) -> list[str]:
-    """Returns the saved settings of a command as overrides, followed by the given ones.
+def settings_to_resume(config_name: str, saved: Mapping[str, Any], *, settings: Settings) -> dict[str, Any]:
+    """Returns the saved values of a command by key and its options by group, replaced by the given ones.
 
-    If the given overrides select another option of a group, the saved settings of that group are dropped.
+    If the given settings select another option of a group, the saved settings of that group are dropped.
     """
-    given = settings_of(overrides)
+    given = settings_of(settings)
     groups = [group for group in config_groups(config_name) if group in saved]
     saved_options = {group: option_of(saved[group]) for group in groups}
     replaced = [group for group in groups if group in given and given[group] != saved_options[group]]
     kept = {key: value for key, value in saved.items() if key not in replaced}
-    options = [
-        f"{group}={option}" for group, option in saved_options.items() if option is not None and group not in given
-    ]
-    return [*options, *overrides_of(kept), *overrides]
+    options = {group: option for group, option in saved_options.items() if option is not None}
+    values = {key: without_references(value) for key, value in flat_values(kept).items()}
+    return {**options, **values, **given}
 
 
 def option_of(values: Mapping[str, Any]) -> str | None:

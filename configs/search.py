@@ -35,7 +35,7 @@ def load_search(overrides: Sequence[str]) -> tuple[SearchConfig, str]:
         if directory.is_started():
             saved = {key: value for key, value in directory.config().items() if key not in _NOT_RESUMED}
             try:
-                config = load_config(SearchConfig, "tune", settings_to_resume("tune", saved, overrides=overrides))
+                config = load_config(SearchConfig, "tune", settings_to_resume("tune", saved, settings=overrides))
             except UserError as error:
                 raise UserError(f"search_dir={directory.path} has a search with saved settings: {error}") from error
             return config, read_space_text(config) if "space" in given else directory.space_text()

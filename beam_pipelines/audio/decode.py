@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 # libsndfile accepts up to 1024 channels, which music does not have and which would need a block of memory each.
 _MAX_CHANNELS = 64
+# Samples in memory are resampled this many at a time.
+_BLOCK_FRAMES = 1 << 16
 _MIN_SOURCE_RATE_HZ = 1_000
 _MAX_SOURCE_RATE_HZ = 768_000
 # The largest scale in use is that of 32-bit integers as floats. The power of much larger samples overflows float32.
@@ -44,7 +46,7 @@ class AudioStream:
     """An open file that is decoded block by block, with all its channels.
 
     Attributes:
-        decoder: "libsndfile" or "ffmpeg".
+        decoder: "libsndfile" or "ffmpeg"; "samples" for samples in memory.
         sample_rate_hz: Frames per second of the file. (A frame is one sample of each channel.)
         channels: Channels of the file.
         num_stated: The number of frames according to the headers; None if the decoder does not know it.
@@ -120,6 +122,30 @@ class AudioStream:
         except DecoderError as error:
             self.error = error
             return None
+
+
+def stream_samples(samples: Block, sample_rate_hz: int) -> AudioStream:
+    """Returns samples in memory as a file that is decoded block by block.
+
+    Args:
+        samples: (frames, channels) float32; full scale is [-1, 1].
+        sample_rate_hz: Frames per second.
+
+    Raises:
+        AudioError: The rate or the number of channels is out of range.
+    """
+
+    def decode(num_frames: int) -> Iterator[Block]:
+        for start in range(0, min(num_frames, len(samples)), _BLOCK_FRAMES):
+            yield samples[start : min(start + _BLOCK_FRAMES, num_frames)]
+
+    return AudioStream(
+        decoder="samples",
+        sample_rate_hz=sample_rate_hz,
+        channels=samples.shape[1],
+        num_stated=len(samples),
+        decode=decode,
+    )
 
 
 def check_finite(samples: npt.NDArray[np.float32]) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "load_audio",
     "load_audio_at_rates",
     "mean_square",
+    "read_at_rates",
     "resample",
     "to_mono",
 ]
@@ -54,7 +55,7 @@ class Audio:
         samples: (frames,) float32, mono; full scale is [-1, 1].
         sample_rate_hz: Frames per second.
         is_cut: Whether the file is longer than max_duration_s.
-        decoder: The decoder, "libsndfile" or "ffmpeg".
+        decoder: The decoder, "libsndfile" or "ffmpeg"; "samples" for samples in memory.
         decoded_s: Seconds of decoded audio, before resampling.
         expected_s: Seconds of audio that the file should have according to its headers; None if they do not say.
     """
@@ -109,25 +110,34 @@ def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, limits: Li
         AudioError: As `load_audio`.
     """
 
-    def resampled(stream: AudioStream) -> dict[int, npt.NDArray[np.float32]]:
-        resamplers = {rate_hz: _Resampler(stream.sample_rate_hz, rate_hz) for rate_hz in rates_hz}
-        for block in stream.blocks(max_duration_s=limits.max_duration_s):
-            mono = to_mono(block)
-            for resampler in resamplers.values():
-                resampler.add(mono)
-        return {rate_hz: resampler.finish() for rate_hz, resampler in resamplers.items()}
+    def read(stream: AudioStream) -> dict[int, Audio]:
+        return read_at_rates(stream, rates_hz, max_duration_s=limits.max_duration_s)
 
-    decoded = decode(source, resampled, limits=limits)
+    decoded = decode(source, read, limits=limits)
+    return {rate_hz: replace(audio, expected_s=decoded.expected_s) for rate_hz, audio in decoded.result.items()}
+
+
+def read_at_rates(stream: AudioStream, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
+    """Reads an open stream once and returns it, mono, at each of several rates.
+
+    Raises:
+        AudioError: The file cannot be decoded, or holds samples that are not finite.
+    """
+    resamplers = {rate_hz: _Resampler(stream.sample_rate_hz, rate_hz) for rate_hz in rates_hz}
+    for block in stream.blocks(max_duration_s=max_duration_s):
+        mono = to_mono(block)
+        for resampler in resamplers.values():
+            resampler.add(mono)
     by_rate = {
         rate_hz: Audio(
-            samples=samples,
+            samples=resampler.finish(),
             sample_rate_hz=rate_hz,
-            is_cut=decoded.is_cut,
-            decoder=decoded.decoder,
-            decoded_s=decoded.decoded_s,
-            expected_s=decoded.expected_s,
+            is_cut=stream.is_cut,
+            decoder=stream.decoder,
+            decoded_s=stream.decoded_s,
+            expected_s=None,
         )
-        for rate_hz, samples in decoded.result.items()
+        for rate_hz, resampler in resamplers.items()
     }
     # After resampling, because there are fewer samples: values that are not finite or too large remain so.
     for audio in by_rate.values():

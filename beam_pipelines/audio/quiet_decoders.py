@@ -6,13 +6,44 @@ collection, and has no setting for it. Errors that matter are raised as exceptio
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+
+class _Users:
+    """The bodies that run with redirected descriptors: the first one redirects, the last one restores."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        self.redirection = ExitStack()
+
+
+_users = _Users()
 
 
 @contextmanager
 def silenced_decoders() -> Iterator[None]:
-    """Redirects file descriptor 2 to /dev/null; Python's sys.stderr still writes to where it pointed before."""
+    """Redirects file descriptor 2 to /dev/null; Python's sys.stderr still writes to where it pointed before.
+
+    Bodies may be nested, and may run in several threads at the same time.
+    """
+    with _users.lock:
+        if _users.count == 0:
+            _users.redirection.enter_context(_redirected())
+        _users.count += 1
+    try:
+        yield
+    finally:
+        with _users.lock:
+            _users.count -= 1
+            if _users.count == 0:
+                _users.redirection.close()
+
+
+@contextmanager
+def _redirected() -> Iterator[None]:
     python_stderr = sys.stderr
     python_stderr.flush()
     kept_fd = os.dup(2)

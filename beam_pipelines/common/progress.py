@@ -1,6 +1,5 @@
 """Progress of long work: a bar on a terminal, a plain line every 10 s where the output is piped."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +9,8 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from beam_pipelines.common.terminal import stderr
 
 _PLAIN_INTERVAL_S = 10.0
 
@@ -70,7 +71,7 @@ class ProgressReporter:
         self._description = description
         self._total = total
         self._unit = unit
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = stderr() if stream is None else stream
         self._plain_interval_s = plain_interval_s
         self._started_s = time.monotonic()
         self._last_plain_s = self._started_s

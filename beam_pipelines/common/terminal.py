@@ -1,5 +1,10 @@
-"""Tables and lines that commands print: borders on a terminal, plain text where the output is piped."""
+"""The streams that commands print to; tables and lines: borders on a terminal, plain text where the output is piped."""
 
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TextIO
 
 from rich import box
@@ -8,6 +13,29 @@ from rich.table import Table
 
 # A pipe has no width: wide enough for every row on one line.
 _PIPED_WIDTH = 1_000
+
+# Not `contextlib.redirect_stdout`, which changes sys.stdout for all threads of the process.
+_is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
+
+
+@contextmanager
+def without_output() -> Iterator[None]:
+    """Discards what the body prints to `stdout()` and `stderr()`; other threads print as before."""
+    token = _is_quiet.set(True)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(token)
+
+
+def stdout() -> TextIO:
+    """Returns the stream for results."""
+    return io.StringIO() if _is_quiet.get() else sys.stdout
+
+
+def stderr() -> TextIO:
+    """Returns the stream for progress, notes and warnings."""
+    return io.StringIO() if _is_quiet.get() else sys.stderr
 
 
 def make_console(stream: TextIO) -> Console:

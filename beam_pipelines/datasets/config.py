@@ -24,6 +24,11 @@ class DatasetConfig:
             expected="1 to 64 letters, digits or underscores",
         )
 
+    @property
+    def source(self) -> str:
+        """The path of the data set, for messages."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class FolderDatasetConfig(DatasetConfig):
@@ -42,6 +47,10 @@ class FolderDatasetConfig(DatasetConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_path(self.root, key="dataset.root")
+
+    @property
+    def source(self) -> str:
+        return self.root
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,10 @@ class CsvDatasetConfig(DatasetConfig):
         super().__post_init__()
         check_path(self.path, key="dataset.path")
 
+    @property
+    def source(self) -> str:
+        return self.path
+
 
 @dataclass(frozen=True)
 class SyntheticDatasetConfig(DatasetConfig):
@@ -92,6 +105,10 @@ class SyntheticDatasetConfig(DatasetConfig):
         super().__post_init__()
         check_path(self.root, key="dataset.root")
 
+    @property
+    def source(self) -> str:
+        return self.root
+
 
 @dataclass(frozen=True)
 class GtzanDatasetConfig(DatasetConfig):
@@ -108,6 +125,10 @@ class GtzanDatasetConfig(DatasetConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_path(self.root, key="dataset.root")
+
+    @property
+    def source(self) -> str:
+        return self.root
 
 
 @dataclass(frozen=True)
@@ -138,6 +159,10 @@ class FmaDatasetConfig(DatasetConfig):
             value=self.genres,
             expected="two genres or more, or null for all",
         )
+
+    @property
+    def source(self) -> str:
+        return self.root
 
 
 @dataclass(frozen=True)

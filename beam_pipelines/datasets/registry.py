@@ -1,6 +1,8 @@
 """The function that lists the tracks of each kind of data set. No audio is read."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from beam_pipelines.datasets import csv_table, fma, folder, gtzan, synthetic
 from beam_pipelines.datasets.config import (
@@ -13,6 +15,14 @@ from beam_pipelines.datasets.config import (
 )
 from beam_pipelines.datasets.track import Listing, check_tracks
 
+_LIST_TRACKS: Mapping[type[DatasetConfig], Callable[[Any], Listing]] = {
+    SyntheticDatasetConfig: synthetic.list_tracks,
+    FolderDatasetConfig: folder.list_tracks,
+    CsvDatasetConfig: csv_table.list_tracks,
+    GtzanDatasetConfig: gtzan.list_tracks,
+    FmaDatasetConfig: fma.list_tracks,
+}
+
 
 def list_tracks(config: DatasetConfig) -> Listing:
     """Returns the tracks of a data set, ordered by id.
@@ -20,17 +30,6 @@ def list_tracks(config: DatasetConfig) -> Listing:
     Raises:
         UserError: The data set is missing, or a classifier cannot be trained on it.
     """
-    if isinstance(config, SyntheticDatasetConfig):
-        listing, source = synthetic.list_tracks(config), config.root
-    elif isinstance(config, FolderDatasetConfig):
-        listing, source = folder.list_tracks(config), config.root
-    elif isinstance(config, CsvDatasetConfig):
-        listing, source = csv_table.list_tracks(config), config.path
-    elif isinstance(config, GtzanDatasetConfig):
-        listing, source = gtzan.list_tracks(config), config.root
-    elif isinstance(config, FmaDatasetConfig):
-        listing, source = fma.list_tracks(config), config.root
-    else:
-        raise TypeError(f"no function lists the tracks of a {type(config).__name__}")
-    check_tracks(listing.tracks, source=source)
+    listing = _LIST_TRACKS[type(config)](config)
+    check_tracks(listing.tracks, source=config.source)
     return replace(listing, tracks=sorted(listing.tracks, key=lambda track: track.track_id))

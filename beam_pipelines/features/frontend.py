@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
-from beam_pipelines.audio.load import Audio, AudioError, Limits, load_audio_at_rates
+from beam_pipelines.audio.decode import stream_samples
+from beam_pipelines.audio.load import Audio, AudioError, Limits, load_audio_at_rates, read_at_rates
 from beam_pipelines.audio.segments import FittedClip, cut_segments, fit_clip, segment_length
 from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.features.registry import build_features
@@ -87,6 +88,11 @@ class FrontEnd:
         """The name, shape and dtype of each feature."""
         return tuple(feature.spec for feature in self._features)
 
+    @property
+    def segment_duration_s(self) -> float:
+        """The length of a segment in seconds."""
+        return self._segment.duration_s
+
     def process(self, source: BinaryIO, *, whole: bool = False) -> Clip:
         """Returns the features of the segments of one file.
 
@@ -103,7 +109,24 @@ class FrontEnd:
             max_duration_s=self._audio.max_duration_s,
             min_decoded_fraction=0.0 if whole else self._audio.min_decoded_fraction,
         )
-        by_rate = load_audio_at_rates(source, self._rates_hz, limits=limits)
+        return self._process(load_audio_at_rates(source, self._rates_hz, limits=limits), whole=whole)
+
+    def process_samples(self, samples: npt.NDArray[np.float32], *, sample_rate_hz: int) -> Clip:
+        """Takes samples to the features of their segments, as `process` does with whole=True.
+
+        Args:
+            samples: (frames, channels) float32; full scale is [-1, 1].
+            sample_rate_hz: Frames per second.
+
+        Raises:
+            AudioError: The samples are silent or not finite, or their rate or number of channels is out of range.
+        """
+        stream = stream_samples(samples, sample_rate_hz)
+        return self._process(
+            read_at_rates(stream, self._rates_hz, max_duration_s=self._audio.max_duration_s), whole=True
+        )
+
+    def _process(self, by_rate: Mapping[int, Audio], *, whole: bool) -> Clip:
         audio = by_rate[self._audio.sample_rate_hz]
         length = segment_length(self._segment, audio.sample_rate_hz)
         fitted = fit_clip(audio.samples, max(length, len(audio.samples))) if whole else self._fit(audio)

@@ -1,6 +1,6 @@
 """The class that computes each kind of feature. A feature is a function from the samples of a segment to an array."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Protocol
 
@@ -64,50 +64,61 @@ def build_features(
     for name in configs:
         if name in RESERVED_ENTRIES:
             raise UserError(f"features.{name}: every example already has an entry of that name; choose another")
-    builder = _Builder(sample_rate_hz=sample_rate_hz, segment=segment)
-    return tuple(builder.build(name, config) for name, config in configs.items())
+    context = _BuildContext(sample_rate_hz=sample_rate_hz, segment=segment)
+    return tuple(_build(name, config, context) for name, config in configs.items())
 
 
-class _Builder:
-    """Builds features, which share mel spectrograms with the same settings."""
+def _build(name: str, config: FeatureConfig, context: "_BuildContext") -> Feature:
+    if type(config) not in _BUILDERS:
+        # Prepared data may have a feature of a later version of beamtune.
+        check_choice(config.kind, tuple(FEATURE_CONFIGS), key=f"features.{name}.kind")
+    return _BUILDERS[type(config)](name, config, context)
+
+
+class _BuildContext:
+    """The audio and segments of the features, and the mel spectrograms that features with the same settings share."""
 
     def __init__(self, *, sample_rate_hz: int, segment: SegmentConfig) -> None:
         self._sample_rate_hz = sample_rate_hz
         self._segment = segment
         self._mels: dict[tuple[object, ...], MelSpectrogram] = {}
 
-    def build(self, name: str, config: FeatureConfig) -> Feature:
-        if isinstance(config, MfccConfig):
-            return Mfcc(name, config, self._mel(name, config))
-        if isinstance(config, LogMelConfig):
-            return LogMel(name, config, self._mel(name, config))
-        if isinstance(config, YamnetLogMelConfig):
-            return YamnetLogMel(name, config, segment_duration_s=self._segment.duration_s)
-        if isinstance(config, YamnetConfig):
-            return Yamnet(name, config, segment_duration_s=self._segment.duration_s)
-        sample_rate_hz = self._rate(config)
-        num_samples = segment_length(self._segment, sample_rate_hz)
-        if isinstance(config, WaveformConfig):
-            return Waveform(name, config, sample_rate_hz=sample_rate_hz, segment_num_samples=num_samples)
-        if isinstance(config, SpectralStatsConfig):
-            return SpectralStats(name, config, sample_rate_hz=sample_rate_hz, segment_num_samples=num_samples)
-        check_choice(config.kind, tuple(FEATURE_CONFIGS), key=f"features.{name}.kind")
-        raise TypeError(f"no class computes {type(config).__name__}")
+    @property
+    def segment_duration_s(self) -> float:
+        return self._segment.duration_s
 
-    def _mel(self, name: str, config: LogMelConfig) -> MelSpectrogram:
+    def rate_hz(self, config: FeatureConfig) -> int:
+        return self._sample_rate_hz if config.sample_rate_hz is None else config.sample_rate_hz
+
+    def num_samples(self, config: FeatureConfig) -> int:
+        """Returns the number of samples in a segment at the feature's rate."""
+        return segment_length(self._segment, self.rate_hz(config))
+
+    def mel(self, name: str, config: LogMelConfig) -> MelSpectrogram:
         """Returns the mel spectrogram of these settings, the same object for all features."""
-        sample_rate_hz = self._rate(config)
-        settings = (sample_rate_hz, *(getattr(config, key) for key in _MEL_SETTINGS))
+        rate_hz = self.rate_hz(config)
+        settings = (rate_hz, *(getattr(config, key) for key in _MEL_SETTINGS))
         if settings not in self._mels:
-            num_samples = segment_length(self._segment, sample_rate_hz)
             self._mels[settings] = MelSpectrogram(
-                name, config, sample_rate_hz=sample_rate_hz, segment_num_samples=num_samples
+                name, config, sample_rate_hz=rate_hz, segment_num_samples=self.num_samples(config)
             )
         return self._mels[settings]
 
-    def _rate(self, config: FeatureConfig) -> int:
-        return self._sample_rate_hz if config.sample_rate_hz is None else config.sample_rate_hz
 
+_BUILDERS: Mapping[type[FeatureConfig], Callable[[str, Any, _BuildContext], Feature]] = {
+    LogMelConfig: lambda name, config, context: LogMel(name, config, context.mel(name, config)),
+    MfccConfig: lambda name, config, context: Mfcc(name, config, context.mel(name, config)),
+    WaveformConfig: lambda name, config, context: Waveform(
+        name, config, sample_rate_hz=context.rate_hz(config), segment_num_samples=context.num_samples(config)
+    ),
+    SpectralStatsConfig: lambda name, config, context: SpectralStats(
+        name, config, sample_rate_hz=context.rate_hz(config), segment_num_samples=context.num_samples(config)
+    ),
+    YamnetLogMelConfig: lambda name, config, context: YamnetLogMel(
+        name, config, segment_duration_s=context.segment_duration_s
+    ),
+    YamnetConfig: lambda name, config, context: Yamnet(name, config, segment_duration_s=context.segment_duration_s),
+}
 
 # The settings that a mel spectrogram depends on.
 _MEL_SETTINGS = tuple(

@@ -1,4 +1,4 @@
-"""One preparation, and the result of building its shards."""
+"""One preparation, and the result of building its shards. Without Beam."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,7 +4,6 @@ A shard is the unit of work: no audio and no features are shuffled, the bytes do
 after a killed one resumes with the missing shards.
 """
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import apache_beam as beam
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.progress import ProgressReporter, polling
+from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
@@ -62,10 +62,13 @@ def prepare(config: PrepareConfig) -> None:
     )
     if _is_finished(job):
         BuildDir(job.config.output_dir).remove()
-        print(f"{config.output_dir} is already prepared from these files with these settings: nothing to do")
+        print(
+            f"{config.output_dir} is already prepared from these files with these settings: nothing to do",
+            file=stdout(),
+        )
         return
     for note in listing.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {note}", file=stderr())
     build = _build(job)
     try:
         _check_every_genre_is_trained(job, build)
@@ -108,7 +111,7 @@ def _build(job: PrepareJob) -> FinishedBuild:
     if is_checked:
         return build
     tracks = [track for report in build.reports for track in report.tracks]
-    print(f"comparing {len(tracks)} tracks to find duplicate recordings", file=sys.stderr)
+    print(f"comparing {len(tracks)} tracks to find duplicate recordings", file=stderr())
     resolution = check_leaks(
         tracks,
         [codes for report in build.reports for codes in build_dir.read_acoustic_fingerprints(report.filename)],
@@ -176,7 +179,7 @@ def _finish(job: PrepareJob, build: FinishedBuild) -> None:
         build_dir.write_text(filename, pieces)
     build_dir.write_text(SUCCESS_FILE, [success_to_json(job.cache_key)])
     build_dir.remove()
-    print_summary(job, build, left_out=left_out, stream=sys.stdout)
+    print_summary(job, build, left_out=left_out, stream=stdout())
 
 
 def _is_finished(job: PrepareJob) -> bool:

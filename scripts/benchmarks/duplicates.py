@@ -1,8 +1,8 @@
-"""How surely acoustic fingerprints find copies of recordings, and what they cost.
+"""The recall of acoustic fingerprints for copies of recordings, and their cost.
 
-Every file of a folder is taken with a copy of itself that was coded again, cut, made louder, drowned in noise …; the
-table says how many copies are found, at which bit error rate, and how many other pairs. A folder that holds duplicates
-itself has other pairs in every row.
+Every file of a folder is compared with a copy that was re-encoded, cut, made louder, mixed with noise …; the table has
+the number of copies found, their bit error rates and the number of other pairs. A folder that contains duplicates has
+other pairs in every row.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Samples = npt.NDArray[np.float32]
 
 
 def main() -> None:
-    """Runs the benchmark and prints what came of it."""
+    """Runs the benchmark and prints the results."""
     parser = argparse.ArgumentParser(prog="scripts/bench duplicates", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
     parser.add_argument("--random", type=int, help="compare this many fingerprints of random bits instead")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def compare_random(num_tracks: int, console: Console) -> None:
-    """Prints what it costs to compare many fingerprints that have nothing in common, of 30 s each."""
+    """Prints the cost of comparing many unrelated fingerprints of 30 s each."""
     rng = np.random.default_rng(0)
     codes = [rng.integers(1, 2**32, round(30 * CODES_PER_S), dtype=np.uint32) for _ in range(num_tracks)]
     started_s = time.perf_counter()
@@ -58,7 +58,7 @@ def compare_random(num_tracks: int, console: Console) -> None:
 
 
 def compare_copies(folder: Path, console: Console) -> None:
-    """Prints how many worse copies of the files in a folder are found."""
+    """Prints how many degraded copies of the files in a folder are found."""
     originals = [read(path) for path in sorted(folder.rglob("*.mp3"))]
     fingerprinter = AcousticFingerprinter()
     started_s = time.process_time()
@@ -97,7 +97,7 @@ def read(path: Path) -> Samples:
 
 
 def coded(samples: Samples, **encoding: object) -> Samples:
-    """Returns what comes back from a file with a lossy format."""
+    """Returns the samples after encoding and decoding with a lossy format."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, RATE_HZ, **encoding)
     buffer.seek(0)

@@ -1,9 +1,9 @@
-"""How long `beamtune explore` takes, and how much memory, on a made-up data set as large as FMA small.
+"""Duration and memory of `beamtune explore` on an artificial data set of the size of FMA small.
 
     scripts/bench explore
     scripts/bench explore --tracks 800
 
-The 8,000 tracks of the first take 2 GB below the temporary folder, which are deleted at the end.
+The 8,000 tracks of the first command take 2 GB in the temporary folder, and are deleted at the end.
 """
 
 import argparse
@@ -37,16 +37,16 @@ SEGMENT_S = 3.0
 SPLIT_SHARES = {schema.TRAIN: 0.7, schema.VALIDATION: 0.15, schema.TEST: 0.15}
 TRACKS_PER_SHARD = 500
 TRACKS_PER_GROUP = 5
-# Different spectrograms to draw from: to make all of them anew would take longer than to read them.
+# The number of different spectrograms: generating all of them would take longer than reading them.
 NUM_SPECTROGRAMS = 256
 
 
 def main() -> None:
-    """Makes the data set, explores it in a process of its own, and prints what that took."""
+    """Writes the data set, runs `beamtune explore` in a child process, and prints its cost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=8000, help="tracks in the data set, of 30 s each")
     parser.add_argument("--genres", type=int, default=8, help="genres in the data set")
-    parser.add_argument("--dir", default=None, help="where to make it; the temporary folder where absent")
+    parser.add_argument("--dir", default=None, help="where to write it; the default is the temporary folder")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
         data_dir = Path(folder) / "data"
@@ -65,7 +65,7 @@ def main() -> None:
         "data_gb": round(num_bytes / 1e9, 2),
         "cores": os.cpu_count(),
         "wall_s": round(wall_s, 1),
-        # The largest of all children that have ended: there is but one.
+        # The maximum over all finished children, of which there is one.
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6),
         "page_mb": round(page_bytes / 1e6, 1),
     }
@@ -141,7 +141,7 @@ def _write_split(
 def _metadata(
     tracks: Sequence[TrackRecord], infos: Sequence[schema.SplitInfo], *, genres: Sequence[str]
 ) -> dict[str, str]:
-    """Returns the text of the files beside the shards, by name."""
+    """Returns the text of the metadata files, by name."""
     prepare = {
         "schema_version": schema.SCHEMA_VERSION,
         "fingerprint": NAME,

@@ -1,9 +1,9 @@
-"""How often intervals hold the truth on simulated data, and how long they take on much data.
+"""The coverage of confidence intervals on simulated data, and their duration on large data.
 
     scripts/bench intervals
 
-Each artist has 8 tracks, of which a share drawn from a beta distribution is right: 0.6 in the mean, with a correlation
-of 0.3 between two tracks of an artist.
+Each artist has 8 tracks, of which a fraction drawn from a beta distribution is right: 0.6 on average, with a
+correlation of 0.3 between two tracks of an artist.
 """
 
 import resource
@@ -39,7 +39,7 @@ def print_coverage(num_artists: int) -> None:
             assert intervals is not None
             covered[over] += intervals["accuracy"].low <= ACCURACY <= intervals["accuracy"].high
     shares_covered = ", ".join(f"over {over} {count / NUM_SIMULATIONS:.3f}" for over, count in covered.items())
-    print(f"{num_artists} artists: the interval holds the truth: {shares_covered}", flush=True)
+    print(f"{num_artists} artists: the interval contains the true value: {shares_covered}", flush=True)
 
 
 def print_duration(num_classes: int, num_tracks: int, tracks_per_artist: int) -> None:

@@ -1,6 +1,6 @@
-"""How long planning takes, and how much memory, for a manifest of a million tracks.
+"""Duration and memory of planning for a manifest of a million tracks.
 
-The manifest is a CSV table of invented files; nothing is decoded. Each step is what `beamtune prepare` does with it.
+The manifest is a CSV table of invented files; nothing is decoded. The steps are those of `beamtune prepare`.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TRACKS_PER_ARTIST = 7
 
 
 def main() -> None:
-    """Runs the benchmark and prints a table, and the same as a line of JSON where a file is named."""
+    """Runs the benchmark, prints a table and optionally writes the figures as JSON to a file."""
     parser = argparse.ArgumentParser(prog="scripts/bench plan", description=__doc__)
     parser.add_argument("--tracks", type=int, default=1_000_000, help="tracks in the manifest (1000000)")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def write_manifest(path: Path, *, num_tracks: int) -> None:
-    """Writes a table of invented files: artists of seven tracks each, who all keep to one genre."""
+    """Writes a table of invented files: artists of seven tracks each, each in one genre."""
     with open(path, "w", encoding="utf-8") as file:
         file.write("path,genre,artist\n")
         for number in range(num_tracks):
@@ -61,7 +61,7 @@ def write_manifest(path: Path, *, num_tracks: int) -> None:
 
 
 def plan(manifest: Path, *, measure: "Callable[[str], Iterator[None]]") -> None:
-    """Takes a manifest through every step of planning, and its tracks through the table that is left of them."""
+    """Runs all steps of planning, and writes and reads the table of tracks."""
     config = PrepareConfig(
         output_dir="unused",
         dataset=CsvDatasetConfig(path=str(manifest)),
@@ -70,7 +70,7 @@ def plan(manifest: Path, *, measure: "Callable[[str], Iterator[None]]") -> None:
     with measure("list tracks"):
         tracks = list_tracks(config.dataset).tracks
         labels = genre_names(tracks)
-    with measure("fingerprint"):
+    with measure("cache key"):
         data_set_cache_key(tracks, config)
     with measure("split by group"):
         split_of = assign_splits(tracks, config.split, seed=0).split_of
@@ -88,7 +88,7 @@ def plan(manifest: Path, *, measure: "Callable[[str], Iterator[None]]") -> None:
 
 
 def record(track: Track, split: str) -> TrackRecord:
-    """Returns the line of `tracks.jsonl` that a track of 30 s would leave."""
+    """Returns the row of `tracks.jsonl` of a track of 30 s."""
     return TrackRecord(
         track_id=track.track_id,
         uri=track.uri,
@@ -109,7 +109,7 @@ def record(track: Track, split: str) -> TrackRecord:
 
 @contextmanager
 def timed(name: str, steps: dict[str, float]) -> Iterator[None]:
-    """Adds the seconds that the body takes to the steps."""
+    """Adds the duration of the body to the steps."""
     started_s = time.perf_counter()
     yield
     steps[name] = time.perf_counter() - started_s

@@ -1,11 +1,11 @@
-"""What `beamtune prepare` costs beside bare decoding, a script with librosa, and a pipeline that shuffles its features.
+"""The cost of `beamtune prepare` against bare decoding, a librosa script, and a pipeline that shuffles features.
 
     scripts/bench prepare
     scripts/bench prepare --quick
 
-Each measurement is a process of its own, at two sizes: of the larger, clips come again through links. The slope from
-one to the other is the cost of a minute of audio, the rest is start-up. Runs take turns, and of each the least of all
-repetitions counts, so that what else the machine does is felt less.
+Each measurement is a separate process, at two sizes; the larger size repeats clips through links. The slope between
+the sizes is the cost of a minute of audio, the rest is start-up. Subjects alternate, and the minimum over repetitions
+counts, which reduces the effect of other load.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from rich.table import Table
 
 from beam_pipelines.common.python_process import python_command
 
-# The packages that compute are imported in the functions that use them: of a process that has just been started, Linux
-# counts what its parent held as a part of its peak memory.
+# Large packages are imported in the functions that use them: Linux counts the memory of the parent at the time of the
+# fork in the peak memory of a child process.
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
@@ -38,7 +38,7 @@ NUM_CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took: CPU time of all its threads and children, wall time, and the most memory held at once."""
+    """The CPU time of a process with its threads and children, its wall time and its peak memory."""
 
     cpu_s: float
     wall_s: float
@@ -47,12 +47,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured.
+    """The sizes of the measurements.
 
     Attributes:
         clips: Clips at the smaller size.
-        times: How many times as many there are at the larger size.
-        repetitions: How often each measurement is made.
+        times: The factor from the smaller to the larger size.
+        repetitions: The repetitions of each measurement.
         memory_clips: Clips at the larger size of the measurement of memory; the smaller has a tenth.
     """
 
@@ -64,7 +64,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Steady:
-    """The costs of a minute of audio, those that do not depend on its amount, and peak memory at both sizes."""
+    """The costs per minute of audio, the constant costs, and the peak memory at both sizes."""
 
     cpu_ms_per_min: float
     wall_ms_per_min: float
@@ -78,7 +78,7 @@ QUICK = Sizes(clips=40, times=3, repetitions=1, memory_clips=400)
 
 
 def prepare_command(*, workers: int, duplicates: str = "keep_together") -> Callable[[Path, Path], list[str]]:
-    """Returns what makes the command line of `beamtune prepare` from a table of clips and an output directory."""
+    """Returns a function from a table of clips and an output directory to the command line of `beamtune prepare`."""
 
     def command(manifest: Path, output: Path) -> list[str]:
         words = [
@@ -91,7 +91,7 @@ def prepare_command(*, workers: int, duplicates: str = "keep_together") -> Calla
 
 
 def own_command(subject: str) -> Callable[[Path, Path], list[str]]:
-    """Returns what makes the command line of one of this file's own subjects."""
+    """Returns a function from a table of clips and an output path to the command line of a subject of this file."""
     return lambda manifest, output: [
         sys.executable,
         "-W",
@@ -105,7 +105,7 @@ def own_command(subject: str) -> Callable[[Path, Path], list[str]]:
 
 
 def one_blas_thread(command: Callable[[Path, Path], list[str]]) -> Callable[[Path, Path], list[str]]:
-    """Keeps OpenBLAS to one thread: the CPU time of several, most of which is waiting, is counted as theirs."""
+    """Limits OpenBLAS to one thread: several threads mostly wait, and their waiting counts as CPU time."""
     return lambda manifest, output: ["env", "OPENBLAS_NUM_THREADS=1", *command(manifest, output)]
 
 
@@ -126,7 +126,7 @@ SUBJECTS: Mapping[str, Callable[[Path, Path], list[str]]] = {
 
 
 def main() -> None:
-    """Runs the benchmark, prints a table and writes the figures to a file where one is named."""
+    """Runs the benchmark, prints a table and optionally writes the figures to a file."""
     parser = argparse.ArgumentParser(
         prog="scripts/bench prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def run(folder: Path, sizes: Sizes) -> dict[str, object]:
-    """Measures everything, prints it and returns it."""
+    """Makes all measurements; prints and returns them."""
     originals = find_clips(folder)
     manifests = [link_clips(originals, folder / f"size{n}", count=sizes.clips * n) for n in (1, sizes.times)]
     minutes = [minutes_of(manifest) for manifest in manifests]
@@ -178,7 +178,7 @@ def run(folder: Path, sizes: Sizes) -> dict[str, object]:
 
 
 def find_clips(folder: Path) -> list[dict[str, str]]:
-    """Returns path, genre and artist of real music where it is there, and of music composed on the spot elsewhere."""
+    """Returns path, genre and artist of the real music if it is present, otherwise of newly composed music."""
     root = REAL_MUSIC
     if not root.is_dir():
         root = folder / "music"
@@ -186,7 +186,7 @@ def find_clips(folder: Path) -> list[dict[str, str]]:
         subprocess.run(python_command("configs.cli:run", *words), check=True, cwd=REPOSITORY)  # noqa: S603
     with open(root / "tracks.csv", encoding="utf-8", newline="") as file:
         rows = [{**row, "path": str(root / row["path"])} for row in csv.DictReader(file)]
-    # All genres in every beginning of the list, whatever the order of the table.
+    # Genres alternate, whatever the order of the table.
     number: dict[str, int] = {}
     for row in rows:
         number[row["genre"]] = number.get(row["genre"], 0) + 1
@@ -195,9 +195,9 @@ def find_clips(folder: Path) -> list[dict[str, str]]:
 
 
 def link_clips(originals: Sequence[Mapping[str, str]], folder: Path, *, count: int) -> Path:
-    """Makes links to clips, again and again from the first until there are enough; returns a table of them.
+    """Creates links to clips, repeating the clips as needed; returns the path of their table.
 
-    A clip's links keep its artist, so that no recording has to be moved to another split.
+    The links keep the clip's artist, so that no recording has to be moved to another split.
     """
     folder.mkdir()
     manifest = folder / "tracks.csv"
@@ -219,29 +219,29 @@ def clip_paths(manifest: Path) -> list[str]:
 
 
 def minutes_of(manifest: Path) -> float:
-    """Returns how much audio there is. Reads all files once, so that no later measurement waits for the disk."""
+    """Returns the length of the audio in minutes, and reads all files into the page cache."""
     command = own_command("decode")(manifest, manifest.parent)
     result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY)  # noqa: S603
     return float(result.stdout) / 60
 
 
 def measure(command: Callable[[Path, Path], list[str]], manifest: Path) -> Cost:
-    """Runs a command to its end and returns what it took. Its output is deleted."""
-    with tempfile.TemporaryDirectory(dir=manifest.parent.parent) as folder, tempfile.TemporaryFile() as said:
+    """Runs a command and returns its cost. Its output is deleted."""
+    with tempfile.TemporaryDirectory(dir=manifest.parent.parent) as folder, tempfile.TemporaryFile() as log:
         started_s = time.perf_counter()
         words = command(manifest, Path(folder) / "output")
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=said, cwd=REPOSITORY)  # noqa: S603
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=log, cwd=REPOSITORY)  # noqa: S603
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - started_s
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            said.seek(0)
-            raise SystemExit(f"{words} failed:\n{said.read().decode()}")
+            log.seek(0)
+            raise SystemExit(f"{words} failed:\n{log.read().decode()}")
     return Cost(cpu_s=usage.ru_utime + usage.ru_stime, wall_s=wall_s, peak_mb=usage.ru_maxrss * 1024 / 1e6)
 
 
 def steady_state(small: Sequence[Cost], large: Sequence[Cost], *, minutes: Sequence[float]) -> Steady:
-    """Takes the line through the least costs at two sizes apart into slope and start."""
+    """Fits a line to the minimum costs at two sizes: slope and intercept."""
 
     def line(costs_of: Callable[[Cost], float]) -> tuple[float, float]:
         low, high = min(map(costs_of, small)), min(map(costs_of, large))
@@ -261,7 +261,7 @@ def steady_state(small: Sequence[Cost], large: Sequence[Cost], *, minutes: Seque
 
 @dataclass(frozen=True)
 class Target:
-    """A figure, and what it should be; no bound where it is there to compare with."""
+    """A figure and its bound, which is empty where the figure is only for comparison."""
 
     name: str
     value: float
@@ -269,7 +269,7 @@ class Target:
 
 
 def targets(steady: Mapping[str, Steady], memory_mb: Mapping[int, float]) -> list[Target]:
-    """Returns the figures that there are bounds for. Times are those of a minute of audio, start-up apart."""
+    """Returns the figures with their bounds. Times are per minute of audio, without start-up."""
     few, many = sorted(memory_mb)
     cpu = {name: figure.cpu_ms_per_min for name, figure in steady.items()}
     wall = {name: figure.wall_ms_per_min for name, figure in steady.items()}
@@ -318,7 +318,7 @@ def report(
 
 
 def decode(paths: Sequence[str], output: Path) -> None:
-    """The floor: libsndfile's decoding, and nothing made of it. Prints how many seconds of audio there are."""
+    """Decodes with libsndfile and discards the result, as a lower bound. Prints the seconds of audio."""
     import soundfile
 
     seconds = 0.0
@@ -329,7 +329,7 @@ def decode(paths: Sequence[str], output: Path) -> None:
 
 
 def notebook(paths: Sequence[str], output: Path) -> None:
-    """The usual script of a notebook: librosa for everything, lists in memory, one file at the end."""
+    """A typical notebook: librosa for everything, lists in memory, one file at the end."""
     import librosa
     import numpy as np
 
@@ -346,7 +346,7 @@ def notebook(paths: Sequence[str], output: Path) -> None:
 
 
 def shuffle(paths: Sequence[str], output: Path) -> None:
-    """The usual Beam pipeline: every clip's examples pass a shuffle on their way to the writers of the shards."""
+    """A typical Beam pipeline, which shuffles the examples to the writers of the shards."""
     import apache_beam as beam
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 

@@ -1,10 +1,10 @@
-"""How fast training is: the input pipeline alone, our loop beside Keras' `fit`, two processes, and the start.
+"""The speed of training: the input pipeline alone, our loop against Keras' `fit`, two processes, and start-up.
 
     scripts/bench train
     scripts/bench train --quick
 
-The data are log-mel spectrograms of 3 s in float16, (94, 128), of random values. Each measurement is a process of its
-own; runs take turns, and of each the best of all repetitions counts, so that what else the machine does is felt less.
+The data are log-mel spectrograms of 3 s in float16, (94, 128), of random values. Each measurement is a
+separate process; subjects alternate, and the best of all repetitions counts, which reduces the effect of other load.
 """
 
 import argparse
@@ -38,13 +38,13 @@ NUM_CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured.
+    """The sizes of the measurements.
 
     Attributes:
         num_examples: Examples of the train split.
-        input_batches: Batches that the input pipeline alone gives out.
+        input_batches: Batches of the measurement of the input pipeline.
         steps: Training steps that are timed, after as many untimed ones that warm up.
-        repetitions: How often each measurement is made.
+        repetitions: The repetitions of each measurement.
     """
 
     num_examples: int
@@ -68,7 +68,7 @@ START = "from command to first step"
 
 
 def main() -> None:
-    """Runs the benchmark, prints a table and writes the figures to a file where one is named."""
+    """Runs the benchmark, prints a table and optionally writes the figures to a file."""
     parser = argparse.ArgumentParser(
         prog="scripts/bench train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -146,7 +146,7 @@ def write_data(directory: Path, *, num_examples: int) -> None:
 
 
 def track_record(track_id: str, split: str) -> "TrackRecord":
-    """Returns what the table of tracks has of a track of ten segments, which is the only one of its artist."""
+    """Returns the row of a track of ten segments, the only one of its artist."""
     from beam_pipelines.records.json_lines import TrackRecord
 
     return TrackRecord(
@@ -168,7 +168,7 @@ def track_record(track_id: str, split: str) -> "TrackRecord":
 
 
 def run(folder: Path, data_dir: Path, sizes: Sizes) -> dict[str, list[float]]:
-    """Makes all measurements; returns all repetitions of each: examples a second, or seconds for the start."""
+    """Makes all measurements; returns all repetitions of each: examples per second, or seconds for the start."""
     data = str(data_dir)
     training = {"data_dir": data, "num_steps": sizes.steps}
     measurements: dict[str, Callable[[], float]] = {
@@ -194,12 +194,12 @@ def run(folder: Path, data_dir: Path, sizes: Sizes) -> dict[str, list[float]]:
 
 
 def in_process(subject: str, *, cores: int | None = None, **options: Any) -> float:
-    """Measures a subject in a process of its own, on the first of the cores or on all."""
+    """Measures a subject in a child process, on the first cores or on all."""
     return read_result(start_process(subject, cores=cores, environment={}, **options))
 
 
 def in_two_workers(subject: str, **options: Any) -> float:
-    """Measures a subject in two processes that train together; returns what the first says."""
+    """Measures a subject in two processes that train together; returns the figure of the first."""
     sockets = [socket.socket() for _ in range(2)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -240,7 +240,7 @@ def read_result(process: "subprocess.Popen[str]") -> float:
 
 
 def report(figures: Mapping[str, Sequence[float]], *, sizes: Sizes) -> None:
-    """Prints the figures and what they should be."""
+    """Prints the figures and their bounds."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     best = {name: min(values) if name == START else max(values) for name, values in figures.items()}
     title = f"{sizes.num_examples} log-mels of 3 s, batches of {BATCH_SIZE}, {NUM_CORES} cores"

@@ -1,4 +1,8 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from beam_pipelines.common.errors import UserError
@@ -6,7 +10,7 @@ from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from configs.command import load_config
-from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml
+from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml, without_references
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import TrainConfig
 
@@ -193,3 +197,28 @@ def test_the_yaml_names_every_setting_and_marks_what_is_missing():
     assert "root: ???" in text
     assert "sample_rate_hz: 16000" in text
     assert "output_dir: prepared/folder" in text
+
+
+def test_values_in_a_mapping_are_not_parsed():
+    made = to_dataclass(compose("prepare", {"dataset": "folder", "dataset.root": "[a,b]=\\", "features": ["mfcc"]}))
+    assert made.dataset.root == "[a,b]=\\"
+    assert made.features == {"mfcc": MfccConfig()}
+
+
+@pytest.mark.parametrize("text", ["${seed}", "\\${seed}", "\\\\${", "a\\", "$", "{}"])
+def test_strings_without_references_stand_for_themselves(text):
+    composed = compose("train", {"data_dir": without_references(text), "run_dir": "${data_dir}"})
+    assert (composed.data_dir, composed.run_dir) == (text, text)
+
+
+def test_the_state_of_a_program_that_uses_hydra_stays():
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        before = GlobalHydra.instance().hydra
+        compose("train", [])
+        assert GlobalHydra.instance().hydra is before is not None
+
+
+def test_several_threads_compose_at_the_same_time():
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda epochs: compose("train", {"epochs": epochs}).epochs, range(1, 9)))
+    assert found == list(range(1, 9))

@@ -19,7 +19,7 @@ MIN_SHARE_KILLED_ON_THE_WAY = 0.5
 SERVER = """
 import json, os, signal, sys, time
 
-import beam_pipelines.prepare.pipeline, configs.cli, configs.compose, configs.schema
+import beam_pipelines.prepare.pipeline, configs.cli, configs.compose, configs.hydra_schemas
 
 def run(words, build_dir, kill_after_s):
     pid = os.fork()

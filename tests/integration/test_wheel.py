@@ -67,13 +67,14 @@ def test_the_wheel_holds_the_packages_and_nothing_else(installed):
         "beam_pipelines",
         "trainer",
         "configs",
+        "beamtune",
         "beamtune-0.1.0.dist-info",
     }
     in_tree = {
         str(path.relative_to(REPOSITORY))
-        for package in ("beam_pipelines", "trainer", "configs")
+        for package in ("beam_pipelines", "trainer", "configs", "beamtune")
         for path in (REPOSITORY / package).rglob("*")
-        if path.suffix in (".py", ".yaml", ".jinja", ".json")
+        if path.suffix in (".py", ".yaml", ".jinja", ".json", ".typed")
     }
     assert in_tree <= set(names)
     assert any(name.endswith(".yaml") for name in in_tree)

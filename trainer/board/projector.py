@@ -15,13 +15,12 @@ from trainer.board.segment_reader import read_segments
 from trainer.common import files
 from trainer.data.prepared import PreparedData, Shard, select_features
 from trainer.metrics.predictions import Predictions
+from trainer.models.embedding import EMBEDDINGS, LOGITS, embedding_network
 
 CONFIG_FILE = "projector_config.pbtxt"
 VECTORS_FILE = "embeddings.tsv"
 METADATA_FILE = "embeddings-metadata.tsv"
-TENSOR_NAME = "embeddings"
-
-_LOGITS = "logits"
+TENSOR_NAME = EMBEDDINGS
 
 
 class Embedder:
@@ -33,14 +32,12 @@ class Embedder:
         Args:
             model: From {feature: values} to logits; its last layer is called "logits".
         """
-        network = keras.Model(
-            model.input, {TENSOR_NAME: model.get_layer(_LOGITS).input, _LOGITS: model.output}, name="scoring"
-        )
+        network = embedding_network(model)
         signature = {
             name: tf.TensorSpec((None, *inputs.shape[1:]), dtype=inputs.dtype) for name, inputs in model.input.items()
         }
         self._score = tf.function(lambda features: network(features, training=False)).get_concrete_function(signature)
-        self.num_values = int(model.get_layer(_LOGITS).input.shape[-1])
+        self.num_values = int(model.get_layer(LOGITS).input.shape[-1])
 
     @property
     def graph(self) -> Any:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml, PrepareYamlError, parse_prepare_yaml
 from beam_pipelines.records import schema
-from beam_pipelines.records.json_lines import tracks_from_json_lines
+from beam_pipelines.records.json_lines import TrackRecord, tracks_from_json_lines
 from trainer.common import files
 
 _Content = TypeVar("_Content")
@@ -131,8 +131,16 @@ def read_groups(data: PreparedData) -> dict[str, str]:
     Raises:
         UserError: The table of tracks is missing or damaged.
     """
-    tracks = read_metadata(data.path, schema.TRACKS_FILE, tracks_from_json_lines)
-    return {track.track_id: track.group for track in tracks}
+    return {track.track_id: track.group for track in read_tracks(data)}
+
+
+def read_tracks(data: PreparedData) -> list[TrackRecord]:
+    """Returns the rows of the table of tracks, of all splits.
+
+    Raises:
+        UserError: The table is missing or damaged.
+    """
+    return read_metadata(data.path, schema.TRACKS_FILE, tracks_from_json_lines)
 
 
 def read_prepare_yaml(directory: str) -> PrepareYaml:

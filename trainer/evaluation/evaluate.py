@@ -1,14 +1,14 @@
 """`beamtune evaluate`: the metrics of a run on a split."""
 
-import sys
-
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import stderr, stdout
 from trainer.data.batches import scoring_batches, shard_read_errors
 from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.evaluation.config import EvaluateConfig
 from trainer.metrics.levels import TRACK, evaluated_levels
+from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import predictions_of_scores
 from trainer.metrics.score_tables import print_genres, print_scores
 from trainer.models.registry import model_config_from_dict
@@ -19,13 +19,16 @@ from trainer.runs.run_dir import RunDir
 from trainer.training.loop import ScoringLoop
 
 
-def evaluate(config: EvaluateConfig) -> None:
+def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     """Prints the metrics of a split at all levels, and merges them into the run's `metrics.json`.
 
     The predictions of the split's tracks go to `predictions-<split>.csv` beside it, and the settings of the evaluation
     to `evaluate-<split>.yaml`.
 
     Metrics on another data set than that of the run are printed only, because `metrics.json` is of one data set.
+
+    Returns:
+        The metrics by level.
 
     Raises:
         UserError: The run or the data do not exist, or do not fit together.
@@ -49,12 +52,12 @@ def evaluate(config: EvaluateConfig) -> None:
     predictions = predictions_of_scores(scores, group_of_track=group_of_track)
     levels = evaluated_levels(predictions)
 
-    print_scores(config.split, levels, leak=data.stats.split_leak, stream=sys.stdout)
-    print()
-    print_genres(f"{config.split} tracks", levels[TRACK], labels=data.labels, stream=sys.stdout)
+    print_scores(config.split, levels, leak=data.stats.split_leak, stream=stdout())
+    print(file=stdout())
+    print_genres(f"{config.split} tracks", levels[TRACK], labels=data.labels, stream=stdout())
     if data.cache_key != trained_on.cache_key:
-        print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=sys.stderr)
-        return
+        print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=stderr())
+        return levels
     train_duration_s = read_progress(run.checkpoint_dir).train_duration_s
     write_predictions(run, config.split, predictions, labels=data.labels)
     run.merge_metrics(
@@ -64,6 +67,7 @@ def evaluate(config: EvaluateConfig) -> None:
         model=summarize_model(model_config, model, train_duration_s=train_duration_s),
     )
     run.write_settings(f"evaluate-{config.split}.yaml", config)
+    return levels
 
 
 def _open_data(config: EvaluateConfig, *, run: RunDir, data_dir: str, trained_on: PreparedData) -> PreparedData:

@@ -5,21 +5,13 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from beam_pipelines.common.progress import ProgressReporter
-from beam_pipelines.features.frontend import AudioError, FrontEnd, Segment
-from trainer.common import files
-from trainer.devices.config import StrategyConfig
-from trainer.devices.strategy import make_strategy
+from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.config import PredictConfig
-from trainer.metrics.metrics import softmax
-from trainer.runs.restored_model import load_best_model
-from trainer.runs.run_dir import RunDir
+from trainer.evaluation.inference import Inference
 
 
 @dataclass(frozen=True)
@@ -57,68 +49,36 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
         UserError: There is no such run, or it has no checkpoint yet.
         RunFailedError: The checkpoint is damaged.
     """
-    run = RunDir(run_dir)
-    model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
-    front_end = run.prepare_yaml().front_end()
-    labels = run.dataset().labels
+    inference = Inference(run_dir, batch_size=config.batch_size)
     with ProgressReporter("predicting", total=len(paths), unit="files") as progress:
-        predictions = list(
-            _predict_files(paths, model=model, front_end=front_end, labels=labels, config=config, progress=progress)
-        )
+        predictions = list(_predict_files(paths, inference=inference, top_k=config.top_k, progress=progress))
     print(_FORMATTERS[output_format](predictions), end="")
     return len(paths) - len(predictions)
 
 
 def _predict_files(
-    paths: Sequence[str],
-    *,
-    model: keras.Model,
-    front_end: FrontEnd,
-    labels: Sequence[str],
-    config: PredictConfig,
-    progress: ProgressReporter,
+    paths: Sequence[str], *, inference: Inference, top_k: int, progress: ProgressReporter
 ) -> Iterator[Prediction]:
     for num_done, path in enumerate(paths, start=1):
         try:
-            clip = front_end.process(io.BytesIO(files.read_bytes(path)), whole=True)
+            clip = inference.read(path)
         except AudioError as error:
             progress.log(f"error: {path}: {error.message}")
-        except files.FileError as error:
-            progress.log(f"error: {path}: cannot be read: {error.message}")
         else:
             if clip.audio.is_partial:
                 progress.log(
                     f"note: {path}: {clip.audio.decoded_s:.2f} of {clip.audio.expected_s:.2f} s can be decoded; the "
                     "rest is damaged or missing"
                 )
-            probabilities = _mean_probabilities(clip.segments, model=model, batch_size=config.batch_size)
-            top = np.argsort(-probabilities, kind="stable")[: config.top_k]
+            probabilities = inference.score(clip).mean
+            top = np.argsort(-probabilities, kind="stable")[:top_k]
             yield Prediction(
                 file=path,
                 duration_s=clip.audio.duration_s,
                 num_segments=len(clip.segments),
-                genres=tuple((labels[index], float(probabilities[index])) for index in top),
+                genres=tuple((inference.labels[index], float(probabilities[index])) for index in top),
             )
         progress.update(completed=num_done)
-
-
-def _mean_probabilities(segments: Sequence[Segment], *, model: keras.Model, batch_size: int) -> NDArray[Any]:
-    """Returns the mean probabilities over the segments, (classes,). Padded batches need one trace only."""
-    probability_sum = np.zeros(model.output_shape[-1])
-    for start in range(0, len(segments), batch_size):
-        batch = segments[start : start + batch_size]
-        logits = model.predict_on_batch(_stack(batch, names=model.input.keys(), batch_size=batch_size))
-        probability_sum += softmax(logits[: len(batch)]).sum(axis=0)
-    return probability_sum / len(segments)
-
-
-def _stack(segments: Sequence[Segment], *, names: Any, batch_size: int) -> dict[str, NDArray[Any]]:
-    features = {}
-    for name in names:
-        stacked = np.stack([segment.features[name] for segment in segments])
-        padding = [(0, batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1)
-        features[name] = np.pad(stacked, padding)
-    return features
 
 
 def _format_table(predictions: Sequence[Prediction]) -> str:

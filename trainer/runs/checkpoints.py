@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from beam_pipelines.common.errors import RunFailedError
 from trainer.common import files
-from trainer.runs.progress import RunProgress
+from trainer.runs.run_progress import RunProgress
 
 _INDEX_FILE = "checkpoints.json"
 LAST, BEST = "last", "best"

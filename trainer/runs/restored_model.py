@@ -1,11 +1,11 @@
 """The best weights of a run, loaded for evaluation and prediction."""
 
-import sys
 from typing import Any
 
 import keras
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import stderr
 from trainer.data.prepared import PreparedData, select_features
 from trainer.models.config import ModelConfig
 from trainer.models.registry import build_model, model_config_from_dict
@@ -35,7 +35,7 @@ def load_best_model(run: RunDir, *, strategy: Any) -> keras.Model:
         )
     restore_model(model, path)
     if not run.is_finished():
-        print(f"warning: {run.path} is not finished; using its best weights so far", file=sys.stderr)
+        print(f"warning: {run.path} is not finished; using its best weights so far", file=stderr())
     return model
 
 

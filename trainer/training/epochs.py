@@ -17,7 +17,7 @@ from trainer.common.stop_on_sigterm import StopRequest
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
 from trainer.runs.early_stopping import EarlyStopping
-from trainer.runs.progress import StepSums
+from trainer.runs.run_progress import StepSums
 from trainer.training.callbacks import Callback, EpochMetrics
 from trainer.training.components import TrainingComponents
 from trainer.training.loop import NonFiniteLossError

@@ -1,8 +1,8 @@
 """`beamtune train`: from a prepared data set to a run directory with the best weights and their metrics."""
 
-import sys
 from typing import Any
 
+from beam_pipelines.common.terminal import stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
 from trainer.common.stop_on_sigterm import stop_on_sigterm
@@ -78,7 +78,7 @@ def _is_finished(run: RunDir, config: TrainConfig, *, cluster: Cluster) -> bool:
         is_finished = run.is_finished()
     is_finished = bool(cluster.broadcast_from_chief(int(is_finished)))
     if is_finished and cluster.is_chief:
-        print(f"{run.path} is finished already: nothing to do; to train again, choose another run_dir")
+        print(f"{run.path} is finished already: nothing to do; to train again, choose another run_dir", file=stdout())
     return is_finished
 
 
@@ -94,7 +94,7 @@ def _finish(components: TrainingComponents, *, board: Board) -> None:
         if scores is not None:
             _write_metrics(components, scores, model=model, board=board)
         run.mark_finished()
-        print(f"the weights of epoch {progress.early_stopping.best_epoch} are in {run.path}")
+        print(f"the weights of epoch {progress.early_stopping.best_epoch} are in {run.path}", file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.
     components.cluster.barrier()
 
@@ -107,4 +107,4 @@ def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, mod
     run.merge_metrics(VALIDATION, levels, data=data, model=model)
     best_epoch = components.progress.early_stopping.best_epoch
     board.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
-    print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=sys.stdout)
+    print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=stdout())

@@ -1,4 +1,4 @@
-"""What `scripts/bench train` measures, each in a process of its own: one number on the last line of the output.
+"""The measurements of `scripts/bench train`, each in a separate process: one number on the last line of the output.
 
 python scripts/benchmarks/subjects/train.py '{"subject": "loop", "data_dir": "…", "num_steps": 60}'
 """
@@ -31,7 +31,7 @@ def make_config(data_dir: str, **changes: Any) -> Any:
 
 
 def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool = False) -> float:
-    """Returns the examples that the input pipeline gives out in a second, with one thread."""
+    """Returns the examples per second of the input pipeline with one thread."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -58,7 +58,7 @@ def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool
     num_given, epoch, elapsed_s = 0, 0, 0.0
     while num_given < num_batches:
         batches = stream.epoch(strategy, epoch)
-        next(batches)  # what fills the buffer is no steady state
+        next(batches)  # filling the buffer is not the steady state
         started_s = time.perf_counter()
         for _ in range(stream.steps_per_epoch - 1):
             next(batches)
@@ -69,7 +69,7 @@ def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool
 
 
 def measure_loop(data_dir: str, *, num_steps: int, kind: str = "none", jit_compile: bool = False) -> float:
-    """Returns the examples that our loop learns from in a second."""
+    """Returns the examples per second of our training loop."""
     from trainer.devices.cluster import Cluster
     from trainer.devices.config import StrategyConfig
     from trainer.devices.strategy import make_strategy
@@ -101,7 +101,7 @@ def measure_loop(data_dir: str, *, num_steps: int, kind: str = "none", jit_compi
 
 
 def measure_fit(data_dir: str, *, num_steps: int) -> float:
-    """Returns the examples that `keras.Model.fit` learns from in a second: same model, data and optimizer."""
+    """Returns the examples per second of `keras.Model.fit` with the same model, data and optimizer."""
     import keras
     import tensorflow as tf
 

@@ -10,8 +10,17 @@ import pytest
 import soundfile
 
 from beam_pipelines.audio.config import AudioConfig
+from beam_pipelines.audio.decode import stream_samples
 from beam_pipelines.audio.libsndfile import open_libsndfile
-from beam_pipelines.audio.load import AudioError, content_hash, is_audio_path, load_audio
+from beam_pipelines.audio.load import (
+    AudioError,
+    Limits,
+    content_hash,
+    is_audio_path,
+    load_audio,
+    load_audio_at_rates,
+    read_at_rates,
+)
 
 CONFIG = AudioConfig(sample_rate_hz=16_000)
 
@@ -240,3 +249,18 @@ def test_bytes_flipped_at_random_decode_or_are_refused(write_audio, tmp_path):
             except AudioError:
                 outcomes.add("refused")
     assert outcomes == {"decoded", "refused"}
+
+
+def test_samples_in_memory_come_to_the_same_rates_as_their_file(tmp_path):
+    samples = np.random.default_rng(0).uniform(-1, 1, (150_001, 3)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 44_100, subtype="FLOAT")
+    with open(tmp_path / "a.wav", "rb") as source:
+        expected = load_audio_at_rates(source, [16_000, 44_100], limits=Limits(max_duration_s=3.0))
+    found = read_at_rates(stream_samples(samples, 44_100), [16_000, 44_100], max_duration_s=3.0)
+    for rate_hz, audio in expected.items():
+        np.testing.assert_array_equal(found[rate_hz].samples, audio.samples)
+        assert found[rate_hz].is_cut and audio.is_cut
+    whole = read_at_rates(stream_samples(samples, 44_100), [44_100], max_duration_s=600.0)[44_100]
+    assert (len(whole.samples), whole.is_cut) == (150_001, False)
+    with pytest.raises(AudioError, match="65 channels"):
+        stream_samples(np.zeros((1, 65), np.float32), 44_100)

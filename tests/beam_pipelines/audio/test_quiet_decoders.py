@@ -23,3 +23,22 @@ print("from Python again", file=sys.stderr)
 def test_c_is_silent_and_python_is_heard():
     done = subprocess.run(script_command(SCRIPT), capture_output=True, text=True, check=True)
     assert done.stderr == "from Python\nfrom C again\nfrom Python again\n"
+
+
+OVERLAPPING = """
+import os, sys
+from beam_pipelines.audio.quiet_decoders import silenced_decoders
+first, second = silenced_decoders(), silenced_decoders()
+first.__enter__()
+second.__enter__()
+first.__exit__(None, None, None)
+os.write(2, b"from C\\n")
+second.__exit__(None, None, None)
+os.write(2, b"from C again\\n")
+print("from Python again", file=sys.stderr)
+"""
+
+
+def test_bodies_that_overlap_as_in_two_threads_restore_the_descriptor_at_the_last_end():
+    done = subprocess.run(script_command(OVERLAPPING), capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "from C again\nfrom Python again\n"

@@ -8,7 +8,7 @@ import pytest
 
 from trainer.runs.checkpoints import BEST, LAST, Checkpoints, find_checkpoint
 from trainer.runs.early_stopping import EarlyStopping
-from trainer.runs.progress import RunProgress
+from trainer.runs.run_progress import RunProgress
 
 
 @pytest.fixture

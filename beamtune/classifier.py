@@ -1,0 +1,296 @@
+"""A trained model that predicts the genres of audio files and of samples in memory."""
+
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from beam_pipelines.audio.quiet_decoders import silenced_decoders
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import without_output
+from beam_pipelines.features.frontend import AudioError, Clip
+from beamtune.samples import check_rate, check_samples
+from beamtune.settings import path_text
+from beamtune.split_metrics import SplitMetrics
+from trainer.evaluation.config import PredictConfig
+from trainer.evaluation.inference import Inference
+from trainer.runs.run_dir import RunDir
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The predicted genre of one track.
+
+    Attributes:
+        path: The file as it was given; None for samples.
+        label: The most probable genre.
+        probabilities: The probability of each genre, in the order of the classifier's labels: the mean over the
+            segments. They sum to 1.
+        duration_s: Seconds of audio that were decoded.
+        is_cut: Whether the audio is longer than the `audio.max_duration_s` of the prepared data, where decoding stops.
+        segment_duration_s: The length of a segment in seconds.
+        segment_starts_s: (segments,) float64, where each segment starts, in seconds. Silent segments are left out, and
+            so is a remainder at the end that is shorter than a segment.
+        segment_probabilities: (segments, genres) float64.
+    """
+
+    path: str | None
+    label: str
+    probabilities: Mapping[str, float]
+    duration_s: float
+    is_cut: bool
+    segment_duration_s: float
+    segment_starts_s: NDArray[np.float64]
+    segment_probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FailedPrediction:
+    """A file that `Classifier.predict_many` cannot predict.
+
+    Attributes:
+        path: The file as it was given.
+        error: The reason: its `reason` is a short name to count by, its `message` a sentence.
+    """
+
+    path: str
+    error: AudioError
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """The values that the layer before the logits computes for one track.
+
+    Attributes:
+        path: The file as it was given; None for samples.
+        vector: (values,) float32, the mean of the segments' embeddings.
+        duration_s: Seconds of audio that were decoded.
+        segment_starts_s: (segments,) float64, where each segment starts, in seconds.
+        segment_embeddings: (segments, values) float32.
+    """
+
+    path: str | None
+    vector: NDArray[np.float32]
+    duration_s: float
+    segment_starts_s: NDArray[np.float64]
+    segment_embeddings: NDArray[np.float32]
+
+
+class Classifier:
+    """The best weights of a run, with the front end that its data were prepared with. Made by `beamtune.load`.
+
+    Methods may be called from several threads; they run one after the other.
+
+    Attributes:
+        run_dir: The run.
+        labels: The genres; probabilities are in this order.
+    """
+
+    def __init__(self, run_dir: str, *, batch_size: int) -> None:
+        self.run_dir = run_dir
+        self._inference = Inference(run_dir, batch_size=batch_size)
+        self.labels: tuple[str, ...] = self._inference.labels
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<beamtune.Classifier {self.run_dir}: {', '.join(self.labels)}>"
+
+    @property
+    def keras_model(self) -> "keras.Model":
+        """The network: from {feature: (batch, *shape)} to logits (batch, genres) float32.
+
+        Examples:
+            >>> import beamtune
+            >>> beamtune.load("run").keras_model.output_shape
+            (None, 5)
+        """
+        return self._inference.model
+
+    @property
+    def metrics(self) -> dict[str, SplitMetrics]:
+        """The metrics in the run's `metrics.json`, by split: validation after training, and each evaluated split.
+
+        Examples:
+            >>> import beamtune
+            >>> beamtune.load("run").metrics["validation"].track.num_examples
+            9
+        """
+        found = RunDir(self.run_dir).metrics()
+        if found is None:
+            return {}
+        return {
+            split: SplitMetrics(split=split, labels=found.labels, **levels) for split, levels in found.levels.items()
+        }
+
+    def predict(self, audio: str | os.PathLike[str] | ArrayLike, *, sample_rate_hz: float | None = None) -> Prediction:
+        """Predicts the genre of one file, or of samples.
+
+        Audio shorter than a segment is padded with silence.
+
+        Args:
+            audio: The path of an audio file, local or gs://. Or samples: (frames,) mono or (frames, channels), as
+                soundfile returns them; floats in [-1, 1], int16 or int32.
+            sample_rate_hz: The rate of the samples, from 1000 to 768000; required for samples, not allowed for a path.
+
+        Raises:
+            AudioError: The file cannot be read or decoded, or the audio is silent.
+            UserError: The samples have another shape, dtype or range, are not finite, or have no rate.
+
+        Examples:
+            >>> import beamtune, soundfile
+            >>> classifier = beamtune.load("run")
+            >>> prediction = classifier.predict("song.mp3")
+            >>> prediction.label == max(prediction.probabilities, key=prediction.probabilities.get)
+            True
+            >>> prediction.segment_starts_s
+            array([0., 3., 6., 9.])
+            >>> samples, rate_hz = soundfile.read("song.mp3")
+            >>> classifier.predict(samples, sample_rate_hz=rate_hz).label == prediction.label
+            True
+        """
+        path, clip = self._read(audio, sample_rate_hz)
+        return self._predict(path, clip)
+
+    def predict_many(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction | FailedPrediction]:
+        """Predicts the genres of many files, one after the other, as the iterator advances.
+
+        A file that cannot be read or decoded, or is silent, does not end the iteration: it yields a FailedPrediction.
+        At most one file is in memory.
+
+        Args:
+            paths: Paths of audio files, in any iterable, which is read as the iterator advances.
+
+        Yields:
+            A result for each path, in the order of the paths.
+
+        Raises:
+            UserError: `paths` is a single path, or holds something that is not a path.
+
+        Examples:
+            >>> import beamtune
+            >>> classifier = beamtune.load("run")
+            >>> for result in classifier.predict_many(["song.mp3", "none.mp3"]):
+            ...     if isinstance(result, beamtune.Prediction):
+            ...         print(result.path, round(sum(result.probabilities.values()), 6))
+            ...     else:
+            ...         print(result.path, result.error.reason)
+            song.mp3 1.0
+            none.mp3 unreadable
+        """
+        if isinstance(paths, str | bytes | os.PathLike):
+            raise UserError(f"paths={paths!r}: expected several paths, e.g. a list; predict takes a single one")
+        return self._predict_each(paths)
+
+    def embed(self, audio: str | os.PathLike[str] | ArrayLike, *, sample_rate_hz: float | None = None) -> Embedding:
+        """Returns the embedding of one file, or of samples: the values that the layer before the logits computes.
+
+        They are those that `beamtune train` shows in TensorBoard's projector.
+
+        Args:
+            audio: As for `predict`.
+            sample_rate_hz: As for `predict`.
+
+        Raises:
+            AudioError: As for `predict`.
+            UserError: As for `predict`.
+
+        Examples:
+            >>> import beamtune
+            >>> embedding = beamtune.load("run").embed("song.mp3")
+            >>> embedding.segment_embeddings.shape == (4, *embedding.vector.shape)
+            True
+        """
+        path, clip = self._read(audio, sample_rate_hz)
+        with self._lock:
+            embeddings = self._inference.embed(clip)
+        return Embedding(
+            path=path,
+            vector=embeddings.mean(axis=0),
+            duration_s=clip.audio.duration_s,
+            segment_starts_s=_starts_s(clip),
+            segment_embeddings=embeddings,
+        )
+
+    def _predict_each(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction | FailedPrediction]:
+        for path in paths:
+            text = path_text(path, name="path")
+            try:
+                clip = self._read_file(text)
+            except AudioError as error:
+                # A new one: the traceback of the old one keeps the content of the file in memory.
+                failed = AudioError(error.reason, error.message, stage=error.stage)
+            else:
+                prediction = self._predict(text, clip)
+                del clip  # before the caller works with the prediction
+                yield prediction
+                continue
+            yield FailedPrediction(path=text, error=failed)
+
+    def _predict(self, path: str | None, clip: Clip) -> Prediction:
+        with self._lock:
+            scores = self._inference.score(clip)
+        return Prediction(
+            path=path,
+            label=self.labels[int(scores.mean.argmax())],
+            probabilities=dict(zip(self.labels, scores.mean.tolist(), strict=True)),
+            duration_s=clip.audio.duration_s,
+            is_cut=clip.audio.is_cut,
+            segment_duration_s=self._inference.front_end.segment_duration_s,
+            segment_starts_s=_starts_s(clip),
+            segment_probabilities=scores.segments,
+        )
+
+    def _read(self, audio: Any, sample_rate_hz: float | None) -> tuple[str | None, Clip]:
+        """Returns the path, if it is one, and the features of its segments."""
+        if isinstance(audio, str | bytes | os.PathLike):
+            path = path_text(audio, name="audio")
+            if sample_rate_hz is not None:
+                raise UserError(f"sample_rate_hz={sample_rate_hz}: a file has its own rate, so give none with a path")
+            return path, self._read_file(path)
+        samples, rate_hz = check_samples(audio), check_rate(sample_rate_hz)
+        with self._lock:
+            return None, self._inference.front_end.process_samples(samples, sample_rate_hz=rate_hz)
+
+    def _read_file(self, path: str) -> Clip:
+        with self._lock, silenced_decoders():
+            return self._inference.read(path)
+
+
+def load(run_dir: str | os.PathLike[str], *, batch_size: int = 32) -> Classifier:
+    """Loads the best weights of a run of `beamtune.train` or `beamtune train`.
+
+    Args:
+        run_dir: The run, local or gs://.
+        batch_size: Segments that the network takes at a time.
+
+    Raises:
+        UserError: There is no such run, it has no checkpoint yet, or the weights of a pretrained feature have changed.
+        RunFailedError: The checkpoint is damaged.
+
+    Warns:
+        UserWarning: The run is not finished; its best weights so far are used.
+
+    Examples:
+        >>> import beamtune
+        >>> beamtune.load("run").labels
+        ('blues', 'funk', 'reggae', 'techno', 'waltz')
+    """
+    config = PredictConfig(batch_size=batch_size)
+    path = path_text(run_dir, name="run_dir")
+    with without_output():
+        classifier = Classifier(path, batch_size=config.batch_size)
+    if not RunDir(path).is_finished():
+        warnings.warn(f"{path} is not finished; its best weights so far are used", stacklevel=2)
+    return classifier
+
+
+def _starts_s(clip: Clip) -> NDArray[np.float64]:
+    return np.array([segment.start_s for segment in clip.segments])

@@ -1,0 +1,25 @@
+import sys
+import threading
+
+from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.common.terminal import stderr, stdout, without_output
+
+
+def test_output_goes_to_the_streams_of_python_and_nowhere_inside_the_body(capsys):
+    with without_output():
+        print("discarded", file=stdout())
+        print("discarded", file=stderr())
+        with ProgressReporter("preparing", total=1, unit="tracks") as progress:
+            progress.log("discarded")
+    print("result", file=stdout())
+    print("note", file=stderr())
+    assert capsys.readouterr() == ("result\n", "note\n")
+
+
+def test_another_thread_prints_while_the_body_runs():
+    streams = []
+    with without_output():
+        thread = threading.Thread(target=lambda: streams.append(stdout()))
+        thread.start()
+        thread.join()
+    assert streams == [sys.stdout]

@@ -1,0 +1,241 @@
+"""The classifier, against `beamtune predict` and direct calls of Keras; and odd input."""
+
+import gc
+import json
+import shutil
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+from tones import Tones
+
+import beamtune
+from beamtune.classifier import Classifier
+from configs.cli import main
+from trainer.evaluation.inference import Inference
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture(scope="module")
+def classifier(tones: Tones) -> Classifier:
+    return beamtune.load(tones.run_dir)
+
+
+@pytest.fixture(scope="module")
+def samples(tones: Tones) -> np.ndarray:
+    """The song's samples, (frames,) float32."""
+    found, rate_hz = soundfile.read(tones.song, dtype="float32")
+    assert rate_hz == RATE_HZ
+    return found
+
+
+def features_of(classifier: Classifier, tones: Tones) -> dict[str, np.ndarray]:
+    clip = Inference(str(tones.run_dir), batch_size=1).read(str(tones.song))
+    return {"log_mel": np.stack([segment.features["log_mel"] for segment in clip.segments])}
+
+
+def test_a_prediction_is_that_of_the_command(
+    classifier: Classifier, tones: Tones, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(tones.run_dir), str(tones.song), "--json", "top_k=2"]) == 0
+    [printed] = json.loads(capsys.readouterr().out)
+    found = classifier.predict(tones.song)
+    assert {one["genre"]: one["probability"] for one in printed["genres"]} == found.probabilities
+    assert (printed["genres"][0]["genre"], printed["file"]) == (found.label, found.path)
+    assert (printed["num_segments"], printed["duration_s"]) == (len(found.segment_starts_s), found.duration_s)
+    assert tuple(found.probabilities) == classifier.labels == ("genre0", "genre1")
+
+
+def test_probabilities_and_embeddings_are_those_of_direct_calls_of_keras(classifier: Classifier, tones: Tones) -> None:
+    features, model = features_of(classifier, tones), classifier.keras_model
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(model(features)))
+    found = classifier.predict(str(tones.song))
+    np.testing.assert_allclose(found.segment_probabilities, expected, rtol=1e-4)
+    np.testing.assert_allclose(list(found.probabilities.values()), expected.mean(axis=0), rtol=1e-4)
+    assert found.segment_starts_s.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert (found.segment_duration_s, found.duration_s, found.is_cut) == (1.0, 4.0, False)
+
+    embedding = classifier.embed(tones.song)
+    before_logits = keras.Model(model.input, model.layers[-1].input)(features).numpy()
+    np.testing.assert_allclose(embedding.segment_embeddings, before_logits, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(embedding.vector, embedding.segment_embeddings.mean(axis=0))
+    weights, bias = model.layers[-1].get_weights()
+    np.testing.assert_allclose(embedding.segment_embeddings @ weights + bias, model(features), rtol=1e-3, atol=1e-4)
+    assert embedding.segment_embeddings.dtype == np.float32
+    assert (embedding.path, embedding.duration_s) == (str(tones.song), 4.0)
+    np.testing.assert_array_equal(embedding.segment_starts_s, found.segment_starts_s)
+
+
+def test_samples_are_predicted_as_their_file_is(classifier: Classifier, tones: Tones, samples: np.ndarray) -> None:
+    expected = classifier.predict(tones.song)
+    pcm = soundfile.read(tones.song, dtype="int16")[0]
+    for given in (samples, samples[:, None], samples.astype(np.float64), pcm, np.stack([pcm, pcm], axis=1)):
+        found = classifier.predict(given, sample_rate_hz=RATE_HZ)
+        assert found.probabilities == expected.probabilities
+        assert (found.path, found.duration_s) == (None, expected.duration_s)
+    embedding = classifier.embed(samples, sample_rate_hz=float(RATE_HZ))
+    np.testing.assert_array_equal(embedding.vector, classifier.embed(tones.song).vector)
+    assert embedding.path is None
+
+
+def test_samples_are_mixed_and_resampled_as_files_are(
+    classifier: Classifier, samples: np.ndarray, tmp_path: Path
+) -> None:
+    stereo = np.stack([samples, samples[::-1]], axis=1)
+    soundfile.write(tmp_path / "44100.wav", stereo, 44_100, subtype="FLOAT")
+    found = classifier.predict(stereo, sample_rate_hz=44_100)
+    expected = classifier.predict(tmp_path / "44100.wav")
+    assert found.probabilities == expected.probabilities
+    assert found.duration_s == expected.duration_s == pytest.approx(4 * RATE_HZ / 44_100, abs=1e-3)
+
+
+def test_short_audio_is_padded_and_long_audio_is_cut(
+    classifier: Classifier, samples: np.ndarray, tmp_path: Path
+) -> None:
+    short = classifier.predict(samples[:800], sample_rate_hz=RATE_HZ)
+    assert (short.segment_starts_s.tolist(), short.duration_s) == ([0.0], 0.05)
+    assert sum(short.probabilities.values()) == pytest.approx(1.0)
+    soundfile.write(tmp_path / "short.wav", samples[:800], RATE_HZ)
+    assert classifier.predict(tmp_path / "short.wav").probabilities == short.probabilities
+    long = classifier.predict(np.tile(samples, 151), sample_rate_hz=RATE_HZ)
+    assert (long.is_cut, long.duration_s, len(long.segment_starts_s)) == (True, 600.0, 600)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "empty_file"),
+        (lambda path: path.write_text("no audio"), "undecodable"),
+        (lambda path: soundfile.write(path, np.zeros(32_000), RATE_HZ), "silent"),
+        (lambda path: soundfile.write(path, np.full(32_000, np.nan), RATE_HZ, subtype="FLOAT"), "not_finite"),
+        (lambda path: soundfile.write(path, np.zeros(0), RATE_HZ), "no_audio"),
+        (lambda path: None, "unreadable"),
+        (lambda path: path.mkdir(), "unreadable"),
+    ],
+)
+def test_files_that_cannot_be_used_raise_an_audio_error_and_do_not_end_an_iteration(
+    classifier: Classifier, tones: Tones, tmp_path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    bad = tmp_path / "bad.wav"
+    make(bad)
+    for method in (classifier.predict, classifier.embed):
+        with pytest.raises(beamtune.AudioError) as caught:
+            method(bad)
+        assert caught.value.reason == reason
+    first, failed, last = classifier.predict_many([tones.song, bad, tones.song])
+    assert isinstance(first, beamtune.Prediction) and isinstance(last, beamtune.Prediction)
+    assert first.probabilities == last.probabilities == classifier.predict(tones.song).probabilities
+    assert isinstance(failed, beamtune.FailedPrediction)
+    assert (failed.path, failed.error.reason, failed.error.message) == (str(bad), reason, caught.value.message)
+    # Frames of a traceback would keep the content of the file in memory as long as the result.
+    assert failed.error.__traceback__ is None and failed.error.__cause__ is None is failed.error.__context__
+
+
+def test_silent_samples_raise_an_audio_error(classifier: Classifier) -> None:
+    with pytest.raises(beamtune.AudioError, match="silent"):
+        classifier.predict(np.zeros(RATE_HZ), sample_rate_hz=RATE_HZ)
+
+
+@pytest.mark.parametrize(
+    ("audio", "arguments", "message"),
+    [
+        (np.zeros(8000), {}, "sample_rate_hz is not set"),
+        (np.zeros(8000), {"sample_rate_hz": 0}, "sample_rate_hz=0: expected a whole number from 1000"),
+        (np.full(8000, np.nan), {"sample_rate_hz": 8000}, "NaN"),
+        (np.zeros((2, 8000)), {"sample_rate_hz": 8000}, "transpose (channels, frames) with samples.T"),
+        ("song.mp3", {"sample_rate_hz": 8000}, "a file has its own rate"),
+        (b"song.mp3", {}, "audio=b'song.mp3': expected a path"),
+        (None, {}, "samples of dtype object"),
+        (Path("gs://bucket/song.mp3"), {}, "pathlib joins the slashes of gs://"),
+    ],
+)
+def test_mistakes_are_user_errors(classifier: Classifier, audio: Any, arguments: dict[str, Any], message: str) -> None:
+    for method in (classifier.predict, classifier.embed):
+        with pytest.raises(beamtune.UserError) as caught:
+            method(audio, **arguments)
+        assert message in str(caught.value)
+
+
+def test_many_paths_are_read_one_after_the_other_and_no_clip_stays_in_memory(
+    classifier: Classifier, tones: Tones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips: list[weakref.ref[Any]] = []
+    asked: list[int] = []
+    read = Inference.read
+
+    def recorded_read(self: Inference, path: str) -> Any:
+        clip = read(self, path)
+        clips.append(weakref.ref(clip))
+        return clip
+
+    def paths() -> Iterator[Path]:
+        for number in range(4):
+            asked.append(number)
+            yield tones.song
+
+    monkeypatch.setattr(Inference, "read", recorded_read)
+    results = classifier.predict_many(paths())
+    assert not asked
+    for number, result in enumerate(results):
+        gc.collect()
+        assert isinstance(result, beamtune.Prediction)
+        assert asked == list(range(number + 1))
+        assert [clip() for clip in clips] == [None] * (number + 1)
+
+
+@pytest.mark.parametrize("paths", ["song.mp3", b"song.mp3", Path("song.mp3")])
+def test_a_single_path_is_not_several(classifier: Classifier, paths: Any) -> None:
+    with pytest.raises(beamtune.UserError, match="expected several paths"):
+        classifier.predict_many(paths)
+
+
+def test_what_is_not_a_path_ends_an_iteration(classifier: Classifier) -> None:
+    with pytest.raises(beamtune.UserError, match="path=3: expected a path"):
+        list(classifier.predict_many([3]))  # type: ignore[list-item]
+    assert list(classifier.predict_many(())) == []
+
+
+def test_a_scheme_that_does_not_exist_is_a_failed_prediction(classifier: Classifier) -> None:
+    [failed] = classifier.predict_many(["nowhere://bucket/song.mp3"])
+    assert isinstance(failed, beamtune.FailedPrediction)
+    assert (failed.path, failed.error.stage) == ("nowhere://bucket/song.mp3", "open")
+
+
+def test_several_threads_share_a_classifier(classifier: Classifier, tones: Tones) -> None:
+    expected = classifier.predict(tones.song).probabilities
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(classifier.predict(tones.song))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.probabilities for one in found] == [expected] * 4
+
+
+def test_runs_that_cannot_be_loaded_are_named(tones: Tones, tmp_path: Path) -> None:
+    with pytest.raises(beamtune.UserError, match="holds no training run"):
+        beamtune.load(tmp_path / "none")
+    with pytest.raises(beamtune.UserError, match="holds no training run"):
+        beamtune.load(tones.data_dir)
+    with pytest.raises(beamtune.UserError, match="run_dir=3: expected a path"):
+        beamtune.load(3)  # type: ignore[arg-type]
+    with pytest.raises(beamtune.UserError, match="batch_size=0: expected a whole number"):
+        beamtune.load(tones.run_dir, batch_size=0)
+
+
+def test_an_unfinished_run_is_loaded_with_a_warning(
+    tones: Tones, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tones.run_dir, tmp_path / "run")
+    (tmp_path / "run" / "_SUCCESS").unlink()
+    with pytest.warns(UserWarning, match="is not finished; its best weights so far are used"):
+        classifier = beamtune.load(tmp_path / "run")
+    assert repr(classifier) == f"<beamtune.Classifier {tmp_path}/run: genre0, genre1>"
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,96 @@
+"""The best weights of a run, applied to audio: what `beamtune predict` and the Python API share."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_pipelines.features.frontend import AudioError, Clip, Segment
+from trainer.common import files
+from trainer.devices.config import StrategyConfig
+from trainer.devices.strategy import make_strategy
+from trainer.metrics.metrics import softmax
+from trainer.models.embedding import EMBEDDINGS, embedding_network
+from trainer.runs.restored_model import load_best_model
+from trainer.runs.run_dir import RunDir
+
+
+@dataclass(frozen=True, eq=False)
+class ClipScores:
+    """The predicted probabilities of one clip.
+
+    Attributes:
+        segments: (segments, genres) float64.
+        mean: (genres,) float64, their mean over the segments.
+    """
+
+    segments: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+
+class Inference:
+    """A trained model with the front end that its data were prepared with. One object serves one thread at a time."""
+
+    def __init__(self, run_dir: str, *, batch_size: int) -> None:
+        """Loads the best weights of a run; nothing but the run is needed.
+
+        Args:
+            run_dir: The run, local or gs://.
+            batch_size: Segments in a batch.
+
+        Raises:
+            UserError: There is no such run, it has no checkpoint yet, or a file that features need has changed.
+            RunFailedError: The checkpoint is damaged.
+        """
+        run = RunDir(run_dir)
+        self.model: keras.Model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
+        self.front_end = run.prepare_yaml().front_end()
+        self.labels = run.dataset().labels
+        self._batch_size = batch_size
+
+    def read(self, path: str) -> Clip:
+        """Reads an audio file, local or gs://, and computes the features of its segments.
+
+        Raises:
+            AudioError: The file cannot be opened or decoded, or is silent.
+        """
+        try:
+            content = files.read_bytes(path)
+        except files.FileError as error:
+            raise AudioError("unreadable", f"cannot be read: {error.message}", stage="open") from error
+        return self.front_end.process(io.BytesIO(content), whole=True)
+
+    def score(self, clip: Clip) -> ClipScores:
+        """Returns the probabilities of the genres for each segment and their mean."""
+        batches = [softmax(logits) for logits in self._run(self.model, clip.segments)]
+        return ClipScores(
+            segments=np.concatenate(batches),
+            # Batch by batch, so that the last digits stay those of earlier versions.
+            mean=sum(batch.sum(axis=0) for batch in batches) / len(clip.segments),
+        )
+
+    def embed(self, clip: Clip) -> NDArray[np.float32]:
+        """Returns the embeddings of the segments, (segments, values) float32: the inputs of the logits layer."""
+        return np.concatenate(list(self._run(self._embedder, clip.segments)), dtype=np.float32)
+
+    @cached_property
+    def _embedder(self) -> keras.Model:
+        network = embedding_network(self.model)
+        return keras.Model(network.input, network.output[EMBEDDINGS], name=EMBEDDINGS)
+
+    def _run(self, network: keras.Model, segments: Sequence[Segment]) -> Iterator[NDArray[Any]]:
+        """Yields the outputs of the network for batches of segments. All batches have one size, for one trace."""
+        for start in range(0, len(segments), self._batch_size):
+            batch = segments[start : start + self._batch_size]
+            features = {name: self._stack(name, batch) for name in network.input}
+            yield network.predict_on_batch(features)[: len(batch)]
+
+    def _stack(self, name: str, segments: Sequence[Segment]) -> NDArray[Any]:
+        """Returns a feature of a batch, (batch_size, *shape), with zeros behind the last segment."""
+        stacked = np.stack([segment.features[name] for segment in segments])
+        return np.pad(stacked, [(0, self._batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1))
