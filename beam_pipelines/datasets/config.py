@@ -34,8 +34,8 @@ class DatasetConfig:
 class FolderDatasetConfig(DatasetConfig):
     """A folder with a folder of audio files for each genre: root/<genre>/…/<file>.
 
-    Files in one folder below the genre (root/<genre>/<artist>/<file>) are one group; a file directly in the genre's
-    folder is a group by itself.
+    The first folder below the genre is the artist (root/<genre>/<artist>/…/<file>), and an artist is one group in all
+    genres; a file directly in the genre's folder, or below "Various Artists", is a group by itself.
 
     Attributes:
         root: The folder, local or gs://.
@@ -62,7 +62,7 @@ class CsvDatasetConfig(DatasetConfig):
         path_column: The column of the audio file's path.
         label_column: The column of the genre.
         group_column: The column of the group that must be in one split, such as the artist; None makes every file a
-            group of its own.
+            group of its own. Case, accents and "feat." do not tell groups apart.
         split_column: The column of an official split (train, validation, test), or None.
     """
 

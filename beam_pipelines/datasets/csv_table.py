@@ -6,9 +6,11 @@ import io
 import posixpath
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.artists import artist_key, artist_names, is_nobody
 from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.datasets.track import Listing, Track
 from beam_pipelines.records.schema import SPLITS
@@ -42,7 +44,7 @@ def list_tracks(config: CsvDatasetConfig) -> Listing:
         for row in reader
         if any(value for value in row.values())
     ]
-    return Listing(tracks=tracks)
+    return Listing(tracks=_with_one_name_per_artist(tracks))
 
 
 def _track(
@@ -67,6 +69,14 @@ def _track(
         size_bytes=sizes.get(uri, _UNKNOWN_SIZE_BYTES),
         split=split or None,
     )
+
+
+def _with_one_name_per_artist(tracks: Sequence[Track]) -> list[Track]:
+    """Returns the tracks with one spelling of each group; tracks of "Various Artists" are groups by themselves."""
+    spellings = {track.group for track in tracks if track.group != track.track_id}
+    names = artist_names(spelling for spelling in spellings if not is_nobody(spelling))
+    group_of = {name: names[artist_key(name)] for name in spellings if not is_nobody(name)}
+    return [replace(track, group=group_of.get(track.group, track.track_id)) for track in tracks]
 
 
 def _cell(row: Mapping[str, str | None], column: str | None) -> str:

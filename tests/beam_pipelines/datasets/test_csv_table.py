@@ -27,6 +27,13 @@ def test_rows_become_tracks(tmp_path):
     assert tracks["gs://b/3.mp3"].group == "gs://b/3.mp3"
 
 
+def test_artists_are_compared_without_case_accents_and_guests(tmp_path):
+    rows = ["Björk", "BJORK", "Bjo\u0308rk feat. Thom Yorke", "Various Artists", "v.a.", "Björkan"]
+    config = table(tmp_path, HEADER + "".join(f"{number}.mp3,g{number % 2},{row}\n" for number, row in enumerate(rows)))
+    groups = [track.group for track in list_tracks(config).tracks]
+    assert groups == ["BJORK", "BJORK", "BJORK", "3.mp3", "4.mp3", "Björkan"]
+
+
 def test_columns_may_have_other_names_and_a_byte_order_mark(tmp_path):
     config = table(
         tmp_path,
