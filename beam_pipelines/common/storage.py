@@ -1,18 +1,22 @@
 """Files, local or gs://, through Beam's FileSystems. No other module of the package uses FileSystems.
 
-Every function takes paths of both kinds.
+Every function takes paths of both kinds. No path is a pattern: Beam's `match` and `delete` read * ? [ in paths as
+wildcards, so local files are listed and deleted with the standard library, and paths of buckets are escaped.
 """
 
 import glob
 import os
+import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from beam_pipelines.common import paths
 from beam_pipelines.common.errors import UserError
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
@@ -89,7 +93,9 @@ def exists(path: str) -> bool:
 
 
 def list_files(folder: str) -> list[FileEntry]:
-    """Returns the files in a folder and below it, ordered by path."""
+    """Returns the files in a folder and below it, ordered by path. Links to folders are not followed."""
+    if is_local(folder):
+        return sorted(_walk(folder), key=lambda entry: entry.path)
     try:
         [result] = FileSystems.match([join(_escape(folder), "**")])
     except BeamIOError as error:
@@ -107,19 +113,20 @@ def size_bytes(path: str) -> int:
     Raises:
         OSError: There is no such file.
     """
+    if is_local(path):
+        try:
+            return os.path.getsize(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"there is no file {path}") from error
     [result] = FileSystems.match([_escape(path)])
     if not result.metadata_list:
         raise FileNotFoundError(f"there is no file {path}")
     return int(result.metadata_list[0].size_in_bytes)
 
 
-def is_within(path: str, folder: str) -> bool:
-    """Returns whether a path is a folder or lies in it, after symbolic links are resolved."""
-    if FileSystems.get_scheme(path) != FileSystems.get_scheme(folder):
-        return False
-    if FileSystems.get_scheme(path) is None:
-        path, folder = os.path.realpath(path), os.path.realpath(folder)
-    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+def is_local(path: str) -> bool:
+    """Returns whether a path has no scheme."""
+    return paths.scheme(path) is None
 
 
 def make_folder(path: str) -> None:
@@ -133,21 +140,25 @@ def make_folder(path: str) -> None:
             raise
 
 
-def delete_files(paths: Sequence[str]) -> None:
-    """Deletes files. Missing files are ignored."""
-    present = [path for path in paths if exists(path)]
+def delete_files(names: Sequence[str]) -> None:
+    """Deletes the files of these names. Missing files are ignored."""
+    for path in filter(is_local, names):
+        with suppress(FileNotFoundError):
+            os.remove(path)
+    present = [path for path in names if not is_local(path) and exists(path)]
     if present:
-        FileSystems.delete(present)
+        FileSystems.delete([_escape(path) for path in present])
 
 
 def delete_folder(path: str) -> None:
-    """Deletes a folder with its contents, if it exists.
+    """Deletes a folder with its contents, if it exists. Of links in it, only the links are deleted.
 
-    The files are deleted first: in a bucket a folder is only a prefix of file names and does not exist.
+    In a bucket a folder is only a prefix of file names, so the files are deleted.
     """
-    delete_files([entry.path for entry in list_files(path)])
-    if exists(path):
-        FileSystems.delete([path])
+    if not is_local(path):
+        delete_files([entry.path for entry in list_files(path)])
+    elif os.path.isdir(path):
+        shutil.rmtree(os.path.realpath(path))
 
 
 def require_writable(folder: str, *, key: str) -> None:
@@ -160,7 +171,7 @@ def require_writable(folder: str, *, key: str) -> None:
     try:
         with FileSystems.create(probe, compression_type=UNCOMPRESSED) as file:
             write_all(file, b"")
-        FileSystems.delete([probe])
+        delete_files([probe])
     except (OSError, ValueError) as error:
         raise UserError(f"{key}={folder} cannot be written to: {_cause(error)}") from error
 
@@ -168,6 +179,16 @@ def require_writable(folder: str, *, key: str) -> None:
 def write_all(file: BinaryIO, data: bytes) -> None:
     """Writes bytes to an open file, for the `write` of `write_atomically`."""
     file.write(data)
+
+
+def _walk(folder: str) -> Iterator[FileEntry]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            # A file may disappear, and a link may lead nowhere.
+            with suppress(OSError):
+                status = os.stat(path)
+                yield FileEntry(path=path, size_bytes=status.st_size, updated_s=status.st_mtime)
 
 
 def _escape(path: str) -> str:

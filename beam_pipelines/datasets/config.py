@@ -26,8 +26,13 @@ class DatasetConfig:
 
     @property
     def source(self) -> str:
-        """The path of the data set, for messages."""
+        """The path of the data set."""
         raise NotImplementedError
+
+    @property
+    def source_key(self) -> str:
+        """The name of the setting that `source` is the value of."""
+        return "root"
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,10 @@ class CsvDatasetConfig(DatasetConfig):
     @property
     def source(self) -> str:
         return self.path
+
+    @property
+    def source_key(self) -> str:
+        return "path"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.checks import MISSING, check, check_path
+from beam_pipelines.common.paths import check_apart
 from beam_pipelines.datasets.config import DatasetConfig
 from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.runners.config import RunnerConfig
@@ -72,6 +73,7 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         check_path(self.output_dir, key="output_dir")
+        check_apart({f"dataset.{self.dataset.source_key}": self.dataset.source}, {"output_dir": self.output_dir})
         check(self.seed >= 0, key="seed", value=self.seed, expected="a whole number of at least 0")
         check(
             0 <= self.max_reject_fraction <= 1,
