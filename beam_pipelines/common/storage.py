@@ -9,6 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -20,6 +21,9 @@ from beam_pipelines.common import paths
 from beam_pipelines.common.errors import UserError
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
+_MAX_SIZE_REQUESTS = 2048
+_SIZE_THREADS = 32
+_SIZES_PER_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,35 @@ def size_bytes(path: str) -> int:
     if not result.metadata_list:
         raise FileNotFoundError(f"there is no file {path}")
     return int(result.metadata_list[0].size_in_bytes)
+
+
+def sizes_bytes(names: Sequence[str]) -> list[int]:
+    """Returns the sizes of files, 0 for one that does not exist, for estimates.
+
+    Local files are looked up all, several at a time, because a network's file system takes long to answer. Of more than
+    `_MAX_SIZE_REQUESTS` files in buckets a part is looked up, and the others have its mean size.
+    """
+    local = [index for index, name in enumerate(names) if is_local(name)]
+    remote = [index for index, name in enumerate(names) if not is_local(name)]
+    step = max(1, -(-len(remote) // _MAX_SIZE_REQUESTS))
+    asked = [*local, *remote[::step]]
+    batches = [asked[first : first + _SIZES_PER_BATCH] for first in range(0, len(asked), _SIZES_PER_BATCH)]
+    sizes: dict[int, int] = {}
+    with ThreadPoolExecutor(_SIZE_THREADS) as threads:
+        for batch, found in zip(
+            batches, threads.map(lambda batch: [_size_or_0(names[index]) for index in batch], batches), strict=True
+        ):
+            sizes.update(zip(batch, found, strict=True))
+    found_remote = [sizes[index] for index in remote[::step] if sizes[index]]
+    mean = sum(found_remote) // len(found_remote) if found_remote else 0
+    return [sizes.get(index, mean) for index in range(len(names))]
+
+
+def _size_or_0(name: str) -> int:
+    try:
+        return size_bytes(name)
+    except (OSError, ValueError):
+        return 0
 
 
 def is_local(path: str) -> bool:

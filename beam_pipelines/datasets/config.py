@@ -69,6 +69,8 @@ class CsvDatasetConfig(DatasetConfig):
         group_column: The column of the group that must be in one split, such as the artist; None makes every file a
             group of its own. Case, accents and "feat." do not tell groups apart.
         split_column: The column of an official split (train, validation, test), or None.
+        encoding: The encoding of the file, such as cp1252; None is UTF-8, or UTF-16 where the file says so.
+        delimiter: The character between two columns, or "tab"; None is a comma, or another one that the header shows.
     """
 
     name: str = "csv"
@@ -77,10 +79,26 @@ class CsvDatasetConfig(DatasetConfig):
     label_column: str = "genre"
     group_column: str | None = "artist"
     split_column: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_path(self.path, key="dataset.path")
+        check(
+            self.encoding is None or _is_text_encoding(self.encoding),
+            key="dataset.encoding",
+            value=self.encoding,
+            expected="an encoding that Python knows, such as utf-8, cp1252 or utf-16",
+        )
+        if self.delimiter in ("tab", "\\t"):
+            object.__setattr__(self, "delimiter", "\t")
+        check(
+            self.delimiter is None or (len(self.delimiter) == 1 and self.delimiter not in '"\r\n\0 '),
+            key="dataset.delimiter",
+            value=self.delimiter,
+            expected="one character, such as ; or |, or tab",
+        )
 
     @property
     def source(self) -> str:
@@ -89,6 +107,14 @@ class CsvDatasetConfig(DatasetConfig):
     @property
     def source_key(self) -> str:
         return "path"
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)

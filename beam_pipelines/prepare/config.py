@@ -85,7 +85,9 @@ class PrepareConfig:
 
     def result_settings(self) -> dict[str, object]:
         """Returns the settings that the data set depends on."""
-        settings = {**asdict(self), "features": self.feature_settings()}
+        # How a table is read changes its tracks, which are part of the cache key by themselves.
+        dataset = {key: value for key, value in asdict(self.dataset).items() if key not in ("encoding", "delimiter")}
+        settings = {**asdict(self), "dataset": dataset, "features": self.feature_settings()}
         return {key: value for key, value in settings.items() if key not in _NOT_IN_RESULT}
 
     def feature_settings(self) -> dict[str, dict[str, object]]:

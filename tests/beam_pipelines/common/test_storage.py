@@ -48,6 +48,26 @@ def test_sizes_of_files_that_are_not_there(tmp_path):
         storage.size_bytes(str(tmp_path / "b"))
 
 
+def test_sizes_of_many_files(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"123")
+    local = [str(tmp_path / name) for name in ("a", "absent", "with\0nul", "a")]
+    asked = []
+
+    def size_bytes(path):
+        asked.append(path)
+        return 10 if path.endswith("0") else 30
+
+    assert storage.sizes_bytes(local) == [3, 0, 0, 3]
+    assert storage.sizes_bytes([]) == []
+    monkeypatch.setattr(storage, "size_bytes", size_bytes)
+    monkeypatch.setattr(storage, "_MAX_SIZE_REQUESTS", 4)
+    assert storage.sizes_bytes([f"gs://b/{number}" for number in range(0, 20, 5)]) == [10, 30, 10, 30]
+    asked.clear()
+    sizes = storage.sizes_bytes([f"gs://b/{number}" for number in range(16)])
+    assert sorted(asked) == sorted(f"gs://b/{number}" for number in (0, 4, 8, 12))
+    assert sizes == [10, 25, 25, 25, 30, 25, 25, 25, 30, 25, 25, 25, 30, 25, 25, 25]
+
+
 def test_deleting_passes_over_what_is_not_there(tmp_path):
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").write_text("x")
