@@ -18,6 +18,7 @@ from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.progress import ProgressReporter, polling
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
@@ -107,12 +108,7 @@ def list_sources(config: ConvertConfig) -> list[SourceFile]:
     Raises:
         UserError: There are none, or source and output folder contain each other.
     """
-    for inner, outer in ((config.output_dir, config.source), (config.source, config.output_dir)):
-        if storage.is_within(inner, outer):
-            raise UserError(
-                f"output_dir={config.output_dir} and source={config.source} contain each other: choose another "
-                "output_dir, so that converted files are not converted again"
-            )
+    check_apart({"source": config.source}, {"output_dir": config.output_dir})
     source = config.source.rstrip("/") or "/"
     entries = storage.list_files(source)
     if not entries and not storage.exists(source):

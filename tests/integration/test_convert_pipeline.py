@@ -262,7 +262,7 @@ def test_output_and_source_may_not_lie_one_in_the_other(music, tmp_path):
         (music, tmp_path / "link" / "wav"),
         (music / "a", music),
     ):
-        with pytest.raises(UserError, match="contain each other: choose another output_dir"):
+        with pytest.raises(UserError, match="one lies in the other: choose another output_dir"):
             convert(config_for(source, output_dir))
     assert not (music / "wav").exists()
 

@@ -1,6 +1,7 @@
 """Files and directories, local or gs://. All of `trainer` accesses them through this module, by TensorFlow's `gfile`.
 
-Shards, event files and checkpoints are the exception: TensorFlow's own readers and writers take their paths.
+Shards, event files and checkpoints are the exception: TensorFlow's own readers and writers take their paths. No path is
+a pattern, so `gfile.glob` is not used.
 
 Every function raises a `FileError` where it does not say otherwise. Its `message` names the path and the problem, such
 as "/runs/a; No such file or directory".
@@ -37,11 +38,6 @@ def size_bytes(path: str) -> int:
 def list_dir(directory: str) -> list[str]:
     """Returns the names in a directory, sorted. In a bucket, names of directories end with a slash."""
     return sorted(tf.io.gfile.listdir(directory))
-
-
-def find(pattern: str) -> list[str]:
-    """Returns the paths that match a pattern, such as "runs/a/events.*", sorted."""
-    return sorted(tf.io.gfile.glob(pattern))
 
 
 def make_dirs(directory: str) -> None:
