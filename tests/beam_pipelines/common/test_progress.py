@@ -66,6 +66,15 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert "genre [bold]x[/bold]" in text
 
 
+def test_a_bar_interprets_no_markup(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "160")
+    stream = Terminal()
+    with ProgressReporter("[/a]", total=4, unit="[x]", stream=stream) as progress:
+        progress.update(completed=3, details="trial [/0001]")
+    assert all(text in stream.getvalue() for text in ("[/a]", "[x]", "trial [/0001]"))
+
+
 def test_polling_shows_while_the_work_runs_and_once_more_at_its_end():
     shown: list[str] = []
     has_polled = threading.Event()
