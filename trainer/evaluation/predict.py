@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.common.terminal import json_text, stdout
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.config import PredictConfig
 from trainer.evaluation.inference import Inference
@@ -50,7 +50,7 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
     inference = Inference(run_dir, batch_size=config.batch_size)
     with ProgressReporter("predicting", total=len(paths), unit="files") as progress:
         predictions = list(_predict_files(paths, inference=inference, top_k=config.top_k, progress=progress))
-    print(_FORMATTERS[output_format](predictions), end="")
+    print(_FORMATTERS[output_format](predictions), end="", file=stdout())
     return len(paths) - len(predictions)
 
 
@@ -104,7 +104,7 @@ def _format_json(predictions: Sequence[Prediction]) -> str:
         }
         for prediction in predictions
     ]
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json_text(content, stream=stdout(), indent=2) + "\n"
 
 
 def _format_csv(predictions: Sequence[Prediction]) -> str:

@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import os
+import re
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +88,21 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(
     assert all("cannot be read" in line for line in errors[2:])
 
 
+def test_a_name_that_is_not_utf_8_is_read_like_any_other(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", errors)
+    good = write_audio(tmp_path / "a.wav", 1.0)
+    odd, absent = (os.fsdecode(os.fsencode(tmp_path) + name) for name in (b"/caf\xe9.wav", b"/\xe9.wav"))
+    shutil.copy(good, odd)
+    assert run_predict(finished.run_dir, [odd, absent, good], "json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [one["file"] for one in found] == [odd, good]
+    assert found[0]["genres"] == found[1]["genres"]
+    assert "cannot be read: No such file or directory" in errors.getvalue()
+
+
 def test_table_and_csv_agree(finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [write_audio(tmp_path / "a.wav", 1.0), write_audio(tmp_path / "longer name.wav", 1.0, seed=1)]
     run_predict(finished.run_dir, files, "csv", top_k=2)
@@ -102,7 +121,7 @@ def test_only_the_run_is_needed(finished: TrainConfig, tmp_path: Path, capsys: p
     for path in Path(finished.data_dir).iterdir():
         path.unlink()
     assert run_predict(finished.run_dir, [write_audio(tmp_path / "a.wav", 1.0)], "table") == 0
-    assert capsys.readouterr().err == "predicting: 1/1 files, 0 s\n"
+    assert re.fullmatch(r"predicting: 1/1 files, \d+ s\n", capsys.readouterr().err)
 
 
 def test_an_unfinished_run_predicts_with_a_warning(
