@@ -76,6 +76,7 @@ class ProgressReporter:
         self._last_plain_s = self._started_s
         self._completed = 0
         self._details = ""
+        self._partial_line = ""
         self._bar: Progress | None = None
         if self._stream.isatty():
             self._bar = Progress(
@@ -119,6 +120,16 @@ class ProgressReporter:
             print_line(self._bar.console, line)
         else:
             self._print(line)
+
+    def print_result(self, text: str, *, stream: TextIO) -> None:
+        """Writes to another stream at once. Where that is a terminal too, whole lines go above the bar."""
+        if self._bar is not None and stream.isatty():
+            lines, newline, self._partial_line = (self._partial_line + text).rpartition("\n")
+            if newline:
+                self._bar.console.out(lines, highlight=False)
+        else:
+            stream.write(text)
+            stream.flush()
 
     def _print_plain(self) -> None:
         self._last_plain_s = time.monotonic()

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from beam_pipelines.common.output_streams import open_text_stream
+from beam_pipelines.features.frontend import Clip
 from trainer.devices.strategy import StrategyConfig, make_strategy
 from trainer.evaluation.config import PredictConfig
+from trainer.evaluation.inference import Inference
 from trainer.evaluation.predict import predict
 from trainer.metrics.metrics import softmax
 from trainer.runs.restored_model import load_best_model
@@ -101,6 +104,46 @@ def test_a_name_that_is_not_utf_8_is_read_like_any_other(
     assert [one["file"] for one in found] == [odd, good]
     assert found[0]["genres"] == found[1]["genres"]
     assert "cannot be read: No such file or directory" in errors.getvalue()
+
+
+@pytest.mark.parametrize("output_format", ["table", "csv", "json"])
+def test_a_crash_keeps_the_results_of_before(
+    finished: TrainConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    output_format: str,
+) -> None:
+    good, bad = write_audio(tmp_path / "a.wav", 1.0), write_audio(tmp_path / "b.wav", 1.0)
+    read, before = Inference.read, []
+
+    def read_or_crash(self: Inference, path: str) -> Clip:
+        if path == good:
+            return read(self, path)
+        before.append(capsys.readouterr().out)
+        raise MemoryError
+
+    monkeypatch.setattr(Inference, "read", read_or_crash)
+    with pytest.raises(MemoryError):
+        run_predict(finished.run_dir, [good, bad], output_format)
+    assert good in before[0]
+    if output_format == "json":
+        (found,) = json.loads(before[0] + capsys.readouterr().out)
+        assert found["file"] == good
+
+
+def test_nothing_is_predicted_once_the_reader_is_gone(
+    finished: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_audio(tmp_path / "a.wav", 1.0)
+    read, seen = Inference.read, []
+    monkeypatch.setattr(Inference, "read", lambda self, path: seen.append(path) or read(self, path))
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", open_text_stream(writer, like=None))
+    assert run_predict(finished.run_dir, [path] * 5, "csv") == 0
+    os.close(writer)
+    assert seen == [path]
 
 
 def test_table_and_csv_agree(finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
