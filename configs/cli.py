@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
 from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
@@ -50,26 +51,19 @@ def run() -> NoReturn:
     # Libraries start worker processes by `python -c` and `python -m`, which import from the working folder first.
     # From Python 3.11 on, this variable prevents that.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    try:
-        exit_code = _main_and_flush()
-    except BrokenPipeError:
-        # The reader of the output has closed it, as `| head` does. Python would print a second error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        exit_code = 1
-    if exit_code in (_INTERRUPTED, _RUN_AGAIN):
-        # Threads may still be inside C code: a regular exit of Python would abort on them, or wait for others.
-        os._exit(exit_code)
-    sys.exit(exit_code)
-
-
-def _main_and_flush() -> int:
-    """Runs `main` and flushes stdout, so that a closed pipe raises BrokenPipeError here and not at exit."""
+    protect_standard_streams()
     try:
         exit_code = main()
     except SystemExit as end:  # raised by argparse after --help or a wrong option
         exit_code = int(end.code or 0)
-    print(end="", flush=True)
-    return exit_code
+    error = flush_with_error(sys.stdout)
+    if error is not None:
+        _print_error("beamtune", f"standard output cannot be written to, so that output is lost: {error}")
+        exit_code = exit_code or 1
+    if exit_code in (_INTERRUPTED, _RUN_AGAIN):
+        # Threads may still be inside C code: a regular exit of Python would abort on them, or wait for others.
+        os._exit(exit_code)
+    sys.exit(exit_code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,8 +108,6 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _print_error(name, "interrupted")
         return _INTERRUPTED
-    except BrokenPipeError:  # not an error of the command: `run` exits without a message
-        raise
     except Exception as error:  # every error becomes one line
         if arguments.debug:
             traceback.print_exc()

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from beam_pipelines.common.output_streams import open_text_stream
+
 
 class _Users:
     """The bodies that run with redirected descriptors: the first one redirects, the last one restores."""
@@ -45,14 +47,19 @@ def silenced_decoders() -> Iterator[None]:
 @contextmanager
 def _redirected() -> Iterator[None]:
     python_stderr = sys.stderr
-    python_stderr.flush()
-    kept_fd = os.dup(2)
-    writes_to_fd_2 = python_stderr is sys.__stderr__
+    try:
+        kept_fd = os.dup(2)
+    except OSError:  # it is closed: nothing that is written to it is seen
+        yield
+        return
+    if python_stderr is not None:
+        python_stderr.flush()
+    writes_to_fd_2 = python_stderr is not None and python_stderr is sys.__stderr__
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         if writes_to_fd_2:
-            sys.stderr = open(kept_fd, "w", encoding=python_stderr.encoding, buffering=1, closefd=False)  # noqa: SIM115
+            sys.stderr = open_text_stream(kept_fd, like=python_stderr, line_buffering=True)
         yield
     finally:
         if writes_to_fd_2:

@@ -7,10 +7,9 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TextIO
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from beam_pipelines.common.terminal import stderr
+from beam_pipelines.common.terminal import make_console, print_line, stderr
 
 _PLAIN_INTERVAL_S = 10.0
 
@@ -77,18 +76,19 @@ class ProgressReporter:
         self._last_plain_s = self._started_s
         self._completed = 0
         self._details = ""
+        self._partial_line = ""
         self._bar: Progress | None = None
         if self._stream.isatty():
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn(unit),
+                TextColumn(unit, markup=False),
                 TimeElapsedColumn(),
-                TextColumn("left"),
+                TextColumn("left", markup=False),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[details]}"),
-                console=Console(file=self._stream),
+                TextColumn("{task.fields[details]}", markup=False),
+                console=make_console(self._stream),
             )
             self._task = self._bar.add_task(description, total=total, details="")
 
@@ -117,9 +117,19 @@ class ProgressReporter:
     def log(self, line: str) -> None:
         """Prints a line above the bar."""
         if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False)
+            print_line(self._bar.console, line)
         else:
             self._print(line)
+
+    def print_result(self, text: str, *, stream: TextIO) -> None:
+        """Writes to another stream at once. Where that is a terminal too, whole lines go above the bar."""
+        if self._bar is not None and stream.isatty():
+            lines, newline, self._partial_line = (self._partial_line + text).rpartition("\n")
+            if newline:
+                self._bar.console.out(lines, highlight=False)
+        else:
+            stream.write(text)
+            stream.flush()
 
     def _print_plain(self) -> None:
         self._last_plain_s = time.monotonic()

@@ -1,6 +1,7 @@
 """The streams that commands print to; tables and lines: borders on a terminal, plain text where the output is piped."""
 
 import io
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,12 +31,22 @@ def without_output() -> Iterator[None]:
 
 def stdout() -> TextIO:
     """Returns the stream for results."""
-    return io.StringIO() if _is_quiet.get() else sys.stdout
+    return io.StringIO() if _is_quiet.get() or sys.stdout is None else sys.stdout
 
 
 def stderr() -> TextIO:
     """Returns the stream for progress, notes and warnings."""
-    return io.StringIO() if _is_quiet.get() else sys.stderr
+    return io.StringIO() if _is_quiet.get() or sys.stderr is None else sys.stderr
+
+
+def json_text(content: object, *, stream: TextIO, indent: int | None = None) -> str:
+    """Returns JSON that a stream can encode: characters that it cannot encode are escaped, and not replaced."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=indent)
+    return text
 
 
 def make_console(stream: TextIO) -> Console:

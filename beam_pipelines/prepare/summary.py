@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from rich.console import Console
-
-from beam_pipelines.common.terminal import make_table, print_line
+from beam_pipelines.common.terminal import make_console, make_table, print_line
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, count_tracks
 from beam_pipelines.records.json_lines import Reject
@@ -31,7 +29,7 @@ def print_summary(job: PrepareJob, build: FinishedBuild, *, left_out: Sequence[R
         left_out: Tracks that are in no shard, in addition to the rejects of the shards' reports.
         stream: Where to print.
     """
-    console = Console(file=stream, highlight=False)
+    console = make_console(stream)
     counts = count_tracks(build.reports)
     splits = [split for split in SPLITS if split in counts]
     table = make_table(console, f"tracks, {_split_name(build.assignment)} split", "genre", *splits)

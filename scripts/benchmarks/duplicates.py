@@ -8,6 +8,7 @@ other pairs in every row.
 import argparse
 import io
 import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from rich.table import Table
 
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.load import load_audio
+from beam_pipelines.common.terminal import make_console
 from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, AcousticFingerprinter
 from beam_pipelines.splits.config import DuplicatesConfig
 from beam_pipelines.splits.find_duplicates import find_duplicates
@@ -38,7 +40,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
     parser.add_argument("--random", type=int, help="compare this many fingerprints of random bits instead")
     arguments = parser.parse_args()
-    console = Console(highlight=False)
+    console = make_console(sys.stdout)
     if arguments.random is None:
         compare_copies(arguments.folder, console)
     else:

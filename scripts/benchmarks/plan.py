@@ -6,6 +6,7 @@ The manifest is a CSV table of invented files; nothing is decoded. The steps are
 import argparse
 import json
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from beam_pipelines.common.terminal import make_console
 from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import Track, genre_names
@@ -117,7 +118,7 @@ def timed(name: str, steps: dict[str, float]) -> Iterator[None]:
 
 def report(steps: dict[str, float], *, peak_mib: float, num_tracks: int) -> None:
     """Prints the figures as a table."""
-    console = Console(highlight=False)
+    console = make_console(sys.stdout)
     table = Table(title=f"planning {num_tracks:,} tracks", box=box.ROUNDED if console.is_terminal else None)
     table.add_column("step")
     table.add_column("seconds", justify="right")

@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from beam_pipelines.common.python_process import python_command
+from beam_pipelines.common.terminal import make_console
 
 # Large packages are imported in the functions that use them: Linux counts the memory of the parent at the time of the
 # fork in the peak memory of a child process.
@@ -290,7 +290,7 @@ def report(
     steady: Mapping[str, Steady], *, memory_mb: Mapping[int, float], minutes: Sequence[float], sizes: Sizes
 ) -> None:
     """Prints the figures as two tables."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = make_console(sys.stdout)
     style = box.ROUNDED if console.is_terminal else None
     few, many = sizes.clips, sizes.clips * sizes.times
     title = f"{few} and {many} clips, {minutes[0]:.0f} and {minutes[1]:.0f} minutes, {NUM_CORES} cores"

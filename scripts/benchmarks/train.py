@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from subjects.train import BATCH_SIZE, NUM_CLASSES
+
+from beam_pipelines.common.terminal import make_console
 
 if TYPE_CHECKING:
     from beam_pipelines.records.json_lines import TrackRecord
@@ -241,7 +242,7 @@ def read_result(process: "subprocess.Popen[str]") -> float:
 
 def report(figures: Mapping[str, Sequence[float]], *, sizes: Sizes) -> None:
     """Prints the figures and their bounds."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = make_console(sys.stdout)
     best = {name: min(values) if name == START else max(values) for name, values in figures.items()}
     title = f"{sizes.num_examples} log-mels of 3 s, batches of {BATCH_SIZE}, {NUM_CORES} cores"
     table = Table(title=title, box=box.ROUNDED if console.is_terminal else None)

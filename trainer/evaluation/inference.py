@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -59,11 +60,7 @@ class Inference:
         Raises:
             AudioError: The file cannot be opened or decoded, or is silent.
         """
-        try:
-            content = files.read_bytes(path)
-        except files.FileError as error:
-            raise AudioError("unreadable", f"cannot be read: {error.message}", stage="open") from error
-        return self.front_end.process(io.BytesIO(content), whole=True)
+        return self.front_end.process(io.BytesIO(_read_bytes(path)), whole=True)
 
     def score(self, clip: Clip) -> ClipScores:
         """Returns the probabilities of the genres for each segment and their mean."""
@@ -94,3 +91,31 @@ class Inference:
         """Returns a feature of a batch, (batch_size, *shape), with zeros behind the last segment."""
         stacked = np.stack([segment.features[name] for segment in segments])
         return np.pad(stacked, [(0, self._batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1))
+
+
+def _read_bytes(path: str) -> bytes:
+    """Returns the content of an audio file.
+
+    Raises:
+        AudioError: The file cannot be read.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _read_local_bytes(path)
+    try:
+        return files.read_bytes(path)
+    except files.FileError as error:
+        raise _unreadable(error.message) from error
+
+
+def _read_local_bytes(path: str) -> bytes:
+    """Reads a file whose name is not UTF-8, which TensorFlow cannot open."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(error.strerror or type(error).__name__) from error
+
+
+def _unreadable(message: str) -> AudioError:
+    return AudioError("unreadable", f"cannot be read: {message}", stage="open")

@@ -1,40 +1,23 @@
 """`beamtune predict`: the most probable genres of audio files."""
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from beam_pipelines.common.output_streams import reader_is_gone
 from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.common.terminal import stdout
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.config import PredictConfig
 from trainer.evaluation.inference import Inference
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for a file.
-
-    Attributes:
-        file: The path from the command line.
-        duration_s: Duration of the audio.
-        num_segments: Segments whose probabilities were averaged.
-        genres: The most probable genres and their probabilities, the most probable first.
-    """
-
-    file: str
-    duration_s: float
-    num_segments: int
-    genres: tuple[tuple[str, float], ...]
+from trainer.evaluation.prediction_writers import WRITERS, Prediction
 
 
 def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output_format: str) -> int:
     """Prints the top genres of each file on standard output, and a line on standard error for each that failed.
 
     A file that is damaged or cut short is predicted from what can be decoded; a line on standard error says so.
+    A file's result is printed before the next file is read. A list in JSON is closed whatever ends the work.
 
     Args:
         run_dir: The run, which needs no other files.
@@ -50,20 +33,35 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
         RunFailedError: The checkpoint is damaged.
     """
     inference = Inference(run_dir, batch_size=config.batch_size)
+    # Before the bar starts: on a terminal, Rich then replaces sys.stdout.
+    stream = stdout()
+    writer = WRITERS[output_format](stream, paths=paths, labels=inference.labels)
+    num_failed = 0
     with ProgressReporter("predicting", total=len(paths), unit="files") as progress:
-        predictions = list(_predict_files(paths, inference=inference, top_k=config.top_k, progress=progress))
-    print(_FORMATTERS[output_format](predictions), end="")
-    return len(paths) - len(predictions)
+        progress.print_result(writer.start(), stream=stream)
+        try:
+            for prediction in _predict_files(paths, inference=inference, top_k=config.top_k, progress=progress):
+                if prediction is None:
+                    num_failed += 1
+                    continue
+                progress.print_result(writer.add(prediction), stream=stream)
+                if reader_is_gone(stream):
+                    break
+        finally:
+            progress.print_result(writer.finish(), stream=stream)
+    return num_failed
 
 
 def _predict_files(
     paths: Sequence[str], *, inference: Inference, top_k: int, progress: ProgressReporter
-) -> Iterator[Prediction]:
+) -> Iterator[Prediction | None]:
+    """Yields the prediction for each file, or None where it cannot be read."""
     for num_done, path in enumerate(paths, start=1):
         try:
             clip = inference.read(path)
         except AudioError as error:
             progress.log(f"error: {path}: {error.message}")
+            yield None
         else:
             if clip.audio.is_partial:
                 progress.log(
@@ -79,49 +77,3 @@ def _predict_files(
                 genres=tuple((inference.labels[index], float(probabilities[index])) for index in top),
             )
         progress.update(completed=num_done)
-
-
-def _format_table(predictions: Sequence[Prediction]) -> str:
-    rows = [
-        [prediction.file, *(f"{genre} {probability:.3f}" for genre, probability in prediction.genres)]
-        for prediction in predictions
-    ]
-    return f"{_format_columns(rows)}\n" if rows else ""
-
-
-def _format_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows of cells as lines: the first column is left-aligned, the others are right-aligned."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-
-
-def _format_json(predictions: Sequence[Prediction]) -> str:
-    content = [
-        {
-            "file": prediction.file,
-            "duration_s": prediction.duration_s,
-            "num_segments": prediction.num_segments,
-            "genres": [{"genre": genre, "probability": probability} for genre, probability in prediction.genres],
-        }
-        for prediction in predictions
-    ]
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def _format_csv(predictions: Sequence[Prediction]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "rank", "genre", "probability"])
-    for prediction in predictions:
-        for rank, (genre, probability) in enumerate(prediction.genres, start=1):
-            writer.writerow([prediction.file, rank, genre, f"{probability:.6f}"])
-    return text.getvalue()
-
-
-_FORMATTERS = {"table": _format_table, "json": _format_json, "csv": _format_csv}

@@ -12,7 +12,7 @@ class ExploreConfig:
 
     Attributes:
         data_dir: The prepared data set, local or gs://.
-        output_dir: Where the page and the events are written, local or gs://; None is `explore/<name of the data set>`.
+        output_dir: Where the page and the events are written, local or gs://; None is `explore/<name of data_dir>`.
         seed: The seed of the random choice of tracks for the projection and as examples.
         projection_tracks: The most tracks in the projection on principal components.
         example_genres: The most genres that get an example; those with the most tracks do.

@@ -1,5 +1,6 @@
 """`beamtune explore`: describes a prepared data set in an HTML page and in TensorBoard events."""
 
+import os
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -44,7 +45,9 @@ def explore(config: ExploreConfig) -> None:
     data = open_prepared(config.data_dir)
     tables = read_tables(config.data_dir)
     summary = summarize(tables.tracks, genres=data.labels)
-    output_dir = files.join("explore", data.info.name) if config.output_dir is None else config.output_dir
+    output_dir = (
+        files.join("explore", _directory_name(config.data_dir)) if config.output_dir is None else config.output_dir
+    )
     events_dir = files.join(output_dir, EVENTS_DIR)
     try:
         remove_event_files(events_dir)
@@ -70,6 +73,11 @@ def explore(config: ExploreConfig) -> None:
     total = summary.totals[ALL_SPLITS]
     print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {total.segments} segments")
     print(f"to see the same in TensorBoard: beamtune tensorboard {events_dir}")
+
+
+def _directory_name(path: str) -> str:
+    """Returns the last part of a path, local or gs://: that of "." is the name of the working folder."""
+    return os.path.basename(path.rstrip("/") if "://" in path else os.path.abspath(path)) or "data"
 
 
 def _pictures(data: PreparedData, tables: Tables, summary: DatasetSummary, *, config: ExploreConfig) -> Pictures:

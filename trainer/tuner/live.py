@@ -6,7 +6,7 @@ from typing import TextIO
 
 from rich.live import Live
 
-from beam_pipelines.common.terminal import make_console
+from beam_pipelines.common.terminal import make_console, print_line
 from trainer.tuner.service.search_state import SearchState
 from trainer.tuner.status import duration_text, headline, trial_cells, trials_table
 from trainer.tuner.trial import FAILED, QUEUED, RUNNING, Trial
@@ -42,7 +42,7 @@ class LiveSearch:
 
     def log(self, line: str) -> None:
         """Prints a line that stays."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(self._console, line)
         self._shown_s = time.monotonic()
 
     def show(self, search: SearchState) -> None:

@@ -1,7 +1,6 @@
 """A search as a table: for `beamtune tune status`, and for `beamtune tune` while it runs and at its end."""
 
 import csv
-import json
 import math
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.terminal import json_text, make_console, make_table, print_line
 from trainer.tuner.service.search_state import SearchState, ranked, read_search
 from trainer.tuner.space.space import round_off
 from trainer.tuner.trial import COMPLETED, FAILED, RUNNING, Trial, kept_epoch
@@ -31,7 +30,7 @@ def show_status(search_dir: str, *, output_format: str, stream: TextIO) -> None:
     """
     search = read_search(search_dir)
     if output_format == "json":
-        print(json.dumps(_to_json(asdict(search)), indent=2, ensure_ascii=False), file=stream)
+        print(json_text(_to_json(asdict(search)), stream=stream, indent=2), file=stream)
     elif output_format == "csv":
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(_COLUMNS)

@@ -42,3 +42,21 @@ print("from Python again", file=sys.stderr)
 def test_bodies_that_overlap_as_in_two_threads_restore_the_descriptor_at_the_last_end():
     done = subprocess.run(script_command(OVERLAPPING), capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == "from C again\nfrom Python again\n"
+
+
+CLOSED = """
+import os, sys
+sys.stderr = None
+for descriptor in sys.argv[1:]:
+    os.close(int(descriptor))
+from beam_pipelines.audio.quiet_decoders import silenced_decoders
+with silenced_decoders():
+    pass
+print("done")
+"""
+
+
+@pytest.mark.parametrize("descriptors", [[], ["2"]])
+def test_a_closed_standard_error_stays_closed(descriptors):
+    done = subprocess.run(script_command(CLOSED) + descriptors, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "done\n"

@@ -66,6 +66,36 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert "genre [bold]x[/bold]" in text
 
 
+def test_a_bar_interprets_no_markup(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "160")
+    stream = Terminal()
+    with ProgressReporter("[/a]", total=4, unit="[x]", stream=stream) as progress:
+        progress.update(completed=3, details="trial [/0001]")
+    assert all(text in stream.getvalue() for text in ("[/a]", "[x]", "trial [/0001]"))
+
+
+def test_results_go_above_the_bar_in_whole_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "40")
+    stream, results = Terminal(), Terminal()
+    with ProgressReporter("predicting", total=4, unit="files", stream=stream) as progress:
+        progress.print_result("[/a] " + "long " * 20, stream=results)
+        assert "long" not in stream.getvalue()
+        progress.print_result("end\nnext", stream=results)
+    assert "[/a] " + "long " * 20 + "end\n" in stream.getvalue()
+    assert "next" not in stream.getvalue()
+    assert results.getvalue() == ""
+
+
+@pytest.mark.parametrize("bar", [Terminal, io.StringIO])
+def test_piped_results_are_written_at_once(bar):
+    results = io.StringIO()
+    with ProgressReporter("predicting", total=4, unit="files", stream=bar()) as progress:
+        progress.print_result("a", stream=results)
+        assert results.getvalue() == "a"
+
+
 def test_polling_shows_while_the_work_runs_and_once_more_at_its_end():
     shown: list[str] = []
     has_polled = threading.Event()

@@ -23,3 +23,11 @@ def test_another_thread_prints_while_the_body_runs():
         thread.start()
         thread.join()
     assert streams == [sys.stdout]
+
+
+def test_without_streams_output_is_discarded(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with ProgressReporter("preparing", total=1, unit="tracks") as progress:
+        progress.log("discarded")
+    print("discarded", file=stdout())

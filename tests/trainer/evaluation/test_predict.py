@@ -3,14 +3,21 @@
 import csv
 import io
 import json
+import os
+import re
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from beam_pipelines.common.output_streams import open_text_stream
+from beam_pipelines.features.frontend import Clip
 from trainer.devices.strategy import StrategyConfig, make_strategy
 from trainer.evaluation.config import PredictConfig
+from trainer.evaluation.inference import Inference
 from trainer.evaluation.predict import predict
 from trainer.metrics.metrics import softmax
 from trainer.runs.restored_model import load_best_model
@@ -96,6 +103,61 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(
     assert all("cannot be read" in line for line in errors[2:])
 
 
+def test_a_name_that_is_not_utf_8_is_read_like_any_other(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", errors)
+    good = write_audio(tmp_path / "a.wav", 1.0)
+    odd, absent = (os.fsdecode(os.fsencode(tmp_path) + name) for name in (b"/caf\xe9.wav", b"/\xe9.wav"))
+    shutil.copy(good, odd)
+    assert run_predict(finished.run_dir, [odd, absent, good], "json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [one["file"] for one in found] == [odd, good]
+    assert found[0]["genres"] == found[1]["genres"]
+    assert "cannot be read: No such file or directory" in errors.getvalue()
+
+
+@pytest.mark.parametrize("output_format", ["table", "csv", "json"])
+def test_a_crash_keeps_the_results_of_before(
+    finished: TrainConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    output_format: str,
+) -> None:
+    good, bad = write_audio(tmp_path / "a.wav", 1.0), write_audio(tmp_path / "b.wav", 1.0)
+    read, before = Inference.read, []
+
+    def read_or_crash(self: Inference, path: str) -> Clip:
+        if path == good:
+            return read(self, path)
+        before.append(capsys.readouterr().out)
+        raise MemoryError
+
+    monkeypatch.setattr(Inference, "read", read_or_crash)
+    with pytest.raises(MemoryError):
+        run_predict(finished.run_dir, [good, bad], output_format)
+    assert good in before[0]
+    if output_format == "json":
+        (found,) = json.loads(before[0] + capsys.readouterr().out)
+        assert found["file"] == good
+
+
+def test_nothing_is_predicted_once_the_reader_is_gone(
+    finished: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_audio(tmp_path / "a.wav", 1.0)
+    read, seen = Inference.read, []
+    monkeypatch.setattr(Inference, "read", lambda self, path: seen.append(path) or read(self, path))
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", open_text_stream(writer, like=None))
+    assert run_predict(finished.run_dir, [path] * 5, "csv") == 0
+    os.close(writer)
+    assert seen == [path]
+
+
 def test_table_and_csv_agree(finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [write_audio(tmp_path / "a.wav", 1.0), write_audio(tmp_path / "longer name.wav", 1.0, seed=1)]
     run_predict(finished.run_dir, files, "csv", top_k=2)
@@ -114,7 +176,7 @@ def test_only_the_run_is_needed(finished: TrainConfig, tmp_path: Path, capsys: p
     for path in Path(finished.data_dir).iterdir():
         path.unlink()
     assert run_predict(finished.run_dir, [write_audio(tmp_path / "a.wav", 1.0)], "table") == 0
-    assert capsys.readouterr().err == "predicting: 1/1 files, 0 s\n"
+    assert re.fullmatch(r"predicting: 1/1 files, \d+ s\n", capsys.readouterr().err)
 
 
 def test_an_unfinished_run_predicts_with_a_warning(

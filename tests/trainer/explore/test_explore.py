@@ -13,19 +13,31 @@ def directory(make_track, write_data_set):
     return write_data_set([make_track(f"{index}", label=("blues", "funk")[index % 2]) for index in range(4)])
 
 
+@pytest.mark.parametrize(
+    ("data_dir", "name"), [("{}", "mine"), ("{}/", "mine"), ("{}/../other", "other"), (".", "mine")]
+)
+def test_the_page_is_named_after_the_prepared_directory(directory, tmp_path, monkeypatch, capsys, data_dir, name):
+    directory = directory.rename(tmp_path / "mine")
+    (tmp_path / "other").symlink_to(directory)
+    monkeypatch.chdir(directory)
+    assert main(["explore", data_dir.format(directory), "example_genres=0"]) == 0
+    assert capsys.readouterr().out.startswith(f"explore/{name}/index.html: ")
+    assert (directory / "explore" / name / "index.html").is_file()
+
+
 @pytest.mark.slow
 def test_it_prints_where_the_page_and_the_events_are(beamtune, directory, tmp_path):
     done = beamtune("explore", directory, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        "explore/tiny/index.html: 4 tracks of 2 genres, 8 segments\n"
-        "to see the same in TensorBoard: beamtune tensorboard explore/tiny/events\n"
+        f"explore/{directory.name}/index.html: 4 tracks of 2 genres, 8 segments\n"
+        f"to see the same in TensorBoard: beamtune tensorboard explore/{directory.name}/events\n"
     )
     assert done.stderr.splitlines() == [
         line for line in done.stderr.splitlines() if line.startswith(("exploring: ", "reading examples: "))
     ]
-    assert (tmp_path / "explore" / "tiny" / "index.html").is_file()
-    assert list((tmp_path / "explore" / "tiny" / "events").glob("events.out.tfevents.*"))
+    assert (tmp_path / "explore" / directory.name / "index.html").is_file()
+    assert list((tmp_path / "explore" / directory.name / "events").glob("events.out.tfevents.*"))
 
 
 def test_the_directory_may_be_a_setting(directory, tmp_path, capsys):
