@@ -18,6 +18,7 @@ from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.lease import holding
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.progress import ProgressReporter, polling
 from beam_pipelines.convert.config import ConvertConfig
@@ -39,6 +40,18 @@ def convert(config: ConvertConfig) -> None:
     sources = list_sources(config)
     work_dir = WorkDir(config.output_dir)
     _check_output_dir(work_dir, config)
+    with holding(config.output_dir, key="output_dir"):
+        report, num_kept = _convert_missing(sources, work_dir=work_dir, config=config)
+    print_summary(report, num_kept=num_kept, output_dir=config.output_dir, stream=sys.stdout)
+
+
+def _convert_missing(sources: Sequence[SourceFile], *, work_dir: WorkDir, config: ConvertConfig) -> tuple[Report, int]:
+    """Converts the missing files; returns the report on all files and how many of them were kept.
+
+    Raises:
+        RunFailedError: No file could be converted.
+    """
+    _replace_other_settings(work_dir, config)
     plan = make_plan(
         sources, extension=config.format, converted=work_dir.read_converted(), outputs=work_dir.list_outputs()
     )
@@ -58,7 +71,7 @@ def convert(config: ConvertConfig) -> None:
         )
     work_dir.finish(report)
     _check_usable(report)
-    print_summary(report, num_kept=len(plan.kept), output_dir=config.output_dir, stream=sys.stdout)
+    return report, len(plan.kept)
 
 
 def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config: ConvertConfig) -> beam.PCollection:
@@ -129,7 +142,7 @@ def list_sources(config: ConvertConfig) -> list[SourceFile]:
 
 
 def _check_output_dir(work_dir: WorkDir, config: ConvertConfig) -> None:
-    """Checks that the output directory is empty or of these settings; with overwrite=true deletes another conversion.
+    """Checks that the output directory is empty, of these settings, or may be overwritten.
 
     Raises:
         UserError: It cannot be written to, or holds files that may not be replaced.
@@ -152,6 +165,13 @@ def _check_output_dir(work_dir: WorkDir, config: ConvertConfig) -> None:
             f"output_dir={config.output_dir} holds a conversion with {others}: choose another output_dir, or set "
             "overwrite=true to replace it"
         )
+
+
+def _replace_other_settings(work_dir: WorkDir, config: ConvertConfig) -> None:
+    """Deletes the files of a conversion with other settings."""
+    outputs, settings = work_dir.list_outputs(), work_dir.read_settings()
+    if settings is None or all(settings.get(key) == value for key, value in config.settings.items()):
+        return
     ours = [file.output for file in work_dir.read_converted()]
     storage.delete_files([storage.join(config.output_dir, name) for name in ours if name in outputs])
     storage.delete_folder(work_dir.path)

@@ -8,6 +8,7 @@ as "/runs/a; No such file or directory".
 """
 
 import os
+import uuid
 from typing import IO
 
 import tensorflow as tf
@@ -63,10 +64,15 @@ def read_text(path: str) -> str:
 
 def write_text(path: str, text: str) -> None:
     """Writes a UTF-8 file under a temporary name and renames it, so that a reader finds the whole text or none."""
-    temporary_path = f"{path}.tmp"
+    temporary_path = temporary_name(path)
     with open_to_write(temporary_path) as sink:
         sink.write(text.encode())
     replace(temporary_path, path)
+
+
+def temporary_name(path: str) -> str:
+    """Returns a path beside a file that no other process uses."""
+    return f"{path}.{uuid.uuid4().hex}.tmp"
 
 
 def open_to_write(path: str) -> IO[bytes]:

@@ -9,6 +9,7 @@ import tensorflow as tf
 import yaml
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES
 from trainer.common import files
 from trainer.runs.run_dir import describe_differences
 from trainer.tuner.config import SearchConfig
@@ -33,6 +34,21 @@ class SearchDir:
 
     def is_started(self) -> bool:
         return files.exists(self._config_path)
+
+    def check_is_empty(self) -> None:
+        """Checks that a search may be started here: in a new or empty directory.
+
+        Raises:
+            UserError: The directory holds files of the user or of another command.
+        """
+        names = files.list_dir(self.path) if files.exists(self.path) else []
+        # What a search leaves that was interrupted before it wrote its settings.
+        ours = {"logs", "state", "space.yaml", *LEASE_FILES}
+        others = [name for name in names if name.rstrip("/") not in ours and not name.endswith(".tmp")]
+        if others:
+            raise UserError(
+                f"search_dir={self.path} is not empty and holds no search ({others[0]}): choose another search_dir"
+            )
 
     def start(self, config: SearchConfig, *, space_text: str) -> None:
         """Writes the settings and the space.

@@ -1,7 +1,7 @@
 """A trial of a search: its point of the space, its progress and its result; and the interface of what trains it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
@@ -164,12 +164,13 @@ class ReportEpoch(Protocol):
 
 
 class TrialRunner(Protocol):
-    def run(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
+    def run(self, trial: Trial, *, report: ReportEpoch, check_lease: Callable[[], None]) -> TrialResult:
         """Trains a trial, or resumes one that another worker started.
 
         Args:
             trial: Its history has the epochs that were reported before, also those of its parents.
             report: Is called after each epoch. The trial ends normally if it returns False; its exceptions pass.
+            check_lease: Is called before each write of a checkpoint; raises a TrialLeaseLostError, as `report` does.
 
         Raises:
             TrialFailedError: The trial has no score. Any other exception but those of `report` means the same.

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import holding
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.data.prepared import check_has_several_genres, find_shards, open_prepared, select_features
 from trainer.training.callbacks import metric_names
@@ -77,7 +78,10 @@ def tune(
     if directory.is_started():
         directory.check_same(config, space_text=space_text)
     if role is None or (role.kind == CHIEF and role.num_workers == 0):
-        run_local(config, command=command)
+        if not directory.is_started():
+            directory.check_is_empty()
+        with holding(config.search_dir, key="search_dir"):
+            run_local(config, command=command)
         show_best(read_search(config.search_dir), num_trials=_NUM_BEST, stream=stream)
         return 0
     if role.kind == CHIEF:

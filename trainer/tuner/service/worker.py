@@ -120,7 +120,9 @@ class _Worker:
         ending: dict[str, Any] | None
         try:
             with self._heartbeats(trial):
-                result = self._runner.run(trial, report=self._reporter(trial))
+                result = self._runner.run(
+                    trial, report=self._reporter(trial), check_lease=lambda: self._check_lease(trial)
+                )
         except TrialLeaseLostError:
             ending = None
         except RunAgainError:
@@ -161,6 +163,23 @@ class _Worker:
         finally:
             is_done.set()
             thread.join()
+
+    def _check_lease(self, trial: Trial) -> None:
+        """Raises a TrialLeaseLostError if the trial was given to another worker, which writes to its directory now.
+
+        A worker that was suspended asks here before its heartbeat thread has had the time to.
+        """
+        lease_lost = TrialLeaseLostError(f"trial {trial.trial_id}")
+        if self._lease_lost.is_set():
+            raise lease_lost
+        try:
+            reply = self._chief.call("heartbeat", trial_id=trial.trial_id)
+        except (SearchEndedError, RunFailedError) as error:
+            self._exit_error = error
+            raise lease_lost from error
+        if not reply["has_lease"]:
+            self._lease_lost.set()
+            raise lease_lost
 
     def _reporter(self, trial: Trial) -> Any:
         lease_lost = TrialLeaseLostError(f"trial {trial.trial_id}")
