@@ -39,6 +39,14 @@ def list_dir(directory: str) -> list[str]:
     return sorted(tf.io.gfile.listdir(directory))
 
 
+def list_if_exists(directory: str) -> list[str]:
+    """Returns the names in a directory, sorted; none where there is no such directory."""
+    try:
+        return list_dir(directory)
+    except MissingFileError:
+        return []
+
+
 def find(pattern: str) -> list[str]:
     """Returns the paths that match a pattern, such as "runs/a/events.*", sorted."""
     return sorted(tf.io.gfile.glob(pattern))

@@ -166,7 +166,7 @@ class _LocalSearch:
         """Shows the search as its files describe it."""
         self._shown_s = time.monotonic()
         # The chief may not have written its state yet, or may be replacing it.
-        with suppress(UserError, tf.errors.OpError):
+        with suppress(UserError, files.FileError):
             self._live.show(read_search(self._config.search_dir, with_all_histories=False))
 
     def stop(self) -> None:

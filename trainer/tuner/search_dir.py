@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import tensorflow as tf
 import yaml
 
 from beam_pipelines.common.errors import UserError
@@ -41,11 +40,11 @@ class SearchDir:
             UserError: The directory is not writable.
         """
         try:
-            tf.io.gfile.makedirs(self.path)
+            files.make_dirs(self.path)
             files.write_text(self._space_path, space_text)
             # Last: with this file the search is started.
             files.write_text(self._config_path, yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
-        except tf.errors.OpError as error:
+        except files.FileError as error:
             raise UserError(f"search_dir={self.path} is not writable: {error.message}") from error
 
     def check_same(self, config: SearchConfig, *, space_text: str) -> None:

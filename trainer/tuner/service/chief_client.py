@@ -7,9 +7,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import tensorflow as tf
-
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest
 from trainer.tuner.service.config import ServiceConfig
 from trainer.tuner.service.leader_lease import find_leader
@@ -92,7 +91,7 @@ class ChiefClient:
             )
 
     def _has_search_ended(self) -> bool:
-        with suppress(UserError, tf.errors.OpError):
+        with suppress(UserError, files.FileError):
             saved = StateFile(self.search_dir, "search").read()
             return saved is not None and saved.payload["end_reason"] is not None
         return False

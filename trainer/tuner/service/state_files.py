@@ -6,15 +6,14 @@ write: a successor may have read the state before a write that ended late.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-
-import tensorflow as tf
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common import files
 from trainer.tuner.service.checked_json import DamagedFileError, dump_checked, load_checked
-from trainer.tuner.service.leader_lease import LeaderLease, list_names
+from trainer.tuner.service.leader_lease import LeaderLease
 
 _KEPT_GENERATIONS = 2
 _READ_ATTEMPTS = 5
@@ -50,7 +49,7 @@ class StateFile:
             UserError: All generations are damaged.
         """
         for _ in range(_READ_ATTEMPTS):
-            names = [name for name in list_names(self._directory) if name.endswith(".json")]
+            names = [name for name in files.list_if_exists(self._directory) if name.endswith(".json")]
             self._paths = [files.join(self._directory, name) for name in names]
             if not names:
                 return None
@@ -61,7 +60,7 @@ class StateFile:
                     return SavedState(load_checked(files.read_text(path)), _generation_of(name), tuple(damaged))
                 except (DamagedFileError, UnicodeDecodeError) as error:
                     damaged.append(f"{path} is damaged ({error})")
-                except tf.errors.NotFoundError:
+                except files.MissingFileError:
                     continue  # its writer has replaced it meanwhile
             if damaged:
                 raise UserError(f"{'; '.join(damaged)}: restore a copy, or choose another search_dir")
@@ -79,12 +78,13 @@ class StateFile:
         path = files.join(self._directory, f"{lease.file_prefix}.{self._generation:08d}.json")
         try:
             if not self._paths:
-                tf.io.gfile.makedirs(self._directory)
+                files.make_dirs(self._directory)
             files.write_text(path, dump_checked(payload))
             self._paths.append(path)
             while len(self._paths) > _KEPT_GENERATIONS:
-                _remove(self._paths.pop(0))
-        except tf.errors.OpError as error:
+                with suppress(files.MissingFileError):
+                    files.remove(self._paths.pop(0))
+        except files.FileError as error:
             raise RunFailedError(f"{path} cannot be written: {error.message}") from error
         lease.check()
 
@@ -92,10 +92,3 @@ class StateFile:
 def _generation_of(name: str) -> int:
     generation = name.split(".")[-2]
     return int(generation) if generation.isdigit() else 0
-
-
-def _remove(path: str) -> None:
-    try:
-        tf.io.gfile.remove(path)
-    except tf.errors.NotFoundError:
-        return
