@@ -1,6 +1,7 @@
 """A trial of a search: its point of the space, its progress and its result; and the interface of what trains it."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
@@ -90,17 +91,22 @@ class Trial:
         return {"epochs": epochs, "duration_s": self.duration_s}
 
 
-def trial_from_json(content: Mapping[str, Any], *, directory: str, history: Mapping[str, Any] | None = None) -> Trial:
+def trial_directory(search_dir: str, trial_id: str) -> str:
+    return os.path.join(search_dir, "trials", trial_id)
+
+
+def trial_from_json(content: Mapping[str, Any], *, search_dir: str, history: Mapping[str, Any] | None = None) -> Trial:
     """Returns the trial of which `to_json` and `history_to_json` returned content and history.
 
     Raises:
         UserError: Another version of beamtune, with other fields, wrote the content.
     """
+    renamed = {_RENAMED_KEYS.get(name, name): value for name, value in content.items()}
     try:
-        trial = Trial(**{_RENAMED_KEYS.get(name, name): value for name, value in content.items()}, directory=directory)
+        trial = Trial(**renamed, directory=trial_directory(search_dir, str(content.get("trial_id"))))
     except TypeError as error:
         raise UserError(
-            f"{directory} belongs to a search of another version of beamtune ({error}): start a new search_dir"
+            f"search_dir={search_dir} has a search of another version of beamtune ({error}): choose another search_dir"
         ) from error
     trial = replace(trial, metrics=_nan_for_none(trial.metrics or {}))
     if history is None:

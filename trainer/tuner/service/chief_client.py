@@ -93,7 +93,7 @@ class ChiefClient:
     def _has_search_ended(self) -> bool:
         with suppress(UserError, files.FileError):
             saved = StateFile(self.search_dir, "search").read()
-            return saved is not None and saved.payload["end_reason"] is not None
+            return saved is not None and saved["end_reason"] is not None
         return False
 
     def call_once(self, method: str, *, timeout_s: float, **fields: Any) -> Message:

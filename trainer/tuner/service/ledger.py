@@ -9,7 +9,6 @@ from typing import Any
 from beam_pipelines.common.errors import UserError
 from trainer.tuner.config import HYPERBAND, SearchConfig
 from trainer.tuner.service.pruning import should_prune
-from trainer.tuner.service.search_state import trial_directory
 from trainer.tuner.space.oracles import SearchAlgorithm
 from trainer.tuner.space.space import Space
 from trainer.tuner.trial import (
@@ -23,6 +22,7 @@ from trainer.tuner.trial import (
     Trial,
     TrialResult,
     kept_epoch,
+    trial_directory,
     trial_from_json,
 )
 
@@ -282,8 +282,9 @@ class Ledger:
         _check_same_settings(content["settings"], self._algorithm.identity())
         for trial in content["trials"]:
             trial_id = trial["trial_id"]
-            directory = trial_directory(self._config.search_dir, trial_id)
-            self.trials[trial_id] = trial_from_json(trial, directory=directory, history=histories.get(trial_id))
+            self.trials[trial_id] = trial_from_json(
+                trial, search_dir=self._config.search_dir, history=histories.get(trial_id)
+            )
         self.elapsed_s = content["elapsed_s"]
         self._queue = list(content["queue"])
         self._end_order = list(content["end_order"])

@@ -59,21 +59,19 @@ class ChiefServicer:
         saved = self._state_file.read()
         if saved is None:
             return
-        for line in saved.damaged:
+        for line in self._state_file.damaged:
             self._log(f"{line}: using the state before it")
         histories = {}
-        for trial in saved.payload["trials"]:
-            trial_id = trial["trial_id"]
+        for trial_id in (trial["trial_id"] for trial in saved["trials"]):
+            file = self._history_file(trial_id)
             try:
-                history = self._history_file(trial_id).read()
+                histories[trial_id] = file.read()
             except UserError as error:
                 self._log(f"the epochs of trial {trial_id} are lost: {error}")
                 continue
-            if history is not None:
-                histories[trial_id] = history.payload
-                for line in history.damaged:
-                    self._log(line)
-        self.ledger.restore(saved.payload, histories=histories, is_older=bool(saved.damaged))
+            for line in file.damaged:
+                self._log(line)
+        self.ledger.restore(saved, histories=histories, is_older=bool(self._state_file.damaged))
 
     def tick(self, passed_s: float) -> None:
         """Counts the time of the search, and takes trials from workers that are lost.

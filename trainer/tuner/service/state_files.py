@@ -7,7 +7,6 @@ write: a successor may have read the state before a write that ended late.
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from beam_pipelines.common.errors import RunFailedError, UserError
@@ -19,30 +18,20 @@ _KEPT_GENERATIONS = 2
 _READ_ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
-class SavedState:
-    """What was read.
+class StateFile:
+    """A JSON object of which each generation is a file in `<search_dir>/state/<names>`.
 
     Attributes:
-        payload: The content.
-        generation: Its number.
-        damaged: A line for each newer file that is damaged.
+        damaged: A line for each damaged file that is newer than what was read.
     """
 
-    payload: dict[str, Any]
-    generation: int
-    damaged: tuple[str, ...]
-
-
-class StateFile:
-    """A JSON object of which each generation is a file in `<search_dir>/state/<names>`."""
-
     def __init__(self, search_dir: str, *names: str) -> None:
+        self.damaged: list[str] = []
         self._directory = files.join(search_dir, "state", *names)
         self._generation = 0
         self._paths: list[str] = []
 
-    def read(self) -> SavedState | None:
+    def read(self) -> dict[str, Any] | None:
         """Returns the newest generation that is not damaged; None if none was ever written.
 
         Raises:
@@ -54,16 +43,16 @@ class StateFile:
             if not names:
                 return None
             self._generation = max(map(_generation_of, names))
-            damaged: list[str] = []
-            for name, path in zip(reversed(names), reversed(self._paths), strict=True):
+            self.damaged = []
+            for path in reversed(self._paths):
                 try:
-                    return SavedState(load_checked(files.read_text(path)), _generation_of(name), tuple(damaged))
+                    return load_checked(files.read_text(path))
                 except (DamagedFileError, UnicodeDecodeError) as error:
-                    damaged.append(f"{path} is damaged ({error})")
+                    self.damaged.append(f"{path} is damaged ({error})")
                 except files.MissingFileError:
                     continue  # its writer has replaced it meanwhile
-            if damaged:
-                raise UserError(f"{'; '.join(damaged)}: restore a copy, or choose another search_dir")
+            if self.damaged:
+                raise UserError(f"{'; '.join(self.damaged)}: restore a copy, or choose another search_dir")
         raise UserError(f"{self._directory} changes faster than it can be read: try again")
 
     def write(self, payload: Mapping[str, Any], *, lease: LeaderLease) -> None:

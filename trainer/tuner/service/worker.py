@@ -21,7 +21,6 @@ from trainer.tuner.service.cluster_role import check_worker_name
 from trainer.tuner.service.config import ServiceConfig
 from trainer.tuner.service.leader_lease import was_leader
 from trainer.tuner.service.rpc import ChiefUnavailableError
-from trainer.tuner.service.search_state import trial_directory
 from trainer.tuner.trial import Metrics, Trial, TrialFailedError, TrialLeaseLostError, TrialRunner, trial_from_json
 
 # How long a shared disk may take to show the files of the chief.
@@ -88,8 +87,8 @@ class _Worker:
                 raise UserError("another worker of this name is running: give each its own (KERASTUNER_TUNER_ID)")
             if action == "train":
                 self._check_shared_dir(reply["chief"])
-                directory = trial_directory(self._chief.search_dir, reply["trial"]["trial_id"])
-                self._run_trial(trial_from_json(reply["trial"], directory=directory, history=reply["history"]))
+                content, history = reply["trial"], reply["history"]
+                self._run_trial(trial_from_json(content, search_dir=self._chief.search_dir, history=history))
                 continue
             if reply["for_name"] and not is_name_in_use:
                 self._chief.log("the chief knows another worker of this name: waiting until its heartbeats stop")
