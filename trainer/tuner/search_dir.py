@@ -1,7 +1,7 @@
 """The directory of a search: its settings, its space, and its results."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -73,11 +73,6 @@ class SearchDir:
     def space_text(self) -> str:
         """Returns the YAML of the search space."""
         return files.read_text(self._space_path)
-
-    def write_best(self, overrides: Sequence[str], *, comment: str) -> None:
-        """Writes the settings of the best trial as a YAML list of `key=value`, with a comment in the first line."""
-        text = yaml.safe_dump(list(overrides), default_flow_style=False, allow_unicode=True, width=1_000_000)
-        files.write_text(self.best_path, f"# {comment}\n{text}")
 
     def test_score(self) -> dict[str, Any] | None:
         """Returns the metrics on the test split; None if no trial was evaluated on it."""
