@@ -117,6 +117,7 @@ def _run_worker(config: SearchConfig, space: Space, worker_name: str, *, chief_a
 
     print(f"{worker_name}: search_dir={config.search_dir}", file=sys.stderr, flush=True)
     runner = TrainingRunner(config, space=space)
-    return run_worker(
+    run_worker(
         config.search_dir, worker_name=worker_name, chief_address=chief_address, runner=runner, service=config.service
     )
+    return 0

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import closing, suppress
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
@@ -68,15 +69,9 @@ def _check_no_other_chief(search_dir: str) -> None:
     if found is None:
         return
     lease, address = found
-    channel = Channel(address)
-    try:
-        reply = channel.call("ping", {}, timeout_s=_PING_TIMEOUT_S)
-    except (ChiefUnavailableError, RunFailedError):
-        return
-    finally:
-        channel.close()
-    if reply.get("chief") == lease.owner:
-        raise UserError(f"search_dir={search_dir} is in use by the chief at {address}: stop that one first")
+    with closing(Channel(address)) as channel, suppress(ChiefUnavailableError, RunFailedError):
+        if channel.call("ping", {}, timeout_s=_PING_TIMEOUT_S).get("chief") == lease.owner:
+            raise UserError(f"search_dir={search_dir} is in use by the chief at {address}: stop that one first")
 
 
 def _serve(servicer: ChiefServicer, service: ServiceConfig, *, stop_request: StopRequest, log: Log) -> str:
