@@ -55,7 +55,7 @@ def run_chief(config: SearchConfig, *, space: Space, host: str = "127.0.0.1") ->
             reason = _serve(servicer, config.service, stop_request=stop_request, log=log)
             log(f"the search has ended: {reason}")
             deadline_s = time.monotonic() + _SHUTDOWN_S
-            while servicer.has_workers() and time.monotonic() < deadline_s:
+            while servicer.registry.alive(now_s=time.monotonic()) and time.monotonic() < deadline_s:
                 time.sleep(_TICK_S / 2)
         finally:
             server.stop(grace=1.0).wait()
@@ -87,7 +87,7 @@ def _serve(servicer: ChiefServicer, service: ServiceConfig, *, stop_request: Sto
         time.sleep(_TICK_S)
         last_tick_s, tick_s = tick_s, time.monotonic()
         servicer.tick(tick_s - last_tick_s)
-        idle_s = servicer.no_worker_for_s()
+        idle_s = servicer.registry.no_worker_for_s(now_s=tick_s)
         if idle_s >= service.wait_for_workers_s:
             raise RunFailedError(
                 f"no worker was connected for {idle_s:.0f} s (service.wait_for_workers_s); everything is saved: start "

@@ -42,7 +42,7 @@ def run_worker(
     """Trains trials until the search has ended.
 
     Args:
-        search_dir: The search, local or gs://; the directory of the chief.
+        search_dir: The directory of the chief, local or gs://.
         worker_name: Unique in the search.
         chief_address: host:port of the chief; None reads it from search_dir whenever that is necessary.
         runner: Trains and scores.
@@ -129,10 +129,10 @@ class _Worker:
         except RunAgainError:
             raise
         except TrialFailedError as failure:
-            ending = {"reason": _one_line(str(failure))}
+            ending = {"reason": str(failure)[:_MAX_REASON_LENGTH] or "unknown"}
         except Exception as error:  # the search must survive any bug in a trial
             traceback.print_exc()
-            ending = {"reason": _one_line(f"{type(error).__name__}: {error}")}
+            ending = {"reason": f"{type(error).__name__}: {error}"[:_MAX_REASON_LENGTH]}
         else:
             ending = {"metrics": dict(result.metrics), "epoch": result.best_epoch, "note": result.note}
         if self._exit_error is not None:
@@ -183,7 +183,3 @@ class _Worker:
             return bool(reply["should_continue"])
 
         return report
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MAX_REASON_LENGTH] or "unknown"
