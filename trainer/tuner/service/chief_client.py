@@ -35,12 +35,8 @@ class ChiefClient:
     ) -> None:
         """Connects with the first request.
 
-        Args:
-            search_dir: The search.
-            worker: The name of the worker.
-            address: host:port of the chief; None reads it from search_dir, again after each failure.
-            service: How long to wait.
-            stop_request: Interrupts retries and pauses.
+        Without the address of the chief, host:port, each request reads it from search_dir. stop_request interrupts
+        retries and pauses.
         """
         self.search_dir = search_dir
         self.service = service

@@ -26,7 +26,6 @@ class LeaderLease:
     Attributes:
         number: The leader epoch; increases with each chief.
         owner: The random id of the chief; of two chiefs that start at the same time, the greater one wins.
-        search_dir: The search.
     """
 
     number: int
@@ -35,11 +34,7 @@ class LeaderLease:
 
     @classmethod
     def acquire(cls, search_dir: str, *, address: str) -> "LeaderLease":
-        """Returns a new lease, which ends all earlier ones.
-
-        Args:
-            search_dir: The search.
-            address: host:port on which the chief listens.
+        """Returns a new lease, which ends all earlier ones; the chief listens on the address, host:port.
 
         Raises:
             UserError: The directory is not writable.

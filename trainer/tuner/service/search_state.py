@@ -11,22 +11,14 @@ from trainer.tuner.trial import Trial, trial_from_json
 
 @dataclass(frozen=True)
 class SearchState:
-    """A search.
+    """A search, its settings and its budget; see `SearchConfig`.
 
     Attributes:
-        search_dir: Its directory, local or gs://.
-        algorithm: random, bayesian, hyperband or grid.
-        objective: The metric that is optimized.
         direction: "min" or "max".
-        trials: All trials, in the order of their creation.
+        trials: In the order of their creation.
         best: The completed trial with the best score, the first of several; None if there is none.
-        is_finished: Whether the search has ended.
-        end_reason: Why it has ended.
         elapsed_s: How long the chief has run, over all its starts; updated every few seconds.
         num_epochs: Epochs that all trials trained together.
-        max_trials: As in `BudgetConfig`, like the next two.
-        max_epochs: See there.
-        max_hours: See there.
     """
 
     search_dir: str
