@@ -41,6 +41,14 @@ def list_dir(directory: str) -> list[str]:
     return sorted(tf.io.gfile.listdir(directory))
 
 
+def list_if_exists(directory: str) -> list[str]:
+    """Returns the names in a directory, sorted; none where there is no such directory."""
+    try:
+        return list_dir(directory)
+    except MissingFileError:
+        return []
+
+
 def make_dirs(directory: str) -> None:
     """Creates a directory and its parents where they are missing."""
     tf.io.gfile.makedirs(directory)

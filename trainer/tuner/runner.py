@@ -134,10 +134,9 @@ def copy_checkpoints(parent_directory: str, *, to: str) -> None:
         (parent.validation_events_dir, child.validation_events_dir),
         (parent.checkpoint_dir, child.checkpoint_dir),
     ):
-        tf.io.gfile.makedirs(target)
-        names = tf.io.gfile.listdir(source) if files.exists(source) else []
-        for name in sorted(names, key=lambda name: (name == checkpoint_list, name)):
-            tf.io.gfile.copy(files.join(source, name), files.join(target, name), overwrite=True)
+        files.make_dirs(target)
+        for name in sorted(files.list_if_exists(source), key=lambda name: name == checkpoint_list):
+            files.copy(files.join(source, name), files.join(target, name))
 
 
 @contextmanager
