@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 REPORT = """
 import json, queue, sys
-import beam_pipelines.errors, configs.cli, trainer.preemption, on_python_path
+import beam_pipelines.common.errors, configs.cli, trainer.common.stop_on_sigterm, on_python_path
 def report():
-    modules = (beam_pipelines.errors, configs.cli, trainer.preemption, queue, on_python_path)
+    modules = (beam_pipelines.common.errors, configs.cli, trainer.common.stop_on_sigterm, queue, on_python_path)
     print(json.dumps({"argv": sys.argv[1:], "files": [module.__file__ for module in modules]}))
 """
 
@@ -50,9 +50,9 @@ def test_modules_of_the_working_folder_are_not_imported(hostile_folder: Path, tm
     assert report["argv"] == arguments
     packages_dir = Path(configs.cli.__file__).parents[1]
     assert report["files"] == [
-        str(packages_dir / "beam_pipelines" / "errors.py"),
+        str(packages_dir / "beam_pipelines" / "common" / "errors.py"),
         configs.cli.__file__,
-        str(packages_dir / "trainer" / "preemption.py"),
+        str(packages_dir / "trainer" / "common" / "stop_on_sigterm.py"),
         sys.modules["queue"].__file__,
         str(library / "on_python_path.py"),
     ]

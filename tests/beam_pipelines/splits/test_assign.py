@@ -259,7 +259,7 @@ def test_no_group_is_on_two_sides_every_track_is_placed_once_and_shares_are_near
         ({"folds": 2, "fold": 0}, "split.folds=2: expected 3 to 1000 folds"),
         ({"fold": 0}, r"split.fold=0: expected split.folds=… to be set too"),
         ({"folds": 5, "fold": 0, "source": "official"}, "because folds keep groups together, not official"),
-        ({"folds": 5, "fold": 0, "source": "random"}, "folds are made by group, not random"),
+        ({"folds": 5, "fold": 0, "source": "random"}, "folds keep groups together, not random"),
     ],
 )
 def test_values_out_of_range_are_named(values, message):
