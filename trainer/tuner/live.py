@@ -19,7 +19,7 @@ class LiveSearch:
     """Shows a search; a context manager."""
 
     def __init__(self, *, stream: TextIO | None = None, plain_interval_s: float = _PLAIN_INTERVAL_S) -> None:
-        """Shows nothing yet. The default stream is standard error; a piped one has a line every plain_interval_s."""
+        """Shows nothing yet, on standard error by default. A piped output is silent for at most plain_interval_s."""
         self._console = make_console(sys.stderr if stream is None else stream)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._plain_interval_s = plain_interval_s

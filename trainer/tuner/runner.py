@@ -32,11 +32,7 @@ class TrainingRunner:
     """Runs trials: each is a run of `beamtune train` in the directory of the trial."""
 
     def __init__(self, config: SearchConfig, *, space: Space) -> None:
-        """Makes the strategy, which all trials share.
-
-        Raises:
-            UserError: The devices of the settings do not exist.
-        """
+        """Makes the strategy, which all trials share; raises a UserError if its devices do not exist."""
         self._config = config
         self._space = space
         self._strategy = make_strategy(config.strategy)
@@ -105,12 +101,7 @@ class _EpochReporter:
             raise _TrialTimeoutError
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Reports an epoch; returns whether to continue.
-
-        Raises:
-            TrialFailedError: The objective is missing or not finite.
-            TrialLeaseLostError: The trial belongs to another worker now; nothing was written.
-        """
+        """Reports an epoch, whose objective must be finite; returns whether to continue."""
         if not math.isfinite(metrics.get(self._objective, math.nan)):
             raise TrialFailedError(f"{self._objective} is not a finite number after epoch {epoch}")
         duration_s = time.monotonic() - self._epoch_started_s

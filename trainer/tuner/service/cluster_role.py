@@ -4,13 +4,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from trainer.devices.cluster_config import CLUSTER_VARIABLE, LARGEST_PORT, cluster_error, parse_cluster, split_address
 
 CHIEF = "chief"
 WORKER = "worker"
 
-_KERAS_TUNER_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+# The name of the process, and the host and the port of the chief: what is expected of each.
+_KERAS_TUNER_VARIABLES = {
+    "KERASTUNER_TUNER_ID": (r"[\w.-]{1,100}", "up to 100 letters, digits, dots, dashes and underscores"),
+    "KERASTUNER_ORACLE_IP": (r"[^\s:/]+|\[[0-9a-fA-F:.]+\]", "the name or the address of the chief, without a port"),
+    "KERASTUNER_ORACLE_PORT": (r"0*[1-9][0-9]{0,4}", f"a port, 1 to {LARGEST_PORT}"),
+}
 _CLUSTER_EXAMPLES = {
     "CLUSTER_SPEC": (
         '{"cluster": {"workerpool0": ["host0:2222"], "workerpool1": ["host1:2222"]}, '
@@ -23,7 +29,6 @@ _CLUSTER_EXAMPLES = {
 ROLE_VARIABLES = (*_KERAS_TUNER_VARIABLES, *_CLUSTER_EXAMPLES)
 
 _ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - the workers are other machines
-_WORKER_NAME = re.compile(r"[\w.-]{1,100}")
 _JOB = re.compile(r"chief|master|worker|workerpool[0-3]")
 
 
@@ -69,24 +74,16 @@ def role_from_environment(environment: Mapping[str, str]) -> ClusterRole | None:
     return None
 
 
-def check_worker_name(name: str, *, key: str) -> None:
-    """Raises a UserError unless a name is usable in file names and messages."""
-    if not _WORKER_NAME.fullmatch(name):
-        raise UserError(f"{key}={name}: expected up to 100 letters, digits, dots, dashes and underscores")
-
-
 def _keras_tuner_role(environment: Mapping[str, str]) -> ClusterRole:
     missing = [name for name in _KERAS_TUNER_VARIABLES if not environment.get(name)]
     if missing:
         names = ", ".join(_KERAS_TUNER_VARIABLES)
         raise UserError(f"{' and '.join(missing)}: not set, but others of {names} are: set all of them or none")
-    id_variable, host_variable, port_variable = _KERAS_TUNER_VARIABLES
+    for variable, (pattern, expected) in _KERAS_TUNER_VARIABLES.items():
+        value = environment[variable]
+        is_valid = re.fullmatch(pattern, value) and (not variable.endswith("PORT") or int(value) <= LARGEST_PORT)
+        check(bool(is_valid), key=variable, value=value, expected=expected)
     worker_name, host, port = (environment[name] for name in _KERAS_TUNER_VARIABLES)
-    check_worker_name(worker_name, key=id_variable)
-    if not re.fullmatch(r"[^\s:/]+|\[[0-9a-fA-F:.]+\]", host):
-        raise UserError(f"{host_variable}={host}: expected the name or the address of the chief, without a port")
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= LARGEST_PORT):
-        raise UserError(f"{port_variable}={port}: expected a port, 1 to {LARGEST_PORT}")
     if "chief" in worker_name:  # KerasTuner's rule
         return ClusterRole(CHIEF, CHIEF, host, int(port), num_workers=None)
     return ClusterRole(WORKER, worker_name, host, int(port), num_workers=None)

@@ -246,7 +246,7 @@ class Ledger:
     def to_json(self) -> dict[str, Any]:
         """Returns all but the histories."""
         return {
-            "settings": self._algorithm.identity(),
+            "settings": self._algorithm.identity,
             "budget": asdict(self._config.budget),
             "trials": [trial.to_json() for trial in self.trials.values()],
             "queue": self._queue,
@@ -271,7 +271,7 @@ class Ledger:
         Raises:
             UserError: The settings of the search are different.
         """
-        _check_same_settings(content["settings"], self._algorithm.identity())
+        _check_same_settings(content["settings"], self._algorithm.identity)
         for trial in content["trials"]:
             trial_id = trial["trial_id"]
             self.trials[trial_id] = trial_from_json(

@@ -17,7 +17,6 @@ from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserErro
 from trainer.common.stop_on_sigterm import stop_on_sigterm
 from trainer.devices.cluster_config import CLUSTER_VARIABLE
 from trainer.tuner.service.chief_client import ChiefClient, SearchEndedError
-from trainer.tuner.service.cluster_role import check_worker_name
 from trainer.tuner.service.config import ServiceConfig
 from trainer.tuner.service.leader_lease import was_leader
 from trainer.tuner.service.rpc import ChiefUnavailableError
@@ -53,7 +52,6 @@ def run_worker(
         RunFailedError: The chief did not reply for `wait_for_chief_s`.
         RunAgainError: SIGTERM came; the trial was returned to the queue.
     """
-    check_worker_name(worker_name, key="worker_name")
     # A worker trains alone; TensorFlow would wait for the other machines of the cluster.
     os.environ.pop(CLUSTER_VARIABLE, None)
     with stop_on_sigterm() as stop_request:

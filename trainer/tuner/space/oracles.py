@@ -34,12 +34,16 @@ _Status = keras_tuner_trial.TrialStatus
 
 
 class SearchAlgorithm:
-    """Proposes the points of a search, from its settings and its trials so far."""
+    """Proposes the points of a search, from its settings and its trials so far.
+
+    Attributes:
+        identity: As JSON, what must be the same when a search is resumed.
+    """
 
     def __init__(self, config: SearchConfig, space: Space) -> None:
         tuner = config.tuner
         hyperparameters = to_hyperparameters(space)
-        self._identity = {
+        self.identity: dict[str, Any] = {
             "algorithm": tuner.kind,
             "space": hyperparameters.get_config()["space"],
             "objective": config.objective,
@@ -65,10 +69,6 @@ class SearchAlgorithm:
         else:
             self._oracle = (_Grid if tuner.kind == GRID else keras_tuner.oracles.RandomSearchOracle)(**common)
         self._oracle._max_collisions = _MAX_COLLISIONS
-
-    def identity(self) -> dict[str, Any]:
-        """Returns as JSON what must be the same when a search is resumed."""
-        return self._identity
 
     def propose(self, trials: Mapping[str, Trial], trial_id: str) -> dict[str, Any] | None:
         """Returns `values`, `until_epoch` and `parent_id` of a new trial, given all trials so far by id.

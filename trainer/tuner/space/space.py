@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that the command line answers quickly.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -94,10 +95,8 @@ class Parameter:
 
     def encode(self, value: Any) -> HyperparameterValue:
         """Returns the value for KerasTuner: itself, or its JSON if KerasTuner has no such type."""
-        if isinstance(self.domain, Choice) and not self.domain.is_plain:
-            return json.dumps(value)
-        plain: HyperparameterValue = value
-        return plain
+        is_plain = isinstance(self.domain, Range) or self.domain.is_plain
+        return value if is_plain else json.dumps(value)
 
     def decode(self, value: HyperparameterValue) -> Any:
         """Returns the value of which `encode` returned this."""
@@ -165,10 +164,9 @@ class Space:
     def settings(self, values: Mapping[str, HyperparameterValue]) -> dict[str, Any]:
         """Returns the settings of `beamtune train` for the values of a trial."""
         decoded = self.decode(values)
-        sources = self.source_names()
-        settings = {name: value for name, value in decoded.items() if name not in sources}
-        derived = {series.key: series.numbers(decoded) for series in self.series}
-        return settings | {key: numbers for key, numbers in derived.items() if numbers is not None}
+        settings = {name: value for name, value in decoded.items() if name not in self.source_names()}
+        derived = ((series.key, series.numbers(decoded)) for series in self.series)
+        return settings | {key: numbers for key, numbers in derived if numbers is not None}
 
     def source_names(self) -> frozenset[str]:
         """Returns the parameters that are not settings: settings are derived from them."""
@@ -225,12 +223,9 @@ class Space:
 
 def stepped(low: float, high: float, *, step: float, is_log: bool, is_whole: bool) -> Choice:
     """Returns the values from `low` to at most `high`; `step` is added, or a factor with `is_log`."""
-    values: list[float] = []
-    while True:
-        value = round_off(low * step ** len(values) if is_log else low + step * len(values))
-        if value > high:
-            return Choice(tuple(round(value) for value in values) if is_whole else tuple(values))
-        values.append(value)
+    values = (round_off(low * step**index if is_log else low + step * index) for index in itertools.count())
+    below = itertools.takewhile(lambda value: value <= high, values)
+    return Choice(tuple(map(round, below) if is_whole else below))
 
 
 def round_off(value: float) -> float:
