@@ -15,7 +15,6 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from beam_pipelines.audio.decode import AudioError
-from beam_pipelines.audio.find_audio import find_audio
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
@@ -27,6 +26,7 @@ from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, S
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
+from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 

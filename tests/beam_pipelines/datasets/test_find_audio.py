@@ -1,6 +1,6 @@
 import pytest
 
-from beam_pipelines.audio.find_audio import find_audio
+from beam_pipelines.datasets.find_audio import find_audio
 
 
 def put(root, *names):
