@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from beam_pipelines.common.checks import MISSING
 from beam_pipelines.common.errors import UserError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -28,7 +29,7 @@ def check_apart(inputs: Mapping[str, str | None], outputs: Mapping[str, str | No
     """Checks that no folder that is written to is, holds or lies in one that is read.
 
     Args:
-        inputs: Paths that are read, by the key of the setting. None is ignored.
+        inputs: Paths that are read, by the key of the setting. None and MISSING are ignored.
         outputs: Folders that are written to, likewise.
 
     Raises:
@@ -36,7 +37,7 @@ def check_apart(inputs: Mapping[str, str | None], outputs: Mapping[str, str | No
     """
     for output_key, output in outputs.items():
         for input_key, source in inputs.items():
-            if output is None or source is None:
+            if output is None or source is None or MISSING in (output, source):
                 continue
             if is_within(output, source) or is_within(source, output):
                 raise UserError(

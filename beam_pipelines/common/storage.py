@@ -20,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pipelines.common import paths
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.local_copy import copy_to_disk
+from beam_pipelines.common.walk import LeftOut, WalkedFile, walk
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
 _MAX_SIZE_REQUESTS = 2048
@@ -124,6 +125,35 @@ def list_files(folder: str) -> list[FileEntry]:
         for found in result.metadata_list
     ]
     return sorted(entries, key=lambda entry: entry.path)
+
+
+@dataclass(frozen=True)
+class SourceListing:
+    """What lies in a person's own folder.
+
+    Attributes:
+        files: The files, ordered by path.
+        left_out: Links and folders that could not be followed.
+    """
+
+    files: Sequence[FileEntry]
+    left_out: Sequence[LeftOut] = ()
+
+
+def list_source(folder: str) -> SourceListing:
+    """Returns the files in a folder and below it; local links to folders are followed, each folder once."""
+    if not is_local(folder):
+        return SourceListing(files=list_files(folder))
+    found = list(walk(folder))
+    files = [
+        FileEntry(path=one.path, size_bytes=one.size_bytes, updated_s=one.updated_s)
+        for one in found
+        if isinstance(one, WalkedFile)
+    ]
+    return SourceListing(
+        files=sorted(files, key=lambda entry: entry.path),
+        left_out=[one for one in found if isinstance(one, LeftOut)],
+    )
 
 
 def size_bytes(path: str) -> int:

@@ -15,17 +15,19 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from beam_pipelines.audio.decode import AudioError
-from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
+from beam_pipelines.audio.load import AUDIO_EXTENSIONS
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.progress import ProgressReporter, polling
+from beam_pipelines.common.terminal import stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
+from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
@@ -123,8 +125,8 @@ def list_sources(config: ConvertConfig) -> list[SourceFile]:
     """
     check_apart({"source": config.source}, {"output_dir": config.output_dir})
     source = config.source.rstrip("/") or "/"
-    entries = storage.list_files(source)
-    if not entries and not storage.exists(source):
+    found = find_audio(source)
+    if not found.files and not storage.exists(source):
         raise UserError(f"source={config.source}: there is no such folder")
     sources = [
         SourceFile(
@@ -133,9 +135,10 @@ def list_sources(config: ConvertConfig) -> list[SourceFile]:
             size_bytes=entry.size_bytes,
             updated_s=entry.updated_s,
         )
-        for entry in entries
+        for entry in found.files
     ]
-    sources = [file for file in sources if is_audio_path(file.path)]
+    for note in found.notes:
+        print(f"note: {note}", file=stderr())
     if not sources:
         raise UserError(f"source={config.source}: there is no audio file in it ({', '.join(AUDIO_EXTENSIONS)})")
     return sources

@@ -109,7 +109,8 @@ def converted_to_json_lines(files: Sequence[ConvertedFile]) -> str:
 
 def converted_from_json_lines(text: str) -> list[ConvertedFile]:
     """Parses the text of `converted_to_json_lines`."""
-    return [ConvertedFile(**json.loads(line)) for line in text.splitlines()]
+    # Not splitlines(): a name may contain other line separators of Unicode, which JSON does not escape.
+    return [ConvertedFile(**json.loads(line)) for line in text.split("\n") if line]
 
 
 def rejects_to_json_lines(files: Sequence[RejectedFile]) -> str:

@@ -16,6 +16,9 @@ from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Conversion
 from beam_pipelines.convert.reports import ConvertedFile
 
+# A loud mp3 decodes to a few samples beyond full scale. Floats at the scale of integers have almost all of them there.
+_MAX_CLIPPED_FRACTION = 0.05
+
 
 def convert_file(
     conversion: Conversion,
@@ -85,14 +88,23 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
         os.lseek(target, 0, os.SEEK_SET)
     longest_s = max_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
     blocks = stream.blocks(max_duration_s=min(config.max_duration_s, longest_s))
-    num_frames = 0
+    num_frames = num_clipped = 0
     with open_writer(target, audio_format=config.format, sample_rate_hz=sample_rate_hz, channels=channels) as write:
         mixed = (mix(block, channels=channels) for block in blocks)
         for block in resample(mixed, from_hz=stream.sample_rate_hz, to_hz=sample_rate_hz, channels=channels):
             write(block)
             num_frames += len(block)
+            num_clipped += np.count_nonzero(np.abs(block) > 1.0)
     if num_frames == 0:
         raise AudioError("no_audio", f"no sample is left of it at {sample_rate_hz} Hz", stage="resample")
+    clipped_fraction = num_clipped / (num_frames * channels)
+    if clipped_fraction > _MAX_CLIPPED_FRACTION:
+        raise AudioError(
+            "clipped",
+            f"{clipped_fraction:.0%} of the samples are beyond full scale, which is 1.0: is it a file of floats at "
+            "the scale of integers?",
+            stage="encode",
+        )
     return _Output(num_frames=num_frames, sample_rate_hz=sample_rate_hz, channels=channels)
 
 

@@ -151,7 +151,7 @@ def _row(path: str, line: int, cells: Sequence[str], columns: Mapping[str, int])
 def _audio_sizes(folder: str) -> dict[int, int]:
     """Returns the size of each track's file, in bytes, by the number of the track."""
     sizes = {}
-    for entry in storage.list_files(folder):
+    for entry in storage.list_source(folder).files:
         found = _AUDIO_PATTERN.fullmatch(entry.path[len(folder) :].lstrip("/"))
         if found is not None:
             sizes[int(found["number"])] = entry.size_bytes

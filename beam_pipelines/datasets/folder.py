@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-from beam_pipelines.audio.load import is_audio_path
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.artists import artist_key, artist_names, is_nobody
 from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.datasets.track import Listing, Track
 
 
 def list_tracks(config: FolderDatasetConfig) -> Listing:
-    """Lists root/<genre>/…/<file>. Hidden files and files without an audio extension are ignored.
+    """Lists root/<genre>/…/<file>. Hidden files and files without an audio extension are left out.
 
     The first folder below the genre is the artist, who is the same in all genres and however the name is written
     (`artist_key`). A file directly in the genre's folder, or below "Various Artists", is a group by itself.
@@ -20,21 +20,25 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
         UserError: The folder does not exist.
     """
     root = config.root.rstrip("/") or "/"
-    entries = storage.list_files(root)
+    found = find_audio(root)
+    entries = found.files
     if not entries and not storage.exists(root):
         raise UserError(f"dataset.root={config.root}: there is no such folder")
     readable = [entry for entry in entries if _is_utf8(entry.path)]
-    notes = []
+    notes = list(found.notes)
     if len(readable) < len(entries):
         notes.append(f"{len(entries) - len(readable)} files have names that are not UTF-8 and are left out")
     tracks = []
     for entry in readable:
         track_id = entry.path[len(root) :].lstrip("/")
-        if "/" in track_id and is_audio_path(track_id):
+        if "/" in track_id:
             genre = track_id.split("/")[0]
             tracks.append(
                 Track(track_id=track_id, uri=entry.path, label=genre, group=track_id, size_bytes=entry.size_bytes)
             )
+    loose = len(readable) - len(tracks)
+    if loose:
+        notes.append(f"{loose} audio files lie directly in {config.root}, in no genre's folder, and are left out")
     artists = {track.track_id: artist for track in tracks if (artist := _artist(track.track_id)) is not None}
     names = artist_names(artists.values())
     tracks = [

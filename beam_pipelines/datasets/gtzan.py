@@ -43,7 +43,7 @@ def list_tracks(config: GtzanDatasetConfig) -> Listing:
     root = _unpacked(config.root) if os.path.isfile(config.root) else config.root.rstrip("/")
     splits = fault_filtered_splits()
     tracks = []
-    for entry in storage.list_files(root):
+    for entry in storage.list_source(root).files:
         found = _CLIP_PATTERN.fullmatch(entry.path[len(root) :])
         if found is None:
             continue

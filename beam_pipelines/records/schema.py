@@ -6,6 +6,7 @@ and frozen dataclasses and access no files: the pipeline writes them through Bea
 TensorFlow.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,8 @@ SHARD_PATTERN = re.compile(r"\w+-\w+\.tfrecord-\d{5}-of-\d{5}")
 TRACK_ID, SEGMENT_INDEX, START_S, LABEL = "track_id", "segment_index", "start_s", "label"
 RESERVED_ENTRIES = (TRACK_ID, SEGMENT_INDEX, START_S, LABEL)
 
+# The limit of local file systems.
+_MAX_NAME_BYTES = 255
 # Parts of a track id that are not names of folders; "%" alone is not a percent code, so it is unambiguous.
 _SAFE_PARTS = {"": "%", ".": "%2E", "..": "%2E%2E"}
 
@@ -144,9 +147,20 @@ def kept_audio_path(track_id: str) -> str:
     """Returns the path of a track's WAV copy below the prepared directory, unique for every track.
 
     A track id may be any path, also an absolute one or one with "..": parts that lead outside are percent-encoded.
+    Parts that are too long for a file system end with a hash in place of their last characters.
     """
-    parts = [_SAFE_PARTS.get(part, part.replace("%", "%25")) for part in track_id.split("/")]
-    return "/".join([AUDIO_FOLDER, *parts]) + ".wav"
+    *folders, name = [_SAFE_PARTS.get(part, part.replace("%", "%25")) for part in track_id.split("/")]
+    parts = [*(_shortened(folder) for folder in folders), _shortened(f"{name}.wav", ending=".wav")]
+    return "/".join([AUDIO_FOLDER, *parts])
+
+
+def _shortened(name: str, *, ending: str = "") -> str:
+    data = name.encode()
+    if len(data) <= _MAX_NAME_BYTES:
+        return name
+    # "%~" is in no name that is not shortened: a percent sign becomes "%25".
+    tail = f"%~{hashlib.sha256(data).hexdigest()[:16]}{ending}"
+    return data[: _MAX_NAME_BYTES - len(tail)].decode(errors="ignore") + tail
 
 
 def features_to_json(features: Sequence[FeatureSpec], *, num_classes: int) -> str:

@@ -21,7 +21,7 @@ def test_it_writes_nothing_and_prints_the_shapes_and_shards_of_the_run(make_coll
     assert re.search(r"mfcc +\(32, 20\) +float16 +1,280 ", printed)
     assert re.search(r"train +8 +\d+ +2 ", printed)
     assert re.search(
-        r"one clip: genre\d/artist\d/\d\.mp3, 4\.\d s of audio, 4 segments, \d+ s of audio per second", printed
+        r"one clip: genre\d/artist\d\d/\d\.mp3, 4\.\d s of audio, 4 segments, \d+ s of audio per second", printed
     )
     assert "leaky" not in printed
 

@@ -58,5 +58,6 @@ def test_folders_that_lie_in_each_other_are_refused(tmp_path, monkeypatch, sourc
 def test_folders_beside_each_other_are_accepted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check_apart({"data_dir": "data"}, {"run_dir": "data2", "folds_dir": None})
+    check_apart({"data_dir": "???"}, {"run_dir": "???"})
     check_apart({"data_dir": None}, {"run_dir": "data"})
     check_apart({"data_dir": "gs://b/data"}, {"run_dir": "data"})

@@ -7,7 +7,15 @@ import pytest
 
 from beam_pipelines.convert.conversions import Conversion, SourceFile, make_batches, make_plan, name_outputs
 from beam_pipelines.convert.pipeline import print_summary
-from beam_pipelines.convert.reports import ConvertedFile, RejectedFile, Report, count_rejects, json_line
+from beam_pipelines.convert.reports import (
+    ConvertedFile,
+    RejectedFile,
+    Report,
+    converted_from_json_lines,
+    converted_to_json_lines,
+    count_rejects,
+    json_line,
+)
 
 
 def source(path: str, *, size_bytes: int = 10, updated_s: float = 100.0) -> SourceFile:
@@ -189,3 +197,9 @@ def test_the_summary_says_what_became_of_the_files():
         "1 files rejected (1 undecodable): see out/rejects.jsonl",
         "converted: out",
     ]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e", "\r", "\n"])
+def test_a_file_name_may_hold_a_line_separator(separator):
+    files = [converted(f"Song{separator}live.wav", "a.wav"), converted("b.mp3", "b.wav")]
+    assert converted_from_json_lines(converted_to_json_lines(files)) == files

@@ -160,6 +160,7 @@ def test_what_cannot_be_converted_has_its_reason():
     assert reason_of(wav(noise(10, 9)), format="flac") == ("encode", "not_in_format")
     assert reason_of(wav(noise(10, 1), sample_rate_hz=96_001), format="flac") == ("encode", "not_in_format")
     assert reason_of(wav(noise(10, 6)), channels=2) == ("mix", "not_mixable")
+    assert reason_of(wav(noise(1000, 2) * 32_768, subtype="FLOAT")) == ("encode", "clipped")
     assert reason_of(wav(noise(1, 1), sample_rate_hz=192_000), sample_rate_hz=1_000) == ("resample", "no_audio")
 
 

@@ -76,10 +76,21 @@ def test_hidden_files_other_files_and_files_without_a_genre_are_passed_over(tmp_
     put(tmp_path / ".trash" / "old.mp3")
     put(tmp_path / "rock" / "a.mp3")
     put(tmp_path / "jazz" / "b.au")
-    assert [track.track_id for track in list_tracks(FolderDatasetConfig(root=str(tmp_path))).tracks] == [
-        "jazz/b.au",
-        "rock/a.mp3",
+    listing = list_tracks(FolderDatasetConfig(root=str(tmp_path)))
+    assert [track.track_id for track in listing.tracks] == ["jazz/b.au", "rock/a.mp3"]
+    assert listing.notes == [
+        "2 hidden audio files are left out: .trash/old.mp3, rock/.hidden.mp3",
+        f"1 audio files lie directly in {tmp_path}, in no genre's folder, and are left out",
     ]
+
+
+def test_a_linked_genre_is_a_genre(tmp_path):
+    put(tmp_path / "music" / "rock" / "a.mp3")
+    put(tmp_path / "disk2" / "jazz" / "b.mp3")
+    (tmp_path / "music" / "jazz").symlink_to("../disk2/jazz")
+    listing = list_tracks(FolderDatasetConfig(root=str(tmp_path / "music")))
+    assert [track.track_id for track in listing.tracks] == ["jazz/b.mp3", "rock/a.mp3"]
+    assert listing.notes == []
 
 
 def test_wildcards_in_the_folder_name_are_meant_literally(tmp_path):

@@ -77,6 +77,22 @@ def test_audio_is_kept_at_a_place_of_its_own_below_the_directory():
     ]
 
 
+@pytest.mark.parametrize("character", ["x", "ü", "%", "音"])
+@pytest.mark.parametrize("length", [247, 251, 255])
+def test_a_kept_name_fits_into_a_file_system(character, length):
+    stem = (character * length).encode()[:length].decode(errors="ignore")
+    paths = [schema.kept_audio_path(f"{stem}/{stem[:-4]}{tail}.wav") for tail in ("", "a", "b")]
+    assert len(set(paths)) == 3
+    for path in paths:
+        assert all(len(part.encode()) <= 255 for part in path.split("/"))
+        assert path.endswith(".wav")
+
+
+def test_a_kept_name_that_fits_stays():
+    assert schema.kept_audio_path("x" * 251) == f"audio/{'x' * 251}.wav"
+    assert schema.kept_audio_path("x" * 252).startswith(f"audio/{'x' * 200}")
+
+
 def test_success_holds_the_cache_key():
     assert schema.success_from_json(schema.success_to_json("abc"), directory="d") == "abc"
 

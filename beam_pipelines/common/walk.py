@@ -1,0 +1,93 @@
+"""The files below a local folder of a person's own: links are followed, and nothing is left out without a word."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LOOP = "links to folders that are listed elsewhere, or that lead in a circle,"
+BROKEN_LINK = "links that lead nowhere"
+UNREADABLE = "folders that cannot be read"
+
+
+@dataclass(frozen=True)
+class WalkedFile:
+    """A file.
+
+    Attributes:
+        path: Its path below the folder that was walked, with the names of links.
+        size_bytes: Its size.
+        updated_s: When it was last written, in seconds since 1970.
+    """
+
+    path: str
+    size_bytes: int
+    updated_s: float
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file or folder that is not listed.
+
+    Attributes:
+        path: Its path.
+        reason: LOOP, BROKEN_LINK or UNREADABLE.
+    """
+
+    path: str
+    reason: str
+
+
+def walk(root: str) -> Iterator[WalkedFile | LeftOut]:
+    """Yields what lies in a local folder and below it.
+
+    Each folder is listed once: a link to one that the walk reaches anyway, or has reached, is left out.
+    """
+    yield from _Walk(root).folder(root)
+
+
+class _Walk:
+    def __init__(self, root: str) -> None:
+        self._real_root = os.path.realpath(root)
+        self._seen: set[tuple[int, int]] = set()
+
+    def folder(self, path: str) -> Iterator[WalkedFile | LeftOut]:
+        try:
+            status = os.stat(path)
+            with os.scandir(path) as entries:
+                names = sorted(entry.name for entry in entries)
+        except FileNotFoundError:
+            return
+        except OSError:
+            yield LeftOut(path, UNREADABLE)
+            return
+        self._seen.add((status.st_dev, status.st_ino))
+        links = []
+        for child in (os.path.join(path, name) for name in names):
+            try:
+                status = os.stat(child)
+            except OSError:
+                # A file that was deleted just now is not a link.
+                if os.path.islink(child):
+                    yield LeftOut(child, BROKEN_LINK)
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                yield WalkedFile(child, size_bytes=status.st_size, updated_s=status.st_mtime)
+            elif os.path.islink(child):
+                links.append(child)
+            elif (status.st_dev, status.st_ino) not in self._seen:
+                yield from self.folder(child)
+        for link in links:
+            yield from self._link(link)
+
+    def _link(self, link: str) -> Iterator[WalkedFile | LeftOut]:
+        target, status = os.path.realpath(link), os.stat(link)
+        is_reached_anyway = _contains(self._real_root, target) or (status.st_dev, status.st_ino) in self._seen
+        if is_reached_anyway or _contains(target, self._real_root):
+            yield LeftOut(link, LOOP)
+        else:
+            yield from self.folder(link)
+
+
+def _contains(folder: str, path: str) -> bool:
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")

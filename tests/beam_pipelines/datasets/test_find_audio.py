@@ -1,0 +1,47 @@
+import pytest
+
+from beam_pipelines.datasets.find_audio import find_audio
+
+
+def put(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+
+def test_all_that_looks_like_audio_is_found_or_named(tmp_path):
+    put(
+        tmp_path,
+        "rock/a.mp3",
+        "rock/cover.jpg",
+        "rock/a.lrc",
+        "rock/._a.mp3",
+        ".trash/b.FLAC",
+        "folk/c.TAK",
+        "folk/d.tta",
+    )
+    (tmp_path / "jazz").symlink_to("absent")
+    found = find_audio(str(tmp_path))
+    assert [entry.path for entry in found.files] == [str(tmp_path / "rock/a.mp3")]
+    endings, links, hidden = found.notes
+    assert endings.startswith(
+        "2 audio files have endings that are not read (1 .tak, 1 .tta) and are left out: folk/c.TAK, folk/d.tta; "
+        "beamtune reads .mp3 .wav"
+    )
+    assert links == "1 links that lead nowhere are left out: jazz"
+    assert hidden == "2 hidden audio files are left out: .trash/b.FLAC, rock/._a.mp3"
+
+
+def test_many_names_are_cut(tmp_path):
+    put(tmp_path, *(f"{number}.tta" for number in range(8)))
+    [note] = find_audio(f"{tmp_path}/").notes
+    assert "8 audio files" in note
+    assert ": 0.tta, 1.tta, 2.tta, 3.tta, 4.tta, and 3 more; " in note
+
+
+@pytest.mark.parametrize("name", ["a.txt", "mp3", "a.mp3.part", "a.cue", "a.mp", "a"])
+def test_other_files_are_not_mentioned(tmp_path, name):
+    put(tmp_path, name)
+    found = find_audio(str(tmp_path))
+    assert (found.files, found.notes) == ([], [])
