@@ -8,9 +8,11 @@ import yaml
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
+from beam_pipelines.records.schema import BandStats
 from trainer.common import files
 from trainer.data.prepared import PreparedData, copy_metadata, open_prepared, read_prepare_yaml
 from trainer.metrics.metrics import LevelMetrics
+from trainer.models.std_floors import with_relative_floors
 from trainer.runs.checkpoints import BEST, find_checkpoint
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _CONFIG_FILE = "config.yaml"
 _METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
+# Runs of beamtune 0.1.0 do not have it: their models divide by at least `trainer.models.layers.STD_FLOOR`.
+_STANDARDIZATION_FILE = "standardization.yaml"
 
 
 class RunDir:
@@ -56,6 +60,7 @@ class RunDir:
         try:
             files.make_dirs(self.path)
             copy_metadata(data, to=self.dataset_dir)
+            files.write_text(files.join(self.path, _STANDARDIZATION_FILE), "std_floor: relative\n")
             self.write_settings(_CONFIG_FILE, config)
         except files.FileError as error:
             raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
@@ -104,6 +109,16 @@ class RunDir:
     def dataset(self) -> PreparedData:
         """Returns the metadata of the data set that the run was trained on, from the run's own copy."""
         return open_prepared(self.dataset_dir)
+
+    def band_stats(self, data: PreparedData) -> Mapping[str, BandStats]:
+        """Returns the statistics that the run's model standardises features with.
+
+        Args:
+            data: The data set that the run is trained on, or the run's copy of its metadata.
+        """
+        if self.is_started() and not files.exists(files.join(self.path, _STANDARDIZATION_FILE)):
+            return data.stats.features
+        return with_relative_floors(data.stats.features, data.specs)
 
     def prepare_yaml(self) -> PrepareYaml:
         """Returns the settings that the data were prepared with.
