@@ -101,11 +101,19 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class BandStats:
-    """Mean and standard deviation of a feature over all frames of the train split, one value per band (last axis)."""
+    """Mean and standard deviation of a feature over all frames of the train split, one value per band (last axis).
+
+    Attributes:
+        num_frames: Number of frames.
+        mean: The mean of each band.
+        std: The standard deviation of each band.
+        has_floors: Whether deviations near 0 are raised, so that values can be divided by them. Not saved.
+    """
 
     num_frames: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    has_floors: bool = False
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ class Board:
         model = build_model(
             config.model,
             specs=select_features(data, config.model.feature_names),
-            stats=data.stats.features,
+            stats=self._run.band_stats(data),
             num_classes=len(data.labels),
             pretrained=False,
         )

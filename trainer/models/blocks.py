@@ -10,7 +10,7 @@ import keras
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.layers import BandCentering, BandStandardization, Clipping
+from trainer.models.layers import STD_FLOOR, BandCentering, BandStandardization, Clipping
 
 # The momentum of the moving averages that prediction uses. Keras' default of 0.99 is too slow for small data sets.
 NORM_MOMENTUM = 0.9
@@ -52,7 +52,13 @@ def standardized_input(spec: FeatureSpec, stats: BandStats, *, center_bands: boo
     Both are (batch, *shape); the statistics are of the last axis.
     """
     inputs = keras.Input(shape=spec.shape, dtype=spec.dtype, name=spec.name)
-    x = BandStandardization(mean=stats.mean, std=stats.std, name=f"standardize_{spec.name}")(inputs)
+    standardize = BandStandardization(
+        mean=stats.mean,
+        std=stats.std,
+        std_floor=0.0 if stats.has_floors else STD_FLOOR,
+        name=f"standardize_{spec.name}",
+    )
+    x = standardize(inputs)
     if center_bands:
         x = BandCentering(name=f"center_{spec.name}")(x)
     return inputs, x

@@ -9,7 +9,8 @@ import numpy as np
 from beam_pipelines.features.yamnet_log_mel import PATCH_FRAMES
 
 # A band that never changes, such as one above the cut-off of an mp3, has a std near 0. Without a floor its rounding
-# errors would be the largest input of the model.
+# errors would be the largest input of the model. This one suits decibels, and runs of beamtune 0.1.0 have it for all
+# features; `trainer.models.std_floors` has those of newer runs.
 STD_FLOOR = 1e-2
 
 # What keras.applications does to the pixels of each backbone's input.
@@ -37,23 +38,27 @@ class BandStandardization(keras.layers.Layer):  # type: ignore[misc]
     Args:
         mean: The mean of each band.
         std: The standard deviation of each band, in the unit of the mean.
+        std_floor: The smallest number that values are divided by; 0 if every `std` is large enough.
     """
 
-    def __init__(self, *, mean: Sequence[float], std: Sequence[float], **kwargs: Any) -> None:
+    def __init__(
+        self, *, mean: Sequence[float], std: Sequence[float], std_floor: float = STD_FLOOR, **kwargs: Any
+    ) -> None:
         super().__init__(trainable=False, autocast=False, **kwargs)
         self._mean = [float(value) for value in mean]
         self._std = [float(value) for value in std]
+        self._std_floor = std_floor
 
     def call(self, inputs: Any) -> Any:
         mean = np.asarray(self._mean, dtype=np.float32)
-        scale = 1.0 / np.maximum(np.asarray(self._std, dtype=np.float32), STD_FLOOR)
+        scale = 1.0 / np.maximum(np.asarray(self._std, dtype=np.float32), self._std_floor)
         standardized = (keras.ops.cast(inputs, "float32") - mean) * scale
         return keras.ops.cast(standardized, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.pop("trainable", None)
-        return {**config, "mean": self._mean, "std": self._std}
+        return {**config, "mean": self._mean, "std": self._std, "std_floor": self._std_floor}
 
 
 @keras.saving.register_keras_serializable(package="beamtune")

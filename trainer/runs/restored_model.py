@@ -29,7 +29,7 @@ def load_best_model(run: RunDir, *, strategy: Any) -> keras.Model:
         model = build_model(
             model_config,
             specs=specs,
-            stats=data.stats.features,
+            stats=run.band_stats(data),
             num_classes=len(data.labels),
             pretrained=False,
         )

@@ -9,9 +9,11 @@ import yaml
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES, UPDATE_LEASE_FILE, holding
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
+from beam_pipelines.records.schema import BandStats
 from trainer.common import files
 from trainer.data.prepared import PreparedData, copy_metadata, open_prepared, read_prepare_yaml
 from trainer.metrics.metrics import LevelMetrics
+from trainer.models.std_floors import with_relative_floors
 from trainer.runs.checkpoints import BEST, find_checkpoint
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
 
@@ -24,6 +26,8 @@ _FINISHED_FILE = "_SUCCESS"
 _STARTED_NAMES = ("dataset", *LEASE_FILES)
 # How long another command may take to update metrics.json.
 _UPDATE_WAIT_S = 60.0
+# Runs of beamtune 0.1.0 do not have it: their models divide by at least `trainer.models.layers.STD_FLOOR`.
+_STANDARDIZATION_FILE = "standardization.yaml"
 
 
 class RunDir:
@@ -74,6 +78,7 @@ class RunDir:
         try:
             files.make_dirs(self.path)
             copy_metadata(data, to=self.dataset_dir)
+            files.write_text(files.join(self.path, _STANDARDIZATION_FILE), "std_floor: relative\n")
             self.write_settings(_CONFIG_FILE, config)
         except files.FileError as error:
             raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
@@ -125,6 +130,16 @@ class RunDir:
     def dataset(self) -> PreparedData:
         """Returns the metadata of the data set that the run was trained on, from the run's own copy."""
         return open_prepared(self.dataset_dir)
+
+    def band_stats(self, data: PreparedData) -> Mapping[str, BandStats]:
+        """Returns the statistics that the run's model standardises features with.
+
+        Args:
+            data: The data set that the run is trained on, or the run's copy of its metadata.
+        """
+        if self.is_started() and not files.exists(files.join(self.path, _STANDARDIZATION_FILE)):
+            return data.stats.features
+        return with_relative_floors(data.stats.features, data.specs)
 
     def prepare_yaml(self) -> PrepareYaml:
         """Returns the settings that the data were prepared with.

@@ -147,7 +147,7 @@ def make_components(
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     with strategy.scope():
-        model = build_model(config.model, specs=specs, stats=prepared.stats.features, num_classes=num_classes)
+        model = build_model(config.model, specs=specs, stats=run.band_stats(prepared), num_classes=num_classes)
         optimizer = make_optimizer(
             config.optimizer,
             epochs=config.epochs,

@@ -40,6 +40,14 @@ def test_standardisation_comes_back_from_its_config() -> None:
     np.testing.assert_array_equal(BandStandardization.from_config(layer.get_config())(values), layer(values))
 
 
+def test_a_saved_layer_without_a_floor_has_that_of_0_1_0() -> None:
+    config = BandStandardization(mean=(0.0,), std=(1e-4,), std_floor=0.0).get_config()
+    values = np.array([[1e-4]], dtype=np.float32)
+    assert float(BandStandardization.from_config(config)(values)[0, 0]) == pytest.approx(1.0)
+    del config["std_floor"]
+    assert float(BandStandardization.from_config(config)(values)[0, 0]) == pytest.approx(0.01)
+
+
 def test_centering_removes_a_gain_and_an_equaliser() -> None:
     values = np.random.default_rng(0).normal(0, 5, (2, 9, 3)).astype(np.float32)
     equalised = values + np.array([12.0, -3.0, 40.0], dtype=np.float32)
