@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common.stop_on_sigterm import StopRequest
 from trainer.tuner.service.config import ServiceConfig
 from trainer.tuner.service.leader_lease import find_leader
@@ -80,7 +80,7 @@ class ChiefClient:
 
     def _check_should_retry(self, *, waited_s: float) -> None:
         if self.stop_request.is_set:
-            raise RunAgainError("stopped by SIGTERM while the chief did not reply; the same command resumes the search")
+            raise self.stop_request.error(" while the chief did not reply; the same command resumes the search")
         # At first, a search that has ended may be one that a chief is about to resume.
         may_be_resumed = not self._was_connected and waited_s < min(self.service.lease_s, self.service.wait_for_chief_s)
         if not may_be_resumed and self._has_search_ended():

@@ -98,7 +98,7 @@ class _Worker:
 
     def _check_stop_request(self) -> None:
         if self._chief.stop_request.is_set:
-            raise RunAgainError("stopped by SIGTERM; the trial was returned: the same command resumes")
+            raise self._chief.stop_request.error("; the trial was returned: the same command resumes")
 
     def _check_shared_dir(self, chief: str) -> None:
         """Raises a UserError unless the lease of the chief is in this worker's search_dir."""
