@@ -1,7 +1,6 @@
 """`beamtune baselines`: fits classical learners on a prepared data set, each in a run directory of its own."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import TextIO
@@ -64,9 +63,7 @@ def run_baselines(config: BaselinesConfig, *, stream: TextIO) -> None:
     data = open_prepared(config.data_dir)
     runs = {learner: RunDir(files.join(config.output_dir, learner), key="output_dir") for learner in config.learners}
     wanted = [learner for learner, run in runs.items() if not _is_finished(run, learner, config=config, data=data)]
-    lease = holding(config.output_dir, key="output_dir") if wanted else nullcontext()
     with (
-        lease,
         stop_on_sigterm() as stop_request,
         ProgressReporter("fitting", total=len(config.learners), unit="learners") as progress,
     ):
@@ -112,12 +109,13 @@ def _run_learners(
     message = "; the learners that are finished are kept: run the same command again to resume"
     loaded = run_stoppable(lambda: _load_vectors(config, data=data), stop_request, message=message)
     num_left = len(runs)
-    for learner, run in runs.items():
-        progress.update(completed=len(config.learners) - num_left, details=learner)
-        work = partial(_run_learner, run, learner, config=config, loaded=loaded)
-        fitted = run_stoppable(work, stop_request, message=message)
-        num_left -= 1
-        progress.log(_describe(learner, fitted))
+    with holding(config.output_dir, key="output_dir"):
+        for learner, run in runs.items():
+            progress.update(completed=len(config.learners) - num_left, details=learner)
+            work = partial(_run_learner, run, learner, config=config, loaded=loaded)
+            fitted = run_stoppable(work, stop_request, message=message)
+            num_left -= 1
+            progress.log(_describe(learner, fitted))
     progress.update(completed=len(config.learners))
 
 

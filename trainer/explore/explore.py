@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from beam_pipelines.audio.encode import encode_wav
+from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.records.schema import TRAIN
@@ -47,6 +48,13 @@ def explore(config: ExploreConfig) -> None:
     output_dir = files.join("explore", data.info.name) if config.output_dir is None else config.output_dir
     events_dir = files.join(output_dir, EVENTS_DIR)
     try:
+        if files.exists(output_dir) and (names := files.list_dir(output_dir)):
+            check(
+                EVENTS_DIR in [name.rstrip("/") for name in names],
+                key="output_dir",
+                value=output_dir,
+                expected="a new or empty folder, or one that beamtune explore has written",
+            )
         remove_event_files(events_dir)
         events = EventFile(events_dir)
     except tf.errors.OpError as error:

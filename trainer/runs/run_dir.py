@@ -163,7 +163,7 @@ class RunDir:
             return RunMetrics.from_json(files.read_text(path))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{path} is damaged ({error!r}): remove it, and evaluate the run on each split again"
+                f"{path} is damaged ({error!r}): move it away, and evaluate the run on each split again"
             ) from error
 
     def write_settings(self, name: str, config: "DataclassInstance") -> None:
