@@ -92,15 +92,14 @@ def run_stoppable(work: Callable[[], Result], stop_request: StopRequest, *, mess
     Raises:
         RunAgainError: The request is set.
     """
-    outcome: list[Callable[[], Result]] = []
+    results: list[Result] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            result = work()
+            results.append(work())
         except BaseException as error:  # raised again in the waiting thread
-            outcome.append(lambda error=error: _raise(error))  # type: ignore[misc]
-        else:
-            outcome.append(lambda: result)
+            errors.append(error)
 
     thread = threading.Thread(target=run, name="stoppable", daemon=True)
     thread.start()
@@ -108,8 +107,6 @@ def run_stoppable(work: Callable[[], Result], stop_request: StopRequest, *, mess
         if stop_request.is_set:
             raise stop_request.error(message)
         thread.join(_POLL_S)
-    return outcome[0]()
-
-
-def _raise(error: BaseException) -> None:
-    raise error
+    for error in errors:
+        raise error
+    return results[0]

@@ -111,7 +111,10 @@ class ChiefClient:
         with self._channel_lock:
             address = self._address
             if address is None:
-                found = find_leader(self.search_dir)
+                try:
+                    found = find_leader(self.search_dir)
+                except tf.errors.OpError as error:
+                    raise ChiefUnavailableError(f"{self.search_dir} cannot be listed: {error.message}") from error
                 if found is None:
                     raise ChiefUnavailableError("no chief has started yet")
                 address = found[1]

@@ -16,6 +16,15 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common import files
 from trainer.tuner.service.checked_json import DamagedFileError, dump_checked, load_checked
 
+_LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_PASSING_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
+
 
 class LostLeadershipError(RunFailedError):
     """Another chief has taken over the search; this one must not answer workers any more."""
@@ -88,11 +97,23 @@ def was_leader(search_dir: str, owner: str) -> bool:
 
 
 def list_names(directory: str) -> list[str]:
-    """Returns the sorted names in a folder; none if there is no such folder."""
-    try:
-        return sorted(tf.io.gfile.listdir(directory))
-    except tf.errors.NotFoundError:
-        return []
+    """Returns the sorted names in a folder; none if there is no such folder.
+
+    Errors of a bucket or a network disk that may pass are retried for some 30 s.
+
+    Raises:
+        tf.errors.OpError: The folder cannot be listed.
+    """
+    for pause_s in (*_LISTING_PAUSES_S, None):
+        try:
+            return sorted(tf.io.gfile.listdir(directory))
+        except tf.errors.NotFoundError:
+            return []
+        except _PASSING_ERRORS:
+            if pause_s is None:
+                raise
+            time.sleep(pause_s)
+    raise AssertionError
 
 
 def _directory(search_dir: str) -> str:
