@@ -17,7 +17,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
-from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError
 from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
@@ -25,6 +25,8 @@ from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
 
 _INTERRUPTED = 130
 _RUN_AGAIN = 75
+# Commands that keep what is finished when they are interrupted.
+_RESUMABLE = ("synthesize", "download", "prepare", "convert", "train", "tune", "baselines", "crossval")
 
 # The extra that installs a package, for the message about a missing one.
 _EXTRAS = {
@@ -106,7 +108,8 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
         with quiet:
             return command.run(invocation)
     except KeyboardInterrupt:
-        _print_error(name, "interrupted")
+        hint = "; what is finished is kept: the same command resumes" if command.name in _RESUMABLE else ""
+        _print_error(name, f"interrupted{hint}")
         return _INTERRUPTED
     except Exception as error:  # every error becomes one line
         if arguments.debug:
@@ -122,6 +125,8 @@ def _describe(error: Exception) -> tuple[int, str]:
         return 2, str(error)
     if isinstance(error, RunFailedError):
         return 1, str(error)
+    if isinstance(error, InterruptedRunError):
+        return _INTERRUPTED, str(error)
     if isinstance(error, RunAgainError):
         return _RUN_AGAIN, str(error)
     if isinstance(error, ModuleNotFoundError):

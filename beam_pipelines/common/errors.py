@@ -14,3 +14,7 @@ class RunAgainError(Exception):
 
     75 is EX_TEMPFAIL of sysexits.h, "try again": a supervisor can distinguish it from a run that cannot succeed.
     """
+
+
+class InterruptedRunError(RunAgainError):
+    """A RunAgainError because of Ctrl-C. The command exits with 130, as shells report it."""

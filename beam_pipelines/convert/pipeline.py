@@ -155,8 +155,7 @@ def _check_output_dir(work_dir: WorkDir, config: ConvertConfig) -> None:
     if settings is None:
         if outputs:
             raise UserError(
-                f"output_dir={config.output_dir} is not empty and does not hold a conversion: choose another "
-                "output_dir, or empty it"
+                f"output_dir={config.output_dir} is not empty and does not hold a conversion: choose another output_dir"
             )
         return
     changed = [key for key, value in config.settings.items() if settings.get(key) != value]

@@ -80,9 +80,7 @@ class WorkDir:
         except (yaml.YAMLError, UnicodeDecodeError):
             settings = None
         if not isinstance(settings, dict):
-            raise UserError(
-                f"{path} does not hold the settings of a conversion: choose another output_dir, or empty this one"
-            )
+            raise UserError(f"{path} does not hold the settings of a conversion: choose another output_dir")
         return settings
 
     def read_converted(self) -> list[ConvertedFile]:

@@ -119,7 +119,7 @@ def _open_archive(path: str) -> Iterator[BinaryIO]:
             raise UserError(f"{path} cannot be read or extracted: {cause}") from error
         raise UserError(
             f"{path} is damaged or not supported ({cause}): expected a complete archive that is not encrypted; "
-            "delete it and get it again"
+            "move it away and get it again"
         ) from error
 
 

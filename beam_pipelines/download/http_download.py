@@ -90,7 +90,7 @@ def download_file(
         if not os.path.isfile(path):
             raise UserError(f"{path} is not a file: expected a free path, or the file to download; move it away")
         if sha1 is not None and (actual := _sha1(path, progress=progress)) != sha1:
-            raise UserError(f"{path} exists with the SHA-1 {actual}, expected {sha1}: delete it or move it away")
+            raise UserError(f"{path} exists with the SHA-1 {actual}, expected {sha1}: move it away")
         return
     partial_path = f"{path}.partial"
     try:

@@ -216,4 +216,4 @@ def _text(name: bytes | str) -> str:
 
 
 def _wrong(path: str, problem: str) -> UserError:
-    return UserError(f"{path}: {problem}: expected yamnet.h5 as Google publishes it; delete or replace the file")
+    return UserError(f"{path}: {problem}: expected yamnet.h5 as Google publishes it; replace the file")

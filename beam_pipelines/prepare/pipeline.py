@@ -6,7 +6,7 @@ after a killed one resumes with the missing shards.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import apache_beam as beam
 
@@ -29,6 +29,8 @@ from beam_pipelines.prepare.summary import print_summary
 from beam_pipelines.records.json_lines import Reject, json_lines
 from beam_pipelines.records.schema import (
     AUDIO_FOLDER,
+    CONFIG_FILE,
+    FEATURES_FILE,
     REJECTS_FILE,
     SHARD_PATTERN,
     SUCCESS_FILE,
@@ -192,21 +194,40 @@ def _is_finished(job: PrepareJob) -> bool:
     """
     output_dir = job.config.output_dir
     success_path = storage.join(output_dir, SUCCESS_FILE)
-    if storage.exists(success_path):
-        if success_from_json(storage.read_text(success_path), directory=output_dir) == job.cache_key:
+    if job.config.overwrite and _holds_prepared_files(output_dir):
+        with suppress(UserError):  # whatever the file is, it is replaced with the data set
+            if storage.exists(success_path) and _cache_key(success_path, output_dir=output_dir) == job.cache_key:
+                return True
+    elif storage.exists(success_path):
+        if _cache_key(success_path, output_dir=output_dir) == job.cache_key:
             return True
-        if not job.config.overwrite:
-            raise UserError(
-                f"output_dir={output_dir} holds data prepared from other files or with other settings: choose another "
-                "output_dir, or set overwrite=true to replace it"
-            )
-    elif not BuildDir(job.config.output_dir).exists() and _has_other_files(output_dir):
         raise UserError(
-            f"output_dir={output_dir} is not empty and does not hold prepared data: choose another output_dir, or "
-            "empty it"
+            f"output_dir={output_dir} holds data prepared from other files or with other settings: choose another "
+            "output_dir, or set overwrite=true to replace it"
+        )
+    elif not BuildDir(job.config.output_dir).exists() and _has_other_files(output_dir):
+        hint = ", or set overwrite=true to replace what is left of it" if _holds_prepared_files(output_dir) else ""
+        raise UserError(
+            f"output_dir={output_dir} is not empty and does not hold a finished data set: choose another "
+            f"output_dir{hint}"
         )
     storage.require_writable(output_dir, key="output_dir")
     return False
+
+
+def _holds_prepared_files(output_dir: str) -> bool:
+    """Returns whether the directory holds a prepared data set, in whatever state."""
+    marks = {storage.join(output_dir, name) for name in (CONFIG_FILE, FEATURES_FILE)}
+    return any(
+        entry.path in marks or SHARD_PATTERN.fullmatch(entry.path.rsplit("/", 1)[-1])
+        for entry in storage.list_files(output_dir)
+        if entry.path.rsplit("/", 1)[0] == output_dir.rstrip("/")
+    )
+
+
+def _cache_key(success_path: str, *, output_dir: str) -> str:
+    with storage.open_file(success_path) as file:
+        return success_from_json(file.read().decode(errors="replace"), directory=output_dir)
 
 
 def _has_other_files(output_dir: str) -> bool:

@@ -291,7 +291,9 @@ def success_from_json(text: str, *, directory: str) -> str:
         content = json.loads(text)
         version, cache_key = content["schema_version"], content["fingerprint"]
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{directory}/{SUCCESS_FILE} was not written by beamtune: prepare the data again") from error
+        raise UserError(
+            f"{directory}/{SUCCESS_FILE} was not written by beamtune: prepare the data again, with overwrite=true"
+        ) from error
     if version != SCHEMA_VERSION:
         raise UserError(
             f"{directory} was prepared with schema version {version}, and this beamtune reads version "

@@ -204,13 +204,13 @@ def _claim_root(root: Path, spec: CollectionSpec) -> None:
         if found != marker:
             raise UserError(
                 f"{root} holds a synthetic collection with other parameters ({found}, expected {marker}): "
-                "choose another root or delete the folder"
+                "choose another root"
             )
         return
     if any(not (entry.name.startswith(".") and entry.name.endswith(_PARTIAL_SUFFIX)) for entry in root.iterdir()):
         raise UserError(
-            f"{root} is not empty and holds no {MARKER_NAME}, so it is not a synthetic collection: "
-            "choose another root or delete the folder"
+            f"{root} is not empty and holds no {MARKER_NAME}, so it is not a synthetic collection: did you mean "
+            f"dataset=folder dataset.root={root}, to prepare your own music? For composed music choose another root"
         )
     _write_atomically(marker_path, (json.dumps(marker, indent=2) + "\n").encode("utf-8"))
 

@@ -1,6 +1,7 @@
 """`beamtune prepare` as a whole, on small audio files made on the spot."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -148,9 +149,30 @@ def test_other_settings_do_not_replace_finished_data_unasked(prepared, music, tm
 def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "thesis.txt").write_text("x")
-    with pytest.raises(UserError, match="is not empty and does not hold prepared data"):
+    with pytest.raises(
+        UserError, match="is not empty and does not hold a finished data set: choose another output_dir$"
+    ):
         prepare(config_for(music, tmp_path / "documents", overwrite=True))
     assert contents(tmp_path / "documents") == {"thesis.txt": b"x"}
+
+
+def test_overwrite_recovers_whatever_is_left(music, prepared, tmp_path):
+    expected = contents(prepared)
+    broken = {
+        "empty": lambda path: (path / "_SUCCESS").write_text(""),
+        "binary": lambda path: (path / "_SUCCESS").write_bytes(b"\xff\xfe"),
+        "older": lambda path: (path / "_SUCCESS").write_text('{"schema_version": 0, "fingerprint": "x"}'),
+        "unfinished": lambda path: (path / "_SUCCESS").unlink(),
+    }
+    for name, spoil in broken.items():
+        directory = tmp_path / name
+        shutil.copytree(prepared, directory)
+        spoil(directory)
+        (directory / "features.json").write_text("")
+        with pytest.raises(UserError, match="overwrite=true|prepare the data again"):
+            prepare(config_for(music, directory))
+        prepare(config_for(music, directory, overwrite=True))
+        assert contents(directory) == expected
 
 
 def test_an_unwritable_output_is_refused_before_any_work(music, tmp_path):

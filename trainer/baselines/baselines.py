@@ -1,8 +1,8 @@
 """`beamtune baselines`: fits classical learners on a prepared data set, each in a run directory of its own."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TextIO
 
 from beam_pipelines.common.lease import holding
@@ -13,6 +13,7 @@ from trainer.baselines.config import BaselineConfig, BaselinesConfig, VectorConf
 from trainer.baselines.fitting import FittedLearner, fit_best
 from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorizer, mean_of_tracks, read_vectors
 from trainer.common import files
+from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_sigterm
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
 from trainer.metrics.predictions import make_predictions
@@ -57,18 +58,27 @@ def run_baselines(config: BaselinesConfig, *, stream: TextIO) -> None:
         UserError: The data lack the feature or a split, their vectors need more memory than allowed, or a run
             directory was written with other settings or other data.
         RunFailedError: A shard is damaged, or has values that are not finite numbers.
+        RunAgainError: The process received SIGTERM or Ctrl-C.
     """
     data = open_prepared(config.data_dir)
     runs = {learner: RunDir(files.join(config.output_dir, learner), key="output_dir") for learner in config.learners}
     wanted = [learner for learner, run in runs.items() if not _is_finished(run, learner, config=config, data=data)]
-    lease = holding(config.output_dir, key="output_dir") if wanted else nullcontext()
-    with lease, ProgressReporter("fitting", total=len(config.learners), unit="learners") as progress:
+    with (
+        stop_on_sigterm() as stop_request,
+        ProgressReporter("fitting", total=len(config.learners), unit="learners") as progress,
+    ):
         for learner in config.learners:
             if learner not in wanted:
                 progress.log(f"{learner}: already finished, in {runs[learner].path}")
         progress.update(completed=len(config.learners) - len(wanted))
         if wanted:
-            _run_learners({learner: runs[learner] for learner in wanted}, config=config, data=data, progress=progress)
+            _run_learners(
+                {learner: runs[learner] for learner in wanted},
+                config=config,
+                data=data,
+                progress=progress,
+                stop_request=stop_request,
+            )
     found = [metrics for run in runs.values() if (metrics := run.metrics()) is not None]
     _print_table(found, config=config, data=data, stream=stream)
 
@@ -88,16 +98,24 @@ def _is_finished(run: RunDir, learner: str, *, config: BaselinesConfig, data: Pr
 
 
 def _run_learners(
-    runs: Mapping[str, RunDir], *, config: BaselinesConfig, data: PreparedData, progress: ProgressReporter
+    runs: Mapping[str, RunDir],
+    *,
+    config: BaselinesConfig,
+    data: PreparedData,
+    progress: ProgressReporter,
+    stop_request: StopRequest,
 ) -> None:
-    """Reads the data and fits learners."""
-    loaded = _load_vectors(config, data=data)
+    """Reads the data and fits learners. Both may take minutes, most of them inside C code."""
+    message = "; the learners that are finished are kept: run the same command again to resume"
+    loaded = run_stoppable(lambda: _load_vectors(config, data=data), stop_request, message=message)
     num_left = len(runs)
-    for learner, run in runs.items():
-        progress.update(completed=len(config.learners) - num_left, details=learner)
-        fitted = _run_learner(run, learner, config=config, loaded=loaded)
-        num_left -= 1
-        progress.log(_describe(learner, fitted))
+    with holding(config.output_dir, key="output_dir"):
+        for learner, run in runs.items():
+            progress.update(completed=len(config.learners) - num_left, details=learner)
+            work = partial(_run_learner, run, learner, config=config, loaded=loaded)
+            fitted = run_stoppable(work, stop_request, message=message)
+            num_left -= 1
+            progress.log(_describe(learner, fitted))
     progress.update(completed=len(config.learners))
 
 

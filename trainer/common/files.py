@@ -8,6 +8,7 @@ as "/runs/a; No such file or directory".
 """
 
 import os
+import time
 import uuid
 from typing import IO
 
@@ -17,6 +18,15 @@ import tensorflow as tf
 # `trainer` sets its log level gets all that it logs.
 FileError = tf.errors.OpError
 MissingFileError = tf.errors.NotFoundError
+# Pauses between attempts to list a directory, and the errors after which there is another attempt.
+LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+PASSING_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -42,11 +52,20 @@ def list_dir(directory: str) -> list[str]:
 
 
 def list_if_exists(directory: str) -> list[str]:
-    """Returns the names in a directory, sorted; none where there is no such directory."""
-    try:
-        return list_dir(directory)
-    except MissingFileError:
-        return []
+    """Returns the names in a directory, sorted; none where there is no such directory.
+
+    Errors of a bucket or a network disk that may pass are retried for some 30 s.
+    """
+    for pause_s in (*LISTING_PAUSES_S, None):
+        try:
+            return list_dir(directory)
+        except MissingFileError:
+            return []
+        except PASSING_ERRORS:
+            if pause_s is None:
+                raise
+            time.sleep(pause_s)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def make_dirs(directory: str) -> None:

@@ -1,17 +1,30 @@
-"""SIGTERM, the signal with which schedulers and cloud machines announce their end, as a request to save and to stop."""
+"""SIGTERM and Ctrl-C as a request to save and to stop.
 
+Schedulers and cloud machines announce their end with SIGTERM.
+"""
+
+import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TypeVar
+
+from beam_pipelines.common.errors import InterruptedRunError, RunAgainError
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_POLL_S = 0.1
+
+Result = TypeVar("Result")
 
 
 class StopRequest:
-    """Whether this process received SIGTERM.
+    """Whether this process received SIGTERM or Ctrl-C.
 
     Attributes:
         is_set: Set by the signal handler.
+        cause: The name of the signal for messages.
     """
 
     def __init__(self, outer: "StopRequest | None" = None) -> None:
@@ -21,29 +34,79 @@ class StopRequest:
             outer: The request of the surrounding `stop_on_sigterm`, which is set together with this one.
         """
         self.is_set = False
+        self.cause = "SIGTERM"
         self._outer = outer
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Sets the request; a signal handler."""
+        """Sets the request; a signal handler. After Ctrl-C, another one ends the process at once."""
+        if number == signal.SIGINT:
+            self.cause = "Ctrl-C"
         self.is_set = True
         if self._outer is not None:
             self._outer.handle(number, frame)
+            return
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            with suppress(OSError):
+                os.write(2, b"stopping, and saving the state first; Ctrl-C again ends at once\n")
+
+    def error(self, message: str) -> RunAgainError:
+        """Returns the error that ends the command, with the cause: "stopped by SIGTERM <message>"."""
+        error_type = InterruptedRunError if self.cause == "Ctrl-C" else RunAgainError
+        return error_type(f"stopped by {self.cause}{message}")
 
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[StopRequest]:
-    """Replaces the handler of SIGTERM while the body runs: the signal sets the request instead of ending the process.
+    """Replaces the handlers of SIGTERM and SIGINT while the body runs: they set the request instead of ending it.
 
     Bodies can be nested; a signal sets the requests of all of them. Only the main thread of Python handles signals: in
-    another thread, the request is never set.
+    another thread, the request is never set. A process that ignores Ctrl-C, as one in the background of a shell script
+    does, still ignores it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
         return
     outer = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     request = StopRequest(outer if isinstance(outer, StopRequest) else None)
-    previous = signal.signal(signal.SIGTERM, request.handle)
+    previous = {
+        number: signal.signal(number, request.handle)
+        for number in _SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield request
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def run_stoppable(work: Callable[[], Result], stop_request: StopRequest, *, message: str) -> Result:
+    """Runs a function in a thread, so that a signal is heeded while it is inside C code, and returns its result.
+
+    Args:
+        work: The function. It still runs when this function has raised; the command must end then.
+        stop_request: Ends the waiting.
+        message: What the error says after the cause; see `StopRequest.error`.
+
+    Raises:
+        RunAgainError: The request is set.
+    """
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # raised again in the waiting thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="stoppable", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        if stop_request.is_set:
+            raise stop_request.error(message)
+        thread.join(_POLL_S)
+    for error in errors:
+        raise error
+    return results[0]

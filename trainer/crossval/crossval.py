@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict
 from typing import TextIO
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError
+from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
@@ -157,7 +157,7 @@ class _CrossvalRunner:
 
     def _check_not_stopped(self) -> None:
         if self._stop_request.is_set:
-            raise RunAgainError("stopped by SIGTERM; the state is saved: the same command resumes")
+            raise self._stop_request.error("; the state is saved: the same command resumes")
 
 
 def _header(config: CrossvalConfig, source: Source, partition: Partition) -> CrossvalHeader:

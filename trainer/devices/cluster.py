@@ -1,5 +1,6 @@
 """The processes of a run, and the values that they agree on."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,13 @@ _LOST_WORKER_ERRORS = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
+)
+# An InternalError is raised for a lost process too, but also for a failure that every restart repeats, such as a kernel
+# that cannot be launched. Only the messages of connections and of collective operations are those of a lost process.
+_LOST_WORKER_MESSAGE = re.compile(
+    r"connection|connect to|socket|broken pipe|reset by peer|unreachable|heartbeat|collective ops? is aborted|"
+    r"barrier|coordination|remote (worker|task)|/job:worker.*(unavailable|lost|disconnect)|recvbuf|rpc",
+    re.IGNORECASE,
 )
 
 
@@ -62,8 +69,8 @@ class Cluster:
         """
         try:
             yield
-        except _LOST_WORKER_ERRORS as error:
-            if not self._has_several_processes:
+        except (*_LOST_WORKER_ERRORS, tf.errors.InternalError) as error:
+            if not self._has_several_processes or not _is_of_lost_worker(error):
                 raise
             [first_line, *_] = str(error.message).strip().splitlines() or [type(error).__name__]
             raise RunAgainError(
@@ -79,3 +86,9 @@ class Cluster:
     def _sum_over_replicas(self, values: Any) -> Any:
         own = self._strategy.run(lambda: tf.identity(values))
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, own, axis=None)
+
+
+def _is_of_lost_worker(error: Any) -> bool:
+    if isinstance(error, tf.errors.InternalError):
+        return _LOST_WORKER_MESSAGE.search(str(error.message)) is not None
+    return True

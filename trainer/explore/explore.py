@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from beam_pipelines.audio.encode import encode_wav
+from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.records.schema import TRAIN
@@ -50,6 +51,13 @@ def explore(config: ExploreConfig) -> None:
     )
     events_dir = files.join(output_dir, EVENTS_DIR)
     try:
+        if files.exists(output_dir) and (names := files.list_dir(output_dir)):
+            check(
+                EVENTS_DIR in [name.rstrip("/") for name in names],
+                key="output_dir",
+                value=output_dir,
+                expected="a new or empty folder, or one that beamtune explore has written",
+            )
         remove_event_files(events_dir)
         events = EventFile(events_dir)
     except tf.errors.OpError as error:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _CONFIG_FILE = "config.yaml"
 _METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
-_STARTED_NAMES = ("dataset", *LEASE_FILES)
-# How long another command may take to update metrics.json.
-_UPDATE_WAIT_S = 60.0
 # Runs of beamtune 0.1.0 do not have it: their models divide by at least `trainer.models.layers.STD_FLOOR`.
 _STANDARDIZATION_FILE = "standardization.yaml"
+_STARTED_NAMES = ("dataset", _STANDARDIZATION_FILE, *LEASE_FILES)
+# How long another command may take to update metrics.json.
+_UPDATE_WAIT_S = 60.0
 
 
 class RunDir:
@@ -178,7 +178,7 @@ class RunDir:
             return RunMetrics.from_json(files.read_text(path))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{path} is damaged ({error!r}): remove it, and evaluate the run on each split again"
+                f"{path} is damaged ({error!r}): move it away, and evaluate the run on each split again"
             ) from error
 
     def write_settings(self, name: str, config: "DataclassInstance") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError
+from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.progress import ProgressReporter
 from trainer.board.board import Board
 from trainer.board.profile import StepProfiler
@@ -63,7 +63,7 @@ class EpochLoop:
 
         Raises:
             RunFailedError: A loss is not a finite number.
-            RunAgainError: The process received SIGTERM; the state is saved.
+            RunAgainError: The process received SIGTERM or Ctrl-C; the state is saved.
         """
         components, progress = self._components, self._progress
         is_resumed = components.checkpoints.restore_last()
@@ -94,7 +94,7 @@ class EpochLoop:
 
         Raises:
             RunFailedError: The loss of a step is not a finite number.
-            RunAgainError: The process received SIGTERM; the state is saved.
+            RunAgainError: The process received SIGTERM or Ctrl-C; the state is saved.
         """
         components, progress = self._components, self._progress
         steps_per_epoch = components.stream.steps_per_epoch
@@ -126,10 +126,10 @@ class EpochLoop:
             ) from error
 
     def _save_if_due(self) -> None:
-        """Saves the state within an epoch after `checkpoint_interval_s`, or when the process received SIGTERM.
+        """Saves the state within an epoch after `checkpoint_interval_s`, and after a signal to stop.
 
         Raises:
-            RunAgainError: The process received SIGTERM.
+            RunAgainError: The process received SIGTERM or Ctrl-C.
         """
         interval_s = self._config.checkpoint_interval_s
         is_due = interval_s is not None and time.monotonic() - self._saved_s >= interval_s
@@ -140,9 +140,8 @@ class EpochLoop:
             self._components.checkpoints.save()
             self._saved_s = time.monotonic()
         if is_stopped:
-            raise RunAgainError(
-                f"stopped by SIGTERM after {self._progress.describe()}; the state is saved: run the same command again "
-                "to resume"
+            raise self._stop_request.error(
+                f" after {self._progress.describe()}; the state is saved: run the same command again to resume"
             )
 
     def _finish_epoch(self, reporter: ProgressReporter) -> bool:

@@ -74,8 +74,7 @@ def run_local(config: SearchConfig, *, command: Sequence[str]) -> None:
     Raises:
         UserError: A process reports an error that the user must fix.
         RunFailedError: The search cannot succeed, or a process crashed too often.
-        RunAgainError: SIGTERM came; the same command resumes the search.
-        KeyboardInterrupt: Ctrl-C; the same command resumes the search.
+        RunAgainError: SIGTERM or Ctrl-C came; the same command resumes the search.
     """
     logs_dir = SearchDir(config.search_dir).logs_dir
     if "://" in logs_dir:
@@ -86,7 +85,7 @@ def run_local(config: SearchConfig, *, command: Sequence[str]) -> None:
         search = _LocalSearch(config, command=command, logs_dir=logs_dir, live=live)
         try:
             search.run(stop_request)
-        except (KeyboardInterrupt, RunAgainError):
+        except RunAgainError:
             live.log("stopping: workers save their trials")
             raise
         finally:
@@ -120,7 +119,7 @@ class _LocalSearch:
         chief = self.processes[0]
         while True:
             if stop_request.is_set:
-                raise RunAgainError("stopped by SIGTERM; everything is saved: the same command resumes the search")
+                raise stop_request.error("; everything is saved: the same command resumes the search")
             exit_code = chief.process.poll()
             if exit_code == _SUCCESS:
                 return

@@ -250,7 +250,7 @@ def test_an_existing_file_is_not_downloaded_again(server, fetch):
 
 def test_another_existing_file_is_neither_used_nor_changed(server, fetch):
     (fetch.folder / "file.bin").write_bytes(OTHER)
-    with pytest.raises(UserError, match=f"exists with the SHA-1 {sha1(OTHER)}, expected {sha1(CONTENT)}: delete it"):
+    with pytest.raises(UserError, match=f"exists with the SHA-1 {sha1(OTHER)}, expected {sha1(CONTENT)}: move it away"):
         fetch(server.serve(CONTENT))
     assert files_in(fetch.folder) == {"file.bin": OTHER}
 

@@ -156,7 +156,7 @@ def test_a_run_killed_before_its_marker_is_taken_over(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").write_bytes(b"mine")
-    with pytest.raises(UserError, match="choose another root or delete") as error:
+    with pytest.raises(UserError, match=f"did you mean dataset=folder dataset.root={tmp_path}") as error:
         write_collection(tmp_path, SMALL)
     assert str(tmp_path) in str(error.value)
     assert contents(tmp_path) == {"song.mp3": b"mine"}

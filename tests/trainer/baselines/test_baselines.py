@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import re
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from configs.cli import main
 from trainer.baselines import baselines
@@ -360,3 +363,26 @@ def test_invalid_settings_are_errors(word, message, capsys):
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_sigterm_stops_the_command_while_a_learner_is_fitted(make_config, monkeypatch):
+    config = make_config(learners=QUICK)
+    never, fit_best = threading.Event(), baselines.fit_best
+    fitted = []
+
+    def fit(name, *arguments, **options):
+        if fitted:
+            os.kill(os.getpid(), signal.SIGTERM)
+            never.wait(600)  # as C code, which does not return for minutes
+            raise AssertionError
+        fitted.append(name)
+        return fit_best(name, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(baselines, "fit_best", fit)
+        with pytest.raises(RunAgainError, match=r"stopped by SIGTERM; the learners that are finished are kept"):
+            run(config)
+    assert metrics_of(config, fitted[0])
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    never.set()
+    run(config)

@@ -1,10 +1,16 @@
-"""SIGTERM as a request to stop, in nested bodies and in threads."""
+"""SIGTERM and Ctrl-C as a request to stop, in nested bodies and in threads."""
 
 import os
 import signal
+import subprocess
 import threading
+import time
 
-from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
+import pytest
+from python_script import script_command
+
+from beam_pipelines.common.errors import InterruptedRunError, RunAgainError
+from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_sigterm
 
 
 def terminate() -> None:
@@ -49,3 +55,62 @@ def test_in_another_thread_the_request_is_never_set() -> None:
     thread.start()
     thread.join()
     assert [request.is_set for request in requests] == [False]
+
+
+def test_ctrl_c_sets_the_request_and_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with stop_on_sigterm() as outer, stop_on_sigterm() as request:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert outer.is_set and request.is_set
+            error = request.error("; the state is saved")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert isinstance(error, InterruptedRunError) and str(error) == "stopped by Ctrl-C; the state is saved"
+    assert capfd.readouterr().err == "stopping, and saving the state first; Ctrl-C again ends at once\n"
+
+
+def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
+    script = """
+import signal, time
+from trainer.common.stop_on_sigterm import stop_on_sigterm
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with stop_on_sigterm() as request:
+    print("ready", flush=True)
+    while not request.is_set:
+        time.sleep(0.01)
+    print("saving", flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen(script_command(script), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in ("ready", "saving"):
+            assert process.stdout.readline().strip() == line
+            process.send_signal(signal.SIGINT)
+        assert process.wait() == -signal.SIGINT
+
+
+def test_a_process_that_ignores_ctrl_c_still_ignores_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_on_sigterm() as request:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not request.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_work_that_does_not_return_is_left_when_a_signal_comes() -> None:
+    never = threading.Event()
+    with stop_on_sigterm() as request, pytest.raises(RunAgainError, match=r"^stopped by SIGTERM; it is kept$"):
+        threading.Timer(0.2, terminate).start()
+        run_stoppable(lambda: never.wait(600), request, message="; it is kept")
+    never.set()
+
+
+def test_work_returns_its_result_and_raises_its_error() -> None:
+    request = StopRequest()
+    assert run_stoppable(lambda: time.sleep(0.01) or 7, request, message="") == 7
+    with pytest.raises(ZeroDivisionError):
+        run_stoppable(lambda: 1 // 0, request, message="")

@@ -243,7 +243,7 @@ def test_a_damaged_crossval_json(crossval_dir: Path, text: str) -> None:
 def test_a_damaged_metrics_json(make_run: MakeRun, text: str) -> None:
     run = make_run("run", num_right=1)
     Path(run, "metrics.json").write_text(text)
-    with pytest.raises(UserError, match=r"metrics\.json is damaged .*: remove it, and evaluate the run"):
+    with pytest.raises(UserError, match=r"metrics\.json is damaged .*: move it away, and evaluate the run"):
         read_result(run, split="test")
 
 

@@ -28,3 +28,34 @@ def test_a_lost_worker_is_an_error_that_says_what_to_do() -> None:
     message = r"lost another worker \(reset by peer\): start all workers again"
     with pytest.raises(RunAgainError, match=message), cluster.lost_worker_errors():
         raise tf.errors.UnavailableError(None, None, "reset by peer\nmore")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Collective ops is aborted by: Connection reset by peer",
+        "Failed to connect to remote host: Connection refused",
+        "Socket closed",
+        "/job:worker/replica:0/task:1 unavailable: heartbeat timeout",
+    ],
+)
+def test_an_internal_error_of_a_connection_is_a_lost_worker(message: str) -> None:
+    cluster = Cluster(tf.distribute.get_strategy(), StrategyConfig())
+    cluster._has_several_processes = True
+    with pytest.raises(RunAgainError), cluster.lost_worker_errors():
+        raise tf.errors.InternalError(None, None, message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Failed to launch gpuprim::DeviceRadixSort, status: invalid configuration argument",
+        "libdevice not found at ./libdevice.10.bc",
+        "Blas xGEMV launch failed",
+    ],
+)
+def test_an_internal_error_that_a_restart_repeats_is_not_a_lost_worker(message: str) -> None:
+    cluster = Cluster(tf.distribute.get_strategy(), StrategyConfig())
+    cluster._has_several_processes = True
+    with pytest.raises(tf.errors.InternalError), cluster.lost_worker_errors():
+        raise tf.errors.InternalError(None, None, message)

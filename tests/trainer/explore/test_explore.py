@@ -73,6 +73,16 @@ def test_an_output_dir_that_cannot_be_written_is_an_error(directory, tmp_path, c
     assert f"output_dir={tmp_path}/file/page cannot be written to" in capsys.readouterr().err
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(directory, tmp_path, capsys):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("my page")
+    assert main(["explore", str(directory), f"output_dir={tmp_path}/site"]) == 2
+    assert "expected a new or empty folder, or one that beamtune explore has written" in capsys.readouterr().err
+    assert (tmp_path / "site" / "index.html").read_text() == "my page"
+    for _ in range(2):
+        assert main(["explore", str(directory), f"output_dir={tmp_path}/page"]) == 0
+
+
 def test_a_missing_directory_is_an_error(capsys):
     assert main(["explore"]) == 2
     assert capsys.readouterr().err == "beamtune explore: data_dir is not set: give data_dir=…\n"

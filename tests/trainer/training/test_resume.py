@@ -15,6 +15,8 @@ import pytest
 from checkpoint_values import assert_same_checkpoints, checkpoint_values
 from python_script import script_command
 
+from beam_pipelines.common.errors import InterruptedRunError as StoppedByCtrlC
+from beam_pipelines.common.errors import RunAgainError
 from trainer.data.config import AugmentConfig
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
@@ -85,6 +87,41 @@ def test_a_resumed_run_is_bit_identical(
     train(interrupted)
     assert f"resuming {interrupted.run_dir} after epoch 2" in capsys.readouterr().err
     assert_same_runs(straight.run_dir, interrupted.run_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "error", "name"),
+    [(signal.SIGTERM, RunAgainError, "SIGTERM"), (signal.SIGINT, StoppedByCtrlC, "Ctrl-C")],
+    ids=["SIGTERM", "Ctrl-C"],
+)
+def test_a_signal_in_the_first_epoch_saves_the_state(
+    make_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    error: type[RunAgainError],
+    name: str,
+) -> None:
+    config = make_config(epochs=1, steps_per_call=1)
+    real_run_steps = TrainLoop.run_steps
+
+    def run_steps(*args: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return real_run_steps(*args)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(error) as stopped:
+            patch.setattr(TrainLoop, "run_steps", run_steps)
+            train(config)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    message = "stopped by {} after epoch 0 and 1 steps; the state is saved: run the same command again to resume"
+    assert type(stopped.value) is error and str(stopped.value) == message.format(name)
+    capsys.readouterr()
+    train(config)
+    assert f"resuming {config.run_dir} after epoch 0 and 1 steps" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.local import device_shares, run_local
@@ -113,7 +113,7 @@ def test_a_user_error_ends_the_search(run, tmp_path, role):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, RunAgainError), (signal.SIGINT, KeyboardInterrupt)])
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, RunAgainError), (signal.SIGINT, InterruptedRunError)])
 def test_a_signal_stops_all_processes(run, tmp_path, number, error):
     def interrupt() -> None:
         while len(list((tmp_path / "starts").glob("*"))) < 3 and not is_over.is_set():

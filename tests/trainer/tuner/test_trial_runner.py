@@ -293,3 +293,17 @@ def test_memory_does_not_grow_from_trial_to_trial(make_runner, tmp_path):
         sizes_mib.append(resident_mib())
     # Without `releasing_graphs`, each trial keeps 10 MiB.
     assert np.mean(sizes_mib[-2:]) - np.mean(sizes_mib[1:3]) < 20
+
+
+def test_a_worker_that_lost_its_trial_writes_no_checkpoint(make_runner, tmp_path):
+    trial = make_trial(tmp_path)
+    owner = Chief()
+
+    def check_lease() -> None:
+        if owner.epochs == [1]:
+            raise TrialLeaseLostError("x")
+
+    with pytest.raises(TrialLeaseLostError):
+        make_runner().run(trial, report=owner.report, check_lease=check_lease)
+    names = {path.name.split(".")[0] for path in (Path(trial.directory) / "checkpoints").glob("*")}
+    assert names == {"best-00001-00000000"}  # of the epoch before: neither the last nor another best checkpoint

@@ -4,7 +4,7 @@ import socket
 import time
 from contextlib import closing, suppress
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.service.config import ServiceConfig
@@ -83,7 +83,7 @@ def _serve(servicer: ChiefServicer, service: ServiceConfig, *, stop_request: Sto
         if reason is not None:
             return reason
         if stop_request.is_set:
-            raise RunAgainError("stopped by SIGTERM; everything is saved: the same command resumes the search")
+            raise stop_request.error("; everything is saved: the same command resumes the search")
         time.sleep(_TICK_S)
         last_tick_s, tick_s = tick_s, time.monotonic()
         servicer.tick(tick_s - last_tick_s)

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest
 from trainer.tuner.service.config import ServiceConfig
@@ -75,7 +75,7 @@ class ChiefClient:
 
     def _check_should_retry(self, *, waited_s: float) -> None:
         if self.stop_request.is_set:
-            raise RunAgainError("stopped by SIGTERM while the chief did not reply; the same command resumes the search")
+            raise self.stop_request.error(" while the chief did not reply; the same command resumes the search")
         # At first, a search that has ended may be one that a chief is about to resume.
         may_be_resumed = not self._was_connected and waited_s < min(self.service.lease_s, self.service.wait_for_chief_s)
         if not may_be_resumed and self._has_search_ended():
@@ -106,7 +106,10 @@ class ChiefClient:
         with self._channel_lock:
             address = self._address
             if address is None:
-                found = find_leader(self.search_dir)
+                try:
+                    found = find_leader(self.search_dir)
+                except files.FileError as error:
+                    raise ChiefUnavailableError(f"{self.search_dir} cannot be listed: {error.message}") from error
                 if found is None:
                     raise ChiefUnavailableError("no chief has started yet")
                 address = found[1]

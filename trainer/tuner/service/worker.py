@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
@@ -99,7 +99,7 @@ class _Worker:
 
     def _check_stop_request(self) -> None:
         if self._chief.stop_request.is_set:
-            raise RunAgainError("stopped by SIGTERM; the trial was returned: the same command resumes")
+            raise self._chief.stop_request.error("; the trial was returned: the same command resumes")
 
     def _check_shared_dir(self, chief: str) -> None:
         """Raises a UserError unless the lease of the chief is in this worker's search_dir."""
@@ -151,10 +151,15 @@ class _Worker:
 
         def beat() -> None:
             while not is_done.wait(interval_s):
-                with suppress(ChiefUnavailableError, RunFailedError):
+                try:
                     reply = self._chief.call_once("heartbeat", timeout_s=interval_s, trial_id=trial.trial_id)
-                    if not reply["has_lease"]:
-                        self._lease_lost.set()
+                except (ChiefUnavailableError, RunFailedError):
+                    continue
+                except Exception as error:  # this thread must not end: the chief would give the trial away
+                    self._chief.log(f"a heartbeat failed, the next one follows: {_one_line(repr(error))}")
+                    continue
+                if not reply["has_lease"]:
+                    self._lease_lost.set()
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
