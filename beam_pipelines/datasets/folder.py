@@ -36,6 +36,14 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
     return Listing(tracks=tracks, notes=notes)
 
 
+def level_hint(config: FolderDatasetConfig) -> str:
+    """Returns a hint to the parent folder, for a root with fewer than two genres, or "" where it holds no audio."""
+    root = config.root.rstrip("/") or "/"
+    if not any(is_audio_path(entry.path[len(root) :].lstrip("/")) for entry in storage.list_files(root)):
+        return ""
+    return f"; if {root} is the folder of one genre, set dataset.root={posixpath.dirname(root) or '.'}"
+
+
 def _is_utf8(path: str) -> bool:
     """Returns whether a name is UTF-8: Python decodes other bytes to lone surrogates, which cannot be encoded."""
     try:
