@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from beam_pipelines.audio.decode import AudioError
     from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
     from beamtune.classifier import Classifier, Embedding, FailedPrediction, Prediction, load
-    from beamtune.commands import evaluate, prepare, train
+    from beamtune.command_functions import evaluate, prepare, train
     from beamtune.prepared_dataset import PreparedDataset, open_prepared
     from beamtune.split_metrics import SplitMetrics
 
@@ -53,11 +53,11 @@ _MODULES = {
     "RunFailedError": "beam_pipelines.common.errors",
     "SplitMetrics": "beamtune.split_metrics",
     "UserError": "beam_pipelines.common.errors",
-    "evaluate": "beamtune.commands",
+    "evaluate": "beamtune.command_functions",
     "load": "beamtune.classifier",
     "open_prepared": "beamtune.prepared_dataset",
-    "prepare": "beamtune.commands",
-    "train": "beamtune.commands",
+    "prepare": "beamtune.command_functions",
+    "train": "beamtune.command_functions",
 }
 
 

@@ -149,8 +149,7 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
         return Invocation(overrides=_with_key(words, command.positional_key))
     if command.paths_usage is None:
         return Invocation(overrides=words, dry_run=command.has_dry_run and arguments.dry_run)
-    # The name of a file may contain "=".
-    paths = [word for word in words if "=" not in word or os.path.exists(word)]
+    paths = [word for word in words if _is_path(word)]
     return Invocation(
         overrides=[word for word in words if word not in paths],
         paths=paths,
@@ -159,12 +158,17 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     )
 
 
+def _is_path(word: str) -> bool:
+    """Returns whether a word is a path and not key=value: the name of a file or folder may contain "="."""
+    return "=" not in word or "://" in word.partition("=")[0] or os.path.exists(word)
+
+
 def _with_key(words: Sequence[str], key: str) -> list[str]:
-    """Returns the words as settings; a word without "=" is the value of `key`."""
-    values = [word for word in words if "=" not in word]
+    """Returns the words as settings; a path is the value of `key`."""
+    values = [word for word in words if _is_path(word)]
     if len(values) > 1:
         raise UserError(f"{' '.join(values)}: expected one {key}: run the command once for each")
-    return [f"{key}={value}" for value in values] + [word for word in words if "=" in word]
+    return [f"{key}={value}" for value in values] + [word for word in words if not _is_path(word)]
 
 
 def _show_config(command: Command, invocation: Invocation) -> int:

@@ -16,12 +16,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
-from configs.schema import register_schemas
+from configs.hydra_schemas import register_schemas
 
 # Overrides of the command line, or values by dotted key and options by group.
 Settings: TypeAlias = Sequence[str] | Mapping[str, Any]
@@ -192,10 +192,23 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
         _check_key(setting.key, keys=keys, groups=groups)
     for setting in values:
         try:
-            OmegaConf.update(config, setting.key, setting.value)
+            OmegaConf.update(config, setting.key, _value_for(config, setting))
         except OmegaConfBaseException as error:
             raise UserError(f"{setting.text}: {_first_line(error)}") from error
     return config
+
+
+def _value_for(config: DictConfig, setting: _Setting) -> Any:
+    """Returns the value of a setting; for a text setting the text, where the grammar has another value for it.
+
+    A folder may be named "[1]", "007" or "1e3", which are a list and numbers.
+    """
+    if setting.value is None or isinstance(setting.value, str) or not setting.text.startswith(f"{setting.key}="):
+        return setting.value
+    *parents, name = setting.key.split(".")
+    parent = OmegaConf.select(config, ".".join(parents)) if parents else config
+    is_text = isinstance(parent, DictConfig) and isinstance(parent._get_node(name), StringNode)
+    return setting.text.partition("=")[2] if is_text else setting.value
 
 
 def _check_key(key: str, *, keys: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:

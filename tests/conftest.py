@@ -91,7 +91,7 @@ def write_audio() -> WriteAudio:
 
 @pytest.fixture(scope="session")
 def make_collection(write_audio: WriteAudio) -> Callable[..., Path]:
-    """Writes root/<genre>/<artist>/<n>.wav: each genre pulses at its own rate, each artist has its own pitch."""
+    """Writes root/genre<g>/artist<g><a>/<n>.wav: each genre pulses at its own rate, each artist has its own pitch."""
 
     def make(
         root: Path, *, genres: int = 2, artists: int = 4, tracks: int = 2, duration_s: float = 4.0, ending: str = "wav"
@@ -100,7 +100,7 @@ def make_collection(write_audio: WriteAudio) -> Callable[..., Path]:
             for artist in range(artists):
                 for track in range(tracks):
                     write_audio(
-                        root / f"genre{genre}" / f"artist{artist}" / f"{track}.{ending}",
+                        root / f"genre{genre}" / f"artist{genre}{artist}" / f"{track}.{ending}",
                         frequency_hz=300.0 + 40 * artist + 3 * track + genre,
                         pulse_hz=2.0 + 3.0 * genre,
                         duration_s=duration_s,

@@ -1,7 +1,7 @@
 """Loading an audio file as mono float32 at one sample rate or several.
 
-libsndfile decodes and soxr resamples, the libraries of `librosa.load`, in the same order (decode, mix down, resample),
-so the samples agree with librosa's.
+Decoding, mixing down and resampling (soxr) are done in the order of `librosa.load`. Where libsndfile, the decoder of
+librosa, reads the whole file, the samples agree with librosa's.
 """
 
 import hashlib
@@ -13,16 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from beam_pipelines.audio.channels import to_mono
+from beam_pipelines.audio.choose_decoder import Limits, decode, is_partial
 from beam_pipelines.audio.config import AudioConfig
-from beam_pipelines.audio.decode import AudioError, AudioStream, Block, check_finite, open_audio
+from beam_pipelines.audio.decode import AudioError, AudioStream, check_finite
 from beam_pipelines.audio.encode import to_pcm16
 
 __all__ = [
     "AUDIO_EXTENSIONS",
     "Audio",
     "AudioError",
+    "Limits",
     "content_hash",
     "is_audio_path",
+    "limits_of",
     "load_audio",
     "load_audio_at_rates",
     "mean_square",
@@ -34,7 +38,13 @@ __all__ = [
 # Samples converted and hashed at a time: they fit into the processor's cache.
 _HASHED_SAMPLES = 1 << 15
 
-AUDIO_EXTENSIONS = (".mp3", ".wav", ".flac", ".ogg", ".opus", ".au", ".aif", ".aiff", ".m4a")
+# Of formats that libsndfile or FFmpeg decodes. Without .mkv and .avi, which are mostly films.
+AUDIO_EXTENSIONS = (
+    *(".mp3", ".wav", ".flac", ".ogg", ".opus", ".au", ".aif", ".aiff", ".m4a"),
+    *(".3ga", ".aac", ".ac3", ".adts", ".aifc", ".alac", ".amr", ".ape", ".caf", ".dsf", ".dts", ".eac3", ".f4a"),
+    *(".m4b", ".m4r", ".mka", ".mp1", ".mp2", ".mp4", ".mpa", ".mpc", ".mpga", ".oga", ".ra", ".rf64", ".shn", ".snd"),
+    *(".spx", ".tak", ".tta", ".voc", ".w64", ".wave", ".weba", ".webm", ".wma", ".wv"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,15 +55,26 @@ class Audio:
         samples: (frames,) float32, mono; full scale is [-1, 1].
         sample_rate_hz: Frames per second.
         is_cut: Whether the file is longer than max_duration_s.
+        decoder: The decoder, "libsndfile" or "ffmpeg"; "samples" for samples in memory.
+        decoded_s: Seconds of decoded audio, before resampling.
+        expected_s: Seconds of audio that the file should have according to its headers; None if they do not say.
     """
 
     samples: npt.NDArray[np.float32]
     sample_rate_hz: int
     is_cut: bool
+    decoder: str
+    decoded_s: float
+    expected_s: float | None
 
     @property
     def duration_s(self) -> float:
         return len(self.samples) / self.sample_rate_hz
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the file is damaged or truncated, so that less was decoded than expected."""
+        return is_partial(self.decoded_s, self.expected_s)
 
 
 def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
@@ -66,11 +87,15 @@ def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
     Raises:
         AudioError: The file is empty, cannot be decoded, or holds samples that are not finite.
     """
-    rates_hz = [config.sample_rate_hz]
-    return load_audio_at_rates(source, rates_hz, max_duration_s=config.max_duration_s)[config.sample_rate_hz]
+    return load_audio_at_rates(source, [config.sample_rate_hz], limits=limits_of(config))[config.sample_rate_hz]
 
 
-def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
+def limits_of(config: AudioConfig) -> Limits:
+    """Returns the limits of decoding in a configuration."""
+    return Limits(max_duration_s=config.max_duration_s, min_decoded_fraction=config.min_decoded_fraction)
+
+
+def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, limits: Limits) -> dict[int, Audio]:
     """Decodes a file once and returns it, mono, at each of several rates.
 
     Each block is resampled while it is in the processor's cache, and the samples at the file's own rate are never in
@@ -79,17 +104,21 @@ def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_durati
     Args:
         source: The file, open for reading and seeking.
         rates_hz: The rates to resample to.
-        max_duration_s: Decoding stops after this many seconds of audio.
+        limits: How much of the file is decoded, and which fraction must be decodable.
 
     Raises:
         AudioError: As `load_audio`.
     """
-    with open_audio(source) as stream:
-        return read_at_rates(stream, rates_hz, max_duration_s=max_duration_s)
+
+    def read(stream: AudioStream) -> dict[int, Audio]:
+        return read_at_rates(stream, rates_hz, max_duration_s=limits.max_duration_s)
+
+    decoded = decode(source, read, limits=limits)
+    return {rate_hz: replace(audio, expected_s=decoded.expected_s) for rate_hz, audio in decoded.result.items()}
 
 
 def read_at_rates(stream: AudioStream, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
-    """Reads an open stream once and returns it as `load_audio_at_rates` does.
+    """Reads an open stream once and returns it, mono, at each of several rates.
 
     Raises:
         AudioError: The file cannot be decoded, or holds samples that are not finite.
@@ -100,7 +129,14 @@ def read_at_rates(stream: AudioStream, rates_hz: Sequence[int], *, max_duration_
         for resampler in resamplers.values():
             resampler.add(mono)
     by_rate = {
-        rate_hz: Audio(samples=resampler.finish(), sample_rate_hz=rate_hz, is_cut=stream.is_cut)
+        rate_hz: Audio(
+            samples=resampler.finish(),
+            sample_rate_hz=rate_hz,
+            is_cut=stream.is_cut,
+            decoder=stream.decoder,
+            decoded_s=stream.decoded_s,
+            expected_s=None,
+        )
         for rate_hz, resampler in resamplers.items()
     }
     # After resampling, because there are fewer samples: values that are not finite or too large remain so.
@@ -153,19 +189,6 @@ def mean_square(samples: npt.NDArray[np.float32]) -> float:
     Not with `numpy.dot`: OpenBLAS sums in as many parts as it has threads, so the last digits depend on the machine.
     """
     return float(np.square(samples).sum()) / len(samples)
-
-
-def to_mono(block: Block) -> npt.NDArray[np.float32]:
-    """(frames, channels) → (frames,): the mean of the channels, as a copy."""
-    channels = block.shape[1]
-    if channels == 1:
-        return block[:, 0].copy()
-    # Column by column: `block.mean(axis=1)` loops over two values per frame and takes many times as long.
-    mono = block[:, 0] + block[:, 1]
-    for channel in range(2, channels):
-        mono += block[:, channel]
-    mono /= np.float32(channels)
-    return mono
 
 
 def is_audio_path(path: str) -> bool:

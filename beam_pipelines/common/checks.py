@@ -16,8 +16,9 @@ def check(condition: bool, *, key: str, value: object, expected: str) -> None:
 
 
 def check_path(value: str, *, key: str) -> None:
-    """Raises a UserError if a path is empty: joined to a file name it would be a path in the working folder."""
+    """Raises a UserError if a path is empty, which would be the working folder, or has a NUL, which no path has."""
     check(value.strip() != "", key=key, value=value, expected="a path")
+    check("\0" not in value, key=key, value=repr(value), expected="a path without NUL characters")
 
 
 def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:

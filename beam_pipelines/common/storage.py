@@ -1,21 +1,30 @@
 """Files, local or gs://, through Beam's FileSystems. No other module of the package uses FileSystems.
 
-Every function takes paths of both kinds.
+Every function takes paths of both kinds. No path is a pattern: Beam's `match` and `delete` read * ? [ in paths as
+wildcards, so local files are listed and deleted with the standard library, and paths of buckets are escaped.
 """
 
 import glob
 import os
+import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from beam_pipelines.common import paths
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.local_copy import copy_to_disk
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
+_MAX_SIZE_REQUESTS = 2048
+_SIZE_THREADS = 32
+_SIZES_PER_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,20 @@ def open_file(path: str) -> BinaryIO:
     return file
 
 
+def open_local(path: str) -> BinaryIO:
+    """Opens a local file, or a temporary local copy of a remote file, for reading and seeking.
+
+    Decoders treat a failed read of a remote file as its end; a complete copy has none.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It cannot be opened or read after retries, or is too large to copy.
+    """
+    if FileSystems.get_scheme(path) is None:
+        return open_file(path)
+    return copy_to_disk(lambda: open_file(path), name=path)
+
+
 def read_text(path: str) -> str:
     """Returns the contents of a UTF-8 file."""
     with open_file(path) as file:
@@ -89,7 +112,9 @@ def exists(path: str) -> bool:
 
 
 def list_files(folder: str) -> list[FileEntry]:
-    """Returns the files in a folder and below it, ordered by path."""
+    """Returns the files in a folder and below it, ordered by path. Links to folders are not followed."""
+    if is_local(folder):
+        return sorted(_walk(folder), key=lambda entry: entry.path)
     try:
         [result] = FileSystems.match([join(_escape(folder), "**")])
     except BeamIOError as error:
@@ -107,19 +132,49 @@ def size_bytes(path: str) -> int:
     Raises:
         OSError: There is no such file.
     """
+    if is_local(path):
+        try:
+            return os.path.getsize(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"there is no file {path}") from error
     [result] = FileSystems.match([_escape(path)])
     if not result.metadata_list:
         raise FileNotFoundError(f"there is no file {path}")
     return int(result.metadata_list[0].size_in_bytes)
 
 
-def is_within(path: str, folder: str) -> bool:
-    """Returns whether a path is a folder or lies in it, after symbolic links are resolved."""
-    if FileSystems.get_scheme(path) != FileSystems.get_scheme(folder):
-        return False
-    if FileSystems.get_scheme(path) is None:
-        path, folder = os.path.realpath(path), os.path.realpath(folder)
-    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+def sizes_bytes(names: Sequence[str]) -> list[int]:
+    """Returns the sizes of files, 0 for one that does not exist, for estimates.
+
+    Local files are looked up all, several at a time, because a network's file system takes long to answer. Of more than
+    `_MAX_SIZE_REQUESTS` files in buckets a part is looked up, and the others have its mean size.
+    """
+    local = [index for index, name in enumerate(names) if is_local(name)]
+    remote = [index for index, name in enumerate(names) if not is_local(name)]
+    step = max(1, -(-len(remote) // _MAX_SIZE_REQUESTS))
+    asked = [*local, *remote[::step]]
+    batches = [asked[first : first + _SIZES_PER_BATCH] for first in range(0, len(asked), _SIZES_PER_BATCH)]
+    sizes: dict[int, int] = {}
+    with ThreadPoolExecutor(_SIZE_THREADS) as threads:
+        for batch, found in zip(
+            batches, threads.map(lambda batch: [_size_or_0(names[index]) for index in batch], batches), strict=True
+        ):
+            sizes.update(zip(batch, found, strict=True))
+    found_remote = [sizes[index] for index in remote[::step] if sizes[index]]
+    mean = sum(found_remote) // len(found_remote) if found_remote else 0
+    return [sizes.get(index, mean) for index in range(len(names))]
+
+
+def _size_or_0(name: str) -> int:
+    try:
+        return size_bytes(name)
+    except (OSError, ValueError):
+        return 0
+
+
+def is_local(path: str) -> bool:
+    """Returns whether a path has no scheme."""
+    return paths.scheme(path) is None
 
 
 def make_folder(path: str) -> None:
@@ -133,21 +188,25 @@ def make_folder(path: str) -> None:
             raise
 
 
-def delete_files(paths: Sequence[str]) -> None:
-    """Deletes files. Missing files are ignored."""
-    present = [path for path in paths if exists(path)]
+def delete_files(names: Sequence[str]) -> None:
+    """Deletes the files of these names. Missing files are ignored."""
+    for path in filter(is_local, names):
+        with suppress(FileNotFoundError):
+            os.remove(path)
+    present = [path for path in names if not is_local(path) and exists(path)]
     if present:
-        FileSystems.delete(present)
+        FileSystems.delete([_escape(path) for path in present])
 
 
 def delete_folder(path: str) -> None:
-    """Deletes a folder with its contents, if it exists.
+    """Deletes a folder with its contents, if it exists. Of links in it, only the links are deleted.
 
-    The files are deleted first: in a bucket a folder is only a prefix of file names and does not exist.
+    In a bucket a folder is only a prefix of file names, so the files are deleted.
     """
-    delete_files([entry.path for entry in list_files(path)])
-    if exists(path):
-        FileSystems.delete([path])
+    if not is_local(path):
+        delete_files([entry.path for entry in list_files(path)])
+    elif os.path.isdir(path):
+        shutil.rmtree(os.path.realpath(path))
 
 
 def require_writable(folder: str, *, key: str) -> None:
@@ -160,7 +219,7 @@ def require_writable(folder: str, *, key: str) -> None:
     try:
         with FileSystems.create(probe, compression_type=UNCOMPRESSED) as file:
             write_all(file, b"")
-        FileSystems.delete([probe])
+        delete_files([probe])
     except (OSError, ValueError) as error:
         raise UserError(f"{key}={folder} cannot be written to: {_cause(error)}") from error
 
@@ -168,6 +227,16 @@ def require_writable(folder: str, *, key: str) -> None:
 def write_all(file: BinaryIO, data: bytes) -> None:
     """Writes bytes to an open file, for the `write` of `write_atomically`."""
     file.write(data)
+
+
+def _walk(folder: str) -> Iterator[FileEntry]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            # A file may disappear, and a link may lead nowhere.
+            with suppress(OSError):
+                status = os.stat(path)
+                yield FileEntry(path=path, size_bytes=status.st_size, updated_s=status.st_mtime)
 
 
 def _escape(path: str) -> str:

@@ -3,11 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from beam_pipelines.audio.config import DEFAULT_MIN_DECODED_FRACTION
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.runners.config import RunnerConfig
 
-# Settings of where and how the work is done: the converted files do not depend on them.
-_NOT_IN_RESULT = ("output_dir", "overwrite", "runner")
+# Settings of where and how the work is done, and of which files are rejected: the bytes of a converted file do not
+# depend on them.
+_NOT_IN_RESULT = ("min_decoded_fraction", "output_dir", "overwrite", "runner")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class ConvertConfig:
         channels: 1 mixes down to the mean of the channels, 2 writes mono twice; None keeps the channels of each file.
         max_duration_s: Files are cut after this many seconds of audio. A WAV file holds about six hours of stereo at
             48 kHz; files with more channels or a higher rate are cut earlier.
+        min_decoded_fraction: Files are rejected if a smaller fraction of their duration can be decoded, because they
+            are damaged or truncated; in [0, 1].
         overwrite: Whether a conversion of another source or with other settings in output_dir may be replaced.
         runner: Where the pipeline runs.
     """
@@ -32,6 +36,7 @@ class ConvertConfig:
     sample_rate_hz: int | None = None
     channels: int | None = None
     max_duration_s: float = 21_600.0
+    min_decoded_fraction: float = DEFAULT_MIN_DECODED_FRACTION
     overwrite: bool = False
     runner: RunnerConfig = MISSING
 
@@ -56,6 +61,12 @@ class ConvertConfig:
             key="max_duration_s",
             value=self.max_duration_s,
             expected="more than 0 s and at most 36000 s",
+        )
+        check(
+            0 <= self.min_decoded_fraction <= 1,
+            key="min_decoded_fraction",
+            value=self.min_decoded_fraction,
+            expected="a share from 0 to 1",
         )
 
     @property

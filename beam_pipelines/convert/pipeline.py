@@ -18,6 +18,8 @@ from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.lease import holding
+from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.progress import ProgressReporter, polling
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
@@ -38,6 +40,18 @@ def convert(config: ConvertConfig) -> None:
     sources = list_sources(config)
     work_dir = WorkDir(config.output_dir)
     _check_output_dir(work_dir, config)
+    with holding(config.output_dir, key="output_dir"):
+        report, num_kept = _convert_missing(sources, work_dir=work_dir, config=config)
+    print_summary(report, num_kept=num_kept, output_dir=config.output_dir, stream=sys.stdout)
+
+
+def _convert_missing(sources: Sequence[SourceFile], *, work_dir: WorkDir, config: ConvertConfig) -> tuple[Report, int]:
+    """Converts the missing files; returns the report on all files and how many of them were kept.
+
+    Raises:
+        RunFailedError: No file could be converted.
+    """
+    _replace_other_settings(work_dir, config)
     plan = make_plan(
         sources, extension=config.format, converted=work_dir.read_converted(), outputs=work_dir.list_outputs()
     )
@@ -57,7 +71,7 @@ def convert(config: ConvertConfig) -> None:
         )
     work_dir.finish(report)
     _check_usable(report)
-    print_summary(report, num_kept=len(plan.kept), output_dir=config.output_dir, stream=sys.stdout)
+    return report, len(plan.kept)
 
 
 def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config: ConvertConfig) -> beam.PCollection:
@@ -89,7 +103,7 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         # On disk, because headers are written last; without a name, so that it is deleted in any case.
         with tempfile.TemporaryFile() as target:
             try:
-                file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_file)
+                file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_local)
             except AudioError as error:
                 report = Report(converted=report.converted, rejects=[*report.rejects, _reject(conversion, error)])
                 self._work_dir.write_report(batch_name, report)
@@ -107,12 +121,7 @@ def list_sources(config: ConvertConfig) -> list[SourceFile]:
     Raises:
         UserError: There are none, or source and output folder contain each other.
     """
-    for inner, outer in ((config.output_dir, config.source), (config.source, config.output_dir)):
-        if storage.is_within(inner, outer):
-            raise UserError(
-                f"output_dir={config.output_dir} and source={config.source} contain each other: choose another "
-                "output_dir, so that converted files are not converted again"
-            )
+    check_apart({"source": config.source}, {"output_dir": config.output_dir})
     source = config.source.rstrip("/") or "/"
     entries = storage.list_files(source)
     if not entries and not storage.exists(source):
@@ -133,7 +142,7 @@ def list_sources(config: ConvertConfig) -> list[SourceFile]:
 
 
 def _check_output_dir(work_dir: WorkDir, config: ConvertConfig) -> None:
-    """Checks that the output directory is empty or of these settings; with overwrite=true deletes another conversion.
+    """Checks that the output directory is empty, of these settings, or may be overwritten.
 
     Raises:
         UserError: It cannot be written to, or holds files that may not be replaced.
@@ -156,6 +165,13 @@ def _check_output_dir(work_dir: WorkDir, config: ConvertConfig) -> None:
             f"output_dir={config.output_dir} holds a conversion with {others}: choose another output_dir, or set "
             "overwrite=true to replace it"
         )
+
+
+def _replace_other_settings(work_dir: WorkDir, config: ConvertConfig) -> None:
+    """Deletes the files of a conversion with other settings."""
+    outputs, settings = work_dir.list_outputs(), work_dir.read_settings()
+    if settings is None or all(settings.get(key) == value for key, value in config.settings.items()):
+        return
     ours = [file.output for file in work_dir.read_converted()]
     storage.delete_files([storage.join(config.output_dir, name) for name in ours if name in outputs])
     storage.delete_folder(work_dir.path)
@@ -214,6 +230,12 @@ def print_summary(report: Report, *, num_kept: int, output_dir: str, stream: Tex
     if num_cut:
         lines.append(
             f"{num_cut} files cut, at max_duration_s or where a WAV file is full: see {output_dir}/{CONVERTED_FILE}"
+        )
+    num_partial = sum(file.is_truncated and not file.is_cut for file in report.converted)
+    if num_partial:
+        lines.append(
+            f"{num_partial} files decoded in part, because they are damaged or truncated: see "
+            f"{output_dir}/{CONVERTED_FILE}"
         )
     rejects = count_rejects(report)
     if rejects:

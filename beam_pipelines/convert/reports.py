@@ -19,6 +19,12 @@ class ConvertedFile:
         sample_rate_hz: The rate of the output.
         channels: The channels of the output.
         is_cut: Whether the source is longer than the output.
+        is_truncated: Whether less was decoded than the source has or should have: it is longer than the output, damaged
+            or truncated.
+        decoder: The decoder of the source, "libsndfile" or "ffmpeg". None in records of earlier versions, as the
+            following.
+        decoded_s: Seconds of decoded audio.
+        expected_s: Seconds of audio that the source should have according to its headers; None if they do not say.
     """
 
     source: str
@@ -28,6 +34,10 @@ class ConvertedFile:
     sample_rate_hz: int
     channels: int
     is_cut: bool
+    is_truncated: bool = False
+    decoder: str | None = None
+    decoded_s: float | None = None
+    expected_s: float | None = None
 
 
 @dataclass(frozen=True)

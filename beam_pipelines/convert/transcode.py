@@ -1,14 +1,17 @@
 """Converting one file: decoding, mixing, resampling and encoding block by block, in memory for a few blocks."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 import soxr
 
-from beam_pipelines.audio.decode import AudioError, Block, check_finite, open_audio
+from beam_pipelines.audio.channels import to_mono
+from beam_pipelines.audio.choose_decoder import Limits, decode, is_partial
+from beam_pipelines.audio.decode import AudioError, AudioStream, Block, check_finite
 from beam_pipelines.audio.encode import format_problem, max_duration_s, open_writer
-from beam_pipelines.audio.load import to_mono
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Conversion
 from beam_pipelines.convert.reports import ConvertedFile
@@ -38,31 +41,59 @@ def convert_file(
     except OSError as error:
         message = " ".join(str(error).split())
         raise AudioError("unreadable", f"the file cannot be read: {message}", stage="open") from error
-    with source, open_audio(source) as stream:
-        sample_rate_hz = stream.sample_rate_hz if config.sample_rate_hz is None else config.sample_rate_hz
-        channels = stream.channels if config.channels is None else config.channels
-        problem = format_problem(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
-        if problem is not None:
-            raise AudioError("not_in_format", problem, stage="encode")
-        longest_s = max_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
-        blocks = stream.blocks(max_duration_s=min(config.max_duration_s, longest_s))
-        num_frames = 0
-        with open_writer(target, audio_format=config.format, sample_rate_hz=sample_rate_hz, channels=channels) as write:
-            mixed = (mix(block, channels=channels) for block in blocks)
-            for block in resample(mixed, from_hz=stream.sample_rate_hz, to_hz=sample_rate_hz, channels=channels):
-                write(block)
-                num_frames += len(block)
-        if num_frames == 0:
-            raise AudioError("no_audio", f"no sample is left of it at {sample_rate_hz} Hz", stage="resample")
-        return ConvertedFile(
-            source=conversion.source.path,
-            output=conversion.output,
-            source_bytes=conversion.source.size_bytes,
-            duration_s=num_frames / sample_rate_hz,
-            sample_rate_hz=sample_rate_hz,
-            channels=channels,
-            is_cut=stream.is_cut,
-        )
+
+    def write(stream: AudioStream) -> _Output:
+        return _write(stream, target, config=config)
+
+    limits = Limits(max_duration_s=config.max_duration_s, min_decoded_fraction=config.min_decoded_fraction)
+    with source:
+        decoded = decode(source, write, limits=limits)
+    output = decoded.result
+    return ConvertedFile(
+        source=conversion.source.path,
+        output=conversion.output,
+        source_bytes=conversion.source.size_bytes,
+        duration_s=output.num_frames / output.sample_rate_hz,
+        sample_rate_hz=output.sample_rate_hz,
+        channels=output.channels,
+        is_cut=decoded.is_cut,
+        is_truncated=decoded.is_cut or is_partial(decoded.decoded_s, decoded.expected_s),
+        decoder=decoded.decoder,
+        decoded_s=decoded.decoded_s,
+        expected_s=decoded.expected_s,
+    )
+
+
+@dataclass(frozen=True)
+class _Output:
+    """The form and the length of what was written."""
+
+    num_frames: int
+    sample_rate_hz: int
+    channels: int
+
+
+def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Output:
+    """Writes a stream to a file, from the beginning of the file."""
+    sample_rate_hz = stream.sample_rate_hz if config.sample_rate_hz is None else config.sample_rate_hz
+    channels = stream.channels if config.channels is None else config.channels
+    problem = format_problem(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
+    if problem is not None:
+        raise AudioError("not_in_format", problem, stage="encode")
+    if os.fstat(target).st_size > 0:  # written by a decoder that stopped before the end
+        os.ftruncate(target, 0)
+        os.lseek(target, 0, os.SEEK_SET)
+    longest_s = max_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
+    blocks = stream.blocks(max_duration_s=min(config.max_duration_s, longest_s))
+    num_frames = 0
+    with open_writer(target, audio_format=config.format, sample_rate_hz=sample_rate_hz, channels=channels) as write:
+        mixed = (mix(block, channels=channels) for block in blocks)
+        for block in resample(mixed, from_hz=stream.sample_rate_hz, to_hz=sample_rate_hz, channels=channels):
+            write(block)
+            num_frames += len(block)
+    if num_frames == 0:
+        raise AudioError("no_audio", f"no sample is left of it at {sample_rate_hz} Hz", stage="resample")
+    return _Output(num_frames=num_frames, sample_rate_hz=sample_rate_hz, channels=channels)
 
 
 def mix(block: Block, *, channels: int) -> Block:

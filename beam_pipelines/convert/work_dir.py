@@ -18,6 +18,7 @@ import yaml
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES
 from beam_pipelines.convert.conversions import ConvertPlan
 from beam_pipelines.convert.reports import (
     ConvertedFile,
@@ -59,7 +60,11 @@ class WorkDir:
         files = {
             relative_path(entry.path, self.output_dir): entry.updated_s for entry in storage.list_files(self.output_dir)
         }
-        return {path: updated_s for path, updated_s in files.items() if not path.startswith(f"{WORK_FOLDER}/")}
+        return {
+            path: updated_s
+            for path, updated_s in files.items()
+            if not path.startswith(f"{WORK_FOLDER}/") and path not in LEASE_FILES
+        }
 
     def read_settings(self) -> Mapping[str, Any] | None:
         """Returns the settings of the conversion in the directory, or None.

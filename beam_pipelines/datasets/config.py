@@ -26,16 +26,21 @@ class DatasetConfig:
 
     @property
     def source(self) -> str:
-        """The path of the data set, for messages."""
+        """The path of the data set."""
         raise NotImplementedError
+
+    @property
+    def source_key(self) -> str:
+        """The name of the setting that `source` is the value of."""
+        return "root"
 
 
 @dataclass(frozen=True)
 class FolderDatasetConfig(DatasetConfig):
     """A folder with a folder of audio files for each genre: root/<genre>/…/<file>.
 
-    Files in one folder below the genre (root/<genre>/<artist>/<file>) are one group; a file directly in the genre's
-    folder is a group by itself.
+    The first folder below the genre is the artist (root/<genre>/<artist>/…/<file>), and an artist is one group in all
+    genres; a file directly in the genre's folder, or below "Various Artists", is a group by itself.
 
     Attributes:
         root: The folder, local or gs://.
@@ -62,8 +67,10 @@ class CsvDatasetConfig(DatasetConfig):
         path_column: The column of the audio file's path.
         label_column: The column of the genre.
         group_column: The column of the group that must be in one split, such as the artist; None makes every file a
-            group of its own.
+            group of its own. Case, accents and "feat." do not tell groups apart.
         split_column: The column of an official split (train, validation, test), or None.
+        encoding: The encoding of the file, such as cp1252; None is UTF-8, or UTF-16 where the file says so.
+        delimiter: The character between two columns, or "tab"; None is a comma, or another one that the header shows.
     """
 
     name: str = "csv"
@@ -72,14 +79,42 @@ class CsvDatasetConfig(DatasetConfig):
     label_column: str = "genre"
     group_column: str | None = "artist"
     split_column: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_path(self.path, key="dataset.path")
+        check(
+            self.encoding is None or _is_text_encoding(self.encoding),
+            key="dataset.encoding",
+            value=self.encoding,
+            expected="an encoding that Python knows, such as utf-8, cp1252 or utf-16",
+        )
+        if self.delimiter in ("tab", "\\t"):
+            object.__setattr__(self, "delimiter", "\t")
+        check(
+            self.delimiter is None or (len(self.delimiter) == 1 and self.delimiter not in '"\r\n\0 '),
+            key="dataset.delimiter",
+            value=self.delimiter,
+            expected="one character, such as ; or |, or tab",
+        )
 
     @property
     def source(self) -> str:
         return self.path
+
+    @property
+    def source_key(self) -> str:
+        return "path"
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,21 @@
 """A folder with a folder of audio files for each genre."""
 
 import posixpath
+from dataclasses import replace
 
 from beam_pipelines.audio.load import is_audio_path
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets.artists import artist_key, artist_names, is_nobody
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.track import Listing, Track
 
 
 def list_tracks(config: FolderDatasetConfig) -> Listing:
     """Lists root/<genre>/…/<file>. Hidden files and files without an audio extension are ignored.
+
+    The first folder below the genre is the artist, who is the same in all genres and however the name is written
+    (`artist_key`). A file directly in the genre's folder, or below "Various Artists", is a group by itself.
 
     Raises:
         UserError: The folder does not exist.
@@ -26,13 +31,17 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
     tracks = []
     for entry in readable:
         track_id = entry.path[len(root) :].lstrip("/")
-        parts = track_id.split("/")
-        if len(parts) < 2 or not is_audio_path(track_id):
-            continue
-        group = track_id if len(parts) == 2 else posixpath.dirname(track_id)
-        tracks.append(
-            Track(track_id=track_id, uri=entry.path, label=parts[0], group=group, size_bytes=entry.size_bytes)
-        )
+        if "/" in track_id and is_audio_path(track_id):
+            genre = track_id.split("/")[0]
+            tracks.append(
+                Track(track_id=track_id, uri=entry.path, label=genre, group=track_id, size_bytes=entry.size_bytes)
+            )
+    artists = {track.track_id: artist for track in tracks if (artist := _artist(track.track_id)) is not None}
+    names = artist_names(artists.values())
+    tracks = [
+        replace(track, group=names[artist_key(artists[track.track_id])]) if track.track_id in artists else track
+        for track in tracks
+    ]
     return Listing(tracks=tracks, notes=notes)
 
 
@@ -42,6 +51,12 @@ def level_hint(config: FolderDatasetConfig) -> str:
     if not any(is_audio_path(entry.path[len(root) :].lstrip("/")) for entry in storage.list_files(root)):
         return ""
     return f"; if {root} is the folder of one genre, set dataset.root={posixpath.dirname(root) or '.'}"
+
+
+def _artist(track_id: str) -> str | None:
+    """Returns the name of the first folder below the genre, or None if there is none or it names no artist."""
+    _, *folders, _ = track_id.split("/")
+    return folders[0] if folders and not is_nobody(folders[0]) else None
 
 
 def _is_utf8(path: str) -> bool:

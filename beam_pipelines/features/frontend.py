@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.audio.decode import stream_samples
-from beam_pipelines.audio.load import Audio, AudioError, load_audio_at_rates, read_at_rates
+from beam_pipelines.audio.load import Audio, AudioError, Limits, load_audio_at_rates, read_at_rates
 from beam_pipelines.audio.segments import FittedClip, cut_segments, fit_clip, segment_length
 from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.features.registry import build_features
@@ -98,15 +98,18 @@ class FrontEnd:
 
         Args:
             source: The file, open for reading and seeking.
-            whole: Whether to use all of the audio, and to pad audio that is shorter than a segment. Prediction does, so
-                that every file has a result; preparation cuts and pads to the settings and rejects audio that is too
-                short, so that models do not learn from padding.
+            whole: Whether to use all of the audio, however little of a damaged file it is, and to pad audio that is
+                shorter than a segment. Prediction does, so that every file has a result; preparation cuts and pads to
+                the settings and rejects audio that is too short or damaged, so that models do not learn from padding.
 
         Raises:
-            AudioError: The file cannot be decoded, is too short, or is silent.
+            AudioError: The file cannot be decoded, is damaged, is too short, or is silent.
         """
-        by_rate = load_audio_at_rates(source, self._rates_hz, max_duration_s=self._audio.max_duration_s)
-        return self._process(by_rate, whole=whole)
+        limits = Limits(
+            max_duration_s=self._audio.max_duration_s,
+            min_decoded_fraction=0.0 if whole else self._audio.min_decoded_fraction,
+        )
+        return self._process(load_audio_at_rates(source, self._rates_hz, limits=limits), whole=whole)
 
     def process_samples(self, samples: npt.NDArray[np.float32], *, sample_rate_hz: int) -> Clip:
         """Takes samples to the features of their segments, as `process` does with whole=True.

@@ -7,7 +7,7 @@ import soundfile
 
 from beam_pipelines.features.config import FeatureConfig
 
-_LIBRARIES = ("beamtune", "librosa", "numpy", "protobuf", "scipy", "soundfile", "soxr")
+_LIBRARIES = ("av", "beamtune", "librosa", "numpy", "protobuf", "scipy", "soundfile", "soxr")
 
 
 def library_versions(features: Mapping[str, FeatureConfig]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.checks import MISSING, check, check_path
+from beam_pipelines.common.paths import check_apart
 from beam_pipelines.datasets.config import DatasetConfig
 from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.runners.config import RunnerConfig
@@ -72,6 +73,7 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         check_path(self.output_dir, key="output_dir")
+        check_apart({f"dataset.{self.dataset.source_key}": self.dataset.source}, {"output_dir": self.output_dir})
         check(self.seed >= 0, key="seed", value=self.seed, expected="a whole number of at least 0")
         check(
             0 <= self.max_reject_fraction <= 1,
@@ -83,7 +85,9 @@ class PrepareConfig:
 
     def result_settings(self) -> dict[str, object]:
         """Returns the settings that the data set depends on."""
-        settings = {**asdict(self), "features": self.feature_settings()}
+        # How a table is read changes its tracks, which are part of the cache key by themselves.
+        dataset = {key: value for key, value in asdict(self.dataset).items() if key not in ("encoding", "delimiter")}
+        settings = {**asdict(self), "dataset": dataset, "features": self.feature_settings()}
         return {key: value for key, value in settings.items() if key not in _NOT_IN_RESULT}
 
     def feature_settings(self) -> dict[str, dict[str, object]]:

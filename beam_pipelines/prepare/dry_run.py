@@ -58,7 +58,7 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
 
 def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str]) -> tuple[BuiltShard, float]:
     """Builds a shard of the first track that can be used, in memory; returns it and the duration in seconds."""
-    builder = ShardBuilder(config, labels=labels, open_source=storage.open_file)
+    builder = ShardBuilder(config, labels=labels, open_source=storage.open_local)
     of_one_track = [replace(plan, tracks=(track,)) for plan in plans for track in plan.tracks][:_MAX_ATTEMPTS]
     for plan in of_one_track:
         built = builder.build(plan, sink=io.BytesIO())

@@ -12,6 +12,7 @@ import apache_beam as beam
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.lease import LEASE_FILES, holding
 from beam_pipelines.common.progress import ProgressReporter, polling
 from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.datasets.registry import list_tracks
@@ -61,23 +62,24 @@ def prepare(config: PrepareConfig) -> None:
         cache_key=data_set_cache_key(listing.tracks, config),
     )
     if _is_finished(job):
-        BuildDir(job.config.output_dir).remove()
+        _remove_left_build_dir(config.output_dir)
         print(
             f"{config.output_dir} is already prepared from these files with these settings: nothing to do",
             file=stdout(),
         )
         return
-    for note in listing.notes:
-        print(f"note: {note}", file=stderr())
-    build = _build(job)
-    try:
-        _check_every_genre_is_trained(job, build)
-        _check_reject_fraction(job, build)
-    except RunFailedError:
-        # The user needs the reasons; without _SUCCESS the data set is not taken for finished.
-        BuildDir(job.config.output_dir).write_text(REJECTS_FILE, json_lines(build.rejects))
-        raise
-    _finish(job, build)
+    with holding(config.output_dir, key="output_dir"):
+        for note in listing.notes:
+            print(f"note: {note}", file=stderr())
+        build = _build(job)
+        try:
+            _check_every_genre_is_trained(job, build)
+            _check_reject_fraction(job, build)
+        except RunFailedError:
+            # The user needs the reasons; without _SUCCESS the data set is not taken for finished.
+            BuildDir(job.config.output_dir).write_text(REJECTS_FILE, json_lines(build.rejects))
+            raise
+        _finish(job, build)
 
 
 def build_pipeline(
@@ -198,13 +200,26 @@ def _is_finished(job: PrepareJob) -> bool:
                 f"output_dir={output_dir} holds data prepared from other files or with other settings: choose another "
                 "output_dir, or set overwrite=true to replace it"
             )
-    elif not BuildDir(job.config.output_dir).exists() and storage.list_files(output_dir):
+    elif not BuildDir(job.config.output_dir).exists() and _has_other_files(output_dir):
         raise UserError(
             f"output_dir={output_dir} is not empty and does not hold prepared data: choose another output_dir, or "
             "empty it"
         )
     storage.require_writable(output_dir, key="output_dir")
     return False
+
+
+def _has_other_files(output_dir: str) -> bool:
+    leases = {storage.join(output_dir, name) for name in LEASE_FILES}
+    return any(entry.path not in leases for entry in storage.list_files(output_dir))
+
+
+def _remove_left_build_dir(output_dir: str) -> None:
+    """Removes the build folder of a command that was killed after it wrote `_SUCCESS`."""
+    build_dir = BuildDir(output_dir)
+    if build_dir.exists():
+        with holding(output_dir, key="output_dir"):
+            build_dir.remove()
 
 
 def _finished_reports(plans: Sequence[ShardPlan], build_dir: BuildDir) -> dict[str, ShardReport]:

@@ -29,7 +29,7 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         self._build_dir = BuildDir(config.output_dir)
 
     def setup(self) -> None:
-        self._builder = ShardBuilder(self._config, labels=self._labels, open_source=storage.open_file)
+        self._builder = ShardBuilder(self._config, labels=self._labels, open_source=storage.open_local)
 
     def process(self, plan: ShardPlan) -> Iterator[str]:
         shards: list[BuiltShard] = []

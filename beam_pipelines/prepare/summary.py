@@ -8,7 +8,7 @@ from beam_pipelines.common.terminal import make_console, make_table, print_line
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, count_tracks
 from beam_pipelines.records.json_lines import Reject
-from beam_pipelines.records.schema import DUPLICATES_FILE, REJECTS_FILE, SPLITS
+from beam_pipelines.records.schema import DUPLICATES_FILE, REJECTS_FILE, SPLITS, TRACKS_FILE
 from beam_pipelines.splits.assign import Assignment
 from beam_pipelines.splits.resolve_duplicates import JOINED, LEFT_OUT, REPORTED, SAME_SPLIT
 
@@ -57,7 +57,10 @@ def _lines(build: FinishedBuild, *, left_out: Sequence[Reject], output_dir: str)
         "silent segments left out": num_silent,
         "tracks padded with silence to audio.clip_duration_s": sum(track.padded_s > 0 for track in tracks),
         "tracks cut to audio.clip_duration_s": sum(track.cut_s > 0 for track in tracks),
-        "tracks cut at audio.max_duration_s": sum(track.is_truncated for track in tracks),
+        "tracks cut at audio.max_duration_s": sum(track.is_truncated and not track.is_partial for track in tracks),
+        f"tracks decoded in part, because they are damaged or truncated: see {output_dir}/{TRACKS_FILE}": sum(
+            track.is_partial for track in tracks
+        ),
     }
     yield from (f"{count} {what}" for what, count in counts.items() if count)
     if resolution.pairs:

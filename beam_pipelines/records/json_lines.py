@@ -19,11 +19,16 @@ class TrackRecord:
         duration_s: The length of the decoded audio, in seconds.
         padded_s: Seconds of silence appended, to make it as long as `audio.clip_duration_s`.
         cut_s: Seconds removed at its end, to make it as short as `audio.clip_duration_s`.
-        is_truncated: Whether the file is longer than `audio.max_duration_s`, where decoding stopped.
+        is_truncated: Whether less was decoded than the file has or should have: it is longer than
+            `audio.max_duration_s`, where decoding stopped, or it is damaged or truncated.
         rms_dbfs: The level of the decoded audio (0 is a full-scale square wave).
         peak_dbfs: The level of the largest sample of the decoded audio.
         num_segments: Segments in the data set.
         num_silent_segments: Segments that are left out because they are silent.
+        decoder: The decoder, "libsndfile" or "ffmpeg". None in data sets of earlier versions, as the following.
+        decoded_s: Seconds of decoded audio, before resampling.
+        expected_s: Seconds of audio that the file should have according to its headers, at most
+            `audio.max_duration_s`; None if they do not say.
     """
 
     track_id: str
@@ -40,6 +45,16 @@ class TrackRecord:
     peak_dbfs: float
     num_segments: int
     num_silent_segments: int
+    decoder: str | None = None
+    decoded_s: float | None = None
+    expected_s: float | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the file is damaged or truncated, so that less was decoded than it should have."""
+        if self.decoded_s is None or self.expected_s is None:
+            return False
+        return self.is_truncated and self.decoded_s < self.expected_s
 
 
 @dataclass(frozen=True, slots=True)

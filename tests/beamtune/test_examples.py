@@ -9,7 +9,7 @@ import pytest
 import beamtune
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODULES = ("beamtune", "beamtune.commands", "beamtune.prepared_dataset", "beamtune.classifier")
+MODULES = ("beamtune", "beamtune.command_functions", "beamtune.prepared_dataset", "beamtune.classifier")
 PAGES = ("README.md", "docs/api.md")
 
 

@@ -135,6 +135,25 @@ def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_
     assert seen == [Invocation(overrides=["top_k=2"], paths=["run", "a=b.mp3", "c.mp3"], output_format="json")]
 
 
+def test_addresses_are_paths_whatever_else_is_in_them(fake_command):
+    seen = []
+    fake_command(lambda invocation: seen.append(invocation) or 0, paths_usage="RUN FILE…")
+    assert main(["fake", "gs://b/lr=1", "gs://b/a=b/x=1.mp3", "csv=gs://b/t.csv"]) == 0
+    [invocation] = seen
+    assert invocation.paths == ["gs://b/lr=1", "gs://b/a=b/x=1.mp3"]
+    assert invocation.overrides == ["csv=gs://b/t.csv"]
+
+
+@pytest.mark.parametrize("path", ["gs://b/split=1", "p=1", "p [1]", "[1]"])
+def test_a_path_in_place_of_a_setting_may_hold_an_equals_sign(fake_command, tmp_path, monkeypatch, path):
+    seen = []
+    fake_command(lambda invocation: seen.append(invocation) or 0, positional_key="data_dir")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p=1").mkdir()
+    assert main(["fake", path, "seed=1"]) == 0
+    assert seen == [Invocation(overrides=[f"data_dir={path}", "seed=1"])]
+
+
 def test_show_config_prints_settings_and_runs_nothing(capsys, monkeypatch):
     monkeypatch.setattr(data_commands, "load_config", lambda *_: pytest.fail("the command ran"))
     assert main(["prepare", "--show-config", "seed=9"]) == 0

@@ -52,7 +52,29 @@ def test_one_feature_replaces_the_default():
 
 
 @pytest.mark.parametrize(
-    "path", ["/music/My Music, (odd) [x] {y}", "/a=b", "/it's", "/x~y", "/tab\tand  spaces", "/übung", "/a:b@c", "/#1"]
+    "path",
+    [
+        "/music/My Music, (odd) [x] {y}",
+        "/a=b",
+        "/it's",
+        "/x~y",
+        "/tab\tand  spaces",
+        "/übung",
+        "/a:b@c",
+        "/#1",
+        "p [1]",
+        "[1]",
+        "{a}",
+        "[a, b]",
+        "007",
+        "1e3",
+        "1_0",
+        "true",
+        "what?",
+        "all *",
+        "M [mp3]",
+        "\\x",
+    ],
 )
 def test_special_characters_in_paths_are_kept(path):
     assert config("prepare", "dataset=folder", f"dataset.root={path}").dataset.root == path

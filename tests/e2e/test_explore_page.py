@@ -30,7 +30,7 @@ def explored(beamtune, make_collection, tmp_path_factory):
     """The page of two genres, split at random, and a file without audio."""
     directory = tmp_path_factory.mktemp("explored")
     music = make_collection(directory / "music")
-    (music / "genre0" / "artist0" / "<b>broken.mp3").write_text("no audio")
+    (music / "genre0" / "artist00" / "<b>broken.mp3").write_text("no audio")
     dataset = ["dataset=folder", "dataset.name=two_genres", f"dataset.root={music}"]
     for words in (
         ["prepare", *dataset, "split=random", "max_reject_fraction=0.1", f"output_dir={directory}/data"],
@@ -74,7 +74,7 @@ def test_the_page_is_complete_in_a_browser(browser, explored):
         "How it was prepared",
     ]
     assert texts(browser, "#table-genres tfoot td")[-3:] == ["16", "16", "1.1"]
-    assert texts(browser, "#table-rejects tbody th") == ["genre0/artist0/<b>broken.mp3"]
+    assert texts(browser, "#table-rejects tbody th") == ["genre0/artist00/<b>broken.mp3"]
     [banner] = browser.find_elements(By.CSS_SELECTOR, "[role=alert]")
     assert banner.is_displayed()
     assert banner.text.startswith("Scores on these splits may be too high.")

@@ -15,4 +15,4 @@ class Tones:
     @property
     def song(self) -> Path:
         """Four seconds of a genre."""
-        return self.music / "genre1" / "artist0" / "0.wav"
+        return self.music / "genre1" / "artist10" / "0.wav"

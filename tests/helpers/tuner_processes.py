@@ -82,7 +82,7 @@ class FakeRunner:
     epoch_s: float = 0.05
     faults: dict[str, str] = field(default_factory=dict)
 
-    def run(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
+    def run(self, trial: Trial, *, report: ReportEpoch, check_lease: Callable[[], None]) -> TrialResult:
         directory = Path(trial.directory)
         fault = self.faults.get(trial.trial_id, self.faults.get("*"))
         with (directory.parent.parent / "begun.jsonl").open("a") as log:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import av
 import librosa
 import numpy as np
 import pytest
@@ -45,7 +46,6 @@ def read_pcm(path: Path) -> tuple[np.ndarray, int]:
 
 
 def write_m4a(path: Path, *, sample_rate_hz: int = 44_100) -> None:
-    av = pytest.importorskip("av", reason="PyAV, which decodes m4a, is not installed")
     samples = np.random.default_rng(0).normal(0, 0.1, (2, 2 * sample_rate_hz)).astype(np.float32)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=sample_rate_hz, layout="stereo")
@@ -262,7 +262,7 @@ def test_output_and_source_may_not_lie_one_in_the_other(music, tmp_path):
         (music, tmp_path / "link" / "wav"),
         (music / "a", music),
     ):
-        with pytest.raises(UserError, match="contain each other: choose another output_dir"):
+        with pytest.raises(UserError, match="one lies in the other: choose another output_dir"):
             convert(config_for(source, output_dir))
     assert not (music / "wav").exists()
 
@@ -288,6 +288,7 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
     write_audio(bad / "nine.wav", duration_s=0.1, channels=9)
     whole = write_audio(tmp_path / "whole.mp3", duration_s=4.0)
     (bad / "half.mp3").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (bad / "most.mp3").write_bytes(whole.read_bytes()[: round(0.95 * whole.stat().st_size)])
     (bad / "damaged.flac").write_bytes((music / "a" / "two.flac").read_bytes()[:60])
 
     convert(config_for(music, tmp_path / "out", format="flac", sample_rate_hz=1_000))
@@ -297,6 +298,7 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
         ("channels.wav", "decode", "bad_header"),
         ("damaged.flac", "decode", "undecodable"),
         ("empty.mp3", "decode", "empty_file"),
+        ("half.mp3", "decode", "damaged"),
         ("nine.wav", "encode", "not_in_format"),
         ("one_sample.wav", "resample", "no_audio"),
         ("text.mp3", "decode", "undecodable"),
@@ -305,10 +307,14 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
     assert all(reject["message"] for reject in rejects)
     records = {record["output"]: record for record in json_lines(tmp_path / "out" / "converted.jsonl")}
     assert len(records) == 5
-    assert records["bad/half.flac"]["duration_s"] == pytest.approx(2.0, abs=0.2)
-    assert "7 files rejected (3 undecodable, 1 bad_header, 1 empty_file, 1 not_in_format, 1 no_audio): see " in (
-        capsys.readouterr().out
-    )
+    most = records["bad/most.flac"]
+    assert most["duration_s"] == pytest.approx(most["decoded_s"], abs=0.01) == pytest.approx(3.8, abs=0.1)
+    assert (most["expected_s"], most["is_truncated"], most["decoder"]) == (4.0, True, "ffmpeg")
+    assert not any(record["is_truncated"] for name, record in records.items() if name != "bad/most.flac")
+    printed = capsys.readouterr().out
+    assert "1 files decoded in part, because they are damaged or truncated: see " in printed
+    reasons = "3 undecodable, 1 bad_header, 1 empty_file, 1 damaged, 1 not_in_format, 1 no_audio"
+    assert f"8 files rejected ({reasons}): see " in printed
 
 
 def test_a_folder_of_which_nothing_converts_fails_and_says_why(tmp_path):

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -86,7 +87,6 @@ def headers() -> dict[str, tuple[bytes, str]]:
         "header-cut-20.wav": (wav[:20], "undecodable"),
         "header-cut-40.wav": (wav[:40], "undecodable"),
         "header-alone.wav": (wav[:44], "no_audio"),
-        "data-size-0.wav": (patched(wav, 40, "<I", 0), "no_audio"),
         "rate-0.wav": (patched(wav, 24, "<I", 0), "undecodable"),
         "rate-1e9.wav": (patched(wav, 24, "<I", 10**9), "bad_header"),
         "channels-0.wav": (patched(wav, 22, "<H", 0), "undecodable"),
@@ -110,9 +110,10 @@ def contents_of_no_use() -> dict[str, tuple[bytes, str]]:
         "page.mp3": (b"<!DOCTYPE html><title>404</title>" * 50, "undecodable"),
         "picture.mp3": (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + random.bytes(3000), "undecodable"),
         "id3-alone.mp3": (b"ID3\x04\x00\x00\x00\x00\x07\x68" + bytes(1000), "undecodable"),
-        "id3-longer-than-the-file.mp3": (b"ID3\x04\x00\x00\x7f\x7f\x7f\x7f" + mp3, "undecodable"),
         "zip.wav": (zipped(encoded(sound(3), "WAV")), "undecodable"),
-        "broken-frame.flac": (damaged(flac, seed=0, num_bytes=400, start=len(flac) // 2), "undecodable"),
+        "broken-frame.flac": (damaged(flac, seed=0, num_bytes=400, start=len(flac) // 2), "damaged"),
+        "half.mp3": (mp3[: round(len(mp3) * 0.6)], "damaged"),
+        "half.aiff": (encoded(sound(8), "AIFF")[:64_000], "damaged"),
         "end-alone.flac": (flac[len(flac) // 2 :], "undecodable"),
         "nan.wav": (with_sample(np.nan), "not_finite"),
         "infinite.wav": (with_sample(-np.inf), "not_finite"),
@@ -132,20 +133,18 @@ def usable_in_part() -> dict[str, tuple[bytes, int]]:
     aiff = encoded(sound(8), "AIFF")
     return {
         "data-size-huge.wav": (patched(patched(wav, 4, "<I", 0xFFFFFFF0), 40, "<I", 0xFFFFFFC0), 4),
-        "cut.mp3": (mp3[: round(len(mp3) * 0.6)], 2),
+        "data-size-0.wav": (patched(wav, 40, "<I", 0), 4),
+        "cut.mp3": (mp3[: round(len(mp3) * 0.95)], 3),
         "cut.ogg": (ogg[: round(len(ogg) * 0.8)], 2),
-        "cut.aiff": (aiff[: len(aiff) // 2], 1),
+        "cut.aiff": (aiff[: round(len(aiff) * 0.95)], 3),
+        "id3-longer-than-the-file.mp3": (b"ID3\x04\x00\x00\x7f\x7f\x7f\x7f" + encoded(sound(12), "MP3"), 4),
         "id3-before.mp3": (b"ID3\x04\x00\x00\x00\x00\x07\x68" + bytes(1000) + encoded(sound(9), "MP3"), 4),
         "hole.mp3": (damaged(encoded(sound(10), "MP3"), seed=1, num_bytes=100, start=4000), 4),
     }
 
 
 def mp4_files() -> dict[str, tuple[bytes, str | int]]:
-    """MP4 files: contents, and the reason or the number of segments, by name. None where PyAV is not installed."""
-    try:
-        import av
-    except ImportError:
-        return {}
+    """MP4 files: contents, and the reason or the number of segments, by name."""
 
     def aac(layout: str, channels: int) -> bytes:
         buffer = io.BytesIO()
@@ -275,7 +274,12 @@ def test_each_bad_file_has_its_reason_and_each_good_one_all_its_segments(collect
         name: outcome for name, outcome in expected.items() if outcome is not None
     }
     flipped = [outcomes[name] for name, outcome in expected.items() if outcome is None]
-    assert {outcome for outcome in flipped if isinstance(outcome, str)} <= {"undecodable", "no_audio", "too_short"}
+    assert {outcome for outcome in flipped if isinstance(outcome, str)} <= {
+        "damaged",
+        "undecodable",
+        "no_audio",
+        "too_short",
+    }
     assert any(isinstance(outcome, int) for outcome in flipped)
 
 

@@ -95,7 +95,7 @@ def test_genres_of_different_rhythms_are_separated(run_dir):
 def test_predictions_are_printed_as_table_json_and_csv_without_files_that_cannot_be_read(
     run_dir, shared_dir, beamtune, capsys
 ):
-    good = shared_dir / "music" / "genre1" / "artist0" / "0.mp3"
+    good = shared_dir / "music" / "genre1" / "artist10" / "0.mp3"
     bad = shared_dir / "bad.mp3"
     bad.write_text("no audio")
     table = beamtune("predict", run_dir, good, bad, "top_k=1")
@@ -132,7 +132,7 @@ def test_what_does_not_fit_together_is_one_line_and_exit_code_2(prepared, shared
         (["model.feature=mfcc"], "mfcc"),
         ([f"data_dir={shared_dir}/music"], "_SUCCESS"),
         (["data_dir=/absent"], "/absent"),
-        ([f"run_dir={shared_dir}/music/genre0/artist0/0.mp3/run"], "run_dir="),
+        ([f"run_dir={shared_dir}/music/genre0/artist00/0.mp3/run"], "run_dir="),
     ):
         words = ["train", f"data_dir={prepared}", f"run_dir={shared_dir}/never", "epochs=1", *words]
         assert main(words) == 2

@@ -1,4 +1,4 @@
-"""`beamtune prepare` on data sets in their published layouts, and on recordings that are there twice."""
+"""`beamtune prepare` on data sets in their published layouts, and on duplicate recordings."""
 
 import json
 import shutil

@@ -19,7 +19,7 @@ MIN_SHARE_KILLED_ON_THE_WAY = 0.5
 SERVER = """
 import json, os, signal, sys, time
 
-import beam_pipelines.prepare.pipeline, configs.cli, configs.compose, configs.schema
+import beam_pipelines.prepare.pipeline, configs.cli, configs.compose, configs.hydra_schemas
 
 def run(words, build_dir, kill_after_s):
     pid = os.fork()
@@ -103,7 +103,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(
     music = make_collection(tmp_path / "music", artists=6, tracks=2)
     if has_copies:
         for artist in range(1, 4):
-            shutil.copy(music / "genre0" / "artist0" / "0.wav", music / "genre0" / f"artist{artist}" / "copy.wav")
+            shutil.copy(music / "genre0" / "artist00" / "0.wav", music / "genre0" / f"artist0{artist}" / "copy.wav")
     whole_runs = [prepare_in_fork(tmp_path / f"undisturbed{index}") for index in range(2)]
     assert [code for code, _ in whole_runs] == [0, 0]
     undisturbed = contents(tmp_path / "undisturbed0")

@@ -1,9 +1,11 @@
 """`beamtune baselines`: fits classical learners on a prepared data set, each in a run directory of its own."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import TextIO
 
+from beam_pipelines.common.lease import holding
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import make_console, make_table, print_line
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
@@ -59,7 +61,8 @@ def run_baselines(config: BaselinesConfig, *, stream: TextIO) -> None:
     data = open_prepared(config.data_dir)
     runs = {learner: RunDir(files.join(config.output_dir, learner), key="output_dir") for learner in config.learners}
     wanted = [learner for learner, run in runs.items() if not _is_finished(run, learner, config=config, data=data)]
-    with ProgressReporter("fitting", total=len(config.learners), unit="learners") as progress:
+    lease = holding(config.output_dir, key="output_dir") if wanted else nullcontext()
+    with lease, ProgressReporter("fitting", total=len(config.learners), unit="learners") as progress:
         for learner in config.learners:
             if learner not in wanted:
                 progress.log(f"{learner}: already finished, in {runs[learner].path}")
@@ -77,6 +80,7 @@ def _is_finished(run: RunDir, learner: str, *, config: BaselinesConfig, data: Pr
         UserError: It was written with other settings or other data.
     """
     if not run.is_started():
+        run.check_is_empty()
         return False
     run.check_same_config(_config_of(learner, run=run, config=config), may_differ={"run_dir"})
     run.check_same_data(data)

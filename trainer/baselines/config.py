@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.paths import check_apart
 from trainer.training.config import CLASS_WEIGHTINGS
 
 LEARNERS = ("naive_bayes", "knn", "logistic_regression", "svm", "mlp", "gradient_boosting")
@@ -68,6 +69,7 @@ class BaselinesConfig(VectorConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_path(self.output_dir, key="output_dir")
+        check_apart({"data_dir": self.data_dir}, {"output_dir": self.output_dir})
         check(len(self.learners) >= 1, key="learners", value=self.learners, expected="at least one learner")
         for learner in self.learners:
             check_choice(learner, LEARNERS, key="learners")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.audio.encode import encode_wav
-from beam_pipelines.audio.load import AudioError, load_audio_at_rates
+from beam_pipelines.audio.load import AudioError, Limits, load_audio_at_rates
 from beam_pipelines.records.json_lines import tracks_from_json_lines
 from beam_pipelines.records.schema import TRACKS_FILE, kept_audio_path
 from trainer.board.mistakes import Mistake
@@ -114,7 +114,8 @@ def _from_file(path: str, start_s: float, preparation: Preparation) -> AudioClip
     try:
         if files.size_bytes(path) > _MOST_FILE_BYTES:
             return MissingAudio(f"{path} is larger than 1 GiB")
-        audio = load_audio_at_rates(io.BytesIO(files.read_bytes(path)), [rate_hz], max_duration_s=end_s)[rate_hz]
+        content = io.BytesIO(files.read_bytes(path))
+        audio = load_audio_at_rates(content, [rate_hz], limits=Limits(max_duration_s=end_s))[rate_hz]
     except AudioError as error:
         return MissingAudio(f"{path}: {error.message}")
     except files.FileError as error:

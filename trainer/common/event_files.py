@@ -142,7 +142,7 @@ def _has_events_after(path: str, step: int) -> bool:
 def _rewrite(path: str, step: int) -> None:
     # TensorBoard does not read a file of this name.
     directory, _, _ = path.rpartition("/")
-    temporary_path = files.join(directory, "kept-events.tmp")
+    temporary_path = files.temporary_name(files.join(directory, "kept-events"))
     with tf.io.TFRecordWriter(temporary_path) as sink:
         for record, event in _read_complete_events(path):
             if event.step <= step:

@@ -1,12 +1,14 @@
 """Files and directories, local or gs://. All of `trainer` accesses them through this module, by TensorFlow's `gfile`.
 
-Shards, event files and checkpoints are the exception: TensorFlow's own readers and writers take their paths.
+Shards, event files and checkpoints are the exception: TensorFlow's own readers and writers take their paths. No path is
+a pattern, so `gfile.glob` is not used.
 
 Every function raises a `FileError` where it does not say otherwise. Its `message` names the path and the problem, such
 as "/runs/a; No such file or directory".
 """
 
 import os
+import uuid
 from typing import IO
 
 import tensorflow as tf
@@ -39,9 +41,12 @@ def list_dir(directory: str) -> list[str]:
     return sorted(tf.io.gfile.listdir(directory))
 
 
-def find(pattern: str) -> list[str]:
-    """Returns the paths that match a pattern, such as "runs/a/events.*", sorted."""
-    return sorted(tf.io.gfile.glob(pattern))
+def list_if_exists(directory: str) -> list[str]:
+    """Returns the names in a directory, sorted; none where there is no such directory."""
+    try:
+        return list_dir(directory)
+    except MissingFileError:
+        return []
 
 
 def make_dirs(directory: str) -> None:
@@ -67,10 +72,15 @@ def read_text(path: str) -> str:
 
 def write_text(path: str, text: str) -> None:
     """Writes a UTF-8 file under a temporary name and renames it, so that a reader finds the whole text or none."""
-    temporary_path = f"{path}.tmp"
+    temporary_path = temporary_name(path)
     with open_to_write(temporary_path) as sink:
         sink.write(text.encode())
     replace(temporary_path, path)
+
+
+def temporary_name(path: str) -> str:
+    """Returns a path beside a file that no other process uses."""
+    return f"{path}.{uuid.uuid4().hex}.tmp"
 
 
 def open_to_write(path: str) -> IO[bytes]:

@@ -141,7 +141,7 @@ def _notes(results: Sequence[ComparedResult]) -> list[str]:
     scores = [result.scores[level][name] for result in results for _, level, name in _SCORES]
     notes = []
     if any(score.interval is not None for score in scores):
-        notes.append("[low, high]: 95 % interval of a bootstrap over groups")
+        notes.append("[low, high]: 95 % interval over groups")
     if any(score.sd is not None for score in scores):
         notes.append("±: standard deviation over folds and seeds; parameters and training time are of one run")
     notes += [f"[{number}] leaky, scores are too high: {leak}" for number, leak in enumerate(_leaks(results), start=1)]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.paths import check_apart
 from trainer.baselines.config import BaselinesConfig
 from trainer.training.config import TrainingConfig
 
@@ -51,6 +52,7 @@ class CrossvalConfig(TrainingConfig):
         check_path(self.output_dir, key="output_dir")
         if self.folds_dir is not None:
             check_path(self.folds_dir, key="folds_dir")
+        check_apart({"data_dir": self.data_dir}, {"output_dir": self.output_dir, "folds_dir": self.folds_dir})
         check(
             3 <= self.folds <= 1000,
             key="folds",

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TextIO
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError
+from beam_pipelines.common.lease import holding
 from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
@@ -38,16 +39,18 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
     with stop_on_sigterm() as stop_request:
         source = open_source(config.data_dir)
         partition = partition_segments(source, config)
-        directory.start(source_cache_key=source.data.cache_key)
-        runner = _CrossvalRunner(
-            config,
-            directory=directory,
-            trainer=trainer,
-            source=source,
-            partition=partition,
-            stop_request=stop_request,
-        )
-        runner.run_all()
+        directory.check(source_cache_key=source.data.cache_key)
+        with holding(config.output_dir, key="output_dir"):
+            directory.start(source_cache_key=source.data.cache_key)
+            runner = _CrossvalRunner(
+                config,
+                directory=directory,
+                trainer=trainer,
+                source=source,
+                partition=partition,
+                stop_request=stop_request,
+            )
+            runner.run_all()
     print_results(runner.header, runner.results(), stream=stream)
 
 

@@ -1,10 +1,12 @@
 """The directory of a cross-validation: its settings, folds, runs and results."""
 
 from dataclasses import asdict
+from typing import Any
 
 import yaml
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.crossval.config import CrossvalConfig
@@ -27,17 +29,17 @@ class CrossvalDir:
         self._config = config
         self.path = config.output_dir
 
-    def start(self, *, source_cache_key: str) -> None:
-        """Writes the settings, or checks that the cross-validation in the directory has the same ones.
+    def check(self, *, source_cache_key: str) -> None:
+        """Checks that the directory is empty or holds a cross-validation with the same settings.
 
         Args:
             source_cache_key: The cache key of the data set that is divided into folds.
 
         Raises:
-            UserError: The directory contains something else, or cannot be written.
+            UserError: It contains something else.
         """
         path = files.join(self.path, SETTINGS_FILE)
-        settings = {**asdict(self._config), "source_fingerprint": source_cache_key}
+        settings = self._settings(source_cache_key)
         if files.exists(path):
             saved = yaml.safe_load(files.read_text(path))
             if not isinstance(saved, dict):
@@ -53,15 +55,27 @@ class CrossvalDir:
                     f"output_dir={self.path} is a cross-validation with other settings ({differences}): choose another "
                     "output_dir"
                 )
-        elif files.exists(self.path) and files.list_dir(self.path):
+        elif files.exists(self.path) and set(files.list_dir(self.path)) - set(LEASE_FILES):
             raise UserError(
                 f"output_dir={self.path} is not empty and is not a cross-validation: choose another output_dir"
             )
+
+    def start(self, *, source_cache_key: str) -> None:
+        """Checks the directory as `check` does, and writes the settings.
+
+        Raises:
+            UserError: The directory contains something else, or cannot be written.
+        """
+        self.check(source_cache_key=source_cache_key)
+        path, settings = files.join(self.path, SETTINGS_FILE), self._settings(source_cache_key)
         try:
             files.make_dirs(self.path)
             files.write_text(path, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         except files.FileError as error:
             raise UserError(f"output_dir={self.path} cannot be written: {error.message}") from error
+
+    def _settings(self, source_cache_key: str) -> dict[str, Any]:
+        return {**asdict(self._config), "source_fingerprint": source_cache_key}
 
     def fold_dir(self, fold: int) -> str:
         """Returns the directory of a fold's data."""

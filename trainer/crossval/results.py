@@ -72,7 +72,7 @@ def crossval_to_json(header: CrossvalHeader, runs: Sequence[ScoredRun], *, setti
     `mean` and `sd` are over all runs. `sd_over_seeds` is the standard deviation of the means over folds of each seed,
     the variation due to random training. All are sample standard deviations (divided by n − 1), None for one value.
     `pooled` is computed from the predictions of all runs together, so that each track counts once for each seed; at the
-    level of tracks it has 95 % intervals by a bootstrap over groups.
+    level of tracks it has 95 % intervals over groups.
 
     Args:
         header: The part that is known before the first run.

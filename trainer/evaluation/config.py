@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.paths import check_apart
 from beam_pipelines.records.schema import SPLITS, TEST
 
 
@@ -26,6 +27,7 @@ class EvaluateConfig:
         check_path(self.run_dir, key="run_dir")
         if self.data_dir is not None:
             check_path(self.data_dir, key="data_dir")
+        check_apart({"data_dir": self.data_dir}, {"run_dir": self.run_dir})
         check_choice(self.split, SPLITS, key="split")
         _check_batch_size(self.batch_size)
 

@@ -16,6 +16,7 @@ from trainer.evaluation.prediction_writers import WRITERS, Prediction
 def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output_format: str) -> int:
     """Prints the top genres of each file on standard output, and a line on standard error for each that failed.
 
+    A file that is damaged or cut short is predicted from what can be decoded; a line on standard error says so.
     A file's result is printed before the next file is read. A list in JSON is closed whatever ends the work.
 
     Args:
@@ -62,6 +63,11 @@ def _predict_files(
             progress.log(f"error: {path}: {error.message}")
             yield None
         else:
+            if clip.audio.is_partial:
+                progress.log(
+                    f"note: {path}: {clip.audio.decoded_s:.2f} of {clip.audio.expected_s:.2f} s can be decoded; the "
+                    "rest is damaged or missing"
+                )
             probabilities = inference.score(clip).mean
             top = np.argsort(-probabilities, kind="stable")[:top_k]
             yield Prediction(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from beam_pipelines.common.checks import MISSING, check, check_path
+from beam_pipelines.common.paths import check_apart
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ExploreConfig:
         check_path(self.data_dir, key="data_dir")
         if self.output_dir is not None:
             check_path(self.output_dir, key="output_dir")
+        check_apart({"data_dir": self.data_dir}, {"output_dir": self.output_dir})
         check(0 <= self.seed < 2**31, key="seed", value=self.seed, expected="a whole number from 0 to 2147483647")
         for name, least, most in (
             ("projection_tracks", 2, 100_000),

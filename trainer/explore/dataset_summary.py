@@ -36,7 +36,7 @@ class TrackConditions:
     Attributes:
         padded: Tracks with silence added at the end.
         cut: Tracks with audio left out at the end.
-        truncated: Tracks whose file is longer than the longest duration that is decoded.
+        truncated: Tracks whose file is longer than the longest duration that is decoded, or damaged or truncated.
         with_silence: Tracks with segments that were left out because they are silent.
         silent_segments: The number of these segments.
     """

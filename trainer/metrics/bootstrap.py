@@ -8,7 +8,7 @@ from trainer.metrics.metrics import ClassCounts, Interval, is_in_top2
 
 NUM_RESAMPLES = 2_000
 
-_CONFIDENCE = 0.95
+CONFIDENCE = 0.95
 # Resamples are computed in chunks that fit into a processor's cache, which is five times as fast with many groups.
 _MOST_DRAWS = 100_000
 
@@ -27,7 +27,8 @@ def bootstrap_intervals(
     artist carry less information than two of different artists (Davison and Hinkley, "Bootstrap Methods and their
     Application", 1997, section 3.8). The interval lies between two quantiles of the metric over the resamples: 2.5 %
     and 97.5 % for many groups, and further apart for few, for which it would otherwise be too narrow (the expanded
-    percentile interval of Hesterberg, "What Teachers Should Know About the Bootstrap", 2015).
+    percentile interval of Hesterberg, "What Teachers Should Know About the Bootstrap", 2015). It is too narrow for
+    scores near 1 and 0: `trainer.metrics.intervals` completes it.
 
     Args:
         scores: (examples, classes); the class with the highest score is predicted.
@@ -63,7 +64,7 @@ def bootstrap_intervals(
 
 def _expanded_quantiles(num_groups: int) -> tuple[float, float]:
     """Returns the two quantiles of the interval: the normal quantiles at the critical values of Student's t."""
-    distance = np.sqrt(num_groups / (num_groups - 1)) * stats.t.ppf((1 + _CONFIDENCE) / 2, num_groups - 1)
+    distance = np.sqrt(num_groups / (num_groups - 1)) * stats.t.ppf((1 + CONFIDENCE) / 2, num_groups - 1)
     return float(stats.norm.cdf(-distance)), float(stats.norm.cdf(distance))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.metrics.bootstrap import NUM_RESAMPLES, bootstrap_intervals
+from trainer.metrics.bootstrap import NUM_RESAMPLES
+from trainer.metrics.intervals import confidence_intervals
 from trainer.metrics.metrics import (
     LevelMetrics,
     classification_metrics,
@@ -36,7 +37,7 @@ def metrics_by_level(scores: SegmentScores) -> dict[str, LevelMetrics]:
 def evaluated_levels(
     predictions: Predictions, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> dict[str, LevelMetrics]:
-    """Returns the metrics of each of `LEVELS`, with intervals by a bootstrap over groups.
+    """Returns the metrics of each of `LEVELS`, with 95 % intervals over groups.
 
     Args:
         predictions: The predictions of a split.
@@ -52,7 +53,7 @@ def evaluated_levels(
     return {
         level: replace(
             metrics,
-            intervals=bootstrap_intervals(
+            intervals=confidence_intervals(
                 scores_by_level[level],
                 predictions.segment_labels if level == SEGMENT else predictions.labels,
                 segment_groups if level == SEGMENT else track_groups,
@@ -67,7 +68,7 @@ def evaluated_levels(
 def evaluated_tracks(
     predictions: TrackPredictions, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> LevelMetrics:
-    """Returns the metrics of the level `TRACK`, with intervals by a bootstrap over groups.
+    """Returns the metrics of the level `TRACK`, with 95 % intervals over groups.
 
     Args:
         predictions: The predictions of one or several splits.
@@ -77,7 +78,7 @@ def evaluated_tracks(
     probabilities, labels = predictions.probabilities, predictions.labels
     return replace(
         classification_metrics(probabilities, labels),
-        intervals=bootstrap_intervals(
+        intervals=confidence_intervals(
             probabilities, labels, _group_numbers(predictions.groups), num_resamples=num_resamples, seed=seed
         ),
     )

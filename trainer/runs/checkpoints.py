@@ -6,6 +6,8 @@ when it starts again, or none if it was not saved before.
 """
 
 import json
+import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +17,13 @@ import keras
 import tensorflow as tf
 
 from beam_pipelines.common.errors import RunFailedError
+from beam_pipelines.common.paths import scheme
 from trainer.common import files
-from trainer.runs.progress import RunProgress
+from trainer.runs.run_progress import RunProgress
 
 _INDEX_FILE = "checkpoints.json"
 LAST, BEST = "last", "best"
+_WILDCARDS = re.compile(r"[*?[\]\\]")
 
 
 class Checkpoints:
@@ -112,8 +116,8 @@ class Checkpoints:
         path = find_checkpoint(self._directory, kind)
         if path is None:
             return False
-        with _checkpoint_read_errors(path):
-            self._checkpoint.read(path).assert_consumed()
+        with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+            self._checkpoint.read(readable_path).assert_consumed()
         return True
 
 
@@ -129,8 +133,8 @@ def restore_model(model: keras.Model, path: str) -> None:
     Raises:
         RunFailedError: The checkpoint cannot be read, or belongs to another model.
     """
-    with _checkpoint_read_errors(path):
-        tf.train.Checkpoint(model=model).read(path).assert_existing_objects_matched().expect_partial()
+    with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+        tf.train.Checkpoint(model=model).read(readable_path).assert_existing_objects_matched().expect_partial()
 
 
 def read_progress(directory: str) -> RunProgress:
@@ -142,9 +146,33 @@ def read_progress(directory: str) -> RunProgress:
     progress = RunProgress()
     path = find_checkpoint(directory, LAST)
     if path is not None:
-        with _checkpoint_read_errors(path):
-            tf.train.Checkpoint(progress=progress).read(path).assert_existing_objects_matched().expect_partial()
+        with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+            status = tf.train.Checkpoint(progress=progress).read(readable_path)
+            status.assert_existing_objects_matched().expect_partial()
     return progress
+
+
+@contextmanager
+def _path_without_wildcards(path: str) -> Iterator[str]:
+    """Yields a path of the same checkpoint that TensorFlow reads by name.
+
+    `tf.train.load_checkpoint` takes the path for a pattern (github.com/tensorflow/tensorflow/issues/34290). A path with
+    wildcards is therefore read through a link, or through a copy where it is not local.
+    """
+    if not _WILDCARDS.search(path):
+        yield path
+        return
+    directory, name = os.path.split(path)
+    with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
+        linked_dir = files.join(scratch_dir, "checkpoints")
+        if scheme(path) is None:
+            os.symlink(os.path.abspath(directory), linked_dir, target_is_directory=True)
+        else:
+            files.make_dirs(linked_dir)
+            for filename in files.list_dir(directory):
+                if filename.startswith(f"{name}."):
+                    files.copy(files.join(directory, filename), files.join(linked_dir, filename))
+        yield files.join(linked_dir, name)
 
 
 @contextmanager

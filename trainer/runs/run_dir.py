@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES, UPDATE_LEASE_FILE, holding
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from trainer.common import files
 from trainer.data.prepared import PreparedData, copy_metadata, open_prepared, read_prepare_yaml
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _CONFIG_FILE = "config.yaml"
 _METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
+_STARTED_NAMES = ("dataset", *LEASE_FILES)
+# How long another command may take to update metrics.json.
+_UPDATE_WAIT_S = 60.0
 
 
 class RunDir:
@@ -46,6 +50,20 @@ class RunDir:
     def is_finished(self) -> bool:
         """Returns whether the run is finished."""
         return files.exists(files.join(self.path, _FINISHED_FILE))
+
+    def check_is_empty(self) -> None:
+        """Checks that a run may be started here: in a new or empty directory.
+
+        Raises:
+            UserError: The directory holds files of the user or of another command.
+        """
+        names = files.list_dir(self.path) if files.exists(self.path) else []
+        # A start that was interrupted leaves the metadata of the data set and a temporary file.
+        others = [name for name in names if name.rstrip("/") not in _STARTED_NAMES and not name.endswith(".tmp")]
+        if others:
+            raise UserError(
+                f"{self._key}={self.path} is not empty and holds no run ({others[0]}): choose another {self._key}"
+            )
 
     def start(self, config: "DataclassInstance", data: PreparedData) -> None:
         """Writes the settings of the run and the metadata of its data set.
@@ -95,7 +113,10 @@ class RunDir:
             UserError: There is no run here.
         """
         if not self.is_started():
-            raise UserError(f"{self.path} holds no training run: train one with run_dir={self.path}")
+            hint = "train one there first"
+            if files.exists(self.path) and files.list_dir(self.path):
+                hint = f"expected the {self._key} of beamtune train"
+            raise UserError(f"{self.path} holds no training run: {hint}")
         config = yaml.safe_load(files.read_text(files.join(self.path, _CONFIG_FILE)))
         if not isinstance(config, dict):
             raise UserError(f"{files.join(self.path, _CONFIG_FILE)} is damaged: choose another run_dir")
@@ -162,17 +183,19 @@ class RunDir:
             model: The model of the run.
 
         Raises:
-            UserError: The existing file is damaged.
+            UserError: The existing file is damaged, or another command does not finish its update.
         """
-        before = self.metrics()
-        metrics = RunMetrics(
-            labels=data.labels,
-            split_source=data.stats.split_source,
-            split_leak=data.stats.split_leak,
-            model=model,
-            levels={**({} if before is None else before.levels), split: levels},
-        )
-        files.write_text(files.join(self.path, _METRICS_FILE), metrics.to_json())
+        # Another command may evaluate another split at the same time, also while the run is trained.
+        with holding(self.path, key=self._key, name=UPDATE_LEASE_FILE, wait_s=_UPDATE_WAIT_S):
+            before = self.metrics()
+            metrics = RunMetrics(
+                labels=data.labels,
+                split_source=data.stats.split_source,
+                split_leak=data.stats.split_leak,
+                model=model,
+                levels={**({} if before is None else before.levels), split: levels},
+            )
+            files.write_text(files.join(self.path, _METRICS_FILE), metrics.to_json())
 
     def mark_finished(self) -> None:
         """Marks the run as finished; the last file that a run writes."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
 from trainer.metrics.metrics import COUNTED_METRICS, LevelMetrics
-from trainer.runs.progress import StepSums
+from trainer.runs.run_progress import StepSums
 
 
 class Callback(Protocol):

@@ -27,8 +27,8 @@ from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import SegmentScores
 from trainer.models.registry import build_model
 from trainer.runs.checkpoints import Checkpoints
-from trainer.runs.progress import RunProgress
 from trainer.runs.run_dir import RunDir
+from trainer.runs.run_progress import RunProgress
 from trainer.training.config import TrainConfig
 from trainer.training.loop import ScoringLoop, TrainLoop
 from trainer.training.optimizer import make_optimizer

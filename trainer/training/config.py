@@ -7,6 +7,7 @@ answer quickly.
 from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.paths import check_apart
 from trainer.board.config import BoardConfig
 from trainer.data.config import AugmentConfig
 from trainer.devices.config import StrategyConfig
@@ -195,4 +196,5 @@ class TrainConfig(TrainingConfig):
         super().__post_init__()
         check_path(self.run_dir, key="run_dir")
         check_path(self.data_dir, key="data_dir")
+        check_apart({"data_dir": self.data_dir}, {"run_dir": self.run_dir})
         check(0 <= self.seed < 2**31, key="seed", value=self.seed, expected="a whole number from 0 to 2147483647")

@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -17,7 +17,7 @@ from trainer.common.stop_on_sigterm import StopRequest
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
 from trainer.runs.early_stopping import EarlyStopping
-from trainer.runs.progress import StepSums
+from trainer.runs.run_progress import StepSums
 from trainer.training.callbacks import Callback, EpochMetrics
 from trainer.training.components import TrainingComponents
 from trainer.training.loop import NonFiniteLossError
@@ -27,7 +27,13 @@ class EpochLoop:
     """Trains the epochs of a run, from its last checkpoint on."""
 
     def __init__(
-        self, components: TrainingComponents, *, board: Board, stop_request: StopRequest, callback: Callback | None
+        self,
+        components: TrainingComponents,
+        *,
+        board: Board,
+        stop_request: StopRequest,
+        callback: Callback | None,
+        check_owner: Callable[[], None],
     ) -> None:
         """Trains nothing yet.
 
@@ -36,6 +42,7 @@ class EpochLoop:
             board: Writes events for TensorBoard.
             stop_request: Ends the run at the next step when it is set.
             callback: Called after steps and epochs.
+            check_owner: Raises if the run belongs to another process now; called before checkpoints are written.
         """
         self._components = components
         self._config = components.config
@@ -43,6 +50,7 @@ class EpochLoop:
         self._board = board
         self._stop_request = stop_request
         self._callback = callback
+        self._check_owner = check_owner
         self._profiler = StepProfiler(
             self._config.board.profile_steps,
             directory=components.run.train_events_dir,
@@ -128,6 +136,7 @@ class EpochLoop:
         # All processes save at the same step, whichever of them has the clock or the signal that demands it.
         is_due, is_stopped = self._components.cluster.any_process([is_due, self._stop_request.is_set])
         if is_due or is_stopped:
+            self._check_owner()
             self._components.checkpoints.save()
             self._saved_s = time.monotonic()
         if is_stopped:
@@ -147,6 +156,7 @@ class EpochLoop:
         with components.averaged_weights():
             validation = {} if self._config.learn_from_validation else components.validate()
             progress.finish_epoch(self._early_stopping_after(epoch, validation))
+            self._check_owner()
             if progress.early_stopping.best_epoch == epoch:
                 best_name = components.checkpoints.write_best()
         metrics = EpochMetrics.from_sums(
@@ -162,6 +172,7 @@ class EpochLoop:
         self._board.write_epoch(
             step=components.num_steps_done, training=metrics.training_scalars(), validation=validation
         )
+        self._check_owner()
         components.checkpoints.save(best=best_name)
         self._saved_s = time.monotonic()
         reporter.log(f"epoch {epoch}/{self._config.epochs}: {_summary(metrics)}")

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.data.batches import ScoringBatch, TrainBatch
 from trainer.metrics.predictions import SegmentScores
-from trainer.runs.progress import StepSums
+from trainer.runs.run_progress import StepSums
 from trainer.training.config import TrainingConfig
 
 

@@ -1,7 +1,10 @@
 """`beamtune train`: from a prepared data set to a run directory with the best weights and their metrics."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from beam_pipelines.common.lease import holding
 from beam_pipelines.common.terminal import stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
@@ -24,7 +27,12 @@ from trainer.training.epochs import EpochLoop
 
 
 def train(
-    config: TrainConfig, *, strategy: Any = None, until_epoch: int | None = None, callback: Callback | None = None
+    config: TrainConfig,
+    *,
+    strategy: Any = None,
+    until_epoch: int | None = None,
+    callback: Callback | None = None,
+    check_owner: Callable[[], None] | None = None,
 ) -> None:
     """Trains a run, resumes one that was interrupted, or does nothing if the run is finished.
 
@@ -33,10 +41,13 @@ def train(
         strategy: A tf.distribute strategy that was made from the same settings; None makes it.
         until_epoch: The last epoch of this call. The learning rate still falls until the last epoch of `config`.
         callback: Called after steps and epochs; may end the run.
+        check_owner: Raises if this process must not write to the run directory any more; called before checkpoints are
+            written. None: this function holds the lease of the directory.
 
     Raises:
-        UserError: The data, the model and the run directory do not fit together; nothing was trained.
-        RunFailedError: A loss is not a finite number, or a file is damaged.
+        UserError: The data, the model and the run directory do not fit together, or another command trains the run;
+            nothing was trained.
+        RunFailedError: A loss is not a finite number, a file is damaged, or another command has taken over the run.
         RunAgainError: The process received SIGTERM, or another process of its cluster is lost; the state is saved.
     """
     # TensorFlow requires that a cluster is joined before any other operation.
@@ -48,22 +59,38 @@ def train(
             return
         data = open_training_data(config)
         components = make_components(config, strategy=strategy, cluster=cluster, run=run, data=data)
-        board = Board(
-            config,
-            run=run,
-            data=data.prepared,
-            validation_shards=data.validation_shards,
-            is_writer=cluster.is_chief,
-        )
-        if cluster.is_chief:
-            if run.is_started():
-                run.check_same_data(data.prepared)
-            else:
-                run.start(config, data.prepared)
-        epochs = EpochLoop(components, board=board, stop_request=stop_request, callback=callback)
-        with shard_read_errors([*data.train_shards, *data.validation_shards]):
-            epochs.run(last_epoch=min(config.epochs, until_epoch or config.epochs))
-            _finish(components, board=board)
+        with _ownership(run, is_chief=cluster.is_chief, check_owner=check_owner) as check:
+            board = Board(
+                config,
+                run=run,
+                data=data.prepared,
+                validation_shards=data.validation_shards,
+                is_writer=cluster.is_chief,
+            )
+            if cluster.is_chief:
+                if run.is_started():
+                    run.check_same_data(data.prepared)
+                else:
+                    run.start(config, data.prepared)
+            epochs = EpochLoop(components, board=board, stop_request=stop_request, callback=callback, check_owner=check)
+            with shard_read_errors([*data.train_shards, *data.validation_shards]):
+                epochs.run(last_epoch=min(config.epochs, until_epoch or config.epochs))
+                check()
+                _finish(components, board=board)
+
+
+@contextmanager
+def _ownership(run: RunDir, *, is_chief: bool, check_owner: Callable[[], None] | None) -> Iterator[Callable[[], None]]:
+    """Yields what checks that this process may write to the run directory; holds its lease if nothing was given."""
+    if check_owner is not None:
+        yield check_owner
+    elif not is_chief:
+        yield lambda: None
+    else:
+        if not run.is_started():
+            run.check_is_empty()
+        with holding(run.path, key="run_dir") as lease:
+            yield lease.check
 
 
 def _is_finished(run: RunDir, config: TrainConfig, *, cluster: Cluster) -> bool:

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+import yaml
+
+from trainer.common import files
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.search_dir import SearchDir
@@ -20,14 +23,16 @@ def config_of(trial: Trial, config: SearchConfig, *, space: Space) -> TrainConfi
 
 
 def write_best(search: SearchState, config: SearchConfig, *, space: Space, to_overrides: ToOverrides) -> None:
-    """Writes the settings of the best trial into `best.yaml`, if a trial has completed."""
+    """Writes the settings of the best trial into `best.yaml`, a list of `key=value`, if a trial has completed."""
     best = search.best
     if best is None:
         return
-    directory = SearchDir(config.search_dir)
+    path = SearchDir(config.search_dir).best_path
     overrides = to_overrides(config_of(best, config, space=space))
-    directory.write_best(
-        [override for override in overrides if not override.startswith("run_dir=")],
-        comment=f"trial {best.trial_id}: {search.objective} {best.score:.4f} in epoch {best.best_epoch}; "
-        f"beamtune train overrides={directory.best_path} trains it again",
+    overrides = [override for override in overrides if not override.startswith("run_dir=")]
+    comment = (
+        f"trial {best.trial_id}: {search.objective} {best.score:.4f} in epoch {best.best_epoch}; "
+        f"beamtune train overrides={path} trains it again"
     )
+    text = yaml.safe_dump(overrides, default_flow_style=False, allow_unicode=True, width=1_000_000)
+    files.write_text(path, f"# {comment}\n{text}")

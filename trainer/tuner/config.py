@@ -6,6 +6,7 @@ Nothing heavy is imported here, so that the command line answers quickly.
 from dataclasses import dataclass, field, fields
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.paths import check_apart
 from trainer.training.config import TrainConfig
 from trainer.tuner.service.config import BudgetConfig, PruningConfig, ServiceConfig
 
@@ -88,6 +89,7 @@ class SearchConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_path(self.search_dir, key="search_dir")
+        check_apart({"data_dir": self.data_dir}, {"search_dir": self.search_dir})
         if self.space is not None:
             check_path(self.space, key="space")
         if self.direction is not None:

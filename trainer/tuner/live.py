@@ -19,12 +19,7 @@ class LiveSearch:
     """Shows a search; a context manager."""
 
     def __init__(self, *, stream: TextIO | None = None, plain_interval_s: float = _PLAIN_INTERVAL_S) -> None:
-        """Shows nothing yet.
-
-        Args:
-            stream: The output; None is standard error.
-            plain_interval_s: How long a piped output may be silent.
-        """
+        """Shows nothing yet. The default stream is standard error; a piped one has a line every plain_interval_s."""
         self._console = make_console(sys.stderr if stream is None else stream)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._plain_interval_s = plain_interval_s

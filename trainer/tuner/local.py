@@ -38,25 +38,15 @@ _CHIEF_SAVE_S = 30.0
 
 @dataclass
 class _Process:
-    """A process of the search.
-
-    Attributes:
-        role: LOCAL_CHIEF, or the name of a worker.
-        environment: Its environment variables.
-        log_path: The file of its output.
-        num_restarts: How often it was restarted.
-        restart_s: When to restart it, by the monotonic clock.
-    """
+    """A process of the search; its role is LOCAL_CHIEF or the name of a worker."""
 
     role: str
     environment: Mapping[str, str]
     log_path: str
     num_restarts: int = 0
-    restart_s: float | None = None
     process: "subprocess.Popen[bytes]" = field(init=False, repr=False)
 
     def start(self, command: Sequence[str]) -> None:
-        self.restart_s = None
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - this program
                 list(command),
@@ -104,27 +94,30 @@ def run_local(config: SearchConfig, *, command: Sequence[str]) -> None:
             search.show()
 
 
+@dataclass
 class _LocalSearch:
     """The processes of a search; the chief is the first of them."""
 
-    def __init__(self, config: SearchConfig, *, command: Sequence[str], logs_dir: str, live: LiveSearch) -> None:
-        self._config = config
-        self._command = command
-        self._logs_dir = logs_dir
-        self._live = live
-        self._processes: list[_Process] = []
-        self._shown_s = -_SHOW_INTERVAL_S
+    config: SearchConfig
+    command: Sequence[str]
+    logs_dir: str
+    live: LiveSearch
+    processes: list[_Process] = field(default_factory=list)
+    shown_s: float = -_SHOW_INTERVAL_S
 
     def run(self, stop_request: StopRequest) -> None:
         """Starts all processes, and restarts those that crash, until the chief exits."""
-        roles = [LOCAL_CHIEF, *(f"tuner-{index}" for index in range(self._config.workers))]
+        roles = [LOCAL_CHIEF, *(f"tuner-{index}" for index in range(self.config.workers))]
         num_gpus = len(tf.config.list_physical_devices("GPU"))
-        shares = [{"CUDA_VISIBLE_DEVICES": "-1"}, *device_shares(self._config.workers, num_gpus=num_gpus)]
+        shares = [{"CUDA_VISIBLE_DEVICES": "-1"}, *device_shares(self.config.workers, num_gpus=num_gpus)]
+        own = {name: value for name, value in os.environ.items() if name not in ROLE_VARIABLES}
         for role, share in zip(roles, shares, strict=True):
-            process = _Process(role, _environment(role, share), os.path.join(self._logs_dir, f"{role}.log"))
-            process.start(self._command)
-            self._processes.append(process)
-        chief = self._processes[0]
+            # Variables that the user has set override the share.
+            environment = {**share, **own, LOCAL_ROLE_VARIABLE: role, "PYTHONUNBUFFERED": "1"}
+            process = _Process(role, environment, os.path.join(self.logs_dir, f"{role}.log"))
+            process.start(self.command)
+            self.processes.append(process)
+        chief = self.processes[0]
         while True:
             if stop_request.is_set:
                 raise RunAgainError("stopped by SIGTERM; everything is saved: the same command resumes the search")
@@ -133,46 +126,45 @@ class _LocalSearch:
                 return
             if exit_code == _FAILED:
                 raise RunFailedError(chief.last_line())
-            for process in self._processes:
-                self._restart_if_crashed(process)
-            if time.monotonic() - self._shown_s >= _SHOW_INTERVAL_S:
+            crashed = [process for process in self.processes if self._must_restart(process)]
+            if crashed:
+                time.sleep(_RESTART_PAUSE_S)
+                for process in crashed:
+                    process.start(self.command)
+            if time.monotonic() - self.shown_s >= _SHOW_INTERVAL_S:
                 self.show()
             time.sleep(_POLL_S)
 
-    def _restart_if_crashed(self, process: _Process) -> None:
+    def _must_restart(self, process: _Process) -> bool:
         exit_code = process.process.poll()
         if exit_code in (None, _SUCCESS):  # a worker exits when the search has ended, shortly before the chief
-            return
-        if process.restart_s is not None:
-            if time.monotonic() >= process.restart_s:
-                process.start(self._command)
-            return
+            return False
         if exit_code == _USER_ERROR:
             raise UserError(process.last_line())
-        max_restarts = self._config.max_restarts
+        max_restarts = self.config.max_restarts
         if process.num_restarts >= max_restarts:
             raise RunFailedError(
                 f"{process.role} has exited {process.num_restarts + 1} times (max_restarts={max_restarts}), the last "
                 f"time with {_describe(exit_code)}: {process.last_line()}; see {process.log_path}"
             )
         process.num_restarts += 1
-        process.restart_s = time.monotonic() + _RESTART_PAUSE_S
-        self._live.log(
+        self.live.log(
             f"{process.role} has exited with {_describe(exit_code)}: restarting it "
             f"({process.num_restarts} of {max_restarts} times)"
         )
+        return True
 
     def show(self) -> None:
         """Shows the search as its files describe it."""
-        self._shown_s = time.monotonic()
+        self.shown_s = time.monotonic()
         # The chief may not have written its state yet, or may be replacing it.
-        with suppress(UserError, tf.errors.OpError):
-            self._live.show(read_search(self._config.search_dir, with_all_histories=False))
+        with suppress(UserError, files.FileError):
+            self.live.show(read_search(self.config.search_dir, with_all_histories=False))
 
     def stop(self) -> None:
         """Stops all processes: workers first, so that the chief can save what they report."""
-        chief, workers = self._processes[:1], self._processes[1:]
-        if any(process.process.poll() == _SUCCESS for process in chief):
+        chief, workers = self.processes[:1], self.processes[1:]
+        if chief and chief[0].process.poll() == _SUCCESS:
             _wait(workers, timeout_s=_WORKER_EXIT_S)
         for processes, timeout_s in ((workers, _WORKER_SAVE_S), (chief, _CHIEF_SAVE_S)):
             for process in processes:
@@ -215,12 +207,6 @@ def exit_with_parent() -> None:
         os._exit(_FAILED)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-def _environment(role: str, share: Mapping[str, str]) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name not in ROLE_VARIABLES}
-    # Variables that the user has set override the share.
-    return {**share, **own, LOCAL_ROLE_VARIABLE: role, "PYTHONUNBUFFERED": "1"}
 
 
 def _wait(processes: Sequence[_Process], *, timeout_s: float) -> None:

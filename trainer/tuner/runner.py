@@ -4,7 +4,7 @@ import gc
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,7 +41,7 @@ class TrainingRunner:
         self._space = space
         self._strategy = make_strategy(config.strategy)
 
-    def run(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
+    def run(self, trial: Trial, *, report: ReportEpoch, check_lease: Callable[[], None] = lambda: None) -> TrialResult:
         """Trains a trial or resumes it; see `TrialRunner`."""
         # A trial must not depend on the trials before it in this process, and their memory must be released.
         keras.utils.clear_session()
@@ -49,7 +49,7 @@ class TrainingRunner:
         write_session_start(trial)
         try:
             with releasing_graphs(), _errors_as_failed_trials():
-                result = self._train(trial, report=report)
+                result = self._train(trial, report=report, check_lease=check_lease)
         except TrialFailedError:
             write_session_failure(trial.directory)
             raise
@@ -57,14 +57,20 @@ class TrainingRunner:
         write_session_success(trial.directory, objective=objective, score=result.metrics[objective])
         return result
 
-    def _train(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
+    def _train(self, trial: Trial, *, report: ReportEpoch, check_lease: Callable[[], None]) -> TrialResult:
         config = with_settings(self._config.base(), {**self._space.settings(trial.values), "run_dir": trial.directory})
         if trial.parent_id is not None:
             copy_checkpoints(files.join(os.path.dirname(trial.directory), trial.parent_id), to=trial.directory)
         callback = _EpochReporter(trial, self._config, report=report)
         note = None
         try:
-            train(config, strategy=self._strategy, until_epoch=trial.until_epoch, callback=callback)
+            train(
+                config,
+                strategy=self._strategy,
+                until_epoch=trial.until_epoch,
+                callback=callback,
+                check_owner=check_lease,
+            )
         except _TrialTimeoutError:
             note = f"stopped after {callback.duration_s:.0f} s: trial_timeout_s={self._config.trial_timeout_s:g}"
         history = callback.trial.history
@@ -128,10 +134,9 @@ def copy_checkpoints(parent_directory: str, *, to: str) -> None:
         (parent.validation_events_dir, child.validation_events_dir),
         (parent.checkpoint_dir, child.checkpoint_dir),
     ):
-        tf.io.gfile.makedirs(target)
-        names = tf.io.gfile.listdir(source) if files.exists(source) else []
-        for name in sorted(names, key=lambda name: (name == checkpoint_list, name)):
-            tf.io.gfile.copy(files.join(source, name), files.join(target, name), overwrite=True)
+        files.make_dirs(target)
+        for name in sorted(files.list_if_exists(source), key=lambda name: name == checkpoint_list):
+            files.copy(files.join(source, name), files.join(target, name))
 
 
 @contextmanager

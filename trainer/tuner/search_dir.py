@@ -1,14 +1,14 @@
 """The directory of a search: its settings, its space, and its results."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import tensorflow as tf
 import yaml
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES
 from trainer.common import files
 from trainer.runs.run_dir import describe_differences
 from trainer.tuner.config import SearchConfig
@@ -34,6 +34,21 @@ class SearchDir:
     def is_started(self) -> bool:
         return files.exists(self._config_path)
 
+    def check_is_empty(self) -> None:
+        """Checks that a search may be started here: in a new or empty directory.
+
+        Raises:
+            UserError: The directory holds files of the user or of another command.
+        """
+        names = files.list_dir(self.path) if files.exists(self.path) else []
+        # What a search leaves that was interrupted before it wrote its settings.
+        ours = {"logs", "state", "space.yaml", *LEASE_FILES}
+        others = [name for name in names if name.rstrip("/") not in ours and not name.endswith(".tmp")]
+        if others:
+            raise UserError(
+                f"search_dir={self.path} is not empty and holds no search ({others[0]}): choose another search_dir"
+            )
+
     def start(self, config: SearchConfig, *, space_text: str) -> None:
         """Writes the settings and the space.
 
@@ -41,11 +56,11 @@ class SearchDir:
             UserError: The directory is not writable.
         """
         try:
-            tf.io.gfile.makedirs(self.path)
+            files.make_dirs(self.path)
             files.write_text(self._space_path, space_text)
             # Last: with this file the search is started.
             files.write_text(self._config_path, yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
-        except tf.errors.OpError as error:
+        except files.FileError as error:
             raise UserError(f"search_dir={self.path} is not writable: {error.message}") from error
 
     def check_same(self, config: SearchConfig, *, space_text: str) -> None:
@@ -74,11 +89,6 @@ class SearchDir:
     def space_text(self) -> str:
         """Returns the YAML of the search space."""
         return files.read_text(self._space_path)
-
-    def write_best(self, overrides: Sequence[str], *, comment: str) -> None:
-        """Writes the settings of the best trial as a YAML list of `key=value`, with a comment in the first line."""
-        text = yaml.safe_dump(list(overrides), default_flow_style=False, allow_unicode=True, width=1_000_000)
-        files.write_text(self.best_path, f"# {comment}\n{text}")
 
     def test_score(self) -> dict[str, Any] | None:
         """Returns the metrics on the test split; None if no trial was evaluated on it."""

@@ -1,8 +1,9 @@
 """A trial of a search: its point of the space, its progress and its result; and the interface of what trains it."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from beam_pipelines.common.errors import UserError
@@ -29,26 +30,20 @@ Metrics = Mapping[str, float]
 class Trial:
     """A point of the search space that is trained and scored.
 
+    Epochs are counted from 1; times are in seconds since 1970.
+
     Attributes:
-        trial_id: Unique in the search.
         values: By name, the values of the active hyperparameters.
         directory: Where the trial is trained; a run directory.
         status: QUEUED: waits for a worker; RUNNING; COMPLETED: has a score; FAILED: has a reason.
-        worker: The name of the worker that trains it, or trained it last.
+        worker: The worker that trains it, or trained it last; its `worker_instance` changes when it restarts.
         until_epoch: Hyperband: the last epoch of this trial; None trains all epochs.
         parent_id: Hyperband: the trial whose checkpoints this one starts from.
-        history: By epoch, counted from 1, the metrics by name; NaN where a metric is not finite.
-        metrics: The metrics of the best epoch; empty until the trial has completed.
-        score: The objective at the best epoch; None until the trial has completed.
-        best_epoch: The epoch whose weights are kept; None until the trial has completed.
+        history: By epoch, the metrics by name; NaN where a metric is not finite.
+        score: The objective at the best epoch. It, `metrics` and `best_epoch` are those of a completed trial.
         stopped_by: BY_PRUNING or BY_END_OF_SEARCH if that ended the trial before its last epoch.
-        reason: Why it failed, in one line.
-        note: A remark of its worker, in one line.
         num_losses: How often its worker was lost.
-        started_s: When it was created, in seconds since 1970.
-        ended_s: When it ended, in seconds since 1970; None until then.
-        duration_s: Training time on all workers, in seconds.
-        worker_instance: The process of the worker: an id that changes when the worker restarts.
+        duration_s: Training time on all workers.
     """
 
     trial_id: str
@@ -82,7 +77,7 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """Returns all but the directory and the history."""
-        content = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NOT_IN_JSON}
+        content = {name: value for name, value in vars(self).items() if name not in _NOT_IN_JSON}
         return content | {"values": dict(self.values), "metrics": _finite_or_none(self.metrics)}
 
     def history_to_json(self) -> dict[str, Any]:
@@ -90,17 +85,22 @@ class Trial:
         return {"epochs": epochs, "duration_s": self.duration_s}
 
 
-def trial_from_json(content: Mapping[str, Any], *, directory: str, history: Mapping[str, Any] | None = None) -> Trial:
+def trial_directory(search_dir: str, trial_id: str) -> str:
+    return os.path.join(search_dir, "trials", trial_id)
+
+
+def trial_from_json(content: Mapping[str, Any], *, search_dir: str, history: Mapping[str, Any] | None = None) -> Trial:
     """Returns the trial of which `to_json` and `history_to_json` returned content and history.
 
     Raises:
         UserError: Another version of beamtune, with other fields, wrote the content.
     """
+    renamed = {_RENAMED_KEYS.get(name, name): value for name, value in content.items()}
     try:
-        trial = Trial(**{_RENAMED_KEYS.get(name, name): value for name, value in content.items()}, directory=directory)
+        trial = Trial(**renamed, directory=trial_directory(search_dir, str(content.get("trial_id"))))
     except TypeError as error:
         raise UserError(
-            f"{directory} belongs to a search of another version of beamtune ({error}): start a new search_dir"
+            f"search_dir={search_dir} has a search of another version of beamtune ({error}): choose another search_dir"
         ) from error
     trial = replace(trial, metrics=_nan_for_none(trial.metrics or {}))
     if history is None:
@@ -132,13 +132,7 @@ def _nan_for_none(metrics: Mapping[str, float | None]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What the training of a trial returns.
-
-    Attributes:
-        metrics: The metrics of the best epoch, by name, with the objective.
-        best_epoch: The epoch whose weights the trial keeps, counted from 1.
-        note: A remark for people, in one line.
-    """
+    """What the training of a trial returns: its best epoch, the metrics of this epoch, and a remark in one line."""
 
     metrics: Metrics
     best_epoch: int
@@ -164,12 +158,13 @@ class ReportEpoch(Protocol):
 
 
 class TrialRunner(Protocol):
-    def run(self, trial: Trial, *, report: ReportEpoch) -> TrialResult:
+    def run(self, trial: Trial, *, report: ReportEpoch, check_lease: Callable[[], None]) -> TrialResult:
         """Trains a trial, or resumes one that another worker started.
 
         Args:
             trial: Its history has the epochs that were reported before, also those of its parents.
             report: Is called after each epoch. The trial ends normally if it returns False; its exceptions pass.
+            check_lease: Is called before each write of a checkpoint; raises a TrialLeaseLostError, as `report` does.
 
         Raises:
             TrialFailedError: The trial has no score. Any other exception but those of `report` means the same.

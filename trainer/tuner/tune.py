@@ -10,11 +10,13 @@ from typing import TextIO
 
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import holding
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.data.prepared import check_has_several_genres, find_shards, open_prepared, select_features
 from trainer.training.callbacks import metric_names
 from trainer.tuner.best import ToOverrides, write_best
 from trainer.tuner.config import SearchConfig
+from trainer.tuner.hparams_events import write_experiment, write_session_failure
 from trainer.tuner.local import LOCAL_CHIEF, LOCAL_ROLE_VARIABLE, exit_with_parent, run_local
 from trainer.tuner.refit import refit
 from trainer.tuner.search_dir import SearchDir
@@ -54,10 +56,17 @@ def tune(
         RunAgainError: SIGTERM came; the same command resumes the search.
     """
     space = read_space(config, space_text)
+    directory = SearchDir(config.search_dir)
 
     def be_chief(config: SearchConfig, host: str) -> int:
+        # Loads KerasTuner, which the process that only watches does not need.
+        from trainer.tuner.service.chief import run_chief
+
+        if not directory.is_started():
+            directory.start(config, space_text=space_text)
+            write_experiment(config.search_dir, space, objective=config.objective, created_s=time.time())
         try:
-            _run_chief(config, space=space, space_text=space_text, host=host)
+            run_chief(config, space=space, host=host)
         finally:
             # Also of a search that failed or was stopped. The state may not exist yet.
             with suppress(UserError):
@@ -73,11 +82,13 @@ def tune(
     if config.refit:
         refit(config, space=space, stream=stream)
         return 0
-    directory = SearchDir(config.search_dir)
     if directory.is_started():
         directory.check_same(config, space_text=space_text)
     if role is None or (role.kind == CHIEF and role.num_workers == 0):
-        run_local(config, command=command)
+        if not directory.is_started():
+            directory.check_is_empty()
+        with holding(config.search_dir, key="search_dir"):
+            run_local(config, command=command)
         show_best(read_search(config.search_dir), num_trials=_NUM_BEST, stream=stream)
         return 0
     if role.kind == CHIEF:
@@ -95,23 +106,7 @@ def _labels_of_data(config: SearchConfig) -> Sequence[str]:
     return data.labels
 
 
-# The imports in these functions load TensorFlow and KerasTuner, which the process that only watches does not need.
-
-
-def _run_chief(config: SearchConfig, *, space: Space, space_text: str, host: str) -> None:
-    from trainer.tuner.hparams_events import write_experiment
-    from trainer.tuner.service.chief import run_chief
-
-    directory = SearchDir(config.search_dir)
-    if not directory.is_started():
-        directory.start(config, space_text=space_text)
-        write_experiment(config.search_dir, space, objective=config.objective, created_s=time.time())
-    run_chief(config, space=space, host=host)
-
-
 def _write_results(config: SearchConfig, *, space: Space, to_overrides: ToOverrides, stream: TextIO) -> None:
-    from trainer.tuner.hparams_events import write_session_failure
-
     search = read_search(config.search_dir)
     write_best(search, config, space=space, to_overrides=to_overrides)
     for trial in search.trials:
@@ -126,6 +121,7 @@ def _run_worker(config: SearchConfig, space: Space, worker_name: str, *, chief_a
 
     print(f"{worker_name}: search_dir={config.search_dir}", file=sys.stderr, flush=True)
     runner = TrainingRunner(config, space=space)
-    return run_worker(
+    run_worker(
         config.search_dir, worker_name=worker_name, chief_address=chief_address, runner=runner, service=config.service
     )
+    return 0

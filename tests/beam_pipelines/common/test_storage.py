@@ -1,8 +1,10 @@
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
+from apache_beam.io.filesystem import FileSystem
 
 import beam_pipelines
 from beam_pipelines.common import storage
@@ -46,6 +48,26 @@ def test_sizes_of_files_that_are_not_there(tmp_path):
         storage.size_bytes(str(tmp_path / "b"))
 
 
+def test_sizes_of_many_files(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"123")
+    local = [str(tmp_path / name) for name in ("a", "absent", "with\0nul", "a")]
+    asked = []
+
+    def size_bytes(path):
+        asked.append(path)
+        return 10 if path.endswith("0") else 30
+
+    assert storage.sizes_bytes(local) == [3, 0, 0, 3]
+    assert storage.sizes_bytes([]) == []
+    monkeypatch.setattr(storage, "size_bytes", size_bytes)
+    monkeypatch.setattr(storage, "_MAX_SIZE_REQUESTS", 4)
+    assert storage.sizes_bytes([f"gs://b/{number}" for number in range(0, 20, 5)]) == [10, 30, 10, 30]
+    asked.clear()
+    sizes = storage.sizes_bytes([f"gs://b/{number}" for number in range(16)])
+    assert sorted(asked) == sorted(f"gs://b/{number}" for number in (0, 4, 8, 12))
+    assert sizes == [10, 25, 25, 25, 30, 25, 25, 25, 30, 25, 25, 25, 30, 25, 25, 25]
+
+
 def test_deleting_passes_over_what_is_not_there(tmp_path):
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").write_text("x")
@@ -85,19 +107,53 @@ def test_no_other_module_uses_beams_file_systems():
     assert users == [package / "common" / "storage.py"]
 
 
-def test_what_lies_within_a_folder(tmp_path):
-    (tmp_path / "music" / "wav").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "music")
-    music = str(tmp_path / "music")
-    assert storage.is_within(music, music)
-    assert storage.is_within(f"{music}/wav/", music)
-    assert storage.is_within(str(tmp_path / "link" / "new"), f"{music}/")
-    assert not storage.is_within(f"{music}2", music)
-    assert not storage.is_within(music, f"{music}/wav")
-    assert storage.is_within("gs://bucket/music/wav", "gs://bucket/music/")
-    assert not storage.is_within("gs://bucket/music2", "gs://bucket/music")
-    assert not storage.is_within("gs://bucket/music", "/bucket")
-    assert storage.is_within("/anywhere", "/")
+PATTERNS = ("p [1]", "p [!1]", "what?", "all *", "**", "[a-z]", "back\\slash", "{a,b}", "~", "$HOME")
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_folder_named_like_a_pattern(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for folder in (name, f"./{name}", str(tmp_path / name)):
+        storage.require_writable(folder, key="output_dir")
+        scratch, target = storage.join(folder, "scratch"), storage.join(folder, name)
+        storage.write_text_atomically(target, "text", scratch_dir=scratch)
+        storage.delete_folder(scratch)
+        assert storage.read_text(target) == "text"
+        assert storage.size_bytes(target) == 4
+        assert [entry.path for entry in storage.list_files(folder)] == [target]
+        storage.delete_folder(folder)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("pattern", "matched"), [("b?.mp3", "b1.mp3"), ("b*.mp3", "b1.mp3"), ("b[1].mp3", "b1.mp3")])
+def test_files_are_deleted_by_name(tmp_path, pattern, matched):
+    for name in (pattern, matched):
+        (tmp_path / name).write_text("x")
+    storage.delete_files([str(tmp_path / pattern)])
+    assert [path.name for path in tmp_path.iterdir()] == [matched]
+    storage.delete_files([str(tmp_path / pattern)])
+    assert [path.name for path in tmp_path.iterdir()] == [matched]
+
+
+@pytest.mark.parametrize("folder", ["gs://bucket/p [1]", "gs://bucket/what?"])
+def test_names_in_a_bucket_are_escaped(monkeypatch, folder):
+    deleted = []
+    monkeypatch.setattr(storage.FileSystems, "exists", lambda path: True)
+    monkeypatch.setattr(storage.FileSystems, "delete", deleted.extend)
+    storage.delete_files([f"{folder}/b?.wav", f"{folder}/b1.wav"])
+    for pattern, name in zip(deleted, (f"{folder}/b?.wav", f"{folder}/b1.wav"), strict=True):
+        matches = re.compile(FileSystem.translate_pattern(pattern)).match
+        assert matches(name)
+        assert not matches(f"{folder}/b2.wav")
+
+
+def test_only_links_are_deleted_of_links(tmp_path):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.mp3").write_text("x")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "music")
+    storage.delete_folder(str(tmp_path / "out"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["music", "a.mp3"]
 
 
 def test_a_listing_says_when_files_were_written(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from audio_bytes import by_libsndfile, music, with_bytes
 
 from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.encode import to_pcm16
@@ -14,7 +15,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.convert import transcode
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Conversion, SourceFile
-from beam_pipelines.convert.reports import ConvertedFile
+from beam_pipelines.convert.reports import ConvertedFile, converted_from_json_lines
 from beam_pipelines.convert.transcode import convert_file, mix, resample
 
 
@@ -108,6 +109,10 @@ def test_a_file_is_written_in_16_bits_with_its_channels_and_rate(audio_format):
         sample_rate_hz=44_100,
         channels=2,
         is_cut=False,
+        is_truncated=False,
+        decoder="libsndfile",
+        decoded_s=200_000 / 44_100,
+        expected_s=200_000 / 44_100,
     )
 
 
@@ -179,6 +184,35 @@ def test_an_error_of_the_disk_is_no_fault_of_the_file():
         convert_file(conversion, target.fileno(), config=config(), open_source=lambda uri: io.BytesIO(wav(noise(9, 1))))
 
 
+def test_a_file_that_the_first_decoder_leaves_unfinished_is_written_from_its_beginning():
+    flac = by_libsndfile(music(9.0, channels=2), "FLAC")
+    damaged = with_bytes(flac, len(flac) // 2, bytes(100))
+    record, pcm, _ = convert(damaged)
+    assert (record.decoder, record.is_cut, record.expected_s) == ("ffmpeg", False, 9.0)
+    assert 8.8 < record.decoded_s < 9.0
+    assert len(pcm) == round(record.decoded_s * 44_100)
+    np.testing.assert_array_equal(pcm[:100_000], soundfile.read(io.BytesIO(flac), dtype="int16")[0][:100_000])
+
+
+def test_a_file_decoded_in_part_is_marked_or_rejected():
+    data = wav(noise(32_000, 1), subtype="PCM_16")[:-16_000]
+    record, pcm, _ = convert(data, min_decoded_fraction=0.5)
+    assert (record.is_truncated, record.is_cut, len(pcm)) == (True, False, 24_000)
+    assert (record.decoded_s, record.expected_s) == (1.5, 2.0)
+    with pytest.raises(AudioError, match="1.50 of 2.00 s can be decoded") as caught:
+        convert(data)
+    assert caught.value.reason == "damaged"
+
+
+def test_records_of_before_are_read():
+    line = (
+        '{"source": "a.mp3", "output": "a.wav", "source_bytes": 9, "duration_s": 1.0, "sample_rate_hz": 8000, '
+        '"channels": 1, "is_cut": false}\n'
+    )
+    [record] = converted_from_json_lines(line)
+    assert (record.decoder, record.decoded_s, record.expected_s, record.is_truncated) == (None, None, None, False)
+
+
 def test_bytes_flipped_at_random_are_converted_or_refused(write_audio, tmp_path):
     rng = np.random.default_rng(0)
     outcomes = set()
@@ -202,9 +236,9 @@ def test_memory_does_not_grow_with_the_file(monkeypatch):
     data = wav(noise(300_000, 1))
 
     class Watched(io.BytesIO):
-        def readinto(self, buffer):
+        def read(self, num_bytes=-1):
             events.append("read")
-            return super().readinto(buffer)
+            return super().read(num_bytes)
 
     def mixed(block, *, channels):
         events.append("mix")

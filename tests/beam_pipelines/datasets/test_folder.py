@@ -5,6 +5,8 @@ import pytest
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks
+from beam_pipelines.splits.assign import assign_splits, split_leak
+from beam_pipelines.splits.config import SplitConfig
 
 
 def put(path, data=b"x"):
@@ -12,17 +14,59 @@ def put(path, data=b"x"):
     path.write_bytes(data)
 
 
-def test_the_first_folder_is_the_genre_and_the_next_the_group(tmp_path):
+def test_the_first_folder_is_the_genre_and_the_next_the_artist(tmp_path):
     put(tmp_path / "rock" / "a.mp3", b"12345")
     put(tmp_path / "rock" / "Artist" / "Album" / "b.FLAC")
     put(tmp_path / "jazz" / "Ärtist" / "c d.ogg")
     tracks = list_tracks(FolderDatasetConfig(root=str(tmp_path))).tracks
     assert [(track.track_id, track.label, track.group, track.size_bytes) for track in tracks] == [
-        ("jazz/Ärtist/c d.ogg", "jazz", "jazz/Ärtist", 1),
-        ("rock/Artist/Album/b.FLAC", "rock", "rock/Artist/Album", 1),
+        ("jazz/Ärtist/c d.ogg", "jazz", "Artist", 1),
+        ("rock/Artist/Album/b.FLAC", "rock", "Artist", 1),
         ("rock/a.mp3", "rock", "rock/a.mp3", 5),
     ]
     assert tracks[0].uri == str(tmp_path / "jazz" / "Ärtist" / "c d.ogg")
+
+
+def test_albums_and_genres_do_not_divide_an_artist(tmp_path):
+    for path in ("rock/Queen/Album1/a.mp3", "rock/queen/Album2/b.mp3", "pop/QUEEN (feat. David Bowie)/c.mp3"):
+        put(tmp_path / path)
+    put(tmp_path / "pop" / "Queens" / "d.mp3")
+    tracks = list_tracks(FolderDatasetConfig(root=str(tmp_path))).tracks
+    groups = {track.track_id: track.group for track in tracks}
+    assert groups["rock/Queen/Album1/a.mp3"] == groups["rock/queen/Album2/b.mp3"]
+    assert groups["rock/Queen/Album1/a.mp3"] == groups["pop/QUEEN (feat. David Bowie)/c.mp3"]
+    assert groups["pop/Queens/d.mp3"] == "Queens"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_artist_is_in_two_splits(tmp_path, seed):
+    artist_of = {}
+    for number in range(24):
+        artist = f"Artist {number % 6}"
+        genre = ("rock", "pop")[number // 12]
+        track_id = f"{genre}/{artist if number % 2 else artist.upper()}/Album {number % 3}/{number}.mp3"
+        put(tmp_path / track_id)
+        artist_of[track_id] = number % 6
+    tracks = list_tracks(FolderDatasetConfig(root=str(tmp_path))).tracks
+    assignment = assign_splits(tracks, SplitConfig(), seed=seed)
+    splits_of = {artist: set() for artist in artist_of.values()}
+    for track_id, split in assignment.split_of.items():
+        splits_of[artist_of[track_id]].add(split)
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    assert assignment.leak is None
+
+
+def test_various_artists_are_not_one_artist_and_the_split_is_called_leaky(tmp_path):
+    for path in ("rock/Various Artists/Hits/a.mp3", "rock/VA/b.mp3", "pop/Unknown Artist/c.mp3", "pop/X/d.mp3"):
+        put(tmp_path / path)
+    tracks = list_tracks(FolderDatasetConfig(root=str(tmp_path))).tracks
+    assert {track.track_id: track.group for track in tracks} == {
+        "pop/Unknown Artist/c.mp3": "pop/Unknown Artist/c.mp3",
+        "pop/X/d.mp3": "X",
+        "rock/VA/b.mp3": "rock/VA/b.mp3",
+        "rock/Various Artists/Hits/a.mp3": "rock/Various Artists/Hits/a.mp3",
+    }
+    assert split_leak(tracks, "group").startswith("who made 3 of the 4 tracks is not known")
 
 
 def test_hidden_files_other_files_and_files_without_a_genre_are_passed_over(tmp_path):

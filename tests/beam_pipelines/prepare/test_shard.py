@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from audio_bytes import by_libsndfile, mp3, music, without_first_frame
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.datasets.config import FolderDatasetConfig
@@ -34,13 +35,13 @@ def track(path, label="rock"):
     return Track(track_id=path.name, uri=str(path), label=label, group="someone", size_bytes=size_bytes)
 
 
-def build(tracks, sink, *, with_fingerprints=True):
+def build(tracks, sink, *, with_fingerprints=True, config=CONFIG):
     plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), cache_key="f")
     updates = []
     clips = []
     duplicates = DuplicatesConfig(mode="report" if with_fingerprints else "off")
     builder = ShardBuilder(
-        replace(CONFIG, duplicates=duplicates), labels=["jazz", "rock"], open_source=lambda uri: open(uri, "rb")
+        replace(config, duplicates=duplicates), labels=["jazz", "rock"], open_source=lambda uri: open(uri, "rb")
     )
     built = builder.build(
         plan,
@@ -125,6 +126,40 @@ def test_what_a_track_sounds_like_is_recorded(tmp_path):
     [record] = report.tracks
     assert (record.rms_dbfs, record.peak_dbfs) == (-6.02, -6.02)  # 20 log10 of one half
     assert (record.duration_s, record.padded_s, record.cut_s, record.is_truncated) == (1.5, 0.0, 0.0, False)
+
+
+def test_how_much_of_a_track_was_decoded_is_recorded(tmp_path):
+    whole = by_libsndfile(music(4.0), "WAV")
+    for name, data in {
+        "whole.wav": whole,
+        "most.wav": whole[:-20_000],
+        "half.wav": whole[: len(whole) // 2],
+        "no-header.mp3": without_first_frame(mp3(music(4.0))),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    tracks = [track(tmp_path / name) for name in ("whole.wav", "most.wav", "half.wav", "no-header.mp3")]
+    report, _ = build(tracks, io.BytesIO(), with_fingerprints=False)
+    assert [
+        (item.track_id, item.decoder, round(item.decoded_s, 1), round(item.expected_s, 1), item.is_truncated)
+        for item in report.tracks
+    ] == [
+        ("whole.wav", "libsndfile", 4.0, 4.0, False),
+        ("most.wav", "libsndfile", 3.8, 4.0, True),
+        ("no-header.mp3", "ffmpeg", 4.0, 4.0, False),
+    ]
+    assert [item.is_partial for item in report.tracks] == [False, True, False]
+    [reject] = report.rejects
+    assert (reject.track_id, reject.stage, reject.reason) == ("half.wav", "decode", "damaged")
+    assert reject.message.startswith("2.00 of 4.00 s can be decoded")
+    assert ShardReport.from_json(report.to_json()) == report
+
+
+def test_a_file_that_is_cut_at_the_longest_duration_is_truncated_and_not_damaged(tmp_path):
+    (tmp_path / "a.wav").write_bytes(by_libsndfile(music(4.0), "WAV"))
+    config = replace(CONFIG, audio=AudioConfig(max_duration_s=2.5))
+    report, _ = build([track(tmp_path / "a.wav")], io.BytesIO(), with_fingerprints=False, config=config)
+    [record] = report.tracks
+    assert (record.is_truncated, record.is_partial, record.decoded_s, record.expected_s) == (True, False, 2.5, 2.5)
 
 
 def test_a_file_that_changed_or_vanished_since_it_was_listed_is_told_from_other_bad_files(write_audio, tmp_path):

@@ -109,7 +109,7 @@ def test_the_table(make_run: MakeRun, crossval_dir: Path) -> None:
             *["1.000 [0.25, 0.88]"] * 4,
             *("–", "0.2 s", "leaky [1]"),
         ],
-        ["[low, high]: 95 % interval of a bootstrap over groups"],
+        ["[low, high]: 95 % interval over groups"],
         ["±: standard deviation over folds and seeds; parameters and training time are of one run"],
         [f"[1] leaky, scores are too high: {LEAK}"],
     ]
@@ -138,7 +138,7 @@ def test_without_a_leak_there_is_no_leak_column(make_run: MakeRun) -> None:
     _, header, row, *notes = cells(compared([make_run("first", num_right=3)]))
     assert header[-1] == "training"
     assert len(row) == len(header)
-    assert notes == [["[low, high]: 95 % interval of a bootstrap over groups"]]
+    assert notes == [["[low, high]: 95 % interval over groups"]]
 
 
 def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:
     assert row.count("|") == 13  # none in a cell
     assert notes == [
         "",
-        "&#91;low, high&#93;: 95 % interval of a bootstrap over groups",
+        "&#91;low, high&#93;: 95 % interval over groups",
         "",
         "&#91;1&#93; leaky, scores are too high: tracks were split &#124; at random",
     ]

@@ -275,7 +275,7 @@ def test_sigterm_in_a_run_stops_the_command(
 ) -> None:
     config = replace(finished, output_dir=str(tmp_path / "stopped"))
     do_in_call(2, lambda: os.kill(os.getpid(), signal.SIGTERM), monkeypatch)
-    with pytest.raises(RunAgainError, match=r"stopped by SIGTERM after epoch 0 and 2 steps; all is saved"):
+    with pytest.raises(RunAgainError, match=r"stopped by SIGTERM after epoch 0 and 2 steps; the state is saved"):
         run(config)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 

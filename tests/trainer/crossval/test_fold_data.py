@@ -323,7 +323,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(make_source: MakeSource, wr
         ("prepare.yaml", "{", r"prepare.yaml is damaged"),
         ("prepare.yaml", "config: {}", r"prepare.yaml is damaged"),
         ("prepare.yaml", "", r"prepare.yaml is damaged"),
-        ("_SUCCESS", None, r"data has no _SUCCESS and so is not a finished data set"),
+        ("_SUCCESS", None, r"data has no _SUCCESS and is not a finished data set"),
     ],
 )
 def test_a_damaged_table_is_an_error(

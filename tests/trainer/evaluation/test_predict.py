@@ -68,6 +68,18 @@ def test_short_audio_is_padded(finished: TrainConfig, tmp_path: Path, capsys: py
     assert (found["num_segments"], found["duration_s"]) == (1, pytest.approx(0.1))
 
 
+def test_a_truncated_file_is_predicted_with_a_note(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(write_audio(tmp_path / "a.wav", 4.0))
+    path.write_bytes(path.read_bytes()[: 44 + 2 * RATE_HZ])
+    assert run_predict(finished.run_dir, [str(path)], "json") == 0
+    captured = capsys.readouterr()
+    (found,) = json.loads(captured.out)
+    assert (found["num_segments"], found["duration_s"]) == (2, 1.0)
+    assert f"note: {path}: 1.00 of 4.00 s can be decoded; the rest is damaged or missing" in captured.err
+
+
 def test_a_file_that_cannot_be_read_does_not_stop_the_others(
     finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

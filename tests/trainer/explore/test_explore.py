@@ -48,7 +48,7 @@ def test_the_directory_may_be_a_setting(directory, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: (path / "_SUCCESS").unlink(), "has no _SUCCESS and so is not a finished data set"),
+        (lambda path: (path / "_SUCCESS").unlink(), "has no _SUCCESS and is not a finished data set"),
         (
             lambda path: (path / "_SUCCESS").write_text('{"schema_version": 1, "fingerprint": "x"}'),
             f"was prepared with schema version 1, and this beamtune reads version {schema.SCHEMA_VERSION}",

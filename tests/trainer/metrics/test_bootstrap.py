@@ -1,4 +1,4 @@
-"""Intervals: against a direct implementation, and on simulated data with a known accuracy."""
+"""Bootstrap intervals: against a direct implementation, and on simulated data with a known accuracy."""
 
 import tracemalloc
 from statistics import NormalDist
@@ -74,7 +74,7 @@ def test_one_group_has_no_interval() -> None:
     assert bootstrap_intervals(np.eye(3)[:1], np.arange(1), np.zeros(1, dtype=np.int64)) is None
 
 
-def test_the_interval_of_a_perfect_classifier_is_1_to_1() -> None:
+def test_a_perfect_classifier_leaves_nothing_to_resample() -> None:
     found = bootstrap_intervals(np.eye(3), np.arange(3), np.arange(3), num_resamples=20)
     assert found == dict.fromkeys(COUNTED_METRICS, Interval(1.0, 1.0))
 

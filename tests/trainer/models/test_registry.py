@@ -84,7 +84,7 @@ def test_an_incomplete_module_is_refused(
 @pytest.mark.slow
 def test_settings_are_read_without_keras() -> None:
     script = (
-        "import sys, configs.schema\n"
+        "import sys, configs.hydra_schemas\n"
         "from trainer.models.registry import MODELS\n"
         "print([entry.config_class() for entry in MODELS.values()] != [])\n"
         "print([name for name in ('keras', 'tensorflow', 'numpy', 'h5py') if name in sys.modules])\n"

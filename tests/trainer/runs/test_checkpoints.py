@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.runs.checkpoints import BEST, LAST, Checkpoints, find_checkpoint
+from trainer.runs.checkpoints import BEST, LAST, Checkpoints, find_checkpoint, read_progress, restore_model
 from trainer.runs.early_stopping import EarlyStopping
-from trainer.runs.progress import RunProgress
+from trainer.runs.run_progress import RunProgress
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def model() -> keras.Model:
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
 
 
-def make_checkpoints(directory: Path, model: keras.Model, progress: RunProgress) -> Checkpoints:
+def make_checkpoints(directory: Path | str, model: keras.Model, progress: RunProgress) -> Checkpoints:
     optimizer = keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
     return Checkpoints(str(directory), model=model, optimizer=optimizer, progress=progress)
@@ -53,3 +53,25 @@ def test_incomplete_files_of_a_killed_process_are_removed(tmp_path: Path, model:
     assert checkpoints.restore_last()
     for restored, saved in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(restored, saved)
+
+
+@pytest.mark.parametrize("name", ["lr [1e-3]", "what?", "all *", "back\\slash", "[1]/[2]"])
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_the_path_of_a_checkpoint_is_no_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: keras.Model, name: str, is_remote: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = f"ram://checkpoints/{name}" if is_remote else name
+    progress = RunProgress()
+    progress.finish_epoch(EarlyStopping(best_epoch=1))
+    checkpoints = make_checkpoints(directory, model, progress)
+    checkpoints.save(best=checkpoints.write_best())
+    weights = [np.array(weight) for weight in model.get_weights()]
+    best_path = find_checkpoint(directory, BEST)
+    assert best_path is not None
+    for restore in (checkpoints.restore_last, checkpoints.restore_best, lambda: restore_model(model, best_path)):
+        model.set_weights([np.zeros_like(weight) for weight in weights])
+        restore()
+        for restored, saved in zip(model.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(restored, saved)
+    assert read_progress(directory).epochs_done == 1

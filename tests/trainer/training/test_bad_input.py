@@ -11,6 +11,7 @@ import pytest
 
 import trainer.training.components
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.lease import holding
 from beam_pipelines.records import schema
 from trainer.data.prepared import open_prepared
 from trainer.evaluation.config import EvaluateConfig, PredictConfig
@@ -178,3 +179,17 @@ def test_a_damaged_checkpoint(finished: TrainConfig) -> None:
     data_file.write_bytes(data_file.read_bytes()[:100])
     with pytest.raises(RunFailedError, match=r"checkpoints/best-0000\d-00000000 cannot be restored"):
         evaluate(EvaluateConfig(run_dir=finished.run_dir))
+
+
+def test_a_run_that_another_command_trains(make_config: MakeConfig) -> None:
+    config = make_config()
+    with holding(config.run_dir, key="run_dir"), pytest.raises(UserError, match="is in use by another command"):
+        train(config)
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(make_config: MakeConfig, prepared_dir: Path) -> None:
+    before = {path.name: path.read_bytes() for path in prepared_dir.iterdir()}
+    message = refused_at(make_config(run_dir=str(prepared_dir)))
+    assert message.startswith(f"run_dir={prepared_dir} is not empty and holds no run (")
+    assert message.endswith("): choose another run_dir")
+    assert {path.name: path.read_bytes() for path in prepared_dir.iterdir()} == before

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.checks import check_dropout, check_filters, check_units
 from trainer.models.config import OneFeatureConfig
 from trainer.models.lazy import blocks, keras
+from trainer.models.setting_checks import check_dropout, check_filters, check_units
 
 SUMMARY = "convolutions over patches of embeddings"
 

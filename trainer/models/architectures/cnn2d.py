@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.checks import check_blocks, check_dropout, check_units
 from trainer.models.config import OneFeatureConfig
 from trainer.models.lazy import blocks, keras
+from trainer.models.setting_checks import check_blocks, check_dropout, check_units
 
 SUMMARY = "convolutions on a spectrogram"
 

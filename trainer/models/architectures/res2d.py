@@ -6,9 +6,9 @@ from typing import Any
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.checks import check_dropout, check_filters, check_stem_filters
 from trainer.models.config import OneFeatureConfig
 from trainer.models.lazy import blocks, keras
+from trainer.models.setting_checks import check_dropout, check_filters, check_stem_filters
 
 SUMMARY = "residual network with squeeze and excitation"
 

@@ -8,9 +8,9 @@ from typing import Any
 from beam_pipelines.common.checks import check, check_choice
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.checks import check_dropout, check_local_path
 from trainer.models.config import OneFeatureConfig
 from trainer.models.lazy import blocks, keras, layers, pretrained
+from trainer.models.setting_checks import check_dropout, check_local_path
 
 SUMMARY = "an ImageNet network, fine-tuned"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.checks import check_dropout, check_local_path, check_units
 from trainer.models.config import OneFeatureConfig
 from trainer.models.lazy import blocks, keras, layers, pretrained
+from trainer.models.setting_checks import check_dropout, check_local_path, check_units
 
 SUMMARY = "YAMNet, fine-tuned"
 

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import closing, suppress
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
@@ -54,7 +55,7 @@ def run_chief(config: SearchConfig, *, space: Space, host: str = "127.0.0.1") ->
             reason = _serve(servicer, config.service, stop_request=stop_request, log=log)
             log(f"the search has ended: {reason}")
             deadline_s = time.monotonic() + _SHUTDOWN_S
-            while servicer.has_workers() and time.monotonic() < deadline_s:
+            while servicer.registry.alive(now_s=time.monotonic()) and time.monotonic() < deadline_s:
                 time.sleep(_TICK_S / 2)
         finally:
             server.stop(grace=1.0).wait()
@@ -68,15 +69,9 @@ def _check_no_other_chief(search_dir: str) -> None:
     if found is None:
         return
     lease, address = found
-    channel = Channel(address)
-    try:
-        reply = channel.call("ping", {}, timeout_s=_PING_TIMEOUT_S)
-    except (ChiefUnavailableError, RunFailedError):
-        return
-    finally:
-        channel.close()
-    if reply.get("chief") == lease.owner:
-        raise UserError(f"search_dir={search_dir} is in use by the chief at {address}: stop that one first")
+    with closing(Channel(address)) as channel, suppress(ChiefUnavailableError, RunFailedError):
+        if channel.call("ping", {}, timeout_s=_PING_TIMEOUT_S).get("chief") == lease.owner:
+            raise UserError(f"search_dir={search_dir} is in use by the chief at {address}: stop that one first")
 
 
 def _serve(servicer: ChiefServicer, service: ServiceConfig, *, stop_request: StopRequest, log: Log) -> str:
@@ -92,7 +87,7 @@ def _serve(servicer: ChiefServicer, service: ServiceConfig, *, stop_request: Sto
         time.sleep(_TICK_S)
         last_tick_s, tick_s = tick_s, time.monotonic()
         servicer.tick(tick_s - last_tick_s)
-        idle_s = servicer.no_worker_for_s()
+        idle_s = servicer.registry.no_worker_for_s(now_s=tick_s)
         if idle_s >= service.wait_for_workers_s:
             raise RunFailedError(
                 f"no worker was connected for {idle_s:.0f} s (service.wait_for_workers_s); everything is saved: start "

@@ -7,9 +7,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import tensorflow as tf
-
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest
 from trainer.tuner.service.config import ServiceConfig
 from trainer.tuner.service.leader_lease import find_leader
@@ -36,12 +35,8 @@ class ChiefClient:
     ) -> None:
         """Connects with the first request.
 
-        Args:
-            search_dir: The search.
-            worker: The name of the worker.
-            address: host:port of the chief; None reads it from search_dir, again after each failure.
-            service: How long to wait.
-            stop_request: Interrupts retries and pauses.
+        Without the address of the chief, host:port, each request reads it from search_dir. stop_request interrupts
+        retries and pauses.
         """
         self.search_dir = search_dir
         self.service = service
@@ -92,9 +87,9 @@ class ChiefClient:
             )
 
     def _has_search_ended(self) -> bool:
-        with suppress(UserError, tf.errors.OpError):
+        with suppress(UserError, files.FileError):
             saved = StateFile(self.search_dir, "search").read()
-            return saved is not None and saved.payload["end_reason"] is not None
+            return saved is not None and saved["end_reason"] is not None
         return False
 
     def call_once(self, method: str, *, timeout_s: float, **fields: Any) -> Message:

@@ -10,8 +10,6 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-import tensorflow as tf
-
 from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common import files
 from trainer.tuner.service.checked_json import DamagedFileError, dump_checked, load_checked
@@ -28,7 +26,6 @@ class LeaderLease:
     Attributes:
         number: The leader epoch; increases with each chief.
         owner: The random id of the chief; of two chiefs that start at the same time, the greater one wins.
-        search_dir: The search.
     """
 
     number: int
@@ -37,22 +34,18 @@ class LeaderLease:
 
     @classmethod
     def acquire(cls, search_dir: str, *, address: str) -> "LeaderLease":
-        """Returns a new lease, which ends all earlier ones.
-
-        Args:
-            search_dir: The search.
-            address: host:port on which the chief listens.
+        """Returns a new lease, which ends all earlier ones; the chief listens on the address, host:port.
 
         Raises:
             UserError: The directory is not writable.
         """
         try:
-            tf.io.gfile.makedirs(_directory(search_dir))
+            files.make_dirs(_directory(search_dir))
             latest = _latest_lease(search_dir)
             lease = cls(1 if latest is None else latest.number + 1, secrets.token_hex(8), search_dir)
             chief = {"address": address, "host": socket.gethostname(), "pid": os.getpid(), "started_s": time.time()}
             files.write_text(lease._path, dump_checked(chief))
-        except tf.errors.OpError as error:
+        except files.FileError as error:
             raise UserError(f"search_dir={search_dir} is not writable: {error.message}") from error
         return lease
 
@@ -84,15 +77,7 @@ def find_leader(search_dir: str) -> tuple[LeaderLease, str] | None:
 
 def was_leader(search_dir: str, owner: str) -> bool:
     """Returns whether the chief with this id has ever held the lease of a search."""
-    return any(name.split(".")[1:2] == [owner] for name in list_names(_directory(search_dir)))
-
-
-def list_names(directory: str) -> list[str]:
-    """Returns the sorted names in a folder; none if there is no such folder."""
-    try:
-        return sorted(tf.io.gfile.listdir(directory))
-    except tf.errors.NotFoundError:
-        return []
+    return any(name.split(".")[1:2] == [owner] for name in files.list_if_exists(_directory(search_dir)))
 
 
 def _directory(search_dir: str) -> str:
@@ -100,7 +85,7 @@ def _directory(search_dir: str) -> str:
 
 
 def _latest_lease(search_dir: str) -> LeaderLease | None:
-    names = [name.split(".") for name in list_names(_directory(search_dir))]
+    names = [name.split(".") for name in files.list_if_exists(_directory(search_dir))]
     leases = [
         LeaderLease(int(parts[0]), parts[1], search_dir)
         for parts in names

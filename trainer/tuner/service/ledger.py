@@ -4,12 +4,12 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from itertools import takewhile
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
 from trainer.tuner.config import HYPERBAND, SearchConfig
 from trainer.tuner.service.pruning import should_prune
-from trainer.tuner.service.search_state import trial_directory
 from trainer.tuner.space.oracles import SearchAlgorithm
 from trainer.tuner.space.space import Space
 from trainer.tuner.trial import (
@@ -23,6 +23,7 @@ from trainer.tuner.trial import (
     Trial,
     TrialResult,
     kept_epoch,
+    trial_directory,
     trial_from_json,
 )
 
@@ -131,15 +132,11 @@ class Ledger:
 
     def _is_worse_than_median(self, trial: Trial, epoch: int) -> bool:
         def objectives(one: Trial) -> dict[int, float]:
-            name = self._config.objective
-            return {number: metrics[name] for number, metrics in one.history.items() if name in metrics}
+            return {number: metrics.get(self._config.objective, math.nan) for number, metrics in one.history.items()}
 
+        others = [objectives(other) for other in self.trials.values() if other.status == COMPLETED]
         return should_prune(
-            objectives(trial),
-            epoch=epoch,
-            others=[objectives(other) for other in self.trials.values() if other.status == COMPLETED],
-            direction=self._config.best_is,
-            config=self._pruning,
+            objectives(trial), epoch=epoch, others=others, direction=self._config.best_is, config=self._pruning
         )
 
     def complete(self, trial_id: str, result: TrialResult, *, now_s: float) -> None:
@@ -152,8 +149,7 @@ class Ledger:
             self.fail(trial_id, f"the objective {objective} {problem}", now_s=now_s)
             return
         self._end_order.append(trial_id)
-        values = {"metrics": result.metrics, "best_epoch": result.best_epoch, "note": result.note}
-        self._update(trial_id, status=COMPLETED, score=score, ended_s=now_s, **values)
+        self._update(trial_id, status=COMPLETED, score=score, ended_s=now_s, **vars(result))
 
     def fail(self, trial_id: str, reason: str, *, now_s: float) -> None:
         self._end_order.append(trial_id)
@@ -187,12 +183,8 @@ class Ledger:
 
     def consecutive_failures(self) -> int:
         """Returns how many of the last trials failed in a row, since the search was last started."""
-        count = 0
-        for trial_id in reversed(self._end_order[self._num_ignored_ends :]):
-            if self.trials[trial_id].status != FAILED:
-                break
-            count += 1
-        return count
+        statuses = [self.trials[trial_id].status for trial_id in reversed(self._end_order[self._num_ignored_ends :])]
+        return sum(1 for _ in takewhile(lambda status: status == FAILED, statuses))
 
     def _has_too_many_failures(self) -> bool:
         service = self._config.service
@@ -282,8 +274,9 @@ class Ledger:
         _check_same_settings(content["settings"], self._algorithm.identity())
         for trial in content["trials"]:
             trial_id = trial["trial_id"]
-            directory = trial_directory(self._config.search_dir, trial_id)
-            self.trials[trial_id] = trial_from_json(trial, directory=directory, history=histories.get(trial_id))
+            self.trials[trial_id] = trial_from_json(
+                trial, search_dir=self._config.search_dir, history=histories.get(trial_id)
+            )
         self.elapsed_s = content["elapsed_s"]
         self._queue = list(content["queue"])
         self._end_order = list(content["end_order"])
@@ -294,11 +287,10 @@ class Ledger:
 
 
 def _check_same_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    wanted = json.loads(json.dumps(wanted))
     differences = [
-        "the space is different" if name == "space" else f"{name} was {saved.get(name)} and is {wanted[name]}"
-        for name in wanted
-        if saved.get(name) != wanted[name]
+        "the space is different" if name == "space" else f"{name} was {saved.get(name)} and is {value}"
+        for name, value in json.loads(json.dumps(wanted)).items()
+        if saved.get(name) != value
     ]
     if differences:
         raise UserError(

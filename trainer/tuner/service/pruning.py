@@ -22,7 +22,7 @@ def should_prune(
     Args:
         objectives: The objective of the trial by epoch; values that are not finite are ignored.
         epoch: The last epoch; later ones of the others are ignored.
-        others: The objective of each completed trial by epoch.
+        others: The objectives of each completed trial.
         direction: "min" or "max".
         config: The settings of the rule.
     """

@@ -55,14 +55,10 @@ class WorkerRequest:
     """A request of a worker; each method uses some of the fields.
 
     Attributes:
-        worker: The name of the worker.
-        instance: The id of its process.
-        trial_id: The trial that the worker trains.
-        epoch: The epoch that is reported, or the best one of a trial that ends; counted from 1.
-        metrics: The metrics of this epoch.
-        duration_s: How long the epoch took.
+        instance: The id of the worker's process.
+        epoch: The epoch that is reported, or the best one of a trial that ends, counted from 1; `metrics` has its
+            metrics and `duration_s` its training time.
         reason: Why the trial failed; None if it has a result.
-        note: See `TrialResult`.
     """
 
     worker: str
@@ -77,15 +73,14 @@ class WorkerRequest:
     def __post_init__(self) -> None:
         for name in ("worker", "instance", "trial_id", "reason", "note"):
             text = getattr(self, name)
-            is_text = isinstance(text, str) and len(text) <= _MAX_TEXT_LENGTH and (text or name == "trial_id")
-            if not is_text and not (text is None and name in ("reason", "note")):
+            is_default = name not in ("worker", "instance") and text == getattr(WorkerRequest, name)
+            if not is_default and not (isinstance(text, str) and 1 <= len(text) <= _MAX_TEXT_LENGTH):
                 raise InvalidRequestError(f"{name}: expected a text of 1 to {_MAX_TEXT_LENGTH} characters")
         if type(self.epoch) is not int or self.epoch < 0:
             raise InvalidRequestError("epoch: expected a whole number")
-        is_dict = isinstance(self.metrics, dict)
-        for value in (self.duration_s, *(self.metrics.values() if is_dict else [None])):
-            if type(value) not in (int, float):
-                raise InvalidRequestError("metrics and duration_s: expected numbers")
+        numbers = [self.duration_s, *self.metrics.values()] if isinstance(self.metrics, dict) else [None]
+        if not {type(number) for number in numbers} <= {int, float}:
+            raise InvalidRequestError("metrics and duration_s: expected numbers")
 
     @classmethod
     def parse(cls, message: Message) -> "WorkerRequest":
@@ -101,11 +96,7 @@ class WorkerRequest:
 
 
 def make_server(host: str, port: int | None) -> tuple[grpc.Server, int]:
-    """Returns a server without handlers that is not started yet, and its port.
-
-    Args:
-        host: The address to listen on.
-        port: Any free port if None.
+    """Returns a server without handlers that is not started yet, and its port: any free one if `port` is None.
 
     Raises:
         UserError: The port cannot be used.
@@ -177,4 +168,4 @@ class Channel:
 
 
 def _encode(message: Message) -> bytes:
-    return json.dumps(message).encode()
+    return json.dumps(message, default=lambda number: number.item()).encode()  # a metric may be one of NumPy

@@ -5,29 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
-from trainer.common import files
 from trainer.tuner.service.state_files import StateFile
 from trainer.tuner.trial import Trial, trial_from_json
 
 
 @dataclass(frozen=True)
 class SearchState:
-    """A search.
+    """A search, its settings and its budget; see `SearchConfig`.
 
     Attributes:
-        search_dir: Its directory, local or gs://.
-        algorithm: random, bayesian, hyperband or grid.
-        objective: The metric that is optimized.
         direction: "min" or "max".
-        trials: All trials, in the order of their creation.
+        trials: In the order of their creation.
         best: The completed trial with the best score, the first of several; None if there is none.
-        is_finished: Whether the search has ended.
-        end_reason: Why it has ended.
         elapsed_s: How long the chief has run, over all its starts; updated every few seconds.
         num_epochs: Epochs that all trials trained together.
-        max_trials: As in `BudgetConfig`, like the next two.
-        max_epochs: See there.
-        max_hours: See there.
     """
 
     search_dir: str
@@ -55,12 +46,11 @@ def read_search(search_dir: str, *, with_all_histories: bool = True) -> SearchSt
     Raises:
         UserError: There is no search, or its files are damaged.
     """
-    saved = StateFile(search_dir, "search").read()
-    if saved is None:
+    state = StateFile(search_dir, "search").read()
+    if state is None:
         raise UserError(f"search_dir={search_dir} has no search: start one with beamtune tune search_dir={search_dir}")
-    state = saved.payload
     settings = state["settings"]
-    trials = tuple(_read_trial(content, search_dir, is_quick=not with_all_histories) for content in state["trials"])
+    trials = tuple(_read_trial(content, search_dir, all_histories=with_all_histories) for content in state["trials"])
     return SearchState(
         search_dir=search_dir,
         algorithm=settings["algorithm"],
@@ -83,18 +73,14 @@ def ranked(trials: Iterable[Trial], *, direction: str) -> list[Trial]:
     return [trial for *_, trial in sorted(scored, key=lambda entry: entry[:2])]
 
 
-def trial_directory(search_dir: str, trial_id: str) -> str:
-    return files.join(search_dir, "trials", trial_id)
-
-
 def trial_history_file(search_dir: str, trial_id: str) -> StateFile:
     """Returns the file that has the history of a trial."""
     return StateFile(search_dir, "trials", trial_id)
 
 
-def _read_trial(content: Mapping[str, Any], search_dir: str, *, is_quick: bool) -> Trial:
-    trial = trial_from_json(content, directory=trial_directory(search_dir, content["trial_id"]))
-    if is_quick and trial.has_ended:
+def _read_trial(content: Mapping[str, Any], search_dir: str, *, all_histories: bool) -> Trial:
+    trial = trial_from_json(content, search_dir=search_dir)
+    if trial.has_ended and not all_histories:
         return trial
-    saved = trial_history_file(search_dir, trial.trial_id).read()
-    return trial_from_json(content, directory=trial.directory, history=None if saved is None else saved.payload)
+    history = trial_history_file(search_dir, trial.trial_id).read()
+    return trial_from_json(content, search_dir=search_dir, history=history)

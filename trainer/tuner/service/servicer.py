@@ -23,16 +23,11 @@ class ChiefServicer:
     Attributes:
         failure: The error that stops the chief; no worker is answered any more.
         ledger: The trials.
+        registry: The workers.
     """
 
     def __init__(self, config: SearchConfig, space: Space, *, lease: LeaderLease, log: Log) -> None:
         """Resumes the search from its files. The workers of running trials are expected to be alive.
-
-        Args:
-            config: The search.
-            space: What it tries.
-            lease: The right to write its state; what another chief writes later is not read.
-            log: Prints what happens.
 
         Raises:
             UserError: The state is damaged, or belongs to a search with other settings.
@@ -45,35 +40,33 @@ class ChiefServicer:
         self._log = log
         self._lock = threading.Lock()
         now_s = time.monotonic()
-        self._registry = WorkerRegistry(timeout_s=3 * self._service.heartbeat_s, now_s=now_s)
+        self.registry = WorkerRegistry(timeout_s=3 * self._service.heartbeat_s, now_s=now_s)
         self._state_file = StateFile(config.search_dir, "search")
         self._history_files: dict[str, StateFile] = {}
         self._last_progress_s: dict[str, float] = {}
         self._restore()
         for trial in self.ledger.running():
-            self._registry.register(str(trial.worker), str(trial.worker_instance), now_s=now_s)
-        self.ledger.close_if_done(now_s=time.time())
-        self._save()
+            self.registry.register(str(trial.worker), str(trial.worker_instance), now_s=now_s)
+        self._saved_version: int | None = None
+        self._close_and_save()
 
     def _restore(self) -> None:
         saved = self._state_file.read()
         if saved is None:
             return
-        for line in saved.damaged:
+        for line in self._state_file.damaged:
             self._log(f"{line}: using the state before it")
         histories = {}
-        for trial in saved.payload["trials"]:
-            trial_id = trial["trial_id"]
+        for trial_id in (trial["trial_id"] for trial in saved["trials"]):
+            file = self._history_file(trial_id)
             try:
-                history = self._history_file(trial_id).read()
+                histories[trial_id] = file.read()
             except UserError as error:
                 self._log(f"the epochs of trial {trial_id} are lost: {error}")
                 continue
-            if history is not None:
-                histories[trial_id] = history.payload
-                for line in history.damaged:
-                    self._log(line)
-        self.ledger.restore(saved.payload, histories=histories, is_older=bool(saved.damaged))
+            for line in file.damaged:
+                self._log(line)
+        self.ledger.restore(saved, histories=histories, is_older=bool(self._state_file.damaged))
 
     def tick(self, passed_s: float) -> None:
         """Counts the time of the search, and takes trials from workers that are lost.
@@ -88,15 +81,14 @@ class ChiefServicer:
                 cause = self._loss_of_worker(trial, now_s=now_s)
                 if cause is not None:
                     self.ledger.lose(trial.trial_id, cause, now_s=time.time())
-            self.ledger.close_if_done(now_s=time.time())
             # `beamtune tune status` shows the time and the epochs of running trials.
             if now_s - self._saved_s >= self._service.heartbeat_s:
                 self._save()
-            self._save_if_changed()
+            self._close_and_save()
 
     def _loss_of_worker(self, trial: Trial, *, now_s: float) -> str | None:
         """Returns why the worker of a running trial counts as lost; None if it does not."""
-        silent_s = self._registry.silent_for_s(trial.worker_instance, now_s=now_s)
+        silent_s = self.registry.silent_for_s(trial.worker_instance, now_s=now_s)
         if silent_s > self._service.lease_s:
             return f"silent for {silent_s:.0f} s"
         limit_s = self._service.epoch_timeout_s
@@ -113,13 +105,6 @@ class ChiefServicer:
             if self.failure is not None:
                 raise self.failure
             return self.ledger.end_reason
-
-    def no_worker_for_s(self) -> float:
-        return self._registry.no_worker_for_s(now_s=time.monotonic())
-
-    def has_workers(self) -> bool:
-        """Returns whether a worker is alive and has not deregistered."""
-        return bool(self._registry.alive(now_s=time.monotonic()))
 
     def handlers(self) -> dict[str, Handler]:
         """Returns the functions that answer requests, by method."""
@@ -154,7 +139,7 @@ class ChiefServicer:
 
     def _next(self, request: WorkerRequest) -> Message:
         worker, instance = request.worker, request.instance
-        admission = self._registry.register(worker, instance, now_s=time.monotonic())
+        admission = self.registry.register(worker, instance, now_s=time.monotonic())
         if admission is Admission.REFUSED:
             return {"action": "refuse"}
         with self._lock:
@@ -164,7 +149,7 @@ class ChiefServicer:
                 if trial.worker == worker and trial.worker_instance != instance:
                     self.ledger.lose(trial.trial_id, "replaced by a new process of its name", now_s=time.time())
             assigned = self.ledger.next_trial(worker, instance, now_s=time.time())
-            self._save_if_changed()
+            self._close_and_save()
             if assigned is not None:
                 self._last_progress_s[assigned.trial_id] = time.monotonic()
                 history = self.ledger.with_parent_history(assigned).history_to_json()
@@ -179,13 +164,13 @@ class ChiefServicer:
             return {"action": "stop", "reason": self.ledger.end_reason}
 
     def _heartbeat(self, request: WorkerRequest) -> Message:
-        self._registry.register(request.worker, request.instance, now_s=time.monotonic())
+        self.registry.register(request.worker, request.instance, now_s=time.monotonic())
         # Without the lock: the search for the next point may hold it for seconds.
         return {"has_lease": self.ledger.is_held_by(request.trial_id, request.instance)}
 
     def _report(self, request: WorkerRequest) -> Message:
         trial_id = request.trial_id
-        self._registry.register(request.worker, request.instance, now_s=time.monotonic())
+        self.registry.register(request.worker, request.instance, now_s=time.monotonic())
         with self._lock:
             if not self.ledger.is_held_by(trial_id, request.instance):
                 return {"has_lease": False}
@@ -195,31 +180,29 @@ class ChiefServicer:
             )
             history = self.ledger.trials[trial_id].history_to_json()
             self._history_file(trial_id).write(history, lease=self._lease)
-            self._save_if_changed()
+            self._close_and_save()
         return {"has_lease": True, "should_continue": should_continue}
 
     def _end(self, request: WorkerRequest) -> Message:
         trial_id = request.trial_id
-        self._registry.register(request.worker, request.instance, now_s=time.monotonic())
+        self.registry.register(request.worker, request.instance, now_s=time.monotonic())
         with self._lock:
-            if not self.ledger.is_held_by(trial_id, request.instance):
-                # The worker repeats a request whose reply it has not received.
-                return {"has_lease": self.ledger.was_ended_by(trial_id, request.instance)}
-            if request.reason is None:
-                self.ledger.complete(trial_id, request.result, now_s=time.time())
-            else:
-                self.ledger.fail(trial_id, request.reason, now_s=time.time())
-            self.ledger.close_if_done(now_s=time.time())
-            self._save_if_changed()
-        return {"has_lease": True}
+            # A worker repeats a request whose reply it has not received.
+            if self.ledger.is_held_by(trial_id, request.instance):
+                if request.reason is None:
+                    self.ledger.complete(trial_id, request.result, now_s=time.time())
+                else:
+                    self.ledger.fail(trial_id, request.reason, now_s=time.time())
+                self._close_and_save()
+            return {"has_lease": self.ledger.was_ended_by(trial_id, request.instance)}
 
     def _deregister(self, request: WorkerRequest) -> Message:
         with self._lock:
             for trial in self.ledger.running():
                 if trial.worker_instance == request.instance:
                     self.ledger.requeue(trial.trial_id)
-            self._save_if_changed()
-        self._registry.deregister(request.worker, request.instance)
+            self._close_and_save()
+        self.registry.deregister(request.worker, request.instance)
         return {}
 
     def _save(self) -> None:
@@ -227,7 +210,9 @@ class ChiefServicer:
         self._saved_version = self.ledger.version
         self._saved_s = time.monotonic()
 
-    def _save_if_changed(self) -> None:
+    def _close_and_save(self) -> None:
+        """Ends the search if it is done, and saves what has changed."""
+        self.ledger.close_if_done(now_s=time.time())
         if self.ledger.version != self._saved_version:
             self._save()
 

@@ -6,65 +6,53 @@ write: a successor may have read the state before a write that ended late.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
-
-import tensorflow as tf
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common import files
 from trainer.tuner.service.checked_json import DamagedFileError, dump_checked, load_checked
-from trainer.tuner.service.leader_lease import LeaderLease, list_names
+from trainer.tuner.service.leader_lease import LeaderLease
 
 _KEPT_GENERATIONS = 2
 _READ_ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
-class SavedState:
-    """What was read.
+class StateFile:
+    """A JSON object of which each generation is a file in `<search_dir>/state/<names>`.
 
     Attributes:
-        payload: The content.
-        generation: Its number.
-        damaged: A line for each newer file that is damaged.
+        damaged: A line for each damaged file that is newer than what was read.
     """
 
-    payload: dict[str, Any]
-    generation: int
-    damaged: tuple[str, ...]
-
-
-class StateFile:
-    """A JSON object of which each generation is a file in `<search_dir>/state/<names>`."""
-
     def __init__(self, search_dir: str, *names: str) -> None:
+        self.damaged: list[str] = []
         self._directory = files.join(search_dir, "state", *names)
         self._generation = 0
         self._paths: list[str] = []
 
-    def read(self) -> SavedState | None:
+    def read(self) -> dict[str, Any] | None:
         """Returns the newest generation that is not damaged; None if none was ever written.
 
         Raises:
             UserError: All generations are damaged.
         """
         for _ in range(_READ_ATTEMPTS):
-            names = [name for name in list_names(self._directory) if name.endswith(".json")]
+            names = [name for name in files.list_if_exists(self._directory) if name.endswith(".json")]
             self._paths = [files.join(self._directory, name) for name in names]
             if not names:
                 return None
             self._generation = max(map(_generation_of, names))
-            damaged: list[str] = []
-            for name, path in zip(reversed(names), reversed(self._paths), strict=True):
+            self.damaged = []
+            for path in reversed(self._paths):
                 try:
-                    return SavedState(load_checked(files.read_text(path)), _generation_of(name), tuple(damaged))
+                    return load_checked(files.read_text(path))
                 except (DamagedFileError, UnicodeDecodeError) as error:
-                    damaged.append(f"{path} is damaged ({error})")
-                except tf.errors.NotFoundError:
+                    self.damaged.append(f"{path} is damaged ({error})")
+                except files.MissingFileError:
                     continue  # its writer has replaced it meanwhile
-            if damaged:
-                raise UserError(f"{'; '.join(damaged)}: restore a copy, or choose another search_dir")
+            if self.damaged:
+                raise UserError(f"{'; '.join(self.damaged)}: restore a copy, or choose another search_dir")
         raise UserError(f"{self._directory} changes faster than it can be read: try again")
 
     def write(self, payload: Mapping[str, Any], *, lease: LeaderLease) -> None:
@@ -79,12 +67,13 @@ class StateFile:
         path = files.join(self._directory, f"{lease.file_prefix}.{self._generation:08d}.json")
         try:
             if not self._paths:
-                tf.io.gfile.makedirs(self._directory)
+                files.make_dirs(self._directory)
             files.write_text(path, dump_checked(payload))
             self._paths.append(path)
             while len(self._paths) > _KEPT_GENERATIONS:
-                _remove(self._paths.pop(0))
-        except tf.errors.OpError as error:
+                with suppress(files.MissingFileError):
+                    files.remove(self._paths.pop(0))
+        except files.FileError as error:
             raise RunFailedError(f"{path} cannot be written: {error.message}") from error
         lease.check()
 
@@ -92,10 +81,3 @@ class StateFile:
 def _generation_of(name: str) -> int:
     generation = name.split(".")[-2]
     return int(generation) if generation.isdigit() else 0
-
-
-def _remove(path: str) -> None:
-    try:
-        tf.io.gfile.remove(path)
-    except tf.errors.NotFoundError:
-        return

@@ -21,8 +21,15 @@ from trainer.tuner.service.cluster_role import check_worker_name
 from trainer.tuner.service.config import ServiceConfig
 from trainer.tuner.service.leader_lease import was_leader
 from trainer.tuner.service.rpc import ChiefUnavailableError
-from trainer.tuner.service.search_state import trial_directory
-from trainer.tuner.trial import Metrics, Trial, TrialFailedError, TrialLeaseLostError, TrialRunner, trial_from_json
+from trainer.tuner.trial import (
+    Metrics,
+    ReportEpoch,
+    Trial,
+    TrialFailedError,
+    TrialLeaseLostError,
+    TrialRunner,
+    trial_from_json,
+)
 
 # How long a shared disk may take to show the files of the chief.
 _SHARED_DIR_TIMEOUT_S = 10.0
@@ -31,18 +38,15 @@ _MAX_REASON_LENGTH = 1000
 
 def run_worker(
     search_dir: str, *, worker_name: str, chief_address: str | None, runner: TrialRunner, service: ServiceConfig
-) -> int:
+) -> None:
     """Trains trials until the search has ended.
 
     Args:
-        search_dir: The search, local or gs://; the directory of the chief.
+        search_dir: The directory of the chief, local or gs://.
         worker_name: Unique in the search.
         chief_address: host:port of the chief; None reads it from search_dir whenever that is necessary.
         runner: Trains and scores.
         service: The settings of the chief.
-
-    Returns:
-        0: The search has ended.
 
     Raises:
         UserError: Another worker has this name, or the chief has another search_dir.
@@ -62,7 +66,6 @@ def run_worker(
             chief.log("the search has ended")
         finally:
             chief.close()
-    return 0
 
 
 class _Worker:
@@ -88,8 +91,8 @@ class _Worker:
                 raise UserError("another worker of this name is running: give each its own (KERASTUNER_TUNER_ID)")
             if action == "train":
                 self._check_shared_dir(reply["chief"])
-                directory = trial_directory(self._chief.search_dir, reply["trial"]["trial_id"])
-                self._run_trial(trial_from_json(reply["trial"], directory=directory, history=reply["history"]))
+                content, history = reply["trial"], reply["history"]
+                self._run_trial(trial_from_json(content, search_dir=self._chief.search_dir, history=history))
                 continue
             if reply["for_name"] and not is_name_in_use:
                 self._chief.log("the chief knows another worker of this name: waiting until its heartbeats stop")
@@ -120,19 +123,20 @@ class _Worker:
         ending: dict[str, Any] | None
         try:
             with self._heartbeats(trial):
-                result = self._runner.run(trial, report=self._reporter(trial))
+                result = self._runner.run(
+                    trial, report=self._reporter(trial), check_lease=lambda: self._check_lease(trial)
+                )
         except TrialLeaseLostError:
             ending = None
         except RunAgainError:
             raise
         except TrialFailedError as failure:
-            ending = {"reason": _one_line(str(failure))}
+            ending = {"reason": str(failure)[:_MAX_REASON_LENGTH] or "unknown"}
         except Exception as error:  # the search must survive any bug in a trial
             traceback.print_exc()
-            ending = {"reason": _one_line(f"{type(error).__name__}: {error}")}
+            ending = {"reason": f"{type(error).__name__}: {error}"[:_MAX_REASON_LENGTH]}
         else:
-            note = None if result.note is None else _one_line(result.note)
-            ending = {"metrics": _plain(result.metrics), "epoch": int(result.best_epoch), "note": note}
+            ending = {"metrics": dict(result.metrics), "epoch": result.best_epoch, "note": result.note}
         if self._exit_error is not None:
             raise self._exit_error
         if ending is None:
@@ -162,15 +166,32 @@ class _Worker:
             is_done.set()
             thread.join()
 
-    def _reporter(self, trial: Trial) -> Any:
+    def _check_lease(self, trial: Trial) -> None:
+        """Raises a TrialLeaseLostError if the trial was given to another worker, which writes to its directory now.
+
+        A worker that was suspended asks here before its heartbeat thread has had the time to.
+        """
+        lease_lost = TrialLeaseLostError(f"trial {trial.trial_id}")
+        if self._lease_lost.is_set():
+            raise lease_lost
+        try:
+            reply = self._chief.call("heartbeat", trial_id=trial.trial_id)
+        except (SearchEndedError, RunFailedError) as error:
+            self._exit_error = error
+            raise lease_lost from error
+        if not reply["has_lease"]:
+            self._lease_lost.set()
+            raise lease_lost
+
+    def _reporter(self, trial: Trial) -> ReportEpoch:
         lease_lost = TrialLeaseLostError(f"trial {trial.trial_id}")
 
         def report(epoch: int, metrics: Metrics, *, duration_s: float) -> bool:
             if self._lease_lost.is_set():
                 raise lease_lost
-            fields = {"epoch": int(epoch), "metrics": _plain(metrics), "duration_s": duration_s}
+            fields = {"trial_id": trial.trial_id, "epoch": epoch, "metrics": dict(metrics), "duration_s": duration_s}
             try:
-                reply = self._chief.call("report", trial_id=trial.trial_id, **fields)
+                reply = self._chief.call("report", **fields)
             except (SearchEndedError, RunFailedError) as error:
                 self._exit_error = error
                 raise lease_lost from error
@@ -181,12 +202,3 @@ class _Worker:
             return bool(reply["should_continue"])
 
         return report
-
-
-def _plain(metrics: Metrics) -> dict[str, float]:
-    """Returns metrics as Python's own floats, which JSON takes."""
-    return {name: float(value) for name, value in metrics.items()}
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MAX_REASON_LENGTH] or "unknown"

@@ -64,6 +64,6 @@ class WorkerRegistry:
             return now_s - self._last_s
 
     def alive(self, *, now_s: float) -> set[str]:
-        """Returns the processes that sent a request within the timeout."""
+        """Returns the processes that sent a request within the timeout and have not deregistered."""
         with self._lock:
             return {one for one in self._holders.values() if now_s - self._seen_s[one] < self._timeout_s}

@@ -71,11 +71,7 @@ class SearchAlgorithm:
         return self._identity
 
     def propose(self, trials: Mapping[str, Trial], trial_id: str) -> dict[str, Any] | None:
-        """Returns `values`, `until_epoch` and `parent_id` of a new trial.
-
-        Args:
-            trials: All trials so far by id.
-            trial_id: The id of the new trial.
+        """Returns `values`, `until_epoch` and `parent_id` of a new trial, given all trials so far by id.
 
         Returns:
             None if there is no point to try now; if no trial is running, there will be none later.

@@ -83,12 +83,9 @@ class Condition:
 
 @dataclass(frozen=True)
 class Parameter:
-    """What is searched.
+    """What is searched: a setting of `beamtune train`, or a name from which settings are derived.
 
-    Attributes:
-        name: A setting of `beamtune train`, or another name if settings are derived from it.
-        domain: Its values.
-        conditions: The parameter is active if all of these hold, and those of the parameters that they name.
+    It is active if all of its conditions hold, and those of the parameters that they name.
     """
 
     name: str
@@ -111,14 +108,9 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Series:
-    """A setting that is a list of whole numbers, each `factor` times the one before it.
+    """A setting, `key`, that is a list of whole numbers, each `factor` times the one before it, and at most `most`.
 
-    Attributes:
-        key: The setting.
-        first: The first number. Like the others below: a number, or the name of a parameter.
-        length: How many numbers the list has.
-        factor: From each number to the next; 1 repeats the first.
-        most: The largest number; None sets no limit.
+    A text in place of a number is the name of a parameter.
     """
 
     key: str
@@ -143,12 +135,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched.
-
-    Attributes:
-        parameters: A parameter that a condition names comes before the parameter of the condition.
-        series: Settings that are derived from parameters.
-    """
+    """What is searched. A parameter that a condition names comes before the parameter of the condition."""
 
     parameters: tuple[Parameter, ...]
     series: tuple[Series, ...] = ()

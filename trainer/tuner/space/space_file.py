@@ -36,11 +36,8 @@ def parse_space(text: str, *, where: str) -> Space:
 
     `search` has an entry for each parameter: `{int: [low, high]}`, `{float: [low, high]}`, `{log: [low, high]}` for
     fractions on a logarithmic scale, or `{choice: [value, …]}`; beside it `step`, and `when: {parameter: [value, …]}`
-    with an earlier parameter. `derive` has an entry for each derived list: `{first, length, factor, most}`.
-
-    Args:
-        text: The YAML.
-        where: The name of the text in errors.
+    with an earlier parameter. `derive` has an entry for each derived list: `{first, length, factor, most}`. `where` is
+    the name of the text in errors.
 
     Raises:
         UserError: The text is not a space.

@@ -53,12 +53,7 @@ def _replaced(config: T, values: Mapping[str, Any], *, prefix: str) -> T:
 
 
 def check_space(space: Space, base: TrainConfig, *, where: str) -> None:
-    """Checks that `beamtune train` takes every value of a space.
-
-    Args:
-        space: What is searched.
-        base: The settings that are not searched.
-        where: The name of the space in errors.
+    """Checks that `beamtune train` takes every value of a space; `where` is its name in errors.
 
     Raises:
         UserError: A parameter is not a setting, or its setting does not take one of its values.

@@ -212,9 +212,11 @@ def test_wrong_settings_are_named(make: Any, key: str) -> None:
 
 def test_histories_keep_their_order_and_values_that_are_not_finite() -> None:
     history = {10: {"a": 0.1}, 2: {"a": math.nan, "b": -math.inf}, 1: {}}
-    trial = Trial("0000", {"rate": 0.5}, directory="d", history=history, metrics={"a": math.nan}, duration_s=2.5)
+    trial = Trial(
+        "0000", {"rate": 0.5}, directory="d/trials/0000", history=history, metrics={"a": math.nan}, duration_s=2.5
+    )
     saved = json.loads(json.dumps([trial.to_json(), trial.history_to_json()], allow_nan=False))
-    again = trial_from_json(saved[0], directory="d", history=saved[1])
+    again = trial_from_json(saved[0], search_dir="d", history=saved[1])
     assert list(again.history) == [1, 2, 10]
     assert again.history[10] == {"a": 0.1}
     assert [math.isnan(value) for value in again.history[2].values()] == [True, True]
@@ -225,8 +227,8 @@ def test_histories_keep_their_order_and_values_that_are_not_finite() -> None:
 def test_a_trial_of_an_unknown_version_is_refused_in_one_line() -> None:
     trial = Trial("0000", {"rate": 0.5}, directory="d")
     for content in ({**trial.to_json(), "color": "red"}, {"status": "RUNNING"}):
-        with pytest.raises(UserError, match=r"^d belongs to a search of another version of beamtune .*: start a new"):
-            trial_from_json(content, directory="d")
+        with pytest.raises(UserError, match=r"^search_dir=d has a search of another version of beamtune .*: choose"):
+            trial_from_json(content, search_dir="d")
 
 
 def test_a_directory_without_a_search_is_named(tmp_path: Path) -> None:

@@ -33,16 +33,14 @@ def test_what_was_written_is_read(search_dir: str) -> None:
     document, lease = StateFile(search_dir, "search"), LeaderLease.acquire(search_dir, address="a:1")
     assert document.read() is None
     document.write(FIRST, lease=lease)
-    loaded = StateFile(search_dir, "search").read()
-    assert loaded is not None
-    assert (loaded.payload, loaded.generation, loaded.damaged) == (FIRST, 1, ())
+    again = StateFile(search_dir, "search")
+    assert (again.read(), again.damaged) == (FIRST, [])
     document.write(SECOND, lease=lease)
     document.write(FIRST, lease=lease)
     # Two generations are kept.
-    assert len(tf.io.gfile.listdir(f"{search_dir}/state/search")) == 2
-    loaded = StateFile(search_dir, "search").read()
-    assert loaded is not None
-    assert (loaded.payload, loaded.generation) == (FIRST, 3)
+    names = [f"{lease.file_prefix}.0000000{generation}.json" for generation in (2, 3)]
+    assert sorted(tf.io.gfile.listdir(f"{search_dir}/state/search")) == names
+    assert StateFile(search_dir, "search").read() == FIRST
 
 
 def test_the_same_state_gives_the_same_bytes() -> None:
@@ -87,17 +85,14 @@ def test_a_damaged_file_is_named_and_the_one_before_it_used(
     newest = files_of(tmp_path, "search")[-1]
     newest.write_text(damage(newest.read_text()))
     again = StateFile(str(tmp_path), "search")
-    loaded = again.read()
-    assert loaded is not None
-    assert loaded.payload == FIRST
-    [line] = loaded.damaged
+    assert again.read() == FIRST
+    [line] = again.damaged
     assert str(newest) in line
     assert message in line
     # The next generation is newer than the damaged one.
     again.write(SECOND, lease=lease)
-    loaded = StateFile(str(tmp_path), "search").read()
-    assert loaded is not None
-    assert (loaded.payload, loaded.damaged) == (SECOND, ())
+    repaired = StateFile(str(tmp_path), "search")
+    assert (repaired.read(), repaired.damaged) == (SECOND, [])
 
 
 def test_bytes_that_are_not_text_are_damage(tmp_path: Path) -> None:
@@ -120,9 +115,7 @@ def test_a_temporary_file_is_ignored(tmp_path: Path) -> None:
     document, lease = StateFile(str(tmp_path), "search"), LeaderLease.acquire(str(tmp_path), address="a:1")
     document.write(FIRST, lease=lease)
     (tmp_path / "state" / "search" / f"{lease.file_prefix}.00000002.json.tmp").write_text("half")
-    loaded = StateFile(str(tmp_path), "search").read()
-    assert loaded is not None
-    assert loaded.payload == FIRST
+    assert StateFile(str(tmp_path), "search").read() == FIRST
 
 
 def test_a_new_chief_takes_the_lease_from_the_old_one(search_dir: str) -> None:
@@ -156,9 +149,7 @@ def test_a_late_write_of_an_old_chief_is_ignored(tmp_path: Path, monkeypatch: py
         patch.setattr(LeaderLease, "check", lambda lease: next(checks))
         with pytest.raises(StopIteration):
             old_document.write(SECOND, lease=old)
-    loaded = StateFile(search_dir, "search").read()
-    assert loaded is not None
-    assert loaded.payload == FIRST
+    assert StateFile(search_dir, "search").read() == FIRST
 
 
 def test_of_two_chiefs_that_start_at_once_one_continues(tmp_path: Path) -> None:

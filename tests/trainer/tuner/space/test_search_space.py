@@ -251,7 +251,7 @@ def test_every_point_of_every_space_is_one_that_train_takes(model):
         ("search: {model.droput: {float: [0, 1]}}", "model.droput: beamtune train model=cnn2d has no such setting; "),
         ("search: {depth: {int: [1, 2]}}", "depth: beamtune train model=cnn2d has no such setting"),
         ("search: {model.units: {int: [1, 2]}}", "model.units: beamtune train model=cnn2d has no such setting"),
-        ("search: {model.dropout: {float: [0, 1.5]}}", "model.dropout=1.5: expected a share from 0 up to but not 1"),
+        ("search: {model.dropout: {float: [0, 1.5]}}", "model.dropout=1.5: expected a share of at least 0 and below 1"),
         ("search: {model.filters: {choice: [[8, 8]]}}", "model.time_pools=[2, 2, 1, 2]: expected a list of 2"),
         ("search: {model.filters: {choice: [abc]}}", "model.filters=abc"),
         ("search: {epochs: {int: [1, 2]}}", "epochs is the same for all trials"),

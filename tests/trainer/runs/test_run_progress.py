@@ -3,7 +3,7 @@
 import json
 
 from trainer.runs.early_stopping import EarlyStopping
-from trainer.runs.progress import RunProgress, StepSums
+from trainer.runs.run_progress import RunProgress, StepSums
 
 STEPS = StepSums(num_steps=3, loss=1.5, num_correct=6.0, gradient_norm=0.75, duration_s=1.5)
 

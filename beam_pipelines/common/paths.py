@@ -1,0 +1,45 @@
+"""Paths of files and folders, local or with a scheme such as gs://, as text. Nothing here needs Beam or TensorFlow."""
+
+import os
+import re
+from collections.abc import Mapping
+
+from beam_pipelines.common.errors import UserError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def scheme(path: str) -> str | None:
+    """Returns the scheme of a path, such as "gs"; None for a local path."""
+    found = _SCHEME.match(path)
+    return found[1] if found else None
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Returns whether a path is a folder or lies in it, after symbolic links are resolved."""
+    if scheme(path) != scheme(folder):
+        return False
+    if scheme(path) is None:
+        path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def check_apart(inputs: Mapping[str, str | None], outputs: Mapping[str, str | None]) -> None:
+    """Checks that no folder that is written to is, holds or lies in one that is read.
+
+    Args:
+        inputs: Paths that are read, by the key of the setting. None is ignored.
+        outputs: Folders that are written to, likewise.
+
+    Raises:
+        UserError: Two of them contain each other; the message names both settings.
+    """
+    for output_key, output in outputs.items():
+        for input_key, source in inputs.items():
+            if output is None or source is None:
+                continue
+            if is_within(output, source) or is_within(source, output):
+                raise UserError(
+                    f"{output_key}={output} and {input_key}={source} are one folder, or one lies in the other: choose "
+                    f"another {output_key}, so that what is read is not replaced"
+                )

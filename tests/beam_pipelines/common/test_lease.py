@@ -1,0 +1,222 @@
+"""The lease of a directory: one holder, who is named; taken over when the holder is gone."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from python_script import script_command
+
+from beam_pipelines.common import lease as lease_module
+from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.lease import (
+    LEASE_FILE,
+    STALE_S,
+    BucketLeaseFile,
+    Holder,
+    LeaseHeldError,
+    holding,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+HOLD = """
+import sys, time
+from beam_pipelines.common.lease import holding
+with holding(sys.argv[1], key="output_dir"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def another_command(directory: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Runs another process that holds the lease."""
+    process = subprocess.Popen(
+        [*script_command(HOLD), str(directory)], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def take(directory: str, *, key: str = "output_dir") -> None:
+    """Takes the lease and gives it back."""
+    with holding(directory, key=key):
+        pass
+
+
+def write_holder(directory: Path, *, host: str, pid: int, heartbeat_s: float) -> None:
+    path = directory / LEASE_FILE
+    path.write_bytes(Holder("other", host, pid, started_s=heartbeat_s, heartbeat_s=heartbeat_s).to_json())
+    os.utime(path, (heartbeat_s, heartbeat_s))
+
+
+def test_the_lease_is_given_back(tmp_path: Path) -> None:
+    directory = tmp_path / "new [1]" / "run"
+    for _ in range(2):
+        with holding(str(directory), key="run_dir"):
+            assert json.loads((directory / LEASE_FILE).read_text())["pid"] == os.getpid()
+        assert list(directory.iterdir()) == []
+
+
+def test_the_message_says_who_holds_it(tmp_path: Path) -> None:
+    with another_command(tmp_path) as process, pytest.raises(LeaseHeldError) as caught:
+        take(str(tmp_path))
+    message = str(caught.value)
+    assert message.startswith(f"output_dir={tmp_path} is in use by another command: process {process.pid} on ")
+    assert ", since 20" in message and "last heartbeat 0 s ago" in message and "\n" not in message
+    assert "the same command takes the directory over 60 s after" in message
+
+
+def test_the_lease_of_a_killed_command_is_free_at_once(tmp_path: Path) -> None:
+    with another_command(tmp_path) as process:
+        process.kill()
+        process.wait()
+        assert (tmp_path / LEASE_FILE).exists()
+        with holding(str(tmp_path), key="output_dir"):
+            pass
+
+
+def test_a_suspended_command_keeps_its_lease_and_the_message_says_what_to_do(tmp_path: Path) -> None:
+    with another_command(tmp_path) as process:
+        process.send_signal(signal.SIGSTOP)
+        old_s = time.time() - 2 * STALE_S
+        os.utime(tmp_path / LEASE_FILE, (old_s, old_s))
+        with pytest.raises(LeaseHeldError, match="it does not respond: to take the directory over, end that process"):
+            take(str(tmp_path))
+
+
+def test_another_machine_that_has_no_common_locks_is_respected_until_it_is_stale(tmp_path: Path) -> None:
+    write_holder(tmp_path, host="elsewhere", pid=7, heartbeat_s=time.time())
+    with pytest.raises(LeaseHeldError, match="process 7 on elsewhere"), holding(str(tmp_path), key="output_dir"):
+        pass
+    write_holder(tmp_path, host="elsewhere", pid=7, heartbeat_s=time.time() - STALE_S - 1)
+    with holding(str(tmp_path), key="output_dir"):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b'{"pid": 1}'])
+def test_a_damaged_lease_is_taken_over(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / LEASE_FILE).write_bytes(content)
+    with holding(str(tmp_path), key="output_dir") as lease:
+        lease.check()
+
+
+def test_without_locks_the_file_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(lease_module.fcntl, "flock", no_locks)
+    with (
+        holding(str(tmp_path), key="output_dir"),
+        pytest.raises(LeaseHeldError, match=f"process {os.getpid()} on"),
+    ):
+        take(str(tmp_path))
+    with holding(str(tmp_path), key="output_dir"):
+        pass
+
+
+def test_a_command_that_was_replaced_changes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with holding(str(tmp_path), key="output_dir") as lease:
+        lease.check()
+        monkeypatch.setattr(lease_module, "HEARTBEAT_S", -1.0)  # as if it was suspended for long
+        write_holder(tmp_path, host="elsewhere", pid=7, heartbeat_s=time.time())
+        with pytest.raises(RunFailedError, match="another command has taken over"):
+            lease.check()
+    assert json.loads((tmp_path / LEASE_FILE).read_text())["owner"] == "other"
+
+
+def test_a_short_update_waits_for_another_one(tmp_path: Path) -> None:
+    path, num_rounds = tmp_path / "count", 20
+    path.write_text("0")
+
+    def add() -> None:
+        for _ in range(num_rounds):
+            with holding(str(tmp_path), key="run_dir", name="x", wait_s=300):
+                count = int(path.read_text())
+                time.sleep(0.001)
+                path.write_text(str(count + 1))
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text() == str(2 * num_rounds)
+
+
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"run_dir=.*/file/x cannot be written to: "):
+        take(f"{tmp_path}/file/x", key="run_dir")
+
+
+class MemoryBucket:
+    """Objects in memory, with generations as Google Cloud Storage counts them."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, int]] = {}
+        self._generations = iter(range(1, 1000))
+
+    def read(self, name: str) -> tuple[bytes, int] | None:
+        return self.objects.get(name)
+
+    def write(self, name: str, content: bytes, *, generation: int) -> int | None:
+        if self.objects.get(name, (b"", 0))[1] != generation:
+            return None
+        self.objects[name] = (content, next(self._generations))
+        return self.objects[name][1]
+
+    def delete(self, name: str, *, generation: int) -> None:
+        if self.objects.get(name, (b"", 0))[1] == generation:
+            del self.objects[name]
+
+
+def holder(owner: str, *, age_s: float = 0.0) -> Holder:
+    now_s = time.time() - age_s
+    return Holder(owner, "host", 1, started_s=now_s, heartbeat_s=now_s)
+
+
+def test_in_a_bucket_one_command_gets_the_lease() -> None:
+    bucket = MemoryBucket()
+    first, second = BucketLeaseFile(bucket, "run/lease"), BucketLeaseFile(bucket, "run/lease")
+    assert first.take(holder("first")) is None
+    found = second.take(holder("second"))
+    assert found is not None and found.owner == "first"
+    assert first.refresh(holder("first")) and first.refresh(holder("first"))
+    first.release()
+    assert bucket.objects == {}
+    assert second.take(holder("second")) is None
+
+
+def test_in_a_bucket_of_two_at_the_same_moment_one_gets_the_lease() -> None:
+    class Racing(MemoryBucket):
+        def read(self, name: str) -> tuple[bytes, int] | None:
+            found = super().read(name)
+            if found is None:
+                super().write(name, holder("faster").to_json(), generation=0)
+            return found
+
+    found = BucketLeaseFile(Racing(), "lease").take(holder("slower"))
+    assert found is not None and found.owner == "faster"
+
+
+def test_in_a_bucket_a_stale_lease_is_taken_over_and_its_holder_notices() -> None:
+    bucket = MemoryBucket()
+    first, second = BucketLeaseFile(bucket, "lease"), BucketLeaseFile(bucket, "lease")
+    assert first.take(holder("first", age_s=STALE_S + 1)) is None
+    assert second.take(holder("second")) is None
+    assert not first.refresh(holder("first"))
+    first.release()
+    assert json.loads(bucket.objects["lease"][0])["owner"] == "second"
