@@ -22,6 +22,7 @@ from beam_pipelines.common.output_streams import flush_with_error, protect_stand
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
 from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
+from configs.slips import find_slip
 
 _INTERRUPTED = 130
 _RUN_AGAIN = 75
@@ -92,6 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         nearest = difflib.get_close_matches(words[0], COMMANDS, n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(COMMANDS)}"
         _print_error("beamtune", f"there is no command {words[0]!r}{hint}")
+        return 2
+    slip = find_slip(command, words[1:], options=_options(command))
+    if slip is not None:
+        _print_error(f"beamtune {command.name}", slip)
         return 2
     arguments = _parser(command).parse_intermixed_args(words[1:])
     return _run_command(command, arguments)

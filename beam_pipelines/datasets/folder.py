@@ -1,5 +1,6 @@
 """A folder with a folder of audio files for each genre."""
 
+import posixpath
 from dataclasses import replace
 
 from beam_pipelines.common import storage
@@ -46,6 +47,14 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
         for track in tracks
     ]
     return Listing(tracks=tracks, notes=notes)
+
+
+def level_hint(config: FolderDatasetConfig) -> str:
+    """Returns a hint to the parent folder, for a root with fewer than two genres, or "" where it holds no audio."""
+    root = config.root.rstrip("/") or "/"
+    if not any(is_audio_path(entry.path[len(root) :].lstrip("/")) for entry in storage.list_files(root)):
+        return ""
+    return f"; if {root} is the folder of one genre, set dataset.root={posixpath.dirname(root) or '.'}"
 
 
 def _artist(track_id: str) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets import csv_table, fma, folder, gtzan, synthetic
 from beam_pipelines.datasets.config import (
     CsvDatasetConfig,
@@ -13,7 +14,7 @@ from beam_pipelines.datasets.config import (
     GtzanDatasetConfig,
     SyntheticDatasetConfig,
 )
-from beam_pipelines.datasets.track import Listing, check_tracks
+from beam_pipelines.datasets.track import Listing, check_tracks, genre_names
 
 _LIST_TRACKS: Mapping[type[DatasetConfig], Callable[[Any], Listing]] = {
     SyntheticDatasetConfig: synthetic.list_tracks,
@@ -31,5 +32,10 @@ def list_tracks(config: DatasetConfig) -> Listing:
         UserError: The data set is missing, or a classifier cannot be trained on it.
     """
     listing = _LIST_TRACKS[type(config)](config)
-    check_tracks(listing.tracks, source=config.source)
+    try:
+        check_tracks(listing.tracks, source=config.source)
+    except UserError as error:
+        if not isinstance(config, FolderDatasetConfig) or len(genre_names(listing.tracks)) > 1:
+            raise
+        raise UserError(f"{error}{folder.level_hint(config)}") from error
     return replace(listing, tracks=sorted(listing.tracks, key=lambda track: track.track_id))

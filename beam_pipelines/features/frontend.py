@@ -89,6 +89,11 @@ class FrontEnd:
         return tuple(feature.spec for feature in self._features)
 
     @property
+    def segment(self) -> SegmentConfig:
+        """How audio is cut."""
+        return self._segment
+
+    @property
     def segment_duration_s(self) -> float:
         """The length of a segment in seconds."""
         return self._segment.duration_s
@@ -111,20 +116,22 @@ class FrontEnd:
         )
         return self._process(load_audio_at_rates(source, self._rates_hz, limits=limits), whole=whole)
 
-    def process_samples(self, samples: npt.NDArray[np.float32], *, sample_rate_hz: int) -> Clip:
+    def process_samples(
+        self, samples: npt.NDArray[np.float32], *, sample_rate_hz: int, max_duration_s: float | None = None
+    ) -> Clip:
         """Takes samples to the features of their segments, as `process` does with whole=True.
 
         Args:
             samples: (frames, channels) float32; full scale is [-1, 1].
             sample_rate_hz: Frames per second.
+            max_duration_s: How much is used; None is the duration in the settings.
 
         Raises:
             AudioError: The samples are silent or not finite, or their rate or number of channels is out of range.
         """
         stream = stream_samples(samples, sample_rate_hz)
-        return self._process(
-            read_at_rates(stream, self._rates_hz, max_duration_s=self._audio.max_duration_s), whole=True
-        )
+        longest_s = self._audio.max_duration_s if max_duration_s is None else max_duration_s
+        return self._process(read_at_rates(stream, self._rates_hz, max_duration_s=longest_s), whole=True)
 
     def _process(self, by_rate: Mapping[int, Audio], *, whole: bool) -> Clip:
         audio = by_rate[self._audio.sample_rate_hz]

@@ -2,15 +2,18 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from beam_pipelines.audio.choose_decoder import Limits, decode
+from beam_pipelines.audio.decode import AudioStream
+from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
 from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
 from trainer.devices.config import StrategyConfig
@@ -32,6 +35,23 @@ class ClipScores:
 
     segments: NDArray[np.float64]
     mean: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FileScores:
+    """The predicted probabilities of a file, without those of its segments.
+
+    Attributes:
+        mean: (genres,) float64, the mean over the segments.
+        duration_s: Duration of the audio.
+        expected_s: Seconds of audio that the file should have according to its headers; None if they do not say.
+        num_segments: The number of segments.
+    """
+
+    mean: NDArray[np.float64]
+    duration_s: float
+    expected_s: float | None
+    num_segments: int
 
 
 class Inference:
@@ -60,7 +80,37 @@ class Inference:
         Raises:
             AudioError: The file cannot be opened or decoded, or is silent.
         """
-        return self.front_end.process(io.BytesIO(_read_bytes(path)), whole=True)
+        with _open(path) as source:
+            return self.front_end.process(source, whole=True)
+
+    def score_whole(self, path: str) -> FileScores:
+        """Returns the probabilities for all of an audio file, however long, with the memory for some minutes of it.
+
+        Raises:
+            AudioError: As `read`.
+        """
+        with _open(path) as source:
+            decoded = decode(source, self._score_windows, limits=Limits(max_duration_s=LONGEST_FILE_S))
+        return replace(decoded.result, duration_s=decoded.decoded_s, expected_s=decoded.expected_s)
+
+    def _score_windows(self, stream: AudioStream) -> FileScores:
+        total, num_segments = np.zeros(len(self.labels)), 0
+        silent: AudioError | None = None
+        for window in windows(stream, self.front_end.segment):
+            try:
+                clip = self.front_end.process_samples(
+                    window, sample_rate_hz=stream.sample_rate_hz, max_duration_s=LONGEST_FILE_S
+                )
+            except AudioError as error:
+                if error.reason != "silent":
+                    raise
+                silent = error
+                continue
+            total += self.score(clip).segments.sum(axis=0)
+            num_segments += len(clip.segments)
+        if num_segments == 0:
+            raise silent or AudioError("silent", "the file is shorter than a segment", stage="segment")
+        return FileScores(mean=total / num_segments, duration_s=0.0, expected_s=None, num_segments=num_segments)
 
     def score(self, clip: Clip) -> ClipScores:
         """Returns the probabilities of the genres for each segment and their mean."""
@@ -93,29 +143,15 @@ class Inference:
         return np.pad(stacked, [(0, self._batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1))
 
 
-def _read_bytes(path: str) -> bytes:
-    """Returns the content of an audio file.
+def _open(path: str) -> BinaryIO:
+    """Opens an audio file, a context manager.
 
     Raises:
         AudioError: The file cannot be read.
     """
     try:
-        path.encode()
-    except UnicodeEncodeError:
-        return _read_local_bytes(path)
-    try:
-        return files.read_bytes(path)
-    except files.FileError as error:
-        raise _unreadable(error.message) from error
-
-
-def _read_local_bytes(path: str) -> bytes:
-    """Reads a file whose name is not UTF-8, which TensorFlow cannot open."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise _unreadable(error.strerror or type(error).__name__) from error
-
-
-def _unreadable(message: str) -> AudioError:
-    return AudioError("unreadable", f"cannot be read: {message}", stage="open")
+        # Not by TensorFlow, which cannot open names that are not UTF-8, and whose files libsndfile reads by Python.
+        return io.BytesIO(files.read_bytes(path)) if "://" in path else Path(path).open("rb")
+    except (OSError, files.FileError) as error:
+        message = error.strerror if isinstance(error, OSError) else error.message
+        raise AudioError("unreadable", f"cannot be read: {message}", stage="open") from error

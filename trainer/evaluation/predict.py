@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from beam_pipelines.audio.choose_decoder import is_partial
 from beam_pipelines.common.output_streams import reader_is_gone
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import stdout
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.config import PredictConfig
-from trainer.evaluation.inference import Inference
+from trainer.evaluation.inference import FileScores, Inference
 from trainer.evaluation.prediction_writers import WRITERS, Prediction
 
 
@@ -58,22 +59,39 @@ def _predict_files(
     """Yields the prediction for each file, or None where it cannot be read."""
     for num_done, path in enumerate(paths, start=1):
         try:
-            clip = inference.read(path)
+            scores = _scores(path, inference=inference)
         except AudioError as error:
             progress.log(f"error: {path}: {error.message}")
             yield None
         else:
-            if clip.audio.is_partial:
+            if is_partial(scores.duration_s, scores.expected_s):
                 progress.log(
-                    f"note: {path}: {clip.audio.decoded_s:.2f} of {clip.audio.expected_s:.2f} s can be decoded; the "
+                    f"note: {path}: {scores.duration_s:.2f} of {scores.expected_s:.2f} s can be decoded; the "
                     "rest is damaged or missing"
                 )
-            probabilities = inference.score(clip).mean
-            top = np.argsort(-probabilities, kind="stable")[:top_k]
+            top = np.argsort(-scores.mean, kind="stable")[:top_k]
             yield Prediction(
                 file=path,
-                duration_s=clip.audio.duration_s,
-                num_segments=len(clip.segments),
-                genres=tuple((inference.labels[index], float(probabilities[index])) for index in top),
+                duration_s=scores.duration_s,
+                num_segments=scores.num_segments,
+                genres=tuple((inference.labels[index], float(scores.mean[index])) for index in top),
             )
         progress.update(completed=num_done)
+
+
+def _scores(path: str, *, inference: Inference) -> FileScores:
+    """Returns the scores of a file: those of a clip of it, unless the file is longer, or silent as far as that goes."""
+    try:
+        clip = inference.read(path)
+    except AudioError as error:
+        if error.reason != "silent":
+            raise
+        return inference.score_whole(path)
+    if clip.audio.is_cut:
+        return inference.score_whole(path)
+    return FileScores(
+        mean=inference.score(clip).mean,
+        duration_s=clip.audio.duration_s,
+        expected_s=clip.audio.expected_s,
+        num_segments=len(clip.segments),
+    )

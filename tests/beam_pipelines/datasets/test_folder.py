@@ -127,3 +127,19 @@ def test_one_genre_is_refused(tmp_path):
     put(tmp_path / "rock" / "a.mp3")
     with pytest.raises(UserError, match="one genre only, 'rock'"):
         list_tracks(FolderDatasetConfig(root=str(tmp_path)))
+
+
+@pytest.mark.parametrize("below", ["a.mp3", "artist/a.mp3"])
+def test_a_root_one_level_too_deep_is_answered_with_its_parent(tmp_path, below):
+    put(tmp_path / "Music" / "rock" / below)
+    with pytest.raises(UserError) as caught:
+        list_tracks(FolderDatasetConfig(root=f"{tmp_path}/Music/rock/"))
+    hint = f"; if {tmp_path}/Music/rock is the folder of one genre, set dataset.root={tmp_path}/Music"
+    assert str(caught.value).endswith(hint)
+
+
+def test_a_relative_root_one_level_too_deep_is_answered_with_the_working_folder(tmp_path, monkeypatch):
+    put(tmp_path / "rock" / "a.mp3")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"set dataset\.root=\.$"):
+        list_tracks(FolderDatasetConfig(root="rock"))

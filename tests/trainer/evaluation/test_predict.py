@@ -7,12 +7,16 @@ import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from beam_pipelines.audio import windows as windows_module
 from beam_pipelines.common.output_streams import open_text_stream
 from beam_pipelines.features.frontend import Clip
 from trainer.devices.strategy import StrategyConfig, make_strategy
@@ -59,6 +63,47 @@ def test_probabilities_are_the_mean_of_the_segments(
     assert [genre["probability"] for genre in found["genres"]] == pytest.approx(
         sorted(expected, reverse=True), rel=1e-4
     )
+
+
+def test_audio_beyond_the_longest_duration_of_a_clip_is_used(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_audio(tmp_path / "long.wav", 10.3)
+    assert run_predict(finished.run_dir, [path], "json") == 0
+    (whole,) = json.loads(capsys.readouterr().out)
+    assert whole["num_segments"] == 20
+    monkeypatch.setattr(windows_module, "_WINDOW_S", 3.0)
+    prepare_yaml = RunDir.prepare_yaml
+
+    def with_short_clips(self: RunDir) -> Any:
+        made = prepare_yaml(self)
+        front_end = made.front_end()
+        front_end._audio = replace(front_end._audio, max_duration_s=2.0)
+        return SimpleNamespace(front_end=lambda: front_end)
+
+    monkeypatch.setattr(RunDir, "prepare_yaml", with_short_clips)
+    assert run_predict(finished.run_dir, [path], "json") == 0
+    (in_windows,) = json.loads(capsys.readouterr().out)
+    assert (in_windows["num_segments"], in_windows["duration_s"]) == (20, pytest.approx(10.3))
+    for found, expected in zip(in_windows["genres"], whole["genres"], strict=True):
+        assert found["genre"] == expected["genre"]
+        assert found["probability"] == pytest.approx(expected["probability"], abs=1e-3)
+
+
+def test_a_silent_file_is_an_error_and_a_silent_beginning_is_not(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent, short = str(tmp_path / "silent.wav"), str(tmp_path / "short.wav")
+    soundfile.write(silent, np.zeros(3 * RATE_HZ), RATE_HZ)
+    soundfile.write(short, np.zeros(RATE_HZ // 10), RATE_HZ)
+    late = str(tmp_path / "late.wav")
+    noise = np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ)
+    soundfile.write(late, np.concatenate([np.zeros(601 * RATE_HZ), noise]), RATE_HZ)
+    assert run_predict(finished.run_dir, [silent, short, late], "json") == 2
+    captured = capsys.readouterr()
+    (found,) = json.loads(captured.out)
+    assert (found["file"], found["num_segments"], found["duration_s"]) == (late, 10, 606)
+    assert captured.err.count("error: ") == 2
 
 
 def test_short_audio_is_padded(finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

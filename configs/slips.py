@@ -1,0 +1,147 @@
+"""Common slips on the command line, each answered with the command that was probably meant."""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+
+from configs.command import Command
+
+# The setting that a path given without its key most likely belongs to.
+_PATH_KEYS = {
+    "convert": "source",
+    "train": "data_dir",
+    "tune": "data_dir",
+    "baselines": "data_dir",
+    "crossval": "data_dir",
+    "evaluate": "run_dir",
+}
+_OPTION = re.compile(r"--([A-Za-z_][\w.-]*)(=.*)?", re.DOTALL)
+
+
+def find_slip(command: Command, words: Sequence[str], *, options: Sequence[str]) -> str | None:
+    """Returns a hint with the corrected command, or None.
+
+    Args:
+        command: The command.
+        words: The words behind its name.
+        options: The options of the command, such as --debug.
+    """
+    for find in (_spaced_equals, _spaced_list, _setting_as_option, _plain_path, _folder_to_predict):
+        found = find(command, words, options)
+        if found is not None:
+            problem, corrected = found
+            line = " ".join(["beamtune", command.name, *map(_quoted, corrected)])
+            return f"{problem}; did you mean: {line}"
+    return None
+
+
+# The problem, and the words without it.
+_Found = tuple[str, list[str]] | None
+
+
+def _spaced_equals(command: Command, words: Sequence[str], options: Sequence[str]) -> _Found:
+    """`data_dir = x`, `data_dir= x`, `data_dir =x`."""
+    for index, word in enumerate(words):
+        before, after = words[:index], words[index + 1 :]
+        is_key = bool(before) and _is_bare(before[-1])
+        if word == "=" and is_key and after:
+            return f"spaces around = in {before[-1]!r}", [*before[:-1], f"{before[-1]}={after[0]}", *after[1:]]
+        if word.startswith("=") and word != "=" and is_key:
+            return f"a space before = in {before[-1] + ' ' + word!r}", [*before[:-1], before[-1] + word, *after]
+        takes_paths = command.paths_usage is not None or command.positional_key is not None
+        if re.fullmatch(r"[A-Za-z_][\w.]*=", word) and after and _is_bare(after[0]) and not takes_paths:
+            return f"a space behind = in {word + ' ' + after[0]!r}", [*before, word + after[0], *after[1:]]
+    return None
+
+
+def _spaced_list(command: Command, words: Sequence[str], options: Sequence[str]) -> _Found:
+    """`features=[a, b]`, which the shell takes apart."""
+    for index, word in enumerate(words):
+        if re.match(r"[A-Za-z_][\w.]*=\[", word) is None or word.endswith("]"):
+            continue
+        for last in range(index + 1, len(words)):
+            if "=" in words[last] or words[last].startswith("-"):
+                break
+            if words[last].endswith("]"):
+                joined = "".join(words[index : last + 1])
+                return f"spaces in the list {word} …", [*words[:index], joined, *words[last + 1 :]]
+    return None
+
+
+def _setting_as_option(command: Command, words: Sequence[str], options: Sequence[str]) -> _Found:
+    """`--epochs 10`, `--epochs=10`."""
+    for index, word in enumerate(words):
+        match = _OPTION.fullmatch(word)
+        # argparse takes the beginning of an option for the option.
+        if match is None or any(option.startswith(match[0]) for option in options):
+            continue
+        key, value, after = match[1].replace("-", "_"), match[2], list(words[index + 1 :])
+        if key not in _settings(command):
+            continue
+        if value is None:
+            value = f"={after.pop(0)}" if after and _is_bare(after[0]) else "=true"
+        return f"{word} is not an option, but {key} is a setting", [*words[:index], f"{key}{value}", *after]
+    return None
+
+
+def _plain_path(command: Command, words: Sequence[str], options: Sequence[str]) -> _Found:
+    """`prepare MUSIC`, `train DATA`."""
+    if command.name not in ("prepare", *_PATH_KEYS) or any(word in command.positional_words for word in words):
+        return None
+    for index, word in enumerate(words):
+        if _is_bare(word) and (os.path.isdir(word) or "/" in word or word.endswith(".csv")):
+            setting = [
+                f"{key}={value}" for key, value in _path_settings(command, word) if f"{key}={value}" not in words
+            ]
+            return f"{word!r} is given without its setting", [*words[:index], *setting, *words[index + 1 :]]
+    return None
+
+
+def _folder_to_predict(command: Command, words: Sequence[str], options: Sequence[str]) -> _Found:
+    """`predict RUN FOLDER`."""
+    paths = [word for word in words if _is_bare(word)]
+    if command.name != "predict" or len(paths) != 2 or not os.path.isdir(paths[1]):
+        return None
+    index = max(index for index, word in enumerate(words) if word == paths[1])
+    return f"{paths[1]} is a folder, and predict takes files", [
+        *words[:index],
+        os.path.join(paths[1], f"*{_most_common_extension(paths[1])}"),
+        *words[index + 1 :],
+    ]
+
+
+def _path_settings(command: Command, path: str) -> list[tuple[str, str]]:
+    """Returns the settings that a path was probably meant for, and its kind of data set."""
+    if command.name == "prepare":
+        kind, key = ("csv", "dataset.path") if path.endswith(".csv") else ("folder", "dataset.root")
+        return [("dataset", kind), (key, path)]
+    # A run has a config.yaml.
+    is_run = command.name == "train" and os.path.exists(os.path.join(path, "config.yaml"))
+    return [("run_dir" if is_run else _PATH_KEYS[command.name], path)]
+
+
+def _most_common_extension(folder: str) -> str:
+    from beam_pipelines.audio.load import is_audio_path
+
+    endings = [os.path.splitext(name)[1] for name in sorted(os.listdir(folder)) if is_audio_path(name)]
+    return max(endings, key=endings.count, default=".mp3")
+
+
+def _settings(command: Command) -> set[str]:
+    """Returns the settings and groups of a command."""
+    from configs.compose import config_groups, settings_by_key
+
+    return {*settings_by_key(command.name), *config_groups(command.name)}
+
+
+def _is_bare(word: str) -> bool:
+    return bool(word) and "=" not in word and not word.startswith("-")
+
+
+def _quoted(word: str) -> str:
+    """Returns a word as it is typed in a shell. A pattern of file names is left to the shell."""
+    folder, slash, pattern = word.rpartition("/")
+    if slash and "=" not in word and pattern.startswith("*."):
+        return f"{shlex.quote(folder)}/{pattern}"
+    return shlex.quote(word)
