@@ -16,6 +16,7 @@ import soxr
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.decode import AudioError, AudioStream, Block, check_finite, open_audio
 from beam_pipelines.audio.encode import to_pcm16
+from beam_pipelines.audio.unexpected import unexpected_errors
 
 __all__ = [
     "AUDIO_EXTENSIONS",
@@ -70,6 +71,7 @@ def load_audio(source: BinaryIO, config: AudioConfig) -> Audio:
     return load_audio_at_rates(source, rates_hz, max_duration_s=config.max_duration_s)[config.sample_rate_hz]
 
 
+@unexpected_errors("decode")
 def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
     """Decodes a file once and returns it, mono, at each of several rates.
 
@@ -88,6 +90,7 @@ def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, max_durati
         return read_at_rates(stream, rates_hz, max_duration_s=max_duration_s)
 
 
+@unexpected_errors("decode")
 def read_at_rates(stream: AudioStream, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
     """Reads an open stream once and returns it as `load_audio_at_rates` does.
 

@@ -1,14 +1,16 @@
 """Converting one file: decoding, mixing, resampling and encoding block by block, in memory for a few blocks."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
 import numpy as np
 import soxr
 
-from beam_pipelines.audio.decode import AudioError, Block, check_finite, open_audio
+from beam_pipelines.audio.decode import AudioError, AudioStream, Block, check_finite, open_audio
 from beam_pipelines.audio.encode import format_problem, max_duration_s, open_writer
 from beam_pipelines.audio.load import to_mono
+from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Conversion
 from beam_pipelines.convert.reports import ConvertedFile
@@ -30,22 +32,24 @@ def convert_file(
         open_source: Opens the file for reading and seeking.
 
     Raises:
-        AudioError: The file cannot be read or decoded, or the format cannot hold it.
+        AudioError: The file cannot be read or decoded, the format cannot hold it, or a library raised an exception that
+            is not expected.
         OSError: The target cannot be written.
     """
     try:
-        source = open_source(conversion.source.uri)
+        with unexpected_errors("open"):
+            source = open_source(conversion.source.uri)
     except OSError as error:
         message = " ".join(str(error).split())
         raise AudioError("unreadable", f"the file cannot be read: {message}", stage="open") from error
-    with source, open_audio(source) as stream:
+    with source, _opened(source) as stream:
         sample_rate_hz = stream.sample_rate_hz if config.sample_rate_hz is None else config.sample_rate_hz
         channels = stream.channels if config.channels is None else config.channels
         problem = format_problem(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
         if problem is not None:
             raise AudioError("not_in_format", problem, stage="encode")
         longest_s = max_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
-        blocks = stream.blocks(max_duration_s=min(config.max_duration_s, longest_s))
+        blocks = _decoded(stream, max_duration_s=min(config.max_duration_s, longest_s))
         num_frames = 0
         with open_writer(target, audio_format=config.format, sample_rate_hz=sample_rate_hz, channels=channels) as write:
             mixed = (mix(block, channels=channels) for block in blocks)
@@ -65,6 +69,21 @@ def convert_file(
         )
 
 
+@contextmanager
+def _opened(source: BinaryIO) -> Iterator[AudioStream]:
+    """Opens a file as `open_audio` does. The body is not covered: an error in it need not be the file's."""
+    with ExitStack() as stack:
+        with unexpected_errors("decode"):
+            stream = stack.enter_context(open_audio(source))
+        yield stream
+
+
+def _decoded(stream: AudioStream, *, max_duration_s: float) -> Iterator[Block]:
+    with unexpected_errors("decode"):
+        yield from stream.blocks(max_duration_s=max_duration_s)
+
+
+@unexpected_errors("mix")
 def mix(block: Block, *, channels: int) -> Block:
     """Returns (frames, channels): the same channels, their mean for one channel, or mono twice for two.
 
@@ -100,7 +119,8 @@ def resample(blocks: Iterable[Block], *, from_hz: int, to_hz: int, channels: int
     if from_hz == to_hz:
         yield from blocks
         return
-    resampler = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
-    for block in blocks:
-        yield resampler.resample_chunk(np.ascontiguousarray(block))
-    yield resampler.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)
+    with unexpected_errors("resample"):
+        resampler = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
+        for block in blocks:
+            yield resampler.resample_chunk(np.ascontiguousarray(block))
+        yield resampler.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)

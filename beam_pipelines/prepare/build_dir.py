@@ -145,6 +145,16 @@ class BuildDir:
         for folder in (self.scratch_dir, progress_dir, reports_dir, storage.join(self.path, "fingerprints")):
             storage.make_folder(folder)
 
+    def forget_unexpected_rejects(self) -> None:
+        """Deletes the reports of shards with an unexpected error, so that the shards are built again.
+
+        The cause, e.g. too little memory, may be gone. Duplicates are then searched again.
+        """
+        paths = [entry.path for entry in storage.list_files(storage.join(self.path, "reports"))]
+        stale = [path for path in paths if ShardReport.from_json(storage.read_text(path)).has_unexpected_rejects]
+        if stale:
+            storage.delete_files([self._resolution_path, *stale])
+
     def remove(self) -> None:
         """Removes the build folder."""
         storage.delete_folder(self.path)

@@ -105,6 +105,7 @@ def _check_before_listing(config: PrepareConfig) -> None:
 def _build(job: PrepareJob) -> FinishedBuild:
     """Builds all shards, then again those that change because tracks in different splits hold the same recording."""
     config, build_dir = job.config, BuildDir(job.config.output_dir)
+    build_dir.forget_unexpected_rejects()
     resolution = Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(cache_key=job.cache_key)
     is_checked = resolution is not None
     build = _build_shards(job, resolution or Resolution(), step="preparing")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from beam_pipelines.audio.load import AudioError, content_hash, mean_square
+from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.frontend import Clip, FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig
@@ -108,11 +109,15 @@ class ShardBuilder:
         for track in plan.tracks:
             try:
                 clip = self._read_clip(track)
+                fingerprint = self._fingerprint(clip)
+                record = _track_record(track, plan.split, clip)
             except AudioError as error:
                 contents.rejects.append(_reject(track, plan.split, error))
                 progress.num_rejects += 1
             else:
-                self._add_clip(clip, track, split=plan.split, sink=sink, contents=contents)
+                self._add_segments(clip, track, sink=sink, contents=contents)
+                contents.tracks.append(record)
+                contents.acoustic_fingerprints.extend(fingerprint)
                 on_clip(track, clip)
                 progress.audio_s += clip.audio.duration_s
             progress.num_tracks += 1
@@ -129,6 +134,7 @@ class ShardBuilder:
         )
         return BuiltShard(report=report, acoustic_fingerprints=contents.acoustic_fingerprints)
 
+    @unexpected_errors("open")
     def _read_clip(self, track: Track) -> Clip:
         is_listed = track.size_bytes > 0
         try:
@@ -147,7 +153,14 @@ class ShardBuilder:
             message = f"the file cannot be read: {_one_line(str(error))}"
             raise AudioError("unreadable", message, stage="open") from error
 
-    def _add_clip(self, clip: Clip, track: Track, *, split: str, sink: BinarySink, contents: _Contents) -> None:
+    @unexpected_errors("fingerprint")
+    def _fingerprint(self, clip: Clip) -> list[Codes]:
+        """Returns the acoustic fingerprint, or nothing where duplicates are not searched."""
+        if self._fingerprinter is None:
+            return []
+        return [self._fingerprinter(clip.audio.samples, sample_rate_hz=clip.audio.sample_rate_hz)]
+
+    def _add_segments(self, clip: Clip, track: Track, *, sink: BinarySink, contents: _Contents) -> None:
         for segment in clip.segments:
             example = encode_example(
                 track_id=track.track_id,
@@ -160,13 +173,9 @@ class ShardBuilder:
             contents.num_examples += 1
             for name, array in segment.features.items():
                 contents.feature_sums[name].add(array)
-        contents.tracks.append(_track_record(track, split, clip))
-        if self._fingerprinter is not None:
-            audio = clip.audio
-            fingerprint = self._fingerprinter(audio.samples, sample_rate_hz=audio.sample_rate_hz)
-            contents.acoustic_fingerprints.append(fingerprint)
 
 
+@unexpected_errors("measure")
 def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
     audio = clip.audio
     return TrackRecord(

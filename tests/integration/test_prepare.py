@@ -17,6 +17,7 @@ from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.features import frontend
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
 from beam_pipelines.prepare.pipeline import prepare
@@ -194,6 +195,31 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
     }
     assert (segments["8k.wav"], segments["48k6.wav"], segments["truncated.mp3"]) == (4, 4, 1)
     assert segments.keys() == {"8k.wav", "48k6.wav", "truncated.mp3", "0.wav", "1.wav"}
+
+
+def test_an_unexpected_exception_is_a_reject_and_is_tried_again(music, prepared, tmp_path, monkeypatch):
+    expected = {path.name: path.read_bytes() for path in prepared.glob("*.tfrecord-*")}
+    out = tmp_path / "again"
+    original = frontend.cut_segments
+    calls = []
+
+    def fail_twice(*args, **kwargs):
+        calls.append(args)
+        if len(calls) in (2, 9):
+            raise MemoryError
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(frontend, "cut_segments", fail_twice)
+    with pytest.raises(RunFailedError, match=r"2 of 16 tracks cannot be used \(2 unexpected\).*max_reject_fraction"):
+        prepare(config_for(music, out, runner=DirectRunnerConfig(num_workers=1)))
+    rejects = json_lines(out / "rejects.jsonl")
+    assert {(reject["stage"], reject["reason"], reject["exception"]) for reject in rejects} == {
+        ("features", "unexpected", "MemoryError:")
+    }
+    monkeypatch.undo()
+    prepare(config_for(music, out))
+    assert {path.name: path.read_bytes() for path in out.glob("*.tfrecord-*")} == expected
+    assert json_lines(out / "rejects.jsonl") == []
 
 
 def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_path):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
 from trainer.devices.config import StrategyConfig
@@ -53,6 +54,7 @@ class Inference:
         self.labels = run.dataset().labels
         self._batch_size = batch_size
 
+    @unexpected_errors("open")  # e.g. a file larger than the memory
     def read(self, path: str) -> Clip:
         """Reads an audio file, local or gs://, and computes the features of its segments.
 
@@ -65,8 +67,13 @@ class Inference:
             raise AudioError("unreadable", f"cannot be read: {error.message}", stage="open") from error
         return self.front_end.process(io.BytesIO(content), whole=True)
 
+    @unexpected_errors("predict")
     def score(self, clip: Clip) -> ClipScores:
-        """Returns the probabilities of the genres for each segment and their mean."""
+        """Returns the probabilities of the genres for each segment and their mean.
+
+        Raises:
+            AudioError: The network raised an exception, e.g. because a long file needs more memory than there is.
+        """
         batches = [softmax(logits) for logits in self._run(self.model, clip.segments)]
         return ClipScores(
             segments=np.concatenate(batches),
@@ -74,6 +81,7 @@ class Inference:
             mean=sum(batch.sum(axis=0) for batch in batches) / len(clip.segments),
         )
 
+    @unexpected_errors("predict")
     def embed(self, clip: Clip) -> NDArray[np.float32]:
         """Returns the embeddings of the segments, (segments, values) float32: the inputs of the logits layer."""
         return np.concatenate(list(self._run(self._embedder, clip.segments)), dtype=np.float32)

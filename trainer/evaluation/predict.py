@@ -60,10 +60,10 @@ def _predict_files(
     for num_done, path in enumerate(paths, start=1):
         try:
             clip = inference.read(path)
+            probabilities = inference.score(clip).mean
         except AudioError as error:
             progress.log(f"error: {path}: {error.message}")
         else:
-            probabilities = inference.score(clip).mean
             top = np.argsort(-probabilities, kind="stable")[:top_k]
             yield Prediction(
                 file=path,
