@@ -115,7 +115,7 @@ def _build(job: PrepareJob) -> FinishedBuild:
     print(f"comparing {len(tracks)} tracks to find duplicate recordings", file=stderr())
     resolution = check_leaks(
         tracks,
-        [codes for report in build.reports for codes in build_dir.read_acoustic_fingerprints(report.filename)],
+        (codes for report in build.reports for codes in build_dir.read_acoustic_fingerprints(report.filename)),
         assignment=build.assignment,
         config=config.duplicates,
     )
@@ -136,7 +136,7 @@ def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> Fini
         specs=job.specs,
         labels=job.labels,
     )
-    reports = _finished_reports(plans, build_dir)
+    reports = _finished_reports(plans, build_dir, needs_fingerprints=config.duplicates.mode != "off")
     build_dir.start(keep_shards=list(reports))
     _delete_stale_shards(config.output_dir, keep=reports)
     missing = [plan for plan in plans if plan.filename not in reports]
@@ -208,9 +208,11 @@ def _is_finished(job: PrepareJob) -> bool:
     return False
 
 
-def _finished_reports(plans: Sequence[ShardPlan], build_dir: BuildDir) -> dict[str, ShardReport]:
+def _finished_reports(
+    plans: Sequence[ShardPlan], build_dir: BuildDir, *, needs_fingerprints: bool
+) -> dict[str, ShardReport]:
     """Returns the reports of the finished shards, by file name."""
-    reports = {plan.filename: build_dir.finished_report(plan) for plan in plans}
+    reports = {plan.filename: build_dir.finished_report(plan, needs_fingerprints=needs_fingerprints) for plan in plans}
     return {filename: report for filename, report in reports.items() if report is not None}
 
 

@@ -19,10 +19,12 @@ from beam_pipelines.common.python_process import python_command
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.features import frontend
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.prepare import pipeline
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
 from beam_pipelines.prepare.pipeline import prepare
 from beam_pipelines.prepare.prepare_yaml import parse_prepare_yaml
 from beam_pipelines.runners.config import DirectRunnerConfig
+from beam_pipelines.splits.config import DuplicatesConfig
 
 
 def config_for(music: Path, output_dir: Path, **changes) -> PrepareConfig:
@@ -220,6 +222,27 @@ def test_an_unexpected_exception_is_a_reject_and_is_tried_again(music, prepared,
     prepare(config_for(music, out))
     assert {path.name: path.read_bytes() for path in out.glob("*.tfrecord-*")} == expected
     assert json_lines(out / "rejects.jsonl") == []
+
+
+def test_turning_the_search_for_duplicates_off_keeps_the_finished_shards(music, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(pipeline, "check_leaks", lambda *args, **kwargs: (_ for _ in ()).throw(MemoryError()))
+        prepare(config_for(music, out))
+    built_ns = {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord-*")}
+    assert len(built_ns) == 6
+    prepare(config_for(music, out, duplicates=DuplicatesConfig(mode="off")))
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord-*")} == built_ns
+    assert "6 of 6 shards are already finished" in capsys.readouterr().err
+
+
+def test_turning_the_search_on_builds_shards_without_fingerprints_again(music, prepared, tmp_path, monkeypatch):
+    out = tmp_path / "again"
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(pipeline, "_finish", lambda *args: (_ for _ in ()).throw(MemoryError()))
+        prepare(config_for(music, out, duplicates=DuplicatesConfig(mode="off")))
+    prepare(config_for(music, out))
+    assert contents(out) == {**contents(prepared), "prepare.yaml": (out / "prepare.yaml").read_bytes()}
 
 
 def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_path):
