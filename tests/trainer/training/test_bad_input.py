@@ -178,3 +178,13 @@ def test_a_damaged_checkpoint(finished: TrainConfig) -> None:
     data_file.write_bytes(data_file.read_bytes()[:100])
     with pytest.raises(RunFailedError, match=r"checkpoints/best-0000\d-00000000 cannot be restored"):
         evaluate(EvaluateConfig(run_dir=finished.run_dir))
+
+
+def test_examples_that_do_not_fit_into_memory(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.training.components, "available_memory_bytes", lambda: 1_000)
+    assert "cache=true: the examples of the train and validation splits take" in refused(make_config())
+
+
+def test_without_cache_no_memory_is_needed(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.training.components, "available_memory_bytes", lambda: 1_000)
+    train(make_config(cache=False, epochs=1))
