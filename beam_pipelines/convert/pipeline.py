@@ -24,6 +24,7 @@ from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, S
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
+from beam_pipelines.runners.code_version import code_version, require_same_code
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
@@ -76,6 +77,11 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
     def __init__(self, config: ConvertConfig) -> None:
         self._config = config
         self._work_dir = WorkDir(config.output_dir)
+        # Of the process that starts the pipeline: workers compare.
+        self._code_version = code_version()
+
+    def setup(self) -> None:
+        require_same_code(self._code_version)
 
     def process(self, batch: Batch) -> Iterator[str]:
         report = Report()

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -73,18 +73,31 @@ def _ignore_progress(progress: ShardProgress) -> None:
 class ShardBuilder:
     """Builds shards of one preparation. One object serves one thread at a time."""
 
-    def __init__(self, config: PrepareConfig, *, labels: Sequence[str], open_source: Callable[[str], BinaryIO]) -> None:
+    def __init__(
+        self,
+        config: PrepareConfig,
+        *,
+        labels: Sequence[str],
+        open_source: Callable[[str], BinaryIO],
+        recorded_sources: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         """Builds the front end.
 
         Args:
             config: How to compute the examples.
             labels: The genres in the order of their indices.
             open_source: Opens a track's file for reading and seeking; a track is rejected on an OSError.
+            recorded_sources: The hashes that files such as weights must have, from `source_hashes`; None for any.
 
         Raises:
-            UserError: A setting of a feature is wrong.
+            UserError: A setting of a feature is wrong, or a file has another hash.
         """
-        self._front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
+        self._front_end = FrontEnd(
+            audio=config.audio,
+            segment=config.segment,
+            features=config.features,
+            recorded_sources=recorded_sources,
+        )
         self._fingerprinter = None if config.duplicates.mode == "off" else AcousticFingerprinter()
         self._label_indices = {label: index for index, label in enumerate(labels)}
         self._open_source = open_source

@@ -12,12 +12,14 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.progress import PROGRESS_INTERVAL_S
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.frontend import Clip
+from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder, ShardProgress
 from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.records.schema import kept_audio_path
+from beam_pipelines.runners.code_version import code_version, require_same_code
 
 
 class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
@@ -27,9 +29,15 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         self._config = config
         self._labels = labels
         self._build_dir = BuildDir(config.output_dir)
+        # Of the process that starts the pipeline: workers compare.
+        self._code_version = code_version()
+        self._sources = source_hashes(config.features)
 
     def setup(self) -> None:
-        self._builder = ShardBuilder(self._config, labels=self._labels, open_source=storage.open_file)
+        require_same_code(self._code_version)
+        self._builder = ShardBuilder(
+            self._config, labels=self._labels, open_source=storage.open_file, recorded_sources=self._sources
+        )
 
     def process(self, plan: ShardPlan) -> Iterator[str]:
         shards: list[BuiltShard] = []
