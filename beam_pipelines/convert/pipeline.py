@@ -18,7 +18,7 @@ from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.progress import ProgressReporter, polling
+from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
@@ -186,7 +186,7 @@ def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
                 details=f"{rate:.0f} s of audio per second, {num_rejects} rejects",
             )
 
-        with polling(show):
+        with polling(show, interval_s=progress_interval_s(work_dir.output_dir)):
             yield
 
 

@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.progress import ProgressReporter, polling
+from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import genre_names
@@ -263,7 +263,7 @@ def _watch_progress(
                 details=f"{rate:.0f} s of audio per second, {kept_rejects + done.num_rejects} rejects",
             )
 
-        with polling(show):
+        with polling(show, interval_s=progress_interval_s(build_dir.output_dir)):
             yield
 
 

@@ -1,5 +1,6 @@
 """The DoFn around `ShardBuilder`."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -9,7 +10,7 @@ from apache_beam.metrics import Metrics
 
 from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common import storage
-from beam_pipelines.common.progress import PROGRESS_INTERVAL_S
+from beam_pipelines.common.progress import progress_interval_s
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.frontend import Clip
 from beam_pipelines.features.weights_hash import source_hashes
@@ -65,16 +66,17 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
 
 class _ProgressWriter:
-    """Writes the progress of a shard to its file, at most every PROGRESS_INTERVAL_S and after the last track."""
+    """Writes the progress of a shard to its file, at most every `progress_interval_s` and after the last track."""
 
     def __init__(self, build_dir: BuildDir, plan: ShardPlan) -> None:
         self._build_dir = build_dir
         self._plan = plan
-        self._written_s = 0.0
+        self._interval_s = progress_interval_s(build_dir.output_dir)
+        self._written_s = -math.inf
 
     def __call__(self, progress: ShardProgress) -> None:
         is_last = progress.num_tracks == len(self._plan.tracks)
-        if is_last or time.monotonic() - self._written_s >= PROGRESS_INTERVAL_S:
+        if is_last or time.monotonic() - self._written_s >= self._interval_s:
             self._build_dir.write_progress(self._plan.filename, progress)
             self._written_s = time.monotonic()
 
