@@ -223,13 +223,11 @@ class Classifier:
         for path in paths:
             text = path_text(path, name="path")
             try:
-                clip = self._read_file(text)
+                prediction = self._predict(text, self._read_file(text))
             except AudioError as error:
                 # A new one: the traceback of the old one keeps the content of the file in memory.
                 failed = AudioError(error.reason, error.message, stage=error.stage)
             else:
-                prediction = self._predict(text, clip)
-                del clip  # before the caller works with the prediction
                 yield prediction
                 continue
             yield FailedPrediction(path=text, error=failed)

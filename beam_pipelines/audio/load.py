@@ -18,6 +18,7 @@ from beam_pipelines.audio.choose_decoder import Limits, decode, is_partial
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.decode import AudioError, AudioStream, check_finite
 from beam_pipelines.audio.encode import to_pcm16
+from beam_pipelines.audio.unexpected import unexpected_errors
 
 __all__ = [
     "AUDIO_EXTENSIONS",
@@ -95,6 +96,7 @@ def limits_of(config: AudioConfig) -> Limits:
     return Limits(max_duration_s=config.max_duration_s, min_decoded_fraction=config.min_decoded_fraction)
 
 
+@unexpected_errors("decode")
 def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, limits: Limits) -> dict[int, Audio]:
     """Decodes a file once and returns it, mono, at each of several rates.
 
@@ -117,6 +119,7 @@ def load_audio_at_rates(source: BinaryIO, rates_hz: Sequence[int], *, limits: Li
     return {rate_hz: replace(audio, expected_s=decoded.expected_s) for rate_hz, audio in decoded.result.items()}
 
 
+@unexpected_errors("decode")
 def read_at_rates(stream: AudioStream, rates_hz: Sequence[int], *, max_duration_s: float) -> dict[int, Audio]:
     """Reads an open stream once and returns it, mono, at each of several rates.
 

@@ -13,12 +13,18 @@ from beam_pipelines.common.terminal import make_console, print_line, stderr
 
 _PLAIN_INTERVAL_S = 10.0
 
-# Workers write their progress at most this often, and the launching process reads it as often.
-PROGRESS_INTERVAL_S = 0.5
+_LOCAL_INTERVAL_S = 0.5
+# A bucket takes about one write of an object a second, and charges for each.
+_REMOTE_INTERVAL_S = 10.0
+
+
+def progress_interval_s(folder: str) -> float:
+    """Returns how often workers write their progress to files in a folder, and the launching process reads it."""
+    return _REMOTE_INTERVAL_S if "://" in folder else _LOCAL_INTERVAL_S
 
 
 @contextmanager
-def polling(show: Callable[[], None], *, interval_s: float = PROGRESS_INTERVAL_S) -> Iterator[None]:
+def polling(show: Callable[[], None], *, interval_s: float = _LOCAL_INTERVAL_S) -> Iterator[None]:
     """Calls a function repeatedly in a thread while the body runs, and once more when the body has succeeded.
 
     Args:

@@ -20,7 +20,7 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.paths import check_apart
-from beam_pipelines.common.progress import ProgressReporter, polling
+from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
@@ -28,6 +28,7 @@ from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
 from beam_pipelines.datasets.find_audio import find_audio
+from beam_pipelines.runners.code_version import code_version, require_same_code
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
@@ -92,6 +93,11 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
     def __init__(self, config: ConvertConfig) -> None:
         self._config = config
         self._work_dir = WorkDir(config.output_dir)
+        # Of the process that starts the pipeline: workers compare.
+        self._code_version = code_version()
+
+    def setup(self) -> None:
+        require_same_code(self._code_version)
 
     def process(self, batch: Batch) -> Iterator[str]:
         report = Report()
@@ -198,7 +204,7 @@ def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
                 details=f"{rate:.0f} s of audio per second, {num_rejects} rejects",
             )
 
-        with polling(show):
+        with polling(show, interval_s=progress_interval_s(work_dir.output_dir)):
             yield
 
 

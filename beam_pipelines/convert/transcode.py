@@ -12,6 +12,7 @@ from beam_pipelines.audio.channels import to_mono
 from beam_pipelines.audio.choose_decoder import Limits, decode, is_partial
 from beam_pipelines.audio.decode import AudioError, AudioStream, Block, check_finite
 from beam_pipelines.audio.encode import format_problem, max_duration_s, open_writer
+from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Conversion
 from beam_pipelines.convert.reports import ConvertedFile
@@ -36,11 +37,13 @@ def convert_file(
         open_source: Opens the file for reading and seeking.
 
     Raises:
-        AudioError: The file cannot be read or decoded, or the format cannot hold it.
+        AudioError: The file cannot be read or decoded, the format cannot hold it, or a library raised an exception that
+            is not expected.
         OSError: The target cannot be written.
     """
     try:
-        source = open_source(conversion.source.uri)
+        with unexpected_errors("open"):
+            source = open_source(conversion.source.uri)
     except OSError as error:
         message = " ".join(str(error).split())
         raise AudioError("unreadable", f"the file cannot be read: {message}", stage="open") from error
@@ -87,7 +90,7 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
         os.ftruncate(target, 0)
         os.lseek(target, 0, os.SEEK_SET)
     longest_s = max_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
-    blocks = stream.blocks(max_duration_s=min(config.max_duration_s, longest_s))
+    blocks = _decoded(stream, max_duration_s=min(config.max_duration_s, longest_s))
     num_frames = num_clipped = 0
     with open_writer(target, audio_format=config.format, sample_rate_hz=sample_rate_hz, channels=channels) as write:
         mixed = (mix(block, channels=channels) for block in blocks)
@@ -108,6 +111,12 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
     return _Output(num_frames=num_frames, sample_rate_hz=sample_rate_hz, channels=channels)
 
 
+def _decoded(stream: AudioStream, *, max_duration_s: float) -> Iterator[Block]:
+    with unexpected_errors("decode"):
+        yield from stream.blocks(max_duration_s=max_duration_s)
+
+
+@unexpected_errors("mix")
 def mix(block: Block, *, channels: int) -> Block:
     """Returns (frames, channels): the same channels, their mean for one channel, or mono twice for two.
 
@@ -143,7 +152,8 @@ def resample(blocks: Iterable[Block], *, from_hz: int, to_hz: int, channels: int
     if from_hz == to_hz:
         yield from blocks
         return
-    resampler = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
-    for block in blocks:
-        yield resampler.resample_chunk(np.ascontiguousarray(block))
-    yield resampler.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)
+    with unexpected_errors("resample"):
+        resampler = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
+        for block in blocks:
+            yield resampler.resample_chunk(np.ascontiguousarray(block))
+        yield resampler.resample_chunk(np.empty((0, channels), dtype=np.float32), last=True)

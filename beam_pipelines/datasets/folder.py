@@ -52,7 +52,7 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
 def level_hint(config: FolderDatasetConfig) -> str:
     """Returns a hint to the parent folder, for a root with fewer than two genres, or "" where it holds no audio."""
     root = config.root.rstrip("/") or "/"
-    if not any(is_audio_path(entry.path[len(root) :].lstrip("/")) for entry in storage.list_files(root)):
+    if not find_audio(root).files:
         return ""
     return f"; if {root} is the folder of one genre, set dataset.root={posixpath.dirname(root) or '.'}"
 

@@ -11,6 +11,7 @@ from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.audio.decode import stream_samples
 from beam_pipelines.audio.load import Audio, AudioError, Limits, load_audio_at_rates, read_at_rates
 from beam_pipelines.audio.segments import FittedClip, cut_segments, fit_clip, segment_length
+from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.features.registry import build_features
 from beam_pipelines.features.weights_hash import require_same_sources
@@ -108,7 +109,8 @@ class FrontEnd:
                 the settings and rejects audio that is too short or damaged, so that models do not learn from padding.
 
         Raises:
-            AudioError: The file cannot be decoded, is damaged, is too short, or is silent.
+            AudioError: The file cannot be decoded, is damaged, is too short, or is silent; or a library raised an
+                exception that is not expected, and the reason is `unexpected`.
         """
         limits = Limits(
             max_duration_s=self._audio.max_duration_s,
@@ -133,6 +135,7 @@ class FrontEnd:
         longest_s = self._audio.max_duration_s if max_duration_s is None else max_duration_s
         return self._process(read_at_rates(stream, self._rates_hz, max_duration_s=longest_s), whole=True)
 
+    @unexpected_errors("features")
     def _process(self, by_rate: Mapping[int, Audio], *, whole: bool) -> Clip:
         audio = by_rate[self._audio.sample_rate_hz]
         length = segment_length(self._segment, audio.sample_rate_hz)

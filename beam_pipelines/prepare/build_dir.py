@@ -74,6 +74,8 @@ class BuildDir:
     def write_results(self, built: BuiltShard) -> None:
         """Writes the results of a shard, after its file: they mark it as finished."""
         report = built.report
+        # Those of an earlier plan would be taken for those of this one.
+        storage.delete_files([self._acoustic_fingerprints_path(report.filename)])
         if built.acoustic_fingerprints:
             arrays = {
                 "codes": np.concatenate(built.acoustic_fingerprints),
@@ -103,8 +105,13 @@ class BuildDir:
             return None
         return Resolution.from_json(storage.read_text(self._resolution_path), cache_key=cache_key)
 
-    def finished_report(self, plan: ShardPlan) -> ShardReport | None:
-        """Returns the report of a shard that is finished and built from the same plan, or None."""
+    def finished_report(self, plan: ShardPlan, *, needs_fingerprints: bool = False) -> ShardReport | None:
+        """Returns the report of a shard that is finished and built from the same plan, or None.
+
+        Args:
+            plan: The shard.
+            needs_fingerprints: Whether a shard without the acoustic fingerprints of its tracks counts as not finished.
+        """
         path = self._report_path(plan.filename)
         if not storage.exists(path):
             return None
@@ -115,6 +122,8 @@ class BuildDir:
             and storage.exists(shard_path)
             and storage.size_bytes(shard_path) == report.num_bytes
         )
+        if needs_fingerprints and report.tracks:
+            is_current = is_current and storage.exists(self._acoustic_fingerprints_path(plan.filename))
         return report if is_current else None
 
     def write_progress(self, filename: str, progress: ShardProgress) -> None:
@@ -144,6 +153,16 @@ class BuildDir:
         storage.delete_files([path for path in reports if path.rsplit("/", 1)[-1] not in kept_reports])
         for folder in (self.scratch_dir, progress_dir, reports_dir, storage.join(self.path, "fingerprints")):
             storage.make_folder(folder)
+
+    def forget_unexpected_rejects(self) -> None:
+        """Deletes the reports of shards with an unexpected error, so that the shards are built again.
+
+        The cause, e.g. too little memory, may be gone. Duplicates are then searched again.
+        """
+        paths = [entry.path for entry in storage.list_files(storage.join(self.path, "reports"))]
+        stale = [path for path in paths if ShardReport.from_json(storage.read_text(path)).has_unexpected_rejects]
+        if stale:
+            storage.delete_files([self._resolution_path, *stale])
 
     def remove(self) -> None:
         """Removes the build folder."""

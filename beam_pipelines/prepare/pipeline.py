@@ -13,7 +13,7 @@ import apache_beam as beam
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILES, holding
-from beam_pipelines.common.progress import ProgressReporter, polling
+from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import genre_names
@@ -109,6 +109,7 @@ def _check_before_listing(config: PrepareConfig) -> None:
 def _build(job: PrepareJob) -> FinishedBuild:
     """Builds all shards, then again those that change because tracks in different splits hold the same recording."""
     config, build_dir = job.config, BuildDir(job.config.output_dir)
+    build_dir.forget_unexpected_rejects()
     resolution = Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(cache_key=job.cache_key)
     is_checked = resolution is not None
     build = _build_shards(job, resolution or Resolution(), step="preparing")
@@ -118,7 +119,7 @@ def _build(job: PrepareJob) -> FinishedBuild:
     print(f"comparing {len(tracks)} tracks to find duplicate recordings", file=stderr())
     resolution = check_leaks(
         tracks,
-        [codes for report in build.reports for codes in build_dir.read_acoustic_fingerprints(report.filename)],
+        (codes for report in build.reports for codes in build_dir.read_acoustic_fingerprints(report.filename)),
         assignment=build.assignment,
         config=config.duplicates,
     )
@@ -139,7 +140,7 @@ def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> Fini
         specs=job.specs,
         labels=job.labels,
     )
-    reports = _finished_reports(plans, build_dir)
+    reports = _finished_reports(plans, build_dir, needs_fingerprints=config.duplicates.mode != "off")
     build_dir.start(keep_shards=list(reports))
     _delete_stale_shards(config.output_dir, keep=reports)
     missing = [plan for plan in plans if plan.filename not in reports]
@@ -243,9 +244,11 @@ def _remove_left_build_dir(output_dir: str) -> None:
             build_dir.remove()
 
 
-def _finished_reports(plans: Sequence[ShardPlan], build_dir: BuildDir) -> dict[str, ShardReport]:
+def _finished_reports(
+    plans: Sequence[ShardPlan], build_dir: BuildDir, *, needs_fingerprints: bool
+) -> dict[str, ShardReport]:
     """Returns the reports of the finished shards, by file name."""
-    reports = {plan.filename: build_dir.finished_report(plan) for plan in plans}
+    reports = {plan.filename: build_dir.finished_report(plan, needs_fingerprints=needs_fingerprints) for plan in plans}
     return {filename: report for filename, report in reports.items() if report is not None}
 
 
@@ -296,7 +299,7 @@ def _watch_progress(
                 details=f"{rate:.0f} s of audio per second, {kept_rejects + done.num_rejects} rejects",
             )
 
-        with polling(show):
+        with polling(show, interval_s=progress_interval_s(build_dir.output_dir)):
             yield
 
 

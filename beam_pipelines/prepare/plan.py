@@ -75,7 +75,8 @@ def plan_shards(
         "segment": asdict(config.segment),
         "features": config.feature_settings(),
         "labels": list(labels),
-        "has_fingerprints": config.duplicates.mode != "off",
+        # The bytes do not depend on the search for duplicates; the key stays that of earlier versions with it.
+        "has_fingerprints": True,
     }
     bytes_per_segment = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
     members_of: dict[str, list[Track]] = {split: [] for split in SPLITS}

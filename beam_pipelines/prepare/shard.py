@@ -3,11 +3,12 @@
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from beam_pipelines.audio.load import AudioError, content_hash, mean_square
+from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.frontend import Clip, FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig
@@ -72,18 +73,31 @@ def _ignore_progress(progress: ShardProgress) -> None:
 class ShardBuilder:
     """Builds shards of one preparation. One object serves one thread at a time."""
 
-    def __init__(self, config: PrepareConfig, *, labels: Sequence[str], open_source: Callable[[str], BinaryIO]) -> None:
+    def __init__(
+        self,
+        config: PrepareConfig,
+        *,
+        labels: Sequence[str],
+        open_source: Callable[[str], BinaryIO],
+        recorded_sources: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         """Builds the front end.
 
         Args:
             config: How to compute the examples.
             labels: The genres in the order of their indices.
             open_source: Opens a track's file for reading and seeking; a track is rejected on an OSError.
+            recorded_sources: The hashes that files such as weights must have, from `source_hashes`; None for any.
 
         Raises:
-            UserError: A setting of a feature is wrong.
+            UserError: A setting of a feature is wrong, or a file has another hash.
         """
-        self._front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
+        self._front_end = FrontEnd(
+            audio=config.audio,
+            segment=config.segment,
+            features=config.features,
+            recorded_sources=recorded_sources,
+        )
         self._fingerprinter = None if config.duplicates.mode == "off" else AcousticFingerprinter()
         self._label_indices = {label: index for index, label in enumerate(labels)}
         self._open_source = open_source
@@ -108,11 +122,15 @@ class ShardBuilder:
         for track in plan.tracks:
             try:
                 clip = self._read_clip(track)
+                fingerprint = self._fingerprint(clip)
+                record = _track_record(track, plan.split, clip)
             except AudioError as error:
                 contents.rejects.append(_reject(track, plan.split, error))
                 progress.num_rejects += 1
             else:
-                self._add_clip(clip, track, split=plan.split, sink=sink, contents=contents)
+                self._add_segments(clip, track, sink=sink, contents=contents)
+                contents.tracks.append(record)
+                contents.acoustic_fingerprints.extend(fingerprint)
                 on_clip(track, clip)
                 progress.audio_s += clip.audio.duration_s
             progress.num_tracks += 1
@@ -129,6 +147,7 @@ class ShardBuilder:
         )
         return BuiltShard(report=report, acoustic_fingerprints=contents.acoustic_fingerprints)
 
+    @unexpected_errors("open")
     def _read_clip(self, track: Track) -> Clip:
         is_listed = track.size_bytes > 0
         try:
@@ -147,7 +166,14 @@ class ShardBuilder:
             message = f"the file cannot be read: {_one_line(str(error))}"
             raise AudioError("unreadable", message, stage="open") from error
 
-    def _add_clip(self, clip: Clip, track: Track, *, split: str, sink: BinarySink, contents: _Contents) -> None:
+    @unexpected_errors("fingerprint")
+    def _fingerprint(self, clip: Clip) -> list[Codes]:
+        """Returns the acoustic fingerprint, or nothing where duplicates are not searched."""
+        if self._fingerprinter is None:
+            return []
+        return [self._fingerprinter(clip.audio.samples, sample_rate_hz=clip.audio.sample_rate_hz)]
+
+    def _add_segments(self, clip: Clip, track: Track, *, sink: BinarySink, contents: _Contents) -> None:
         for segment in clip.segments:
             example = encode_example(
                 track_id=track.track_id,
@@ -160,13 +186,9 @@ class ShardBuilder:
             contents.num_examples += 1
             for name, array in segment.features.items():
                 contents.feature_sums[name].add(array)
-        contents.tracks.append(_track_record(track, split, clip))
-        if self._fingerprinter is not None:
-            audio = clip.audio
-            fingerprint = self._fingerprinter(audio.samples, sample_rate_hz=audio.sample_rate_hz)
-            contents.acoustic_fingerprints.append(fingerprint)
 
 
+@unexpected_errors("measure")
 def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
     audio = clip.audio
     return TrackRecord(

@@ -1,5 +1,6 @@
 """The DoFn around `ShardBuilder`."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -9,15 +10,17 @@ from apache_beam.metrics import Metrics
 
 from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common import storage
-from beam_pipelines.common.progress import PROGRESS_INTERVAL_S
+from beam_pipelines.common.progress import progress_interval_s
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.frontend import Clip
+from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder, ShardProgress
 from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.records.schema import kept_audio_path
+from beam_pipelines.runners.code_version import code_version, require_same_code
 
 
 class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
@@ -27,9 +30,15 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         self._config = config
         self._labels = labels
         self._build_dir = BuildDir(config.output_dir)
+        # Of the process that starts the pipeline: workers compare.
+        self._code_version = code_version()
+        self._sources = source_hashes(config.features)
 
     def setup(self) -> None:
-        self._builder = ShardBuilder(self._config, labels=self._labels, open_source=storage.open_local)
+        require_same_code(self._code_version)
+        self._builder = ShardBuilder(
+            self._config, labels=self._labels, open_source=storage.open_local, recorded_sources=self._sources
+        )
 
     def process(self, plan: ShardPlan) -> Iterator[str]:
         shards: list[BuiltShard] = []
@@ -57,16 +66,17 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
 
 class _ProgressWriter:
-    """Writes the progress of a shard to its file, at most every PROGRESS_INTERVAL_S and after the last track."""
+    """Writes the progress of a shard to its file, at most every `progress_interval_s` and after the last track."""
 
     def __init__(self, build_dir: BuildDir, plan: ShardPlan) -> None:
         self._build_dir = build_dir
         self._plan = plan
-        self._written_s = 0.0
+        self._interval_s = progress_interval_s(build_dir.output_dir)
+        self._written_s = -math.inf
 
     def __call__(self, progress: ShardProgress) -> None:
         is_last = progress.num_tracks == len(self._plan.tracks)
-        if is_last or time.monotonic() - self._written_s >= PROGRESS_INTERVAL_S:
+        if is_last or time.monotonic() - self._written_s >= self._interval_s:
             self._build_dir.write_progress(self._plan.filename, progress)
             self._written_s = time.monotonic()
 

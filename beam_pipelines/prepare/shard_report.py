@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from beam_pipelines.audio.unexpected import UNEXPECTED
 from beam_pipelines.records.json_lines import Reject, TrackRecord
 
 # Where a report's file has another name for an attribute.
@@ -88,6 +89,10 @@ class ShardReport:
     tracks: Sequence[TrackRecord]
     rejects: Sequence[Reject]
     feature_sums: Mapping[str, FeatureSums]
+
+    @property
+    def has_unexpected_rejects(self) -> bool:
+        return any(reject.reason == UNEXPECTED for reject in self.rejects)
 
     def to_json(self) -> str:
         """Returns the text of the report's file."""

@@ -63,7 +63,7 @@ class Reject:
 
     Attributes:
         split: The split that it would have been in; "excluded" where the official split leaves it out.
-        stage: The stage that failed: split, open, decode, segment or duplicates.
+        stage: The stage that failed: split, open, decode, segment, features, fingerprint, measure or duplicates.
         reason: A short name, the same for all rejects of a kind.
         message: The problem in a sentence.
         exception: The type and message of the library's exception, or None where beamtune found the problem.

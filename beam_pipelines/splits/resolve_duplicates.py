@@ -6,7 +6,7 @@ the last of train, validation and test stays, and the copies in the other splits
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, TrackRecord
@@ -54,7 +54,7 @@ class Resolution:
 
 def check_leaks(
     tracks: Sequence[TrackRecord],
-    acoustic_fingerprints: Sequence[Codes],
+    acoustic_fingerprints: Iterable[Codes],
     *,
     assignment: Assignment,
     config: DuplicatesConfig,
@@ -63,17 +63,17 @@ def check_leaks(
 
     Args:
         tracks: The tracks of all splits.
-        acoustic_fingerprints: The acoustic fingerprint of each.
+        acoustic_fingerprints: The acoustic fingerprint of each, in their order; read once.
         assignment: The origin of the splits.
         config: The thresholds, and the mode.
     """
-    order = sorted(range(len(tracks)), key=lambda index: tracks[index].track_id)
-    tracks = [tracks[index] for index in order]
+    ranks = {track_id: rank for rank, track_id in enumerate(sorted(track.track_id for track in tracks))}
     matches = find_duplicates(
         [track.content_hash for track in tracks],
         [track.duration_s for track in tracks],
-        [acoustic_fingerprints[index] for index in order],
+        acoustic_fingerprints,
         config,
+        ranks=[ranks[track.track_id] for track in tracks],
     )
     crosses = [tracks[match.first].split != tracks[match.second].split for match in matches]
     if config.mode == "report" or assignment.source == RANDOM:

@@ -16,8 +16,10 @@ import soundfile
 from tones import Tones
 
 import beamtune
+from beam_pipelines.features.frontend import FrontEnd
 from beamtune.classifier import Classifier
 from configs.cli import main
+from trainer.common import files
 from trainer.evaluation.inference import Inference
 
 RATE_HZ = 16_000
@@ -136,6 +138,26 @@ def test_files_that_cannot_be_used_raise_an_audio_error_and_do_not_end_an_iterat
     assert (failed.path, failed.error.reason, failed.error.message) == (str(bad), reason, caught.value.message)
     # Frames of a traceback would keep the content of the file in memory as long as the result.
     assert failed.error.__traceback__ is None and failed.error.__cause__ is None is failed.error.__context__
+
+
+@pytest.mark.parametrize(
+    ("function", "stage"), [("FrontEnd.process", "open"), ("Inference._run", "predict"), ("files.read_bytes", "open")]
+)
+def test_an_unexpected_exception_does_not_end_an_iteration(
+    classifier: Classifier, tones: Tones, monkeypatch: pytest.MonkeyPatch, function: str, stage: str
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise MemoryError
+
+    target = {"FrontEnd": FrontEnd, "Inference": Inference, "files": files}[function.split(".")[0]]
+    with monkeypatch.context() as patch:
+        patch.setattr(target, function.split(".")[1], fail)
+        with pytest.raises(beamtune.AudioError, match=r"unexpected: MemoryError in test_classifier.py"):
+            classifier.predict(tones.song)
+        failed = list(classifier.predict_many([tones.song, tones.song]))
+    assert all(isinstance(result, beamtune.FailedPrediction) for result in failed)
+    assert {(result.error.reason, result.error.stage) for result in failed} == {("unexpected", stage)}
+    assert isinstance(classifier.predict(tones.song), beamtune.Prediction)
 
 
 def test_silent_samples_raise_an_audio_error(classifier: Classifier) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import time
@@ -325,6 +326,39 @@ def test_a_folder_of_which_nothing_converts_fails_and_says_why(tmp_path):
     with pytest.raises(RunFailedError, match=r"no file can be converted \(3 undecodable; the first is 0.mp3: "):
         convert(config_for(tmp_path / "music", tmp_path / "out"))
     assert contents(tmp_path / "out").keys() == {"convert.yaml", "rejects.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("function", "stage"),
+    [("open_audio", "decode"), ("to_mono", "mix"), ("np.ascontiguousarray", "resample")],
+)
+def test_an_unexpected_exception_rejects_its_file_alone(write_audio, tmp_path, monkeypatch, function, stage):
+    for name in "ab":
+        write_audio(tmp_path / "in" / f"{name}.wav", channels=2)
+    module, _, name = f"beam_pipelines.convert.transcode.{function}".rpartition(".")
+    original = pkgutil.resolve_name(f"{module}.{name}")
+    calls = []
+
+    def fail_once(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 1:
+            raise MemoryError("no memory")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(pkgutil.resolve_name(module), name, fail_once)
+    convert(
+        config_for(
+            tmp_path / "in",
+            tmp_path / "out",
+            channels=1,
+            sample_rate_hz=8_000,
+            runner=DirectRunnerConfig(num_workers=1),
+        )
+    )
+    [reject] = json_lines(tmp_path / "out" / "rejects.jsonl")
+    assert (reject["stage"], reject["reason"]) == (stage, "unexpected")
+    assert reject["message"].startswith("MemoryError in ") and reject["message"].endswith(": no memory")
+    assert len(list((tmp_path / "out").glob("*.wav"))) == 1
 
 
 def test_a_worker_that_fails_ends_the_run_with_its_reason_and_the_next_run_goes_on(music, tmp_path):

@@ -18,11 +18,14 @@ from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.features import frontend
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.prepare import pipeline
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
 from beam_pipelines.prepare.pipeline import prepare
 from beam_pipelines.prepare.prepare_yaml import parse_prepare_yaml
 from beam_pipelines.runners.config import DirectRunnerConfig
+from beam_pipelines.splits.config import DuplicatesConfig
 
 
 def config_for(music: Path, output_dir: Path, **changes) -> PrepareConfig:
@@ -217,6 +220,52 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
     assert (segments["8k.wav"], segments["48k6.wav"], segments["truncated.mp3"]) == (4, 4, 3)
     assert "1 tracks decoded in part, because they are damaged or truncated: see " in capsys.readouterr().out
     assert segments.keys() == {"8k.wav", "48k6.wav", "truncated.mp3", "0.wav", "1.wav"}
+
+
+def test_an_unexpected_exception_is_a_reject_and_is_tried_again(music, prepared, tmp_path, monkeypatch):
+    expected = {path.name: path.read_bytes() for path in prepared.glob("*.tfrecord-*")}
+    out = tmp_path / "again"
+    original = frontend.cut_segments
+    calls = []
+
+    def fail_twice(*args, **kwargs):
+        calls.append(args)
+        if len(calls) in (2, 9):
+            raise MemoryError
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(frontend, "cut_segments", fail_twice)
+    with pytest.raises(RunFailedError, match=r"2 of 16 tracks cannot be used \(2 unexpected\).*max_reject_fraction"):
+        prepare(config_for(music, out, runner=DirectRunnerConfig(num_workers=1)))
+    rejects = json_lines(out / "rejects.jsonl")
+    assert {(reject["stage"], reject["reason"], reject["exception"]) for reject in rejects} == {
+        ("features", "unexpected", "MemoryError:")
+    }
+    monkeypatch.undo()
+    prepare(config_for(music, out))
+    assert {path.name: path.read_bytes() for path in out.glob("*.tfrecord-*")} == expected
+    assert json_lines(out / "rejects.jsonl") == []
+
+
+def test_turning_the_search_for_duplicates_off_keeps_the_finished_shards(music, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(pipeline, "check_leaks", lambda *args, **kwargs: (_ for _ in ()).throw(MemoryError()))
+        prepare(config_for(music, out))
+    built_ns = {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord-*")}
+    assert len(built_ns) == 6
+    prepare(config_for(music, out, duplicates=DuplicatesConfig(mode="off")))
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord-*")} == built_ns
+    assert "6 of 6 shards are already finished" in capsys.readouterr().err
+
+
+def test_turning_the_search_on_builds_shards_without_fingerprints_again(music, prepared, tmp_path, monkeypatch):
+    out = tmp_path / "again"
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(pipeline, "_finish", lambda *args: (_ for _ in ()).throw(MemoryError()))
+        prepare(config_for(music, out, duplicates=DuplicatesConfig(mode="off")))
+    prepare(config_for(music, out))
+    assert contents(out) == {**contents(prepared), "prepare.yaml": (out / "prepare.yaml").read_bytes()}
 
 
 def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_path):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from beam_pipelines.audio.choose_decoder import Limits, decode
 from beam_pipelines.audio.decode import AudioStream
+from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
 from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
@@ -74,6 +75,7 @@ class Inference:
         self.labels = run.dataset().labels
         self._batch_size = batch_size
 
+    @unexpected_errors("open")  # e.g. a file larger than the memory
     def read(self, path: str) -> Clip:
         """Reads an audio file, local or gs://, and computes the features of its segments.
 
@@ -112,8 +114,13 @@ class Inference:
             raise silent or AudioError("silent", "the file is shorter than a segment", stage="segment")
         return FileScores(mean=total / num_segments, duration_s=0.0, expected_s=None, num_segments=num_segments)
 
+    @unexpected_errors("predict")
     def score(self, clip: Clip) -> ClipScores:
-        """Returns the probabilities of the genres for each segment and their mean."""
+        """Returns the probabilities of the genres for each segment and their mean.
+
+        Raises:
+            AudioError: The network raised an exception, e.g. because a long file needs more memory than there is.
+        """
         batches = [softmax(logits) for logits in self._run(self.model, clip.segments)]
         return ClipScores(
             segments=np.concatenate(batches),
@@ -121,6 +128,7 @@ class Inference:
             mean=sum(batch.sum(axis=0) for batch in batches) / len(clip.segments),
         )
 
+    @unexpected_errors("predict")
     def embed(self, clip: Clip) -> NDArray[np.float32]:
         """Returns the embeddings of the segments, (segments, values) float32: the inputs of the logits layer."""
         return np.concatenate(list(self._run(self._embedder, clip.segments)), dtype=np.float32)

@@ -12,6 +12,7 @@ from beam_pipelines.records.schema import TRAIN, VALIDATION, FeatureSpec
 from trainer.data.augment import make_augmenter
 from trainer.data.batches import TrainStream, scoring_batches
 from trainer.data.config import StreamConfig
+from trainer.data.memory import available_memory_bytes, check_fits_into_memory
 from trainer.data.prepared import (
     PreparedData,
     Shard,
@@ -184,6 +185,9 @@ def make_components(
 
 
 def _make_stream(config: TrainConfig, *, data: TrainingData, specs: Mapping[str, FeatureSpec]) -> TrainStream:
+    if config.cache:
+        cached = [*data.train_shards, *data.validation_shards]
+        check_fits_into_memory(cached, specs, available_bytes=available_memory_bytes())
     return TrainStream(
         data.train_shards,
         StreamConfig(

@@ -1,5 +1,6 @@
 import io
 import json
+import pkgutil
 from dataclasses import replace
 
 import numpy as np
@@ -222,6 +223,46 @@ def test_a_failure_that_is_no_fault_of_the_audio_is_not_a_reject(mixed_tracks):
 
     with pytest.raises(OSError, match="No space left"):
         build(mixed_tracks, FullDisk())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("soxr fails"), ValueError("numpy fails")])
+@pytest.mark.parametrize(
+    ("function", "stage"),
+    [
+        ("beam_pipelines.audio.load.soxr.ResampleStream", "decode"),
+        ("beam_pipelines.features.frontend.cut_segments", "features"),
+        ("beam_pipelines.prepare.shard.content_hash", "measure"),
+        ("beam_pipelines.prepare.shard.AcousticFingerprinter.__call__", "fingerprint"),
+    ],
+)
+def test_an_unexpected_exception_rejects_its_track_alone(write_audio, tmp_path, monkeypatch, function, stage, error):
+    tracks = [track(write_audio(tmp_path / f"{name}.wav", sample_rate_hz=44_100)) for name in "abc"]
+    module, _, name = function.rpartition(".")
+    original = pkgutil.resolve_name(function)
+    calls = []
+
+    def fail_once(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 2:
+            raise error
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(pkgutil.resolve_name(module), name, fail_once)
+    sink = io.BytesIO()
+    report, updates = build(tracks, sink)
+    assert [item.track_id for item in report.tracks] == ["a.wav", "c.wav"]
+    [reject] = report.rejects
+    assert (reject.track_id, reject.stage, reject.reason) == ("b.wav", stage, "unexpected")
+    assert reject.exception == f"{type(error).__name__}: {error}".strip()
+    assert report.has_unexpected_rejects
+    assert updates[-1][:2] == (3, 1)
+    # Nothing of the track is in the shard.
+    monkeypatch.undo()
+    expected = io.BytesIO()
+    without, _ = build([tracks[0], tracks[2]], expected)
+    assert sink.getvalue() == expected.getvalue()
+    assert report.feature_sums == without.feature_sums
+    assert not without.has_unexpected_rejects
 
 
 def test_a_reject_names_the_file(tmp_path):

@@ -193,3 +193,13 @@ def test_a_folder_that_holds_something_else_is_left_alone(make_config: MakeConfi
     assert message.startswith(f"run_dir={prepared_dir} is not empty and holds no run (")
     assert message.endswith("): choose another run_dir")
     assert {path.name: path.read_bytes() for path in prepared_dir.iterdir()} == before
+
+
+def test_examples_that_do_not_fit_into_memory(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.training.components, "available_memory_bytes", lambda: 1_000)
+    assert "cache=true: the examples of the train and validation splits take" in refused(make_config())
+
+
+def test_without_cache_no_memory_is_needed(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.training.components, "available_memory_bytes", lambda: 1_000)
+    train(make_config(cache=False, epochs=1))

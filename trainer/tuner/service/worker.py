@@ -156,7 +156,7 @@ class _Worker:
                 except (ChiefUnavailableError, RunFailedError):
                     continue
                 except Exception as error:  # this thread must not end: the chief would give the trial away
-                    self._chief.log(f"a heartbeat failed, the next one follows: {_one_line(repr(error))}")
+                    self._chief.log(f"a heartbeat failed, the next one follows: {' '.join(repr(error).split())}")
                     continue
                 if not reply["has_lease"]:
                     self._lease_lost.set()

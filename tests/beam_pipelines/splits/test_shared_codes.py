@@ -1,0 +1,88 @@
+"""Codes that fingerprints share, compared part by part, against counting all pairs of codes by hand."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from beam_pipelines.splits import shared_codes, stored_codes
+from beam_pipelines.splits.shared_codes import find_candidates
+from beam_pipelines.splits.stored_codes import store_codes
+
+
+def by_hand(fingerprints, numbers):
+    """Counts the pairs at an offset by the first positions of each code, in tracks that are not left out."""
+    first = [{code: index for index, code in reversed(list(enumerate(codes))) if code} for codes in fingerprints]
+    votes = Counter()
+    for one, one_number in zip(first, numbers, strict=True):
+        for other, other_number in zip(first, numbers, strict=True):
+            if 0 <= one_number < other_number:
+                votes.update((one_number, other_number, one[code] - other[code]) for code in one.keys() & other.keys())
+    return sorted(((-count, *pair) for pair, count in votes.items() if count >= 2))
+
+
+@pytest.mark.parametrize(("part_codes", "block_codes"), [(1 << 23, 1 << 20), (50, 1 << 20), (50, 7), (1 << 23, 1)])
+def test_candidates_are_those_of_counting_by_hand_whatever_the_size_of_a_part(monkeypatch, part_codes, block_codes):
+    monkeypatch.setattr(shared_codes, "_PART_CODES", part_codes)
+    monkeypatch.setattr(stored_codes, "_BLOCK_CODES", block_codes)
+    rng = np.random.default_rng(0)
+    song = rng.integers(0, 2**32, 60, dtype=np.uint32)
+    fingerprints = [
+        song,
+        rng.integers(0, 40, 80, dtype=np.uint32),
+        np.empty(0, dtype=np.uint32),
+        song[20:],
+        np.zeros(30, dtype=np.uint32),
+        rng.integers(0, 40, 80, dtype=np.uint32),
+        np.concatenate([song[:5], song[:40]]),
+        song,
+    ]
+    numbers = [5, 0, 4, 2, 6, 7, 1, -1]
+    expected = by_hand([codes.tolist() for codes in fingerprints], numbers)
+    assert len(expected) > 5
+    with store_codes(iter(fingerprints)) as codes:
+        assert list(find_candidates(codes, np.array(numbers))) == [tuple(pair) for _, *pair in expected]
+
+
+def test_stored_codes_are_read_as_they_were_written():
+    fingerprints = [np.arange(length, dtype=np.uint32) * 3 for length in (0, 5, 0, 1, 7)]
+    with store_codes(fingerprints) as codes:
+        assert [codes[track].tolist() for track in range(len(codes))] == [item.tolist() for item in fingerprints]
+        assert (codes.num_codes, codes.max_length) == (13, 7)
+        [(values, tracks, positions)] = codes.blocks()
+    assert values.tolist() == np.concatenate(fingerprints).tolist()
+    assert tracks.tolist() == [1] * 5 + [3] + [4] * 7
+    assert positions.tolist() == [0, 1, 2, 3, 4, 0, 0, 1, 2, 3, 4, 5, 6]
+
+
+def test_nothing_is_stored():
+    with store_codes([]) as codes:
+        assert (len(codes), list(codes.blocks()), list(find_candidates(codes, np.array([], dtype=np.int64)))) == (
+            0,
+            [],
+            [],
+        )
+
+
+def test_memory_does_not_grow_with_the_number_of_tracks(monkeypatch):
+    """Of four times as many codes, in parts of the same size, no more are in memory at a time."""
+    monkeypatch.setattr(shared_codes, "_PART_CODES", 1_000)
+    monkeypatch.setattr(stored_codes, "_BLOCK_CODES", 500)
+    rng = np.random.default_rng(0)
+    largest = {}
+    original = shared_codes._codes_of_part
+
+    for num_tracks in (100, 400):
+        sizes = []
+
+        def measured(*args, sizes=sizes, **kwargs):
+            keys, positions = original(*args, **kwargs)
+            sizes.append(len(keys))
+            return keys, positions
+
+        monkeypatch.setattr(shared_codes, "_codes_of_part", measured)
+        with store_codes(rng.integers(1, 2**32, 100, dtype=np.uint32) for _ in range(num_tracks)) as codes:
+            list(find_candidates(codes, np.arange(num_tracks)))
+        assert sum(sizes) == num_tracks * 100
+        largest[num_tracks] = max(sizes)
+    assert largest[400] < 1.2 * largest[100] < 1_500
