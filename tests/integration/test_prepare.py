@@ -316,7 +316,8 @@ def test_an_interrupted_run_says_so_in_one_line_(make_collection, tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert stderr.decode().splitlines()[-1] == "beamtune prepare: interrupted"
+    expected = "beamtune prepare: interrupted; what is finished is kept: the same command resumes"
+    assert stderr.decode().splitlines()[-1] == expected
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
