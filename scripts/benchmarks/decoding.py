@@ -5,6 +5,7 @@ Damage: the first byte of one frame is set to zero, at positions spread over the
 
 import argparse
 import io
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from beam_pipelines.audio.file_bytes import FileBytes
 from beam_pipelines.audio.libsndfile import open_libsndfile
 from beam_pipelines.audio.load import Limits, load_audio_at_rates
 from beam_pipelines.audio.mp3_headers import HEADER_BYTES, parse_header
+from beam_pipelines.common.terminal import make_console
 
 REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatune4"
 RATE_HZ = 16_000
@@ -41,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench decoding", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
     files = [path.read_bytes() for path in sorted(parser.parse_args().folder.glob("**/*.mp3"))]
-    console = Console(highlight=False)
+    console = make_console(sys.stdout)
     measure_sound_files(files, console)
     measure_damaged_files(files[:: max(len(files) // NUM_DAMAGED_FILES, 1)][:NUM_DAMAGED_FILES], console)
 
