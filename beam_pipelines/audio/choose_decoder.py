@@ -6,7 +6,7 @@ the start.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Generic, TypeVar
@@ -17,6 +17,7 @@ from beam_pipelines.audio.expected_length import UNCOMPRESSED_KINDS, ExpectedLen
 from beam_pipelines.audio.ffmpeg import open_ffmpeg
 from beam_pipelines.audio.libsndfile import open_libsndfile
 from beam_pipelines.audio.other_content import name_content
+from beam_pipelines.audio.unexpected import unexpected_errors
 
 # Decoders differ in which samples they skip as the delay and the padding of a lossy encoder, by up to two mp3 frames.
 _LOSSY_KINDS = ("mp3", "ogg")
@@ -83,7 +84,8 @@ def decode(file: BinaryIO, use: Callable[[AudioStream], _Result], *, limits: Lim
     head = source.read(64)
     if not head:
         raise AudioError("empty_file", "the file has no bytes")
-    expected = expected_length(source, max_duration_s=limits.max_duration_s)
+    with unexpected_errors("decode"):
+        expected = expected_length(source, max_duration_s=limits.max_duration_s)
     if expected is not None and expected.kind in UNCOMPRESSED_KINDS and expected.num_expected == 0:
         raise AudioError("no_audio", "the header says that the file has no samples")
     start = 0 if expected is None else expected.start
@@ -96,7 +98,9 @@ def decode(file: BinaryIO, use: Callable[[AudioStream], _Result], *, limits: Lim
     )
     for open_stream, is_strict in attempts:
         try:
-            with open_stream(source) as stream:
+            with ExitStack() as stack:
+                with unexpected_errors("decode"):
+                    stream = stack.enter_context(open_stream(source))
                 if is_strict and not _is_trusted(stream, expected, limits):
                     continue
                 decoded = _decoded(use(stream), stream, expected, limits)

@@ -330,12 +330,16 @@ def test_a_folder_of_which_nothing_converts_fails_and_says_why(tmp_path):
 
 @pytest.mark.parametrize(
     ("function", "stage"),
-    [("open_audio", "decode"), ("to_mono", "mix"), ("np.ascontiguousarray", "resample")],
+    [
+        ("audio.choose_decoder.expected_length", "decode"),
+        ("convert.transcode.to_mono", "mix"),
+        ("convert.transcode.np.ascontiguousarray", "resample"),
+    ],
 )
 def test_an_unexpected_exception_rejects_its_file_alone(write_audio, tmp_path, monkeypatch, function, stage):
     for name in "ab":
         write_audio(tmp_path / "in" / f"{name}.wav", channels=2)
-    module, _, name = f"beam_pipelines.convert.transcode.{function}".rpartition(".")
+    module, _, name = f"beam_pipelines.{function}".rpartition(".")
     original = pkgutil.resolve_name(f"{module}.{name}")
     calls = []
 
