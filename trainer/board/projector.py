@@ -15,7 +15,8 @@ from trainer.board.segment_reader import read_segments
 from trainer.common import files
 from trainer.data.prepared import PreparedData, Shard, select_features
 from trainer.metrics.predictions import Predictions
-from trainer.models.embedding import EMBEDDINGS, LOGITS, embedding_network
+from trainer.models.config import LOGITS
+from trainer.models.embedding import EMBEDDINGS, embedding_network
 
 CONFIG_FILE = "projector_config.pbtxt"
 VECTORS_FILE = "embeddings.tsv"

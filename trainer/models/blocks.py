@@ -10,6 +10,7 @@ import keras
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
+from trainer.models.config import LOGITS
 from trainer.models.layers import STD_FLOOR, BandCentering, BandStandardization, Clipping
 
 # The momentum of the moving averages that prediction uses. Keras' default of 0.99 is too slow for small data sets.
@@ -113,4 +114,4 @@ def logits(x: Any, *, dropout: float, num_classes: int) -> Any:
     They are float32 under every dtype policy, because small probabilities are lost in a softmax of float16.
     """
     x = keras.layers.Dropout(dropout)(x)
-    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.layers.Dense(num_classes, dtype="float32", name=LOGITS)(x)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.checks import MISSING, check
 
+# The name of the layer that computes the logits. Its input is the embedding of a segment.
+LOGITS = "logits"
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -2,7 +2,9 @@
 
 import keras
 
-EMBEDDINGS, LOGITS = "embeddings", "logits"
+from trainer.models.config import LOGITS
+
+EMBEDDINGS = "embeddings"
 
 
 def embedding_network(model: keras.Model) -> keras.Model:

@@ -10,7 +10,7 @@ from typing import Any
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.models import architectures
-from trainer.models.config import ModelConfig
+from trainer.models.config import LOGITS, ModelConfig
 from trainer.models.lazy import keras
 
 
@@ -94,9 +94,16 @@ def build_model(
     Raises:
         UserError: There is no such model, it cannot take the features, or the file with its weights is wrong.
         RunFailedError: Its weights cannot be downloaded.
+        TypeError: The model lacks the layer that computes the logits.
     """
     entry = _find(config.name)
     model = entry.build(config, specs=specs, stats=stats, num_classes=num_classes)
+    # Embeddings are the input of this layer. A run must not find out after its training that it is missing.
+    if LOGITS not in {layer.name for layer in model.layers}:
+        raise TypeError(
+            f"trainer.models.architectures.{config.name}: the model has no layer named {LOGITS!r}: end it with "
+            "blocks.logits"
+        )
     if pretrained and entry.load_pretrained is not None:
         entry.load_pretrained(model, config)
     return model

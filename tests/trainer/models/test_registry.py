@@ -6,14 +6,16 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import keras
 import pytest
 
 from beam_pipelines.common.errors import UserError
 from trainer.models import architectures
 from trainer.models.architectures.cnn2d import Cnn2dConfig
-from trainer.models.registry import MODELS, find_models, model_config_from_dict
+from trainer.models.registry import MODELS, build_model, find_models, model_config_from_dict
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # A model, as a user would add one: a dense layer on a vector.
@@ -97,6 +99,16 @@ def test_settings_are_read_without_keras() -> None:
         check=True,
     )
     assert done.stdout.splitlines() == ["True", "[]"]
+
+
+def test_a_network_without_the_layer_of_the_logits_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(config: Cnn2dConfig, **_: object) -> keras.Model:
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras.layers.Dense(2, name="last")(inputs))
+
+    monkeypatch.setitem(MODELS, "cnn2d", replace(MODELS["cnn2d"], build=build))
+    with pytest.raises(TypeError, match="cnn2d: the model has no layer named 'logits': end it with blocks.logits"):
+        build_model(Cnn2dConfig(), specs={}, stats={}, num_classes=2)
 
 
 @pytest.mark.slow

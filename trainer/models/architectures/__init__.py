@@ -3,7 +3,8 @@
 A new model is a module here and `configs/model/<name>.yaml`. The module defines
 
 - one frozen dataclass, a subclass of `ModelConfig`, whose `name` is the name of the module,
-- `build(config, *, specs, stats, num_classes)`, which returns a Keras model and reads no files,
+- `build(config, *, specs, stats, num_classes)`, which returns a Keras model and reads no files; its last layer is that
+  of `blocks.logits`,
 - `SUMMARY`, a few words for `beamtune models`,
 - where the model starts from pretrained weights, `load_pretrained(model, config)`.
 
