@@ -57,7 +57,7 @@ def run(beamtune, make_collection, tmp_path_factory):
     directory = tmp_path_factory.mktemp("board")
     music = make_collection(directory / "music", tracks=3, duration_s=2 * SEGMENT_DURATION_S)
     for first in music.glob("genre0/*/0.wav"):
-        second = music / "genre1" / first.parent.name / first.name
+        second = music / "genre1" / first.parent.name.replace("artist0", "artist1", 1) / first.name
         first.rename(directory / "swapped.wav")
         second.rename(first)
         (directory / "swapped.wav").rename(second)
