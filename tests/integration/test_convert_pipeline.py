@@ -313,7 +313,7 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
     assert (most["expected_s"], most["is_truncated"], most["decoder"]) == (4.0, True, "ffmpeg")
     assert not any(record["is_truncated"] for name, record in records.items() if name != "bad/most.flac")
     printed = capsys.readouterr().out
-    assert "1 files decoded in part, because they are damaged or truncated: see " in printed
+    assert "1 file decoded in part, because of damage or truncation: see " in printed
     reasons = "3 undecodable, 1 bad_header, 1 empty_file, 1 damaged, 1 not_in_format, 1 no_audio"
     assert f"8 files rejected ({reasons}): see " in printed
 

@@ -192,9 +192,9 @@ def test_the_summary_says_what_became_of_the_files():
     )
     print_summary(report, num_kept=1, output_dir="out", stream=stream)
     assert stream.getvalue().splitlines() == [
-        "1 files converted, 1 kept from earlier: 3 s of audio",
-        "1 files cut, at max_duration_s or where a WAV file is full: see out/converted.jsonl",
-        "1 files rejected (1 undecodable): see out/rejects.jsonl",
+        "1 file converted, 1 kept from earlier: 3 s of audio",
+        "1 file cut, at max_duration_s or where a WAV file is full: see out/converted.jsonl",
+        "1 file rejected (1 undecodable): see out/rejects.jsonl",
         "converted: out",
     ]
 

@@ -26,11 +26,11 @@ def test_all_that_looks_like_audio_is_found_or_named(tmp_path):
     assert [entry.path for entry in found.files] == [str(tmp_path / "rock/a.mp3")]
     endings, links, hidden = found.notes
     assert endings.startswith(
-        "2 audio files have endings that are not read (1 .tak, 1 .tta) and are left out: folk/c.TAK, folk/d.tta; "
+        "2 audio files left out, with endings that are not read (1 .tak, 1 .tta): folk/c.TAK, folk/d.tta; "
         "beamtune reads .mp3 .wav"
     )
-    assert links == "1 links that lead nowhere are left out: jazz"
-    assert hidden == "2 hidden audio files are left out: .trash/b.FLAC, rock/._a.mp3"
+    assert links == "links that lead nowhere left out (1): jazz"
+    assert hidden == "hidden audio files left out (2): .trash/b.FLAC, rock/._a.mp3"
 
 
 def test_many_names_are_cut(tmp_path):

@@ -93,9 +93,9 @@ def test_missing_files_unlisted_files_and_rows_without_a_genre_are_noted(make_fm
     assert {track.track_id: track.size_bytes for track in tracks if track.track_id == "000007"} == {"000007": 0}
     assert {"000008", "000009", "000010"}.isdisjoint({track.track_id for track in tracks})
     assert notes_of(root) == [
-        "1 of 6 tracks have no top genre in tracks.csv and are left out",
-        "2 files (000009.mp3, 000010.mp3) have no row of this subset in tracks.csv and are left out",
-        "1 files (000007.mp3) are in tracks.csv and not on disk: they become rejects",
+        "1 of 6 tracks left out: no top genre in tracks.csv",
+        "2 files (000009.mp3, 000010.mp3) left out: no row of this subset in tracks.csv",
+        "1 file (000007.mp3) rejected: in tracks.csv and not on disk",
     ]
 
 

@@ -79,8 +79,8 @@ def test_hidden_files_other_files_and_files_without_a_genre_are_passed_over(tmp_
     listing = list_tracks(FolderDatasetConfig(root=str(tmp_path)))
     assert [track.track_id for track in listing.tracks] == ["jazz/b.au", "rock/a.mp3"]
     assert listing.notes == [
-        "2 hidden audio files are left out: .trash/old.mp3, rock/.hidden.mp3",
-        f"1 audio files lie directly in {tmp_path}, in no genre's folder, and are left out",
+        "hidden audio files left out (2): .trash/old.mp3, rock/.hidden.mp3",
+        f"1 audio file left out: directly in {tmp_path}, in no genre's folder",
     ]
 
 
@@ -120,7 +120,7 @@ def test_names_that_are_not_utf_8_are_left_out_and_counted(tmp_path):
         pass
     listing = list_tracks(FolderDatasetConfig(root=str(tmp_path)))
     assert [track.track_id for track in listing.tracks] == ["jazz/b.mp3", "rock/a.mp3"]
-    assert listing.notes == ["1 files have names that are not UTF-8 and are left out"]
+    assert listing.notes == ["1 file left out: names that are not UTF-8"]
 
 
 def test_one_genre_is_refused(tmp_path):

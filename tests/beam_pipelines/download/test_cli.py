@@ -128,5 +128,5 @@ def test_it_runs_as_a_process(beamtune, tmp_path):
     done = beamtune("download", "gtzan", f"gtzan_path={tmp_path}/copy")
     assert done.returncode == 2
     assert done.stdout.splitlines()[:2] == ["genre      clips  missing", "blues          1  00001-00099"]
-    assert done.stderr.startswith(f"beamtune download: {tmp_path}/copy: 999 clips are missing (blues.00001, ")
+    assert done.stderr.startswith(f"beamtune download: {tmp_path}/copy: 999 clips missing (blues.00001, ")
     assert done.stderr.count("\n") == 1
