@@ -69,7 +69,7 @@ class CsvDatasetConfig(DatasetConfig):
         group_column: The column of the group that must be in one split, such as the artist; None makes every file a
             group of its own. Case, accents and "feat." do not tell groups apart.
         split_column: The column of an official split (train, validation, test), or None.
-        encoding: The encoding of the file, such as cp1252; None is UTF-8, or UTF-16 where the file says so.
+        encoding: The encoding of the file, such as cp1252; None is UTF-8, or UTF-16 where the file has its mark.
         delimiter: The character between two columns, or "tab"; None is a comma, or another one that the header shows.
     """
 
