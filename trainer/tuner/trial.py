@@ -113,7 +113,7 @@ def kept_epoch(history: Mapping[int, Metrics]) -> int | None:
     """Returns the epoch whose weights a trial keeps: the first one with the lowest validation loss.
 
     The score of a trial is its objective at this epoch. The highest objective of all epochs would favour trials with
-    one high value by chance, the more so the fewer tracks the validation split has, and that epoch's weights are not kept.
+    one high value by chance, more so if the validation split has few tracks, and that epoch's weights are not kept.
 
     Returns:
         None if no epoch has a finite loss.
