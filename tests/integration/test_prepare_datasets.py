@@ -167,7 +167,7 @@ def noisy_collection(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["exact", "near"])
-def test_a_recording_in_two_splits_brings_its_groups_into_one(noisy_collection, tmp_path, capsys, how):
+def test_a_recording_in_two_splits_joins_its_groups_in_one(noisy_collection, tmp_path, capsys, how):
     before = tmp_path / "before"
     assert prepare("dataset=folder", f"dataset.root={noisy_collection}", output_dir=before) == 0
     splits = splits_of(before)
@@ -236,7 +236,7 @@ def test_official_splits_lose_the_copy_that_would_be_trained_on(noisy_collection
     assert json_lines(off / "duplicates.jsonl") == []
 
 
-def test_a_genre_that_joined_groups_leave_too_few_of_says_what_to_do(noisy_collection, tmp_path, capsys):
+def test_a_genre_with_too_few_joined_groups_is_an_error_with_advice(noisy_collection, tmp_path, capsys):
     shutil.rmtree(noisy_collection / "genre0" / "artist03")
     shutil.rmtree(noisy_collection / "genre0" / "artist04")
     shutil.rmtree(noisy_collection / "genre0" / "artist05")

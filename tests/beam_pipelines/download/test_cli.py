@@ -73,7 +73,7 @@ def test_the_settings_can_be_shown(capsys):
     )
 
 
-def test_a_server_that_is_not_there_is_a_failed_run(tmp_path, server, small, capsys, monkeypatch):
+def test_a_missing_server_is_a_failed_run(tmp_path, server, small, capsys, monkeypatch):
     waits_s = []
     monkeypatch.setattr(http_download.time, "sleep", waits_s.append)
     server.http_server.shutdown()

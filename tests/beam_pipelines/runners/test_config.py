@@ -1,4 +1,4 @@
-"""What each kind of runner can be told."""
+"""The settings of each kind of runner."""
 
 import os
 
@@ -100,7 +100,7 @@ def test_only_workers_elsewhere_need_paths_in_a_bucket():
 
 
 @pytest.mark.parametrize("option", ["--extra_package=x.whl", "--setup_file=./setup.py", "--requirements_file=r.txt"])
-def test_without_an_image_the_package_must_come_another_way(option):
+def test_without_an_image_the_package_must_be_installed_otherwise(option):
     paths = {"output_dir": "gs://my-bucket/out"}
     dataflow(options=[option]).check_job(paths)
     with pytest.raises(UserError, match="runner.worker_image=None: expected an image that contains beamtune"):
