@@ -61,7 +61,7 @@ def riff(tag: int, payload: bytes) -> bytes:
 FRAMES = mp3_frames(mp3(STEREO))
 FLAC = by_libsndfile(STEREO, "FLAC")
 WAV = by_libsndfile(STEREO, "WAV")
-# Files that are decoded completely: the file, its seconds, the decoder, and whether the samples are those that were encoded.
+# Files that are decoded completely: the file, its seconds, the decoder, and whether the samples are the encoded ones.
 WHOLE = {
     "mp3": (mp3(STEREO), 3.0, "libsndfile", False),
     "mp3-vbr": (mp3(STEREO, mode="VARIABLE"), 3.0, "libsndfile", False),

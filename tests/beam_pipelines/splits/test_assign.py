@@ -221,7 +221,7 @@ def test_no_group_is_in_two_splits_every_track_is_in_one_and_shares_are_near(gro
     except UserError as error:
         groups_of = {label: sum(label in labels for labels in groups) for labels in groups for label in labels}
         is_pure = all(len(labels) == 1 for labels in groups)
-        # Groups of several genres may make a split impossible; groups of one genre are refused only if they are too few.
+        # Groups of several genres may make a split impossible; groups of one genre only if they are too few.
         assert min(groups_of.values()) < (folds or 3) or not is_pure
         assert "too few" in str(error) or "holds all tracks" in str(error)
         return
