@@ -47,7 +47,7 @@ def refit(config: SearchConfig, *, space: Space, stream: TextIO) -> None:
     )
     print(
         f"trial {best.trial_id}, {search.objective} {best.score:.4f}: training it on train and validation for "
-        f"{counted(best.best_epoch, 'epoch')}",
+        f"{counted(best.best_epoch or winner.epochs, 'epoch')}",
         file=stream,
     )
     train(winner, until_epoch=best.best_epoch)

@@ -81,7 +81,7 @@ def test_machines_of_an_unknown_type_can_be_described_by_hand():
     described = dataflow(machine_type="z9-special", machine_vcpus=12, machine_memory_gib=90.0)
     assert described.machine == Machine(vcpus=12, memory_gib=90.0)
     assert described.threads_per_machine == 12
-    with pytest.raises(UserError, match=r"runner\.machine_vcpus and runner\.machine_memory_gib beside it"):
+    with pytest.raises(UserError, match=r"runner\.machine_vcpus and runner\.machine_memory_gib with it"):
         dataflow(machine_type="z9-special", machine_vcpus=12)
 
 
