@@ -124,7 +124,7 @@ def test_fma_is_prepared_with_its_official_split(make_fma, tmp_path, capsys):
     assert {track_id for track_id, reject in rejects.items() if reject["known_fault"]} == {"098565", "133297"}
     assert json.loads((out / "stats.json").read_text())["split"] == {"source": "official", "leak": None}
     printed = capsys.readouterr()
-    assert "1 files (140000.mp3) are in tracks.csv and not on disk" in printed.err
+    assert "1 file (140000.mp3) rejected: in tracks.csv and not on disk" in printed.err
     assert "known faults of the data set among them: 2 (" in printed.out
 
 
