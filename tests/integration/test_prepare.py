@@ -218,7 +218,7 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
         Path(item["track_id"]).name: item["num_segments"] for item in json_lines(tmp_path / "out" / "tracks.jsonl")
     }
     assert (segments["8k.wav"], segments["48k6.wav"], segments["truncated.mp3"]) == (4, 4, 3)
-    assert "1 tracks decoded in part, because they are damaged or truncated: see " in capsys.readouterr().out
+    assert "1 track decoded in part, because of damage or truncation: see " in capsys.readouterr().out
     assert segments.keys() == {"8k.wav", "48k6.wav", "truncated.mp3", "0.wav", "1.wav"}
 
 
