@@ -1,1 +1,1 @@
-"""The command line: the words after `beamtune` go in, checked settings and a started command come out."""
+"""The command line: the words after `beamtune` → checked settings, with which a command runs."""

@@ -231,7 +231,7 @@ def _print_completion_script(words: Sequence[str]) -> int:
         epilog=(
             "examples:\n"
             "  beamtune completion bash > ~/.local/share/bash-completion/completions/beamtune\n"
-            "  source <(beamtune completion zsh)   # in ~/.zshrc, behind compinit"
+            "  source <(beamtune completion zsh)   # in ~/.zshrc, after compinit"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -247,16 +247,23 @@ def _positional_usage(command: Command) -> str:
 
 
 def _overview() -> str:
-    width = max(len(name) for name in COMMANDS)
-    lines = [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS.values()]
+    summaries = {name: command.summary for name, command in COMMANDS.items()}
+    summaries["completion"] = "print a script that adds tab completion to bash or zsh"
+    width = max(map(len, summaries))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in summaries.items()]
     return "\n".join(
         [
-            "usage: beamtune COMMAND [key=value …]",
+            "usage: beamtune COMMAND [key=value …] [options]",
             "",
             "From a folder of mp3s to a trained music genre classifier.",
             "",
             "commands:",
             *lines,
+            "",
+            "options:",
+            f"  {'--help':<{width}}  show this help, or that of a command, and exit",
+            f"  {'--version':<{width}}  print the version and exit",
+            f"  {'--debug':<{width}}  after a command: show tracebacks and what libraries log",
             "",
             "examples:",
             "  beamtune prepare dataset=folder dataset.root=~/Music output_dir=prepared/mine",
@@ -264,7 +271,6 @@ def _overview() -> str:
             "  beamtune predict runs/first song.mp3",
             "",
             "beamtune COMMAND --help shows the settings of a command.",
-            "beamtune completion bash|zsh prints a script for tab completion.",
         ]
     )
 

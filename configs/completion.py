@@ -1,4 +1,4 @@
-"""Tab completion: what can stand in the place of the last word of a command line.
+"""Tab completion: the words that can replace the last word of a command line.
 
 completion.bash and completion.zsh call this through `beamtune __complete WORD…` at each Tab, so that it must answer in
 less than half a second: it composes the settings of one command, and imports nothing that the settings do not need.
@@ -25,10 +25,10 @@ def complete(
 ) -> list[str]:
     """Returns the words that can replace the last one, sorted; none where the shell should offer file names.
 
-    A setting ends with "=", and a group of settings with ".": the user types on behind these.
+    A setting ends with "=", and a group of settings with ".": the user continues to type after these.
 
     Args:
-        words: The words behind `beamtune`, up to the cursor. The last one is empty or incomplete.
+        words: The words after `beamtune`, up to the cursor. The last one is empty or incomplete.
         commands: The commands, by name.
         options_of: Returns the options of a command, such as --debug.
     """
@@ -71,7 +71,7 @@ def _settings(command: Command, before: Sequence[str], word: str) -> list[str]:
 
 
 def _up_to_next_dot(key: str, word: str) -> str:
-    """Returns a key up to the first dot behind what was typed of it, or with "=" where there is none."""
+    """Returns a key up to the first dot after what was typed of it, or with "=" where there is none."""
     typed = word.rpartition(".")[0]
     if not key.startswith(f"{typed}." if typed else ""):
         return key

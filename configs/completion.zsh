@@ -1,5 +1,5 @@
 #compdef beamtune
-# Tab completion of beamtune in zsh. In ~/.zshrc, behind compinit:
+# Tab completion of beamtune in zsh. In ~/.zshrc, after compinit:
 #
 #   source <(beamtune completion zsh)
 
@@ -11,7 +11,7 @@ _beamtune() {
         _files
         return
     fi
-    compadd -S '' -- ${(M)candidates:#*[=.]} # the user types on behind these
+    compadd -S '' -- ${(M)candidates:#*[=.]} # the user continues to type after these
     compadd -- ${candidates:#*[=.]}
 }
 

@@ -142,7 +142,7 @@ def settings_of(settings: Settings) -> dict[str, Any]:
 
 
 def without_references(value: Any) -> Any:
-    """Returns a value, or a list, whose strings refer to no other setting: "${" in them stands for itself."""
+    """Returns a value, or a list, whose strings refer to no other setting: "${" in them is literal."""
     if isinstance(value, str):
         return _REFERENCE.sub(r"\1\1\\${", value)
     return [without_references(item) for item in value] if isinstance(value, list) else value

@@ -71,7 +71,7 @@ COMMANDS = (
             "Generates music and writes it as mp3 files with a table of the tracks. The same settings produce the\n"
             "same files, byte for byte. Existing files are kept.\n\n"
             "settings: dataset.root, dataset.artists_per_genre, dataset.tracks_per_artist, dataset.duration_s,\n"
-            "dataset.seed, num_workers"
+            "          dataset.seed, num_workers"
         ),
         examples=(
             "beamtune synthesize",
@@ -84,7 +84,7 @@ COMMANDS = (
         summary="download a published data set, check it and extract it",
         description=(
             "Downloads an archive, checks its SHA-1 and extracts it. If the download is interrupted, the same command\n"
-            "resumes it. The archive is deleted after it is extracted.\n\n"
+            "resumes it. The archive is deleted after it is extracted, unless keep_archive=true.\n\n"
             "names:    fma_small    7.2 GiB, 8,000 clips of 30 s, 8 balanced genres\n"
             "          fma_medium   22 GiB, 25,000 clips of 30 s, 16 unbalanced genres\n"
             "          fma_large    93 GiB, 106,574 clips of 30 s, 161 genres\n"

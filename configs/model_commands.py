@@ -170,7 +170,7 @@ COMMANDS = (
         description=(
             "Trains with many settings and writes the best to best.yaml in search_dir, which train reads as\n"
             "overrides=FILE. If the search is interrupted, or its machines are lost, the same command resumes it. Run\n"
-            "the same command on each machine of a cluster; environment variables tell each its role. --dry-run\n"
+            "the same command on each machine of a cluster; environment variables set the role of each. --dry-run\n"
             "prints the search space; `tune status DIR` shows a running or finished search.\n\n"
             "groups:   tuner=bayesian|random|hyperband|grid   model, strategy, augment, as for train\n"
             "settings: data_dir, search_dir, space (a YAML file), objective, direction, budget.max_trials,\n"
@@ -231,7 +231,7 @@ COMMANDS = (
         description=(
             "Divides a prepared data set into folds that keep artists together, trains once per fold and seed,\n"
             "evaluates on the test tracks of the fold, and prints the scores over all runs. If it is interrupted, the\n"
-            "same command resumes it. Each fold is a usual prepared data set, each run a usual run directory.\n\n"
+            "same command resumes it. Each fold is a prepared directory, and each run a run directory of train.\n\n"
             "groups:   model, strategy, augment, as for train\n"
             "settings: data_dir, output_dir, folds, seeds, split_by=group|track|segment, split_seed, folds_dir,\n"
             "          keep_folds, learner=network|baselines, baselines.* (those of beamtune baselines), and all\n"

@@ -1,4 +1,4 @@
-"""The documentation's pictures say what their sources say."""
+"""The documentation's pictures agree with their sources."""
 
 import re
 from html import unescape

@@ -63,5 +63,5 @@ def test_a_call_that_interprets_markup_is_found(source):
     assert len(list(faults(source))) == 1
 
 
-def test_the_text_columns_of_rich_interpret_markup_unless_told_otherwise():
+def test_the_text_columns_of_rich_interpret_markup_by_default():
     assert inspect.signature(TextColumn).parameters["markup"].default is True

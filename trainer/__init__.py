@@ -3,7 +3,7 @@
 import os
 
 # Both are read when TensorFlow or Keras is first imported, and every import of them in this package comes after this.
-# Only fatal messages are logged: what matters comes as an exception, and the rest, such as libraries that a machine
-# without a GPU does not have, is noise in front of the command's own output.
+# Only fatal messages are logged: errors are raised as exceptions, and other messages, such as those on missing GPU
+# libraries, would hide the command's own output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"

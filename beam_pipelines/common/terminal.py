@@ -49,6 +49,11 @@ def json_text(content: object, *, stream: TextIO, indent: int | None = None) -> 
     return text
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns "1 track" or "2 tracks" for a noun whose plural ends in -s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def make_console(stream: TextIO) -> Console:
     """Returns a console without markup and emoji codes: a genre may be called "[b]" or ":cat:"."""
     width = None if stream.isatty() else _PIPED_WIDTH

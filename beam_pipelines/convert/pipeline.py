@@ -21,7 +21,7 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
-from beam_pipelines.common.terminal import stderr
+from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
@@ -69,9 +69,8 @@ def _convert_missing(sources: Sequence[SourceFile], *, work_dir: WorkDir, config
             )
     report = Report.merge([Report(converted=plan.kept, rejects=plan.rejects), *ReportReader(work_dir).read()])
     if report.num_files != plan.num_files:
-        raise RunFailedError(
-            f"{plan.num_files - report.num_files} files were not converted: run the same command again to resume"
-        )
+        missing = counted(plan.num_files - report.num_files, "file")
+        raise RunFailedError(f"not converted: {missing}; run the same command again to resume")
     work_dir.finish(report)
     _check_usable(report)
     return report, len(plan.kept)
@@ -201,7 +200,7 @@ def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
             num_rejects = len(plan.rejects) + sum(len(report.rejects) for report in reports)
             progress.update(
                 completed=done + sum(report.num_files for report in reports),
-                details=f"{rate:.0f} s of audio per second, {num_rejects} rejects",
+                details=f"{rate:.0f} s of audio per second, {counted(num_rejects, 'reject')}",
             )
 
         with polling(show, interval_s=progress_interval_s(work_dir.output_dir)):
@@ -232,22 +231,23 @@ def _check_usable(report: Report) -> None:
 
 def print_summary(report: Report, *, num_kept: int, output_dir: str, stream: TextIO) -> None:
     """Prints the number of files converted now and earlier, and of rejects by reason."""
-    num_converted = len(report.converted) - num_kept
-    lines = [f"{num_converted} files converted, {num_kept} kept from earlier: {report.audio_s:.0f} s of audio"]
+    num_new = len(report.converted) - num_kept
+    lines = [f"{counted(num_new, 'file')} converted, {num_kept} kept from earlier: {report.audio_s:.0f} s of audio"]
     num_cut = sum(file.is_cut for file in report.converted)
     if num_cut:
         lines.append(
-            f"{num_cut} files cut, at max_duration_s or where a WAV file is full: see {output_dir}/{CONVERTED_FILE}"
+            f"{counted(num_cut, 'file')} cut, at max_duration_s or where a WAV file is full: see "
+            f"{output_dir}/{CONVERTED_FILE}"
         )
     num_partial = sum(file.is_truncated and not file.is_cut for file in report.converted)
     if num_partial:
         lines.append(
-            f"{num_partial} files decoded in part, because they are damaged or truncated: see "
+            f"{counted(num_partial, 'file')} decoded in part, because of damage or truncation: see "
             f"{output_dir}/{CONVERTED_FILE}"
         )
     rejects = count_rejects(report)
     if rejects:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
-        lines.append(f"{len(report.rejects)} files rejected ({reasons}): see {output_dir}/{REJECTS_FILE}")
+        lines.append(f"{counted(len(report.rejects), 'file')} rejected ({reasons}): see {output_dir}/{REJECTS_FILE}")
     lines.append(f"converted: {output_dir}")
     print("\n".join(lines), file=stream)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 # The guests of a track: "Queen feat. David Bowie", "Queen (ft David Bowie)".
 _GUESTS = re.compile(r"[\s(\[]+(?:(?:feat|ft)\.\s*|(?:feat|ft|featuring)\s+)\S.*")
 
-# Names that stand for nobody in particular. Taggers and players write these where they know no artist.
+# Names that are not of one artist. Taggers and players write these where the artist is unknown.
 _NOBODY = frozenset(
     [
         "various artists",
@@ -43,7 +43,7 @@ def artist_key(name: str) -> str:
 
 
 def is_nobody(name: str) -> bool:
-    """Returns whether a name stands for several or unknown artists, such as "Various Artists", "VA", "Unknown"."""
+    """Returns whether a name means several or unknown artists, such as "Various Artists", "VA", "Unknown"."""
     return _plain(name) in _NOBODY
 
 

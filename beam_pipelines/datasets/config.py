@@ -67,9 +67,9 @@ class CsvDatasetConfig(DatasetConfig):
         path_column: The column of the audio file's path.
         label_column: The column of the genre.
         group_column: The column of the group that must be in one split, such as the artist; None makes every file a
-            group of its own. Case, accents and "feat." do not tell groups apart.
+            group of its own. Case, accents and "feat." do not distinguish groups.
         split_column: The column of an official split (train, validation, test), or None.
-        encoding: The encoding of the file, such as cp1252; None is UTF-8, or UTF-16 where the file says so.
+        encoding: The encoding of the file, such as cp1252; None is UTF-8, or UTF-16 where the file has its mark.
         delimiter: The character between two columns, or "tab"; None is a comma, or another one that the header shows.
     """
 

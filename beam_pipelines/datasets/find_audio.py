@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
 from beam_pipelines.common import storage
 from beam_pipelines.common.storage import FileEntry
+from beam_pipelines.common.terminal import counted
 
 # Endings of audio files, of which those that are not in AUDIO_EXTENSIONS are left out.
 _AUDIO_LIKE_ENDING = re.compile(
@@ -37,14 +38,14 @@ def find_audio(root: str) -> FoundAudio:
     listing = storage.list_source(root)
     files, names_of = [], defaultdict(list)
     for left_out in listing.left_out:
-        names_of[f"{left_out.reason} are left out"].append(_below(left_out.path, root))
+        names_of[left_out.reason].append(_below(left_out.path, root))
     other_endings = []
     for entry in listing.files:
         name = _below(entry.path, root)
         if is_audio_path(name):
             files.append(entry)
         elif name.lower().endswith(AUDIO_EXTENSIONS):
-            names_of["hidden audio files are left out"].append(name)
+            names_of["hidden audio files"].append(name)
         elif _AUDIO_LIKE_ENDING.fullmatch(_ending(name)):
             other_endings.append(name)
     return FoundAudio(files=files, notes=[*_other_endings_note(other_endings), *_notes(names_of)])
@@ -54,13 +55,13 @@ def _other_endings_note(names: Sequence[str]) -> Iterator[str]:
     if names:
         endings = ", ".join(f"{count} {ending}" for ending, count in Counter(map(_ending, names)).most_common())
         yield (
-            f"{len(names)} audio files have endings that are not read ({endings}) and are left out: {_shown(names)}; "
-            f"beamtune reads {' '.join(AUDIO_EXTENSIONS)}"
+            f"{counted(len(names), 'audio file')} left out, with endings that are not read ({endings}): "
+            f"{_shown(names)}; beamtune reads {' '.join(AUDIO_EXTENSIONS)}"
         )
 
 
 def _notes(names_of: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    yield from (f"{len(names)} {what}: {_shown(names)}" for what, names in names_of.items())
+    yield from (f"{what} left out ({len(names)}): {_shown(names)}" for what, names in names_of.items())
 
 
 def _shown(names: Sequence[str]) -> str:

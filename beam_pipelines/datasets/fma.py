@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from beam_pipelines.datasets.config import FmaDatasetConfig
 from beam_pipelines.datasets.track import Listing, Track
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
@@ -172,17 +173,17 @@ def _check_genres(config: FmaDatasetConfig, present: set[str]) -> None:
 def _notes(rows: Sequence[_Row], sizes: Mapping[int, int], *, num_without_genre: int) -> list[str]:
     notes = []
     if num_without_genre:
-        notes.append(f"{num_without_genre} of {len(rows)} tracks have no top genre in tracks.csv and are left out")
+        notes.append(f"{num_without_genre} of {len(rows)} tracks left out: no top genre in tracks.csv")
     without_row = sorted(set(sizes) - {row.track for row in rows})
     if without_row:
-        notes.append(f"{_count_and_names(without_row)} have no row of this subset in tracks.csv and are left out")
+        notes.append(f"{_count_and_names(without_row)} left out: no row of this subset in tracks.csv")
     missing = sorted({row.track for row in rows if row.genre} - set(sizes))
     if missing:
-        notes.append(f"{_count_and_names(missing)} are in tracks.csv and not on disk: they become rejects")
+        notes.append(f"{_count_and_names(missing)} rejected: in tracks.csv and not on disk")
     return notes
 
 
 def _count_and_names(tracks: Sequence[int]) -> str:
     """Returns the number of files and the first three names."""
     names = ", ".join(f"{track:06d}.mp3" for track in tracks[:3])
-    return f"{len(tracks)} files ({names}{', …' if len(tracks) > 3 else ''})"
+    return f"{counted(len(tracks), 'file')} ({names}{', …' if len(tracks) > 3 else ''})"

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from beam_pipelines.datasets.artists import artist_key, artist_names, is_nobody
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.find_audio import find_audio
@@ -28,7 +29,7 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
     readable = [entry for entry in entries if _is_utf8(entry.path)]
     notes = list(found.notes)
     if len(readable) < len(entries):
-        notes.append(f"{len(entries) - len(readable)} files have names that are not UTF-8 and are left out")
+        notes.append(f"{counted(len(entries) - len(readable), 'file')} left out: names that are not UTF-8")
     tracks = []
     for entry in readable:
         track_id = entry.path[len(root) :].lstrip("/")
@@ -39,7 +40,7 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
             )
     loose = len(readable) - len(tracks)
     if loose:
-        notes.append(f"{loose} audio files lie directly in {config.root}, in no genre's folder, and are left out")
+        notes.append(f"{counted(loose, 'audio file')} left out: directly in {config.root}, in no genre's folder")
     artists = {track.track_id: artist for track in tracks if (artist := _artist(track.track_id)) is not None}
     names = artist_names(artists.values())
     tracks = [

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from beam_pipelines.download.catalog import GTZAN
 from beam_pipelines.download.download_progress import DownloadProgress
 from beam_pipelines.download.extract import list_names
@@ -95,7 +96,7 @@ def _problems(counts: Counter[_Clip]) -> list[str]:
         "present more than once": {clip for clip, count in counts.items() if count > 1},
         "unknown": set(counts) - expected,
     }
-    return [f"{len(clips)} clips are {problem} ({_some(clips)})" for problem, clips in problems.items() if clips]
+    return [f"{counted(len(clips), 'clip')} {problem} ({_some(clips)})" for problem, clips in problems.items() if clips]
 
 
 def _some(clips: Iterable[_Clip]) -> str:

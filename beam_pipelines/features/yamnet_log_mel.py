@@ -3,7 +3,7 @@
 The original (tensorflow/models, research/audioset/yamnet/features.py) takes the magnitudes of `tf.signal.stft` (400
 samples, every 160, periodic Hann, FFT of 512) through `tf.signal.linear_to_mel_weight_matrix` (64 bands, 125–7500 Hz,
 the HTK scale) and the logarithm of the sum with 0.001. This module computes in float64: in float32 the rounding
-errors of a loud sine are as large as the quiet bands beside it. The values are within 1e-6 of what tf.signal gives in
+errors of a loud sine are as large as the quiet bands next to it. The values are within 1e-6 of what tf.signal gives in
 float64, and, for audio in [-1, 1], within 0.01 of what it gives in float32, which is tf.signal's own error.
 """
 

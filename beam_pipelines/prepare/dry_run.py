@@ -12,7 +12,7 @@ from rich.console import Console
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.terminal import counted, make_console, make_table, print_line
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
@@ -108,13 +108,13 @@ def _print_time(
     all_s = max(sum(durations_s) / workers, max(durations_s)) / rate
     print_line(
         console,
-        f"one clip: {record.track_id}, {record.duration_s:.1f} s of audio, {record.num_segments} segments, "
+        f"one clip: {record.track_id}, {record.duration_s:.1f} s of audio, {counted(record.num_segments, 'segment')}, "
         f"{rate:.0f} s of audio per second",
     )
     print_line(
         console,
-        f"all: about {sum(durations_s) / 3600:.1f} h of audio, {all_s / 60:.1f} min on {workers} workers, without "
-        "start-up",
+        f"all: about {sum(durations_s) / 3600:.1f} h of audio, {all_s / 60:.1f} min on "
+        f"{counted(workers, 'worker')}, without start-up",
     )
     if isinstance(config.runner, DataflowRunnerConfig):
         _print_cost(console, config.runner, workers=workers, all_s=all_s)
@@ -126,8 +126,9 @@ def _print_cost(console: Console, runner: DataflowRunnerConfig, *, workers: int,
     machine_hours = machines * all_s / 3600
     print_line(
         console,
-        f"Dataflow: {machines} machines of type {runner.machine_type}, {machine_hours * machine.vcpus:.2f} vCPU-hours "
-        f"and {machine_hours * machine.memory_gib:.2f} GiB-hours: about {runner.cost_usd(machine_hours):.2f} USD",
+        f"Dataflow: {counted(machines, 'machine')} of type {runner.machine_type}, "
+        f"{machine_hours * machine.vcpus:.2f} vCPU-hours and "
+        f"{machine_hours * machine.memory_gib:.2f} GiB-hours: about {runner.cost_usd(machine_hours):.2f} USD",
     )
     print_line(
         console,

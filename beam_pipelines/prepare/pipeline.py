@@ -14,7 +14,7 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILES, holding
 from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
-from beam_pipelines.common.terminal import stderr, stdout
+from beam_pipelines.common.terminal import counted, stderr, stdout
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
@@ -296,7 +296,7 @@ def _watch_progress(
             rate = done.audio_s / max(time.monotonic() - started_s, 1e-3)
             progress.update(
                 completed=kept + done.num_tracks,
-                details=f"{rate:.0f} s of audio per second, {kept_rejects + done.num_rejects} rejects",
+                details=f"{rate:.0f} s of audio per second, {counted(kept_rejects + done.num_rejects, 'reject')}",
             )
 
         with polling(show, interval_s=progress_interval_s(build_dir.output_dir)):

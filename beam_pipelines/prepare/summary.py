@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.terminal import counted, make_console, make_table, print_line
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, count_tracks
 from beam_pipelines.records.json_lines import Reject
@@ -49,32 +49,34 @@ def _lines(build: FinishedBuild, *, left_out: Sequence[Reject], output_dir: str)
     tracks = [track for report in reports for track in report.tracks]
     num_segments = sum(report.num_examples for report in reports)
     num_bytes = sum(report.num_bytes for report in reports)
-    yield f"{num_segments} segments in {len(reports)} shards, {num_bytes / 2**20:.1f} MiB"
+    shards = counted(len(reports), "shard")
+    yield f"{counted(num_segments, 'segment')} in {shards}, {num_bytes / 2**20:.1f} MiB"
     if assignment.leak is not None:
         yield f"leaky split: {assignment.leak}; scores on it will be too high"
     num_silent = sum(track.num_silent_segments for track in tracks)
+    if num_silent:
+        yield f"{counted(num_silent, 'silent segment')} left out"
     counts = {
-        "silent segments left out": num_silent,
-        "tracks padded with silence to audio.clip_duration_s": sum(track.padded_s > 0 for track in tracks),
-        "tracks cut to audio.clip_duration_s": sum(track.cut_s > 0 for track in tracks),
-        "tracks cut at audio.max_duration_s": sum(track.is_truncated and not track.is_partial for track in tracks),
-        f"tracks decoded in part, because they are damaged or truncated: see {output_dir}/{TRACKS_FILE}": sum(
+        "padded with silence to audio.clip_duration_s": sum(track.padded_s > 0 for track in tracks),
+        "cut to audio.clip_duration_s": sum(track.cut_s > 0 for track in tracks),
+        "cut at audio.max_duration_s": sum(track.is_truncated and not track.is_partial for track in tracks),
+        f"decoded in part, because of damage or truncation: see {output_dir}/{TRACKS_FILE}": sum(
             track.is_partial for track in tracks
         ),
     }
-    yield from (f"{count} {what}" for what, count in counts.items() if count)
+    yield from (f"{counted(count, 'track')} {what}" for what, count in counts.items() if count)
     if resolution.pairs:
         outcomes = Counter(pair.outcome for pair in resolution.pairs)
         what = ", ".join(f"{count} {_OUTCOMES[outcome]}" for outcome, count in outcomes.most_common())
-        count = len(resolution.pairs)
-        yield f"{count} pairs of tracks hold the same recording ({what}): see {output_dir}/{DUPLICATES_FILE}"
+        pairs = counted(len(resolution.pairs), "pair")
+        yield f"{pairs} of tracks with the same recording ({what}): see {output_dir}/{DUPLICATES_FILE}"
     rejects = [*build.rejects, *left_out]
     if rejects:
         reasons = ", ".join(f"{count} {reason}" for reason, count in count_rejects(rejects).items())
-        yield f"{len(rejects)} tracks rejected ({reasons}): see {output_dir}/{REJECTS_FILE}"
+        yield f"{counted(len(rejects), 'track')} rejected ({reasons}): see {output_dir}/{REJECTS_FILE}"
     known = [reject.track_id for reject in rejects if reject.known_fault is not None and reject.reason != "excluded"]
     if known:
-        yield f"{len(known)} of them are known faults of the data set: {', '.join(known)}"
+        yield f"known faults of the data set among them: {len(known)} ({', '.join(known)})"
 
 
 def _split_name(assignment: Assignment) -> str:

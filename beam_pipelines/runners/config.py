@@ -166,7 +166,7 @@ class DataflowRunnerConfig(RunnerConfig):
             key="runner.machine_type",
             value=self.machine_type,
             expected=f"a type of {', '.join(KNOWN_FAMILIES)} or a custom one, e.g. n2-standard-4 or custom-4-16384, or "
-            "runner.machine_vcpus and runner.machine_memory_gib beside it",
+            "runner.machine_vcpus and runner.machine_memory_gib with it",
         )
         check(
             self.machine_vcpus is None or 1 <= self.machine_vcpus <= 1024,

@@ -113,7 +113,7 @@ def random_stream(stream: Stream, seed: int, *indices: int) -> np.random.Generat
 
 
 def genre_key(genre: str) -> int:
-    """A number that stands for a genre in seeds; it does not change when other genres come or go."""
+    """The number of a genre in seeds; it does not change when other genres are added or removed."""
     return zlib.crc32(genre.encode("utf-8"))
 
 

@@ -24,7 +24,7 @@ PEAK_CEILING = 0.85
 _PARTS = ("drums", "bass", "comp", "lead")
 #: Root-mean-square levels that sit well together before an artist's own gains, in dB.
 _PART_LEVELS_DB = {"drums": 0.0, "bass": -3.0, "comp": -3.0, "lead": -5.0}
-#: Where the parts stand at full stereo width, from -1 (left) to 1 (right).
+#: The positions of the parts at full stereo width, from -1 (left) to 1 (right).
 _PART_PANS = {"drums": 0.1, "bass": 0.0, "comp": -0.6, "lead": 0.5}
 _DRUM_LEVELS = {"kick": 1.0, "backbeat": 0.7, "hat": 0.45, "open_hat": 0.45}
 _FADE_S = 0.02

@@ -21,7 +21,7 @@ def run_examples(test: doctest.DocTest) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module_name", MODULES)
-def test_examples_of_docstrings_print_what_they_say(
+def test_examples_of_docstrings_print_the_shown_output(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, module_name: str
 ) -> None:
     monkeypatch.chdir(workspace)
@@ -33,7 +33,7 @@ def test_examples_of_docstrings_print_what_they_say(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_examples_of_pages_print_what_they_say(workspace: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+def test_examples_of_pages_print_the_shown_output(workspace: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.chdir(workspace)
     test = doctest.DocTestParser().get_doctest((REPOSITORY / page).read_text(), {}, page, page, 0)
     assert test.examples

@@ -1,4 +1,4 @@
-"""Samples in memory: what is accepted, and what each mistake is told."""
+"""Samples in memory: what is accepted, and the error for each mistake."""
 
 import numpy as np
 import pytest

@@ -148,7 +148,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         ("evaluate", {"run_dir": "x", "split": "tset"}, "split=tset: expected one of train, validation, test; did you"),
     ],
 )
-def test_mistakes_are_one_line_that_names_what_was_meant(name: str, arguments: dict[str, Any], message: str) -> None:
+def test_mistakes_are_one_line_that_names_the_right_setting(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         config_from(name, **arguments)
     assert message in str(caught.value)

@@ -117,7 +117,7 @@ def test_an_interrupted_run_prints_one_line(fake_command, capsys):
     assert capsys.readouterr().err == "beamtune fake: interrupted\n"
 
 
-def test_a_missing_package_names_the_extra_that_brings_it(fake_command, capsys):
+def test_a_missing_package_names_its_extra(fake_command, capsys):
     def run(_):
         raise ModuleNotFoundError("No module named 'apache_beam'", name="apache_beam.io")
 

@@ -203,7 +203,7 @@ def test_the_name_of_fma_is_that_of_its_subset():
     assert (made.dataset.name, made.output_dir) == ("fma_medium", "prepared/fma_medium")
 
 
-def test_saved_settings_come_back_as_overrides():
+def test_saved_settings_are_read_as_overrides():
     first = compose(
         "train", ["run_dir=it's, a (run)", "model.filters=[8,16]", "model.time_pools=[2,2]", "model.band_pools=[2,2]"]
     )
@@ -228,7 +228,7 @@ def test_values_in_a_mapping_are_not_parsed():
 
 
 @pytest.mark.parametrize("text", ["${seed}", "\\${seed}", "\\\\${", "a\\", "$", "{}"])
-def test_strings_without_references_stand_for_themselves(text):
+def test_strings_without_references_are_literal(text):
     composed = compose("train", {"data_dir": without_references(text), "run_dir": "${data_dir}"})
     assert (composed.data_dir, composed.run_dir) == (text, text)
 

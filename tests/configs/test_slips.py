@@ -43,7 +43,7 @@ def folders(tmp_path, monkeypatch):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_slip_is_answered_with_the_corrected_command(words, corrected, capsys):
+def test_a_mistake_is_refused_with_the_corrected_command(words, corrected, capsys):
     assert main(words) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(f"beamtune {words[0]}: ")

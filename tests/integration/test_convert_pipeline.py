@@ -72,7 +72,7 @@ def music(write_audio, tmp_path):
 OUTPUTS = {"one.wav", "a/two.wav", "a/three.wav", "a/b/four.wav"}
 
 
-def test_every_format_comes_out_as_librosa_loads_it_in_16_bits(music, tmp_path):
+def test_every_format_is_converted_to_what_librosa_loads_in_16_bits(music, tmp_path):
     write_m4a(music / "a" / "five.m4a")
     convert(config_for(music, tmp_path / "out"))
     records = json_lines(tmp_path / "out" / "converted.jsonl")
@@ -212,7 +212,7 @@ def test_what_is_new_newer_missing_or_of_another_size_is_converted_and_nothing_e
     assert contents(out) == contents(tmp_path / "fresh")
 
 
-def test_what_was_made_of_a_source_that_has_gone_stays(music, tmp_path):
+def test_the_output_of_a_deleted_source_stays(music, tmp_path):
     convert(config_for(music, tmp_path / "out"))
     before = contents(tmp_path / "out")
     (music / "one.mp3").unlink()
@@ -229,7 +229,7 @@ def test_a_source_that_has_become_bad_leaves_no_output(music, tmp_path):
     assert len(json_lines(tmp_path / "out" / "converted.jsonl")) == 3
 
 
-def test_other_settings_do_not_replace_what_is_there_unasked(music, tmp_path):
+def test_other_settings_do_not_replace_outputs_without_overwrite(music, tmp_path):
     out = tmp_path / "out"
     convert(config_for(music, out))
     before = contents(out)
@@ -255,7 +255,7 @@ def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):
         convert(config_for(music, tmp_path / "documents", overwrite=True))
 
 
-def test_output_and_source_may_not_lie_one_in_the_other(music, tmp_path):
+def test_output_and_source_may_not_contain_each_other(music, tmp_path):
     (tmp_path / "link").symlink_to(music)
     for source, output_dir in (
         (music, music),
@@ -313,12 +313,12 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
     assert (most["expected_s"], most["is_truncated"], most["decoder"]) == (4.0, True, "ffmpeg")
     assert not any(record["is_truncated"] for name, record in records.items() if name != "bad/most.flac")
     printed = capsys.readouterr().out
-    assert "1 files decoded in part, because they are damaged or truncated: see " in printed
+    assert "1 file decoded in part, because of damage or truncation: see " in printed
     reasons = "3 undecodable, 1 bad_header, 1 empty_file, 1 damaged, 1 not_in_format, 1 no_audio"
     assert f"8 files rejected ({reasons}): see " in printed
 
 
-def test_a_folder_of_which_nothing_converts_fails_and_says_why(tmp_path):
+def test_a_folder_without_convertible_files_fails_with_the_reasons(tmp_path):
     for index in range(3):
         path = tmp_path / "music" / f"{index}.mp3"
         path.parent.mkdir(exist_ok=True)
@@ -365,7 +365,7 @@ def test_an_unexpected_exception_rejects_its_file_alone(write_audio, tmp_path, m
     assert len(list((tmp_path / "out").glob("*.wav"))) == 1
 
 
-def test_a_worker_that_fails_ends_the_run_with_its_reason_and_the_next_run_goes_on(music, tmp_path):
+def test_a_worker_that_fails_ends_the_run_with_its_reason_and_the_next_run_resumes(music, tmp_path):
     convert(config_for(music, tmp_path / "whole"))
     out = tmp_path / "out"
     convert(config_for(music, out))

@@ -1,4 +1,4 @@
-"""`beamtune prepare --dry-run`: what it foretells, held against what the run then makes."""
+"""`beamtune prepare --dry-run`: its estimates, compared with the output of the run."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def test_dataflow_has_a_price(make_collection, tmp_path, capsys):
     assert "at 100000.0 USD per vCPU-hour and 20000.0 USD per GiB-hour, without start-up" in out
 
 
-def test_clips_that_cannot_be_used_are_passed_over(make_collection, tmp_path, capsys):
+def test_clips_that_cannot_be_used_are_skipped(make_collection, tmp_path, capsys):
     music = make_collection(tmp_path / "music")
     for path in list(music.glob("*/artist[12]/*.wav")):
         path.write_bytes(b"no audio")

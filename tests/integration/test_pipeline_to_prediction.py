@@ -47,7 +47,7 @@ def run_dir(shared_dir, prepared, beamtune):
     return shared_dir / "run"
 
 
-def test_evaluation_goes_into_metrics_json_by_split_and_level(run_dir, beamtune):
+def test_scores_are_written_to_metrics_json_by_split_and_level(run_dir, beamtune):
     done = beamtune("evaluate", f"run_dir={run_dir}")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((run_dir / "metrics.json").read_text())

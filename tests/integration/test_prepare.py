@@ -81,7 +81,7 @@ def test_tensorflow_datasets_reads_the_same_arrays(prepared, music):
     assert num_examples == builder.info.splits.total_num_examples == 16 * 4
 
 
-def test_no_artist_is_on_two_sides_and_every_track_is_there_once(prepared):
+def test_no_artist_is_in_two_splits_and_every_track_is_there_once(prepared):
     tracks = json_lines(prepared / "tracks.jsonl")
     assert len({track["track_id"] for track in tracks}) == len(tracks) == 16
     sides = {(track["group"], track["split"]) for track in tracks}
@@ -91,7 +91,7 @@ def test_no_artist_is_on_two_sides_and_every_track_is_there_once(prepared):
     }
 
 
-def test_the_directory_holds_what_the_contract_names_and_nothing_else(prepared):
+def test_the_directory_holds_the_documented_files_and_no_others(prepared):
     names = {path.name for path in prepared.iterdir()}
     shards = {name for name in names if ".tfrecord-" in name}
     assert Counter(name.split(".")[0] for name in shards) == {"mine-train": 2, "mine-validation": 2, "mine-test": 2}
@@ -138,7 +138,7 @@ def test_a_finished_directory_is_left_alone(prepared, music, capsys):
     assert {path: path.stat().st_mtime_ns for path in prepared.iterdir()} == before
 
 
-def test_other_settings_do_not_replace_finished_data_unasked(prepared, music, tmp_path):
+def test_other_settings_do_not_replace_finished_data_without_overwrite(prepared, music, tmp_path):
     changes = {"segment": SegmentConfig(duration_s=2.0, hop_s=2.0), "shards": ShardConfig(min_shards=1)}
     before = contents(prepared)
     with pytest.raises(UserError, match="overwrite=true"):
@@ -218,7 +218,7 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, wri
         Path(item["track_id"]).name: item["num_segments"] for item in json_lines(tmp_path / "out" / "tracks.jsonl")
     }
     assert (segments["8k.wav"], segments["48k6.wav"], segments["truncated.mp3"]) == (4, 4, 3)
-    assert "1 tracks decoded in part, because they are damaged or truncated: see " in capsys.readouterr().out
+    assert "1 track decoded in part, because of damage or truncation: see " in capsys.readouterr().out
     assert segments.keys() == {"8k.wav", "48k6.wav", "truncated.mp3", "0.wav", "1.wav"}
 
 
@@ -268,7 +268,7 @@ def test_turning_the_search_on_builds_shards_without_fingerprints_again(music, p
     assert contents(out) == {**contents(prepared), "prepare.yaml": (out / "prepare.yaml").read_bytes()}
 
 
-def test_a_collection_of_which_nothing_decodes_fails_and_looks_unfinished(tmp_path):
+def test_a_collection_without_decodable_files_fails_and_is_unfinished(tmp_path):
     for genre in ("a", "b"):
         for index in range(3):
             path = tmp_path / "music" / genre / f"{index}.mp3"
@@ -304,7 +304,7 @@ def _start(music: Path, output_dir: Path, *, stderr: int = subprocess.DEVNULL) -
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_says_so_in_one_line_(make_collection, tmp_path):
+def test_an_interrupted_run_prints_one_line(make_collection, tmp_path):
     music = make_collection(tmp_path / "music", artists=6, tracks=4, duration_s=20.0)
     process = _start(music, tmp_path / "out", stderr=subprocess.PIPE)
     deadline_s = time.monotonic() + 600

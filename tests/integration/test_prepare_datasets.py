@@ -73,7 +73,7 @@ def test_gtzan_is_prepared_with_its_fault_filtered_split(make_gtzan, gtzan_clips
     assert "tracks, fault_filtered split" in printed.out
     assert "10 tracks padded with silence to audio.clip_duration_s" in printed.out
     assert "10 tracks cut to audio.clip_duration_s" in printed.out
-    assert "1 of them are known faults of the data set: jazz.00054" in printed.out
+    assert "known faults of the data set among them: 1 (jazz.00054)" in printed.out
     assert "of the 1000 clips of GTZAN are present" in printed.err
 
 
@@ -124,8 +124,8 @@ def test_fma_is_prepared_with_its_official_split(make_fma, tmp_path, capsys):
     assert {track_id for track_id, reject in rejects.items() if reject["known_fault"]} == {"098565", "133297"}
     assert json.loads((out / "stats.json").read_text())["split"] == {"source": "official", "leak": None}
     printed = capsys.readouterr()
-    assert "1 files (140000.mp3) are in tracks.csv and not on disk" in printed.err
-    assert "2 of them are known faults of the data set" in printed.out
+    assert "1 file (140000.mp3) rejected: in tracks.csv and not on disk" in printed.err
+    assert "known faults of the data set among them: 2 (" in printed.out
 
 
 def test_an_artist_in_two_official_splits_is_named(make_fma, tmp_path, capsys):
@@ -167,7 +167,7 @@ def noisy_collection(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["exact", "near"])
-def test_a_recording_in_two_splits_brings_its_groups_into_one(noisy_collection, tmp_path, capsys, how):
+def test_a_recording_in_two_splits_joins_its_groups_in_one(noisy_collection, tmp_path, capsys, how):
     before = tmp_path / "before"
     assert prepare("dataset=folder", f"dataset.root={noisy_collection}", output_dir=before) == 0
     splits = splits_of(before)
@@ -189,12 +189,12 @@ def test_a_recording_in_two_splits_brings_its_groups_into_one(noisy_collection, 
     sides = {(track["group"], track["split"]) for track in tracks}
     assert len(sides) == 12
     assert (pair["outcome"] == "joined") == (pair["first"]["split"] != pair["second"]["split"])
-    assert "1 pairs of tracks hold the same recording" in capsys.readouterr().out
+    assert "1 pair of tracks with the same recording (" in capsys.readouterr().out
     assert not (after / ".build").exists()
 
 
 def write_official_table(root: Path, *, copies: dict[str, str]) -> Path:
-    """A table with an official split in which artists 0 to 3 train, 4 validate and 5 test, and copies as told."""
+    """A table with an official split in which artists 0 to 3 train, 4 validate and 5 test, and the given copies."""
     lines = ["path,genre,artist,part"]
     for path in sorted(root.glob("genre*/artist*/*.wav")):
         artist = path.parent.name
@@ -229,14 +229,14 @@ def test_official_splits_lose_the_copy_that_would_be_trained_on(noisy_collection
     assert prepare(*config, "duplicates.mode=report", output_dir=reported) == 0
     assert splits_of(reported)["genre0/artist00/stolen.wav"] == "train"
     assert [pair["outcome"] for pair in json_lines(reported / "duplicates.jsonl")] == ["reported"]
-    assert "1 pairs of tracks hold the same recording (1 in two splits)" in capsys.readouterr().out
+    assert "1 pair of tracks with the same recording (1 in two splits)" in capsys.readouterr().out
 
     off = tmp_path / "off"
     assert prepare(*config, "duplicates.mode=off", output_dir=off) == 0
     assert json_lines(off / "duplicates.jsonl") == []
 
 
-def test_a_genre_that_joined_groups_leave_too_few_of_says_what_to_do(noisy_collection, tmp_path, capsys):
+def test_a_genre_with_too_few_joined_groups_is_an_error_with_advice(noisy_collection, tmp_path, capsys):
     shutil.rmtree(noisy_collection / "genre0" / "artist03")
     shutil.rmtree(noisy_collection / "genre0" / "artist04")
     shutil.rmtree(noisy_collection / "genre0" / "artist05")

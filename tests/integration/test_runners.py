@@ -157,7 +157,7 @@ def test_the_bytes_are_those_of_one_thread(prepared, music, tmp_path, runner):
     assert contents(tmp_path / "again") == prepared
 
 
-def test_both_workers_of_a_dask_cluster_of_its_own_build_shards(prepared, music, tmp_path, monkeypatch):
+def test_both_workers_of_a_started_dask_cluster_build_shards(prepared, music, tmp_path, monkeypatch):
     built = {}
 
     class WatchedCluster(LocalCluster):
@@ -181,7 +181,7 @@ def test_both_workers_of_a_dask_cluster_of_its_own_build_shards(prepared, music,
     assert list((tmp_path / "temp").iterdir()) == []
 
 
-def test_both_workers_of_a_dask_cluster_that_is_there_build_shards(prepared, music, tmp_path):
+def test_both_workers_of_an_existing_dask_cluster_build_shards(prepared, music, tmp_path):
     with cluster_of_commands(tmp_path, num_workers=2) as address:
         watch_shards(address)
         prepare(config_for(music, tmp_path / "again", DaskRunnerConfig(scheduler_address=address)))
@@ -200,7 +200,7 @@ def test_both_workers_of_a_dask_cluster_that_is_there_build_shards(prepared, mus
     assert {path: data for path, data in contents(tmp_path / "dask").items() if path.endswith(".wav")} == wavs
 
 
-def test_workers_without_beamtune_are_found_out_first(music, tmp_path):
+def test_workers_without_beamtune_are_refused_first(music, tmp_path):
     (tmp_path / "without.py").write_text("import sys\nsys.modules['beam_pipelines'] = None\n")
     options = ("--preload", tmp_path / "without.py")
     with (
@@ -213,7 +213,7 @@ def test_workers_without_beamtune_are_found_out_first(music, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_workers_with_other_libraries_are_found_out_first(music, tmp_path):
+def test_workers_with_other_libraries_are_refused_first(music, tmp_path):
     # Preloaded more than once, it must not call itself.
     patch = "m.version = (lambda old: lambda name: '1' if name == 'soxr' else old(name))(m.version)"
     (tmp_path / "older.py").write_text(f"import importlib.metadata as m\n{patch}\n")
@@ -225,7 +225,7 @@ def test_workers_with_other_libraries_are_found_out_first(music, tmp_path):
         prepare(config_for(music, tmp_path / "out", DaskRunnerConfig(scheduler_address=address)))
 
 
-def test_a_scheduler_that_is_not_there_is_said_in_one_line(music, tmp_path):
+def test_a_missing_scheduler_is_one_line(music, tmp_path):
     runner = DaskRunnerConfig(scheduler_address="tcp://127.0.0.1:9", connect_timeout_s=1)
     with pytest.raises(UserError) as caught:
         prepare(config_for(music, tmp_path / "out", runner))
@@ -235,7 +235,7 @@ def test_a_scheduler_that_is_not_there_is_said_in_one_line(music, tmp_path):
 
 
 @pytest.mark.parametrize("runner", [DaskRunnerConfig(num_workers=1), IN_PROCESS_SERVICE], ids=["dask", "portable"])
-def test_what_a_worker_raises_is_the_reason_that_is_given(runner):
+def test_the_error_of_a_worker_is_reported(runner):
     def fail(plan):
         raise PermissionError(f"{plan} may not be written")
 
@@ -263,7 +263,7 @@ def test_an_unknown_runner_is_named():
     ],
     ids=["distributed", "dask", "apitools"],
 )
-def test_what_is_not_installed_is_named_with_its_extra(runner, missing, extra):
+def test_a_missing_package_is_named_with_its_extra(runner, missing, extra):
     script = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from beam_pipelines.common.errors import UserError\n"

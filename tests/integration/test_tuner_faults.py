@@ -86,7 +86,7 @@ def test_hyperband_survives_kills_of_its_chief(tmp_path: Path) -> None:
         check_whole_hyperband(read_search(made.search_dir))
 
 
-def test_a_trial_that_kills_its_workers_fails_and_the_search_goes_on(tmp_path: Path) -> None:
+def test_a_trial_that_kills_its_workers_fails_and_the_search_continues(tmp_path: Path) -> None:
     with cluster(tmp_path) as made:
         chief = made.chief()
         deadly = {"0001": "die"}

@@ -111,7 +111,7 @@ def prepared(shared_dir, weights, make_collection):
 
 
 def predictions(run_dir, prepared):
-    """Returns the logits of the validation split by the best weights of a run, loaded anew."""
+    """Returns the logits of the validation split by the best weights of a run, loaded again."""
     model = load_best_model(RunDir(str(run_dir)), strategy=make_strategy(StrategyConfig()))
     data = open_prepared(str(prepared))
     specs = select_features(data, tuple(model.input))

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.progress import ProgressReporter
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.terminal import counted, make_console, make_table, print_line
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.baselines.config import BaselineConfig, BaselinesConfig, VectorConfig
 from trainer.baselines.fitting import FittedLearner, fit_best
@@ -195,6 +195,6 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
         )
     console.print(table)
     tracks, segments = (found[0].levels[TEST][level].num_examples for level in (TRACK, SEGMENT))
-    print_line(console, f"{tracks} tracks, {segments} segments, {len(data.labels)} genres")
+    print_line(console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {len(data.labels)} genres")
     if leak is not None:
         print_line(console, leak_note(leak))

@@ -1,4 +1,4 @@
-"""The audio of single segments: from the shards, from copies kept beside them, or from the original files."""
+"""The audio of single segments: from the shards, from copies that are kept with them, or from the original files."""
 
 import io
 from collections.abc import Mapping, Sequence

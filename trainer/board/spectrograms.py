@@ -50,7 +50,7 @@ class Preparation:
         audio: How audio was decoded.
         segment_duration_s: The length of a segment.
         spectrogram: What is drawn of a segment; None where the data have nothing that can be.
-        samples: What is heard of a segment; None where the data have no samples.
+        samples: The audio of a segment; None where the data have no samples.
     """
 
     audio: AudioConfig

@@ -98,7 +98,7 @@ def write_text(path: str, text: str) -> None:
 
 
 def temporary_name(path: str) -> str:
-    """Returns a path beside a file that no other process uses."""
+    """Returns a path in the folder of a file that no other process uses."""
     return f"{path}.{uuid.uuid4().hex}.tmp"
 
 

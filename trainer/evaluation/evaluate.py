@@ -22,8 +22,8 @@ from trainer.training.loop import ScoringLoop
 def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     """Prints the metrics of a split at all levels, and merges them into the run's `metrics.json`.
 
-    The predictions of the split's tracks go to `predictions-<split>.csv` beside it, and the settings of the evaluation
-    to `evaluate-<split>.yaml`.
+    The predictions of the split's tracks go to `predictions-<split>.csv` in the same directory, and the settings of the
+    evaluation to `evaluate-<split>.yaml`.
 
     Metrics on another data set than that of the run are printed only, because `metrics.json` is of one data set.
 

@@ -9,6 +9,7 @@ from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import TRAIN
 from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files
@@ -79,7 +80,7 @@ def explore(config: ExploreConfig) -> None:
     page_path = files.join(output_dir, PAGE_FILE)
     files.write_text(page_path, page)
     total = summary.totals[ALL_SPLITS]
-    print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {total.segments} segments")
+    print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {counted(total.segments, 'segment')}")
     print(f"to see the same in TensorBoard: beamtune tensorboard {events_dir}")
 
 

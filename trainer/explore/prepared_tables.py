@@ -1,4 +1,4 @@
-"""Reads the tables beside the shards of a prepared data set, and the settings that it was prepared with."""
+"""Reads the tables of a prepared data set, and the settings that it was prepared with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables beside the shards.
+    """The tables of a prepared data set.
 
     Attributes:
         tracks: The tracks of the data set.

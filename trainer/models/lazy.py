@@ -1,7 +1,8 @@
 """Keras and the parts of models that need it, imported when first used.
 
-The command line reads the settings of all models, which are defined beside the networks. Importing Keras takes seconds,
-and `--help` and `--show-config` must not wait for it. A return type is quoted ("keras.Model") for the same reason.
+The command line reads the settings of all models, which are defined in the modules of the networks. Importing Keras
+takes seconds, and `--help` and `--show-config` must not wait for it. A return type is quoted ("keras.Model") for the
+same reason.
 """
 
 import importlib

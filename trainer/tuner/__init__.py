@@ -1,1 +1,1 @@
-"""The search for good settings: spaces, trials, and a search that survives the loss of its machines."""
+"""The search for good settings: spaces, trials, and a search that resumes when any of its machines is lost."""

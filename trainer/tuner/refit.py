@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TextIO
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import TEST
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
@@ -46,7 +47,7 @@ def refit(config: SearchConfig, *, space: Space, stream: TextIO) -> None:
     )
     print(
         f"trial {best.trial_id}, {search.objective} {best.score:.4f}: training it on train and validation for "
-        f"{best.best_epoch} epochs",
+        f"{counted(best.best_epoch or winner.epochs, 'epoch')}",
         file=stream,
     )
     train(winner, until_epoch=best.best_epoch)

@@ -11,7 +11,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.common.terminal import json_text, make_console, make_table, print_line
+from beam_pipelines.common.terminal import counted, json_text, make_console, make_table, print_line
+from trainer.tuner.search_dir import SearchDir
 from trainer.tuner.service.search_state import SearchState, ranked, read_search
 from trainer.tuner.space.space import round_off
 from trainer.tuner.trial import COMPLETED, FAILED, RUNNING, Trial, kept_epoch
@@ -51,13 +52,16 @@ def trials_table(console: Console, search: SearchState, trials: Sequence[Trial],
 
 
 def show_best(search: SearchState, *, num_trials: int, stream: TextIO) -> None:
-    """Prints the best completed trials, the best first, and how the search ended."""
+    """Prints the best completed trials, the best first, how the search ended, and where the best settings are."""
     console = make_console(stream)
-    title = f"the best of {len(search.trials)} trials by {search.objective} ({search.direction})"
+    title = f"the best of {counted(len(search.trials), 'trial')} by {search.objective} ({search.direction})"
     trials = ranked(search.trials, direction=search.direction)[:num_trials]
     if trials:
         console.print(trials_table(console, search, trials, title=title))
     print_line(console, headline(search))
+    if search.best is not None:
+        path = SearchDir(search.search_dir).best_path
+        print_line(console, f"the best settings are in {path}; to train with them: beamtune train overrides={path}")
 
 
 def trial_cells(trial: Trial, search: SearchState, *, now_s: float) -> list[str]:
@@ -84,13 +88,16 @@ def trial_cells(trial: Trial, search: SearchState, *, now_s: float) -> list[str]
 def headline(search: SearchState) -> str:
     """Returns "7 of 20 trials ended, 2 running, 103 epochs, 00:12:03; best 0.8125 (trial 0003)"."""
     count = Counter(trial.status for trial in search.trials)
-    budget = "" if search.max_trials is None else f" of {search.max_trials}"
-    parts = [f"{count[COMPLETED] + count[FAILED]}{budget} trials ended"]
+    num_ended = count[COMPLETED] + count[FAILED]
+    ended = counted(num_ended, "trial")
+    if search.max_trials is not None:
+        ended = f"{num_ended} of {counted(search.max_trials, 'trial')}"
+    parts = [f"{ended} ended"]
     if count[FAILED]:
         parts.append(f"{count[FAILED]} of these failed")
     if count[RUNNING] and not search.is_finished:
         parts.append(f"{count[RUNNING]} running")
-    parts += [f"{search.num_epochs} epochs", duration_text(search.elapsed_s)]
+    parts += [counted(search.num_epochs, "epoch"), duration_text(search.elapsed_s)]
     left_s = time_left_s(search)
     if left_s is not None:
         parts.append(f"about {duration_text(left_s)} left")

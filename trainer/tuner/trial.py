@@ -113,7 +113,7 @@ def kept_epoch(history: Mapping[int, Metrics]) -> int | None:
     """Returns the epoch whose weights a trial keeps: the first one with the lowest validation loss.
 
     The score of a trial is its objective at this epoch. The highest objective of all epochs would favour trials with
-    one lucky epoch, the more so the fewer tracks the validation split has, and no weights of that epoch are kept.
+    one high value by chance, more so if the validation split has few tracks, and that epoch's weights are not kept.
 
     Returns:
         None if no epoch has a finite loss.
@@ -152,7 +152,7 @@ class ReportEpoch(Protocol):
         """Reports an epoch, counted from 1; one may be reported twice. Returns whether to continue.
 
         Raises:
-            TrialLeaseLostError: See there.
+            TrialLeaseLostError: The trial was given to another worker.
             RunAgainError: The process must end.
         """
 

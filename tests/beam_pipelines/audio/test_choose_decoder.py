@@ -61,7 +61,7 @@ def riff(tag: int, payload: bytes) -> bytes:
 FRAMES = mp3_frames(mp3(STEREO))
 FLAC = by_libsndfile(STEREO, "FLAC")
 WAV = by_libsndfile(STEREO, "WAV")
-# What a listener hears in full: the file, its seconds, the decoder, and whether the samples come back as they were.
+# Files that are decoded completely: the file, its seconds, the decoder, and whether the samples are the encoded ones.
 WHOLE = {
     "mp3": (mp3(STEREO), 3.0, "libsndfile", False),
     "mp3-vbr": (mp3(STEREO, mode="VARIABLE"), 3.0, "libsndfile", False),
@@ -128,7 +128,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_what_players_play_is_decoded_whole(name):
+def test_files_that_players_play_are_decoded_completely(name):
     data, duration_s, decoder, is_lossless = WHOLE[name]
     found = decoded(data)
     assert decoder in (None, found.decoder)
@@ -150,7 +150,7 @@ def test_flac_of_odd_bits_is_exact(bits):
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "AVERAGE", "VARIABLE"])
 @pytest.mark.parametrize(("rate_hz", "channels"), [(44_100, 2), (48_000, 1), (22_050, 2), (8_000, 1)])
-def test_both_decoders_give_the_same_samples_of_a_sound_mp3(monkeypatch, mode, rate_hz, channels):
+def test_both_decoders_give_the_same_samples_of_an_intact_mp3(monkeypatch, mode, rate_hz, channels):
     data = mp3(music(4.0, rate_hz=rate_hz, channels=channels, loud_s=2), rate_hz=rate_hz, mode=mode)
     by_sndfile = decoded(data)
     monkeypatch.setattr("beam_pipelines.audio.choose_decoder._is_trusted", lambda *_: False)
@@ -199,7 +199,7 @@ def test_joined_parts_follow_one_another_at_the_rate_and_with_the_channels_of_th
 
 @pytest.mark.parametrize("hole", [1, 50, 400, 2000])
 @pytest.mark.parametrize("position", [0.02, 0.3, 0.6, 0.95])
-def test_a_damaged_mp3_is_played_on_behind_the_damage(hole, position):
+def test_a_damaged_mp3_is_decoded_after_the_damage(hole, position):
     offset, _ = FRAMES[int(position * len(FRAMES))]
     found = decoded(with_bytes(mp3(STEREO), offset, bytes(hole)))
     assert found.decoder == "ffmpeg"
@@ -209,7 +209,7 @@ def test_a_damaged_mp3_is_played_on_behind_the_damage(hole, position):
     assert np.abs(found.result).max() < 1.1 * np.abs(decoded(mp3(STEREO)).result).max()
 
 
-def test_a_damaged_flac_is_played_on_without_noise():
+def test_a_damaged_flac_is_decoded_without_noise():
     data = with_bytes(FLAC, len(FLAC) // 2, np.random.default_rng(0).bytes(300))
     found = decoded(data)
     assert found.decoder == "ffmpeg"
@@ -265,7 +265,7 @@ def test_an_m4a_that_is_cut_short_is_decoded_in_part(tmp_path):
     assert error_of(data[: round(0.7 * len(data))]).reason == "damaged"
 
 
-def test_no_more_is_decoded_than_was_asked_for_whichever_decoder_does_it():
+def test_both_decoders_stop_at_the_longest_duration():
     for data, decoder in ((mp3(STEREO), "libsndfile"), (without_first_frame(mp3(STEREO)), "ffmpeg")):
         found = decoded(data, max_duration_s=1.5)
         assert (found.decoder, len(found.result), found.is_cut) == (decoder, 66_150, True)

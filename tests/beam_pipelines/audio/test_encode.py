@@ -19,7 +19,7 @@ def test_samples_are_scaled_by_32768_rounded_and_clipped():
     assert pcm.tolist() == [-32768, -32768, -16384, 0, 0, 1, 8192, 32767, 32767]
 
 
-def test_what_was_16_bit_comes_back_to_the_bit():
+def test_16_bit_samples_are_encoded_without_loss():
     every_value = np.arange(-32768, 32768, dtype=np.int16)
     np.testing.assert_array_equal(to_pcm16(every_value.astype(np.float32) / 32768), every_value)
 
@@ -84,7 +84,7 @@ def test_a_disk_that_is_full_is_an_error(audio_format):
         (8_000, 9),
     ],
 )
-def test_what_flac_is_said_not_to_hold_cannot_be_written(sample_rate_hz, channels):
+def test_what_the_flac_check_refuses_cannot_be_written(sample_rate_hz, channels):
     problem = format_problem("flac", sample_rate_hz=sample_rate_hz, channels=channels)
     try:
         with open_writer(io.BytesIO(), audio_format="flac", sample_rate_hz=sample_rate_hz, channels=channels) as write:
@@ -96,7 +96,7 @@ def test_what_flac_is_said_not_to_hold_cannot_be_written(sample_rate_hz, channel
         assert problem is None
 
 
-def test_wav_holds_all_channels_and_rates_but_no_more_than_its_header_can_say():
+def test_wav_holds_all_channels_and_rates_up_to_the_limit_of_its_header():
     assert format_problem("wav", sample_rate_hz=768_000, channels=64) is None
     assert max_duration_s("flac", sample_rate_hz=8_000, channels=1) == float("inf")
     for sample_rate_hz, channels in ((48_000, 2), (768_000, 64), (1_000, 1)):

@@ -90,7 +90,7 @@ def test_an_mp3_without_a_length_header_has_all_its_frames():
     ],
 )
 @pytest.mark.parametrize("behind", [b"", ID3V1, bytes(3000), b"APETAGEX" + bytes(24) + ID3V1, b"\xff\xfb" * 400])
-def test_what_stands_around_an_mp3_is_not_counted(junk, behind):
+def test_bytes_around_an_mp3_are_not_counted(junk, behind):
     length = known_length_of(junk + mp3(MONO) + behind)
     assert (length.start, length.num_expected, length.num_present) == (len(junk), len(MONO), len(MONO))
     assert length.is_regular
@@ -117,7 +117,7 @@ def test_mp3s_whose_channels_or_rate_change_have_the_length_of_all(is_mono_first
     assert not length.is_regular
 
 
-def test_a_damaged_frame_is_known_to_be_missing():
+def test_a_damaged_frame_is_counted_as_missing():
     data = mp3(STEREO)
     offset, _ = mp3_frames(data)[50]
     for damaged in (with_bytes(data, offset, b"\0"), with_bytes(data, offset, bytes(400))):
@@ -137,7 +137,7 @@ def test_a_cut_mp3_should_be_longer(share):
     assert not length.is_regular
 
 
-def test_a_wrong_number_of_frames_in_the_header_is_not_believed_where_no_byte_is_missing():
+def test_a_wrong_number_of_frames_in_the_header_is_ignored_where_no_byte_is_missing():
     data = mp3(STEREO)
     at = (data.index(b"Xing") if b"Xing" in data else data.index(b"Info")) + 8
     length = known_length_of(with_bytes(data, at, struct.pack(">I", 1_000_000)))
@@ -155,14 +155,14 @@ def test_counting_stops_at_the_longest_duration():
 @pytest.mark.parametrize(
     "behind", [b"", ID3V1, bytes(1000), bytes(3 << 20), np.random.default_rng(0).bytes(100_000), b"\xff\xf8" * 5000]
 )
-def test_what_stands_behind_a_flac_is_not_counted(behind):
+def test_bytes_after_a_flac_are_not_counted(behind):
     length = known_length_of(id3v2(50) + by_libsndfile(STEREO, "FLAC") + behind)
     assert (length.start, length.num_expected, length.num_present) == (60, len(STEREO), len(STEREO))
     assert length.is_regular
 
 
 @pytest.mark.parametrize("total", [0, 5, RATE_HZ, (1 << 36) - 1])
-def test_a_wrong_total_of_a_flac_is_seen(total):
+def test_a_wrong_total_of_a_flac_is_detected(total):
     length = known_length_of(flac_with_total(by_libsndfile(STEREO, "FLAC"), total))
     assert length.num_present == len(STEREO)
     assert length.num_expected == max(total, len(STEREO))
@@ -200,13 +200,13 @@ def test_ogg_with_flac_in_it_and_ogg_with_a_hole():
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFC0, 0x7FFFFFFF])
-def test_wavs_that_leave_their_size_open_go_to_the_end_of_the_file(size):
+def test_wavs_without_a_size_end_at_the_end_of_the_file(size):
     data = by_libsndfile(STEREO, "WAV")
     length = known_length_of(with_bytes(data, 40, struct.pack("<I", size)))
     assert length.num_expected == length.num_present == len(STEREO)
 
 
-def test_a_wav_of_no_samples_has_none_whatever_stands_behind_them():
+def test_a_wav_without_samples_has_none_whatever_follows():
     data = by_libsndfile(STEREO[:0], "WAV")
     for behind in (b"", b"LIST\x04\x00\x00\x00abcd"):
         assert known_length_of(data + behind).num_expected == 0
@@ -253,7 +253,7 @@ BEGINNINGS = [
     behind=st.binary(max_size=300),
 )
 @example(beginning=b"ID3\x04\x00\x10\x00\x00\x00\x00", changes=[], behind=b"")
-def test_whatever_the_bytes_are_a_length_or_none_comes_back(beginning, changes, behind):
+def test_any_bytes_give_a_length_or_none(beginning, changes, behind):
     for offset, new in changes:
         beginning = with_bytes(beginning, min(offset, len(beginning)), new)
     length = length_of(beginning + behind)

@@ -104,9 +104,7 @@ def test_channels_are_averaged(tmp_path):
 
 
 @pytest.mark.parametrize(("sample_rate_hz", "channels"), [(8_000, 1), (48_000, 6), (96_000, 2)])
-def test_any_rate_and_channel_count_comes_to_mono_at_the_rate_asked_for(
-    write_audio, tmp_path, sample_rate_hz, channels
-):
+def test_any_rate_and_channel_count_becomes_mono_at_the_requested_rate(write_audio, tmp_path, sample_rate_hz, channels):
     path = write_audio(tmp_path / "a.wav", duration_s=3.0, sample_rate_hz=sample_rate_hz, channels=channels)
     audio = load(path)
     assert audio.samples.shape == (48_000,)
@@ -162,7 +160,7 @@ def test_a_header_that_promises_hours_costs_no_memory(tmp_path):
     assert len(audio.samples) == 1000
 
 
-def test_channel_counts_and_rates_beyond_reason_are_refused():
+def test_implausible_channel_counts_and_rates_are_refused():
     assert reason_of(wav_bytes(np.zeros((10, 65), dtype=np.float32))) == "bad_header"
     assert reason_of(wav_bytes(np.zeros(10, dtype=np.float32), sample_rate_hz=999)) == "bad_header"
     assert reason_of(wav_bytes(np.zeros(10, dtype=np.float32), sample_rate_hz=800_000)) == "bad_header"
@@ -197,7 +195,7 @@ def test_blocks_end_at_the_longest_duration():
     np.testing.assert_array_equal(np.concatenate(blocks), samples[:160_000])
 
 
-def test_what_goes_wrong_while_blocks_are_used_is_left_as_it_is():
+def test_an_exception_of_the_user_of_blocks_is_not_changed():
     """An error of the one who uses the blocks is not one of the file, even if libsndfile raised it."""
     with pytest.raises(soundfile.LibsndfileError), open_libsndfile(io.BytesIO(wav_bytes(np.zeros(10)))) as stream:
         for _ in stream.blocks(max_duration_s=1):
@@ -251,7 +249,7 @@ def test_bytes_flipped_at_random_decode_or_are_refused(write_audio, tmp_path):
     assert outcomes == {"decoded", "refused"}
 
 
-def test_samples_in_memory_come_to_the_same_rates_as_their_file(tmp_path):
+def test_samples_in_memory_are_resampled_like_their_file(tmp_path):
     samples = np.random.default_rng(0).uniform(-1, 1, (150_001, 3)).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", samples, 44_100, subtype="FLOAT")
     with open(tmp_path / "a.wav", "rb") as source:

@@ -20,7 +20,7 @@ print("from Python again", file=sys.stderr)
 
 
 @pytest.mark.slow
-def test_c_is_silent_and_python_is_heard():
+def test_output_of_c_is_discarded_and_that_of_python_is_not():
     done = subprocess.run(script_command(SCRIPT), capture_output=True, text=True, check=True)
     assert done.stderr == "from Python\nfrom C again\nfrom Python again\n"
 

@@ -8,7 +8,7 @@ from beam_pipelines.common.errors import UserError
 RATE_HZ = 1000
 
 
-def test_segments_lie_hop_by_hop_and_the_rest_is_not_used():
+def test_segments_start_hop_by_hop_and_the_rest_is_not_used():
     samples = np.full(10_500, 0.5, dtype=np.float32)
     cuts = cut_segments(samples, config=SegmentConfig(duration_s=3.0, hop_s=3.0), sample_rate_hz=RATE_HZ)
     assert cuts.used == [Cut(0, 0), Cut(1, 3000), Cut(2, 6000)]

@@ -15,7 +15,7 @@ from beam_pipelines.common.errors import UserError
         (ZeroDivisionError("division by zero"), "division by zero"),
     ],
 )
-def test_an_unexpected_exception_becomes_a_reject_that_says_where(error, text):
+def test_an_unexpected_exception_becomes_a_reject_that_names_where(error, text):
     @unexpected_errors("features")
     def fail():
         raise error

@@ -18,7 +18,7 @@ from beam_pipelines.common.cache import cache_dir
         ({"BEAMTUNE_CACHE": ""}, "/home/me/.cache/beamtune"),
     ],
 )
-def test_the_cache_is_where_the_environment_says(monkeypatch, variables, expected):
+def test_the_environment_sets_the_cache_folder(monkeypatch, variables, expected):
     for name in ("XDG_CACHE_HOME", "BEAMTUNE_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/home/me")

@@ -70,7 +70,7 @@ def test_the_lease_is_given_back(tmp_path: Path) -> None:
         assert list(directory.iterdir()) == []
 
 
-def test_the_message_says_who_holds_it(tmp_path: Path) -> None:
+def test_the_message_names_the_holder(tmp_path: Path) -> None:
     with another_command(tmp_path) as process, pytest.raises(LeaseHeldError) as caught:
         take(str(tmp_path))
     message = str(caught.value)
@@ -88,7 +88,7 @@ def test_the_lease_of_a_killed_command_is_free_at_once(tmp_path: Path) -> None:
             pass
 
 
-def test_a_suspended_command_keeps_its_lease_and_the_message_says_what_to_do(tmp_path: Path) -> None:
+def test_a_suspended_command_keeps_its_lease_and_the_message_has_advice(tmp_path: Path) -> None:
     with another_command(tmp_path) as process:
         process.send_signal(signal.SIGSTOP)
         old_s = time.time() - 2 * STALE_S

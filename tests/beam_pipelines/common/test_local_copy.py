@@ -55,7 +55,7 @@ def test_what_cannot_be_read_is_an_error_and_no_shorter_file(error, words):
     assert waits == [1.0, 2.0, 4.0]
 
 
-def test_an_error_of_opening_is_tried_again_unless_there_is_no_file():
+def test_opening_is_tried_again_unless_there_is_no_file():
     def fail(error):
         opened.append(1)
         raise error

@@ -17,7 +17,7 @@ def test_schemes():
     ]
 
 
-def test_what_lies_within_a_folder(tmp_path):
+def test_paths_within_a_folder(tmp_path):
     (tmp_path / "music" / "wav").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "music")
     music = str(tmp_path / "music")
@@ -46,7 +46,7 @@ def test_what_lies_within_a_folder(tmp_path):
         ("gs://b/data", "gs://b/data/run"),
     ],
 )
-def test_folders_that_lie_in_each_other_are_refused(tmp_path, monkeypatch, source, output):
+def test_folders_that_contain_each_other_are_refused(tmp_path, monkeypatch, source, output):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "set").mkdir(parents=True)
     (tmp_path / "link").symlink_to("data")

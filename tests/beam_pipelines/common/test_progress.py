@@ -31,7 +31,7 @@ def test_piped_output_is_plain_lines_and_not_one_for_every_update(now_s):
     assert stream.getvalue() == "a line that stays\npreparing: 100/100 tracks, 7 s, 100 s of audio\n"
 
 
-def test_piped_output_says_how_much_time_is_left(now_s):
+def test_piped_output_has_the_time_left(now_s):
     stream = io.StringIO()
     with ProgressReporter("preparing", total=4, unit="tracks", stream=stream) as progress:
         now_s[0] += 9.9
@@ -75,7 +75,7 @@ def test_a_bar_interprets_no_markup(monkeypatch):
     assert all(text in stream.getvalue() for text in ("[/a]", "[x]", "trial [/0001]"))
 
 
-def test_results_go_above_the_bar_in_whole_lines(monkeypatch):
+def test_results_are_printed_above_the_bar_in_whole_lines(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "40")
     stream, results = Terminal(), Terminal()

@@ -11,7 +11,7 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
 
 
-def test_a_file_is_there_whole_or_not_at_all(tmp_path):
+def test_a_file_is_written_completely_or_not_at_all(tmp_path):
     scratch = tmp_path / "scratch"
     target = tmp_path / "a.txt"
     target.write_text("old")
@@ -27,7 +27,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
     assert storage.read_text(str(target)) == "néw"
 
 
-def test_listing_goes_below_and_is_ordered(tmp_path):
+def test_a_listing_includes_subfolders_and_is_ordered(tmp_path):
     for name in ("b/2.txt", "a.txt", "b/c/1.txt"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def test_listing_goes_below_and_is_ordered(tmp_path):
     assert storage.list_files(str(tmp_path / "absent")) == []
 
 
-def test_sizes_of_files_that_are_not_there(tmp_path):
+def test_sizes_of_missing_files(tmp_path):
     (tmp_path / "a").write_bytes(b"123")
     assert storage.size_bytes(str(tmp_path / "a")) == 3
     with pytest.raises(FileNotFoundError, match="there is no file"):
@@ -68,7 +68,7 @@ def test_sizes_of_many_files(tmp_path, monkeypatch):
     assert sizes == [10, 25, 25, 25, 30, 25, 25, 25, 30, 25, 25, 25, 30, 25, 25, 25]
 
 
-def test_deleting_passes_over_what_is_not_there(tmp_path):
+def test_deleting_ignores_missing_files(tmp_path):
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").write_text("x")
     (tmp_path / "g").write_text("x")
@@ -96,7 +96,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         storage.open_file(str(tmp_path / "song.mp3"))
 
 
-def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
+def test_a_missing_file_is_reported_as_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         storage.open_file(str(tmp_path / "song.mp3"))
 
@@ -156,7 +156,7 @@ def test_only_links_are_deleted_of_links(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["music", "a.mp3"]
 
 
-def test_a_listing_says_when_files_were_written(tmp_path):
+def test_a_listing_has_the_times_of_files(tmp_path):
     before_s = time.time() - 5
     (tmp_path / "a").write_text("x")
     [entry] = storage.list_files(str(tmp_path))

@@ -1,8 +1,15 @@
 import sys
 import threading
 
+import pytest
+
 from beam_pipelines.common.progress import ProgressReporter
-from beam_pipelines.common.terminal import stderr, stdout, without_output
+from beam_pipelines.common.terminal import counted, stderr, stdout, without_output
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 tracks"), (1, "1 track"), (2, "2 tracks"), (1200, "1200 tracks")])
+def test_a_noun_is_singular_after_one_only(count, text):
+    assert counted(count, "track") == text
 
 
 def test_output_goes_to_the_streams_of_python_and_nowhere_inside_the_body(capsys):

@@ -1,4 +1,4 @@
-"""Which file `beamtune convert` makes of which, what is left to do, and what is said about it."""
+"""Which output `beamtune convert` makes of which file, which files are missing, and what it reports."""
 
 import io
 from dataclasses import replace
@@ -92,7 +92,7 @@ def test_a_first_run_converts_everything():
         ({"size_bytes": 11}, 200.0, False),
     ],
 )
-def test_what_is_there_and_not_older_than_its_source_is_kept(changes, written_s, is_kept):
+def test_outputs_that_are_not_older_than_their_source_are_kept(changes, written_s, is_kept):
     record = converted("a.mp3", "a.wav")
     made = plan([source("a.mp3", **changes)], [record], {"a.wav": written_s})
     assert made.kept == ([record] if is_kept else [])
@@ -100,14 +100,14 @@ def test_what_is_there_and_not_older_than_its_source_is_kept(changes, written_s,
     assert made.stale == ([] if is_kept else ["a.wav"])
 
 
-def test_what_is_not_there_or_not_reported_is_converted_again():
+def test_missing_or_unreported_outputs_are_converted_again():
     assert len(plan([source("a.mp3")], [converted("a.mp3", "a.wav")], {}).missing) == 1
     made = plan([source("a.mp3")], [], {"a.wav": 200.0})
     assert len(made.missing) == 1
     assert made.stale == ["a.wav"]
 
 
-def test_what_is_left_of_a_source_that_has_gone_is_kept():
+def test_the_output_of_a_deleted_source_is_kept():
     record = converted("gone.mp3", "gone.wav")
     made = plan([source("a.mp3")], [record], {"gone.wav": 50.0})
     assert made.kept == [record]
@@ -115,7 +115,7 @@ def test_what_is_left_of_a_source_that_has_gone_is_kept():
     assert made.num_files == 2
 
 
-def test_a_file_whose_output_gets_another_name_is_converted_again_and_leaves_nothing_behind():
+def test_a_file_whose_output_gets_another_name_is_converted_again_and_the_old_output_is_deleted():
     record = converted("b.mp3", "b.wav")
     made = plan([source("b.flac"), source("b.mp3")], [record], {"b.wav": 200.0})
     assert [conversion.output for conversion in made.missing] == ["b.flac.wav", "b.mp3.wav"]
@@ -123,7 +123,7 @@ def test_a_file_whose_output_gets_another_name_is_converted_again_and_leaves_not
     assert made.stale == ["b.wav"]
 
 
-def test_an_output_of_another_source_is_not_taken_for_the_own_one():
+def test_an_output_of_another_source_is_not_kept():
     record = converted("b.mp3", "b.wav")
     made = plan([source("b.flac")], [record], {"b.wav": 200.0})
     assert [conversion.output for conversion in made.missing] == ["b.wav"]
@@ -131,7 +131,7 @@ def test_an_output_of_another_source_is_not_taken_for_the_own_one():
     assert made.stale == ["b.wav"]
 
 
-def test_a_name_that_no_file_system_takes_is_rejected():
+def test_a_name_that_is_too_long_for_file_systems_is_rejected():
     made = plan([source("d/" + "ü" * 125 + ".au"), source("d/" + "ü" * 126 + ".au")], [], {})
     [reject] = made.rejects
     assert (reject.stage, reject.reason) == ("name", "unwritable_name")
@@ -161,7 +161,7 @@ def test_batches_are_small_enough_for_all_workers(num_files, num_workers, sizes)
 # Reports
 
 
-def test_reports_come_back_and_are_merged_in_order():
+def test_reports_are_read_as_written_and_merged_in_order():
     first = Report(converted=[converted("b.mp3", "b.wav"), converted("a\udcff.mp3", "a\udcff.wav")])
     second = Report(converted=[converted("b.mp3", "b.wav", duration_s=2.0)], rejects=[rejected("c.mp3")])
     assert Report.from_json(first.to_json()) == first
@@ -179,12 +179,12 @@ def test_rejects_are_counted_the_most_frequent_first():
     assert list(count_rejects(Report(rejects=rejects)).items()) == [("undecodable", 2), ("empty_file", 1)]
 
 
-def test_json_is_readable_wherever_it_can_be_written():
+def test_json_escapes_only_what_utf_8_lacks():
     assert json_line({"a": "ü"}) == '{"a": "ü"}\n'
     assert json_line({"a": "ü\udcff"}) == '{"a": "\\u00fc\\udcff"}\n'
 
 
-def test_the_summary_says_what_became_of_the_files():
+def test_the_summary_counts_converted_cut_and_rejected_files():
     stream = io.StringIO()
     report = Report(
         converted=[converted("a.mp3", "a.wav"), replace(converted("b.mp3", "b.wav"), is_cut=True)],
@@ -192,9 +192,9 @@ def test_the_summary_says_what_became_of_the_files():
     )
     print_summary(report, num_kept=1, output_dir="out", stream=stream)
     assert stream.getvalue().splitlines() == [
-        "1 files converted, 1 kept from earlier: 3 s of audio",
-        "1 files cut, at max_duration_s or where a WAV file is full: see out/converted.jsonl",
-        "1 files rejected (1 undecodable): see out/rejects.jsonl",
+        "1 file converted, 1 kept from earlier: 3 s of audio",
+        "1 file cut, at max_duration_s or where a WAV file is full: see out/converted.jsonl",
+        "1 file rejected (1 undecodable): see out/rejects.jsonl",
         "converted: out",
     ]
 

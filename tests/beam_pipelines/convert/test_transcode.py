@@ -1,4 +1,4 @@
-"""How `beamtune convert` takes one file to another, its settings, and what it asks of modules that it shares."""
+"""How `beamtune convert` converts one file, its settings, and the modules that it shares with `prepare`."""
 
 import io
 import tempfile
@@ -57,7 +57,7 @@ def test_what_cannot_be_mixed_has_its_reason():
 @pytest.mark.parametrize(("from_hz", "to_hz"), [(44_100, 16_000), (16_000, 44_100), (48_000, 44_100), (192_000, 8_000)])
 @pytest.mark.parametrize("channels", [1, 2, 6])
 @pytest.mark.parametrize("size", [65_536, 1024, 999])
-def test_resampling_in_blocks_gives_the_very_samples_of_one_piece(from_hz, to_hz, channels, size):
+def test_resampling_in_blocks_gives_the_samples_of_one_piece(from_hz, to_hz, channels, size):
     samples = noise(100_001, channels)
     blocks = (samples[start : start + size] for start in range(0, len(samples), size))
     streamed = np.concatenate(list(resample(blocks, from_hz=from_hz, to_hz=to_hz, channels=channels)))
@@ -205,7 +205,7 @@ def test_a_file_decoded_in_part_is_marked_or_rejected():
     assert caught.value.reason == "damaged"
 
 
-def test_records_of_before_are_read():
+def test_records_of_earlier_versions_are_read():
     line = (
         '{"source": "a.mp3", "output": "a.wav", "source_bytes": 9, "duration_s": 1.0, "sample_rate_hz": 8000, '
         '"channels": 1, "is_cut": false}\n'

@@ -40,12 +40,12 @@ def test_different_artists(one, other):
 
 
 @pytest.mark.parametrize("name", ["Various Artists", "VARIOUS_ARTISTS", "VA", "v.a.", "Unknown Artist", "<unknown>"])
-def test_names_of_nobody(name):
+def test_names_of_unknown_artists(name):
     assert is_nobody(name)
 
 
 @pytest.mark.parametrize("name", ["Vanessa", "The Various Artists Band", "Unknown Mortal Orchestra", "Va Va Voom"])
-def test_names_of_somebody(name):
+def test_names_of_artists(name):
     assert not is_nobody(name)
 
 

@@ -93,13 +93,13 @@ def test_missing_files_unlisted_files_and_rows_without_a_genre_are_noted(make_fm
     assert {track.track_id: track.size_bytes for track in tracks if track.track_id == "000007"} == {"000007": 0}
     assert {"000008", "000009", "000010"}.isdisjoint({track.track_id for track in tracks})
     assert notes_of(root) == [
-        "1 of 6 tracks have no top genre in tracks.csv and are left out",
-        "2 files (000009.mp3, 000010.mp3) have no row of this subset in tracks.csv and are left out",
-        "1 files (000007.mp3) are in tracks.csv and not on disk: they become rejects",
+        "1 of 6 tracks left out: no top genre in tracks.csv",
+        "2 files (000009.mp3, 000010.mp3) left out: no row of this subset in tracks.csv",
+        "1 file (000007.mp3) rejected: in tracks.csv and not on disk",
     ]
 
 
-def test_known_bad_clips_are_told(make_fma, tmp_path):
+def test_known_bad_clips_are_marked(make_fma, tmp_path):
     numbers = [98_565, 98_567, 98_569, 99_134, 108_925, 133_297]
     rows = [*ROWS, *({"number": number, "genre": "Rock"} for number in numbers)]
     known = {track.track_id: track.known_fault for track in tracks_of(make_fma(tmp_path, rows)) if track.known_fault}
@@ -159,7 +159,7 @@ def with_cell(pair, value):
         (with_cell(("set", "subset"), "huge"), "the subset is 'huge': expected small, medium or large"),
     ],
 )
-def test_a_table_of_another_layout_says_where_the_right_one_comes_from(make_fma, tmp_path, change, message):
+def test_a_table_of_another_layout_is_refused_with_the_source_of_the_right_one(make_fma, tmp_path, change, message):
     root = make_fma(tmp_path, ROWS)
     edit(root, change)
     with pytest.raises(UserError, match=message):
@@ -178,7 +178,7 @@ def test_a_cell_may_be_long_and_a_table_may_be_no_text(make_fma, tmp_path):
         tracks_of(root)
 
 
-def test_what_is_missing_is_named_with_the_command_that_brings_it(make_fma, tmp_path):
+def test_missing_files_are_named_with_the_command_that_downloads_them(make_fma, tmp_path):
     with pytest.raises(UserError, match=r"tracks\.csv cannot be read.*`beamtune download fma_metadata` downloads it"):
         tracks_of(tmp_path)
     make_fma(tmp_path, ROWS)

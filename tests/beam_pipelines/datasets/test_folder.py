@@ -69,7 +69,7 @@ def test_various_artists_are_not_one_artist_and_the_split_is_called_leaky(tmp_pa
     assert split_leak(tracks, "group").startswith("who made 3 of the 4 tracks is not known")
 
 
-def test_hidden_files_other_files_and_files_without_a_genre_are_passed_over(tmp_path):
+def test_hidden_files_other_files_and_files_without_a_genre_are_left_out(tmp_path):
     put(tmp_path / "loose.mp3")
     put(tmp_path / "rock" / "cover.jpg")
     put(tmp_path / "rock" / ".hidden.mp3")
@@ -79,8 +79,8 @@ def test_hidden_files_other_files_and_files_without_a_genre_are_passed_over(tmp_
     listing = list_tracks(FolderDatasetConfig(root=str(tmp_path)))
     assert [track.track_id for track in listing.tracks] == ["jazz/b.au", "rock/a.mp3"]
     assert listing.notes == [
-        "2 hidden audio files are left out: .trash/old.mp3, rock/.hidden.mp3",
-        f"1 audio files lie directly in {tmp_path}, in no genre's folder, and are left out",
+        "hidden audio files left out (2): .trash/old.mp3, rock/.hidden.mp3",
+        f"1 audio file left out: directly in {tmp_path}, in no genre's folder",
     ]
 
 
@@ -93,7 +93,7 @@ def test_a_linked_genre_is_a_genre(tmp_path):
     assert listing.notes == []
 
 
-def test_wildcards_in_the_folder_name_are_meant_literally(tmp_path):
+def test_wildcards_in_the_folder_name_are_literal(tmp_path):
     root = tmp_path / "Music [2020] *"
     put(root / "rock" / "a[1].mp3")
     put(root / "jazz" / "b?.mp3")
@@ -107,7 +107,7 @@ def test_wildcards_in_the_folder_name_are_meant_literally(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"), [("absent", "there is no such folder"), ("empty", "holds no audio files")]
 )
-def test_a_missing_and_an_empty_folder_are_told_apart(tmp_path, name, message):
+def test_a_missing_and_an_empty_folder_have_different_errors(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=message):
         list_tracks(FolderDatasetConfig(root=str(tmp_path / name)))
@@ -120,7 +120,7 @@ def test_names_that_are_not_utf_8_are_left_out_and_counted(tmp_path):
         pass
     listing = list_tracks(FolderDatasetConfig(root=str(tmp_path)))
     assert [track.track_id for track in listing.tracks] == ["jazz/b.mp3", "rock/a.mp3"]
-    assert listing.notes == ["1 files have names that are not UTF-8 and are left out"]
+    assert listing.notes == ["1 file left out: names that are not UTF-8"]
 
 
 def test_one_genre_is_refused(tmp_path):
@@ -130,7 +130,7 @@ def test_one_genre_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("below", ["a.mp3", "artist/a.mp3"])
-def test_a_root_one_level_too_deep_is_answered_with_its_parent(tmp_path, below):
+def test_a_root_one_level_too_deep_is_refused_with_its_parent(tmp_path, below):
     put(tmp_path / "Music" / "rock" / below)
     with pytest.raises(UserError) as caught:
         list_tracks(FolderDatasetConfig(root=f"{tmp_path}/Music/rock/"))
@@ -138,7 +138,7 @@ def test_a_root_one_level_too_deep_is_answered_with_its_parent(tmp_path, below):
     assert str(caught.value).endswith(hint)
 
 
-def test_a_relative_root_one_level_too_deep_is_answered_with_the_working_folder(tmp_path, monkeypatch):
+def test_a_relative_root_one_level_too_deep_is_refused_with_the_working_folder(tmp_path, monkeypatch):
     put(tmp_path / "rock" / "a.mp3")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"set dataset\.root=\.$"):

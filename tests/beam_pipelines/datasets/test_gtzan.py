@@ -59,7 +59,7 @@ def test_both_layouts_give_the_same_tracks(tmp_path, folder, ending, trailing):
     assert {Path(track.uri) for track in tracks} == {tmp_path / name for name in layout(folder, ending)}
 
 
-def test_what_is_no_clip_is_passed_over(tmp_path):
+def test_other_files_are_left_out(tmp_path):
     touch(tmp_path, layout("genres", "au"))
     touch(
         tmp_path,
@@ -75,7 +75,7 @@ def test_what_is_no_clip_is_passed_over(tmp_path):
     assert {track.track_id for track in tracks_of(tmp_path)} == set(CLIPS)
 
 
-def test_the_known_fault_is_told_and_missing_clips_are_noted(tmp_path):
+def test_the_known_fault_is_marked_and_missing_clips_are_noted(tmp_path):
     listing = list_tracks(GtzanDatasetConfig(root=str(touch(tmp_path, layout("genres", "au")))))
     faults = {track.track_id: track.known_fault for track in listing.tracks if track.known_fault}
     assert faults == {"jazz.00054": "it is unreadable in the copy of the data set that is in wide use"}
@@ -97,7 +97,7 @@ def test_a_whole_data_set_has_no_notes(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["tar.gz", "zip"])
-def test_an_archive_is_unpacked_beside_itself_once(tmp_path, ending):
+def test_an_archive_is_unpacked_once_in_its_folder(tmp_path, ending):
     touch(tmp_path / "in", layout("genres", "au"))
     archive = tmp_path / f"genres.{ending}"
     if ending == "zip":

@@ -73,7 +73,7 @@ def test_the_settings_can_be_shown(capsys):
     )
 
 
-def test_a_server_that_is_not_there_is_a_failed_run(tmp_path, server, small, capsys, monkeypatch):
+def test_a_missing_server_is_a_failed_run(tmp_path, server, small, capsys, monkeypatch):
     waits_s = []
     monkeypatch.setattr(http_download.time, "sleep", waits_s.append)
     server.http_server.shutdown()
@@ -128,5 +128,5 @@ def test_it_runs_as_a_process(beamtune, tmp_path):
     done = beamtune("download", "gtzan", f"gtzan_path={tmp_path}/copy")
     assert done.returncode == 2
     assert done.stdout.splitlines()[:2] == ["genre      clips  missing", "blues          1  00001-00099"]
-    assert done.stderr.startswith(f"beamtune download: {tmp_path}/copy: 999 clips are missing (blues.00001, ")
+    assert done.stderr.startswith(f"beamtune download: {tmp_path}/copy: 999 clips missing (blues.00001, ")
     assert done.stderr.count("\n") == 1

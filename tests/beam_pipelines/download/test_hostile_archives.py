@@ -200,7 +200,7 @@ def test_a_tar_bomb(tmp_path, assert_refused):
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
-def test_a_bomb_behind_the_end_of_a_tar(tmp_path, make_tar, assert_refused, compress):
+def test_a_bomb_after_the_end_of_a_tar(tmp_path, make_tar, assert_refused, compress):
     tar = make_tar({"a": b"x"}, mode="w", name="a.tar").read_bytes()
     os.unlink(tmp_path / "a.tar")
     (tmp_path / "a.tgz").write_bytes(compress(tar + bytes(2**25)))
@@ -298,7 +298,7 @@ def test_a_damaged_header_in_the_middle_of_a_tar_is_not_its_end(make_tar, assert
     assert_refused(archive, "data follows its end mark")
 
 
-def test_random_bytes_behind_each_beginning(tmp_path, assert_refused):
+def test_random_bytes_after_each_beginning(tmp_path, assert_refused):
     for number, beginning in enumerate((b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08\0", b"BZh9", b"")):
         content = bytearray(beginning + os.urandom(2000))
         if not beginning:

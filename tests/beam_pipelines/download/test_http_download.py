@@ -179,7 +179,7 @@ def test_no_more_than_the_bound_is_downloaded(server, fetch):
     assert files_in(fetch.folder) == {}
 
 
-def test_a_wrong_checksum_deletes_the_file_and_the_error_says_what_to_do(server, fetch):
+def test_a_wrong_checksum_deletes_the_file_and_the_error_has_advice(server, fetch):
     url = server.serve(OTHER)
     with pytest.raises(UserError) as caught:
         fetch(url)

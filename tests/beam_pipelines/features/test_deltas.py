@@ -41,7 +41,7 @@ def test_a_line_has_its_slope_everywhere_and_a_parabola_its_curvature():
     np.testing.assert_allclose(delta(features, order=2), np.tile([0.0, 4.0, 0.0], (20, 1)), atol=1e-4)
 
 
-def test_derivatives_come_behind_the_coefficients():
+def test_derivatives_follow_the_coefficients():
     features = random_features(94, num_coefficients=13)
     np.testing.assert_array_equal(with_deltas(features, 0), features)
     once, twice = with_deltas(features, 1), with_deltas(features, 2)

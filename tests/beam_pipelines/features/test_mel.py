@@ -99,7 +99,7 @@ def test_extreme_signals_agree_with_librosa(segment):
     assert_parity(segment, LogMelConfig())
 
 
-def test_a_segment_leaves_nothing_behind_for_the_next():
+def test_a_segment_does_not_change_the_next():
     rng = np.random.default_rng(0)
     first, second = rng.normal(0, 0.1, (2, 48_000)).astype(np.float32)
     used, fresh = mel_spectrogram(LogMelConfig()), mel_spectrogram(LogMelConfig())
@@ -126,7 +126,7 @@ def test_features_with_the_same_mel_settings_share_one_spectrogram(monkeypatch):
 
 
 @pytest.mark.parametrize("deltas", [1, 2])
-def test_deltas_stand_behind_the_coefficients_as_librosa_computes_them(deltas):
+def test_deltas_follow_the_coefficients_as_librosa_computes_them(deltas):
     segment = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
     config = MfccConfig(n_mfcc=13, deltas=deltas)
     feature = Mfcc("mfcc", config, mel_spectrogram(config))
@@ -144,7 +144,7 @@ def test_deltas_of_too_few_frames_are_refused():
         build_features({"mfcc": MfccConfig(deltas=1)}, sample_rate_hz=RATE_HZ, segment=SegmentConfig(duration_s=0.2))
 
 
-def test_numbers_beyond_all_audio_give_finite_values():
+def test_huge_samples_give_finite_values():
     segment = np.full(48_000, 1e30, dtype=np.float32)
     assert np.isfinite(mel_spectrogram(LogMelConfig()).decibels(segment)).all()
 

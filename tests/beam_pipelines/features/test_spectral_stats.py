@@ -173,7 +173,7 @@ def test_a_pulse_gives_its_tempo():
     assert feature(MUSICAL["noise in bursts"].astype(np.float32))[-1] == pytest.approx(120, abs=6)
 
 
-def test_a_segment_leaves_nothing_behind_for_the_next():
+def test_a_segment_does_not_change_the_next():
     used, fresh = (make_feature(SpectralStatsConfig(tempo=True)) for _ in range(2))
     for segment in [*MUSICAL.values(), *HOSTILE.values()]:
         used(segment.astype(np.float32))

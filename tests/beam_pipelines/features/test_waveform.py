@@ -26,7 +26,7 @@ def test_samples_are_rounded_and_kept_within_16_bits():
     np.testing.assert_array_equal(make_waveform(len(samples))(samples), expected)
 
 
-def test_what_was_16_bit_comes_back_to_the_bit():
+def test_16_bit_samples_are_stored_without_loss():
     pcm = np.arange(-32_768, 32_768).astype(np.int16)
     np.testing.assert_array_equal(make_waveform(len(pcm))((pcm / 32_768).astype(np.float32)), pcm)
 

@@ -25,7 +25,7 @@ def test_files_larger_than_a_piece_are_hashed_whole(features, tmp_path):
     assert source_hashes(features) == {"mine": {"weights": hashlib.sha256(content).hexdigest()}}
 
 
-def test_a_file_that_is_not_there_is_named(features, tmp_path):
+def test_a_missing_file_is_named(features, tmp_path):
     (tmp_path / "yamnet.h5").unlink()
     with pytest.raises(UserError, match=r"features\.mine: .*yamnet\.h5 cannot be read: No such file"):
         source_hashes(features)

@@ -111,7 +111,7 @@ def test_any_length_of_segment_has_embeddings(config, duration_s, num_patches):
     ],
     ids=["silence", "sine", "noise", "another sine"],
 )
-def test_the_network_hears_what_the_original_hears(config, signal, expected, most_rank):
+def test_the_network_agrees_with_the_original(config, signal, expected, most_rank):
     with open(FOLDER / "yamnet_class_map.csv", encoding="utf-8") as file:
         names = [row["display_name"] for row in csv.DictReader(file)]
     spectrogram = YamnetSpectrogram(segment_duration_s=3.0)
@@ -160,7 +160,7 @@ def test_a_patch_is_embedded_as_if_it_were_alone(config, feature):
 
 @pytest.mark.parametrize("encode", [str, str.encode], ids=["text", "bytes"])
 @pytest.mark.parametrize("dense", ["dense", "dense_3"])
-def test_weights_come_into_their_layers(random_weights, encode, dense):
+def test_weights_are_assigned_to_their_layers(random_weights, encode, dense):
     layers = dict(random_weights)
     layers[dense] = layers.pop("dense")
     model = YamnetNetwork(hdf5(layers, encode=encode), path="w.h5")._model
@@ -177,7 +177,7 @@ def test_random_weights_are_not_those_of_yamnet(random_weights):
         check_network(network, path="w.h5")
 
 
-def test_scores_that_are_no_numbers_do_not_pass(random_weights):
+def test_scores_that_are_not_numbers_are_refused(random_weights):
     variance = {**random_weights["layer1/conv/bn"], "moving_variance": np.full(32, -1.0, np.float32)}
     network = YamnetNetwork(hdf5({**random_weights, "layer1/conv/bn": variance}), path="w.h5")
     with pytest.raises(UserError, match="these are not YAMNet's weights"):
@@ -262,13 +262,13 @@ def test_other_hdf5_is_refused():
         YamnetNetwork(buffer.getvalue(), path="w.h5")
 
 
-def test_weights_that_are_not_there_are_named(tmp_path):
+def test_missing_weights_are_named(tmp_path):
     config = YamnetConfig(weights_path=str(tmp_path / "none.h5"))
     with pytest.raises(UserError, match=r"features\.yamnet\.weights_path=.*none\.h5 cannot be read: No such file"):
         Yamnet("yamnet", config, segment_duration_s=3.0)
 
 
-def test_no_tensorflow_is_said(monkeypatch, random_weights):
+def test_missing_tensorflow_is_named_with_its_extra(monkeypatch, random_weights):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(UserError, match=r"needs TensorFlow.*pip install 'beamtune\[train\]'"):
         YamnetNetwork(b"", path="w.h5")
@@ -288,7 +288,7 @@ def test_weights_are_downloaded_into_the_cache_where_none_are_named(monkeypatch,
     assert YamnetConfig().sources() == {"weights": fetched[0]}
 
 
-def test_weights_put_in_place_of_others_are_loaded_anew(tmp_path, config, random_weights):
+def test_replaced_weights_are_loaded_again(tmp_path, config, random_weights):
     path = tmp_path / "yamnet.h5"
     path.write_bytes(Path(config.weights_path).read_bytes())
     own = YamnetConfig(weights_path=str(path))

@@ -95,7 +95,7 @@ def test_frames_are_whole_that_end_before_the_segment_does(duration_s, num_frame
 
 
 @pytest.mark.parametrize("duration_s", [0.5, 1.0, 2.345, 3.0])
-def test_whole_frames_do_not_hear_the_padding(duration_s):
+def test_whole_frames_do_not_depend_on_the_padding(duration_s):
     """In a longer segment, where there is noise in place of the zeros, they and no others are the same."""
     noise = np.random.default_rng(0).uniform(-1, 1, round((duration_s + 2.0) * RATE_HZ)).astype(np.float32)
     padded = YamnetSpectrogram(segment_duration_s=duration_s)(noise[: round(duration_s * RATE_HZ)])
@@ -108,7 +108,7 @@ def test_window_and_hop_are_those_of_the_original():
     assert (WINDOW_S, HOP_S) == (0.025, 0.01)
 
 
-def test_bands_peak_where_a_sine_is_heard_best():
+def test_bands_peak_at_the_frequency_of_a_sine():
     frequencies_hz = np.array(band_centres())
     assert frequencies_hz.shape == (64,)
     mel = 1127.0 * np.log1p(frequencies_hz / 700.0)
@@ -125,7 +125,7 @@ def test_silence_is_at_the_floor_everywhere():
     np.testing.assert_array_equal(spectrogram(np.zeros(48_000, np.float32)), np.full((336, 64), FLOOR))
 
 
-def test_one_loud_sample_is_heard_in_the_frames_around_it_alone():
+def test_one_loud_sample_changes_only_the_frames_around_it():
     segment = np.eye(1, 48_000, 24_000, dtype=np.float32)[0]
     is_heard = (YamnetSpectrogram(segment_duration_s=3.0)(segment) > FLOOR).all(axis=1)
     # Frame 150 begins with the sample, where the window is zero.
@@ -140,7 +140,7 @@ def test_values_far_out_of_range_give_numbers(level):
         assert np.isfinite(feature(segment)).all()
 
 
-def test_a_segment_leaves_nothing_behind_for_the_next():
+def test_a_segment_does_not_change_the_next():
     first, second = np.random.default_rng(0).normal(0, 0.1, (2, 48_000)).astype(np.float32)
     used, fresh = (YamnetSpectrogram(segment_duration_s=3.0) for _ in range(2))
     of_first = used(first)

@@ -30,7 +30,7 @@ def plan(tracks=TRACKS, config=CONFIG, splits=SPLITS):
     return plan_shards(tracks, splits, config=config, specs=SPECS, labels=["rock"])
 
 
-def test_tracks_lie_in_the_order_of_a_keyed_hash_and_are_cut_evenly():
+def test_tracks_are_ordered_by_a_keyed_hash_and_cut_evenly():
     plans = plan()
     assert [item.filename for item in plans] == [
         "mine-train.tfrecord-00000-of-00003",
@@ -90,7 +90,7 @@ def test_what_changes_the_bytes_changes_the_cache_key(changes):
     assert data_set_cache_key(TRACKS, replace(CONFIG, **changes)) != data_set_cache_key(TRACKS, CONFIG)
 
 
-def test_where_and_how_it_is_run_does_not_change_the_cache_key():
+def test_output_and_runner_do_not_change_the_cache_key():
     elsewhere = replace(CONFIG, output_dir="elsewhere", overwrite=True)
     assert data_set_cache_key(TRACKS, elsewhere) == data_set_cache_key(TRACKS, CONFIG)
     assert plan(config=elsewhere) == plan()
@@ -128,7 +128,7 @@ def test_what_weights_hold_changes_the_cache_keys(with_weights):
         assert new.cache_key != old.cache_key
 
 
-def test_settings_of_the_result_say_nothing_of_where(with_weights):
+def test_settings_of_the_result_leave_out_paths_and_the_runner(with_weights):
     settings = with_weights(b"weights", path="yamnet.h5").result_settings()
     where_and_how = {"output_dir", "overwrite", "max_reject_fraction", "runner"}
     assert list(settings) == [field.name for field in fields(CONFIG) if field.name not in where_and_how]

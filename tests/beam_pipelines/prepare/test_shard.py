@@ -119,7 +119,7 @@ def test_a_shard_of_rejects_is_empty_and_has_no_sums(tmp_path):
     assert report.feature_sums == {}
 
 
-def test_what_a_track_sounds_like_is_recorded(tmp_path):
+def test_the_loudness_and_the_duration_of_a_track_are_recorded(tmp_path):
     path = tmp_path / "square.wav"
     half = np.where(np.arange(24_000) % 100 < 50, 0.5, -0.5).astype(np.float32)
     soundfile.write(path, half, 16_000, subtype="FLOAT")
@@ -163,7 +163,7 @@ def test_a_file_that_is_cut_at_the_longest_duration_is_truncated_and_not_damaged
     assert (record.is_truncated, record.is_partial, record.decoded_s, record.expected_s) == (True, False, 2.5, 2.5)
 
 
-def test_a_file_that_changed_or_vanished_since_it_was_listed_is_told_from_other_bad_files(write_audio, tmp_path):
+def test_a_file_that_changed_or_vanished_since_it_was_listed_has_a_reason_of_its_own(write_audio, tmp_path):
     changed, vanished = write_audio(tmp_path / "changed.wav"), write_audio(tmp_path / "vanished.wav")
     tracks = [track(changed), track(vanished)]
     write_audio(changed, duration_s=5.0)
@@ -180,7 +180,7 @@ def test_a_file_that_changed_or_vanished_since_it_was_listed_is_told_from_other_
     ]
 
 
-def test_a_reject_tells_the_error_of_the_library(tmp_path):
+def test_a_reject_has_the_error_of_the_library(tmp_path):
     path = tmp_path / "text.mp3"
     path.write_text("no audio")
     report, _ = build([track(path)], io.BytesIO())
@@ -189,13 +189,13 @@ def test_a_reject_tells_the_error_of_the_library(tmp_path):
     assert reject.exception == "LibsndfileError: Format not recognised."
 
 
-def test_a_known_fault_is_told_with_the_reject(tmp_path):
+def test_a_reject_has_the_known_fault(tmp_path):
     known = replace(track(tmp_path / "absent.mp3"), known_fault="it is not there")
     report, _ = build([known], io.BytesIO())
     assert [reject.known_fault for reject in report.rejects] == ["it is not there"]
 
 
-def test_a_report_comes_back_to_the_bit(mixed_tracks):
+def test_a_report_is_read_as_it_was_written(mixed_tracks):
     report, _ = build(mixed_tracks, io.BytesIO())
     text = report.to_json()
     assert ShardReport.from_json(text) == report

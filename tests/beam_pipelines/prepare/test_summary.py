@@ -52,4 +52,4 @@ def test_a_path_and_a_reason_are_printed_as_they_are():
     reject = Reject(track_id="t", uri="t", label="x", split="train", stage="decode", reason="[/]", message="m")
     lines = summary_of(["x"], output_dir="prepared/[red]x", rejects=[reject]).splitlines()
     assert lines[-1] == "prepared: prepared/[red]x"
-    assert "rejected (1 [/]): see prepared/[red]x/rejects.jsonl" in lines[-2]
+    assert lines[-2] == "1 track rejected (1 [/]): see prepared/[red]x/rejects.jsonl"

@@ -26,7 +26,7 @@ TRACK = TrackRecord(
 )
 
 
-def test_tracks_come_back_as_they_were():
+def test_tracks_are_read_as_written():
     assert tracks_from_json_lines("".join(json_lines([TRACK]))) == [TRACK]
 
 

@@ -32,17 +32,17 @@ def test_other_files_are_not_taken_for_shards(name):
     assert schema.SHARD_PATTERN.fullmatch(name) is None
 
 
-def test_info_comes_back_as_it_was():
+def test_info_is_read_as_written():
     assert schema.info_from_json(schema.info_to_json(INFO)) == INFO
     assert INFO.split("train").num_examples == 7
 
 
-def test_an_unknown_split_names_those_that_are_there():
+def test_an_unknown_split_names_the_existing_ones():
     with pytest.raises(UserError, match="no split 'validation' in data set 'mine': it has train, test"):
         INFO.split("validation")
 
 
-def test_features_come_back_as_they_were():
+def test_features_are_read_as_written():
     specs = [
         schema.FeatureSpec(name="log_mel", shape=(94, 128), dtype="float16"),
         schema.FeatureSpec(name="waveform", shape=(48_000,), dtype="int16"),
@@ -51,7 +51,7 @@ def test_features_come_back_as_they_were():
     assert list(schema.features_from_json(text).values()) == specs
 
 
-def test_stats_come_back_to_the_bit():
+def test_stats_are_read_bit_for_bit():
     stats = schema.DatasetStats(
         split_source="random",
         split_leak="artists are on both sides",

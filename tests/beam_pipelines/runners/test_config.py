@@ -1,4 +1,4 @@
-"""What each kind of runner can be told."""
+"""The settings of each kind of runner."""
 
 import os
 
@@ -81,7 +81,7 @@ def test_machines_of_an_unknown_type_can_be_described_by_hand():
     described = dataflow(machine_type="z9-special", machine_vcpus=12, machine_memory_gib=90.0)
     assert described.machine == Machine(vcpus=12, memory_gib=90.0)
     assert described.threads_per_machine == 12
-    with pytest.raises(UserError, match=r"runner\.machine_vcpus and runner\.machine_memory_gib beside it"):
+    with pytest.raises(UserError, match=r"runner\.machine_vcpus and runner\.machine_memory_gib with it"):
         dataflow(machine_type="z9-special", machine_vcpus=12)
 
 
@@ -100,7 +100,7 @@ def test_only_workers_elsewhere_need_paths_in_a_bucket():
 
 
 @pytest.mark.parametrize("option", ["--extra_package=x.whl", "--setup_file=./setup.py", "--requirements_file=r.txt"])
-def test_without_an_image_the_package_must_come_another_way(option):
+def test_without_an_image_the_package_must_be_installed_otherwise(option):
     paths = {"output_dir": "gs://my-bucket/out"}
     dataflow(options=[option]).check_job(paths)
     with pytest.raises(UserError, match="runner.worker_image=None: expected an image that contains beamtune"):

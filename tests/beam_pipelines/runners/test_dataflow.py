@@ -22,7 +22,7 @@ IMAGE = "us-central1-docker.pkg.dev/my-project/images/beamtune:1"
 
 
 class Service:
-    """Stands for Dataflow: remembers the jobs that it is sent, and says at once that they are done."""
+    """A fake of Dataflow: records the jobs that it gets, and reports at once that they are done."""
 
     def __init__(self, *, state: str = "JOB_STATE_DONE") -> None:
         self.requests: list[tuple[str, dict]] = []
@@ -111,7 +111,7 @@ def sdk_options(job: dict) -> dict:
     return job["environment"]["sdkPipelineOptions"]["options"]
 
 
-def test_the_request_says_what_the_settings_say(service, staged):
+def test_the_request_holds_the_settings(service, staged):
     submit(
         config_for(
             service,
@@ -217,6 +217,6 @@ def test_audio_of_a_table_must_be_in_a_bucket(make_collection, tmp_path):
         prepare(config)
 
 
-def test_a_pipeline_of_any_kind_needs_the_options_that_beam_asks_for(staged):
+def test_a_pipeline_of_any_kind_needs_the_options_that_beam_requires(staged):
     with pytest.raises(UserError, match="the runner refuses its options: .*job_name"):
         run_pipeline(lambda pipeline: pipeline | beam.Create([1]), config_for(), job_name="Not A Name")

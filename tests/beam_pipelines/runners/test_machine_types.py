@@ -25,7 +25,7 @@ from beam_pipelines.runners.machine_types import Machine, parse_machine_type
         ("n1-custom-2-65536-ext", 2, 64.0),
     ],
 )
-def test_a_name_says_vcpus_and_memory(machine_type, vcpus, memory_gib):
+def test_a_name_gives_vcpus_and_memory(machine_type, vcpus, memory_gib):
     machine = parse_machine_type(machine_type)
     assert (machine.vcpus, machine.memory_gib) == (vcpus, pytest.approx(memory_gib))
 
@@ -34,9 +34,9 @@ def test_a_name_says_vcpus_and_memory(machine_type, vcpus, memory_gib):
     "machine_type",
     ["", "n2", "n2-standard", "n2-standard-0", "n2-standard-4-lssd", "c2-highmem-4", "z9-standard-4", "custom-0-1024"],
 )
-def test_other_names_say_nothing(machine_type):
+def test_other_names_are_unknown(machine_type):
     assert parse_machine_type(machine_type) is None
 
 
-def test_a_machine_has_what_its_type_says():
+def test_a_machine_has_the_cores_and_memory_of_its_type():
     assert parse_machine_type("e2-highmem-2") == Machine(vcpus=2, memory_gib=16.0)

@@ -28,7 +28,7 @@ def tracks_of(groups_by_label):
     ]
 
 
-def test_shares_come_out_exactly_where_groups_allow_it():
+def test_shares_are_exact_where_groups_allow_it():
     tracks = tracks_of({label: {f"{label}{n}": 1 for n in range(20)} for label in ("rock", "pop")})
     splits = assign_splits(tracks, SplitConfig(validation_fraction=0.15, test_fraction=0.25), seed=0).split_of
     counts = Counter((item.label, splits[item.track_id]) for item in tracks)
@@ -98,7 +98,7 @@ def test_official_splits_are_taken_as_they_are():
     assert (assignment.source, assignment.leak, assignment.is_official) == ("official", None, True)
 
 
-def test_official_splits_that_tear_groups_apart_are_refused_and_all_are_named():
+def test_official_splits_that_divide_groups_are_refused_and_all_are_named():
     tracks = [
         track("1", group="x", split="train"),
         track("2", group="x", split="test"),
@@ -114,7 +114,7 @@ def test_official_splits_that_tear_groups_apart_are_refused_and_all_are_named():
     assert "split.source=group makes splits that keep groups apart" in str(caught.value)
 
 
-def test_asking_for_official_splits_that_are_not_there_names_a_track():
+def test_missing_official_splits_are_refused_with_a_track():
     tracks = [track("1", split="train"), track("2")]
     with pytest.raises(UserError, match=r"names no split for '2' \(1 such tracks\); split\.source=group makes splits"):
         assign_splits(tracks, SplitConfig(source="official"), seed=0)
@@ -161,7 +161,7 @@ def test_folds_are_made_by_group_even_where_there_is_an_official_split():
     assert Counter(assignment.split_of.values()) == {"train": 8, "validation": 8, "test": 8}
 
 
-def test_a_random_split_divides_groups_and_says_so():
+def test_a_random_split_divides_groups_and_is_leaky():
     tracks = tracks_of({label: {f"{label}{n}": 10 for n in range(4)} for label in ("rock", "pop")})
     assignment = assign_splits(tracks, SplitConfig(source="random"), seed=0)
     assert Counter((item.label, assignment.split_of[item.track_id]) for item in tracks)[("rock", "test")] == 10
@@ -172,7 +172,7 @@ def test_a_random_split_divides_groups_and_says_so():
     )
 
 
-def test_a_split_by_groups_that_are_not_known_says_so():
+def test_a_split_by_unknown_groups_is_leaky():
     tracks = [track(f"{label}{n}", label=label) for label in ("rock", "pop") for n in range(10)]
     tracks += [track(f"known {n}", label="pop", group="someone") for n in range(3)]
     assignment = assign_splits(tracks, SplitConfig(), seed=0)
@@ -208,7 +208,7 @@ MIXED_GROUPS = st.dictionaries(GENRES, st.integers(1, 5), min_size=1)
     order=st.randoms(use_true_random=False),
 )
 @settings(max_examples=400, deadline=None)
-def test_no_group_is_on_two_sides_every_track_is_placed_once_and_shares_are_near(groups, folds, seed, order):
+def test_no_group_is_in_two_splits_every_track_is_in_one_and_shares_are_near(groups, folds, seed, order):
     tracks = [
         track(f"{group}/{label}/{index}", label=label, group=str(group))
         for group, labels in enumerate(groups)
@@ -221,7 +221,7 @@ def test_no_group_is_on_two_sides_every_track_is_placed_once_and_shares_are_near
     except UserError as error:
         groups_of = {label: sum(label in labels for labels in groups) for labels in groups for label in labels}
         is_pure = all(len(labels) == 1 for labels in groups)
-        # Groups of several genres may stand in each other's way; those of one genre are refused for their number alone.
+        # Groups of several genres may make a split impossible; groups of one genre only if they are too few.
         assert min(groups_of.values()) < (folds or 3) or not is_pure
         assert "too few" in str(error) or "holds all tracks" in str(error)
         return

@@ -95,7 +95,7 @@ def test_many_copies_are_all_linked():
     assert len(set(names.values())) == 1
 
 
-def test_matches_do_not_depend_on_what_else_is_there():
+def test_matches_do_not_depend_on_other_tracks():
     song = recording()
     copy = worse(song, 0.05)
     alone = find([song, copy])

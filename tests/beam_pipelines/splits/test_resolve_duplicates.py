@@ -109,7 +109,7 @@ def test_the_order_of_tracks_changes_nothing_and_fingerprints_stay_with_theirs()
     assert check(tracks[::-1], codes=codes[::-1]) == resolution
 
 
-def test_a_resolution_comes_back_for_its_own_preparation_alone():
+def test_a_resolution_is_read_for_its_own_preparation_only():
     resolution = check([record("ä", "train", content_hash="x"), record("b", "test", content_hash="x")])
     text = resolution.to_json(cache_key="mine")
     assert Resolution.from_json(text, cache_key="mine") == resolution

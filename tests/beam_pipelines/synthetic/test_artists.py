@@ -42,7 +42,7 @@ def test_an_artist_is_the_same_every_time_and_another_seed_is_another_artist(gen
 
 
 @pytest.mark.parametrize("genre", GENRES)
-def test_an_artist_plays_what_there_is(genre: str) -> None:
+def test_an_artist_uses_existing_instruments_and_patterns(genre: str) -> None:
     rules = GENRE_RULES[genre]
     for index in range(20):
         artist = make_artist(rules, index, seed=0)

@@ -63,7 +63,7 @@ def test_tracks_differ() -> None:
     assert len(set(samples)) == len(samples)
 
 
-def test_files_decode_to_what_was_asked_for(finished: Path) -> None:
+def test_files_decode_to_the_requested_duration_and_rate(finished: Path) -> None:
     for track in plan_collection(SMALL):
         info = soundfile.info(finished / track.path)
         assert (info.format, info.samplerate, info.channels) == ("MP3", 22_050, 2)

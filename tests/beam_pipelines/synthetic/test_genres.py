@@ -31,7 +31,7 @@ def test_every_pattern_fills_one_bar_with_known_symbols(rules: Genre) -> None:
 
 
 @pytest.mark.parametrize("rules", RULES, ids=GENRES)
-def test_a_form_has_an_intro_and_more_and_each_section_is_heard(rules: Genre) -> None:
+def test_a_form_has_an_intro_and_more_and_each_section_has_a_layer(rules: Genre) -> None:
     assert len(rules.form) >= 2
     for section in rules.form:
         assert section.bars >= 1

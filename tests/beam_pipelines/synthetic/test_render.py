@@ -46,7 +46,7 @@ def test_techno_beats_at_its_tempo(artist_index: int) -> None:
 
 
 @pytest.mark.parametrize("artist_index", range(3))
-def test_a_waltz_comes_round_every_three_beats(artist_index: int) -> None:
+def test_a_waltz_repeats_every_three_beats(artist_index: int) -> None:
     score, samples = play("waltz", artist_index=artist_index)
     correlation = low_band_autocorrelation(samples)
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from trainer.common import files
 
 
-def test_an_error_that_passes_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transient_error_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "name").write_text("")
     real_listdir, errors = tf.io.gfile.listdir, [tf.errors.UnavailableError, tf.errors.AbortedError]
 

@@ -101,7 +101,7 @@ def test_a_process_that_ignores_ctrl_c_still_ignores_it() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_work_that_does_not_return_is_left_when_a_signal_comes() -> None:
+def test_work_that_does_not_return_is_abandoned_after_a_signal() -> None:
     never = threading.Event()
     with stop_on_sigterm() as request, pytest.raises(RunAgainError, match=r"^stopped by SIGTERM; it is kept$"):
         threading.Timer(0.2, terminate).start()

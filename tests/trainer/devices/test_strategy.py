@@ -95,7 +95,7 @@ def test_a_tpu_that_cannot_be_used_is_one_line(error: Exception, message: str) -
     assert "\n" not in str(caught.value)
 
 
-def test_a_tpu_that_is_there_is_initialised_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tpu_is_initialised_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, Any]] = []
     monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", lambda found: calls.append(("connect", found)))
     monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda found: calls.append(("set up", found)))

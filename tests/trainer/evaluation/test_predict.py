@@ -148,6 +148,15 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(
     assert all("cannot be read" in line for line in errors[2:])
 
 
+def test_an_error_names_the_path_once(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = [f"{tmp_path}/absent.mp3", f"file://{tmp_path}/absent.mp3"]  # read by Python, and by TensorFlow
+    assert run_predict(finished.run_dir, absent, "table") == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert errors == [f"error: {path}: cannot be read: No such file or directory" for path in absent]
+
+
 def test_a_name_that_is_not_utf_8_is_read_like_any_other(
     finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,7 +183,7 @@ def assert_close(metrics: LevelMetrics, expected: LevelMetrics) -> None:
     assert replace(metrics, **{name: getattr(expected, name) for name in sums}) == expected
 
 
-def test_metrics_go_through_json() -> None:
+def test_metrics_are_read_from_json_as_written() -> None:
     probabilities, labels = predict(seed=2, num_classes=5, num_true_classes=3, num_examples=6)
     for metrics in (classification_metrics(probabilities, labels), ranking_metrics(probabilities, labels)):
         with_intervals = replace(metrics, intervals={"accuracy": Interval(0.25, 0.75)})

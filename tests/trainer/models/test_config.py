@@ -63,7 +63,7 @@ def test_refused_values(make: Callable[[], object], message: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_command_line_knows_every_model(name: str) -> None:
+def test_the_command_line_offers_every_model(name: str) -> None:
     text = (CONFIG_DIR / "model" / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith("# ")
     config = to_dataclass(compose("train", [f"model={name}"]))

@@ -34,7 +34,7 @@ def test_standardisation_computes_in_float32_and_returns_the_compute_dtype() -> 
     assert float(found[0, 0]) == 0.25
 
 
-def test_standardisation_comes_back_from_its_config() -> None:
+def test_standardisation_is_restored_from_its_config() -> None:
     layer = BandStandardization(mean=MEAN, std=STD)
     values = np.random.default_rng(0).normal(0, 50, (2, 9, 3)).astype(np.float32)
     np.testing.assert_array_equal(BandStandardization.from_config(layer.get_config())(values), layer(values))

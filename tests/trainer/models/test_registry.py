@@ -112,7 +112,7 @@ def test_a_network_without_the_layer_of_the_logits_is_an_error(monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_the_commands_know_a_new_model_by_its_module_and_its_yaml(tmp_path: Path) -> None:
+def test_a_new_model_needs_only_its_module_and_its_yaml(tmp_path: Path) -> None:
     for package in ("beam_pipelines", "configs", "trainer"):
         shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "trainer" / "models" / "architectures" / "tiny.py").write_text(TINY)
@@ -139,7 +139,7 @@ def test_the_commands_know_a_new_model_by_its_module_and_its_yaml(tmp_path: Path
     assert done.stdout.splitlines() == ["TinyConfig(name='tiny', feature='spectral_stats', dropout=0.5)", "15"]
 
 
-def test_settings_come_back_from_a_run() -> None:
+def test_settings_are_read_from_a_run() -> None:
     config = Cnn2dConfig(filters=[8], time_pools=[1], band_pools=[1])
     assert model_config_from_dict({**vars(config)}) == config
     with pytest.raises(UserError, match=r"model\.name=nope: expected attention_pool or bilstm or"):

@@ -24,7 +24,7 @@ def test_a_finished_epoch_adds_its_time_and_resets_the_sums() -> None:
     assert (progress.describe(), progress.train_duration_s) == ("epoch 1 and 1 steps", 1.75)
 
 
-def test_progress_comes_back_from_a_checkpoint() -> None:
+def test_progress_is_restored_from_a_checkpoint() -> None:
     progress = RunProgress()
     progress.finish_epoch(EarlyStopping(best_loss=0.5, best_epoch=1))
     progress.epoch_sums = STEPS

@@ -114,14 +114,21 @@ def test_trials_are_ranked_by_their_score_in_its_direction():
     assert [one.trial_id for one in ranked(trials, direction="min")] == ["4", "0", "1", "2"]
 
 
+def test_one_trial_and_one_epoch_are_singular():
+    view = search(completed("0000", 0.5), max_trials=None, num_epochs=1)
+    assert headline(view).startswith("1 trial ended, 1 epoch, ")
+
+
 def test_at_most_num_trials_of_the_best_trials_are_shown():
     out = io.StringIO()
-    show_best(search(completed("0000", 0.5), completed("0001", 0.75)), num_trials=1, stream=out)
-    title, columns, row, line = out.getvalue().splitlines()
+    best_trial = completed("0001", 0.75)
+    show_best(search(completed("0000", 0.5), best_trial, best=best_trial), num_trials=1, stream=out)
+    title, columns, row, line, best = out.getvalue().splitlines()
     assert title.strip() == "the best of 2 trials by validation/track/accuracy (max)"
     assert row.split()[:2] == ["0001", "completed"]
     assert columns.split()[0] == "trial"
     assert line.startswith("2 of 8 trials ended")
+    assert best == "the best settings are in s/best.yaml; to train with them: beamtune train overrides=s/best.yaml"
 
 
 def test_status_is_a_table_json_or_csv(monkeypatch):

@@ -17,8 +17,8 @@ class Cnn2dConfig(OneFeatureConfig):
 
     Attributes:
         feature: The feature, of shape (frames, bands).
-        center_bands: Whether each band's mean over a segment is subtracted. The model then sees neither loudness nor
-            equalisation, by which it would recognise artists instead of genres.
+        center_bands: Whether each band's mean over a segment is subtracted. This removes loudness and
+            equalisation, by which a model recognises artists instead of genres.
         filters: Filters of each convolution block, from the first to the last.
         time_pools: The pooling factor of each block over frames, in the order of filters.
         band_pools: The pooling factor of each block over bands, in the order of filters.

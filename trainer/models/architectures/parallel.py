@@ -80,7 +80,7 @@ def build(
 
 def _branch(config: ParallelConfig, *, spec: FeatureSpec, stats: BandStats) -> tuple[Any, Any]:
     """Returns the input of a feature, (batch, *shape), and the output of its branch, (batch, branch_units)."""
-    # Samples are a vector too, from which a dense layer learns nothing. Their integer dtype tells them apart.
+    # Samples are a vector too, which a dense layer cannot classify. Their integer dtype distinguishes them.
     blocks.require(
         len(spec.shape) in (1, 2) and spec.dtype.startswith("float"),
         spec=spec,

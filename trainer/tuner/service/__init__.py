@@ -1,1 +1,1 @@
-"""How trials are distributed: workers ask the chief for trials over gRPC and report results; its state is on disk."""
+"""How trials are distributed: workers get trials from the chief over gRPC and report results; its state is on disk."""

@@ -58,7 +58,7 @@ class ServiceConfig:
         heartbeat_s: Interval of the heartbeats of a worker that trains; at most a third of lease_s.
         epoch_timeout_s: A worker that reports no epoch for this long loses its trial, although it may send heartbeats.
             None sets no limit.
-        poll_s: How often a worker without a trial asks for one.
+        poll_s: Interval at which a worker without a trial requests one.
         wait_for_chief_s: A worker exits if the chief does not reply for this long.
         wait_for_workers_s: The chief exits if no worker is connected for this long; at least lease_s.
         max_requeues: How often a trial whose worker is lost is given to another one; after that it has failed.

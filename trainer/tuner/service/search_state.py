@@ -37,7 +37,7 @@ class SearchState:
 
 
 def read_search(search_dir: str, *, with_all_histories: bool = True) -> SearchState:
-    """Returns what the files of a search say; they may be written meanwhile.
+    """Returns the state of a search from its files, which may be written meanwhile.
 
     Args:
         search_dir: Local or gs://.

@@ -1,7 +1,7 @@
 """The state of a search on disk or gs://: written as whole files, verified when read, and by one chief at a time.
 
 A state is written as `<search_dir>/state/search/<lease>.<generation>.json`. Files are written once and never changed,
-so that a name tells the lease and the generation of the content. A chief checks its lease before and after each
+so that a name identifies the lease and the generation of the content. A chief checks its lease before and after each
 write: a successor may have read the state before a write that ended late.
 """
 

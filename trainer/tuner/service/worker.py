@@ -93,7 +93,9 @@ class _Worker:
                 self._run_trial(trial_from_json(content, search_dir=self._chief.search_dir, history=history))
                 continue
             if reply["for_name"] and not is_name_in_use:
-                self._chief.log("the chief knows another worker of this name: waiting until its heartbeats stop")
+                self._chief.log(
+                    "another worker of this name is registered at the chief: waiting until its heartbeats stop"
+                )
                 is_name_in_use = True
             self._chief.sleep(self._chief.service.poll_s)
 
@@ -172,7 +174,7 @@ class _Worker:
     def _check_lease(self, trial: Trial) -> None:
         """Raises a TrialLeaseLostError if the trial was given to another worker, which writes to its directory now.
 
-        A worker that was suspended asks here before its heartbeat thread has had the time to.
+        A worker that was suspended checks this before its next heartbeat.
         """
         lease_lost = TrialLeaseLostError(f"trial {trial.trial_id}")
         if self._lease_lost.is_set():

@@ -1,1 +1,1 @@
-"""What can be tried: the search space goes in, the next point to train comes out."""
+"""The search space and the trials so far → the next point to train."""

@@ -1,7 +1,7 @@
 """Which point of the space a search tries next: KerasTuner's oracles, adapted to restarts and parallel workers.
 
-This module alone knows KerasTuner: it translates our space and trials to KerasTuner's. An oracle only proposes values;
-the ledger knows who trains a trial and what its result is. Differences from KerasTuner 1.4.8 (`keras_tuner.oracles`):
+Only this module imports KerasTuner: it translates our space and trials to KerasTuner's. An oracle only proposes values;
+the ledger records the worker and the result of each trial. Differences from KerasTuner 1.4.8 (`keras_tuner.oracles`):
 
 - The random numbers depend on the seed and the trials so far, so that a restart changes nothing.
 - Bayesian: the Gaussian process is fitted to completed trials before it predicts running ones, and no point is tried
@@ -108,7 +108,7 @@ class SearchAlgorithm:
             oracle.stopped_ids = {name for name, one in trials.items() if one.has_ended and one.stopped_by is not None}
 
     def state(self) -> dict[str, Any]:
-        """Returns as JSON what the oracle keeps beside its trials."""
+        """Returns as JSON what the oracle keeps in addition to its trials."""
         return {key: getattr(self._oracle, name) for key, name in self._state_attributes().items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:

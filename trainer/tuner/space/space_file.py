@@ -35,7 +35,7 @@ def parse_space(text: str, *, where: str) -> Space:
     """Returns the space that a YAML text describes.
 
     `search` has an entry for each parameter: `{int: [low, high]}`, `{float: [low, high]}`, `{log: [low, high]}` for
-    fractions on a logarithmic scale, or `{choice: [value, …]}`; beside it `step`, and `when: {parameter: [value, …]}`
+    fractions on a logarithmic scale, or `{choice: [value, …]}`; with it, `step`, and `when: {parameter: [value, …]}`
     with an earlier parameter. `derive` has an entry for each derived list: `{first, length, factor, most}`. `where` is
     the name of the text in errors.
 

@@ -197,7 +197,7 @@ def test_epochs_that_a_parent_trained_are_counted_once() -> None:
     assert ledger.num_epochs() == 9 + 2
 
 
-def test_a_lost_trial_goes_to_another_worker_and_fails_the_third_time() -> None:
+def test_a_lost_trial_is_given_to_another_worker_and_fails_the_third_time() -> None:
     ledger = make_ledger()
     assert begin(ledger, "a").trial_id == "0000"
     ledger.report("0000", 1, {OBJECTIVE: 0.4})

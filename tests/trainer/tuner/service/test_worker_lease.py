@@ -1,4 +1,4 @@
-"""A worker that asks whether it still has its trial, and its heartbeats, with a chief that replies as a test says."""
+"""A worker that checks whether it still has its trial, and its heartbeats, with a chief whose replies a test sets."""
 
 import threading
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ def make_worker(chief: Any) -> _Worker:
     return _Worker(chief, runner)
 
 
-def test_a_worker_that_was_suspended_asks_before_it_writes() -> None:
+def test_a_suspended_worker_checks_its_lease_before_it_writes() -> None:
     worker = make_worker(Chief({"has_lease": True}, {"has_lease": False}))
     worker._check_lease(TRIAL)
     for _ in range(2):

@@ -155,7 +155,7 @@ def test_kerastuner_has_the_same_conditions_and_values():
     assert seen == expected
 
 
-def test_values_of_kinds_that_kerastuner_lacks_come_back_as_they_were():
+def test_values_of_kinds_that_kerastuner_lacks_are_restored():
     [parameter] = parse("search: {a: {choice: [true, 1, null, [1, 2], x]}}").parameters
     for value in (True, 1, None, [1, 2], "x"):
         back = parameter.decode(parameter.encode(value))
