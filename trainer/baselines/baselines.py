@@ -145,7 +145,7 @@ def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, loaded: 
     """Fits a learner and writes its run directory."""
     data = loaded.data
     if not run.is_started():
-        run.start(_config_of(learner, run=run, config=config), data)
+        run.start(_config_of(learner, run=run, config=config), data, has_network=False)
     fitted = fit_best(learner, loaded.train, loaded.scored[VALIDATION], config=config, num_classes=len(data.labels))
     model = ModelSummary(
         name=learner,

@@ -69,8 +69,13 @@ class RunDir:
                 f"{self._key}={self.path} is not empty and holds no run ({others[0]}): choose another {self._key}"
             )
 
-    def start(self, config: "DataclassInstance", data: PreparedData) -> None:
+    def start(self, config: "DataclassInstance", data: PreparedData, *, has_network: bool = True) -> None:
         """Writes the settings of the run and the metadata of its data set.
+
+        Args:
+            config: The settings.
+            data: The data set.
+            has_network: Whether the run trains a network, which standardises features by itself.
 
         Raises:
             UserError: The directory cannot be written.
@@ -78,7 +83,8 @@ class RunDir:
         try:
             files.make_dirs(self.path)
             copy_metadata(data, to=self.dataset_dir)
-            files.write_text(files.join(self.path, _STANDARDIZATION_FILE), "std_floor: relative\n")
+            if has_network:
+                files.write_text(files.join(self.path, _STANDARDIZATION_FILE), "std_floor: relative\n")
             self.write_settings(_CONFIG_FILE, config)
         except files.FileError as error:
             raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
