@@ -36,11 +36,17 @@ _hydra_lock = threading.Lock()
 
 
 class _Setting(NamedTuple):
-    """A value by its dotted key, or an option by its group; and the text for messages, such as "seed=1"."""
+    """A value by its dotted key, or an option by its group.
+
+    Attributes:
+        text: The text for messages, such as "seed=1".
+        is_parsed: Whether the value was parsed from the text.
+    """
 
     key: str
     value: Any
     text: str
+    is_parsed: bool
 
 
 def compose(config_name: str, settings: Settings) -> DictConfig:
@@ -56,9 +62,13 @@ def compose(config_name: str, settings: Settings) -> DictConfig:
         UserError: A key, an option or a value is wrong; the message suggests the nearest valid one.
     """
     if isinstance(settings, Mapping):
-        return _compose(config_name, [_Setting(key, value, f"{key}={value}") for key, value in settings.items()])
+        return _compose(
+            config_name, [_Setting(key, value, f"{key}={value}", is_parsed=False) for key, value in settings.items()]
+        )
     parsed = [_parse(text) for text in settings]
-    return _compose(config_name, [_Setting(one.key_or_group, one.value(), one.input_line) for one in parsed])
+    return _compose(
+        config_name, [_Setting(one.key_or_group, one.value(), one.input_line, is_parsed=True) for one in parsed]
+    )
 
 
 def to_dataclass(config: DictConfig) -> object:
@@ -203,7 +213,12 @@ def _value_for(config: DictConfig, setting: _Setting) -> Any:
 
     A folder may be named "[1]", "007" or "1e3", which are a list and numbers.
     """
-    if setting.value is None or isinstance(setting.value, str) or not setting.text.startswith(f"{setting.key}="):
+    if (
+        not setting.is_parsed
+        or setting.value is None
+        or isinstance(setting.value, str)
+        or not setting.text.startswith(f"{setting.key}=")
+    ):
         return setting.value
     *parents, name = setting.key.split(".")
     parent = OmegaConf.select(config, ".".join(parents)) if parents else config

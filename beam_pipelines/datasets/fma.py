@@ -111,7 +111,7 @@ def _read_rows(path: str) -> Iterator[_Row]:
         raise UserError(f"{path} is not UTF-8 text: {_WHERE_FROM}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {_WHERE_FROM}") from error
-    csv.field_size_limit(_MAX_CELL_CHARACTERS)
+    default_limit = csv.field_size_limit(_MAX_CELL_CHARACTERS)
     lines = csv.reader(io.StringIO(text, newline=""))
     try:
         top, bottom, index = ([*next(lines, [])] for _ in range(3))
@@ -121,6 +121,8 @@ def _read_rows(path: str) -> Iterator[_Row]:
                 yield _row(path, lines.line_num, cells, columns)
     except csv.Error as error:
         raise UserError(f"{path} line {lines.line_num} is not CSV ({error}): {_WHERE_FROM}") from error
+    finally:
+        csv.field_size_limit(default_limit)
 
 
 def _find_columns(path: str, top: Sequence[str], bottom: Sequence[str], index: Sequence[str]) -> dict[str, int]:

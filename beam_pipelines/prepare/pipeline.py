@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, holding
 from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr, stdout
 from beam_pipelines.datasets.registry import list_tracks
@@ -237,9 +237,9 @@ def _has_other_files(output_dir: str) -> bool:
 
 
 def _remove_left_build_dir(output_dir: str) -> None:
-    """Removes the build folder of a command that was killed after it wrote `_SUCCESS`."""
+    """Removes the build folder and the lease of a command that was killed after it wrote `_SUCCESS`."""
     build_dir = BuildDir(output_dir)
-    if build_dir.exists():
+    if build_dir.exists() or storage.exists(storage.join(output_dir, LEASE_FILE)):
         with holding(output_dir, key="output_dir"):
             build_dir.remove()
 

@@ -19,7 +19,7 @@ import beamtune
 from beam_pipelines.features.frontend import FrontEnd
 from beamtune.classifier import Classifier
 from configs.cli import main
-from trainer.common import files
+from trainer.evaluation import inference
 from trainer.evaluation.inference import Inference
 
 RATE_HZ = 16_000
@@ -141,7 +141,7 @@ def test_files_that_cannot_be_used_raise_an_audio_error_and_do_not_end_an_iterat
 
 
 @pytest.mark.parametrize(
-    ("function", "stage"), [("FrontEnd.process", "open"), ("Inference._run", "predict"), ("files.read_bytes", "open")]
+    ("function", "stage"), [("FrontEnd.process", "open"), ("Inference._run", "predict"), ("inference._open", "open")]
 )
 def test_an_unexpected_exception_does_not_end_an_iteration(
     classifier: Classifier, tones: Tones, monkeypatch: pytest.MonkeyPatch, function: str, stage: str
@@ -149,7 +149,7 @@ def test_an_unexpected_exception_does_not_end_an_iteration(
     def fail(*args: object, **kwargs: object) -> None:
         raise MemoryError
 
-    target = {"FrontEnd": FrontEnd, "Inference": Inference, "files": files}[function.split(".")[0]]
+    target = {"FrontEnd": FrontEnd, "Inference": Inference, "inference": inference}[function.split(".")[0]]
     with monkeypatch.context() as patch:
         patch.setattr(target, function.split(".")[1], fail)
         with pytest.raises(beamtune.AudioError, match=r"unexpected: MemoryError in test_classifier.py"):

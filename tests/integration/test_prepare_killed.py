@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from python_script import script_command
 
+from beam_pipelines.common.lease import LEASE_FILE
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 # With fewer, the undisturbed run that the moments are fractions of was slower than the killed ones.
 MIN_SHARE_KILLED_ON_THE_WAY = 0.5
@@ -84,7 +86,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in directory.rglob("*")
-        if path.is_file() and ".build" not in path.parts
+        if path.is_file() and ".build" not in path.parts and path.name != LEASE_FILE
     }
 
 
@@ -130,7 +132,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(
 
         assert code == 0
         assert contents(output_dir) == undisturbed, f"killed after {fraction:.3f} of {worked_s:.2f} s"
-        assert not (output_dir / ".build").exists()
+        assert not (output_dir / ".build").exists() and not (output_dir / LEASE_FILE).exists()
         rewritten = [
             name
             for name, (data, written_ns) in reported.items()

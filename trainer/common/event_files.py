@@ -107,6 +107,9 @@ class EventFile:
             tf.summary.write(tag, tf.constant(values, dtype=tf.string), metadata=metadata)
 
 
+_KEPT_EVENTS = "kept-events"
+
+
 def remove_event_files(directory: str, *, suffix: str = "") -> None:
     """Removes the event files of a directory whose names end with a suffix; does nothing if there is no directory."""
     for path in _event_files(directory, suffix=suffix):
@@ -126,6 +129,10 @@ def remove_events_after(directory: str, *, step: int) -> None:
     for path in _event_files(directory):
         if _has_events_after(path, step):
             _rewrite(path, step)
+    # What an interrupted call left. Only one command writes to the directory of a run.
+    for name in files.list_if_exists(directory):
+        if name.startswith(f"{_KEPT_EVENTS}."):
+            files.remove(files.join(directory, name))
 
 
 def _event_files(directory: str, *, suffix: str = "") -> list[str]:
@@ -142,7 +149,7 @@ def _has_events_after(path: str, step: int) -> bool:
 def _rewrite(path: str, step: int) -> None:
     # TensorBoard does not read a file of this name.
     directory, _, _ = path.rpartition("/")
-    temporary_path = files.temporary_name(files.join(directory, "kept-events"))
+    temporary_path = files.temporary_name(files.join(directory, _KEPT_EVENTS))
     with tf.io.TFRecordWriter(temporary_path) as sink:
         for record, event in _read_complete_events(path):
             if event.step <= step:

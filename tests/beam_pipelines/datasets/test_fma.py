@@ -25,8 +25,10 @@ def notes_of(root, **config):
 def edit(root, change):
     """Rewrites tracks.csv as a list of rows of cells."""
     path = root / "fma_metadata" / "tracks.csv"
+    default_limit = csv.field_size_limit(2**25)
     with open(path, encoding="utf-8", newline="") as file:
         rows = change(list(csv.reader(file)))
+    csv.field_size_limit(default_limit)
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
 

@@ -218,6 +218,6 @@ def test_a_run_interrupted_at_its_end_has_all_events_once(finished, tmp_path, mo
 
 def test_data_with_a_damaged_prepare_yaml_are_an_error_before_the_first_step(make_config, prepared_dir, monkeypatch):
     (prepared_dir / "prepare.yaml").write_text("fingerprint: abc\n")
-    monkeypatch.setattr(trainer.training.train._Training, "run", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.setattr(trainer.training.train.EpochLoop, "run", lambda *_: pytest.fail("it was trained"))
     with pytest.raises(UserError, match=r"prepare.yaml is damaged"):
         train(make_config())

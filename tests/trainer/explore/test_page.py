@@ -361,9 +361,9 @@ def test_a_damaged_table_is_an_error(page_of, tracks, write_data_set):
         kept = (directory / name).read_text()
         (directory / name).write_text('{"track_id": 1')
         with pytest.raises(UserError, match=rf"{name} is damaged .*: prepare the data again"):
-            explore(ExploreConfig(data_dir=str(directory), output_dir=str(directory / "page")))
+            explore(ExploreConfig(data_dir=str(directory), output_dir=str(directory.parent / "page")))
         (directory / name).write_text(kept)
     (directory / "rejects.jsonl").unlink()
     with pytest.raises(UserError, match=r"rejects\.jsonl cannot be read"):
-        explore(ExploreConfig(data_dir=str(directory), output_dir=str(directory / "page")))
-    assert not (directory / "page").exists()
+        explore(ExploreConfig(data_dir=str(directory), output_dir=str(directory.parent / "page")))
+    assert not (directory.parent / "page").exists()

@@ -1,6 +1,7 @@
 """Errors about data, runs and settings that do not fit together, after which nothing is left behind."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -187,12 +188,16 @@ def test_a_run_that_another_command_trains(make_config: MakeConfig) -> None:
         train(config)
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(make_config: MakeConfig, prepared_dir: Path) -> None:
-    before = {path.name: path.read_bytes() for path in prepared_dir.iterdir()}
-    message = refused_at(make_config(run_dir=str(prepared_dir)))
-    assert message.startswith(f"run_dir={prepared_dir} is not empty and holds no run (")
+def test_a_folder_that_holds_something_else_is_left_alone(
+    make_config: MakeConfig, prepared_dir: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other data"
+    shutil.copytree(prepared_dir, other)
+    before = {path.name: path.read_bytes() for path in other.iterdir()}
+    message = refused_at(make_config(run_dir=str(other)))
+    assert message.startswith(f"run_dir={other} is not empty and holds no run (")
     assert message.endswith("): choose another run_dir")
-    assert {path.name: path.read_bytes() for path in prepared_dir.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in other.iterdir()} == before
 
 
 def test_examples_that_do_not_fit_into_memory(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
