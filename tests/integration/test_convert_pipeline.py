@@ -72,6 +72,7 @@ def music(write_audio, tmp_path):
 OUTPUTS = {"one.wav", "a/two.wav", "a/three.wav", "a/b/four.wav"}
 
 
+@pytest.mark.slow
 def test_every_format_is_converted_to_what_librosa_loads_in_16_bits(music, tmp_path):
     write_m4a(music / "a" / "five.m4a")
     convert(config_for(music, tmp_path / "out"))
@@ -114,6 +115,7 @@ def test_the_output_directory_holds_the_layout_the_settings_and_the_reports(musi
     ]
 
 
+@pytest.mark.slow
 def test_flac_at_another_rate_mixed_down_equals_the_computation_by_hand(music, tmp_path):
     convert(config_for(music, tmp_path / "out", format="flac", sample_rate_hz=16_000, channels=1))
     for name, source in (("one.flac", "one.mp3"), ("a/b/four.flac", "a/b/four.WAV"), ("a/two.flac", "a/two.flac")):

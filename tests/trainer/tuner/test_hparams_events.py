@@ -23,6 +23,8 @@ from trainer.tuner.runner import TrainingRunner
 from trainer.tuner.space.space_file import parse_space
 from trainer.tuner.trial import Trial, TrialFailedError
 
+pytestmark = pytest.mark.slow
+
 OBJECTIVE = "validation/track/accuracy"
 SPACE = parse_space(
     "search:\n"

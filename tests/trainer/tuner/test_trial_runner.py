@@ -25,6 +25,8 @@ from trainer.tuner.runner import TrainingRunner, copy_checkpoints
 from trainer.tuner.space.space_file import parse_space
 from trainer.tuner.trial import Metrics, Trial, TrialFailedError, TrialLeaseLostError
 
+pytestmark = pytest.mark.slow
+
 SPACE = parse_space(
     "search: {width: {choice: [4, 8]}, optimizer.learning_rate: {log: [0.001, 0.1]}}\n"
     "derive: {model.filters: {first: width, length: 2}}",
