@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import scheme
-from beam_pipelines.datasets.artists import artist_key, artist_names, is_nobody
+from beam_pipelines.datasets.compared_artists import artist_key, artist_names, is_nobody
 from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.datasets.csv_rows import CsvRow, read_csv
 from beam_pipelines.datasets.track import Listing, Track

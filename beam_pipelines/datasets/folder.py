@@ -6,7 +6,7 @@ from dataclasses import replace
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.terminal import counted
-from beam_pipelines.datasets.artists import artist_key, artist_names, is_nobody
+from beam_pipelines.datasets.compared_artists import artist_key, artist_names, is_nobody
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.datasets.track import Listing, Track

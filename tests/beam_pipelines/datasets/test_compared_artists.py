@@ -1,6 +1,6 @@
 import pytest
 
-from beam_pipelines.datasets.artists import artist_key, artist_names, is_nobody
+from beam_pipelines.datasets.compared_artists import artist_key, artist_names, is_nobody
 
 
 @pytest.mark.parametrize(
