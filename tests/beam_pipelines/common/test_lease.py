@@ -14,15 +14,10 @@ import pytest
 from python_script import script_command
 
 from beam_pipelines.common import lease as lease_module
+from beam_pipelines.common import local_lease
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.lease import (
-    LEASE_FILE,
-    STALE_S,
-    BucketLeaseFile,
-    Holder,
-    LeaseHeldError,
-    holding,
-)
+from beam_pipelines.common.lease import LEASE_FILE, LeaseHeldError, holding
+from beam_pipelines.common.lease_holder import STALE_S, Holder
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 HOLD = """
@@ -117,7 +112,7 @@ def test_without_locks_the_file_decides(tmp_path: Path, monkeypatch: pytest.Monk
     def no_locks(descriptor: int, operation: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(lease_module.fcntl, "flock", no_locks)
+    monkeypatch.setattr(local_lease.fcntl, "flock", no_locks)
     with (
         holding(str(tmp_path), key="output_dir"),
         pytest.raises(LeaseHeldError, match=f"process {os.getpid()} on"),
@@ -160,63 +155,3 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"run_dir=.*/file/x cannot be written to: "):
         take(f"{tmp_path}/file/x", key="run_dir")
-
-
-class MemoryBucket:
-    """Objects in memory, with generations as Google Cloud Storage counts them."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[bytes, int]] = {}
-        self._generations = iter(range(1, 1000))
-
-    def read(self, name: str) -> tuple[bytes, int] | None:
-        return self.objects.get(name)
-
-    def write(self, name: str, content: bytes, *, generation: int) -> int | None:
-        if self.objects.get(name, (b"", 0))[1] != generation:
-            return None
-        self.objects[name] = (content, next(self._generations))
-        return self.objects[name][1]
-
-    def delete(self, name: str, *, generation: int) -> None:
-        if self.objects.get(name, (b"", 0))[1] == generation:
-            del self.objects[name]
-
-
-def holder(owner: str, *, age_s: float = 0.0) -> Holder:
-    now_s = time.time() - age_s
-    return Holder(owner, "host", 1, started_s=now_s, heartbeat_s=now_s)
-
-
-def test_in_a_bucket_one_command_gets_the_lease() -> None:
-    bucket = MemoryBucket()
-    first, second = BucketLeaseFile(bucket, "run/lease"), BucketLeaseFile(bucket, "run/lease")
-    assert first.take(holder("first")) is None
-    found = second.take(holder("second"))
-    assert found is not None and found.owner == "first"
-    assert first.refresh(holder("first")) and first.refresh(holder("first"))
-    first.release()
-    assert bucket.objects == {}
-    assert second.take(holder("second")) is None
-
-
-def test_in_a_bucket_of_two_at_the_same_moment_one_gets_the_lease() -> None:
-    class Racing(MemoryBucket):
-        def read(self, name: str) -> tuple[bytes, int] | None:
-            found = super().read(name)
-            if found is None:
-                super().write(name, holder("faster").to_json(), generation=0)
-            return found
-
-    found = BucketLeaseFile(Racing(), "lease").take(holder("slower"))
-    assert found is not None and found.owner == "faster"
-
-
-def test_in_a_bucket_a_stale_lease_is_taken_over_and_its_holder_notices() -> None:
-    bucket = MemoryBucket()
-    first, second = BucketLeaseFile(bucket, "lease"), BucketLeaseFile(bucket, "lease")
-    assert first.take(holder("first", age_s=STALE_S + 1)) is None
-    assert second.take(holder("second")) is None
-    assert not first.refresh(holder("first"))
-    first.release()
-    assert json.loads(bucket.objects["lease"][0])["owner"] == "second"

@@ -1,0 +1,117 @@
+"""The file of a lease in a bucket: an object that is written only if it has an expected generation."""
+
+import json
+import time
+from typing import Any, Protocol
+
+from beam_pipelines.common.lease_holder import Holder
+
+_BUCKET_TIMEOUT_S = 20.0
+
+
+class Bucket(Protocol):
+    """Objects that are written only if they have an expected generation."""
+
+    def read(self, name: str) -> tuple[bytes, int] | None:
+        """Returns the content and the generation of an object; None if there is none."""
+
+    def write(self, name: str, content: bytes, *, generation: int) -> int | None:
+        """Writes an object that has this generation, 0 if it does not exist.
+
+        Returns:
+            Its new generation; None if it has another generation, and is not written.
+        """
+
+    def delete(self, name: str, *, generation: int) -> None:
+        """Deletes an object if it has this generation."""
+
+
+class BucketLeaseFile:
+    """A lease in a bucket. Its heartbeat is in its content."""
+
+    def __init__(self, bucket: Bucket, name: str) -> None:
+        self._bucket = bucket
+        self._name = name
+        self._generation = 0
+
+    def take(self, holder: Holder) -> Holder | None:
+        found = self._bucket.read(self._name)
+        content, generation = (b"", 0) if found is None else found
+        try:
+            other = Holder(**json.loads(content)) if content else None
+        except (ValueError, TypeError):
+            other = None
+        if other is not None and not other.is_stale(time.time()):
+            return other
+        written = self._bucket.write(self._name, holder.to_json(), generation=generation)
+        if written is None:  # another command was faster: its lease is read again
+            return self.take(holder)
+        self._generation = written
+        return None
+
+    def refresh(self, holder: Holder) -> bool:
+        written = self._bucket.write(self._name, holder.to_json(), generation=self._generation)
+        if written is None:
+            # A repeated request may have found its own first attempt.
+            found = self._bucket.read(self._name)
+            if found is None or json.loads(found[0]).get("owner") != holder.owner:
+                return False
+            written = found[1]
+        self._generation = written
+        return True
+
+    def release(self) -> None:
+        self._bucket.delete(self._name, generation=self._generation)
+
+
+class _GoogleBucket:
+    """A bucket of Google Cloud Storage."""
+
+    def __init__(self, bucket: Any) -> None:
+        self._bucket = bucket
+
+    def read(self, name: str) -> tuple[bytes, int] | None:
+        from google.api_core.exceptions import NotFound
+
+        blob = self._bucket.blob(name)
+        try:
+            content = blob.download_as_bytes(timeout=_BUCKET_TIMEOUT_S)
+        except NotFound:
+            if self._bucket.exists(timeout=_BUCKET_TIMEOUT_S):
+                return None
+            raise
+        return content, int(blob.generation)
+
+    def write(self, name: str, content: bytes, *, generation: int) -> int | None:
+        from google.api_core.exceptions import PreconditionFailed
+
+        blob = self._bucket.blob(name)
+        try:
+            blob.upload_from_string(content, if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S)
+        except PreconditionFailed:
+            return None
+        return int(blob.generation)
+
+    def delete(self, name: str, *, generation: int) -> None:
+        from google.api_core.exceptions import GoogleAPIError
+
+        try:
+            self._bucket.blob(name).delete(if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S)
+        except GoogleAPIError:
+            return  # it is stale after a minute
+
+
+def open_bucket(directory: str) -> Bucket | None:
+    """Returns the bucket of a gs:// path; None if it cannot be accessed with preconditions."""
+    scheme, _, path = directory.partition("://")
+    if scheme != "gs":
+        return None
+    try:
+        from google.auth.exceptions import DefaultCredentialsError
+        from google.cloud import storage  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    try:
+        return _GoogleBucket(storage.Client().bucket(path.partition("/")[0]))
+    except (DefaultCredentialsError, OSError):
+        return None

@@ -1,0 +1,46 @@
+"""Who holds a lease, and what the file of a lease does on a disk or in a bucket."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+STALE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lease.
+
+    Attributes:
+        owner: A random id.
+        host: The name of its machine.
+        pid: Its process id.
+        started_s: When it got the lease, in seconds since 1970.
+        heartbeat_s: When it last refreshed the lease, in seconds since 1970.
+    """
+
+    owner: str
+    host: str
+    pid: int
+    started_s: float
+    heartbeat_s: float
+
+    def is_stale(self, now_s: float) -> bool:
+        """Returns whether the holder has not refreshed its lease for too long."""
+        return now_s - self.heartbeat_s > STALE_S
+
+    def to_json(self) -> bytes:
+        return (json.dumps(asdict(self)) + "\n").encode()
+
+
+class LeaseFile(Protocol):
+    """The file of a lease, on a disk or in a bucket."""
+
+    def take(self, holder: Holder) -> Holder | None:
+        """Takes the lease; returns its holder if it is not free."""
+
+    def refresh(self, holder: Holder) -> bool:
+        """Refreshes the lease; returns False if it has another holder now."""
+
+    def release(self) -> None:
+        """Removes the file."""

@@ -1,0 +1,67 @@
+"""The lease of a directory in a bucket, on objects in memory."""
+
+import json
+import time
+
+from beam_pipelines.common.bucket_lease import BucketLeaseFile
+from beam_pipelines.common.lease_holder import STALE_S, Holder
+
+
+class MemoryBucket:
+    """Objects in memory, with generations as Google Cloud Storage counts them."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, int]] = {}
+        self._generations = iter(range(1, 1000))
+
+    def read(self, name: str) -> tuple[bytes, int] | None:
+        return self.objects.get(name)
+
+    def write(self, name: str, content: bytes, *, generation: int) -> int | None:
+        if self.objects.get(name, (b"", 0))[1] != generation:
+            return None
+        self.objects[name] = (content, next(self._generations))
+        return self.objects[name][1]
+
+    def delete(self, name: str, *, generation: int) -> None:
+        if self.objects.get(name, (b"", 0))[1] == generation:
+            del self.objects[name]
+
+
+def holder(owner: str, *, age_s: float = 0.0) -> Holder:
+    now_s = time.time() - age_s
+    return Holder(owner, "host", 1, started_s=now_s, heartbeat_s=now_s)
+
+
+def test_in_a_bucket_one_command_gets_the_lease() -> None:
+    bucket = MemoryBucket()
+    first, second = BucketLeaseFile(bucket, "run/lease"), BucketLeaseFile(bucket, "run/lease")
+    assert first.take(holder("first")) is None
+    found = second.take(holder("second"))
+    assert found is not None and found.owner == "first"
+    assert first.refresh(holder("first")) and first.refresh(holder("first"))
+    first.release()
+    assert bucket.objects == {}
+    assert second.take(holder("second")) is None
+
+
+def test_in_a_bucket_of_two_at_the_same_moment_one_gets_the_lease() -> None:
+    class Racing(MemoryBucket):
+        def read(self, name: str) -> tuple[bytes, int] | None:
+            found = super().read(name)
+            if found is None:
+                super().write(name, holder("faster").to_json(), generation=0)
+            return found
+
+    found = BucketLeaseFile(Racing(), "lease").take(holder("slower"))
+    assert found is not None and found.owner == "faster"
+
+
+def test_in_a_bucket_a_stale_lease_is_taken_over_and_its_holder_notices() -> None:
+    bucket = MemoryBucket()
+    first, second = BucketLeaseFile(bucket, "lease"), BucketLeaseFile(bucket, "lease")
+    assert first.take(holder("first", age_s=STALE_S + 1)) is None
+    assert second.take(holder("second")) is None
+    assert not first.refresh(holder("first"))
+    first.release()
+    assert json.loads(bucket.objects["lease"][0])["owner"] == "second"
