@@ -70,7 +70,7 @@ def prepare(config: PrepareConfig) -> None:
             file=stdout(),
         )
         return
-    with holding(config.output_dir, key="output_dir"):
+    with holding(config.output_dir, key="output_dir") as lease:
         for note in listing.notes:
             print(f"note: {note}", file=stderr())
         build = _build(job)
@@ -81,6 +81,7 @@ def prepare(config: PrepareConfig) -> None:
             # The user needs the reasons; without _SUCCESS the data set is not taken for finished.
             BuildDir(job.config.output_dir).write_text(REJECTS_FILE, json_lines(build.rejects))
             raise
+        lease.check()
         _finish(job, build)
 
 
