@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, a plain line every 10 s where the output is piped."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,22 @@ _REMOTE_INTERVAL_S = 10.0
 def progress_interval_s(folder: str) -> float:
     """Returns how often workers write their progress to files in a folder, and the launching process reads it."""
     return _REMOTE_INTERVAL_S if "://" in folder else _LOCAL_INTERVAL_S
+
+
+class RateLimit:
+    """Limits how often something is done, e.g. how often a file is written again."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._last_s = -math.inf
+
+    def is_due(self) -> bool:
+        """Returns whether the interval has passed since the last call that returned True; True for the first call."""
+        now_s = time.monotonic()
+        if now_s - self._last_s < self._interval_s:
+            return False
+        self._last_s = now_s
+        return True
 
 
 @contextmanager

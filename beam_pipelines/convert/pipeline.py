@@ -7,7 +7,7 @@ shuffled, the bytes do not depend on the runner, and a run after a killed one re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -20,7 +20,7 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.paths import check_apart
-from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
+from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
@@ -87,7 +87,7 @@ def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config:
 
 
 class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
-    """Converts the files of a batch one after the other, and writes a report after each."""
+    """Converts the files of a batch one after the other, and reports them."""
 
     def __init__(self, config: ConvertConfig) -> None:
         self._config = config
@@ -100,12 +100,13 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
     def process(self, batch: Batch) -> Iterator[str]:
         report = Report()
+        write_report = _ReportWriter(self._work_dir, batch)
         for conversion in batch.conversions:
-            report = self._convert(conversion, batch_name=batch.name, report=report)
+            report = self._convert(conversion, report=report, write_report=write_report)
         _count(report)
         yield batch.name
 
-    def _convert(self, conversion: Conversion, *, batch_name: str, report: Report) -> Report:
+    def _convert(self, conversion: Conversion, *, report: Report, write_report: Callable[[Report], None]) -> Report:
         """Converts one file and returns the report with its result."""
         # On disk, because headers are written last; without a name, so that it is deleted in any case.
         with tempfile.TemporaryFile() as target:
@@ -113,13 +114,31 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
                 file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_local)
             except AudioError as error:
                 report = Report(converted=report.converted, rejects=[*report.rejects, _reject(conversion, error)])
-                self._work_dir.write_report(batch_name, report)
+                write_report(report)
             else:
                 report = Report(converted=[*report.converted, file], rejects=report.rejects)
-                self._work_dir.write_report(batch_name, report)
+                write_report(report)
                 target.seek(0)
                 self._work_dir.write_output(conversion.output, target)
         return report
+
+
+class _ReportWriter:
+    """Writes the report of a batch: after each file to a local folder, at most every 10 s to a bucket, and at the end.
+
+    A bucket takes about one write of an object a second.
+    """
+
+    def __init__(self, work_dir: WorkDir, batch: Batch) -> None:
+        output_dir = work_dir.output_dir
+        self._work_dir = work_dir
+        self._batch = batch
+        self._limit = RateLimit(0.0 if storage.is_local(output_dir) else progress_interval_s(output_dir))
+
+    def __call__(self, report: Report) -> None:
+        is_last = report.num_files == len(self._batch.conversions)
+        if is_last or self._limit.is_due():
+            self._work_dir.write_report(self._batch.name, report)
 
 
 def list_sources(config: ConvertConfig) -> list[SourceFile]:

@@ -1,7 +1,5 @@
 """The DoFn around `ShardBuilder`."""
 
-import math
-import time
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -10,7 +8,7 @@ from apache_beam.metrics import Metrics
 
 from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common import storage
-from beam_pipelines.common.progress import progress_interval_s
+from beam_pipelines.common.progress import RateLimit, progress_interval_s
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.frontend import Clip
 from beam_pipelines.features.weights_hash import source_hashes
@@ -71,14 +69,12 @@ class _ProgressWriter:
     def __init__(self, build_dir: BuildDir, plan: ShardPlan) -> None:
         self._build_dir = build_dir
         self._plan = plan
-        self._interval_s = progress_interval_s(build_dir.output_dir)
-        self._written_s = -math.inf
+        self._limit = RateLimit(progress_interval_s(build_dir.output_dir))
 
     def __call__(self, progress: ShardProgress) -> None:
         is_last = progress.num_tracks == len(self._plan.tracks)
-        if is_last or time.monotonic() - self._written_s >= self._interval_s:
+        if is_last or self._limit.is_due():
             self._build_dir.write_progress(self._plan.filename, progress)
-            self._written_s = time.monotonic()
 
 
 def _count(report: ShardReport) -> None:
