@@ -18,7 +18,7 @@ from beam_pipelines.common.terminal import counted, stderr, stdout
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
-from beam_pipelines.prepare.build_dir import BuildDir
+from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, metadata_files, tracks_left_out
@@ -286,6 +286,7 @@ def _watch_progress(
     num_tracks = sum(len(plan.tracks) for plan in plans)
     kept = sum(len(report.tracks) + len(report.rejects) for report in reports.values())
     kept_rejects = sum(len(report.rejects) for report in reports.values())
+    reader = ProgressReader(build_dir, plans)
     started_s = time.monotonic()
 
     with ProgressReporter(step, total=num_tracks, unit="tracks") as progress:
@@ -293,7 +294,7 @@ def _watch_progress(
             progress.log(f"{len(reports)} of {len(plans)} shards are already finished and are kept")
 
         def show() -> None:
-            done = build_dir.read_progress()
+            done = reader.read()
             rate = done.audio_s / max(time.monotonic() - started_s, 1e-3)
             progress.update(
                 completed=kept + done.num_tracks,
