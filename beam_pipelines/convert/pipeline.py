@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TextIO
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS
@@ -24,11 +23,13 @@ from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling,
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
+from beam_pipelines.convert.counters import NAMESPACE, count_file
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
 from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.runners.code_version import code_version, require_same_code
+from beam_pipelines.runners.counters import count_reject
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
@@ -103,7 +104,6 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         write_report = _ReportWriter(self._work_dir, batch)
         for conversion in batch.conversions:
             report = self._convert(conversion, report=report, write_report=write_report)
-        _count(report)
         yield batch.name
 
     def _convert(self, conversion: Conversion, *, report: Report, write_report: Callable[[Report], None]) -> Report:
@@ -111,12 +111,14 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         # On disk, because headers are written last; without a name, so that it is deleted in any case.
         with tempfile.TemporaryFile() as target:
             try:
-                file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_local)
+                timed = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_local)
             except AudioError as error:
+                count_reject(NAMESPACE, error.reason)
                 report = Report(converted=report.converted, rejects=[*report.rejects, _reject(conversion, error)])
                 write_report(report)
             else:
-                report = Report(converted=[*report.converted, file], rejects=report.rejects)
+                count_file(timed)
+                report = Report(converted=[*report.converted, timed.file], rejects=report.rejects)
                 write_report(report)
                 target.seek(0)
                 self._work_dir.write_output(conversion.output, target)
@@ -228,12 +230,6 @@ def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
 
 def _reject(conversion: Conversion, error: AudioError) -> RejectedFile:
     return RejectedFile(path=conversion.source.path, stage=error.stage, reason=error.reason, message=error.message)
-
-
-def _count(report: Report) -> None:
-    Metrics.counter("convert", "files").inc(len(report.converted))
-    for reject in report.rejects:
-        Metrics.counter("convert", f"reject_{reject.reason}").inc()
 
 
 def _check_usable(report: Report) -> None:

@@ -9,7 +9,7 @@ from beam_pipelines.datasets.track import Track
 from beam_pipelines.prepare import shard_dofn
 from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import ShardProgress
+from beam_pipelines.prepare.shard import TrackResult
 
 TRACK = Track(track_id="a", uri="a.wav", label="rock", group="someone", size_bytes=1)
 
@@ -26,8 +26,8 @@ def test_a_bucket_is_written_to_every_10_s_and_a_local_folder_every_half(monkeyp
     monkeypatch.setattr(BuildDir, "write_progress", lambda self, name, progress: found.append(progress.num_tracks))
     plan = ShardPlan(filename="x", split="train", tracks=(replace(TRACK),) * 100, cache_key="k")
     write = shard_dofn._ProgressWriter(BuildDir(output_dir), plan)
-    for num_tracks in range(1, 101):
-        write(ShardProgress(num_tracks=num_tracks))
+    for _ in range(100):
+        write(TrackResult())
         now_s[0] += 0.3
     assert found[: len(written)] == written
     assert found[-1] == 100
