@@ -14,6 +14,8 @@ from beam_pipelines.common.terminal import make_console, print_line, stderr
 
 _PLAIN_INTERVAL_S = 10.0
 
+_LAST_CALL_S = 5.0
+
 _LOCAL_INTERVAL_S = 0.5
 # A bucket takes about one write of an object a second, and charges for each.
 _REMOTE_INTERVAL_S = 10.0
@@ -44,6 +46,8 @@ class RateLimit:
 def polling(show: Callable[[], None], *, interval_s: float = _LOCAL_INTERVAL_S) -> Iterator[None]:
     """Calls a function repeatedly in a thread while the body runs, and once more when the body has succeeded.
 
+    A call that does not return, as of a service that cannot be reached, delays the end of the body by 5 s at most.
+
     Args:
         show: Reads the progress and shows it. An OSError in it, as of a file that is being replaced, is ignored: the
             next call reads again.
@@ -62,8 +66,9 @@ def polling(show: Callable[[], None], *, interval_s: float = _LOCAL_INTERVAL_S) 
         yield
     finally:
         stop.set()
-        poller.join()
-    show()
+        poller.join(_LAST_CALL_S)
+    if not poller.is_alive():
+        show()
 
 
 class ProgressReporter:

@@ -137,3 +137,21 @@ def test_what_is_limited_is_due_at_once_and_again_after_the_interval(now_s):
         due.append(limit.is_due())
         now_s[0] += 1.0
     assert [second for second, is_due in enumerate(due) if is_due] == [0, 10, 20]
+
+
+def test_a_call_that_does_not_return_does_not_delay_the_end_for_long(monkeypatch):
+    monkeypatch.setattr(progress_module, "_LAST_CALL_S", 0.01)
+    begun, end = threading.Event(), threading.Event()
+    calls = []
+
+    def show():
+        calls.append("show")
+        begun.set()
+        end.wait()
+
+    try:
+        with polling(show, interval_s=0.001):
+            begun.wait()
+        assert calls == ["show"]
+    finally:
+        end.set()
