@@ -23,13 +23,14 @@ from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling,
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
-from beam_pipelines.convert.counters import NAMESPACE, count_file
+from beam_pipelines.convert.counters import NAMESPACE, ConvertProgress, count_file, progress_of, progress_of_reports
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
 from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.runners.code_version import code_version, require_same_code
 from beam_pipelines.runners.counters import count_reject
+from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
@@ -62,11 +63,19 @@ def _convert_missing(sources: Sequence[SourceFile], *, work_dir: WorkDir, config
     work_dir.start(plan, settings=config.settings)
     batches = make_batches(plan.missing, num_workers=config.runner.num_slots())
     if batches:
-        with _watch_progress(work_dir, plan):
+        counters, reader = LiveCounters(NAMESPACE), ReportReader(work_dir)
+
+        def read() -> ConvertProgress:
+            if config.runner.reports_counters:
+                return progress_of(counters.read())
+            return progress_of_reports(reader.read())
+
+        with _watch_progress(read, plan=plan, interval_s=progress_interval_s(config.output_dir)):
             run_pipeline(
                 lambda pipeline: build_pipeline(pipeline, batches=batches, config=config),
                 config.runner,
                 job_name="beamtune-convert",
+                counters=counters,
             )
     report = Report.merge([Report(converted=plan.kept, rejects=plan.rejects), *ReportReader(work_dir).read()])
     if report.num_files != plan.num_files:
@@ -206,25 +215,25 @@ def _replace_other_settings(work_dir: WorkDir, config: ConvertConfig) -> None:
 
 
 @contextmanager
-def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
-    """Shows the progress of the workers while the pipeline runs in the calling thread."""
+def _watch_progress(read: Callable[[], ConvertProgress], *, plan: ConvertPlan, interval_s: float) -> Iterator[None]:
+    """Shows the progress of the workers, at an interval, while the pipeline runs in the calling thread."""
     done = len(plan.kept) + len(plan.rejects)
     started_s = time.monotonic()
-    reader = ReportReader(work_dir)
     with ProgressReporter("converting", total=plan.num_files, unit="files") as progress:
         if plan.kept:
             progress.log(f"{len(plan.kept)} of {plan.num_files} files are already converted and are kept")
 
         def show() -> None:
-            reports = reader.read()
-            rate = sum(report.audio_s for report in reports) / max(time.monotonic() - started_s, 1e-3)
-            num_rejects = len(plan.rejects) + sum(len(report.rejects) for report in reports)
+            now = read()
+            rate = now.audio_s / max(time.monotonic() - started_s, 1e-3)
+            num_rejects = len(plan.rejects) + now.num_rejects
             progress.update(
-                completed=done + sum(report.num_files for report in reports),
+                # A service counts a file again where it has repeated the work of a failed machine.
+                completed=min(done + now.num_files, plan.num_files),
                 details=f"{rate:.0f} s of audio per second, {counted(num_rejects, 'reject')}",
             )
 
-        with polling(show, interval_s=progress_interval_s(work_dir.output_dir)):
+        with polling(show, interval_s=interval_s):
             yield
 
 

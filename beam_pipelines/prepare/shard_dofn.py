@@ -43,7 +43,8 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
         def finish_track(result: TrackResult) -> None:
             count_track(result)
-            write_progress(result)
+            if not self._config.runner.reports_counters:
+                write_progress(result)
 
         def write(sink: BinaryIO) -> None:
             shards.append(self._builder.build(plan, sink=sink, on_clip=self._keep_audio, on_track_done=finish_track))
@@ -60,7 +61,10 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
 
 class _ProgressWriter:
-    """Writes the progress of a shard to its file, at most every `progress_interval_s` and after the last track."""
+    """Writes the progress of a shard to its file, at most every `progress_interval_s` and after the last track.
+
+    Only where the runner does not report counters while it runs.
+    """
 
     def __init__(self, build_dir: BuildDir, plan: ShardPlan) -> None:
         self._build_dir = build_dir

@@ -1,5 +1,7 @@
 """Beam's counters and distributions, as DoFns write them. They have no effect outside of a pipeline."""
 
+from collections.abc import Mapping
+
 from apache_beam.metrics import Metrics
 
 _REJECT_PREFIX = "reject_"
@@ -18,3 +20,8 @@ def count_reject(namespace: str, reason: str) -> None:
 def record(namespace: str, name: str, value: float) -> None:
     """Adds a value to a distribution: the count, sum, minimum and maximum of values, rounded to whole numbers."""
     Metrics.distribution(namespace, name).update(round(value))
+
+
+def num_rejects(counters: Mapping[str, int]) -> int:
+    """Returns the sum of the counters of `count_reject`."""
+    return sum(number for name, number in counters.items() if name.startswith(_REJECT_PREFIX))
