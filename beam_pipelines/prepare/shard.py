@@ -83,6 +83,8 @@ class _Contents:
 
     num_examples: int = 0
     num_bytes: int = 0
+    decode_s: float = 0.0
+    feature_s: float = 0.0
     tracks: list[TrackRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     acoustic_fingerprints: list[Codes] = field(default_factory=list)
@@ -158,6 +160,8 @@ class ShardBuilder:
                 self._add_segments(clip, track, sink=sink, contents=contents)
                 contents.tracks.append(record)
                 contents.acoustic_fingerprints.extend(fingerprint)
+                contents.decode_s += clip.decode_s
+                contents.feature_s += clip.feature_s
                 on_clip(track, clip)
                 result = TrackResult(
                     num_segments=len(clip.segments),
@@ -176,6 +180,8 @@ class ShardBuilder:
             tracks=contents.tracks,
             rejects=contents.rejects,
             feature_sums={name: sums.result() for name, sums in contents.feature_sums.items()},
+            decode_s=contents.decode_s,
+            feature_s=contents.feature_s,
         )
         return BuiltShard(report=report, acoustic_fingerprints=contents.acoustic_fingerprints)
 

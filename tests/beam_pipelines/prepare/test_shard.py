@@ -101,6 +101,8 @@ def test_examples_are_written_clip_by_clip_and_the_rest_is_reported(mixed_tracks
         TrackResult(num_segments=1, audio_s=1.0, num_bytes=mixed_tracks[3].size_bytes),
         TrackResult(reject_reason="too_short"),
     ]
+    assert report.decode_s == pytest.approx(sum(result.decode_s for result in results))
+    assert report.feature_s == pytest.approx(sum(result.feature_s for result in results))
     assert [result.decode_s > 0 and result.feature_s > 0 for result in results] == [True, False, False, True, False]
     progress = ShardProgress()
     for result in results:
@@ -210,10 +212,14 @@ def test_a_report_is_read_as_it_was_written(mixed_tracks):
     report, _ = build(mixed_tracks, io.BytesIO())
     text = report.to_json()
     assert ShardReport.from_json(text) == report
-    # The keys of earlier versions, whose unfinished runs can be resumed.
-    assert list(json.loads(text)) == [
-        *("filename", "split", "fingerprint", "num_examples", "num_bytes", "tracks", "rejects", "feature_sums")
+    # The keys of earlier versions, whose unfinished runs can be resumed, and those that they did not have.
+    content = json.loads(text)
+    assert list(content) == [
+        *("filename", "split", "fingerprint", "num_examples", "num_bytes", "tracks", "rejects", "feature_sums"),
+        *("decode_s", "feature_s"),
     ]
+    del content["decode_s"], content["feature_s"]
+    assert ShardReport.from_json(json.dumps(content)) == replace(report, decode_s=0.0, feature_s=0.0)
 
 
 def test_sums_add_up_in_each_band():
