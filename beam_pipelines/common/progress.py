@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, a plain line every 10 s where the output is piped."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from beam_pipelines.common.terminal import make_console, print_line, stderr
 
 _PLAIN_INTERVAL_S = 10.0
 
+_LAST_CALL_S = 5.0
+
 _LOCAL_INTERVAL_S = 0.5
 # A bucket takes about one write of an object a second, and charges for each.
 _REMOTE_INTERVAL_S = 10.0
@@ -23,9 +26,27 @@ def progress_interval_s(folder: str) -> float:
     return _REMOTE_INTERVAL_S if "://" in folder else _LOCAL_INTERVAL_S
 
 
+class RateLimit:
+    """Limits how often something is done, e.g. how often a file is written again."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._last_s = -math.inf
+
+    def is_due(self) -> bool:
+        """Returns whether the interval has passed since the last call that returned True; True for the first call."""
+        now_s = time.monotonic()
+        if now_s - self._last_s < self._interval_s:
+            return False
+        self._last_s = now_s
+        return True
+
+
 @contextmanager
 def polling(show: Callable[[], None], *, interval_s: float = _LOCAL_INTERVAL_S) -> Iterator[None]:
     """Calls a function repeatedly in a thread while the body runs, and once more when the body has succeeded.
+
+    A call that does not return, as of a service that cannot be reached, delays the end of the body by 5 s at most.
 
     Args:
         show: Reads the progress and shows it. An OSError in it, as of a file that is being replaced, is ignored: the
@@ -45,8 +66,9 @@ def polling(show: Callable[[], None], *, interval_s: float = _LOCAL_INTERVAL_S) 
         yield
     finally:
         stop.set()
-        poller.join()
-    show()
+        poller.join(_LAST_CALL_S)
+    if not poller.is_alive():
+        show()
 
 
 class ProgressReporter:

@@ -7,12 +7,11 @@ shuffled, the bytes do not depend on the runner, and a run after a killed one re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS
@@ -20,15 +19,18 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.paths import check_apart
-from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
+from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
+from beam_pipelines.convert.counters import NAMESPACE, ConvertProgress, count_file, progress_of, progress_of_reports
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
 from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.runners.code_version import code_version, require_same_code
+from beam_pipelines.runners.counters import count_reject
+from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 
@@ -61,11 +63,19 @@ def _convert_missing(sources: Sequence[SourceFile], *, work_dir: WorkDir, config
     work_dir.start(plan, settings=config.settings)
     batches = make_batches(plan.missing, num_workers=config.runner.num_slots())
     if batches:
-        with _watch_progress(work_dir, plan):
+        counters, reader = LiveCounters(NAMESPACE), ReportReader(work_dir)
+
+        def read() -> ConvertProgress:
+            if config.runner.reports_counters:
+                return progress_of(counters.read())
+            return progress_of_reports(reader.read())
+
+        with _watch_progress(read, plan=plan, interval_s=progress_interval_s(config.output_dir)):
             run_pipeline(
                 lambda pipeline: build_pipeline(pipeline, batches=batches, config=config),
                 config.runner,
                 job_name="beamtune-convert",
+                counters=counters,
             )
     report = Report.merge([Report(converted=plan.kept, rejects=plan.rejects), *ReportReader(work_dir).read()])
     if report.num_files != plan.num_files:
@@ -87,7 +97,7 @@ def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config:
 
 
 class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
-    """Converts the files of a batch one after the other, and writes a report after each."""
+    """Converts the files of a batch one after the other, and reports them."""
 
     def __init__(self, config: ConvertConfig) -> None:
         self._config = config
@@ -100,26 +110,46 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
     def process(self, batch: Batch) -> Iterator[str]:
         report = Report()
+        write_report = _ReportWriter(self._work_dir, batch)
         for conversion in batch.conversions:
-            report = self._convert(conversion, batch_name=batch.name, report=report)
-        _count(report)
+            report = self._convert(conversion, report=report, write_report=write_report)
         yield batch.name
 
-    def _convert(self, conversion: Conversion, *, batch_name: str, report: Report) -> Report:
+    def _convert(self, conversion: Conversion, *, report: Report, write_report: Callable[[Report], None]) -> Report:
         """Converts one file and returns the report with its result."""
         # On disk, because headers are written last; without a name, so that it is deleted in any case.
         with tempfile.TemporaryFile() as target:
             try:
-                file = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_local)
+                timed = convert_file(conversion, target.fileno(), config=self._config, open_source=storage.open_local)
             except AudioError as error:
+                count_reject(NAMESPACE, error.reason)
                 report = Report(converted=report.converted, rejects=[*report.rejects, _reject(conversion, error)])
-                self._work_dir.write_report(batch_name, report)
+                write_report(report)
             else:
-                report = Report(converted=[*report.converted, file], rejects=report.rejects)
-                self._work_dir.write_report(batch_name, report)
+                count_file(timed)
+                report = Report(converted=[*report.converted, timed.file], rejects=report.rejects)
+                write_report(report)
                 target.seek(0)
                 self._work_dir.write_output(conversion.output, target)
         return report
+
+
+class _ReportWriter:
+    """Writes the report of a batch: after each file to a local folder, at most every 10 s to a bucket, and at the end.
+
+    A bucket takes about one write of an object a second.
+    """
+
+    def __init__(self, work_dir: WorkDir, batch: Batch) -> None:
+        output_dir = work_dir.output_dir
+        self._work_dir = work_dir
+        self._batch = batch
+        self._limit = RateLimit(0.0 if storage.is_local(output_dir) else progress_interval_s(output_dir))
+
+    def __call__(self, report: Report) -> None:
+        is_last = report.num_files == len(self._batch.conversions)
+        if is_last or self._limit.is_due():
+            self._work_dir.write_report(self._batch.name, report)
 
 
 def list_sources(config: ConvertConfig) -> list[SourceFile]:
@@ -185,36 +215,30 @@ def _replace_other_settings(work_dir: WorkDir, config: ConvertConfig) -> None:
 
 
 @contextmanager
-def _watch_progress(work_dir: WorkDir, plan: ConvertPlan) -> Iterator[None]:
-    """Shows the progress of the workers while the pipeline runs in the calling thread."""
+def _watch_progress(read: Callable[[], ConvertProgress], *, plan: ConvertPlan, interval_s: float) -> Iterator[None]:
+    """Shows the progress of the workers, at an interval, while the pipeline runs in the calling thread."""
     done = len(plan.kept) + len(plan.rejects)
     started_s = time.monotonic()
-    reader = ReportReader(work_dir)
     with ProgressReporter("converting", total=plan.num_files, unit="files") as progress:
         if plan.kept:
             progress.log(f"{len(plan.kept)} of {plan.num_files} files are already converted and are kept")
 
         def show() -> None:
-            reports = reader.read()
-            rate = sum(report.audio_s for report in reports) / max(time.monotonic() - started_s, 1e-3)
-            num_rejects = len(plan.rejects) + sum(len(report.rejects) for report in reports)
+            now = read()
+            rate = now.audio_s / max(time.monotonic() - started_s, 1e-3)
+            num_rejects = len(plan.rejects) + now.num_rejects
             progress.update(
-                completed=done + sum(report.num_files for report in reports),
+                # A service counts a file again where it has repeated the work of a failed machine.
+                completed=min(done + now.num_files, plan.num_files),
                 details=f"{rate:.0f} s of audio per second, {counted(num_rejects, 'reject')}",
             )
 
-        with polling(show, interval_s=progress_interval_s(work_dir.output_dir)):
+        with polling(show, interval_s=interval_s):
             yield
 
 
 def _reject(conversion: Conversion, error: AudioError) -> RejectedFile:
     return RejectedFile(path=conversion.source.path, stage=error.stage, reason=error.reason, message=error.message)
-
-
-def _count(report: Report) -> None:
-    Metrics.counter("convert", "files").inc(len(report.converted))
-    for reject in report.rejects:
-        Metrics.counter("convert", f"reject_{reject.reason}").inc()
 
 
 def _check_usable(report: Report) -> None:

@@ -1,6 +1,7 @@
 """Converting one file: decoding, mixing, resampling and encoding block by block, in memory for a few blocks."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -21,13 +22,28 @@ from beam_pipelines.convert.reports import ConvertedFile
 _MAX_CLIPPED_FRACTION = 0.05
 
 
+@dataclass(frozen=True)
+class TimedFile:
+    """A file that was converted.
+
+    Attributes:
+        file: Its line of `converted.jsonl`.
+        decode_s: The time taken to decode, mix and resample, in seconds.
+        encode_s: The time taken to encode, in seconds.
+    """
+
+    file: ConvertedFile
+    decode_s: float
+    encode_s: float
+
+
 def convert_file(
     conversion: Conversion,
     target: int,
     *,
     config: ConvertConfig,
     open_source: Callable[[str], BinaryIO],
-) -> ConvertedFile:
+) -> TimedFile:
     """Writes the converted file.
 
     Args:
@@ -52,10 +68,11 @@ def convert_file(
         return _write(stream, target, config=config)
 
     limits = Limits(max_duration_s=config.max_duration_s, min_decoded_fraction=config.min_decoded_fraction)
+    started_s = time.perf_counter()
     with source:
         decoded = decode(source, write, limits=limits)
-    output = decoded.result
-    return ConvertedFile(
+    elapsed_s, output = time.perf_counter() - started_s, decoded.result
+    file = ConvertedFile(
         source=conversion.source.path,
         output=conversion.output,
         source_bytes=conversion.source.size_bytes,
@@ -68,15 +85,17 @@ def convert_file(
         decoded_s=decoded.decoded_s,
         expected_s=decoded.expected_s,
     )
+    return TimedFile(file=file, decode_s=elapsed_s - output.encode_s, encode_s=output.encode_s)
 
 
 @dataclass(frozen=True)
 class _Output:
-    """The form and the length of what was written."""
+    """The form and the length of what was written, and the time that encoding took."""
 
     num_frames: int
     sample_rate_hz: int
     channels: int
+    encode_s: float
 
 
 def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Output:
@@ -92,10 +111,13 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
     longest_s = max_duration_s(config.format, sample_rate_hz=sample_rate_hz, channels=channels)
     blocks = _decoded(stream, max_duration_s=min(config.max_duration_s, longest_s))
     num_frames = num_clipped = 0
+    encode_s = 0.0
     with open_writer(target, audio_format=config.format, sample_rate_hz=sample_rate_hz, channels=channels) as write:
         mixed = (mix(block, channels=channels) for block in blocks)
         for block in resample(mixed, from_hz=stream.sample_rate_hz, to_hz=sample_rate_hz, channels=channels):
+            started_s = time.perf_counter()
             write(block)
+            encode_s += time.perf_counter() - started_s
             num_frames += len(block)
             num_clipped += np.count_nonzero(np.abs(block) > 1.0)
     if num_frames == 0:
@@ -108,7 +130,7 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
             "the scale of integers?",
             stage="encode",
         )
-    return _Output(num_frames=num_frames, sample_rate_hz=sample_rate_hz, channels=channels)
+    return _Output(num_frames=num_frames, sample_rate_hz=sample_rate_hz, channels=channels, encode_s=encode_s)
 
 
 def _decoded(stream: AudioStream, *, max_duration_s: float) -> Iterator[Block]:

@@ -3,10 +3,10 @@
     <output_dir>/convert.yaml               the settings, from the start
     <output_dir>/.convert/scratch/          temporary files, renamed when they are complete
     <output_dir>/.convert/kept.jsonl        files that earlier runs have converted
-    <output_dir>/.convert/reports/          a report for each batch, updated after every file
+    <output_dir>/.convert/reports/          a report for each batch, updated after every file (in a bucket: every 10 s)
     <output_dir>/{converted,rejects}.jsonl  all reports merged, at the end; .convert is then deleted
 
-A file is reported before it is renamed: a file without a report is incomplete.
+A file is reported before it is renamed. One without a report, as after an interruption in a bucket, is converted again.
 """
 
 import shutil

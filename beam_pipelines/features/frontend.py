@@ -1,5 +1,6 @@
 """From an audio file to the features of its segments, for preparation and for prediction."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -44,12 +45,16 @@ class Clip:
         fitted: The same, padded or cut to `audio.clip_duration_s` where that is set: segments are cut from it.
         segments: At least one segment.
         num_silent_segments: Segments that are left out because they are silent.
+        decode_s: The time taken to decode, mix down and resample, in seconds.
+        feature_s: The time taken to cut segments and to compute their features, in seconds.
     """
 
     audio: Audio
     fitted: FittedClip
     segments: Sequence[Segment]
     num_silent_segments: int
+    decode_s: float
+    feature_s: float
 
 
 class FrontEnd:
@@ -116,7 +121,9 @@ class FrontEnd:
             max_duration_s=self._audio.max_duration_s,
             min_decoded_fraction=0.0 if whole else self._audio.min_decoded_fraction,
         )
-        return self._process(load_audio_at_rates(source, self._rates_hz, limits=limits), whole=whole)
+        started_s = time.perf_counter()
+        by_rate = load_audio_at_rates(source, self._rates_hz, limits=limits)
+        return self._process(by_rate, whole=whole, started_s=started_s)
 
     def process_samples(
         self, samples: npt.NDArray[np.float32], *, sample_rate_hz: int, max_duration_s: float | None = None
@@ -131,12 +138,15 @@ class FrontEnd:
         Raises:
             AudioError: The samples are silent or not finite, or their rate or number of channels is out of range.
         """
+        started_s = time.perf_counter()
         stream = stream_samples(samples, sample_rate_hz)
         longest_s = self._audio.max_duration_s if max_duration_s is None else max_duration_s
-        return self._process(read_at_rates(stream, self._rates_hz, max_duration_s=longest_s), whole=True)
+        by_rate = read_at_rates(stream, self._rates_hz, max_duration_s=longest_s)
+        return self._process(by_rate, whole=True, started_s=started_s)
 
     @unexpected_errors("features")
-    def _process(self, by_rate: Mapping[int, Audio], *, whole: bool) -> Clip:
+    def _process(self, by_rate: Mapping[int, Audio], *, whole: bool, started_s: float) -> Clip:
+        decoded_s = time.perf_counter()
         audio = by_rate[self._audio.sample_rate_hz]
         length = segment_length(self._segment, audio.sample_rate_hz)
         fitted = fit_clip(audio.samples, max(length, len(audio.samples))) if whole else self._fit(audio)
@@ -155,7 +165,14 @@ class FrontEnd:
             )
             for cut in cuts.used
         ]
-        return Clip(audio=audio, fitted=fitted, segments=segments, num_silent_segments=cuts.num_silent)
+        return Clip(
+            audio=audio,
+            fitted=fitted,
+            segments=segments,
+            num_silent_segments=cuts.num_silent,
+            decode_s=decoded_s - started_s,
+            feature_s=time.perf_counter() - decoded_s,
+        )
 
     def _fit(self, audio: Audio) -> FittedClip:
         """Pads or cuts audio to `audio.clip_duration_s`.

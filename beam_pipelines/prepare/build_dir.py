@@ -46,6 +46,10 @@ class BuildDir:
     def scratch_dir(self) -> str:
         return storage.join(self.path, "scratch")
 
+    @property
+    def progress_dir(self) -> str:
+        return storage.join(self.path, "progress")
+
     def exists(self) -> bool:
         """Returns whether an unfinished run has left the folder."""
         return storage.exists(self.path) or bool(storage.list_files(self.path))
@@ -128,30 +132,17 @@ class BuildDir:
 
     def write_progress(self, filename: str, progress: ShardProgress) -> None:
         """Writes the progress of a shard."""
-        self._write(storage.join(self.path, "progress", f"{filename}.json"), json.dumps(asdict(progress)))
-
-    def read_progress(self) -> ShardProgress:
-        """Returns the total progress of all shards."""
-        shards = [
-            ShardProgress(**json.loads(storage.read_text(entry.path)))
-            for entry in storage.list_files(storage.join(self.path, "progress"))
-        ]
-        return ShardProgress(
-            num_tracks=sum(shard.num_tracks for shard in shards),
-            num_rejects=sum(shard.num_rejects for shard in shards),
-            audio_s=sum(shard.audio_s for shard in shards),
-        )
+        self._write(storage.join(self.progress_dir, f"{filename}.json"), json.dumps(asdict(progress)))
 
     def start(self, *, keep_shards: Sequence[str]) -> None:
         """Deletes the files of an earlier run, except the reports of the shards to keep."""
-        progress_dir = storage.join(self.path, "progress")
         storage.delete_folder(self.scratch_dir)
-        storage.delete_folder(progress_dir)
+        storage.delete_folder(self.progress_dir)
         kept_reports = {f"{filename}.json" for filename in keep_shards}
         reports_dir = storage.join(self.path, "reports")
         reports = [entry.path for entry in storage.list_files(reports_dir)]
         storage.delete_files([path for path in reports if path.rsplit("/", 1)[-1] not in kept_reports])
-        for folder in (self.scratch_dir, progress_dir, reports_dir, storage.join(self.path, "fingerprints")):
+        for folder in (self.scratch_dir, self.progress_dir, reports_dir, storage.join(self.path, "fingerprints")):
             storage.make_folder(folder)
 
     def forget_unexpected_rejects(self) -> None:
@@ -183,3 +174,25 @@ class BuildDir:
 
     def _write_bytes(self, path: str, data: bytes) -> None:
         storage.write_atomically(path, write=lambda file: storage.write_all(file, data), scratch_dir=self.scratch_dir)
+
+
+class ProgressReader:
+    """Reads the progress of shards repeatedly; that of a finished shard is read once."""
+
+    def __init__(self, build_dir: BuildDir, plans: Sequence[ShardPlan]) -> None:
+        self._folder = build_dir.progress_dir
+        self._num_tracks = {f"{plan.filename}.json": len(plan.tracks) for plan in plans}
+        self._known: dict[str, ShardProgress] = {}
+
+    def read(self) -> ShardProgress:
+        """Returns the total progress of all shards."""
+        for entry in storage.list_files(self._folder):
+            name = entry.path.rsplit("/", 1)[-1]
+            known = self._known.get(name)
+            if known is None or known.num_tracks < self._num_tracks.get(name, 0):
+                self._known[name] = ShardProgress(**json.loads(storage.read_text(entry.path)))
+        return ShardProgress(
+            num_tracks=sum(shard.num_tracks for shard in self._known.values()),
+            num_rejects=sum(shard.num_rejects for shard in self._known.values()),
+            audio_s=sum(shard.audio_s for shard in self._known.values()),
+        )

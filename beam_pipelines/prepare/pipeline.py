@@ -5,7 +5,7 @@ after a killed one resumes with the missing shards.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import apache_beam as beam
@@ -18,11 +18,13 @@ from beam_pipelines.common.terminal import counted, stderr, stdout
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
-from beam_pipelines.prepare.build_dir import BuildDir
+from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
 from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.prepare.counters import NAMESPACE, progress_of
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, metadata_files, tracks_left_out
 from beam_pipelines.prepare.plan import ShardPlan, data_set_cache_key, plan_shards
+from beam_pipelines.prepare.shard import ShardProgress
 from beam_pipelines.prepare.shard_dofn import BuildShard
 from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.prepare.summary import print_summary
@@ -39,6 +41,7 @@ from beam_pipelines.records.schema import (
     success_from_json,
     success_to_json,
 )
+from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
 from beam_pipelines.splits.assign import Assignment, assign_splits
 from beam_pipelines.splits.resolve_duplicates import Resolution, check_leaks
@@ -145,11 +148,16 @@ def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> Fini
     build_dir.start(keep_shards=list(reports))
     _delete_stale_shards(config.output_dir, keep=reports)
     missing = [plan for plan in plans if plan.filename not in reports]
-    with _watch_progress(build_dir, plans=plans, reports=reports, step=step):
+    counters = LiveCounters(NAMESPACE)
+    reader = ProgressReader(build_dir, plans)
+    read = (lambda: progress_of(counters.read())) if config.runner.reports_counters else reader.read
+    interval_s = progress_interval_s(config.output_dir)
+    with _watch_progress(read, interval_s=interval_s, plans=plans, reports=reports, step=step):
         run_pipeline(
             lambda pipeline: build_pipeline(pipeline, plans=missing, config=config, labels=job.labels),
             config.runner,
             job_name="beamtune-prepare",
+            counters=counters,
         )
     return FinishedBuild(
         assignment=assignment,
@@ -280,9 +288,14 @@ def _delete_stale_audio(config: PrepareConfig, reports: Sequence[ShardReport]) -
 
 @contextmanager
 def _watch_progress(
-    build_dir: BuildDir, *, plans: Sequence[ShardPlan], reports: Mapping[str, ShardReport], step: str
+    read: Callable[[], ShardProgress],
+    *,
+    interval_s: float,
+    plans: Sequence[ShardPlan],
+    reports: Mapping[str, ShardReport],
+    step: str,
 ) -> Iterator[None]:
-    """Shows the progress of the workers while the pipeline runs in the calling thread."""
+    """Shows the progress of the workers, at an interval, while the pipeline runs in the calling thread."""
     num_tracks = sum(len(plan.tracks) for plan in plans)
     kept = sum(len(report.tracks) + len(report.rejects) for report in reports.values())
     kept_rejects = sum(len(report.rejects) for report in reports.values())
@@ -293,14 +306,15 @@ def _watch_progress(
             progress.log(f"{len(reports)} of {len(plans)} shards are already finished and are kept")
 
         def show() -> None:
-            done = build_dir.read_progress()
+            done = read()
             rate = done.audio_s / max(time.monotonic() - started_s, 1e-3)
             progress.update(
-                completed=kept + done.num_tracks,
+                # A service counts a track again where it has repeated the work of a failed machine.
+                completed=min(kept + done.num_tracks, num_tracks),
                 details=f"{rate:.0f} s of audio per second, {counted(kept_rejects + done.num_rejects, 'reject')}",
             )
 
-        with polling(show, interval_s=progress_interval_s(build_dir.output_dir)):
+        with polling(show, interval_s=interval_s):
             yield
 
 

@@ -35,6 +35,27 @@ class BuiltShard:
     acoustic_fingerprints: Sequence[Codes]
 
 
+@dataclass(frozen=True)
+class TrackResult:
+    """What became of one track. All numbers of a rejected track are 0.
+
+    Attributes:
+        reject_reason: Why it was rejected; None if its examples are in the shard.
+        num_segments: Its examples.
+        audio_s: Seconds of audio decoded.
+        num_bytes: The size of its file.
+        decode_s: The time taken to decode, mix down and resample, in seconds.
+        feature_s: The time taken to cut segments and to compute their features, in seconds.
+    """
+
+    reject_reason: str | None = None
+    num_segments: int = 0
+    audio_s: float = 0.0
+    num_bytes: int = 0
+    decode_s: float = 0.0
+    feature_s: float = 0.0
+
+
 @dataclass
 class ShardProgress:
     """The progress of one shard, or of several together.
@@ -49,6 +70,12 @@ class ShardProgress:
     num_rejects: int = 0
     audio_s: float = 0.0
 
+    def add(self, result: TrackResult) -> None:
+        """Counts one more track."""
+        self.num_tracks += 1
+        self.num_rejects += result.reject_reason is not None
+        self.audio_s += result.audio_s
+
 
 @dataclass
 class _Contents:
@@ -56,6 +83,8 @@ class _Contents:
 
     num_examples: int = 0
     num_bytes: int = 0
+    decode_s: float = 0.0
+    feature_s: float = 0.0
     tracks: list[TrackRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     acoustic_fingerprints: list[Codes] = field(default_factory=list)
@@ -66,7 +95,7 @@ def _ignore_clip(track: Track, clip: Clip) -> None:
     pass
 
 
-def _ignore_progress(progress: ShardProgress) -> None:
+def _ignore_result(result: TrackResult) -> None:
     pass
 
 
@@ -108,7 +137,7 @@ class ShardBuilder:
         *,
         sink: BinarySink,
         on_clip: Callable[[Track, Clip], None] = _ignore_clip,
-        on_track_done: Callable[[ShardProgress], None] = _ignore_progress,
+        on_track_done: Callable[[TrackResult], None] = _ignore_result,
     ) -> BuiltShard:
         """Writes the examples of a shard, clip by clip. A track that cannot be used is left out and reported.
 
@@ -118,23 +147,30 @@ class ShardBuilder:
             on_clip: Called with every clip that is used.
             on_track_done: Called after every track.
         """
-        contents, progress = _Contents(), ShardProgress()
+        contents = _Contents()
         for track in plan.tracks:
             try:
-                clip = self._read_clip(track)
+                clip, num_bytes = self._read_clip(track)
                 fingerprint = self._fingerprint(clip)
                 record = _track_record(track, plan.split, clip)
             except AudioError as error:
                 contents.rejects.append(_reject(track, plan.split, error))
-                progress.num_rejects += 1
+                result = TrackResult(reject_reason=error.reason)
             else:
                 self._add_segments(clip, track, sink=sink, contents=contents)
                 contents.tracks.append(record)
                 contents.acoustic_fingerprints.extend(fingerprint)
+                contents.decode_s += clip.decode_s
+                contents.feature_s += clip.feature_s
                 on_clip(track, clip)
-                progress.audio_s += clip.audio.duration_s
-            progress.num_tracks += 1
-            on_track_done(progress)
+                result = TrackResult(
+                    num_segments=len(clip.segments),
+                    audio_s=clip.audio.duration_s,
+                    num_bytes=num_bytes,
+                    decode_s=clip.decode_s,
+                    feature_s=clip.feature_s,
+                )
+            on_track_done(result)
         report = ShardReport(
             filename=plan.filename,
             split=plan.split,
@@ -144,11 +180,14 @@ class ShardBuilder:
             tracks=contents.tracks,
             rejects=contents.rejects,
             feature_sums={name: sums.result() for name, sums in contents.feature_sums.items()},
+            decode_s=contents.decode_s,
+            feature_s=contents.feature_s,
         )
         return BuiltShard(report=report, acoustic_fingerprints=contents.acoustic_fingerprints)
 
     @unexpected_errors("open")
-    def _read_clip(self, track: Track) -> Clip:
+    def _read_clip(self, track: Track) -> tuple[Clip, int]:
+        """Returns the clip and the size of its file in bytes."""
         is_listed = track.size_bytes > 0
         try:
             with self._open_source(track.uri) as source:
@@ -156,7 +195,7 @@ class ShardBuilder:
                 if is_listed and size_bytes != track.size_bytes:
                     message = f"the file has {size_bytes} bytes, and had {track.size_bytes} when the tracks were listed"
                     raise AudioError("changed", message, stage="open")
-                return self._front_end.process(source)
+                return self._front_end.process(source), size_bytes
         except FileNotFoundError as error:
             if not is_listed:
                 raise AudioError("missing", "there is no such file", stage="open") from error

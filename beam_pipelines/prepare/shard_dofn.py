@@ -1,24 +1,21 @@
 """The DoFn around `ShardBuilder`."""
 
-import math
-import time
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common import storage
-from beam_pipelines.common.progress import progress_interval_s
+from beam_pipelines.common.progress import RateLimit, progress_interval_s
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.frontend import Clip
 from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.prepare.counters import count_track
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder, ShardProgress
-from beam_pipelines.prepare.shard_report import ShardReport
+from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder, ShardProgress, TrackResult
 from beam_pipelines.records.schema import kept_audio_path
 from beam_pipelines.runners.code_version import code_version, require_same_code
 
@@ -42,21 +39,19 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
     def process(self, plan: ShardPlan) -> Iterator[str]:
         shards: list[BuiltShard] = []
+        write_progress = _ProgressWriter(self._build_dir, plan)
+
+        def finish_track(result: TrackResult) -> None:
+            count_track(result)
+            if not self._config.runner.reports_counters:
+                write_progress(result)
 
         def write(sink: BinaryIO) -> None:
-            shards.append(
-                self._builder.build(
-                    plan,
-                    sink=sink,
-                    on_clip=self._keep_audio,
-                    on_track_done=_ProgressWriter(self._build_dir, plan),
-                )
-            )
+            shards.append(self._builder.build(plan, sink=sink, on_clip=self._keep_audio, on_track_done=finish_track))
 
         self._build_dir.write_shard(plan.filename, write)
         [built] = shards
         self._build_dir.write_results(built)
-        _count(built.report)
         yield plan.filename
 
     def _keep_audio(self, track: Track, clip: Clip) -> None:
@@ -66,23 +61,19 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
 
 class _ProgressWriter:
-    """Writes the progress of a shard to its file, at most every `progress_interval_s` and after the last track."""
+    """Writes the progress of a shard to its file, at most every `progress_interval_s` and after the last track.
+
+    Only where the runner does not report counters while it runs.
+    """
 
     def __init__(self, build_dir: BuildDir, plan: ShardPlan) -> None:
         self._build_dir = build_dir
         self._plan = plan
-        self._interval_s = progress_interval_s(build_dir.output_dir)
-        self._written_s = -math.inf
+        self._limit = RateLimit(progress_interval_s(build_dir.output_dir))
+        self._progress = ShardProgress()
 
-    def __call__(self, progress: ShardProgress) -> None:
-        is_last = progress.num_tracks == len(self._plan.tracks)
-        if is_last or time.monotonic() - self._written_s >= self._interval_s:
-            self._build_dir.write_progress(self._plan.filename, progress)
-            self._written_s = time.monotonic()
-
-
-def _count(report: ShardReport) -> None:
-    Metrics.counter("prepare", "tracks").inc(len(report.tracks))
-    Metrics.counter("prepare", "segments").inc(report.num_examples)
-    for reject in report.rejects:
-        Metrics.counter("prepare", f"reject_{reject.reason}").inc()
+    def __call__(self, result: TrackResult) -> None:
+        self._progress.add(result)
+        is_last = self._progress.num_tracks == len(self._plan.tracks)
+        if is_last or self._limit.is_due():
+            self._build_dir.write_progress(self._plan.filename, self._progress)

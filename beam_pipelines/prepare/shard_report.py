@@ -79,6 +79,8 @@ class ShardReport:
         num_examples: Examples in the shard.
         num_bytes: The size of its file.
         feature_sums: Sums of each feature over the examples; empty if the shard has none.
+        decode_s: The time taken to decode the tracks, in seconds; 0 in reports of earlier versions, as the next.
+        feature_s: The time taken to compute their features, in seconds.
     """
 
     filename: str
@@ -89,6 +91,8 @@ class ShardReport:
     tracks: Sequence[TrackRecord]
     rejects: Sequence[Reject]
     feature_sums: Mapping[str, FeatureSums]
+    decode_s: float = 0.0
+    feature_s: float = 0.0
 
     @property
     def has_unexpected_rejects(self) -> bool:

@@ -51,6 +51,11 @@ def _lines(build: FinishedBuild, *, left_out: Sequence[Reject], output_dir: str)
     num_bytes = sum(report.num_bytes for report in reports)
     shards = counted(len(reports), "shard")
     yield f"{counted(num_segments, 'segment')} in {shards}, {num_bytes / 2**20:.1f} MiB"
+    timed = [report for report in reports if report.decode_s > 0]
+    if timed:
+        minutes = sum(track.duration_s for report in timed for track in report.tracks) / 60
+        decode_s, feature_s = (sum(report.decode_s for report in timed), sum(report.feature_s for report in timed))
+        yield f"{decode_s / minutes:.2f} s to decode a minute of audio, {feature_s / minutes:.2f} s for its features"
     if assignment.leak is not None:
         yield f"leaky split: {assignment.leak}; scores on it will be too high"
     num_silent = sum(track.num_silent_segments for track in tracks)

@@ -29,6 +29,11 @@ class RunnerConfig:
         """Returns the number of shards that are built, or batches of files that are converted, at the same time."""
         raise NotImplementedError
 
+    @property
+    def reports_counters(self) -> bool:
+        """Whether Beam's counters can be read while a pipeline runs; `live_counters` says why not."""
+        return False
+
     def check_job(self, paths: Mapping[str, str]) -> None:
         """Checks what can be checked before a job is sent to this runner.
 
@@ -237,6 +242,10 @@ class DataflowRunnerConfig(RunnerConfig):
 
     def num_slots(self) -> int:
         return self.max_workers * self.threads_per_machine
+
+    @property
+    def reports_counters(self) -> bool:
+        return True
 
     def cost_usd(self, machine_hours: float) -> float:
         """Returns the price of vCPUs and memory in US dollars.

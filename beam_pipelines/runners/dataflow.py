@@ -4,9 +4,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.dataflow.dataflow_metrics import DataflowMetrics
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+from apache_beam.runners.dataflow.internal.apiclient import DataflowApplicationClient
 
 from beam_pipelines.runners.backend import Backend
 from beam_pipelines.runners.config import DataflowRunnerConfig
@@ -15,7 +18,11 @@ from beam_pipelines.runners.config import DataflowRunnerConfig
 @contextmanager
 def open_dataflow(config: DataflowRunnerConfig, *, job_name: str) -> Iterator[Backend]:
     """Yields the runner on Dataflow."""
-    yield Backend(DataflowRunner(), dataflow_options(config, job_name=job_name))
+    options = dataflow_options(config, job_name=job_name)
+    # A client of its own for metrics: Beam waits for the job in another thread, and the HTTP connection of its client
+    # serves one thread at a time.
+    client = cache(lambda: DataflowApplicationClient(options))
+    yield Backend(DataflowRunner(), options, metrics_of=lambda result: DataflowMetrics(client(), result))
 
 
 def dataflow_options(config: DataflowRunnerConfig, *, job_name: str) -> PipelineOptions:

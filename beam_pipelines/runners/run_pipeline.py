@@ -18,16 +18,24 @@ from beam_pipelines.runners.config import (
     RunnerConfig,
 )
 from beam_pipelines.runners.direct import open_direct
+from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.portable import open_portable
 
 
-def run_pipeline(build: Callable[[beam.Pipeline], object], config: RunnerConfig, *, job_name: str) -> None:
+def run_pipeline(
+    build: Callable[[beam.Pipeline], object],
+    config: RunnerConfig,
+    *,
+    job_name: str,
+    counters: LiveCounters | None = None,
+) -> None:
     """Builds a pipeline and runs it until it has finished.
 
     Args:
         build: Adds the steps.
         config: Where to run.
         job_name: The name of the job on a service such as Dataflow, e.g. "beamtune-prepare".
+        counters: Follows the counters of the pipeline, if the runner reports them while it runs.
 
     Raises:
         UserError: The runner is not installed, cannot be reached or refuses its options.
@@ -38,6 +46,8 @@ def run_pipeline(build: Callable[[beam.Pipeline], object], config: RunnerConfig,
             pipeline = beam.Pipeline(runner=backend.runner, options=backend.options)
         except ValueError as error:  # of several lines, if options are wrong
             raise UserError(f"the runner refuses its options: {' '.join(str(error).split())}") from error
+        if counters is not None and (metrics_of := backend.metrics_of) is not None:
+            counters.follow(lambda: metrics_of(pipeline.result) if hasattr(pipeline, "result") else None)
         try:
             with pipeline:
                 build(pipeline)

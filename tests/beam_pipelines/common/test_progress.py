@@ -5,7 +5,7 @@ import time
 import pytest
 
 from beam_pipelines.common import progress as progress_module
-from beam_pipelines.common.progress import ProgressReporter, polling
+from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling
 
 
 class Terminal(io.StringIO):
@@ -128,3 +128,30 @@ def test_polling_continues_after_a_file_could_not_be_read_and_ends_with_a_failur
     num_calls = len(calls)
     time.sleep(0.05)
     assert len(calls) == num_calls
+
+
+def test_what_is_limited_is_due_at_once_and_again_after_the_interval(now_s):
+    limit = RateLimit(10.0)
+    due = []
+    for _ in range(25):
+        due.append(limit.is_due())
+        now_s[0] += 1.0
+    assert [second for second, is_due in enumerate(due) if is_due] == [0, 10, 20]
+
+
+def test_a_call_that_does_not_return_does_not_delay_the_end_for_long(monkeypatch):
+    monkeypatch.setattr(progress_module, "_LAST_CALL_S", 0.01)
+    begun, end = threading.Event(), threading.Event()
+    calls = []
+
+    def show():
+        calls.append("show")
+        begun.set()
+        end.wait()
+
+    try:
+        with polling(show, interval_s=0.001):
+            begun.wait()
+        assert calls == ["show"]
+    finally:
+        end.set()

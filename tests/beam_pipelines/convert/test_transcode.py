@@ -2,6 +2,8 @@
 
 import io
 import tempfile
+import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -86,12 +88,12 @@ def convert(data: bytes, **changes) -> tuple[ConvertedFile, np.ndarray, int]:
     """Returns the record, the 16-bit samples (frames, channels) and the rate of what becomes of a file."""
     conversion = Conversion(source=source("a.mp3", data), output="a.wav")
     with tempfile.TemporaryFile() as target:
-        record = convert_file(
+        timed = convert_file(
             conversion, target.fileno(), config=config(**changes), open_source=lambda uri: io.BytesIO(data)
         )
         target.seek(0)
         samples, sample_rate_hz = soundfile.read(target, dtype="int16", always_2d=True)
-    return record, samples, sample_rate_hz
+    return timed.file, samples, sample_rate_hz
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "flac"])
@@ -252,6 +254,30 @@ def test_memory_does_not_grow_with_the_file(monkeypatch):
     assert events.count("mix") == 5
     first, last = events.index("mix"), len(events) - 1 - events[::-1].index("mix")
     assert "read" in events[first:last]
+
+
+def test_the_time_of_decoding_and_of_encoding_is_measured(monkeypatch):
+    now_s = [100.0]
+
+    def mixed(block, *, channels):
+        now_s[0] += 3.0
+        return mix(block, channels=channels)
+
+    @contextmanager
+    def slow_writer(target, **form):
+        def write(block):
+            now_s[0] += 2.0
+
+        yield write
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now_s[0])
+    monkeypatch.setattr(transcode, "mix", mixed)
+    monkeypatch.setattr(transcode, "open_writer", slow_writer)
+    data = wav(noise(1_000, 1))
+    conversion = Conversion(source=source("a.wav", data), output="a.wav")
+    with tempfile.TemporaryFile() as target:
+        timed = convert_file(conversion, target.fileno(), config=config(), open_source=lambda uri: io.BytesIO(data))
+    assert (timed.decode_s, timed.encode_s) == (3.0, 2.0)
 
 
 # Settings

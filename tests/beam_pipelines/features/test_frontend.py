@@ -1,4 +1,5 @@
 import io
+import time
 
 import librosa
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import soundfile
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.features import frontend
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.features.frontend import AudioError, FrontEnd
 from beam_pipelines.features.mel import MelSpectrogram
@@ -150,3 +152,23 @@ def test_features_of_other_rates_come_from_the_same_seconds_of_the_file():
         start = round(16_000 * segment.start_s)
         by_hand = mel.decibels(resampled[start : start + 16_000].copy())
         np.testing.assert_array_equal(segment.features["fast"], by_hand.astype(np.float16))
+
+
+def test_the_time_of_decoding_and_of_features_is_measured(monkeypatch):
+    now_s = [100.0]
+
+    def taking(duration_s, function):
+        def slow(*arguments, **options):
+            now_s[0] += duration_s
+            return function(*arguments, **options)
+
+        return slow
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now_s[0])
+    for name, duration_s in (("load_audio_at_rates", 2.0), ("read_at_rates", 3.0), ("cut_segments", 0.5)):
+        monkeypatch.setattr(frontend, name, taking(duration_s, getattr(frontend, name)))
+    monkeypatch.setattr(frontend.FrontEnd, "_compute", taking(0.25, frontend.FrontEnd._compute))
+    clip = front_end().process(wav(noise(2.2)))
+    assert (len(clip.segments), clip.decode_s, clip.feature_s) == (3, 2.0, 1.25)
+    clip = front_end().process_samples(noise(1.1)[:, None], sample_rate_hz=RATE_HZ)
+    assert (len(clip.segments), clip.decode_s, clip.feature_s) == (1, 3.0, 0.75)

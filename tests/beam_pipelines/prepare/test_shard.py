@@ -16,7 +16,7 @@ from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import ShardBuilder
+from beam_pipelines.prepare.shard import ShardBuilder, ShardProgress, TrackResult
 from beam_pipelines.prepare.shard_report import FeatureSums, ShardReport
 from beam_pipelines.records.json_lines import Reject
 from beam_pipelines.splits.config import DuplicatesConfig
@@ -38,7 +38,7 @@ def track(path, label="rock"):
 
 def build(tracks, sink, *, with_fingerprints=True, config=CONFIG):
     plan = ShardPlan(filename="x-train.tfrecord-00000-of-00001", split="train", tracks=tuple(tracks), cache_key="f")
-    updates = []
+    results = []
     clips = []
     duplicates = DuplicatesConfig(mode="report" if with_fingerprints else "off")
     builder = ShardBuilder(
@@ -48,11 +48,11 @@ def build(tracks, sink, *, with_fingerprints=True, config=CONFIG):
         plan,
         sink=sink,
         on_clip=lambda track, clip: clips.append((track.track_id, len(clip.fitted.samples))),
-        on_track_done=lambda done: updates.append((done.num_tracks, done.num_rejects, done.audio_s)),
+        on_track_done=results.append,
     )
     assert clips == [(track.track_id, round(16_000 * track.duration_s)) for track in built.report.tracks]
     assert len(built.acoustic_fingerprints) == (len(built.report.tracks) if with_fingerprints else 0)
-    return built.report, updates
+    return built.report, results
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def mixed_tracks(write_audio, tmp_path):
 def test_examples_are_written_clip_by_clip_and_the_rest_is_reported(mixed_tracks, tmp_path):
     path = tmp_path / "shard"
     with open(path, "wb") as sink:
-        report, tallies = build(mixed_tracks, sink)
+        report, results = build(mixed_tracks, sink)
     examples = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
     rows = [
         (
@@ -94,7 +94,20 @@ def test_examples_are_written_clip_by_clip_and_the_rest_is_reported(mixed_tracks
         ("absent.mp3", "open", "missing"),
         ("short.wav", "segment", "too_short"),
     ]
-    assert tallies == [(1, 0, 2.5), (2, 1, 2.5), (3, 2, 2.5), (4, 2, 3.5), (5, 3, 3.5)]
+    assert [replace(result, decode_s=0.0, feature_s=0.0) for result in results] == [
+        TrackResult(num_segments=2, audio_s=2.5, num_bytes=mixed_tracks[0].size_bytes),
+        TrackResult(reject_reason="undecodable"),
+        TrackResult(reject_reason="missing"),
+        TrackResult(num_segments=1, audio_s=1.0, num_bytes=mixed_tracks[3].size_bytes),
+        TrackResult(reject_reason="too_short"),
+    ]
+    assert report.decode_s == pytest.approx(sum(result.decode_s for result in results))
+    assert report.feature_s == pytest.approx(sum(result.feature_s for result in results))
+    assert [result.decode_s > 0 and result.feature_s > 0 for result in results] == [True, False, False, True, False]
+    progress = ShardProgress()
+    for result in results:
+        progress.add(result)
+    assert progress == ShardProgress(num_tracks=5, num_rejects=3, audio_s=3.5)
 
 
 def test_sums_are_those_of_the_stored_values(mixed_tracks):
@@ -199,10 +212,14 @@ def test_a_report_is_read_as_it_was_written(mixed_tracks):
     report, _ = build(mixed_tracks, io.BytesIO())
     text = report.to_json()
     assert ShardReport.from_json(text) == report
-    # The keys of earlier versions, whose unfinished runs can be resumed.
-    assert list(json.loads(text)) == [
-        *("filename", "split", "fingerprint", "num_examples", "num_bytes", "tracks", "rejects", "feature_sums")
+    # The keys of earlier versions, whose unfinished runs can be resumed, and those that they did not have.
+    content = json.loads(text)
+    assert list(content) == [
+        *("filename", "split", "fingerprint", "num_examples", "num_bytes", "tracks", "rejects", "feature_sums"),
+        *("decode_s", "feature_s"),
     ]
+    del content["decode_s"], content["feature_s"]
+    assert ShardReport.from_json(json.dumps(content)) == replace(report, decode_s=0.0, feature_s=0.0)
 
 
 def test_sums_add_up_in_each_band():
@@ -249,13 +266,13 @@ def test_an_unexpected_exception_rejects_its_track_alone(write_audio, tmp_path, 
 
     monkeypatch.setattr(pkgutil.resolve_name(module), name, fail_once)
     sink = io.BytesIO()
-    report, updates = build(tracks, sink)
+    report, results = build(tracks, sink)
     assert [item.track_id for item in report.tracks] == ["a.wav", "c.wav"]
     [reject] = report.rejects
     assert (reject.track_id, reject.stage, reject.reason) == ("b.wav", stage, "unexpected")
     assert reject.exception == f"{type(error).__name__}: {error}".strip()
     assert report.has_unexpected_rejects
-    assert updates[-1][:2] == (3, 1)
+    assert [result.reject_reason for result in results] == [None, "unexpected", None]
     # Nothing of the track is in the shard.
     monkeypatch.undo()
     expected = io.BytesIO()

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -8,22 +9,42 @@ from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.prepare.summary import print_summary
-from beam_pipelines.records.json_lines import Reject
+from beam_pipelines.records.json_lines import Reject, TrackRecord
 from beam_pipelines.splits.assign import Assignment
 from beam_pipelines.splits.resolve_duplicates import Resolution
 
+EMPTY = ShardReport(
+    filename="s",
+    split="train",
+    cache_key="f",
+    num_examples=0,
+    num_bytes=0,
+    tracks=[],
+    rejects=[],
+    feature_sums={},
+)
 
-def summary_of(labels, *, output_dir="prepared/x", rejects=()):
-    report = ShardReport(
-        filename="s",
+
+def track(duration_s):
+    return TrackRecord(
+        track_id="t",
+        uri="t",
         split="train",
-        cache_key="f",
-        num_examples=0,
-        num_bytes=0,
-        tracks=[],
-        rejects=list(rejects),
-        feature_sums={},
+        group="g",
+        label="x",
+        content_hash="h",
+        duration_s=duration_s,
+        padded_s=0.0,
+        cut_s=0.0,
+        is_truncated=False,
+        rms_dbfs=-20.0,
+        peak_dbfs=-1.0,
+        num_segments=9,
+        num_silent_segments=0,
     )
+
+
+def summary_of(labels, *, output_dir="prepared/x", reports=(EMPTY,)):
     job = PrepareJob(
         config=PrepareConfig(
             dataset=FolderDatasetConfig(root="/music"), features={"log_mel": LogMelConfig()}, output_dir=output_dir
@@ -35,7 +56,7 @@ def summary_of(labels, *, output_dir="prepared/x", rejects=()):
         cache_key="f",
     )
     build = FinishedBuild(
-        assignment=Assignment(source="group", split_of={}, leak=None), resolution=Resolution(), reports=[report]
+        assignment=Assignment(source="group", split_of={}, leak=None), resolution=Resolution(), reports=reports
     )
     stream = io.StringIO()
     print_summary(job, build, left_out=[], stream=stream)
@@ -50,6 +71,16 @@ def test_a_genre_is_printed_as_it_is(label):
 
 def test_a_path_and_a_reason_are_printed_as_they_are():
     reject = Reject(track_id="t", uri="t", label="x", split="train", stage="decode", reason="[/]", message="m")
-    lines = summary_of(["x"], output_dir="prepared/[red]x", rejects=[reject]).splitlines()
+    lines = summary_of(["x"], output_dir="prepared/[red]x", reports=[replace(EMPTY, rejects=[reject])]).splitlines()
     assert lines[-1] == "prepared: prepared/[red]x"
     assert lines[-2] == "1 track rejected (1 [/]): see prepared/[red]x/rejects.jsonl"
+
+
+def test_the_time_of_a_minute_of_audio_is_that_of_the_shards_that_were_timed():
+    reports = [
+        replace(EMPTY, tracks=[track(30.0), track(60.0)], decode_s=1.0, feature_s=3.0),
+        replace(EMPTY, tracks=[track(90.0)], decode_s=0.5, feature_s=4.5),
+        replace(EMPTY, tracks=[track(600.0)]),  # built by an earlier version
+    ]
+    assert "0.50 s to decode a minute of audio, 2.50 s for its features\n" in summary_of(["x"], reports=reports)
+    assert "minute" not in summary_of(["x"], reports=reports[2:])

@@ -14,10 +14,14 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.datasets.config import CsvDatasetConfig, FolderDatasetConfig
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.prepare.config import PrepareConfig
+from beam_pipelines.prepare.counters import progress_of
 from beam_pipelines.prepare.pipeline import build_pipeline, prepare
+from beam_pipelines.prepare.shard import ShardProgress
 from beam_pipelines.runners.config import DataflowRunnerConfig
+from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
+JOBS = "/v1b3/projects/my-project/locations/us-central1/jobs"
 IMAGE = "us-central1-docker.pkg.dev/my-project/images/beamtune:1"
 
 
@@ -26,13 +30,21 @@ class Service:
 
     def __init__(self, *, state: str = "JOB_STATE_DONE") -> None:
         self.requests: list[tuple[str, dict]] = []
+        self.metrics: list[dict] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 job = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 service.requests.append((self.path.partition("?")[0], job))
-                answer = json.dumps({"id": "job-1", "name": job["name"], "currentState": state}).encode()
+                self._answer({"id": "job-1", "name": job["name"], "currentState": state})
+
+            def do_GET(self) -> None:
+                assert self.path.partition("?")[0] == f"{JOBS}/job-1/metrics"
+                self._answer({"metrics": service.metrics})
+
+            def _answer(self, content: dict) -> None:
+                answer = json.dumps(content).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
@@ -99,11 +111,12 @@ def prepare_config(runner: DataflowRunnerConfig, **changes) -> PrepareConfig:
     )
 
 
-def submit(runner: DataflowRunnerConfig) -> None:
+def submit(runner: DataflowRunnerConfig, *, counters: LiveCounters | None = None) -> None:
     run_pipeline(
         lambda pipeline: build_pipeline(pipeline, plans=[], config=prepare_config(runner), labels=["a"]),
         runner,
         job_name="beamtune-prepare",
+        counters=counters,
     )
 
 
@@ -154,7 +167,7 @@ def test_what_is_not_set_is_left_to_the_service_but_threads_are_capped(service, 
     submit(config_for(service, harness_threads=1))
     [(path, first), (_, second)] = service.requests
     [pool] = first["environment"]["workerPools"]
-    assert path == "/v1b3/projects/my-project/locations/us-central1/jobs"
+    assert path == JOBS
     assert (pool["machineType"], pool["numThreadsPerWorker"]) == ("custom-2-8192", 2)
     assert pool["ipConfiguration"] == "WORKER_IP_PUBLIC"
     assert pool.keys().isdisjoint({"subnetwork", "diskSizeGb"})
@@ -185,6 +198,42 @@ def test_an_interrupted_run_cancels_its_job(service, staged, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         submit(config_for(service))
     assert cancelled == ["job-1"]
+
+
+def metric(name: str, committed: object, tentative: object, *, kind="scalar", namespace="prepare") -> list[dict]:
+    """Returns a metric as the service reports it, twice: the second value includes what unfinished work has counted."""
+    context = {"step": "s3", "namespace": namespace}
+    return [
+        {"name": {"origin": "user", "name": name, "context": {**context, **more}}, kind: value}
+        for value, more in ((committed, {}), (tentative, {"tentative": "true"}))
+    ]
+
+
+def test_the_counters_of_a_running_job_are_read(service, staged, monkeypatch):
+    counters = LiveCounters("prepare")
+    found = [counters.read()]
+    decode_ms = {"count": 31, "min": 2, "max": 90, "sum": 700}
+    answers = [
+        [],
+        metric("tracks", 10, 30),
+        [
+            *metric("tracks", 10, 31),
+            *metric("reject_missing", 0, 2),
+            *metric("audio_ms", 300_000, 930_500),
+            *metric("decode_ms", decode_ms, decode_ms, kind="distribution"),
+            *metric("tracks", 99, 99, namespace="another"),
+        ],
+    ]
+
+    def wait(self, duration=None):
+        for service.metrics in answers:
+            found.append(counters.read())
+
+    monkeypatch.setattr("apache_beam.runners.dataflow.dataflow_runner.DataflowPipelineResult.wait_until_finish", wait)
+    submit(config_for(service), counters=counters)
+    last = {"tracks": 31, "reject_missing": 2, "audio_ms": 930_500}
+    assert found == [{}, {}, {"tracks": 30}, last]
+    assert progress_of(found[-1]) == ShardProgress(num_tracks=33, num_rejects=2, audio_s=930.5)
 
 
 @pytest.mark.parametrize(
