@@ -1,5 +1,7 @@
 """Makes the tf.distribute strategy of a run, with errors that say what to do."""
 
+import functools
+import operator
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,6 +29,9 @@ def make_strategy(
     A process makes it once, before any operation of TensorFlow, because a cluster must be joined first. kind=none is
     TensorFlow's default strategy with one replica, so that the callers need no special case.
 
+    Sums of more than two tensors are computed in a fixed order afterwards, in the whole process: TensorFlow's graph
+    optimizer no longer replaces them by the operation AddN, whose order depends on the timing of threads.
+
     Args:
         config: The settings.
         environment: Holds TF_CONFIG.
@@ -35,6 +40,7 @@ def make_strategy(
     Raises:
         UserError: There are no such devices, or TF_CONFIG does not describe a cluster.
     """
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     if config.kind == "mirrored":
         return _make_mirrored(config.num_devices)
     if config.kind == "multi_worker":
@@ -56,9 +62,8 @@ def _make_mirrored(num_devices: int | None) -> Any:
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
     # Collective operations on CPUs work for one strategy in a process only; reduction to one device has no such state.
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{index}" for index in range(wanted)], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
+    reduction = tf.distribute.ReductionToOneDevice(accumulation_fn=functools.partial(functools.reduce, operator.add))
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(wanted)], cross_device_ops=reduction)
 
 
 def check_cluster(text: str) -> None:

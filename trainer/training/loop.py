@@ -133,15 +133,20 @@ class TrainLoop:
         return sums.loss, sums.num_correct, gradient_norm / self._strategy.num_replicas_in_sync
 
     def _gradients_of(self, batch: TrainBatch) -> _Gradients:
-        with tf.GradientTape() as tape:
-            logits = self._model(batch.features, training=True)
-            losses = self._loss(batch.targets, logits)
-            if self._class_weights is not None:
-                losses *= tf.linalg.matvec(batch.targets, self._class_weights)
-            loss = tf.nn.compute_average_loss(losses, global_batch_size=self._global_batch_size)
-            # With mixed_float16 the loss is scaled up, so that small gradients do not become 0 in float16.
-            scaled_loss = self._optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled_loss, self._model.trainable_variables)
+        logits = self._model(batch.features, training=True)
+        losses = self._loss(batch.targets, logits)
+        if self._class_weights is not None:
+            losses *= tf.linalg.matvec(batch.targets, self._class_weights)
+        loss = tf.nn.compute_average_loss(losses, global_batch_size=self._global_batch_size)
+        # With mixed_float16 the loss is scaled up, so that small gradients do not become 0 in float16.
+        scaled_loss = self._optimizer.scale_loss(loss)
+        # The kernel AddN adds its inputs in an order that depends on which buffer is free, and so on the timing of
+        # threads. With two inputs the order does not matter: hence the gradients of a tensor are added in pairs.
+        gradients = tf.gradients(
+            scaled_loss,
+            [variable.value for variable in self._model.trainable_variables],
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+        )
         is_correct = tf.argmax(logits, axis=-1) == tf.argmax(batch.targets, axis=-1)
         return _Gradients(gradients=gradients, loss=loss, num_correct=tf.reduce_sum(tf.cast(is_correct, tf.float32)))
 

@@ -26,6 +26,11 @@ def test_none_is_the_default_strategy() -> None:
     assert is_chief(strategy)
 
 
+def test_the_graph_optimizer_does_not_merge_sums_whose_order_then_depends_on_the_timing_of_threads() -> None:
+    make_strategy(StrategyConfig())
+    assert tf.config.optimizer.get_experimental_options()["arithmetic_optimization"] is False
+
+
 @pytest.mark.parametrize(
     "text",
     [

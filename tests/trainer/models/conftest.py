@@ -9,8 +9,13 @@ import pytest
 import tensorflow as tf
 
 from beam_pipelines.records.schema import BandStats, FeatureSpec
+from trainer.data.batches import TrainBatch
+from trainer.devices.config import StrategyConfig
+from trainer.devices.strategy import make_strategy
 from trainer.models.config import ModelConfig
 from trainer.models.registry import MODELS
+from trainer.training.config import OptimizerConfig, TrainingConfig
+from trainer.training.loop import TrainLoop
 
 NUM_CLASSES = 3
 
@@ -108,17 +113,12 @@ def take_steps() -> Callable[..., list[float]]:
     def take(model: keras.Model, features: Any, labels: np.ndarray, *, num_steps: int) -> list[float]:
         optimizer = keras.optimizers.AdamW(3e-3)
         optimizer.build(model.trainable_variables)
-        targets = tf.one_hot(labels, model.output_shape[-1])
-
-        @tf.function
-        def step() -> Any:
-            with tf.GradientTape() as tape:
-                logits = model(features, training=True)
-                loss = tf.reduce_mean(keras.losses.categorical_crossentropy(targets, logits, from_logits=True))
-            gradients = tape.gradient(loss, model.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-            return loss
-
-        return [float(step()) for _ in range(num_steps)]
+        config = TrainingConfig(
+            global_batch_size=len(labels), label_smoothing=0.0, optimizer=OptimizerConfig(gradient_clip_norm=None)
+        )
+        loop = TrainLoop(config, strategy=make_strategy(StrategyConfig()), model=model, optimizer=optimizer)
+        batch = TrainBatch(features, targets=tf.one_hot(labels, model.output_shape[-1]))
+        batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+        return [loop.run_steps(batches, 1).loss for _ in range(num_steps)]
 
     return take

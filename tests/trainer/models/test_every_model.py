@@ -7,9 +7,14 @@ import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
+from trainer.data.batches import TrainBatch
+from trainer.devices.config import StrategyConfig
+from trainer.devices.strategy import make_strategy
 from trainer.models.architectures.cnn1d import Cnn1dConfig
 from trainer.models.architectures.parallel import ParallelConfig
 from trainer.models.registry import MODELS, build_model
+from trainer.training.config import TrainingConfig
+from trainer.training.loop import TrainLoop
 
 NUM_STEPS = 40
 
@@ -151,3 +156,29 @@ def test_wave1d_scales_full_scale_to_one(specs, stats, small_configs):
     model = build_model(small_configs["wave1d"], specs=specs, stats=stats, num_classes=3)
     samples = np.array([[-32768, 16384]], dtype=np.int16)
     np.testing.assert_array_equal(model.get_layer("rescale")(samples), [[-1.0, 0.5]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_no_sum_of_a_training_step_depends_on_the_timing_of_threads(name, small_configs, specs, stats):
+    # TensorFlow's AddN begins with whichever input can be overwritten, which depends on what other threads still read.
+    # The sum of two tensors is the same in both orders, and the sum of gradients of disjoint slices in all.
+    config = small_configs[name]
+    model = build_model(config, specs=specs, stats=stats, num_classes=3, pretrained=False)
+    optimizer = keras.optimizers.AdamW()
+    optimizer.build(model.trainable_variables)
+    loop = TrainLoop(
+        TrainingConfig(global_batch_size=2), strategy=make_strategy(StrategyConfig()), model=model, optimizer=optimizer
+    )
+    features = {name: tf.zeros((2, *specs[name].shape), specs[name].dtype) for name in config.feature_names}
+    batches = tf.data.Dataset.from_tensors(TrainBatch(features, targets=tf.one_hot([0, 1], 3)))
+    graph = loop._compiled_steps.get_concrete_function(iter(batches), tf.constant(1)).graph.as_graph_def()
+    sums = []
+    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+        op_types = {node.name: node.op for node in nodes}
+        for node in nodes:
+            if node.op == "AddN":
+                inputs = [text.split(":")[0] for text in node.input if not text.startswith("^")]
+                sums.append([op_types.get(source, "argument") for source in inputs])
+    assert sums, "no gradient is a sum"
+    assert [types for types in sums if len(types) > 2 and set(types) != {"StridedSliceGrad"}] == []
