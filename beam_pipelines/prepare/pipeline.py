@@ -15,7 +15,7 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, holding
 from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr, stdout
-from beam_pipelines.datasets.registry import list_tracks
+from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
@@ -74,7 +74,7 @@ def prepare(config: PrepareConfig) -> None:
         )
         return
     with holding(config.output_dir, key="output_dir") as lease:
-        for note in listing.notes:
+        for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
             print(f"note: {note}", file=stderr())
         build = _build(job)
         try:
