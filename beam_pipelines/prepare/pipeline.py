@@ -15,6 +15,7 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, holding
 from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr, stdout
+from beam_pipelines.datasets.config import RootDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
@@ -105,8 +106,8 @@ def _check_before_listing(config: PrepareConfig) -> None:
 
     The paths in a table of tracks are checked after it is read.
     """
-    root = getattr(config.dataset, "root", None)
-    folders = {} if root is None else {"dataset.root": root}
+    dataset = config.dataset
+    folders = {"dataset.root": dataset.root} if isinstance(dataset, RootDatasetConfig) else {}
     config.runner.check_job({"output_dir": config.output_dir, **folders})
 
 
