@@ -1,4 +1,7 @@
-"""Decoding with FFmpeg, through PyAV: nearly all formats, to the end of the file, skipping damaged packets."""
+"""Decoding with FFmpeg, through PyAV: nearly all formats, to the end of the file, skipping damaged packets.
+
+`read_tags` reads the tags of a file, which PyAV has for as many formats.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ import soxr
 from beam_pipelines.audio.channels import with_channels
 from beam_pipelines.audio.checked_source import CheckedSource, Source
 from beam_pipelines.audio.decode import AudioStream, Block, DecoderError, check_form
+from beam_pipelines.audio.unexpected import unexpected_errors
 
 # Audio formats and codecs. FFmpeg has hundreds of others, including playlists, which would open other files.
 _FORMATS = (
@@ -38,6 +42,8 @@ _FORMATS_WITH_LENGTH = frozenset({"ape", "asf", "caf", "dsf", "matroska", "mov",
 _BLOCK_FRAMES = 1 << 16
 # Decoding ends after this many errors of the container.
 _MAX_DEMUX_ERRORS = 100
+# A larger tag, such as a cover of 200 MB, is not read: several files are read at the same time.
+_MAX_TAG_BYTES = 1 << 24
 # FFmpeg's errors and those of PyAV, for unsupported rates and layouts and for streams that start in the middle.
 _ERRORS = (av.FFmpegError, ValueError, LookupError)
 
@@ -84,6 +90,51 @@ def open_ffmpeg(source: Source, *, start: int = 0) -> Iterator[AudioStream]:
             decode=decode,
         )
         yield audio
+
+
+@unexpected_errors("tags")
+def read_tags(source: Source) -> dict[str, str]:
+    """Returns the tags of a file and of its first audio stream by their names in FFmpeg, such as "artist".
+
+    Names are in lower case. Text that is not UTF-8, which old tags of mp3s hold, is read as Latin-1.
+
+    Args:
+        source: The file, open for reading and seeking; at most 16 MiB of it are read.
+
+    Raises:
+        AudioError: The file cannot be read, or FFmpeg does not know its format.
+    """
+    checked = CheckedSource(source)
+    with (
+        _errors(checked),
+        av.open(_FirstBytes(checked), metadata_errors="surrogateescape", options=_OPTIONS) as container,
+    ):
+        holders = [*container.streams.audio[:1], container]
+        return {name.lower(): _text(value) for holder in holders for name, value in holder.metadata.items()}
+
+
+class _FirstBytes:
+    """A file that ends after `_MAX_TAG_BYTES` have been read, wherever they are."""
+
+    def __init__(self, source: CheckedSource) -> None:
+        self._num_left = _MAX_TAG_BYTES
+        self._source = source
+        self.seek = source.seek
+        self.tell = source.tell
+
+    def read(self, num_bytes: int) -> bytes:
+        data = self._source.read(min(num_bytes, self._num_left))
+        self._num_left -= len(data)
+        return data
+
+
+def _text(value: str) -> str:
+    """Returns a tag that was decoded with "surrogateescape" as text."""
+    data = value.encode("utf-8", "surrogateescape")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 @dataclass

@@ -36,7 +36,26 @@ class DatasetConfig:
 
 
 @dataclass(frozen=True)
-class FolderDatasetConfig(DatasetConfig):
+class RootDatasetConfig(DatasetConfig):
+    """A data set that is a folder, or an archive of one.
+
+    Attributes:
+        root: Its path.
+    """
+
+    root: str = MISSING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path(self.root, key="dataset.root")
+
+    @property
+    def source(self) -> str:
+        return self.root
+
+
+@dataclass(frozen=True)
+class FolderDatasetConfig(RootDatasetConfig):
     """A folder with a folder of audio files for each genre: root/<genre>/…/<file>.
 
     The first folder below the genre is the artist (root/<genre>/<artist>/…/<file>), and an artist is one group in all
@@ -47,15 +66,6 @@ class FolderDatasetConfig(DatasetConfig):
     """
 
     name: str = "folder"
-    root: str = MISSING
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_path(self.root, key="dataset.root")
-
-    @property
-    def source(self) -> str:
-        return self.root
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,7 @@ def _is_text_encoding(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class SyntheticDatasetConfig(DatasetConfig):
+class SyntheticDatasetConfig(RootDatasetConfig):
     """Music composed by beamtune: five genres by invented artists, written as mp3 files on first use.
 
     Attributes:
@@ -136,17 +146,9 @@ class SyntheticDatasetConfig(DatasetConfig):
     duration_s: float = 20.0
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_path(self.root, key="dataset.root")
-
-    @property
-    def source(self) -> str:
-        return self.root
-
 
 @dataclass(frozen=True)
-class GtzanDatasetConfig(DatasetConfig):
+class GtzanDatasetConfig(RootDatasetConfig):
     """GTZAN (Tzanetakis & Cook 2002): 10 genres of 100 clips. Its owner must supply it.
 
     Attributes:
@@ -155,19 +157,10 @@ class GtzanDatasetConfig(DatasetConfig):
     """
 
     name: str = "gtzan"
-    root: str = MISSING
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_path(self.root, key="dataset.root")
-
-    @property
-    def source(self) -> str:
-        return self.root
 
 
 @dataclass(frozen=True)
-class FmaDatasetConfig(DatasetConfig):
+class FmaDatasetConfig(RootDatasetConfig):
     """The Free Music Archive data set (Defferrard et al., ISMIR 2017), as `beamtune download` unpacks it.
 
     Attributes:
@@ -185,7 +178,6 @@ class FmaDatasetConfig(DatasetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_path(self.root, key="dataset.root")
         check_choice(self.subset, ("small", "medium", "large", "full"), key="dataset.subset")
         check_choice(self.group, ("artist", "album", "track"), key="dataset.group")
         check(
@@ -194,10 +186,6 @@ class FmaDatasetConfig(DatasetConfig):
             value=self.genres,
             expected="two genres or more, or null for all",
         )
-
-    @property
-    def source(self) -> str:
-        return self.root
 
 
 @dataclass(frozen=True)

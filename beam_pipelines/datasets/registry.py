@@ -1,9 +1,10 @@
 """The function that lists the tracks of each kind of data set. No audio is read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets import csv_table, fma, folder, gtzan, synthetic
 from beam_pipelines.datasets.config import (
@@ -14,7 +15,8 @@ from beam_pipelines.datasets.config import (
     GtzanDatasetConfig,
     SyntheticDatasetConfig,
 )
-from beam_pipelines.datasets.track import Listing, check_tracks, genre_names
+from beam_pipelines.datasets.tagged_artists import tagged_artists_notes
+from beam_pipelines.datasets.track import Listing, Track, check_tracks, genre_names
 
 _LIST_TRACKS: Mapping[type[DatasetConfig], Callable[[Any], Listing]] = {
     SyntheticDatasetConfig: synthetic.list_tracks,
@@ -39,3 +41,13 @@ def list_tracks(config: DatasetConfig) -> Listing:
             raise
         raise UserError(f"{error}{folder.level_hint(config)}") from error
     return replace(listing, tracks=sorted(listing.tracks, key=lambda track: track.track_id))
+
+
+def notes_on_tags(config: DatasetConfig, tracks: Sequence[Track]) -> list[str]:
+    """Returns sentences about tags in the files of a local folder that contradict its groups.
+
+    Other data sets name the artists in a table, and reading remote files takes too long.
+    """
+    if not isinstance(config, FolderDatasetConfig) or not storage.is_local(config.root):
+        return []
+    return tagged_artists_notes(tracks)

@@ -13,7 +13,7 @@ from rich.console import Console
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.terminal import counted, make_console, make_table, print_line
-from beam_pipelines.datasets.registry import list_tracks
+from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig
@@ -43,7 +43,7 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
     assignment = assign_splits(listing.tracks, config.split, seed=config.seed, official_split=listing.official_split)
     plans = plan_shards(listing.tracks, assignment.split_of, config=config, specs=front_end.specs, labels=labels)
     console = make_console(stream)
-    for note in listing.notes:
+    for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
         print_line(console, f"note: {note}")
     if assignment.leak is not None:
         print_line(console, f"leaky split: {assignment.leak}")

@@ -15,7 +15,8 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, holding
 from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr, stdout
-from beam_pipelines.datasets.registry import list_tracks
+from beam_pipelines.datasets.config import RootDatasetConfig
+from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
@@ -74,7 +75,7 @@ def prepare(config: PrepareConfig) -> None:
         )
         return
     with holding(config.output_dir, key="output_dir") as lease:
-        for note in listing.notes:
+        for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
             print(f"note: {note}", file=stderr())
         build = _build(job)
         try:
@@ -105,8 +106,8 @@ def _check_before_listing(config: PrepareConfig) -> None:
 
     The paths in a table of tracks are checked after it is read.
     """
-    root = getattr(config.dataset, "root", None)
-    folders = {} if root is None else {"dataset.root": root}
+    dataset = config.dataset
+    folders = {"dataset.root": dataset.root} if isinstance(dataset, RootDatasetConfig) else {}
     config.runner.check_job({"output_dir": config.output_dir, **folders})
 
 

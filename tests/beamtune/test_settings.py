@@ -103,6 +103,7 @@ def test_strings_are_taken_as_they_are(path: str) -> None:
     assert config_from("train", run_dir="r", data_dir=path).data_dir == path
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("${}\\'\"[],=:"), min_size=1))
 def test_any_string_is_taken_as_it_is(text: str) -> None:
@@ -162,6 +163,7 @@ def test_overrides_name_a_file_of_settings_which_arguments_replace(tmp_path: Pat
     assert (config.model.name, config.model.dropout, config.epochs) == ("crnn", 0.25, 3)
 
 
+@pytest.mark.slow
 def test_no_option_of_a_group_has_the_name_of_one_of_its_settings() -> None:
     needed = {"portable": {"runner.name": "FlinkRunner"}}
     for name in ("prepare", "train"):

@@ -143,6 +143,7 @@ def test_mistakes_are_named_with_a_suggestion(name, overrides, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_every_option_of_every_group_composes():
     needed = {
         "folder": ["dataset.root=x"],

@@ -43,12 +43,14 @@ def by_ffmpeg(
     sample_format: str | None = None,
     options: dict[str, str] | None = None,
     codec_options: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
 ) -> bytes:
     """Returns a file that FFmpeg has written."""
     file = io.BytesIO()
     channels = samples.shape[1]
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[channels]
     with av.open(file, "w", format=container, options=options or {}) as output:
+        output.metadata.update(tags or {})
         stream = output.add_stream(codec, rate=rate_hz, layout=layout, options=codec_options or {})
         stream.format = sample_format or stream.codec_context.codec.audio_formats[0].name
         if codec.startswith("wma"):
@@ -97,10 +99,21 @@ def flac_with_total(data: bytes, total: int) -> bytes:
     return with_bytes(data, 21, bytes([data[21] & 0xF0 | total >> 32]) + struct.pack(">I", total & 0xFFFFFFFF))
 
 
-def id3v2(num_bytes: int) -> bytes:
-    """Returns an ID3v2.3 tag of nothing but padding."""
+def id3v2(num_bytes: int, *, frames: bytes = b"") -> bytes:
+    """Returns an ID3v2.3 tag of some frames and padding."""
     size = bytes(num_bytes >> shift & 0x7F for shift in (21, 14, 7, 0))
-    return b"ID3\x03\x00\x00" + size + bytes(num_bytes)
+    return b"ID3\x03\x00\x00" + size + frames.ljust(num_bytes, b"\0")
+
+
+def id3v2_artist(artist: str) -> bytes:
+    """Returns an ID3v2.3 tag with an artist, in UTF-16."""
+    text = b"\x01" + artist.encode("utf-16")
+    return id3v2(len(text) + 10, frames=b"TPE1" + struct.pack(">IH", len(text), 0) + text)
+
+
+def id3v1_artist(artist: str) -> bytes:
+    """Returns an ID3v1 tag with an artist of up to 30 characters, in Latin-1."""
+    return b"TAG" + bytes(30) + artist.encode("latin-1").ljust(30, b"\0") + bytes(65)
 
 
 ID3V1 = b"TAG" + bytes(125)

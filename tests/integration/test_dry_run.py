@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from audio_bytes import id3v2_artist
 
 from configs.cli import main
 
@@ -24,11 +25,27 @@ def test_it_writes_nothing_and_prints_the_shapes_and_shards_of_the_run(make_coll
         r"one clip: genre\d/artist\d\d/\d\.mp3, 4\.\d s of audio, 4 segments, \d+ s of audio per second", printed
     )
     assert "leaky" not in printed
+    assert "artist tags" not in printed
 
     assert main(command) == 0
     shapes = json.loads((out / "features.json").read_text())["featuresDict"]["features"]
     assert shapes["log_mel"]["tensor"]["shape"] == {"dimensions": ["32", "128"]}
     assert len(list(out.glob("*-train.tfrecord-*"))) == 2
+
+
+def test_it_and_the_run_name_an_artist_whose_files_are_in_two_folders(make_collection, tmp_path, capsys):
+    music = make_collection(tmp_path / "music", ending="mp3")
+    command = ["prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={tmp_path}/out", *FAST]
+    for name in ("genre0/artist00/0.mp3", "genre1/artist12/1.mp3"):
+        (music / name).write_bytes(id3v2_artist("Queen") + (music / name).read_bytes())
+    note = (
+        "note: artist tags in the files contradict the folders: 1 artist is in several groups, so that tracks of one "
+        "artist may be in training and in the test: 'Queen' in 'artist00', 'artist12'."
+    )
+    assert main([*command, "--dry-run"]) == 0
+    assert note in capsys.readouterr().out
+    assert main(command) == 0
+    assert note in capsys.readouterr().err
 
 
 def numbers(pattern: str, text: str) -> list[float]:

@@ -1,6 +1,7 @@
-"""Fixtures of the trainer's tests: tiny prepared data sets, written with the code that writes real ones."""
+"""Fixtures of the trainer's tests: tiny prepared data sets."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from prepared_data import track_record, write_prepared_data
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.json_lines import TrackRecord, json_lines
-from beam_pipelines.records.tfrecord import write_record
+from beam_pipelines.records.json_lines import TrackRecord
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.training.train import train
@@ -23,7 +23,6 @@ from trainer.training.train import train
 LABELS = ("blues", "funk", "waltz")
 SHAPE = (8, 16)
 SEGMENTS_PER_TRACK = 3
-NAME = "tiny"
 # Half a second of audio at 8 kHz gives the (8, 16) of SHAPE.
 AUDIO = AudioConfig(sample_rate_hz=8000)
 SEGMENT = SegmentConfig(duration_s=0.5, hop_s=0.5)
@@ -73,94 +72,59 @@ def _write_prepared(
     split_leak: str | None = None,
 ) -> Path:
     """Writes a prepared directory of these splits; a track's rows follow one another in one shard."""
-    directory.mkdir(parents=True, exist_ok=True)
-    spec = schema.FeatureSpec(name=feature, shape=SHAPE, dtype="float16")
-    infos = [_write_split(directory, split, splits.get(split, []), num_shards, feature) for split in schema.SPLITS]
     train_values = np.concatenate([row.values for row in splits["train"]]).astype(np.float64)
-    counts = {
-        split: {label: sum(row.label == index for row in rows) for index, label in enumerate(LABELS)}
-        for split, rows in splits.items()
-    }
-    stats = schema.DatasetStats(
-        split_source="group",
-        split_leak=split_leak,
-        audio_s={},
-        num_tracks={},
-        num_segments=counts,
-        features={
+    return write_prepared_data(
+        directory,
+        {split: _shards(splits.get(split, []), num_shards, feature) for split in schema.SPLITS},
+        specs=[schema.FeatureSpec(name=feature, shape=SHAPE, dtype="float16")],
+        labels=LABELS,
+        tracks=_track_records(splits),
+        config={"audio": asdict(AUDIO), "segment": asdict(SEGMENT), "features": {feature: asdict(LOG_MEL)}},
+        stats={
             feature: schema.BandStats(
                 num_frames=len(train_values),
                 mean=tuple(train_values.mean(axis=0).tolist()),
                 std=tuple(train_values.std(axis=0).tolist()),
             )
         },
+        split_leak=split_leak,
+        cache_key=cache_key,
     )
-    prepare = {
-        "schema_version": schema.SCHEMA_VERSION,
-        "fingerprint": cache_key,
-        "versions": {},
-        "sources": {},
-        "config": {
-            "audio": asdict(AUDIO),
-            "segment": asdict(SEGMENT),
-            "features": {feature: asdict(LOG_MEL)},
-        },
-    }
-    for name, text in {
-        schema.DATASET_INFO_FILE: schema.info_to_json(schema.DatasetInfo(name=NAME, splits=tuple(infos))),
-        schema.FEATURES_FILE: schema.features_to_json([spec], num_classes=len(LABELS)),
-        schema.LABELS_FILE: "".join(f"{label}\n" for label in LABELS),
-        schema.STATS_FILE: schema.stats_to_json(stats),
-        schema.CONFIG_FILE: yaml.safe_dump(prepare),
-        schema.TRACKS_FILE: "".join(json_lines(_track_records(splits))),
-        schema.SUCCESS_FILE: schema.success_to_json(cache_key),
-    }.items():
-        (directory / name).write_text(text)
-    return directory
 
 
 def _track_records(splits: Mapping[str, Sequence[Row]]) -> list[TrackRecord]:
     """Returns the tracks of all splits, two of each artist; no artist is in two splits."""
+    num_segments = Counter(row.track_id for rows in splits.values() for row in rows)
     return [
-        TrackRecord(
-            track_id=track_id,
-            uri=f"/music/{track_id}",
+        track_record(
+            track_id,
             split=split,
             group=f"{split} artist {index // 2}",
             label=LABELS[label],
-            content_hash=f"hash of {track_id}",
             duration_s=SEGMENTS_PER_TRACK * SEGMENT.duration_s,
-            padded_s=0.0,
-            cut_s=0.0,
-            is_truncated=False,
-            rms_dbfs=-20.0,
-            peak_dbfs=-3.0,
-            num_segments=SEGMENTS_PER_TRACK,
-            num_silent_segments=0,
+            num_segments=num_segments[track_id],
         )
         for split, rows in splits.items()
         for index, (track_id, label) in enumerate({row.track_id: row.label for row in rows}.items())
     ]
 
 
-def _write_split(directory: Path, split: str, rows: Sequence[Row], num_shards: int, feature: str) -> schema.SplitInfo:
+def _shards(rows: Sequence[Row], num_shards: int, feature: str) -> list[list[bytes]]:
     tracks = list(dict.fromkeys(row.track_id for row in rows))
-    lengths, num_bytes = [], 0
-    for index in range(num_shards):
-        shard_rows = [row for row in rows if tracks.index(row.track_id) % num_shards == index]
-        name = schema.shard_filename(dataset_name=NAME, split=split, index=index, num_shards=num_shards)
-        with (directory / name).open("wb") as sink:
-            for row in shard_rows:
-                record = encode_example(
-                    track_id=row.track_id,
-                    segment_index=row.segment_index,
-                    start_s=row.segment_index * SEGMENT.hop_s,
-                    label=row.label,
-                    features={feature: row.values},
-                )
-                num_bytes += write_record(sink, record)
-        lengths.append(len(shard_rows))
-    return schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes)
+    return [
+        [
+            encode_example(
+                track_id=row.track_id,
+                segment_index=row.segment_index,
+                start_s=row.segment_index * SEGMENT.hop_s,
+                label=row.label,
+                features={feature: row.values},
+            )
+            for row in rows
+            if tracks.index(row.track_id) % num_shards == index
+        ]
+        for index in range(num_shards)
+    ]
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ from beam_pipelines.audio.load import Audio, AudioError, load_audio, resample
 from beam_pipelines.features.config import YAMNET_SAMPLE_RATE_HZ, LogMelConfig, MfccConfig
 from beam_pipelines.features.mel import MelSpectrogram, Mfcc
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram, num_whole_frames
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import kept_audio_path
 from beam_pipelines.splits.assign import keyed_order
 from trainer.common import files
 from trainer.explore.plotted_features import band_centres
-from trainer.explore.prepared_tables import PrepareSettings
+from trainer.explore.prepared_tables import mel_configs, yamnet_log_mel_names
 
 # If this many tracks of a genre cannot be read, the audio files are likely missing: the others are not tried.
 _MOST_ATTEMPTS = 5
@@ -97,7 +98,7 @@ def find_examples(
     *,
     genres: Sequence[str],
     data_dir: str,
-    settings: PrepareSettings,
+    preparation: PrepareYaml,
     duration_s: float,
     seed: int,
 ) -> Iterator[AudioExample | MissingExample]:
@@ -107,7 +108,7 @@ def find_examples(
         tracks: The tracks of the data set.
         genres: The genres that should have an example; those without tracks are left out.
         data_dir: The data set's directory, which may contain copies of the audio.
-        settings: The settings of decoding and of the mel features, and which features are YAMNet's log-mel.
+        preparation: How audio was decoded, and the settings of the features.
         duration_s: The duration of an example in seconds; shorter tracks are used whole.
         seed: The seed of the shuffle.
     """
@@ -117,31 +118,34 @@ def find_examples(
     for genre in genres:
         members = sorted(by_genre[genre], key=lambda track: keyed_order(track.track_id, seed=seed))
         if members:
-            yield _first_readable(members[:_MOST_ATTEMPTS], data_dir=data_dir, settings=settings, duration_s=duration_s)
+            yield _first_readable(
+                members[:_MOST_ATTEMPTS], data_dir=data_dir, preparation=preparation, duration_s=duration_s
+            )
 
 
 def _first_readable(
-    tracks: Sequence[TrackRecord], *, data_dir: str, settings: PrepareSettings, duration_s: float
+    tracks: Sequence[TrackRecord], *, data_dir: str, preparation: PrepareYaml, duration_s: float
 ) -> AudioExample | MissingExample:
     problems = []
     for track in tracks:
-        is_kept = settings.audio.keep == "wav"
+        is_kept = preparation.audio.keep == "wav"
         path = files.join(data_dir, kept_audio_path(track.track_id)) if is_kept else track.uri
         try:
-            audio = load_audio(io.BytesIO(files.read_bytes(path)), settings.audio)
+            audio = load_audio(io.BytesIO(files.read_bytes(path)), preparation.audio)
         except AudioError as error:
             problems.append(error.message)
         except (files.FileError, OSError) as error:
             problems.append(getattr(error, "message", None) or str(error))
         else:
-            return _example(track, audio, settings=settings, duration_s=duration_s)
+            return _example(track, audio, preparation=preparation, duration_s=duration_s)
     return MissingExample(genre=tracks[0].label, num_tried=len(tracks), reason=problems[0])
 
 
-def _example(track: TrackRecord, audio: Audio, *, settings: PrepareSettings, duration_s: float) -> AudioExample:
+def _example(track: TrackRecord, audio: Audio, *, preparation: PrepareYaml, duration_s: float) -> AudioExample:
     start, samples = loudest_excerpt(audio.samples, sample_rate_hz=audio.sample_rate_hz, duration_s=duration_s)
     excerpt = replace(audio, samples=samples)
-    log_mel_config, mfcc_config = _spectrum_configs(settings)
+    yamnet_names = yamnet_log_mel_names(preparation)
+    log_mel_config, mfcc_config = _spectrum_configs(preparation)
     for_log_mel, for_mfcc = _at_rate_of(log_mel_config, excerpt), _at_rate_of(mfcc_config, excerpt)
     return AudioExample(
         genre=track.label,
@@ -154,7 +158,7 @@ def _example(track: TrackRecord, audio: Audio, *, settings: PrepareSettings, dur
         log_mel_frame_s=log_mel_config.hop_length / for_log_mel.sample_rate_hz,
         mfcc_frame_s=mfcc_config.hop_length / for_mfcc.sample_rate_hz,
         frequencies_hz=band_centres(log_mel_config, sample_rate_hz=for_log_mel.sample_rate_hz),
-        yamnet_log_mel=_yamnet_log_mel(settings.yamnet_log_mel[0], excerpt) if settings.yamnet_log_mel else None,
+        yamnet_log_mel=_yamnet_log_mel(yamnet_names[0], excerpt) if yamnet_names else None,
     )
 
 
@@ -196,12 +200,13 @@ def loudest_excerpt(
     return start, samples[start : start + length]
 
 
-def _spectrum_configs(settings: PrepareSettings) -> tuple[LogMelConfig, MfccConfig]:
+def _spectrum_configs(preparation: PrepareYaml) -> tuple[LogMelConfig, MfccConfig]:
     """Returns the settings of the data set if it has mel features, else defaults for its sample rate."""
-    mfccs = [config for config in settings.mel.values() if isinstance(config, MfccConfig)]
-    log_mels = [config for config in settings.mel.values() if not isinstance(config, MfccConfig)]
-    if not settings.mel:
-        n_fft = max(_SHORTEST_DEFAULT_WINDOW, 2 * round(_DEFAULT_WINDOW_S * settings.audio.sample_rate_hz / 2))
+    mels = mel_configs(preparation).values()
+    mfccs = [config for config in mels if isinstance(config, MfccConfig)]
+    log_mels = [config for config in mels if not isinstance(config, MfccConfig)]
+    if not mels:
+        n_fft = max(_SHORTEST_DEFAULT_WINDOW, 2 * round(_DEFAULT_WINDOW_S * preparation.audio.sample_rate_hz / 2))
         log_mels = [LogMelConfig(n_fft=n_fft, hop_length=n_fft // 2)]
     log_mel = log_mels[0] if log_mels else _as_log_mel(mfccs[0])
     return log_mel, mfccs[0] if mfccs else _as_mfcc(log_mel)

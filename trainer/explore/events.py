@@ -64,5 +64,5 @@ def _texts(data: PreparedData, tables: Tables, summary: DatasetSummary) -> dict[
         "duplicates": markdown_table(
             ["kind", "outcome", "pairs"], [[kind, outcome, str(count)] for (kind, outcome), count in outcomes]
         ),
-        "prepare.yaml": preformatted(tables.settings.text),
+        "prepare.yaml": preformatted(tables.preparation.text),
     }

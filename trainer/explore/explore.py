@@ -90,7 +90,7 @@ def _directory_name(path: str) -> str:
 
 
 def _pictures(data: PreparedData, tables: Tables, summary: DatasetSummary, *, config: ExploreConfig) -> Pictures:
-    plotted = find_plotted_features(data.specs, tables.settings)
+    plotted = find_plotted_features(data.specs, tables.preparation)
     band_splits = (TRAIN,) if TRAIN in summary.splits else summary.splits
     statistics = _collect(data, tables, summary, plotted=plotted, band_splits=band_splits, config=config)
     projection = None if statistics.vectors is None else project(statistics.vectors)
@@ -153,7 +153,7 @@ def _example_entries(
         tables.tracks,
         genres=genres,
         data_dir=config.data_dir,
-        settings=tables.settings,
+        preparation=tables.preparation,
         duration_s=config.example_duration_s,
         seed=config.seed,
     )

@@ -132,10 +132,10 @@ def render_page(
             len(examples), sum(summary.counts[genre, ALL_SPLITS].tracks > 0 for genre in summary.genres)
         ),
         example_duration_s=example_duration_s,
-        sample_rate_hz=tables.settings.audio.sample_rate_hz,
+        sample_rate_hz=tables.preparation.audio.sample_rate_hz,
         rejects=_list_rejects(tables.rejects),
         duplicates=None if tables.duplicates is None else _list_duplicates(tables.duplicates),
-        prepare_yaml=tables.settings.text,
+        prepare_yaml=tables.preparation.text,
     )
 
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import librosa
 
 from beam_pipelines.features import yamnet_log_mel
-from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.features.config import LogMelConfig, MfccConfig, SpectralStatsConfig, YamnetLogMelConfig
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
-from trainer.explore.prepared_tables import PrepareSettings
+from trainer.explore.prepared_tables import mel_configs, yamnet_log_mel_names
 
 YAMNET_LOG_MEL_UNIT = "natural log"
 
 # Not embeddings: statistics in different units, where the largest numbers would dominate, and a spectrogram.
-_NO_EMBEDDINGS = ("spectral_stats", "yamnet_log_mel")
+_NO_EMBEDDINGS = (SpectralStatsConfig, YamnetLogMelConfig)
 # Vectors of more values are samples of audio, not embeddings.
 _MOST_VECTOR_SIZE = 4096
 
@@ -49,26 +50,26 @@ class PlottedFeatures:
     vector: FeatureSpec | None
 
 
-def find_plotted_features(specs: Mapping[str, FeatureSpec], settings: PrepareSettings) -> PlottedFeatures:
-    """Returns the features to plot, chosen by their settings; embeddings by their shape."""
-    mel = {name: config for name, config in settings.mel.items() if name in specs}
+def find_plotted_features(specs: Mapping[str, FeatureSpec], preparation: PrepareYaml) -> PlottedFeatures:
+    """Returns the features to plot, chosen by the settings that they were computed with; embeddings by their shape."""
+    mel = {name: config for name, config in mel_configs(preparation).items() if name in specs}
     cepstra = [name for name, config in mel.items() if isinstance(config, MfccConfig)]
     spectrograms = [name for name in mel if name not in cepstra]
     embeddings = [
         name
         for name, spec in specs.items()
-        if name not in mel and settings.kinds.get(name) not in _NO_EMBEDDINGS and _is_vector(spec)
+        if name not in mel and not isinstance(preparation.features.get(name), _NO_EMBEDDINGS) and _is_vector(spec)
     ]
     bands = [
-        *(_log_mel(specs[name], mel[name], settings) for name in spectrograms),
-        *(_yamnet_log_mel(specs[name], settings) for name in settings.yamnet_log_mel if name in specs),
+        *(_log_mel(specs[name], mel[name], preparation) for name in spectrograms),
+        *(_yamnet_log_mel(specs[name], preparation) for name in yamnet_log_mel_names(preparation) if name in specs),
     ] or [_mfcc(specs[name]) for name in cepstra]
     vectors = [*embeddings, *spectrograms, *cepstra]
     return PlottedFeatures(bands=tuple(bands), vector=specs[vectors[0]] if vectors else None)
 
 
-def _log_mel(spec: FeatureSpec, config: LogMelConfig, settings: PrepareSettings) -> BandFeature:
-    sample_rate_hz = config.sample_rate_hz or settings.audio.sample_rate_hz
+def _log_mel(spec: FeatureSpec, config: LogMelConfig, preparation: PrepareYaml) -> BandFeature:
+    sample_rate_hz = config.sample_rate_hz or preparation.audio.sample_rate_hz
     return BandFeature(
         spec=spec,
         num_frames=spec.shape[0],
@@ -77,11 +78,11 @@ def _log_mel(spec: FeatureSpec, config: LogMelConfig, settings: PrepareSettings)
     )
 
 
-def _yamnet_log_mel(spec: FeatureSpec, settings: PrepareSettings) -> BandFeature:
+def _yamnet_log_mel(spec: FeatureSpec, preparation: PrepareYaml) -> BandFeature:
     return BandFeature(
         spec=spec,
         # The zero padding of the last patch of each segment would change the means and the deviations.
-        num_frames=yamnet_log_mel.num_whole_frames(settings.segment_duration_s),
+        num_frames=yamnet_log_mel.num_whole_frames(preparation.segment.duration_s),
         frequencies_hz=yamnet_log_mel.band_centres(),
         unit=YAMNET_LOG_MEL_UNIT,
     )

@@ -1,9 +1,8 @@
 """Reads the tables of a prepared data set, and the settings that it was prepared with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.features.config import LogMelConfig, YamnetLogMelConfig
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records import schema
@@ -19,30 +18,6 @@ from trainer.data.prepared import read_metadata, read_prepare_yaml
 
 
 @dataclass(frozen=True)
-class PrepareSettings:
-    """The settings in `prepare.yaml` that the page shows or depends on.
-
-    Attributes:
-        text: The whole file.
-        audio: How audio was decoded.
-        segment_duration_s: The length of a segment.
-        kinds: What each feature is, such as "log_mel", by name.
-        mel: The settings of the features that rest on a mel spectrogram (log-mel and MFCC), by name.
-    """
-
-    text: str
-    audio: AudioConfig
-    segment_duration_s: float
-    kinds: Mapping[str, str]
-    mel: Mapping[str, LogMelConfig]
-
-    @property
-    def yamnet_log_mel(self) -> tuple[str, ...]:
-        """The names of the features that are YAMNet's log-mel spectrogram."""
-        return tuple(name for name, kind in self.kinds.items() if kind == YamnetLogMelConfig.kind)
-
-
-@dataclass(frozen=True)
 class Tables:
     """The tables of a prepared data set.
 
@@ -50,13 +25,13 @@ class Tables:
         tracks: The tracks of the data set.
         rejects: The tracks that were left out.
         duplicates: Pairs of tracks with the same recording; None if duplicates were not searched for.
-        settings: How the data set was prepared.
+        preparation: The settings that the data set was prepared with.
     """
 
     tracks: Sequence[TrackRecord]
     rejects: Sequence[Reject]
     duplicates: Sequence[DuplicatePair] | None
-    settings: PrepareSettings
+    preparation: PrepareYaml
 
 
 def read_tables(directory: str) -> Tables:
@@ -71,16 +46,15 @@ def read_tables(directory: str) -> Tables:
         tracks=read_metadata(directory, schema.TRACKS_FILE, tracks_from_json_lines),
         rejects=read_metadata(directory, schema.REJECTS_FILE, rejects_from_json_lines),
         duplicates=None if preparation.duplicates.mode == "off" else duplicates,
-        settings=_settings(preparation),
+        preparation=preparation,
     )
 
 
-def _settings(preparation: PrepareYaml) -> PrepareSettings:
-    features = preparation.features
-    return PrepareSettings(
-        text=preparation.text,
-        audio=preparation.audio,
-        segment_duration_s=preparation.segment.duration_s,
-        kinds={name: config.kind for name, config in features.items()},
-        mel={name: config for name, config in features.items() if isinstance(config, LogMelConfig)},
-    )
+def mel_configs(preparation: PrepareYaml) -> dict[str, LogMelConfig]:
+    """Returns the settings of the features that rest on a mel spectrogram (log-mel and MFCC), by name."""
+    return {name: config for name, config in preparation.features.items() if isinstance(config, LogMelConfig)}
+
+
+def yamnet_log_mel_names(preparation: PrepareYaml) -> list[str]:
+    """Returns the names of the features that are YAMNet's log-mel spectrogram."""
+    return [name for name, config in preparation.features.items() if isinstance(config, YamnetLogMelConfig)]

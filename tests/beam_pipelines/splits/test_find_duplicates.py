@@ -110,6 +110,7 @@ def test_nothing_and_tracks_too_short_for_a_fingerprint():
     assert find([empty, recording(), recording(1)]) == []
 
 
+@pytest.mark.slow
 def test_real_music_names_its_four_pairs_and_no_other(real_music):
     """The two of each pair have one artist and one title in tracks.csv; nothing else shares a recording."""
     fingerprinter = AcousticFingerprinter()

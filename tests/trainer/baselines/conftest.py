@@ -7,18 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from prepared_data import track_record, write_prepared_data
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.features.config import FEATURE_CONFIGS
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.json_lines import TrackRecord, json_lines
-from beam_pipelines.records.tfrecord import write_record
 from trainer.baselines.config import BaselinesConfig
 
 LABELS = ("blues", "funk", "waltz")
-NAME = "tiny"
 
 
 @dataclass(frozen=True)
@@ -70,81 +67,50 @@ def _write_data_set(
     kinds: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes a prepared directory, each split in two shards; `kinds` are those of features named otherwise."""
-    directory.mkdir(parents=True, exist_ok=True)
     features = splits["train"][0].features
-    specs = [
-        schema.FeatureSpec(name=name, shape=values.shape[1:], dtype=values.dtype.name)
-        for name, values in features.items()
-    ]
-    infos = [_write_split(directory, split, splits[split]) for split in schema.SPLITS if split in splits]
-    num_segments = {
-        split: {
-            label: sum(track.num_segments for track in tracks if track.label == index)
-            for index, label in enumerate(LABELS)
-        }
-        for split, tracks in splits.items()
-    }
-    stats = schema.DatasetStats(
-        split_source="group",
-        split_leak=split_leak,
-        audio_s={},
-        num_tracks={},
-        num_segments=num_segments,
-        features={},
-    )
     feature_configs = {name: asdict(FEATURE_CONFIGS[(kinds or {}).get(name, name)]()) for name in features}
-    prepare = {
-        "config": {"audio": asdict(AudioConfig()), "segment": asdict(SegmentConfig()), "features": feature_configs}
-    }
-    for name, text in {
-        schema.DATASET_INFO_FILE: schema.info_to_json(schema.DatasetInfo(name=NAME, splits=tuple(infos))),
-        schema.FEATURES_FILE: schema.features_to_json(specs, num_classes=len(LABELS)),
-        schema.LABELS_FILE: "".join(f"{label}\n" for label in LABELS),
-        schema.STATS_FILE: schema.stats_to_json(stats),
-        schema.CONFIG_FILE: yaml.safe_dump(prepare),
-        schema.TRACKS_FILE: "".join(json_lines(_record(track, split) for split in splits for track in splits[split])),
-        schema.SUCCESS_FILE: schema.success_to_json(cache_key),
-    }.items():
-        (directory / name).write_text(text)
-    return directory
-
-
-def _write_split(directory: Path, split: str, tracks: Sequence[FakeTrack]) -> schema.SplitInfo:
-    lengths, num_bytes = [], 0
-    for index in range(2):
-        name = schema.shard_filename(dataset_name=NAME, split=split, index=index, num_shards=2)
-        with (directory / name).open("wb") as sink:
-            for track in tracks[index::2]:
-                for segment in range(track.num_segments):
-                    record = encode_example(
-                        track_id=track.track_id,
-                        segment_index=segment,
-                        start_s=3.0 * segment,
-                        label=track.label,
-                        features={key: values[segment] for key, values in track.features.items()},
-                    )
-                    num_bytes += write_record(sink, record)
-        lengths.append(sum(track.num_segments for track in tracks[index::2]))
-    return schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes)
-
-
-def _record(track: FakeTrack, split: str) -> TrackRecord:
-    return TrackRecord(
-        track_id=track.track_id,
-        uri=f"/music/{track.track_id}",
-        split=split,
-        group=track.group,
-        label=LABELS[track.label],
-        content_hash=track.track_id,
-        duration_s=9.0,
-        padded_s=0.0,
-        cut_s=0.0,
-        is_truncated=False,
-        rms_dbfs=-20.0,
-        peak_dbfs=-1.0,
-        num_segments=track.num_segments,
-        num_silent_segments=0,
+    return write_prepared_data(
+        directory,
+        {
+            split: [_records(splits[split][index::2]) for index in range(2)]
+            for split in schema.SPLITS
+            if split in splits
+        },
+        specs=[
+            schema.FeatureSpec(name=name, shape=values.shape[1:], dtype=values.dtype.name)
+            for name, values in features.items()
+        ],
+        labels=LABELS,
+        tracks=[
+            track_record(
+                track.track_id,
+                split=split,
+                group=track.group,
+                label=LABELS[track.label],
+                duration_s=9.0,
+                num_segments=track.num_segments,
+            )
+            for split, tracks in splits.items()
+            for track in tracks
+        ],
+        config={"audio": asdict(AudioConfig()), "segment": asdict(SegmentConfig()), "features": feature_configs},
+        split_leak=split_leak,
+        cache_key=cache_key,
     )
+
+
+def _records(tracks: Sequence[FakeTrack]) -> list[bytes]:
+    return [
+        encode_example(
+            track_id=track.track_id,
+            segment_index=segment,
+            start_s=3.0 * segment,
+            label=track.label,
+            features={key: values[segment] for key, values in track.features.items()},
+        )
+        for track in tracks
+        for segment in range(track.num_segments)
+    ]
 
 
 @pytest.fixture

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from prepared_data import track_record, write_prepared_data
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.features.config import LogMelConfig, WaveformConfig
 from beam_pipelines.prepare.config import ShardConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, TrackRecord, json_lines
-from beam_pipelines.records.tfrecord import write_record
+from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, TrackRecord
 from beam_pipelines.splits.config import DuplicatesConfig
 from trainer.board.config import BoardConfig
 from trainer.crossval.config import CrossvalConfig
@@ -26,7 +26,6 @@ from trainer.training.config import OptimizerConfig
 LABELS = ("blues", "funk")
 SHAPE = (8, 16)
 NUM_SAMPLES = 4000  # half a second at 8 kHz
-NAME = "tiny"
 SEGMENT = SegmentConfig(duration_s=0.5, hop_s=0.5)
 SPECS = (
     schema.FeatureSpec(name="log_mel", shape=SHAPE, dtype="float16"),
@@ -63,19 +62,11 @@ def _tracks(num_groups: int, tracks_per_group: int) -> list[TrackRecord]:
                 for label in LABELS:
                     if schema.SPLITS[min(2, group * 3 // num_groups)] == split:
                         tracks.append(
-                            TrackRecord(
-                                track_id=f"{label}/{group}/{number}.mp3",
-                                uri=f"/music/{label}/{group}/{number}.mp3",
+                            track_record(
+                                f"{label}/{group}/{number}.mp3",
                                 split=split,
                                 group=f"{label} artist {group}",
                                 label=label,
-                                content_hash=f"hash of {label} {group} {number}",
-                                duration_s=2.0,
-                                padded_s=0.0,
-                                cut_s=0.0,
-                                is_truncated=False,
-                                rms_dbfs=-20.0,
-                                peak_dbfs=-3.0,
                                 num_segments=1 + (3 * group + number + len(label)) % 4,
                                 num_silent_segments=1,
                             )
@@ -120,28 +111,22 @@ def _write_source(
     cache_key: str = "of the source",
 ) -> Path:
     """Writes a prepared data set; `duplicates` are pairs of track ids."""
-    directory.mkdir(parents=True)
     tracks = _tracks(num_groups, tracks_per_group)
+    examples = _examples(tracks)
     by_id = {track.track_id: track for track in tracks}
-    infos = []
+    shards = {}
     for split in schema.SPLITS:
         members = [track for track in tracks if track.split == split]
-        lengths, num_bytes = [], 0
-        for index in range(num_shards):
-            shard_tracks = members[index * len(members) // num_shards : (index + 1) * len(members) // num_shards]
-            wanted = {track.track_id for track in shard_tracks}
-            records = [example.record for example in _examples(tracks) if example.track.track_id in wanted]
-            name = schema.shard_filename(dataset_name=NAME, split=split, index=index, num_shards=num_shards)
-            with (directory / name).open("wb") as sink:
-                num_bytes += sum(write_record(sink, record) for record in records)
-            lengths.append(len(records))
-        infos.append(schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes))
-    prepared_with = {
-        "schema_version": schema.SCHEMA_VERSION,
-        "fingerprint": cache_key,
-        "versions": {},
-        "sources": {},
-        "config": {
+        ends = [index * len(members) // num_shards for index in range(num_shards + 1)]
+        parts = [{track.track_id for track in members[first:end]} for first, end in pairwise(ends)]
+        shards[split] = [[each.record for each in examples if each.track.track_id in part] for part in parts]
+    return write_prepared_data(
+        directory,
+        shards,
+        specs=SPECS,
+        labels=LABELS,
+        tracks=tracks,
+        config={
             "audio": asdict(AudioConfig(sample_rate_hz=8000)),
             "segment": asdict(SEGMENT),
             "duplicates": asdict(DuplicatesConfig(mode=duplicates_mode)),
@@ -151,23 +136,9 @@ def _write_source(
             },
             "shards": asdict(ShardConfig(target_mib=target_mib, min_shards=min_shards)),
         },
-    }
-    stats = schema.DatasetStats(
-        split_source="group", split_leak=None, audio_s={}, num_tracks={}, num_segments={}, features={}
+        cache_key=cache_key,
+        duplicates=[_pair(by_id[first], by_id[second]) for first, second in duplicates],
     )
-    for name, text in {
-        schema.DATASET_INFO_FILE: schema.info_to_json(schema.DatasetInfo(name=NAME, splits=tuple(infos))),
-        schema.FEATURES_FILE: schema.features_to_json(SPECS, num_classes=len(LABELS)),
-        schema.LABELS_FILE: "".join(f"{label}\n" for label in LABELS),
-        schema.STATS_FILE: schema.stats_to_json(stats),
-        schema.CONFIG_FILE: yaml.safe_dump(prepared_with, sort_keys=False),
-        schema.TRACKS_FILE: "".join(json_lines(tracks)),
-        schema.REJECTS_FILE: "",
-        schema.DUPLICATES_FILE: "".join(json_lines(_pair(by_id[first], by_id[second]) for first, second in duplicates)),
-        schema.SUCCESS_FILE: schema.success_to_json(cache_key),
-    }.items():
-        (directory / name).write_text(text)
-    return directory
 
 
 @pytest.fixture

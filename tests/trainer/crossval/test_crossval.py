@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import yaml
 from checkpoint_values import assert_same_checkpoints
 
@@ -20,7 +19,6 @@ from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserErro
 from trainer.compare.compared_results import read_result
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval import crossval
-from trainer.crossval.fold_trainers import NetworkTrainer
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.runs.run_dir import RunDir
@@ -369,18 +367,6 @@ def test_a_leak_is_reported_with_all_scores(quick: CrossvalConfig, split_by: str
         assert metrics["split"] == content["split"]
     entry_leak = read_result(str(folder), split="test").split_leak
     assert entry_leak is not None and leak in entry_leak
-
-
-@pytest.mark.slow
-def test_the_precision_of_training_does_not_change_the_evaluation(finished: CrossvalConfig, tmp_path: Path) -> None:
-    run_dir, alone = str(tmp_path / "mixed"), str(tmp_path / "alone")
-    trainer = NetworkTrainer(replace(finished, precision="mixed_bfloat16"))
-    trainer.run(data_dir=f"{finished.output_dir}/folds/fold-0", run_dir=run_dir, seed=0)
-    shutil.copytree(run_dir, alone)
-    tf.keras.config.set_dtype_policy("float32")
-    evaluate(EvaluateConfig(run_dir=alone))
-    levels = [json.loads((Path(path) / "metrics.json").read_text())["test"] for path in (run_dir, alone)]
-    assert levels[0] == levels[1]
 
 
 def test_classical_learners_have_a_result_each(quick: CrossvalConfig) -> None:

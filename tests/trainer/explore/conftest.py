@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from prepared_data import track_record, write_prepared_data
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.features.config import FeatureConfig, LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
-from beam_pipelines.records.json_lines import DuplicatePair, Reject, TrackRecord, json_lines
-from beam_pipelines.records.tfrecord import write_record
+from beam_pipelines.records.json_lines import DuplicatePair, Reject, TrackRecord
 from beam_pipelines.splits.config import DuplicatesConfig
 
 SHAPE = (8, 16)
@@ -50,39 +49,24 @@ def _make_track(
         "group": f"group of {track_id}",
         "content_hash": "0",
         "duration_s": 30.0,
-        "padded_s": 0.0,
-        "cut_s": 0.0,
-        "is_truncated": False,
-        "rms_dbfs": -20.0,
-        "peak_dbfs": -1.0,
         "num_segments": len(next(iter(features.values()))),
-        "num_silent_segments": 0,
     }
-    record = TrackRecord(track_id=track_id, label=label, split=split, **{**values, **fields})
+    record = track_record(track_id, label=label, split=split, **{**values, **fields})
     return FakeTrack(record=record, features=features)
 
 
-def _write_split(
-    directory: Path, name: str, split: str, tracks: Sequence[FakeTrack], labels: Sequence[str], num_shards: int
-) -> schema.SplitInfo:
-    lengths, num_bytes = [], 0
-    for index in range(num_shards):
-        length = 0
-        filename = schema.shard_filename(dataset_name=name, split=split, index=index, num_shards=num_shards)
-        with (directory / filename).open("wb") as sink:
-            for track in tracks[index::num_shards]:
-                for segment in range(track.record.num_segments):
-                    record = encode_example(
-                        track_id=track.record.track_id,
-                        segment_index=segment,
-                        start_s=segment * SEGMENT.hop_s,
-                        label=labels.index(track.record.label),
-                        features={key: values[segment] for key, values in track.features.items()},
-                    )
-                    num_bytes += write_record(sink, record)
-                    length += 1
-        lengths.append(length)
-    return schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=num_bytes)
+def _records(tracks: Sequence[FakeTrack], labels: Sequence[str]) -> list[bytes]:
+    return [
+        encode_example(
+            track_id=track.record.track_id,
+            segment_index=segment,
+            start_s=segment * SEGMENT.hop_s,
+            label=labels.index(track.record.label),
+            features={key: values[segment] for key, values in track.features.items()},
+        )
+        for track in tracks
+        for segment in range(track.record.num_segments)
+    ]
 
 
 def _write_data_set(
@@ -99,28 +83,23 @@ def _write_data_set(
     num_shards: int = 2,
 ) -> Path:
     """Writes a prepared directory; `configs` has the settings of features, log_mel's where None."""
-    directory.mkdir(parents=True, exist_ok=True)
     labels = sorted({track.record.label for track in tracks}) if labels is None else labels
     configs = {"log_mel": LOG_MEL} if configs is None else configs
-    specs = [
-        schema.FeatureSpec(name=key, shape=values.shape[1:], dtype=str(values.dtype))
-        for key, values in tracks[0].features.items()
-    ]
     by_split = {split: [track for track in tracks if track.record.split == split] for split in schema.SPLITS}
-    infos = [
-        _write_split(directory, name, split, members, labels, num_shards)
-        for split, members in by_split.items()
-        if members
-    ]
-    stats = schema.DatasetStats(
-        split_source="group", split_leak=split_leak, audio_s={}, num_tracks={}, num_segments={}, features={}
-    )
-    prepare = {
-        "schema_version": schema.SCHEMA_VERSION,
-        "fingerprint": "abc123",
-        "versions": {},
-        "sources": {},
-        "config": {
+    return write_prepared_data(
+        directory,
+        {
+            split: [_records(members[index::num_shards], labels) for index in range(num_shards)]
+            for split, members in by_split.items()
+            if members
+        },
+        specs=[
+            schema.FeatureSpec(name=key, shape=values.shape[1:], dtype=str(values.dtype))
+            for key, values in tracks[0].features.items()
+        ],
+        labels=labels,
+        tracks=[track.record for track in tracks],
+        config={
             "audio": asdict(replace(AUDIO, keep=keep)),
             "segment": asdict(SEGMENT),
             "duplicates": asdict(DuplicatesConfig(mode="off" if duplicates is None else "keep_together")),
@@ -128,21 +107,12 @@ def _write_data_set(
                 key: asdict(config) if isinstance(config, FeatureConfig) else config for key, config in configs.items()
             },
         },
-    }
-    texts = {
-        schema.DATASET_INFO_FILE: schema.info_to_json(schema.DatasetInfo(name=name, splits=tuple(infos))),
-        schema.FEATURES_FILE: schema.features_to_json(specs, num_classes=len(labels)),
-        schema.LABELS_FILE: "".join(f"{label}\n" for label in labels),
-        schema.STATS_FILE: schema.stats_to_json(stats),
-        schema.CONFIG_FILE: yaml.safe_dump(prepare),
-        schema.TRACKS_FILE: "".join(json_lines(track.record for track in tracks)),
-        schema.REJECTS_FILE: "".join(json_lines(rejects)),
-        schema.DUPLICATES_FILE: "".join(json_lines(duplicates or ())),
-        schema.SUCCESS_FILE: schema.success_to_json("abc123"),
-    }
-    for filename, text in texts.items():
-        (directory / filename).write_text(text, encoding="utf-8")
-    return directory
+        split_leak=split_leak,
+        cache_key="abc123",
+        rejects=rejects,
+        duplicates=duplicates or (),
+        name=name,
+    )
 
 
 @dataclass

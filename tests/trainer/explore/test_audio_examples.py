@@ -24,7 +24,7 @@ def find(write_data_set):
             tables.tracks,
             genres=genres,
             data_dir=data_dir,
-            settings=tables.settings,
+            preparation=tables.preparation,
             duration_s=duration_s,
             seed=seed,
         )

@@ -22,7 +22,7 @@ def statistics(directory, *, band_splits=("train",), sample=(), batch_size=4):
     with ProgressReporter("exploring", total=num_segments, unit="segments", stream=stream) as progress:
         result = compute_statistics(
             data,
-            plotted=find_plotted_features(data.specs, tables.settings),
+            plotted=find_plotted_features(data.specs, tables.preparation),
             band_splits=band_splits,
             sample=sample,
             batch_size=batch_size,
