@@ -69,6 +69,8 @@ def train(
             )
             if cluster.is_chief:
                 if run.is_started():
+                    # Again: another command may have started it since.
+                    run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
                     run.check_same_data(data.prepared)
                 else:
                     run.start(config, data.prepared)
