@@ -24,6 +24,7 @@ from beam_pipelines.common.bucket_lease import BucketLeaseFile, open_bucket
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease_holder import STALE_S, Holder, LeaseFile
 from beam_pipelines.common.local_lease import LocalLeaseFile
+from beam_pipelines.common.terminal import stderr
 
 LEASE_FILE = ".beamtune-lease"
 # For an update of a file that takes seconds and may happen while another command holds the directory.
@@ -137,7 +138,7 @@ def _lease_file(directory: str, *, name: str, key: str) -> LeaseFile | None:
         print(
             f"note: {key}={directory} is not protected from a second command that writes to it: this needs gs://, "
             "google-cloud-storage (pip install 'beamtune[cloud]') and credentials",
-            file=sys.stderr,
+            file=stderr(),
         )
         return None
     return BucketLeaseFile(bucket, path.split("://", 1)[1].split("/", 1)[1])
@@ -162,7 +163,7 @@ def _take_or_wait(file: LeaseFile, *, directory: str, key: str, wait_s: float, o
         if waited_s >= _SAY_AFTER_S and not is_said:
             is_said = True
             who = f"process {other.pid} on {other.host}"
-            print(f"note: waiting for {who}, which writes to {key}={directory}", file=sys.stderr, flush=True)
+            print(f"note: waiting for {who}, which writes to {key}={directory}", file=stderr(), flush=True)
         on_wait()
         time.sleep(pause_s)
         pause_s = min(1.5 * pause_s, _LAST_PAUSE_S)
