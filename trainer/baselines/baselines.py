@@ -165,8 +165,13 @@ def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, loaded: 
             starts_s=vectors.starts_s,
             group_of_track=loaded.group_of_track,
         )
-        write_predictions(run, split, predictions, labels=data.labels)
-        run.merge_metrics(split, evaluated_levels(predictions), data=data, model=model)
+        run.merge_metrics(
+            split,
+            evaluated_levels(predictions),
+            data=data,
+            model=model,
+            write_others=partial(write_predictions, run, split, predictions, labels=data.labels),
+        )
     run.mark_finished()
     return fitted
 
