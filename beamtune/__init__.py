@@ -68,8 +68,11 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("beamtune")
     elif name in _MODULES:
+        from beam_pipelines.common.extras import naming_missing_extras
+
         import_module("trainer")  # sets TensorFlow's log level, which is read when TensorFlow is imported first
-        value = getattr(import_module(_MODULES[name]), name)
+        with naming_missing_extras():
+            value = getattr(import_module(_MODULES[name]), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

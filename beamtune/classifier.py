@@ -3,7 +3,7 @@
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.terminal import without_output
-from beam_pipelines.features.frontend import AudioError, Clip
+from beam_pipelines.features.frontend import AudioError
 from beamtune.samples import check_rate, check_samples
 from beamtune.settings import path_text
 from beamtune.split_metrics import SplitMetrics
 from trainer.evaluation.config import PredictConfig
-from trainer.evaluation.inference import Inference
+from trainer.evaluation.inference import Inference, SegmentValues
 from trainer.runs.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ class Prediction:
         label: The most probable genre.
         probabilities: The probability of each genre, in the order of the classifier's labels: the mean over the
             segments. They sum to 1.
-        duration_s: Seconds of audio that were decoded.
-        is_cut: Whether the audio is longer than the `audio.max_duration_s` of the prepared data, where decoding stops.
+        duration_s: Seconds of audio that were decoded: all of the file, however long.
+        expected_s: Seconds of audio that the file should have according to its headers, more than `duration_s` where a
+            part is damaged or missing; None if they do not say, and for samples.
         segment_duration_s: The length of a segment in seconds.
         segment_starts_s: (segments,) float64, where each segment starts, in seconds. Silent segments are left out, and
             so is a remainder at the end that is shorter than a segment.
@@ -46,7 +47,7 @@ class Prediction:
     label: str
     probabilities: Mapping[str, float]
     duration_s: float
-    is_cut: bool
+    expected_s: float | None
     segment_duration_s: float
     segment_starts_s: NDArray[np.float64]
     segment_probabilities: NDArray[np.float64]
@@ -133,7 +134,8 @@ class Classifier:
     def predict(self, audio: str | os.PathLike[str] | ArrayLike, *, sample_rate_hz: float | None = None) -> Prediction:
         """Predicts the genre of one file, or of samples.
 
-        Audio shorter than a segment is padded with silence.
+        All of the audio is used, also what is beyond the `audio.max_duration_s` of the prepared data. Audio shorter
+        than a segment is padded with silence.
 
         Args:
             audio: The path of an audio file, local or gs://. Or samples: (frames,) mono or (frames, channels), as
@@ -156,8 +158,8 @@ class Classifier:
             >>> classifier.predict(samples, sample_rate_hz=rate_hz).label == prediction.label
             True
         """
-        path, clip = self._read(audio, sample_rate_hz)
-        return self._predict(path, clip)
+        path, scores = self._compute(audio, sample_rate_hz, self._inference.score, self._inference.score_samples)
+        return self._prediction(path, scores)
 
     def predict_many(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction | FailedPrediction]:
         """Predicts the genres of many files, one after the other, as the iterator advances.
@@ -208,58 +210,57 @@ class Classifier:
             >>> embedding.segment_embeddings.shape == (4, *embedding.vector.shape)
             True
         """
-        path, clip = self._read(audio, sample_rate_hz)
-        with self._lock:
-            embeddings = self._inference.embed(clip)
+        path, found = self._compute(audio, sample_rate_hz, self._inference.embed, self._inference.embed_samples)
         return Embedding(
             path=path,
-            vector=embeddings.mean(axis=0),
-            duration_s=clip.audio.duration_s,
-            segment_starts_s=_starts_s(clip),
-            segment_embeddings=embeddings,
+            vector=found.values.mean(axis=0),
+            duration_s=found.duration_s,
+            segment_starts_s=found.starts_s,
+            segment_embeddings=found.values,
         )
 
     def _predict_each(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction | FailedPrediction]:
         for path in paths:
             text = path_text(path, name="path")
             try:
-                prediction = self._predict(text, self._read_file(text))
+                _, scores = self._compute(text, None, self._inference.score, self._inference.score_samples)
             except AudioError as error:
                 # A new one: the traceback of the old one keeps the content of the file in memory.
                 failed = AudioError(error.reason, error.message, stage=error.stage)
             else:
-                yield prediction
+                yield self._prediction(text, scores)
                 continue
             yield FailedPrediction(path=text, error=failed)
 
-    def _predict(self, path: str | None, clip: Clip) -> Prediction:
-        with self._lock:
-            scores = self._inference.score(clip)
+    def _prediction(self, path: str | None, scores: SegmentValues) -> Prediction:
         return Prediction(
             path=path,
             label=self.labels[int(scores.mean.argmax())],
             probabilities=dict(zip(self.labels, scores.mean.tolist(), strict=True)),
-            duration_s=clip.audio.duration_s,
-            is_cut=clip.audio.is_cut,
+            duration_s=scores.duration_s,
+            expected_s=scores.expected_s,
             segment_duration_s=self._inference.front_end.segment_duration_s,
-            segment_starts_s=_starts_s(clip),
-            segment_probabilities=scores.segments,
+            segment_starts_s=scores.starts_s,
+            segment_probabilities=scores.values,
         )
 
-    def _read(self, audio: Any, sample_rate_hz: float | None) -> tuple[str | None, Clip]:
-        """Returns the path, if it is one, and the features of its segments."""
+    def _compute(
+        self,
+        audio: Any,
+        sample_rate_hz: float | None,
+        of_file: Callable[[str], SegmentValues],
+        of_samples: Callable[..., SegmentValues],
+    ) -> tuple[str | None, SegmentValues]:
+        """Returns the path, if it is one, and what a function computes for the file, or another one for samples."""
         if isinstance(audio, str | bytes | os.PathLike):
             path = path_text(audio, name="audio")
             if sample_rate_hz is not None:
                 raise UserError(f"sample_rate_hz={sample_rate_hz}: a file has its own rate, so give none with a path")
-            return path, self._read_file(path)
+            with self._lock, silenced_decoders():
+                return path, of_file(path)
         samples, rate_hz = check_samples(audio), check_rate(sample_rate_hz)
         with self._lock:
-            return None, self._inference.front_end.process_samples(samples, sample_rate_hz=rate_hz)
-
-    def _read_file(self, path: str) -> Clip:
-        with self._lock, silenced_decoders():
-            return self._inference.read(path)
+            return None, of_samples(samples, sample_rate_hz=rate_hz)
 
 
 def load(run_dir: str | os.PathLike[str], *, batch_size: int = 32) -> Classifier:
@@ -288,7 +289,3 @@ def load(run_dir: str | os.PathLike[str], *, batch_size: int = 32) -> Classifier
     if not RunDir(path).is_finished():
         warnings.warn(f"{path} is not finished; its best weights so far are used", stacklevel=2)
     return classifier
-
-
-def _starts_s(clip: Clip) -> NDArray[np.float64]:
-    return np.array([segment.start_s for segment in clip.segments])

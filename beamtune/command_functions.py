@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
+from beam_pipelines.common.extras import naming_missing_extras
 from beam_pipelines.common.terminal import without_output
 from beamtune.settings import path_text, settings_from
 from configs.command import load_config
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from beamtune.split_metrics import SplitMetrics
 
 
+@naming_missing_extras()
 def prepare(*, progress: bool = False, **settings: Any) -> "PreparedDataset":
     """Prepares a data set as `beamtune prepare` does, or what is missing of it.
 
@@ -54,6 +56,7 @@ def prepare(*, progress: bool = False, **settings: Any) -> "PreparedDataset":
     return PreparedDataset(config.output_dir)
 
 
+@naming_missing_extras()
 def train(*, progress: bool = False, **settings: Any) -> "Classifier":
     """Trains a model as `beamtune train` does, and loads it. A `run_dir` that holds an unfinished run is resumed.
 
@@ -89,6 +92,7 @@ def train(*, progress: bool = False, **settings: Any) -> "Classifier":
     return load(config.run_dir)
 
 
+@naming_missing_extras()
 def evaluate(run_dir: str | os.PathLike[str], *, progress: bool = False, **settings: Any) -> "SplitMetrics":
     """Evaluates a run on a split as `beamtune evaluate` does, and adds the metrics to the run's `metrics.json`.
 

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
 from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.extras import naming_missing_extras
 from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
@@ -28,18 +29,6 @@ _INTERRUPTED = 130
 _RUN_AGAIN = 75
 # Commands that keep what is finished when they are interrupted.
 _RESUMABLE = ("synthesize", "download", "prepare", "convert", "train", "tune", "baselines", "crossval")
-
-# The extra that installs a package, for the message about a missing one.
-_EXTRAS = {
-    "apache_beam": "beam",
-    "jinja2": "train",
-    "keras": "train",
-    "keras_tuner": "train",
-    "matplotlib": "train",
-    "sklearn": "train",
-    "tensorboard": "train",
-    "tensorflow": "train",
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,7 +99,7 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
         if arguments.show_config:
             return _show_config(command, invocation)
         quiet = silenced_decoders() if command.decodes_audio and not arguments.debug else nullcontext()
-        with quiet:
+        with quiet, naming_missing_extras():
             return command.run(invocation)
     except KeyboardInterrupt:
         hint = "; what is finished is kept: the same command resumes" if command.name in _RESUMABLE else ""
@@ -134,10 +123,6 @@ def _describe(error: Exception) -> tuple[int, str]:
         return _INTERRUPTED, str(error)
     if isinstance(error, RunAgainError):
         return _RUN_AGAIN, str(error)
-    if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRAS.get((error.name or "").split(".")[0])
-        if extra is not None:
-            return 2, f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]'"
     first_line = (str(error).strip().splitlines() or [""])[0]
     return 1, f"the run failed: {type(error).__name__}: {first_line} (--debug shows the traceback)"
 

@@ -20,8 +20,6 @@ _FLAC_MAX_RATE_HZ = 655_350
 # Above this the header of a FLAC frame has the rate in tens of Hz.
 _FLAC_MAX_ODD_RATE_HZ = 65_535
 
-AUDIO_FORMATS = ("wav", "flac")
-
 
 def to_pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """Returns float samples as little-endian 16-bit ones of the same shape: rint(32768 x), clipped to 16 bits.

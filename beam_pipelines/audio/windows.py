@@ -16,8 +16,8 @@ _WINDOW_S = 120.0
 _SLACK_S = 0.005
 
 
-def windows(stream: AudioStream, segment: SegmentConfig) -> Iterator[Block]:
-    """Yields windows of samples, (frames, 1) float32, the mean of the channels.
+def windows(stream: AudioStream, segment: SegmentConfig) -> Iterator[tuple[float, Block]]:
+    """Yields the start of each window in seconds and its samples, (frames, 1) float32, the mean of the channels.
 
     A window begins where the first segment begins that the window before does not hold as a whole. What is behind the
     last whole segment of the file is left out.
@@ -40,11 +40,11 @@ def windows(stream: AudioStream, segment: SegmentConfig) -> Iterator[Block]:
     for block in stream.blocks(max_duration_s=LONGEST_FILE_S):
         pending = np.concatenate([pending, to_mono(block)])
         while len(pending) >= start - first + length:
-            yield pending[start - first :][:length, np.newaxis]
+            yield number * stride_s, pending[start - first :][:length, np.newaxis]
             number += 1
             start = round(number * stride_s * rate_hz)
             num_done = min(start - first, len(pending))
             pending, first = pending[num_done:], first + num_done
     rest = pending[start - first :]
     if len(rest) >= round(segment.duration_s * rate_hz):
-        yield rest[:, np.newaxis]
+        yield number * stride_s, rest[:, np.newaxis]

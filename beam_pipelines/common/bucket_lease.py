@@ -41,6 +41,10 @@ class BucketLeaseFile:
             other = Holder(**json.loads(content)) if content else None
         except (ValueError, TypeError):
             other = None
+        if other is not None and other.owner == holder.owner:
+            # The client has repeated a request, and the first attempt had succeeded.
+            self._generation = generation
+            return None
         if other is not None and not other.is_stale(time.time()):
             return other
         written = self._bucket.write(self._name, holder.to_json(), generation=generation)
@@ -94,10 +98,11 @@ class _GoogleBucket:
 
     def delete(self, name: str, *, generation: int) -> None:
         from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
 
         try:
             self._bucket.blob(name).delete(if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S)
-        except GoogleAPIError:
+        except (GoogleAPIError, GoogleAuthError, OSError):  # those of requests are OSErrors
             return  # it is stale after a minute
 
 

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -24,6 +24,7 @@ from beam_pipelines.common.bucket_lease import BucketLeaseFile, open_bucket
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease_holder import STALE_S, Holder, LeaseFile
 from beam_pipelines.common.local_lease import LocalLeaseFile
+from beam_pipelines.common.terminal import stderr
 
 LEASE_FILE = ".beamtune-lease"
 # For an update of a file that takes seconds and may happen while another command holds the directory.
@@ -31,7 +32,9 @@ UPDATE_LEASE_FILE = ".beamtune-update-lease"
 LEASE_FILES = (LEASE_FILE, UPDATE_LEASE_FILE)
 
 HEARTBEAT_S = 10.0
-_WAIT_POLL_S = 0.1
+# The pauses between attempts grow from the first to the last; a bucket is asked each time.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.1, 2.0
+_SAY_AFTER_S = 10.0
 
 
 class LeaseHeldError(UserError):
@@ -84,27 +87,31 @@ class Lease:
 
 
 @contextmanager
-def holding(directory: str, *, key: str, name: str = LEASE_FILE, wait_s: float = 0.0) -> Iterator[Lease]:
+def holding(
+    directory: str,
+    *,
+    key: str,
+    name: str = LEASE_FILE,
+    wait_s: float = 0.0,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Iterator[Lease]:
     """Holds the lease of a directory while the body runs. The directory is created where it does not exist.
 
     Args:
         directory: The directory, local or gs://.
         key: The setting that names it, for messages.
         name: The name of the lease's file.
-        wait_s: How long to wait for another command that holds it.
+        wait_s: How long to wait for another command that holds it. A note says so after 10 s.
+        on_wait: Called again and again while it waits; may raise an error to stop.
 
     Raises:
         LeaseHeldError: Another command holds it. It is a UserError.
         UserError: The directory cannot be written to.
     """
-    now_s = time.time()
-    own = Holder(secrets.token_hex(8), socket.gethostname(), os.getpid(), started_s=now_s, heartbeat_s=now_s)
     file = _lease_file(directory, name=name, key=key)
-    deadline_s = time.monotonic() + wait_s
-    while file is not None and (other := _take(file, own, directory=directory, key=key)) is not None:
-        if time.monotonic() >= deadline_s:
-            raise LeaseHeldError(_describe(other, directory=directory, key=key, now_s=time.time()))
-        time.sleep(_WAIT_POLL_S)
+    own = _this_process()
+    if file is not None:
+        own = _take_or_wait(file, directory=directory, key=key, wait_s=wait_s, on_wait=on_wait)
     lease = Lease(file, own, directory=directory)
     is_done = threading.Event()
 
@@ -131,10 +138,35 @@ def _lease_file(directory: str, *, name: str, key: str) -> LeaseFile | None:
         print(
             f"note: {key}={directory} is not protected from a second command that writes to it: this needs gs://, "
             "google-cloud-storage (pip install 'beamtune[cloud]') and credentials",
-            file=sys.stderr,
+            file=stderr(),
         )
         return None
     return BucketLeaseFile(bucket, path.split("://", 1)[1].split("/", 1)[1])
+
+
+def _this_process() -> Holder:
+    now_s = time.time()
+    return Holder(secrets.token_hex(8), socket.gethostname(), os.getpid(), started_s=now_s, heartbeat_s=now_s)
+
+
+def _take_or_wait(file: LeaseFile, *, directory: str, key: str, wait_s: float, on_wait: Callable[[], None]) -> Holder:
+    """Takes the lease as soon as it is free; returns the holder that the file names."""
+    started_s, pause_s, is_said = time.monotonic(), _FIRST_PAUSE_S, False
+    while True:
+        own = _this_process()  # anew, because a heartbeat from before a long wait is stale
+        other = _take(file, own, directory=directory, key=key)
+        if other is None:
+            return own
+        waited_s = time.monotonic() - started_s
+        if waited_s >= wait_s:
+            raise LeaseHeldError(_describe(other, directory=directory, key=key, now_s=time.time()))
+        if waited_s >= _SAY_AFTER_S and not is_said:
+            is_said = True
+            who = f"process {other.pid} on {other.host}"
+            print(f"note: waiting for {who}, which writes to {key}={directory}", file=stderr(), flush=True)
+        on_wait()
+        time.sleep(pause_s)
+        pause_s = min(1.5 * pause_s, _LAST_PAUSE_S)
 
 
 def _take(file: LeaseFile, own: Holder, *, directory: str, key: str) -> Holder | None:

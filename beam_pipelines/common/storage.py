@@ -7,10 +7,12 @@ wildcards, so local files are listed and deleted with the standard library, and 
 import glob
 import os
 import shutil
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -20,12 +22,15 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pipelines.common import paths
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.local_copy import copy_to_disk
+from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.common.walk import LeftOut, WalkedFile, walk
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
 _MAX_SIZE_REQUESTS = 2048
 _SIZE_THREADS = 32
 _SIZES_PER_BATCH = 64
+_SAY_AFTER_S = 10.0
+_NO_ANSWER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,11 @@ def sizes_bytes(names: Sequence[str]) -> list[int]:
     """Returns the sizes of files, 0 for one that does not exist, for estimates.
 
     Local files are looked up all, several at a time, because a network's file system takes long to answer. Of more than
-    `_MAX_SIZE_REQUESTS` files in buckets a part is looked up, and the others have its mean size.
+    `_MAX_SIZE_REQUESTS` files in buckets a part is looked up, and the others have its mean size. A note says so if it
+    takes long.
+
+    Raises:
+        UserError: The storage does not answer.
     """
     local = [index for index, name in enumerate(names) if is_local(name)]
     remote = [index for index, name in enumerate(names) if not is_local(name)]
@@ -185,10 +194,18 @@ def sizes_bytes(names: Sequence[str]) -> list[int]:
     asked = [*local, *remote[::step]]
     batches = [asked[first : first + _SIZES_PER_BATCH] for first in range(0, len(asked), _SIZES_PER_BATCH)]
     sizes: dict[int, int] = {}
-    with ThreadPoolExecutor(_SIZE_THREADS) as threads:
-        for batch, found in zip(
-            batches, threads.map(lambda batch: [_size_or_0(names[index]) for index in batch], batches), strict=True
-        ):
+    has_failed = threading.Event()
+
+    def look_up(batch: Sequence[int]) -> list[int]:
+        try:
+            # Once one request is not answered, the others would wait as long, one after the other.
+            return [0 if has_failed.is_set() else _size_or_0(names[index]) for index in batch]
+        except UserError:
+            has_failed.set()
+            raise
+
+    with _saying_what_takes_long(names), ThreadPoolExecutor(_SIZE_THREADS) as threads:
+        for batch, found in zip(batches, threads.map(look_up, batches), strict=True):
             sizes.update(zip(batch, found, strict=True))
     found_remote = [sizes[index] for index in remote[::step] if sizes[index]]
     mean = sum(found_remote) // len(found_remote) if found_remote else 0
@@ -196,10 +213,32 @@ def sizes_bytes(names: Sequence[str]) -> list[int]:
 
 
 def _size_or_0(name: str) -> int:
+    started_s = time.monotonic()
     try:
         return size_bytes(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        # The clients of buckets repeat a request for two minutes before they give up.
+        if not is_local(name) and time.monotonic() - started_s >= _NO_ANSWER_S:
+            raise UserError(
+                f"{name}: its size cannot be looked up ({_cause(error)}): check the network and the credentials"
+            ) from error
         return 0
+
+
+@contextmanager
+def _saying_what_takes_long(names: Sequence[str]) -> Iterator[None]:
+    stream = stderr()  # here, because another thread does not know whether this one is quiet
+
+    def say() -> None:
+        print(f"note: looking up the sizes of {counted(len(names), 'file')}, such as {names[0]}", file=stream)
+
+    note = threading.Timer(_SAY_AFTER_S, say)
+    note.daemon = True
+    note.start()
+    try:
+        yield
+    finally:
+        note.cancel()
 
 
 def is_local(path: str) -> bool:

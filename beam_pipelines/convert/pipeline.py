@@ -45,13 +45,24 @@ def convert(config: ConvertConfig) -> None:
     sources = list_sources(config)
     work_dir = WorkDir(config.output_dir)
     _check_output_dir(work_dir, config)
-    with holding(config.output_dir, key="output_dir"):
-        report, num_kept = _convert_missing(sources, work_dir=work_dir, config=config)
+    with holding(config.output_dir, key="output_dir") as lease:
+        _check_output_dir(work_dir, config)  # again: another command may have written to it since
+        # Under the lease, so that no other command takes its file for one of the user.
+        storage.require_writable(config.output_dir, key="output_dir")
+        report, num_kept = _convert_missing(sources, work_dir=work_dir, config=config, check_owner=lease.check)
     print_summary(report, num_kept=num_kept, output_dir=config.output_dir, stream=sys.stdout)
 
 
-def _convert_missing(sources: Sequence[SourceFile], *, work_dir: WorkDir, config: ConvertConfig) -> tuple[Report, int]:
+def _convert_missing(
+    sources: Sequence[SourceFile], *, work_dir: WorkDir, config: ConvertConfig, check_owner: Callable[[], None]
+) -> tuple[Report, int]:
     """Converts the missing files; returns the report on all files and how many of them were kept.
+
+    Args:
+        sources: The files.
+        work_dir: The output directory.
+        config: The settings.
+        check_owner: Called before files are replaced after a long time; raises if the lease is lost.
 
     Raises:
         RunFailedError: No file could be converted.
@@ -81,6 +92,7 @@ def _convert_missing(sources: Sequence[SourceFile], *, work_dir: WorkDir, config
     if report.num_files != plan.num_files:
         missing = counted(plan.num_files - report.num_files, "file")
         raise RunFailedError(f"not converted: {missing}; run the same command again to resume")
+    check_owner()
     work_dir.finish(report)
     _check_usable(report)
     return report, len(plan.kept)
@@ -183,9 +195,8 @@ def _check_output_dir(work_dir: WorkDir, config: ConvertConfig) -> None:
     """Checks that the output directory is empty, of these settings, or may be overwritten.
 
     Raises:
-        UserError: It cannot be written to, or holds files that may not be replaced.
+        UserError: It holds files that may not be replaced.
     """
-    storage.require_writable(config.output_dir, key="output_dir")
     outputs, settings = work_dir.list_outputs(), work_dir.read_settings()
     if settings is None:
         if outputs:

@@ -8,6 +8,7 @@ that are duplicates, distorted or mislabelled are left out.
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from importlib import resources
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import holding
 from beam_pipelines.datasets.config import GtzanDatasetConfig
 from beam_pipelines.datasets.track import EXCLUDED, Listing, Track
 from beam_pipelines.download.check_gtzan import CLIPS_PER_GENRE, GENRES
@@ -89,10 +91,16 @@ def _numbers(ranges: str) -> list[int]:
 
 
 def _unpacked(archive_path: str) -> str:
-    """Returns the folder `<archive>.unpacked`, and unpacks the archive if it does not exist."""
+    """Returns the folder `<archive>.unpacked`, and unpacks the archive if it does not exist.
+
+    Of several commands that need it at the same time, one unpacks it, and the others wait.
+    """
     folder = f"{archive_path}.unpacked"
     if not os.path.isdir(folder):
-        extract_archive(archive_path, folder, max_bytes=_MAX_EXTRACTED_BYTES)
+        parent, name = os.path.split(folder)
+        with holding(parent or ".", key="dataset.root", name=f".{name}.lock", wait_s=math.inf):
+            if not os.path.isdir(folder):
+                extract_archive(archive_path, folder, max_bytes=_MAX_EXTRACTED_BYTES)
     return folder
 
 

@@ -5,13 +5,13 @@ import shlex
 import shutil
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import holding
 from beam_pipelines.download.catalog import ARCHIVES, FMA_METADATA, GTZAN, RemoteArchive
 from beam_pipelines.download.check_gtzan import check_gtzan
 from beam_pipelines.download.config import DownloadConfig
 from beam_pipelines.download.disk import writing
 from beam_pipelines.download.download_progress import DownloadProgress
 from beam_pipelines.download.extract import extract_archive
-from beam_pipelines.download.file_lock import locked
 from beam_pipelines.download.http_download import DEFAULT_POLICY, RetryPolicy, download_file
 
 
@@ -35,10 +35,9 @@ def download(config: DownloadConfig, *, policy: RetryPolicy = DEFAULT_POLICY) ->
         raise UserError(f"{folder} is not a folder: expected a free path, or the extracted archive; move it away")
     else:
         _check_free_space(archive, config.root)
-        with writing(config.root):
-            os.makedirs(config.root, exist_ok=True)
-        with locked(os.path.join(config.root, f".{archive.name}.lock")):
-            if not os.path.isdir(folder):  # another process may have just released the lock
+        # Of the archive and not of the folder, so that audio and metadata can be downloaded at the same time.
+        with holding(config.root, key="root", name=f".{archive.name}.lock"):
+            if not os.path.isdir(folder):  # another process may have just released the lease
                 _fetch(archive, folder, config=config, policy=policy)
         print(f"{folder}: {archive.description}")
     print(_next_step(archive, root=config.root))

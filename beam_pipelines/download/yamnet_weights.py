@@ -1,11 +1,12 @@
 """Downloads YAMNet's weights, which Google publishes, to the cache folder."""
 
+import math
 import os
 
+from beam_pipelines.common.cache import CACHE_VARIABLE
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.download.disk import writing
+from beam_pipelines.common.lease import holding
 from beam_pipelines.download.download_progress import DownloadProgress
-from beam_pipelines.download.file_lock import locked
 from beam_pipelines.download.http_download import DEFAULT_POLICY, RetryPolicy, download_file
 
 YAMNET_WEIGHTS_URL = "https://storage.googleapis.com/audioset/yamnet.h5"
@@ -30,11 +31,9 @@ def fetch_yamnet_weights(path: str, *, url: str = YAMNET_WEIGHTS_URL, policy: Re
     """
     if os.path.isfile(path):
         return
-    folder = os.path.dirname(path)
-    with writing(folder):
-        os.makedirs(folder, exist_ok=True)
+    folder, name = os.path.split(path)
     with (
-        locked(f"{path}.lock", wait=True),
+        holding(folder, key=CACHE_VARIABLE, name=f"{name}.lock", wait_s=math.inf),
         DownloadProgress("YAMNet's weights", estimated_bytes=_ESTIMATED_BYTES) as progress,
     ):
         try:

@@ -69,15 +69,17 @@ def prepare(config: PrepareConfig) -> None:
     )
     if _is_finished(job):
         _remove_left_build_dir(config.output_dir)
-        print(
-            f"{config.output_dir} is already prepared from these files with these settings: nothing to do",
-            file=stdout(),
-        )
+        _say_finished(config.output_dir)
         return
     with holding(config.output_dir, key="output_dir") as lease:
+        if _is_finished(job):  # another command may have finished it since
+            _say_finished(config.output_dir)
+            return
+        # Under the lease, so that no other command takes its file for one of the user.
+        storage.require_writable(config.output_dir, key="output_dir")
         for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
             print(f"note: {note}", file=stderr())
-        build = _build(job)
+        build = _build(job, check_owner=lease.check)
         try:
             _check_every_genre_is_trained(job, build)
             _check_reject_fraction(job, build)
@@ -111,8 +113,17 @@ def _check_before_listing(config: PrepareConfig) -> None:
     config.runner.check_job({"output_dir": config.output_dir, **folders})
 
 
-def _build(job: PrepareJob) -> FinishedBuild:
-    """Builds all shards, then again those that change because tracks in different splits hold the same recording."""
+def _say_finished(output_dir: str) -> None:
+    print(f"{output_dir} is already prepared from these files with these settings: nothing to do", file=stdout())
+
+
+def _build(job: PrepareJob, *, check_owner: Callable[[], None]) -> FinishedBuild:
+    """Builds all shards, then again those that change because tracks in different splits hold the same recording.
+
+    Args:
+        job: What to build.
+        check_owner: Called before files are replaced after a long time; raises if the lease is lost.
+    """
     config, build_dir = job.config, BuildDir(job.config.output_dir)
     build_dir.forget_unexpected_rejects()
     resolution = Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(cache_key=job.cache_key)
@@ -128,6 +139,7 @@ def _build(job: PrepareJob) -> FinishedBuild:
         assignment=build.assignment,
         config=config.duplicates,
     )
+    check_owner()
     build_dir.write_resolution(resolution, cache_key=job.cache_key)
     if not resolution.changes_splits:
         return FinishedBuild(assignment=build.assignment, resolution=resolution, reports=build.reports)
@@ -201,7 +213,7 @@ def _is_finished(job: PrepareJob) -> bool:
     """Returns whether the output directory holds this data set.
 
     Raises:
-        UserError: It cannot be written to, or holds other files that may not be replaced.
+        UserError: It holds other files that may not be replaced.
     """
     output_dir = job.config.output_dir
     success_path = storage.join(output_dir, SUCCESS_FILE)
@@ -222,7 +234,6 @@ def _is_finished(job: PrepareJob) -> bool:
             f"output_dir={output_dir} is not empty and does not hold a finished data set: choose another "
             f"output_dir{hint}"
         )
-    storage.require_writable(output_dir, key="output_dir")
     return False
 
 

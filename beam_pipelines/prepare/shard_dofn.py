@@ -10,6 +10,7 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.progress import RateLimit, progress_interval_s
 from beam_pipelines.datasets.track import Track
 from beam_pipelines.features.frontend import Clip
+from beam_pipelines.features.library_versions import library_versions, require_same_versions
 from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.config import PrepareConfig
@@ -29,10 +30,12 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         self._build_dir = BuildDir(config.output_dir)
         # Of the process that starts the pipeline: workers compare.
         self._code_version = code_version()
+        self._versions = library_versions(config.features)
         self._sources = source_hashes(config.features)
 
     def setup(self) -> None:
         require_same_code(self._code_version)
+        require_same_versions(self._versions)
         self._builder = ShardBuilder(
             self._config, labels=self._labels, open_source=storage.open_local, recorded_sources=self._sources
         )

@@ -29,13 +29,6 @@ class FeatureSums:
     total: tuple[float, ...]
     total_of_squares: tuple[float, ...]
 
-    @classmethod
-    def of(cls, array: npt.NDArray[Any]) -> "FeatureSums":
-        """Sums an array (..., bands) over all axes but the last, in float64; integers are samples: one band."""
-        running = RunningSums()
-        running.add(array)
-        return running.result()
-
     def __add__(self, other: "FeatureSums") -> "FeatureSums":
         return FeatureSums(
             num_frames=self.num_frames + other.num_frames,
@@ -53,7 +46,7 @@ class RunningSums:
         self._total_of_squares: npt.NDArray[np.float64] | float = 0.0
 
     def add(self, array: npt.NDArray[Any]) -> None:
-        """Adds an array of the shapes and dtypes of `FeatureSums.of`."""
+        """Adds an array (..., bands) over all axes but the last, in float64; integers are samples: one band."""
         num_bands = array.shape[-1] if np.issubdtype(array.dtype, np.floating) else 1
         frames = array.reshape(-1, num_bands).astype(np.float64)
         self._num_frames += len(frames)

@@ -9,6 +9,7 @@ import json
 import math
 import multiprocessing
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import soundfile
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES, holding
 from beam_pipelines.synthetic.artists import (
     Stream,
     artist_name,
@@ -145,7 +147,7 @@ def write_collection(
     """Writes the collection's mp3 files and ``tracks.csv`` under a folder, or completes an interrupted run.
 
     Files appear whole or not at all, and ``tracks.csv`` appears after all of them, so a folder with a ``tracks.csv``
-    is finished. One call at a time may write to a folder.
+    is finished. One call at a time writes to a folder.
 
     Args:
         root: the folder; created where it is missing.
@@ -157,15 +159,35 @@ def write_collection(
         The tracks, as ``plan_collection`` lists them.
 
     Raises:
-        UserError: the folder holds something else or a collection of other parameters, or ``num_workers`` is not
-            a positive number.
+        UserError: the folder holds something else or a collection of other parameters, cannot be written to, or is
+            in use by another command; or ``num_workers`` is not a positive number.
     """
     if num_workers is not None:
         _require_int("num_workers", num_workers, minimum=1)
     root = Path(root)
-    _claim_root(root, spec)
     tracks = plan_collection(spec)
     report = on_track_done if on_track_done is not None else _ignore
+    # First without the lease: a finished collection may be read-only, and nothing is written into another folder.
+    if _is_claimed(root, spec) and (root / TABLE_NAME).exists() and all(_is_written(root / t.path) for t in tracks):
+        for track in tracks:
+            report(track)
+        return tracks
+    with holding(str(root), key="dataset.root"):
+        if not _is_claimed(root, spec):
+            _write_atomically(root / MARKER_NAME, (json.dumps(_marker(spec), indent=2) + "\n").encode("utf-8"))
+        _complete(root, spec, tracks, num_workers=num_workers, report=report)
+    return tracks
+
+
+def _complete(
+    root: Path,
+    spec: CollectionSpec,
+    tracks: list[SyntheticTrack],
+    *,
+    num_workers: int | None,
+    report: Callable[[SyntheticTrack], None],
+) -> None:
+    """Writes the missing tracks, and the table at the end."""
     pending = []
     for track in tracks:
         if _is_written(root / track.path):
@@ -174,45 +196,47 @@ def write_collection(
             pending.append(track)
     table_path = root / TABLE_NAME
     if not pending and table_path.exists():
-        return tracks
+        return
     table_path.unlink(missing_ok=True)
     for genre in GENRES:
         (root / genre).mkdir(exist_ok=True)
         for leftover in (root / genre).glob(f".*{_PARTIAL_SUFFIX}"):
-            leftover.unlink()
+            # A process that a killed command left may still write its last track.
+            leftover.unlink(missing_ok=True)
     for track in _write_tracks(root, pending, spec=spec, num_workers=num_workers):
         report(track)
     _write_atomically(table_path, _table_of(tracks).encode("utf-8"))
-    return tracks
 
 
-def _claim_root(root: Path, spec: CollectionSpec) -> None:
-    """Marks an empty or new folder as this collection's; refuses a folder that is anything else."""
-    if root.exists() and not root.is_dir():
+def _marker(spec: CollectionSpec) -> dict[str, object]:
+    return {"composer_version": COMPOSER_VERSION, **asdict(spec), "duration_s": float(spec.duration_s)}
+
+
+def _is_claimed(root: Path, spec: CollectionSpec) -> bool:
+    """Returns whether a folder is this collection's, and False for a new or empty one; refuses anything else."""
+    if not root.exists():
+        return False
+    if not root.is_dir():
         raise UserError(f"{root} is not a folder: choose another root for the synthetic collection")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{root} cannot be created: {error.strerror}: choose another root") from error
     marker_path = root / MARKER_NAME
-    marker = {"composer_version": COMPOSER_VERSION, **asdict(spec), "duration_s": float(spec.duration_s)}
     if marker_path.exists():
         try:
             found = json.loads(marker_path.read_text(encoding="utf-8"))
         except ValueError:
             found = None
-        if found != marker:
+        if found != _marker(spec):
             raise UserError(
-                f"{root} holds a synthetic collection with other parameters ({found}, expected {marker}): "
+                f"{root} holds a synthetic collection with other parameters ({found}, expected {_marker(spec)}): "
                 "choose another root"
             )
-        return
-    if any(not (entry.name.startswith(".") and entry.name.endswith(_PARTIAL_SUFFIX)) for entry in root.iterdir()):
+        return True
+    names = [entry.name for entry in root.iterdir()]
+    if any(name not in LEASE_FILES and not (name.startswith(".") and name.endswith(_PARTIAL_SUFFIX)) for name in names):
         raise UserError(
             f"{root} is not empty and holds no {MARKER_NAME}, so it is not a synthetic collection: did you mean "
             f"dataset=folder dataset.root={root}, to prepare your own music? For composed music choose another root"
         )
-    _write_atomically(marker_path, (json.dumps(marker, indent=2) + "\n").encode("utf-8"))
+    return False
 
 
 def _write_tracks(
@@ -245,7 +269,7 @@ def _write_track(root: Path, track: SyntheticTrack, spec: CollectionSpec) -> Non
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL_SUFFIX}")
+    partial_path = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PARTIAL_SUFFIX}")
     partial_path.write_bytes(content)
     os.replace(partial_path, path)
 

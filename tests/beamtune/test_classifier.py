@@ -62,7 +62,7 @@ def test_probabilities_and_embeddings_are_those_of_direct_calls_of_keras(classif
     np.testing.assert_allclose(found.segment_probabilities, expected, rtol=1e-4)
     np.testing.assert_allclose(list(found.probabilities.values()), expected.mean(axis=0), rtol=1e-4)
     assert found.segment_starts_s.tolist() == [0.0, 1.0, 2.0, 3.0]
-    assert (found.segment_duration_s, found.duration_s, found.is_cut) == (1.0, 4.0, False)
+    assert (found.segment_duration_s, found.duration_s, found.expected_s) == (1.0, 4.0, 4.0)
 
     embedding = classifier.embed(tones.song)
     before_logits = keras.Model(model.input, model.layers[-1].input)(features).numpy()
@@ -98,16 +98,48 @@ def test_samples_are_mixed_and_resampled_as_files_are(
     assert found.duration_s == expected.duration_s == pytest.approx(4 * RATE_HZ / 44_100, abs=1e-3)
 
 
-def test_short_audio_is_padded_and_long_audio_is_cut(
-    classifier: Classifier, samples: np.ndarray, tmp_path: Path
-) -> None:
+def test_short_audio_is_padded(classifier: Classifier, samples: np.ndarray, tmp_path: Path) -> None:
     short = classifier.predict(samples[:800], sample_rate_hz=RATE_HZ)
     assert (short.segment_starts_s.tolist(), short.duration_s) == ([0.0], 0.05)
     assert sum(short.probabilities.values()) == pytest.approx(1.0)
     soundfile.write(tmp_path / "short.wav", samples[:800], RATE_HZ)
     assert classifier.predict(tmp_path / "short.wav").probabilities == short.probabilities
-    long = classifier.predict(np.tile(samples, 151), sample_rate_hz=RATE_HZ)
-    assert (long.is_cut, long.duration_s, len(long.segment_starts_s)) == (True, 600.0, 600)
+
+
+@pytest.mark.slow
+def test_all_of_long_audio_is_used_as_by_the_command(
+    classifier: Classifier, tones: Tones, samples: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = np.tile(samples, 151)
+    soundfile.write(tmp_path / "long.wav", whole, RATE_HZ)
+    assert main(["predict", str(tones.run_dir), str(tmp_path / "long.wav"), "--json"]) == 0
+    [printed] = json.loads(capsys.readouterr().out)
+    [of_many] = classifier.predict_many([tmp_path / "long.wav"])
+    assert isinstance(of_many, beamtune.Prediction)
+    for found in (
+        classifier.predict(tmp_path / "long.wav"),
+        of_many,
+        classifier.predict(whole, sample_rate_hz=RATE_HZ),
+    ):
+        assert {one["genre"]: one["probability"] for one in printed["genres"]} == found.probabilities
+        assert found.duration_s == printed["duration_s"] == 604.0
+        np.testing.assert_allclose(found.segment_starts_s, np.arange(604.0))
+        assert found.segment_probabilities.shape == (604, 2)
+    song = classifier.predict(tones.song)
+    np.testing.assert_allclose(found.segment_probabilities[-4:], song.segment_probabilities, atol=1e-3)
+    embedding = classifier.embed(tmp_path / "long.wav")
+    assert (len(embedding.segment_embeddings), embedding.duration_s) == (604, 604.0)
+    late = np.concatenate([np.zeros(601 * RATE_HZ, dtype=np.float32), samples])
+    np.testing.assert_allclose(
+        classifier.predict(late, sample_rate_hz=RATE_HZ).segment_starts_s, [601.0, 602.0, 603.0, 604.0]
+    )
+
+
+def test_a_damaged_file_says_how_much_is_missing(classifier: Classifier, tones: Tones, tmp_path: Path) -> None:
+    whole = tones.song.read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    found = classifier.predict(tmp_path / "cut.wav")
+    assert (found.duration_s, found.expected_s) == (pytest.approx(2.0, abs=0.01), 4.0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`import beamtune`: quick, and free of what it does not need yet."""
 
 import json
+import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +40,27 @@ def test_every_public_name_is_there_and_no_other() -> None:
     assert beamtune.__version__ == version("beamtune")
     with pytest.raises(AttributeError, match="module 'beamtune' has no attribute 'predict'"):
         beamtune.predict  # noqa: B018
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "missing", "extra"),
+    [
+        ("beamtune.load('run')", "tensorflow", "train"),
+        ("beamtune.open_prepared('data')", "tensorflow", "train"),
+        ("beamtune.train(data_dir='data', run_dir='run')", "keras", "train"),
+        ("beamtune.evaluate('run')", "keras", "train"),
+        ("beamtune.prepare(dataset={'folder': {'root': 'music'}}, output_dir='out')", "apache_beam", "beam"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(call: str, missing: str, extra: str, tmp_path: Path) -> None:
+    script = f"import sys; sys.modules[{missing!r}] = None\nimport beamtune\ntry: {call}\n"
+    script += "except Exception as error: print(f'{type(error).__name__}: {error}')"
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=300, cwd=tmp_path)
+    assert re.fullmatch(
+        rf"UserError: this needs {missing}[\w.]*, which is not installed: pip install 'beamtune\[{extra}\]'\n",
+        done.stdout,
+    )
 
 
 def test_no_other_package_imports_beamtune() -> None:

@@ -12,9 +12,11 @@ import soundfile
 import soxr
 import yaml
 from conversions import OUTPUTS, config_for, contents, json_lines, read_pcm, written_ns
+from lease_process import let_another_be_faster
 
 from beam_pipelines.audio.encode import to_pcm16
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.convert import pipeline as convert_pipeline
 from beam_pipelines.convert.pipeline import convert
 from beam_pipelines.runners.config import DirectRunnerConfig
 
@@ -135,6 +137,14 @@ def test_the_bytes_do_not_depend_on_the_runner(music, tmp_path, runner):
     convert(config_for(music, tmp_path / "first", **changes))
     convert(config_for(music, tmp_path / "again", runner=runner, **changes))
     assert contents(tmp_path / "again") == contents(tmp_path / "first")
+
+
+def test_a_conversion_of_another_command_in_the_meantime_is_kept(music, tmp_path, monkeypatch):
+    config = config_for(music, tmp_path / "out")
+    other = config_for(music, tmp_path / "out", format="flac")
+    let_another_be_faster(convert_pipeline, lambda: convert(other), monkeypatch=monkeypatch)
+    with pytest.raises(UserError, match=r"holds a conversion with format=flac .now wav.: choose another output_dir"):
+        convert(config)
 
 
 def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):

@@ -13,6 +13,7 @@ import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 import yaml
+from lease_process import let_another_be_faster
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import RunFailedError, UserError
@@ -147,6 +148,20 @@ def test_other_settings_do_not_replace_finished_data_without_overwrite(prepared,
     prepare(config_for(music, prepared, overwrite=True, **changes))
     prepare(config_for(music, tmp_path / "fresh", **changes))
     assert contents(prepared) == contents(tmp_path / "fresh")
+
+
+def test_what_another_command_has_prepared_in_the_meantime_is_kept(music, tmp_path, capsys, monkeypatch):
+    config = config_for(music, tmp_path / "out")
+    let_another_be_faster(pipeline, lambda: prepare(config), monkeypatch=monkeypatch)
+    prepare(config)
+    assert capsys.readouterr().out.count("already prepared") == 1
+    expected = contents(tmp_path / "out")
+    other = config_for(music, tmp_path / "out", shards=ShardConfig(min_shards=1))
+    shutil.rmtree(tmp_path / "out")
+    let_another_be_faster(pipeline, lambda: prepare(config), monkeypatch=monkeypatch)
+    with pytest.raises(UserError, match="holds data prepared from other files or with other settings"):
+        prepare(other)
+    assert contents(tmp_path / "out") == expected
 
 
 def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):

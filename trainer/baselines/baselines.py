@@ -111,10 +111,13 @@ def _run_learners(
     num_left = len(runs)
     with holding(config.output_dir, key="output_dir"):
         for learner, run in runs.items():
-            progress.update(completed=len(config.learners) - num_left, details=learner)
+            num_left -= 1
+            if _is_finished(run, learner, config=config, data=data):
+                progress.log(f"{learner}: another command has finished it, in {run.path}")
+                continue
+            progress.update(completed=len(config.learners) - num_left - 1, details=learner)
             work = partial(_run_learner, run, learner, config=config, loaded=loaded)
             fitted = run_stoppable(work, stop_request, message=message)
-            num_left -= 1
             progress.log(_describe(learner, fitted))
     progress.update(completed=len(config.learners))
 
@@ -162,8 +165,13 @@ def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, loaded: 
             starts_s=vectors.starts_s,
             group_of_track=loaded.group_of_track,
         )
-        write_predictions(run, split, predictions, labels=data.labels)
-        run.merge_metrics(split, evaluated_levels(predictions), data=data, model=model)
+        run.merge_metrics(
+            split,
+            evaluated_levels(predictions),
+            data=data,
+            model=model,
+            write_others=partial(write_predictions, run, split, predictions, labels=data.labels),
+        )
     run.mark_finished()
     return fitted
 

@@ -28,8 +28,9 @@ class CrossvalConfig(TrainingConfig):
             "segment" segments to folds at random, which leaks, and all results say so.
         split_seed: The seed of the folds; the same seed gives the same folds for every model.
         folds_dir: Where the folds are written, as prepared data sets; None is `folds` in output_dir.
-            Cross-validations with the same data, folds, split_by and split_seed may share it.
-        keep_folds: Whether the examples of a fold are kept when all its runs are finished.
+            Cross-validations with the same data, folds, split_by and split_seed may share it, also at the same time.
+        keep_folds: Whether the examples of a fold are kept when all its runs are finished; True with folds_dir, whose
+            folds others may read.
         learner: "network" trains a network as `beamtune train` does; "baselines" fits the classical learners of
             `beamtune baselines`.
         baselines: The settings of `beamtune baselines`.
@@ -52,6 +53,12 @@ class CrossvalConfig(TrainingConfig):
         check_path(self.output_dir, key="output_dir")
         if self.folds_dir is not None:
             check_path(self.folds_dir, key="folds_dir")
+            check(
+                self.keep_folds,
+                key="keep_folds",
+                value=self.keep_folds,
+                expected="true with folds_dir, because other cross-validations may read the folds there",
+            )
         check_apart({"data_dir": self.data_dir}, {"output_dir": self.output_dir, "folds_dir": self.folds_dir})
         check(
             3 <= self.folds <= 1000,

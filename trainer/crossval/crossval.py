@@ -1,12 +1,13 @@
 """`beamtune crossval`: trains on all folds of a data set but one, tests on that one, and repeats it for each fold."""
 
+import math
 import sys
 import time
 from dataclasses import asdict
 from typing import TextIO
 
 from beam_pipelines.common.errors import RunFailedError
-from beam_pipelines.common.lease import holding
+from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
@@ -40,7 +41,7 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
         source = open_source(config.data_dir)
         partition = partition_segments(source, config)
         directory.check(source_cache_key=source.data.cache_key)
-        with holding(config.output_dir, key="output_dir"):
+        with holding(config.output_dir, key="output_dir") as lease:
             directory.start(source_cache_key=source.data.cache_key)
             runner = _CrossvalRunner(
                 config,
@@ -49,6 +50,7 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
                 source=source,
                 partition=partition,
                 stop_request=stop_request,
+                lease=lease,
             )
             runner.run_all()
     print_results(runner.header, runner.results(), stream=stream)
@@ -66,6 +68,7 @@ class _CrossvalRunner:
         source: Source,
         partition: Partition,
         stop_request: StopRequest,
+        lease: Lease,
     ) -> None:
         self._config = config
         self._directory = directory
@@ -73,6 +76,7 @@ class _CrossvalRunner:
         self._source = source
         self._partition = partition
         self._stop_request = stop_request
+        self._lease = lease
         # The durations of the runs of this process, to estimate the remaining time.
         self._durations_s: list[float] = []
         # The finished runs by fold, seed and the name of the result.
@@ -129,11 +133,20 @@ class _CrossvalRunner:
             split_seed=self._config.split_seed,
         )
         fold_dir = self._directory.fold_dir(fold)
-        if not is_written(fold_dir, key, source=self._source):
-            write_fold(fold_dir, key, source=self._source, partition=self._partition, on_batch=self._check_not_stopped)
+        if is_written(fold_dir, key, source=self._source):
+            return
+        # A cross-validation that shares folds_dir may write the same fold.
+        with holding(fold_dir, key="folds_dir", wait_s=math.inf, on_wait=self._check_may_go_on) as lease:
+
+            def check() -> None:
+                self._check_may_go_on()
+                lease.check()
+
+            if not is_written(fold_dir, key, source=self._source):
+                write_fold(fold_dir, key, source=self._source, partition=self._partition, on_batch=check)
 
     def _run(self, fold: int, seed: int) -> None:
-        self._check_not_stopped()
+        self._check_may_go_on()
         started_s = time.monotonic()
         self._trainer.run(
             data_dir=self._directory.fold_dir(fold), run_dir=self._directory.run_dir(fold, seed), seed=seed
@@ -155,7 +168,8 @@ class _CrossvalRunner:
             text = crossval_to_json(self.header, runs, settings=asdict(self._config))
             self._directory.write_result(text, result_name=name)
 
-    def _check_not_stopped(self) -> None:
+    def _check_may_go_on(self) -> None:
+        self._lease.check()
         if self._stop_request.is_set:
             raise self._stop_request.error("; the state is saved: the same command resumes")
 

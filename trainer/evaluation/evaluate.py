@@ -1,6 +1,6 @@
 """`beamtune evaluate`: the metrics of a run on a split."""
 
-from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.terminal import stderr, stdout
 from trainer.data.batches import scoring_batches, shard_read_errors
 from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
@@ -32,11 +32,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
 
     Raises:
         UserError: The run or the data do not exist, or do not fit together.
-        RunFailedError: A checkpoint or a shard is damaged.
+        RunFailedError: A checkpoint or a shard is damaged, or another command has trained the run further.
     """
     run = RunDir(config.run_dir)
     run_config = run.config()
-    run.best_checkpoint()
+    checkpoint = run.best_checkpoint()
     trained_on = run.dataset()
     data = _open_data(config, run=run, data_dir=run_config["data_dir"], trained_on=trained_on)
     shards = find_shards(data, config.split)
@@ -59,14 +59,23 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=stderr())
         return levels
     train_duration_s = read_progress(run.checkpoint_dir).train_duration_s
-    write_predictions(run, config.split, predictions, labels=data.labels)
+
+    def write_others() -> None:
+        if run.best_checkpoint() != checkpoint:
+            raise RunFailedError(
+                f"another command has trained {run.path} further since its weights were read, and these scores are of "
+                "earlier weights; nothing is written: run the same command again"
+            )
+        write_predictions(run, config.split, predictions, labels=data.labels)
+        run.write_settings(f"evaluate-{config.split}.yaml", config)
+
     run.merge_metrics(
         config.split,
         levels,
         data=data,
         model=summarize_model(model_config, model, train_duration_s=train_duration_s),
+        write_others=write_others,
     )
-    run.write_settings(f"evaluate-{config.split}.yaml", config)
     return levels
 
 

@@ -1,7 +1,7 @@
 """The best weights of a run, applied to audio: what `beamtune predict` and the Python API share."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.audio.choose_decoder import Limits, decode
-from beam_pipelines.audio.decode import AudioStream
+from beam_pipelines.audio.decode import AudioStream, stream_samples
 from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
 from beam_pipelines.features.frontend import AudioError, Clip, Segment
@@ -26,33 +26,27 @@ from trainer.runs.run_dir import RunDir
 
 
 @dataclass(frozen=True, eq=False)
-class ClipScores:
-    """The predicted probabilities of one clip.
+class SegmentValues:
+    """What a network computes for the segments of one file, or of samples.
 
     Attributes:
-        segments: (segments, genres) float64.
-        mean: (genres,) float64, their mean over the segments.
-    """
-
-    segments: NDArray[np.float64]
-    mean: NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class FileScores:
-    """The predicted probabilities of a file, without those of its segments.
-
-    Attributes:
-        mean: (genres,) float64, the mean over the segments.
+        values: (segments, values), e.g. the probability of each genre.
+        mean: (values,), their mean over the segments.
+        starts_s: (segments,) float64, where each segment starts, in seconds. Silent segments are left out, and so is a
+            remainder at the end that is shorter than a segment.
         duration_s: Duration of the audio.
         expected_s: Seconds of audio that the file should have according to its headers; None if they do not say.
-        num_segments: The number of segments.
     """
 
-    mean: NDArray[np.float64]
+    values: NDArray[Any]
+    mean: NDArray[Any]
+    starts_s: NDArray[np.float64]
     duration_s: float
-    expected_s: float | None
-    num_segments: int
+    expected_s: float | None = None
+
+
+# From the features of segments to batches of values, (segments of the batch, values).
+_Compute = Callable[[Sequence[Segment]], Sequence[NDArray[Any]]]
 
 
 class Inference:
@@ -75,9 +69,33 @@ class Inference:
         self.labels = run.dataset().labels
         self._batch_size = batch_size
 
+    def score(self, path: str) -> SegmentValues:
+        """Returns the probabilities of the genres, float64, for all of an audio file, local or gs://, however long.
+
+        A file that is longer than `audio.max_duration_s` of the prepared data is read in windows, with the memory for
+        some minutes of it.
+
+        Raises:
+            AudioError: The file cannot be opened or decoded, or is silent; or the network raised an exception, e.g.
+                because a long file needs more memory than there is.
+        """
+        return self._of_file(path, self._probabilities)
+
+    def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
+        """Returns the probabilities for samples, (frames, channels) in [-1, 1], as `score` does for a file."""
+        return self._of_samples(samples, sample_rate_hz, self._probabilities)
+
+    def embed(self, path: str) -> SegmentValues:
+        """Returns the embeddings of an audio file, float32: the inputs of the logits layer. Raises as `score`."""
+        return self._of_file(path, self._embeddings)
+
+    def embed_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
+        """Returns the embeddings of samples, as `embed` does for a file."""
+        return self._of_samples(samples, sample_rate_hz, self._embeddings)
+
     @unexpected_errors("open")  # e.g. a file larger than the memory
     def read(self, path: str) -> Clip:
-        """Reads an audio file, local or gs://, and computes the features of its segments.
+        """Reads an audio file up to `audio.max_duration_s`, and computes the features of its segments.
 
         Raises:
             AudioError: The file cannot be opened or decoded, or is silent.
@@ -85,20 +103,31 @@ class Inference:
         with _open(path) as source:
             return self.front_end.process(source, whole=True)
 
-    def score_whole(self, path: str) -> FileScores:
-        """Returns the probabilities for all of an audio file, however long, with the memory for some minutes of it.
-
-        Raises:
-            AudioError: As `read`.
-        """
+    def _of_file(self, path: str, compute: _Compute) -> SegmentValues:
+        clip = _read_or_silent(lambda: self.read(path))
+        if clip is not None and not clip.audio.is_cut:
+            return _of_clip(clip, compute)
         with _open(path) as source:
-            decoded = decode(source, self._score_windows, limits=Limits(max_duration_s=LONGEST_FILE_S))
+            decoded = decode(
+                source,
+                lambda stream: self._of_windows(stream, compute),
+                limits=Limits(max_duration_s=LONGEST_FILE_S),
+            )
         return replace(decoded.result, duration_s=decoded.decoded_s, expected_s=decoded.expected_s)
 
-    def _score_windows(self, stream: AudioStream) -> FileScores:
-        total, num_segments = np.zeros(len(self.labels)), 0
+    def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, compute: _Compute) -> SegmentValues:
+        clip = _read_or_silent(lambda: self.front_end.process_samples(samples, sample_rate_hz=sample_rate_hz))
+        if clip is not None and not clip.audio.is_cut:
+            return _of_clip(clip, compute)
+        found = self._of_windows(stream_samples(samples, sample_rate_hz), compute)
+        return replace(found, duration_s=len(samples) / sample_rate_hz)
+
+    def _of_windows(self, stream: AudioStream, compute: _Compute) -> SegmentValues:
+        """Returns the values of all windows together; the duration is not known yet."""
+        starts_s: list[float] = []
+        batches: list[NDArray[Any]] = []
         silent: AudioError | None = None
-        for window in windows(stream, self.front_end.segment):
+        for window_start_s, window in windows(stream, self.front_end.segment):
             try:
                 clip = self.front_end.process_samples(
                     window, sample_rate_hz=stream.sample_rate_hz, max_duration_s=LONGEST_FILE_S
@@ -108,30 +137,19 @@ class Inference:
                     raise
                 silent = error
                 continue
-            total += self.score(clip).segments.sum(axis=0)
-            num_segments += len(clip.segments)
-        if num_segments == 0:
+            batches.extend(compute(clip.segments))
+            starts_s.extend(window_start_s + segment.start_s for segment in clip.segments)
+        if not batches:
             raise silent or AudioError("silent", "the file is shorter than a segment", stage="segment")
-        return FileScores(mean=total / num_segments, duration_s=0.0, expected_s=None, num_segments=num_segments)
+        return _joined(batches, starts_s, duration_s=0.0)
 
     @unexpected_errors("predict")
-    def score(self, clip: Clip) -> ClipScores:
-        """Returns the probabilities of the genres for each segment and their mean.
-
-        Raises:
-            AudioError: The network raised an exception, e.g. because a long file needs more memory than there is.
-        """
-        batches = [softmax(logits) for logits in self._run(self.model, clip.segments)]
-        return ClipScores(
-            segments=np.concatenate(batches),
-            # Batch by batch, so that the last digits stay those of earlier versions.
-            mean=sum(batch.sum(axis=0) for batch in batches) / len(clip.segments),
-        )
+    def _probabilities(self, segments: Sequence[Segment]) -> Sequence[NDArray[Any]]:
+        return [softmax(logits) for logits in self._run(self.model, segments)]
 
     @unexpected_errors("predict")
-    def embed(self, clip: Clip) -> NDArray[np.float32]:
-        """Returns the embeddings of the segments, (segments, values) float32: the inputs of the logits layer."""
-        return np.concatenate(list(self._run(self._embedder, clip.segments)), dtype=np.float32)
+    def _embeddings(self, segments: Sequence[Segment]) -> Sequence[NDArray[Any]]:
+        return [np.asarray(batch, dtype=np.float32) for batch in self._run(self._embedder, segments)]
 
     @cached_property
     def _embedder(self) -> keras.Model:
@@ -149,6 +167,32 @@ class Inference:
         """Returns a feature of a batch, (batch_size, *shape), with zeros behind the last segment."""
         stacked = np.stack([segment.features[name] for segment in segments])
         return np.pad(stacked, [(0, self._batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1))
+
+
+def _read_or_silent(read: Callable[[], Clip]) -> Clip | None:
+    """Returns a clip; None if it is silent, which the audio behind its end may not be."""
+    try:
+        return read()
+    except AudioError as error:
+        if error.reason != "silent":
+            raise
+        return None
+
+
+def _of_clip(clip: Clip, compute: _Compute) -> SegmentValues:
+    starts_s = [segment.start_s for segment in clip.segments]
+    found = _joined(compute(clip.segments), starts_s, duration_s=clip.audio.duration_s)
+    return replace(found, expected_s=clip.audio.expected_s)
+
+
+def _joined(batches: Sequence[NDArray[Any]], starts_s: Sequence[float], *, duration_s: float) -> SegmentValues:
+    return SegmentValues(
+        values=np.concatenate(batches),
+        # Batch by batch, so that the last digits stay those of earlier versions.
+        mean=sum(batch.sum(axis=0) for batch in batches) / len(starts_s),
+        starts_s=np.array(starts_s),
+        duration_s=duration_s,
+    )
 
 
 def _open(path: str) -> BinaryIO:

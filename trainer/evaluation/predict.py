@@ -10,7 +10,7 @@ from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import stdout
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.config import PredictConfig
-from trainer.evaluation.inference import FileScores, Inference
+from trainer.evaluation.inference import Inference
 from trainer.evaluation.prediction_writers import WRITERS, Prediction
 
 
@@ -59,7 +59,7 @@ def _predict_files(
     """Yields the prediction for each file, or None where it cannot be read."""
     for num_done, path in enumerate(paths, start=1):
         try:
-            scores = _scores(path, inference=inference)
+            scores = inference.score(path)
         except AudioError as error:
             progress.log(f"error: {path}: {error.message}")
             yield None
@@ -73,25 +73,7 @@ def _predict_files(
             yield Prediction(
                 file=path,
                 duration_s=scores.duration_s,
-                num_segments=scores.num_segments,
+                num_segments=len(scores.starts_s),
                 genres=tuple((inference.labels[index], float(scores.mean[index])) for index in top),
             )
         progress.update(completed=num_done)
-
-
-def _scores(path: str, *, inference: Inference) -> FileScores:
-    """Returns the scores of a file: those of a clip of it, unless the file is longer, or silent as far as that goes."""
-    try:
-        clip = inference.read(path)
-    except AudioError as error:
-        if error.reason != "silent":
-            raise
-        return inference.score_whole(path)
-    if clip.audio.is_cut:
-        return inference.score_whole(path)
-    return FileScores(
-        mean=inference.score(clip).mean,
-        duration_s=clip.audio.duration_s,
-        expected_s=clip.audio.expected_s,
-        num_segments=len(clip.segments),
-    )

@@ -3,11 +3,10 @@
 import os
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES, holding
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import TRAIN
@@ -41,7 +40,8 @@ def explore(config: ExploreConfig) -> None:
     The same data set, settings and library versions give the same page, byte for byte.
 
     Raises:
-        UserError: There is no finished data set, a table of it is damaged, or the output cannot be written.
+        UserError: There is no finished data set, a table of it is damaged, or the output cannot be written or is in
+            use by another command.
         RunFailedError: A shard is damaged.
     """
     data = open_prepared(config.data_dir)
@@ -51,25 +51,47 @@ def explore(config: ExploreConfig) -> None:
         files.join("explore", _directory_name(config.data_dir)) if config.output_dir is None else config.output_dir
     )
     events_dir = files.join(output_dir, EVENTS_DIR)
+    _check_output_dir(output_dir)
+    with holding(output_dir, key="output_dir") as lease:
+        page = _write_events(events_dir, data, tables, summary, config=config)
+        lease.check()
+        page_path = files.join(output_dir, PAGE_FILE)
+        files.write_text(page_path, page)
+    total = summary.totals[ALL_SPLITS]
+    print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {counted(total.segments, 'segment')}")
+    print(f"to see the same in TensorBoard: beamtune tensorboard {events_dir}")
+
+
+def _check_output_dir(output_dir: str) -> None:
+    """Raises a UserError if the folder holds files of the user or of another command."""
     try:
-        if files.exists(output_dir) and (names := files.list_dir(output_dir)):
-            check(
-                EVENTS_DIR in [name.rstrip("/") for name in names],
-                key="output_dir",
-                value=output_dir,
-                expected="a new or empty folder, or one that beamtune explore has written",
-            )
+        names = {name.rstrip("/") for name in files.list_dir(output_dir)} if files.exists(output_dir) else set()
+    except files.FileError as error:
+        raise UserError(f"output_dir={output_dir} cannot be listed: {error.message}") from error
+    check(
+        EVENTS_DIR in names or names <= set(LEASE_FILES),
+        key="output_dir",
+        value=output_dir,
+        expected="a new or empty folder, or one that beamtune explore has written",
+    )
+
+
+def _write_events(
+    events_dir: str, data: PreparedData, tables: Tables, summary: DatasetSummary, *, config: ExploreConfig
+) -> str:
+    """Writes the events, in place of earlier ones; returns the page."""
+    try:
         remove_event_files(events_dir)
         events = EventFile(events_dir)
-    except tf.errors.OpError as error:
-        raise UserError(f"output_dir={output_dir} cannot be written to: {error.message}") from error
+    except files.FileError as error:
+        raise UserError(f"{events_dir} cannot be written to: {error.message}") from error
     with events:
         write_tables(events, data, tables, summary)
         pictures = _pictures(data, tables, summary, config=config)
         for picture in pictures.all():
             write_picture(events, picture)
         entries = _example_entries(tables, summary, config=config, events=events)
-    page = render_page(
+    return render_page(
         data=data,
         tables=tables,
         summary=summary,
@@ -77,11 +99,6 @@ def explore(config: ExploreConfig) -> None:
         examples=entries,
         example_duration_s=config.example_duration_s,
     )
-    page_path = files.join(output_dir, PAGE_FILE)
-    files.write_text(page_path, page)
-    total = summary.totals[ALL_SPLITS]
-    print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {counted(total.segments, 'segment')}")
-    print(f"to see the same in TensorBoard: beamtune tensorboard {events_dir}")
 
 
 def _directory_name(path: str) -> str:

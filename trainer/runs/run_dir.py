@@ -1,6 +1,6 @@
 """The directory of a run: its settings, the metadata of its data set, checkpoints, events and metrics."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +193,13 @@ class RunDir:
         files.write_text(files.join(self.path, name), text)
 
     def merge_metrics(
-        self, split: str, levels: Mapping[str, LevelMetrics], *, data: PreparedData, model: ModelSummary
+        self,
+        split: str,
+        levels: Mapping[str, LevelMetrics],
+        *,
+        data: PreparedData,
+        model: ModelSummary,
+        write_others: Callable[[], None] = lambda: None,
     ) -> None:
         """Adds the metrics of a split to `metrics.json`, or replaces them.
 
@@ -202,12 +208,15 @@ class RunDir:
             levels: Its metrics by level.
             data: The data set of the run.
             model: The model of the run.
+            write_others: Writes the other files of the split, under the same lease: with those of another command, they
+                would not belong together.
 
         Raises:
             UserError: The existing file is damaged, or another command does not finish its update.
         """
         # Another command may evaluate another split at the same time, also while the run is trained.
         with holding(self.path, key=self._key, name=UPDATE_LEASE_FILE, wait_s=_UPDATE_WAIT_S):
+            write_others()
             before = self.metrics()
             metrics = RunMetrics(
                 labels=data.labels,

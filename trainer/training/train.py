@@ -69,6 +69,8 @@ def train(
             )
             if cluster.is_chief:
                 if run.is_started():
+                    # Again: another command may have started it since.
+                    run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
                     run.check_same_data(data.prepared)
                 else:
                     run.start(config, data.prepared)
@@ -130,8 +132,13 @@ def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, mod
     run, data = components.run, components.data.prepared
     predictions = predictions_of_scores(scores, group_of_track=read_groups(data))
     levels = evaluated_levels(predictions)
-    write_predictions(run, VALIDATION, predictions, labels=data.labels)
-    run.merge_metrics(VALIDATION, levels, data=data, model=model)
+    run.merge_metrics(
+        VALIDATION,
+        levels,
+        data=data,
+        model=model,
+        write_others=lambda: write_predictions(run, VALIDATION, predictions, labels=data.labels),
+    )
     best_epoch = components.progress.early_stopping.best_epoch
     board.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
     print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=stdout())

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TextIO
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import holding
 from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import TEST
 from trainer.evaluation.config import EvaluateConfig
@@ -24,12 +25,19 @@ def refit(config: SearchConfig, *, space: Space, stream: TextIO) -> None:
     The learning rate has the schedule of the trial, over all its epochs, so that an epoch is trained as in the trial.
 
     Raises:
-        UserError: The search is not finished, no trial has completed, or the test split was used before.
+        UserError: The search is not finished, no trial has completed, the test split was used before, or another
+            command uses the search.
         RunFailedError: The loss is not finite, or a file is damaged.
         RunAgainError: SIGTERM came; everything is saved.
     """
     directory = SearchDir(config.search_dir)
     directory.config()
+    # Two commands would both find that the test split was not used before.
+    with holding(config.search_dir, key="search_dir"):
+        _refit(config, directory=directory, space=space, stream=stream)
+
+
+def _refit(config: SearchConfig, *, directory: SearchDir, space: Space, stream: TextIO) -> None:
     search = read_search(config.search_dir)
     if not search.is_finished:
         raise UserError(f"search_dir={config.search_dir} is not finished: run the command without refit=true first")

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.lease import holding
+from beam_pipelines.common.lease import UPDATE_LEASE_FILE, holding
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.data.prepared import check_has_several_genres, find_shards, open_prepared, select_features
 from trainer.training.callbacks import metric_names
@@ -21,6 +21,7 @@ from trainer.tuner.local import LOCAL_CHIEF, LOCAL_ROLE_VARIABLE, exit_with_pare
 from trainer.tuner.refit import refit
 from trainer.tuner.search_dir import SearchDir
 from trainer.tuner.service.cluster_role import CHIEF, role_from_environment
+from trainer.tuner.service.leader_lease import LostLeadershipError
 from trainer.tuner.service.search_state import read_search
 from trainer.tuner.space.space import Space
 from trainer.tuner.space.space_file import read_space
@@ -29,6 +30,8 @@ from trainer.tuner.trial import FAILED
 
 _LOCALHOST = "127.0.0.1"
 _NUM_BEST = 10
+# How long another chief may take to write the settings of the search.
+_START_WAIT_S = 60.0
 
 
 def tune(
@@ -62,15 +65,24 @@ def tune(
         # Loads KerasTuner, which the process that only watches does not need.
         from trainer.tuner.service.chief import run_chief
 
-        if not directory.is_started():
-            directory.start(config, space_text=space_text)
-            write_experiment(config.search_dir, space, objective=config.objective, created_s=time.time())
+        # Another chief may start at the same time.
+        with holding(config.search_dir, key="search_dir", name=UPDATE_LEASE_FILE, wait_s=_START_WAIT_S):
+            if directory.is_started():
+                directory.check_same(config, space_text=space_text)
+            else:
+                directory.start(config, space_text=space_text)
+                write_experiment(config.search_dir, space, objective=config.objective, created_s=time.time())
+        is_leader = True
         try:
             run_chief(config, space=space, host=host)
+        except LostLeadershipError:
+            is_leader = False  # the other chief writes the results
+            raise
         finally:
             # Also of a search that failed or was stopped. The state may not exist yet.
-            with suppress(UserError):
-                _write_results(config, space=space, to_overrides=to_overrides, stream=stream)
+            if is_leader:
+                with suppress(UserError):
+                    _write_results(config, space=space, to_overrides=to_overrides, stream=stream)
         return 0
 
     local_role = environment.get(LOCAL_ROLE_VARIABLE)

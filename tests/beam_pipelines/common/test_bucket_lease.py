@@ -3,6 +3,12 @@
 import json
 import time
 
+import pytest
+import requests
+from google.api_core.exceptions import PreconditionFailed
+from google.auth.exceptions import RefreshError
+
+from beam_pipelines.common import bucket_lease
 from beam_pipelines.common.bucket_lease import BucketLeaseFile
 from beam_pipelines.common.lease_holder import STALE_S, Holder
 
@@ -65,3 +71,32 @@ def test_in_a_bucket_a_stale_lease_is_taken_over_and_its_holder_notices() -> Non
     assert not first.refresh(holder("first"))
     first.release()
     assert json.loads(bucket.objects["lease"][0])["owner"] == "second"
+
+
+def test_in_a_bucket_a_repeated_request_finds_its_own_lease() -> None:
+    class LosesTheFirstAnswer(MemoryBucket):
+        def write(self, name: str, content: bytes, *, generation: int) -> int | None:
+            is_first = name not in self.objects
+            written = super().write(name, content, generation=generation)
+            return None if is_first else written
+
+    bucket = LosesTheFirstAnswer()
+    lease = BucketLeaseFile(bucket, "lease")
+    assert lease.take(holder("first")) is None
+    assert lease.refresh(holder("first"))
+    lease.release()
+    assert bucket.objects == {}
+
+
+@pytest.mark.parametrize(
+    "error", [requests.ConnectionError("no route"), RefreshError("no token"), PreconditionFailed("412")], ids=repr
+)
+def test_a_lease_that_cannot_be_given_back_does_not_end_the_command(error: Exception) -> None:
+    class Unreachable:
+        def blob(self, name: str) -> "Unreachable":
+            return self
+
+        def delete(self, **settings: object) -> None:
+            raise error
+
+    bucket_lease._GoogleBucket(Unreachable()).delete("lease", generation=1)

@@ -1,48 +1,22 @@
 """The lease of a directory: one holder, who is named; taken over when the holder is gone."""
 
 import json
+import math
 import os
 import signal
-import subprocess
+import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from python_script import script_command
+from lease_process import another_command
 
 from beam_pipelines.common import lease as lease_module
 from beam_pipelines.common import local_lease
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILE, LeaseHeldError, holding
 from beam_pipelines.common.lease_holder import STALE_S, Holder
-
-REPOSITORY = Path(__file__).resolve().parents[3]
-HOLD = """
-import sys, time
-from beam_pipelines.common.lease import holding
-with holding(sys.argv[1], key="output_dir"):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-@contextmanager
-def another_command(directory: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Runs another process that holds the lease."""
-    process = subprocess.Popen(
-        [*script_command(HOLD), str(directory)], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 def take(directory: str, *, key: str = "output_dir") -> None:
@@ -149,6 +123,48 @@ def test_a_short_update_waits_for_another_one(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert path.read_text() == str(2 * num_rounds)
+
+
+def test_a_long_wait_is_said_once_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lease_module, "_SAY_AFTER_S", 0.0)
+    polls = iter(range(4))
+
+    def stop_after_three() -> None:
+        if next(polls) == 3:
+            raise RunFailedError("stopped")
+
+    with (
+        another_command(tmp_path) as process,
+        pytest.raises(RunFailedError, match="stopped"),
+        holding(str(tmp_path), key="folds_dir", wait_s=math.inf, on_wait=stop_after_three),
+    ):
+        pass
+    assert capsys.readouterr().err == (
+        f"note: waiting for process {process.pid} on {socket.gethostname()}, which writes to folds_dir={tmp_path}\n"
+    )
+
+
+def test_a_lease_that_was_waited_for_starts_with_a_new_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Holder] = []
+    clock_s = iter(range(0, 1000, 100))
+    monkeypatch.setattr(lease_module.time, "time", lambda: float(next(clock_s)))
+
+    class BusyFile:
+        def take(self, holder: Holder) -> Holder | None:
+            written.append(holder)
+            return holder if len(written) < 3 else None
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(lease_module, "_lease_file", lambda directory, **settings: BusyFile())
+    with holding(str(tmp_path), key="run_dir", wait_s=math.inf):
+        pass
+    assert [holder.heartbeat_s - written[0].heartbeat_s for holder in written] == [0.0, 100.0, 200.0]
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:

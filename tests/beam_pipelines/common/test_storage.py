@@ -1,5 +1,6 @@
 import os
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -66,6 +67,53 @@ def test_sizes_of_many_files(tmp_path, monkeypatch):
     sizes = storage.sizes_bytes([f"gs://b/{number}" for number in range(16)])
     assert sorted(asked) == sorted(f"gs://b/{number}" for number in (0, 4, 8, 12))
     assert sizes == [10, 25, 25, 25, 30, 25, 25, 25, 30, 25, 25, 25, 30, 25, 25, 25]
+
+
+def test_a_storage_that_does_not_answer_is_asked_once_per_thread(monkeypatch):
+    asked = []
+    all_wait = threading.Barrier(storage._SIZE_THREADS)
+
+    def size_bytes(path):
+        asked.append(path)
+        all_wait.wait(60)
+        raise OSError("Timeout of 120.0s exceeded")
+
+    monkeypatch.setattr(storage, "size_bytes", size_bytes)
+    monkeypatch.setattr(storage, "_NO_ANSWER_S", 0.0)
+    names = [f"gs://b/{number}" for number in range(2 * storage._SIZE_THREADS * storage._SIZES_PER_BATCH)]
+    with pytest.raises(UserError) as caught:
+        storage.sizes_bytes(names[: storage._MAX_SIZE_REQUESTS])
+    assert str(caught.value) == (
+        "gs://b/0: its size cannot be looked up (Timeout of 120.0s exceeded): check the network and the credentials"
+    )
+    assert len(asked) == storage._SIZE_THREADS
+
+
+def test_a_missing_file_in_a_bucket_that_is_said_at_once_has_size_0(monkeypatch):
+    def size_bytes(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(storage, "size_bytes", size_bytes)
+    assert storage.sizes_bytes(["gs://b/0", "gs://b/1"]) == [0, 0]
+
+
+def test_a_long_look_up_is_said(monkeypatch):
+    said = threading.Event()
+    lines = []
+
+    class Stream:
+        def write(self, text):
+            lines.append(text)
+            said.set()
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(storage, "stderr", Stream)
+    monkeypatch.setattr(storage, "_SAY_AFTER_S", 0.0)
+    monkeypatch.setattr(storage, "size_bytes", lambda path: 7 if said.wait(60) else 0)
+    assert storage.sizes_bytes(["gs://b/0", "gs://b/1"]) == [7, 7]
+    assert lines[0] == "note: looking up the sizes of 2 files, such as gs://b/0"
 
 
 def test_deleting_ignores_missing_files(tmp_path):

@@ -1,11 +1,14 @@
 import tarfile
+import threading
 import zipfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets import gtzan
 from beam_pipelines.datasets.config import GtzanDatasetConfig
 from beam_pipelines.datasets.gtzan import GENRES, fault_filtered_splits
 from beam_pipelines.datasets.registry import list_tracks
@@ -113,6 +116,30 @@ def test_an_archive_is_unpacked_once_in_its_folder(tmp_path, ending):
     written_ns = first.stat().st_mtime_ns
     assert len(tracks_of(archive)) == len(CLIPS)
     assert first.stat().st_mtime_ns == written_ns
+
+
+def test_of_two_that_need_an_archive_one_unpacks_it(tmp_path, monkeypatch):
+    archive = tmp_path / "genres.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in layout("genres", "au"):
+            file.writestr(name, b"x")
+    unpacked = []
+    real_holding, real_extract = gtzan.holding, gtzan.extract_archive
+    both_look = threading.Barrier(2)
+
+    def holding(*args, **settings):
+        both_look.wait(60)  # neither has found the folder
+        return real_holding(*args, **settings)
+
+    monkeypatch.setattr(gtzan, "holding", holding)
+    monkeypatch.setattr(
+        gtzan, "extract_archive", lambda *args, **settings: unpacked.append(args) or real_extract(*args, **settings)
+    )
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(tracks_of, [archive, archive]))
+    assert [len(tracks) for tracks in found] == [len(CLIPS)] * 2
+    assert len(unpacked) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["genres.zip", "genres.zip.unpacked"]
 
 
 def test_a_damaged_archive_leaves_nothing(tmp_path):

@@ -2,12 +2,12 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from lease_process import another_command
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.download import fetch
 from beam_pipelines.download.config import DownloadConfig
 from beam_pipelines.download.fetch import download
-from beam_pipelines.download.file_lock import locked
 
 CLIPS = {"fma_small/": b"", "fma_small/000/000002.mp3": b"mp3" * 500, "fma_small/checksums": b"none"}
 TABLES = {"fma_metadata/tracks.csv": b"track_id"}
@@ -165,16 +165,24 @@ def test_an_existing_archive_needs_no_space(root, run, offer, make_zip, monkeypa
     run()
 
 
-def test_a_second_process_is_an_error(root, run, offer, make_zip):
+def test_a_second_process_is_refused_until_the_first_one_is_gone(root, run, offer, make_zip):
     offer(make_zip(CLIPS))
-    root.mkdir(parents=True)
-    with (
-        locked(str(root / ".fma_small.lock")),
-        pytest.raises(UserError, match="is locked by another process that does the same: wait for it"),
-    ):
+    with another_command(root, name=".fma_small.lock") as process:
+        with pytest.raises(
+            UserError, match=f"^root={root} is in use by another command: process {process.pid} on .*: wait until"
+        ):
+            run()
+        process.kill()
+        process.wait()
         run()
-    run()
     assert files_in(root) == ["fma_small/000/000002.mp3", "fma_small/checksums"]
+
+
+def test_another_archive_can_be_downloaded_to_the_same_folder_at_the_same_time(root, run, offer, make_zip):
+    offer(make_zip(CLIPS))
+    with another_command(root, name=".fma_metadata.lock"):
+        run()
+    assert files_in(root) == [".fma_metadata.lock", "fma_small/000/000002.mp3", "fma_small/checksums"]
 
 
 def test_the_lock_file_of_a_killed_process_is_ignored(root, run, offer, make_zip):
@@ -188,7 +196,7 @@ def test_the_lock_file_of_a_killed_process_is_ignored(root, run, offer, make_zip
 def test_a_root_that_cannot_be_created_is_named(tmp_path, run, offer, make_zip):
     offer(make_zip(CLIPS))
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="file/fma cannot be written: Not a directory"):
+    with pytest.raises(UserError, match="root=.*file/fma cannot be written to: Not a directory"):
         run(root=str(tmp_path / "file" / "fma"))
 
 

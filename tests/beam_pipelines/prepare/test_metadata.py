@@ -9,7 +9,7 @@ from beam_pipelines.features.config import FEATURE_CONFIGS, YamnetConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats, metadata_files
-from beam_pipelines.prepare.shard_report import FeatureSums, ShardReport
+from beam_pipelines.prepare.shard_report import RunningSums, ShardReport
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SplitInfo
 from beam_pipelines.splits.assign import Assignment
@@ -36,6 +36,9 @@ def record(track_id, *, split, label, num_segments):
 
 
 def report(split, index, tracks, values):
+    sums = RunningSums()
+    if values is not None:
+        sums.add(values)
     return ShardReport(
         filename=f"x-{split}.tfrecord-{index:05d}-of-00002",
         split=split,
@@ -44,7 +47,7 @@ def report(split, index, tracks, values):
         num_bytes=10,
         tracks=tracks,
         rejects=[],
-        feature_sums={} if values is None else {"log_mel": FeatureSums.of(values)},
+        feature_sums={} if values is None else {"log_mel": sums.result()},
     )
 
 

@@ -17,7 +17,7 @@ from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import ShardBuilder, ShardProgress, TrackResult
-from beam_pipelines.prepare.shard_report import FeatureSums, ShardReport
+from beam_pipelines.prepare.shard_report import FeatureSums, RunningSums, ShardReport
 from beam_pipelines.records.json_lines import Reject
 from beam_pipelines.splits.config import DuplicatesConfig
 
@@ -222,15 +222,21 @@ def test_a_report_is_read_as_it_was_written(mixed_tracks):
     assert ShardReport.from_json(json.dumps(content)) == replace(report, decode_s=0.0, feature_s=0.0)
 
 
+def sums_of(array):
+    running = RunningSums()
+    running.add(array)
+    return running.result()
+
+
 def test_sums_add_up_in_each_band():
-    one = FeatureSums.of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float16))
+    one = sums_of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float16))
     assert one == FeatureSums(num_frames=2, total=(4.0, 6.0), total_of_squares=(10.0, 20.0))
     assert one + one == FeatureSums(num_frames=4, total=(8.0, 12.0), total_of_squares=(20.0, 40.0))
 
 
 def test_samples_as_whole_numbers_are_all_one_band():
     waveform = np.array([1, -2, 3], dtype=np.int16)
-    assert FeatureSums.of(waveform) == FeatureSums(num_frames=3, total=(2.0,), total_of_squares=(14.0,))
+    assert sums_of(waveform) == FeatureSums(num_frames=3, total=(2.0,), total_of_squares=(14.0,))
 
 
 def test_a_failure_that_is_no_fault_of_the_audio_is_not_a_reject(mixed_tracks):

@@ -1,15 +1,18 @@
-"""Workers that run other code than the process that started them."""
+"""Workers that run other code, or other libraries, than the process that started them."""
 
+import importlib.metadata
 from dataclasses import replace
 
 import pytest
+import soundfile
 
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.convert import pipeline as convert_pipeline
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.datasets.config import FolderDatasetConfig
-from beam_pipelines.features.config import LogMelConfig
+from beam_pipelines.features.config import LogMelConfig, YamnetConfig
+from beam_pipelines.features.library_versions import library_versions
 from beam_pipelines.prepare import shard_dofn
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.runners import code_version as module
@@ -45,6 +48,43 @@ def test_a_worker_with_other_code_is_refused_in_one_line(monkeypatch, changes):
 def test_a_worker_with_the_same_code_starts():
     require_same_code(code_version())
     for step in make_steps():
+        step.setup()
+
+
+def test_a_worker_with_other_libraries_is_refused_in_one_line(monkeypatch):
+    step = shard_dofn.BuildShard(CONFIG, ["rock"])
+    here = library_versions(CONFIG.features)
+    installed = importlib.metadata.version
+
+    def version(name):
+        if name == "scipy":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.2.3" if name == "soxr" else installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(soundfile, "__libsndfile_version__", "1.0.0")
+    with pytest.raises(RunFailedError) as caught:
+        step.setup()
+    assert str(caught.value) == (
+        "a worker has other libraries than the command that started it, and the shards depend on them: "
+        f"scipy none instead of {here['scipy']}, soxr 1.2.3 instead of {here['soxr']}, "
+        f"libsndfile 1.0.0 instead of {here['libsndfile']}; "
+        "install the same versions on the workers, e.g. build their image again"
+    )
+
+
+@pytest.mark.parametrize("kind", [LogMelConfig, YamnetConfig])
+def test_a_worker_compares_just_the_libraries_of_the_features(monkeypatch, kind):
+    monkeypatch.setattr(shard_dofn, "source_hashes", lambda features: {})
+    monkeypatch.setattr(shard_dofn, "ShardBuilder", lambda config, **arguments: None)
+    step = shard_dofn.BuildShard(replace(CONFIG, features={"one": kind()}), ["rock"])
+    step.setup()
+    installed = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == "tensorflow" else installed(name))
+    if kind is LogMelConfig:
+        step.setup()
+        return
+    with pytest.raises(RunFailedError, match="tensorflow 0 instead of "):
         step.setup()
 
 

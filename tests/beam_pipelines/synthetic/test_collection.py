@@ -1,12 +1,16 @@
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from lease_process import another_command, let_another_be_faster
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.synthetic import collection
 from beam_pipelines.synthetic.collection import (
     CollectionSpec,
     SyntheticTrack,
@@ -140,6 +144,41 @@ def test_an_interrupted_run_is_completed(finished: Path, tmp_path: Path) -> None
     assert contents(root) == contents(finished)
 
 
+def test_one_command_at_a_time_writes_a_collection(finished: Path, tmp_path: Path) -> None:
+    root = tmp_path / "both"
+    with another_command(root) as process:
+        with pytest.raises(
+            UserError, match=f"^dataset.root={root} is in use by another command: process {process.pid}"
+        ):
+            write_collection(root, SMALL, num_workers=1)
+        assert [path.name for path in root.iterdir()] == [".beamtune-lease"]
+        process.kill()
+        process.wait()
+        write_collection(root, SMALL, num_workers=1)
+    assert contents(root) == contents(finished)
+
+
+def test_a_finished_collection_is_read_while_another_command_holds_it(finished: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(finished, tmp_path / "copy")
+    reported: list[SyntheticTrack] = []
+    with another_command(root):
+        write_collection(root, SMALL, on_track_done=reported.append)
+    assert reported == plan_collection(SMALL)
+
+
+def test_a_second_writer_that_was_faster_is_not_composed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_other() -> None:
+        write_collection(tmp_path, replace(SMALL, seed=4), num_workers=1)
+
+    let_another_be_faster(
+        collection,
+        write_other,
+        monkeypatch=monkeypatch,
+    )
+    with pytest.raises(UserError, match="other parameters"):
+        write_collection(tmp_path, SMALL, num_workers=1)
+
+
 def test_a_deleted_file_is_written_again(finished: Path, tmp_path: Path) -> None:
     root = tmp_path / "deleted"
     write_collection(root, SMALL, num_workers=1)
@@ -214,5 +253,5 @@ def test_the_number_of_workers_is_checked_before_anything_is_written(tmp_path: P
 
 def test_a_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="file/music cannot be created: Not a directory"):
+    with pytest.raises(UserError, match="dataset.root=.*file/music cannot be written to: Not a directory"):
         write_collection(tmp_path / "file" / "music", CollectionSpec())

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from lease_process import let_another_be_faster
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
@@ -386,3 +387,17 @@ def test_sigterm_stops_the_command_while_a_learner_is_fitted(make_config, monkey
     monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
     never.set()
     run(config)
+
+
+def test_what_another_command_has_finished_is_not_fitted_again_and_other_settings_are_not_mixed(
+    make_config, monkeypatch, capsys
+):
+    config = make_config(learners=["naive_bayes"])
+    let_another_be_faster(baselines, lambda: run(config), monkeypatch=monkeypatch)
+    table = run(config)
+    assert f"naive_bayes: another command has finished it, in {config.output_dir}" in capsys.readouterr().err
+    assert table == run(config)
+    config = replace(config, output_dir=f"{config.output_dir}-2")
+    let_another_be_faster(baselines, lambda: run(replace(config, seed=7)), monkeypatch=monkeypatch)
+    with pytest.raises(UserError, match="is a run with other settings .seed was 7 and is"):
+        run(config)

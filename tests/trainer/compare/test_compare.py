@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -269,3 +270,27 @@ def test_the_command(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFi
     assert "cannot be written" in capsys.readouterr().err
     assert main(["compare", run, "sort=acuracy"]) == 2
     assert "did you mean accuracy?" in capsys.readouterr().err
+
+
+def test_two_that_write_the_same_table_leave_one_of_them_whole(make_run: MakeRun, tmp_path: Path) -> None:
+    paths = [make_run("first", num_right=1), make_run("second", num_right=3)]
+    target = tmp_path / "table.csv"
+    configs = [CompareConfig(sort=sort, output=CompareOutputConfig(csv=str(target))) for sort in ("given", "accuracy")]
+    whole = []
+    for config in configs:
+        compare(paths, config=config, stream=io.StringIO())
+        whole.append(target.read_text())
+    assert whole[0] != whole[1]
+    threads = [
+        threading.Thread(
+            target=lambda config=config: [  # type: ignore[misc]
+                compare(paths, config=config, stream=io.StringIO()) for _ in range(10)
+            ]
+        )
+        for config in configs
+    ]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert target.read_text() in whole
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("table")] == ["table.csv"]

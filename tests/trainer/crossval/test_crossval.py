@@ -5,18 +5,24 @@ import json
 import os
 import shutil
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from checkpoint_values import assert_same_checkpoints
+from lease_process import another_command
 
+from beam_pipelines.common import lease as lease_module
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.compare.compared_results import read_result
+from trainer.crossval import crossval as crossval_module
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval import crossval
 from trainer.evaluation.config import EvaluateConfig
@@ -351,6 +357,74 @@ def test_folds_can_be_shared(quick: CrossvalConfig, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in Path(shared).rglob("*") if path.is_file()} == before
     with pytest.raises(UserError, match=r"fold-0 contains a fold of other data or of other settings"):
         run(replace(first, output_dir=str(tmp_path / "third"), split_seed=1))
+
+
+@pytest.mark.slow
+def test_two_that_share_folds_write_each_of_them_once(
+    quick: CrossvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "folds"
+    configs = [replace(quick, folds_dir=str(shared), output_dir=str(tmp_path / name)) for name in "ab"]
+    written: list[str] = []
+    both_look = threading.Barrier(2)
+    real_holding, real_write = crossval_module.holding, crossval_module.write_fold
+
+    def holding(directory: str, **settings: Any) -> Any:
+        if Path(directory) == shared / "fold-0":  # neither has found the fold
+            both_look.wait(60)
+        return real_holding(directory, **settings)
+
+    def write_fold(directory: str, *args: Any, **settings: Any) -> None:
+        written.append(Path(directory).name)
+        real_write(directory, *args, **settings)
+
+    monkeypatch.setattr(crossval_module, "holding", holding)
+    monkeypatch.setattr(crossval_module, "write_fold", write_fold)
+    errors: list[BaseException] = []
+
+    def run_one(config: CrossvalConfig) -> None:
+        try:
+            run(config)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run_one, args=(config,)) for config in configs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sorted(written) == ["fold-0", "fold-1", "fold-2"]
+    first, second = (without_durations(result(f"{config.output_dir}/naive_bayes")["runs"]) for config in configs)
+    assert first == second
+    monkeypatch.undo()
+    run(replace(quick, output_dir=str(tmp_path / "alone"), folds_dir=str(tmp_path / "folds alone")))
+    for path in (tmp_path / "folds alone").rglob("*"):
+        if path.is_file():
+            assert (shared / path.relative_to(tmp_path / "folds alone")).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_fold_of_a_killed_command_is_written_and_waiting_for_one_can_be_stopped(
+    quick: CrossvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(quick, folds_dir=str(tmp_path / "folds"))
+
+    def sleep(duration_s: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(duration_s)
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic, time=time.time)
+    with another_command(tmp_path / "folds" / "fold-0") as process:
+        with monkeypatch.context() as patch:
+            patch.setattr(lease_module, "time", clock)
+            with pytest.raises(RunAgainError, match="stopped by SIGTERM"):
+                run(config)
+        process.kill()
+        process.wait()
+        run(config)
+    assert sorted(path.name for path in (tmp_path / "folds").iterdir()) == ["fold-0", "fold-1", "fold-2"]
+    assert not list((tmp_path / "folds").rglob(".beamtune*"))
 
 
 @pytest.mark.parametrize("split_by", ["track", "segment"])

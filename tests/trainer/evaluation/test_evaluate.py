@@ -5,13 +5,15 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.training.config import TrainConfig
+from trainer.training.loop import ScoringLoop
 
 WritePrepared = Callable[..., Path]
 
@@ -81,3 +83,21 @@ def test_evaluating_data_of_another_task(finished: TrainConfig, write_prepared: 
     mfcc = write_prepared(directory_name="mfcc", feature="mfcc")
     with pytest.raises(UserError, match=r"feature log_mel of .* is missing, and .* was trained on float16 \(8, 16\)"):
         evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(mfcc)))
+
+
+def test_scores_of_weights_that_were_replaced_in_the_meantime_are_not_written(
+    finished: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(finished.run_dir)
+    before = {path: path.read_bytes() for path in run.glob("*.*")}
+    real_score = ScoringLoop.score
+
+    def train_further(loop: ScoringLoop, batches: Any) -> Any:
+        names = read_json(run / "checkpoints" / "checkpoints.json")
+        (run / "checkpoints" / "checkpoints.json").write_text(json.dumps({**names, "best": "best-00099-00000000"}))
+        return real_score(loop, batches)
+
+    monkeypatch.setattr(ScoringLoop, "score", train_further)
+    with pytest.raises(RunFailedError, match="has trained .* further since its weights were read"):
+        evaluate(EvaluateConfig(run_dir=finished.run_dir))
+    assert {path: path.read_bytes() for path in run.glob("*.*")} == before

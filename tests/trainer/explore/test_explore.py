@@ -1,6 +1,7 @@
 """`beamtune explore` as a command: its output and its errors."""
 
 import pytest
+from lease_process import another_command
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records import schema
@@ -81,6 +82,19 @@ def test_a_folder_that_holds_something_else_is_left_alone(directory, tmp_path, c
     assert (tmp_path / "site" / "index.html").read_text() == "my page"
     for _ in range(2):
         assert main(["explore", str(directory), f"output_dir={tmp_path}/page"]) == 0
+
+
+def test_one_command_at_a_time_writes_a_page(directory, tmp_path, capsys):
+    page = tmp_path / "page"
+    with another_command(page) as process:
+        assert main(["explore", str(directory), f"output_dir={page}", "example_genres=0"]) == 2
+        assert capsys.readouterr().err.startswith(
+            f"beamtune explore: output_dir={page} is in use by another command: process {process.pid} on "
+        )
+        process.kill()
+        process.wait()
+        assert main(["explore", str(directory), f"output_dir={page}", "example_genres=0"]) == 0
+    assert sorted(path.name for path in page.iterdir()) == ["events", "index.html"]
 
 
 def test_a_missing_directory_is_an_error(capsys):

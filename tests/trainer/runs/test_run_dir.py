@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +43,35 @@ def test_two_evaluations_at_the_same_time_lose_nothing(tmp_path: Path, monkeypat
     merged = RunDir(str(tmp_path)).metrics()
     assert merged is not None and merged.levels.keys() == {"validation", "test"}
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_the_files_of_two_evaluations_of_a_split_are_of_one_of_them(tmp_path: Path) -> None:
+    data: Any = SimpleNamespace(labels=("a", "b"), stats=SimpleNamespace(split_source="group", split_leak=None))
+    metrics = classification_metrics(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    predictions, first_has_written = tmp_path / "predictions-test.csv", threading.Event()
+
+    def evaluate(name: str) -> None:
+        def write_others() -> None:
+            predictions.write_text(name)
+            first_has_written.set()
+            # Without a lease the other command writes both files now.
+            time.sleep(0.3 if name == "first" else 0.0)
+
+        RunDir(str(tmp_path)).merge_metrics(
+            "test",
+            {"segment": metrics, "track": metrics},
+            data=data,
+            model=ModelSummary(name=name, features=("log_mel",), num_parameters=1, train_duration_s=1.0),
+            write_others=write_others,
+        )
+
+    first = threading.Thread(target=evaluate, args=("first",))
+    first.start()
+    assert first_has_written.wait(60)
+    evaluate("second")
+    first.join()
+    merged = RunDir(str(tmp_path)).metrics()
+    assert merged is not None and merged.model.name == predictions.read_text() == "second"
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "_SUCCESS", "config.yml"])

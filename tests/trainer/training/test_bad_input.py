@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lease_process import let_another_be_faster
 
 import trainer.training.components
 from beam_pipelines.common.errors import RunFailedError, UserError
@@ -22,6 +23,8 @@ from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import SegmentScores
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.models.architectures.parallel import ParallelConfig
+from trainer.runs.run_dir import RunDir
+from trainer.training import train as train_module
 from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.training.train import train
 
@@ -185,6 +188,17 @@ def test_a_damaged_checkpoint(finished: TrainConfig) -> None:
 def test_a_run_that_another_command_trains(make_config: MakeConfig) -> None:
     config = make_config()
     with holding(config.run_dir, key="run_dir"), pytest.raises(UserError, match="is in use by another command"):
+        train(config)
+
+
+def test_a_run_that_another_command_has_started_with_other_settings(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config()
+    other = replace(config, seed=config.seed + 1)
+    data = open_prepared(config.data_dir)
+    let_another_be_faster(train_module, lambda: RunDir(other.run_dir).start(other, data), monkeypatch=monkeypatch)
+    with pytest.raises(UserError, match=r"is a run with other settings .seed was \d+ and is \d+.: choose another"):
         train(config)
 
 

@@ -1,0 +1,29 @@
+"""The extras that install optional packages, for the message about a missing one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from beam_pipelines.common.errors import UserError
+
+_EXTRAS = {
+    "apache_beam": "beam",
+    "jinja2": "train",
+    "keras": "train",
+    "keras_tuner": "train",
+    "matplotlib": "train",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "tensorflow": "train",
+}
+
+
+@contextmanager
+def naming_missing_extras() -> Iterator[None]:
+    """Turns the failed import of a package of an extra into a UserError that names the extra. Also a decorator."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        raise UserError(f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]'") from error

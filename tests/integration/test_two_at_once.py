@@ -1,0 +1,91 @@
+"""Two commands with the same folder, as real processes; and folders that are read-only."""
+
+import ctypes
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines.common.python_process import python_command
+from configs.cli import main
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL = ("dataset.artists_per_genre=3", "dataset.tracks_per_artist=1", "dataset.duration_s=2")
+QUICK = ("segment.duration_s=1", "features=spectral_stats", "runner.num_workers=2", "shards.min_shards=1")
+REFUSED = r"beamtune \w+: [\w.]+=\S+ is in use by another command: process \d+ on .*: wait until it ends, or .*\n"
+_PR_CAPBSET_DROP = 24
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+
+
+def start(words: list[str], *, cwd: Path, preexec_fn: Callable[[], None] | None = None) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        python_command("configs.cli:run", *words),
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=preexec_fn,
+    )
+
+
+def obey_permissions() -> None:
+    """Lets root obey the permissions of files, as other users do."""
+    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with music/ and data/, which is prepared from it."""
+    path = tmp_path_factory.mktemp("two")
+    assert main(["prepare", f"dataset.root={path}/music", *SMALL, *QUICK, f"output_dir={path}/data"]) == 0
+    return path
+
+
+COMMANDS = {
+    "synthesize": (["dataset.root={out}", *SMALL], "dataset.root={out}"),
+    "explore": (["{root}/data", "output_dir={out}", "example_genres=0"], "output_dir={out}"),
+    "baselines": (
+        ["data_dir={root}/data", "output_dir={out}", "learners=[naive_bayes]"],
+        "output_dir={out}",
+    ),
+    "prepare": (["dataset.root={root}/music", *SMALL, *QUICK, "output_dir={out}"], "output_dir={out}"),
+    "convert": (["source={root}/music", "output_dir={out}"], "output_dir={out}"),
+}
+
+
+def words_of(command: str, *, root: Path, out: Path) -> list[str]:
+    return [command, *(word.format(root=root, out=out) for word in COMMANDS[command][0])]
+
+
+@pytest.mark.parametrize("command", ["synthesize", "explore", "prepare"])
+def test_of_two_commands_with_one_folder_both_succeed_or_one_is_refused(
+    root: Path, tmp_path: Path, command: str
+) -> None:
+    words = words_of(command, root=root, out=tmp_path / "out")
+    both = [start(words, cwd=tmp_path) for _ in range(2)]
+    ends = [(process.communicate(timeout=300)[1], process.returncode) for process in both]
+    assert sorted(code for _, code in ends) in ([0, 0], [0, 2])
+    for errors, code in ends:
+        if code == 2:
+            assert re.fullmatch(REFUSED, errors.splitlines(keepends=True)[-1])
+    assert not list((tmp_path / "out").rglob("*beamtune-lease*"))
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.endswith((".tmp", ".partial", ".probe"))]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_read_only_folder_is_one_line(root: Path, tmp_path: Path, command: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir(mode=0o555)
+    process = start(words_of(command, root=root, out=out), cwd=tmp_path, preexec_fn=obey_permissions)
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 2
+    setting = COMMANDS[command][1].format(out=out)
+    assert errors.splitlines()[-1] == f"beamtune {command}: {setting} cannot be written to: Permission denied"
+    assert list(out.iterdir()) == []
