@@ -84,7 +84,10 @@ class Mix:
 
 @dataclass(frozen=True)
 class PlayingStyle:
-    """The preferences of an artist: tonics (0 is C), tempo, and indices of grooves and progressions of the genre."""
+    """The preferences of an artist: tonics (0 is C), tempo, and indices of grooves and progressions of the genre.
+
+    The keys are all twelve, in the order in which the artist's tracks take them.
+    """
 
     keys: tuple[int, ...]
     tempo_bpm: float
@@ -185,7 +188,7 @@ def _draw_mix(rng: np.random.Generator) -> Mix:
 def _draw_style(rules: Genre, rng: np.random.Generator) -> PlayingStyle:
     slowest_bpm, fastest_bpm = rules.tempo_range_bpm
     return PlayingStyle(
-        keys=tuple(int(key) for key in rng.choice(12, size=3, replace=False)),
+        keys=tuple(int(key) for key in rng.permutation(12)),
         tempo_bpm=float(rng.uniform(slowest_bpm, fastest_bpm)),
         grooves=tuple(int(index) for index in rng.choice(len(rules.grooves), size=2, replace=False)),
         progressions=tuple(int(index) for index in rng.choice(len(rules.progressions), size=2, replace=False)),

@@ -32,7 +32,7 @@ from beam_pipelines.synthetic.instruments import SAMPLE_RATE_HZ, FloatArray
 from beam_pipelines.synthetic.render import render_score
 
 #: Incremented whenever the same parameters give other sounds.
-COMPOSER_VERSION = 1
+COMPOSER_VERSION = 2
 
 MARKER_NAME = "synthetic.json"
 TABLE_NAME = "tracks.csv"
@@ -133,7 +133,9 @@ def compose_track(track: SyntheticTrack, spec: CollectionSpec) -> tuple[FloatArr
     key = genre_key(track.genre)
     track_rng = random_stream(Stream.TRACK, spec.seed, key, track.artist_index, track.track_index)
     room_rng = random_stream(Stream.ROOM, spec.seed, key, track.artist_index)
-    score = compose_score(rules, artist, duration_s=float(spec.duration_s), rng=track_rng)
+    score = compose_score(
+        rules, artist, track_index=track.track_index, duration_s=float(spec.duration_s), rng=track_rng
+    )
     return render_score(score, artist, room_rng=room_rng), SAMPLE_RATE_HZ
 
 

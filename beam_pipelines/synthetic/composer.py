@@ -84,15 +84,23 @@ class _Plan:
         return bar.index * self.rules.steps_per_bar * self.step_s
 
 
-def compose_score(rules: Genre, artist: Artist, *, duration_s: float, rng: np.random.Generator) -> Score:
-    """Writes a score of ``duration_s`` seconds; equal arguments and generator states give equal scores."""
+def compose_score(
+    rules: Genre, artist: Artist, *, track_index: int, duration_s: float, rng: np.random.Generator
+) -> Score:
+    """Writes a score of ``duration_s`` seconds; equal arguments and generator states give equal scores.
+
+    The first twelve tracks of an artist are in different keys, the next twelve have the other progression in each. Two
+    in one key, with one progression and almost one tempo, have the same accompaniment: by their acoustic fingerprints
+    they are one recording.
+    """
     style = artist.style
     slowest_bpm, fastest_bpm = rules.tempo_range_bpm
     tempo_bpm = float(np.clip(style.tempo_bpm * rng.uniform(0.97, 1.03), slowest_bpm, fastest_bpm))
-    progression = rules.progressions[int(rng.choice(style.progressions))]
+    cycle, position = divmod(track_index, len(style.keys))
+    progression = rules.progressions[style.progressions[(cycle + position) % len(style.progressions)]]
     plan = _Plan(
         rules=rules,
-        key=int(rng.choice(style.keys)),
+        key=style.keys[position],
         scale=progression.scale,
         step_s=_SECONDS_PER_MINUTE / tempo_bpm / rules.steps_per_beat,
         jitter_s=style.jitter_ms / _MS_PER_S,

@@ -10,6 +10,9 @@ import soundfile
 from lease_process import another_command, let_another_be_faster
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter
+from beam_pipelines.splits.config import DuplicatesConfig
+from beam_pipelines.splits.find_duplicates import find_duplicates
 from beam_pipelines.synthetic import collection
 from beam_pipelines.synthetic.collection import (
     CollectionSpec,
@@ -67,6 +70,18 @@ def test_tracks_differ() -> None:
     assert len(set(samples)) == len(samples)
 
 
+def test_the_search_for_duplicates_tells_the_songs_of_an_artist_apart() -> None:
+    spec, fingerprinter = CollectionSpec(), AcousticFingerprinter()
+    tracks = [track for track in plan_collection(spec) if track.artist in ("Electric Zephyrs", "Jagged Rivers")]
+    assert len(tracks) == 8
+    fingerprints = []
+    for track in tracks:
+        samples, sample_rate_hz = compose_track(track, spec)
+        fingerprints.append(fingerprinter(samples.mean(axis=1), sample_rate_hz=sample_rate_hz))
+    names = [track.path for track in tracks]
+    assert find_duplicates(names, [spec.duration_s] * 8, fingerprints, DuplicatesConfig()) == []
+
+
 def test_files_decode_to_the_requested_duration_and_rate(finished: Path) -> None:
     for track in plan_collection(SMALL):
         info = soundfile.info(finished / track.path)
@@ -88,7 +103,7 @@ def test_the_table_lists_the_plan(finished: Path) -> None:
 
 def test_the_marker_holds_the_parameters(finished: Path) -> None:
     assert json.loads((finished / "synthetic.json").read_text()) == {
-        "composer_version": 1,
+        "composer_version": 2,
         "artists_per_genre": 1,
         "tracks_per_artist": 1,
         "duration_s": 1.5,

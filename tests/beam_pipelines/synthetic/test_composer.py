@@ -11,10 +11,13 @@ from beam_pipelines.synthetic.theory import SCALES
 TIMING_TOLERANCE_S = 0.02
 
 
-def compose(genre: str, *, artist_index: int = 0, track_seed: int = 0, duration_s: float = 30.0) -> Score:
+def compose(
+    genre: str, *, artist_index: int = 0, track_index: int = 0, track_seed: int = 0, duration_s: float = 30.0
+) -> Score:
     rules = GENRE_RULES[genre]
     artist = make_artist(rules, artist_index, seed=0)
-    return compose_score(rules, artist, duration_s=duration_s, rng=np.random.default_rng(track_seed))
+    rng = np.random.default_rng(track_seed)
+    return compose_score(rules, artist, track_index=track_index, duration_s=duration_s, rng=rng)
 
 
 @pytest.mark.parametrize("genre", GENRES)
@@ -65,6 +68,18 @@ def test_blues_swings_in_thirds_of_a_beat_and_funk_plays_sixteenths() -> None:
         hats = np.array([stroke.start_s for stroke in score.strokes if stroke.role == "hat"]) * score.tempo_bpm / 60.0
         off_beat = np.round((hats % 1.0) * 12) % 12
         assert set(off_beat.astype(int)) - {0} <= set(range(0, 12, 12 // parts_of_beat))
+
+
+@pytest.mark.parametrize("genre", GENRES)
+def test_no_two_of_an_artists_tracks_have_the_same_key_and_chords(genre: str) -> None:
+    harmonies = []
+    for track_index in range(24):
+        score = compose(genre, track_index=track_index, track_seed=track_index, duration_s=60.0)
+        chords = [note.pitch_midi for note in score.notes if note.part == "comp"][:150]
+        assert len(chords) == 150
+        harmonies.append((score.key, tuple(chords)))
+    assert sorted(key for key, _ in harmonies[:12]) == list(range(12))
+    assert len(set(harmonies)) == 24
 
 
 @pytest.mark.parametrize("genre", GENRES)

@@ -20,7 +20,7 @@ TRACKS = {(track.genre, track.artist_index): track for track in plan_collection(
 def play(genre: str, *, artist_index: int = 0) -> tuple[Score, FloatArray]:
     rules = GENRE_RULES[genre]
     artist = make_artist(rules, artist_index, seed=0)
-    score = compose_score(rules, artist, duration_s=20.0, rng=np.random.default_rng(1))
+    score = compose_score(rules, artist, track_index=0, duration_s=20.0, rng=np.random.default_rng(1))
     return score, render_score(score, artist, room_rng=np.random.default_rng(2))
 
 
