@@ -17,7 +17,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
-from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError, first_line
 from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
@@ -138,8 +138,7 @@ def _describe(error: Exception) -> tuple[int, str]:
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         if extra is not None:
             return 2, f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]'"
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    return 1, f"the run failed: {type(error).__name__}: {first_line} (--debug shows the traceback)"
+    return 1, f"the run failed: {type(error).__name__}: {first_line(error)} (--debug shows the traceback)"
 
 
 def _print_error(name: str, message: str) -> None:

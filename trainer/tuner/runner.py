@@ -6,12 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 import tensorflow as tf
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError, first_line
 from trainer.common import files
 from trainer.common.tf_graphs import releasing_graphs
 from trainer.devices.strategy import make_strategy
@@ -138,13 +137,8 @@ def _errors_as_failed_trials() -> Iterator[None]:
     except (TrialFailedError, TrialLeaseLostError, RunAgainError):
         raise
     except (RunFailedError, UserError) as error:
-        raise TrialFailedError(_first_line(error)) from error
+        raise TrialFailedError(first_line(error)) from error
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrialFailedError(f"out of memory: {_first_line(error)}") from error
+        raise TrialFailedError(f"out of memory: {first_line(error)}") from error
     except Exception as error:
-        raise TrialFailedError(f"{type(error).__name__}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    message: Any = getattr(error, "message", None) or str(error)
-    return (str(message).strip().splitlines() or [type(error).__name__])[0]
+        raise TrialFailedError(f"{type(error).__name__}: {first_line(error)}") from error
