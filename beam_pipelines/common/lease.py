@@ -85,7 +85,9 @@ class Lease:
 
 @contextmanager
 def holding(directory: str, *, key: str, name: str = LEASE_FILE, wait_s: float = 0.0) -> Iterator[Lease]:
-    """Holds the lease of a directory while the body runs. The directory is created where it does not exist.
+    """Holds the lease of a directory while the body runs.
+
+    A local directory is created where it does not exist, and removed again if the body wrote nothing to it.
 
     Args:
         directory: The directory, local or gs://.

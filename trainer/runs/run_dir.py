@@ -25,7 +25,9 @@ _METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
 # Runs of beamtune 0.1.0 do not have it: their models divide by at least `trainer.models.layers.STD_FLOOR`.
 _STANDARDIZATION_FILE = "standardization.yaml"
-_STARTED_NAMES = ("dataset", _STANDARDIZATION_FILE, *LEASE_FILES)
+# In a run of a cluster; see `trainer.runs.restarts`.
+STARTS_FILE = "starts.json"
+_STARTED_NAMES = ("dataset", _STANDARDIZATION_FILE, STARTS_FILE, *LEASE_FILES)
 # How long another command may take to update metrics.json.
 _UPDATE_WAIT_S = 60.0
 

@@ -17,6 +17,7 @@ from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import SegmentScores, predictions_of_scores
 from trainer.metrics.score_tables import print_scores
 from trainer.runs.prediction_files import write_predictions
+from trainer.runs.restarts import bounded_restarts
 from trainer.runs.restored_model import summarize_model
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary
@@ -47,7 +48,8 @@ def train(
     Raises:
         UserError: The data, the model and the run directory do not fit together, or another command trains the run;
             nothing was trained.
-        RunFailedError: A loss is not a finite number, a file is damaged, or another command has taken over the run.
+        RunFailedError: A loss is not a finite number, a file is damaged, another command has taken over the run, or
+            other processes of the cluster are lost again and again before there is a new checkpoint.
         RunAgainError: The process received SIGTERM, or another process of its cluster is lost; the state is saved.
     """
     # TensorFlow requires that a cluster is joined before any other operation.
@@ -58,8 +60,11 @@ def train(
         if _is_finished(run, config, cluster=cluster):
             return
         data = open_training_data(config)
-        components = make_components(config, strategy=strategy, cluster=cluster, run=run, data=data)
-        with _ownership(run, is_chief=cluster.is_chief, check_owner=check_owner) as check:
+        with (
+            _ownership(run, is_chief=cluster.is_chief, check_owner=check_owner) as check,
+            bounded_restarts(run, cluster),
+        ):
+            components = make_components(config, strategy=strategy, cluster=cluster, run=run, data=data)
             board = Board(
                 config,
                 run=run,
