@@ -36,21 +36,20 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
         RunAgainError: The process received SIGTERM; its state is saved.
     """
     directory, trainer = CrossvalDir(config), make_fold_trainer(config)
-    with stop_on_sigterm() as stop_request:
-        source = open_source(config.data_dir)
-        partition = partition_segments(source, config)
-        directory.check(source_cache_key=source.data.cache_key)
-        with holding(config.output_dir, key="output_dir"):
-            directory.start(source_cache_key=source.data.cache_key)
-            runner = _CrossvalRunner(
-                config,
-                directory=directory,
-                trainer=trainer,
-                source=source,
-                partition=partition,
-                stop_request=stop_request,
-            )
-            runner.run_all()
+    source = open_source(config.data_dir)
+    partition = partition_segments(source, config)
+    directory.check(source_cache_key=source.data.cache_key)
+    with holding(config.output_dir, key="output_dir"), stop_on_sigterm() as stop_request:
+        directory.start(source_cache_key=source.data.cache_key)
+        runner = _CrossvalRunner(
+            config,
+            directory=directory,
+            trainer=trainer,
+            source=source,
+            partition=partition,
+            stop_request=stop_request,
+        )
+        runner.run_all()
     print_results(runner.header, runner.results(), stream=stream)
 
 
@@ -129,11 +128,14 @@ class _CrossvalRunner:
             split_seed=self._config.split_seed,
         )
         fold_dir = self._directory.fold_dir(fold)
+        self._stop_request.finishing = "the current examples are copied"
         if not is_written(fold_dir, key, source=self._source):
             write_fold(fold_dir, key, source=self._source, partition=self._partition, on_batch=self._check_not_stopped)
 
     def _run(self, fold: int, seed: int) -> None:
         self._check_not_stopped()
+        # Said only while the run does not train, which has a request of its own.
+        self._stop_request.finishing = "the first steps of the run, or after its evaluation on the test split"
         started_s = time.monotonic()
         self._trainer.run(
             data_dir=self._directory.fold_dir(fold), run_dir=self._directory.run_dir(fold, seed), seed=seed

@@ -50,7 +50,7 @@ def bounded_restarts(run: RunDir, cluster: Cluster) -> Iterator[None]:
             f"another worker was lost ({error.cause}): look for the cause in the output of the other workers; if "
             "machines are only preempted often, lower checkpoint_interval_s"
         ) from error
-    except (RunAgainError, UserError):
+    except (RunAgainError, UserError, KeyboardInterrupt):  # SIGTERM may be a KeyboardInterrupt, too
         _forget_starts(run, cluster)
         raise
     _forget_starts(run, cluster)

@@ -8,7 +8,7 @@ from beam_pipelines.common.lease import holding
 from beam_pipelines.common.terminal import stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
-from trainer.common.stop_on_sigterm import stop_on_sigterm
+from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.data.batches import shard_read_errors
 from trainer.data.prepared import read_groups
 from trainer.devices.cluster import Cluster
@@ -55,7 +55,7 @@ def train(
     # TensorFlow requires that a cluster is joined before any other operation.
     strategy = make_strategy(config.strategy) if strategy is None else strategy
     cluster = Cluster(strategy, config.strategy)
-    with cluster.lost_worker_errors(), stop_on_sigterm() as stop_request:
+    with cluster.lost_worker_errors():
         run = RunDir(config.run_dir)
         if _is_finished(run, config, cluster=cluster):
             return
@@ -77,11 +77,12 @@ def train(
                     run.check_same_data(data.prepared)
                 else:
                     run.start(config, data.prepared)
-            epochs = EpochLoop(components, board=board, stop_request=stop_request, callback=callback, check_owner=check)
-            with shard_read_errors([*data.train_shards, *data.validation_shards]):
+            # Before this, there is nothing to save.
+            with stop_on_sigterm() as stop, shard_read_errors([*data.train_shards, *data.validation_shards]):
+                epochs = EpochLoop(components, board=board, stop_request=stop, callback=callback, check_owner=check)
                 epochs.run(last_epoch=min(config.epochs, until_epoch or config.epochs))
                 check()
-                _finish(components, board=board)
+                _finish(components, board=board, stop_request=stop)
 
 
 @contextmanager
@@ -114,14 +115,25 @@ def _is_finished(run: RunDir, config: TrainConfig, *, cluster: Cluster) -> bool:
     return is_finished
 
 
-def _finish(components: TrainingComponents, *, board: Board) -> None:
-    """Writes and prints the metrics of the best weights."""
+def _finish(components: TrainingComponents, *, board: Board, stop_request: StopRequest) -> None:
+    """Writes and prints the metrics of the best weights.
+
+    Raises:
+        RunAgainError: The process received SIGTERM or Ctrl-C before all were computed; the state is saved.
+    """
     progress, run, config = components.progress, components.run, components.config
     # Before the best state is restored, whose duration ends at the best epoch.
     model = summarize_model(config.model, components.model, train_duration_s=progress.train_duration_s)
     components.checkpoints.restore_best()
+
+    def check_not_stopped() -> None:
+        if components.cluster.any_process([stop_request.is_set]) == [True]:
+            raise stop_request.error("; the state is saved: run the same command again to resume")
+
+    stop_request.finishing = "the current batch of the validation"
     # Scores of examples that were trained on say nothing about others.
-    scores = None if config.learn_from_validation else components.score_validation()
+    scores = None if config.learn_from_validation else components.score_validation(check_not_stopped)
+    stop_request.finishing = "the results are written"
     if components.cluster.is_chief:
         if scores is not None:
             _write_metrics(components, scores, model=model, board=board)

@@ -9,6 +9,7 @@ import pytest
 
 import trainer.runs.restarts
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.signals import TerminatedError
 from trainer.devices.cluster import LostWorkerError
 from trainer.runs.restarts import MAX_STARTS_WITHOUT_CHECKPOINT, bounded_restarts
 from trainer.runs.run_dir import RunDir
@@ -94,7 +95,7 @@ def test_a_new_checkpoint_ends_the_count(run: RunDir) -> None:
     lose_workers(run, times=MAX_STARTS_WITHOUT_CHECKPOINT - 1)
 
 
-@pytest.mark.parametrize("error", [None, RunAgainError("SIGTERM"), UserError("wrong")])
+@pytest.mark.parametrize("error", [None, RunAgainError("SIGTERM"), TerminatedError(), UserError("wrong")])
 def test_a_preemption_or_a_success_ends_the_count(run: RunDir, error: BaseException | None) -> None:
     lose_workers(run, times=MAX_STARTS_WITHOUT_CHECKPOINT - 1)
     if error is None:
