@@ -71,7 +71,9 @@ def train(
                 data=data.prepared,
                 validation_shards=data.validation_shards,
                 is_writer=cluster.is_chief,
+                check_owner=check,
             )
+            check()
             if cluster.is_chief:
                 if run.is_started():
                     run.check_same_data(data.prepared)
@@ -81,8 +83,7 @@ def train(
             with stop_on_sigterm() as stop, shard_read_errors([*data.train_shards, *data.validation_shards]):
                 epochs = EpochLoop(components, board=board, stop_request=stop, callback=callback, check_owner=check)
                 epochs.run(last_epoch=min(config.epochs, until_epoch or config.epochs))
-                check()
-                _finish(components, board=board, stop_request=stop)
+                _finish(components, board=board, stop_request=stop, check_owner=check)
 
 
 @contextmanager
@@ -115,8 +116,16 @@ def _is_finished(run: RunDir, config: TrainConfig, *, cluster: Cluster) -> bool:
     return is_finished
 
 
-def _finish(components: TrainingComponents, *, board: Board, stop_request: StopRequest) -> None:
+def _finish(
+    components: TrainingComponents, *, board: Board, stop_request: StopRequest, check_owner: Callable[[], None]
+) -> None:
     """Writes and prints the metrics of the best weights.
+
+    Args:
+        components: The run.
+        board: Writes events for TensorBoard.
+        stop_request: Ends the run until the metrics are computed.
+        check_owner: Raises if the run belongs to another process now; called before files are written.
 
     Raises:
         RunAgainError: The process received SIGTERM or Ctrl-C before all were computed; the state is saved.
@@ -136,7 +145,9 @@ def _finish(components: TrainingComponents, *, board: Board, stop_request: StopR
     stop_request.finishing = "the results are written"
     if components.cluster.is_chief:
         if scores is not None:
+            check_owner()
             _write_metrics(components, scores, model=model, board=board)
+        check_owner()
         run.mark_finished()
         print(f"the weights of epoch {progress.early_stopping.best_epoch} are in {run.path}", file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.
