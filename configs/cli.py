@@ -17,16 +17,15 @@ from importlib import metadata
 from typing import NoReturn
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
-from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError, first_line
 from beam_pipelines.common.extras import naming_missing_extras
 from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams
+from beam_pipelines.common.signals import INTERRUPTED, RUN_AGAIN, TerminatedError, ending_on_sigterm
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
 from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
 from configs.slips import find_slip
 
-_INTERRUPTED = 130
-_RUN_AGAIN = 75
 # Commands that keep what is finished when they are interrupted.
 _RESUMABLE = ("synthesize", "download", "prepare", "convert", "train", "tune", "baselines", "crossval")
 
@@ -52,7 +51,7 @@ def run() -> NoReturn:
     if error is not None:
         _print_error("beamtune", f"standard output cannot be written to, so that output is lost: {error}")
         exit_code = exit_code or 1
-    if exit_code in (_INTERRUPTED, _RUN_AGAIN):
+    if exit_code in (INTERRUPTED, RUN_AGAIN):
         # Threads may still be inside C code: a regular exit of Python would abort on them, or wait for others.
         os._exit(exit_code)
     sys.exit(exit_code)
@@ -99,12 +98,13 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
         if arguments.show_config:
             return _show_config(command, invocation)
         quiet = silenced_decoders() if command.decodes_audio and not arguments.debug else nullcontext()
-        with quiet, naming_missing_extras():
+        with quiet, naming_missing_extras(), ending_on_sigterm(name):
             return command.run(invocation)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         hint = "; what is finished is kept: the same command resumes" if command.name in _RESUMABLE else ""
-        _print_error(name, f"interrupted{hint}")
-        return _INTERRUPTED
+        is_sigterm = isinstance(interruption, TerminatedError)
+        _print_error(name, f"{'stopped by SIGTERM' if is_sigterm else 'interrupted'}{hint}")
+        return RUN_AGAIN if is_sigterm else INTERRUPTED
     except Exception as error:  # every error becomes one line
         if arguments.debug:
             traceback.print_exc()
@@ -120,11 +120,10 @@ def _describe(error: Exception) -> tuple[int, str]:
     if isinstance(error, RunFailedError):
         return 1, str(error)
     if isinstance(error, InterruptedRunError):
-        return _INTERRUPTED, str(error)
+        return INTERRUPTED, str(error)
     if isinstance(error, RunAgainError):
-        return _RUN_AGAIN, str(error)
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    return 1, f"the run failed: {type(error).__name__}: {first_line} (--debug shows the traceback)"
+        return RUN_AGAIN, str(error)
+    return 1, f"the run failed: {type(error).__name__}: {first_line(error)} (--debug shows the traceback)"
 
 
 def _print_error(name: str, message: str) -> None:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from beam_pipelines.common.checks import check_choice
-from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.errors import UserError, first_line
 from configs.hydra_schemas import register_schemas
 
 # Overrides of the command line, or values by dotted key and options by group.
@@ -83,7 +83,7 @@ def to_dataclass(config: DictConfig) -> object:
             raise UserError(f"{missing[0]} is not set: give {missing[0]}=…")
         return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
-        raise UserError(_first_line(error)) from error
+        raise UserError(first_line(error)) from error
 
 
 def to_yaml(config: DictConfig) -> str:
@@ -204,7 +204,7 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
         try:
             OmegaConf.update(config, setting.key, _value_for(config, setting))
         except OmegaConfBaseException as error:
-            raise UserError(f"{setting.text}: {_first_line(error)}") from error
+            raise UserError(f"{setting.text}: {first_line(error)}") from error
     return config
 
 
@@ -266,11 +266,7 @@ def _hydra(config_name: str, options: Mapping[str, Any]) -> DictConfig:
                 config: DictConfig = hydra_compose(config_name, overrides=overrides)
             return config
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(_first_line(error)) from error
+            raise UserError(first_line(error)) from error
         finally:
             # Another instance by now: Hydra replaces it at the end of the block above.
             GlobalHydra.instance().hydra = outer
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

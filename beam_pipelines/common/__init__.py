@@ -1,1 +1,1 @@
-"""What every folder uses: errors, checks of settings, progress, terminal output, and file access."""
+"""What every folder uses: errors, checks of settings, progress, terminal output, signals, and file access."""

@@ -1,5 +1,8 @@
 """Errors that end a command with one line for the user and an exit code of their own."""
 
+# How TensorFlow's message about a failed operation of a graph begins, before the lines of Python that made it.
+_GRAPH_ERROR = "Graph execution error:"
+
 
 class UserError(Exception):
     """Something the user can fix: a wrong path, value or file. Shown as one line; the command exits with 2."""
@@ -18,3 +21,13 @@ class RunAgainError(Exception):
 
 class InterruptedRunError(RunAgainError):
     """A RunAgainError because of Ctrl-C. The command exits with 130, as shells report it."""
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message that names the cause, or the error's type if there is no message."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if lines[:1] == [_GRAPH_ERROR]:
+        # "Detected at node … defined at (most recent call last):" and indented lines of Python come before the cause.
+        causes = [line for line in lines[1:] if not line.startswith((" ", "\t", "Detected at node "))]
+        lines = causes or lines
+    return lines[0].strip() if lines else type(error).__name__

@@ -95,7 +95,9 @@ def holding(
     wait_s: float = 0.0,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Iterator[Lease]:
-    """Holds the lease of a directory while the body runs. The directory is created where it does not exist.
+    """Holds the lease of a directory while the body runs.
+
+    A local directory is created where it does not exist, and removed again if the body wrote nothing to it.
 
     Args:
         directory: The directory, local or gs://.

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from beam_pipelines.common.lease_holder import Holder
@@ -17,11 +18,11 @@ class LocalLeaseFile:
         self._path = path
         self._descriptor: int | None = None
         self._owner: str | None = None
+        self._has_made_directory = False
 
     def take(self, holder: Holder) -> Holder | None:
-        os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = self._open()
             is_taken = False
             try:
                 has_locks = _lock(descriptor)
@@ -56,6 +57,21 @@ class LocalLeaseFile:
             os.unlink(self._path)
         os.close(self._descriptor)  # which also releases the lock
         self._descriptor = None
+        if self._has_made_directory:
+            # Fails if the command, or another one, has written to it.
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(self._path))
+
+    def _open(self) -> int:
+        """Opens the file; creates it, and its directory, where they do not exist."""
+        directory = os.path.dirname(self._path)
+        while True:
+            if not os.path.isdir(directory or "."):
+                os.makedirs(directory, exist_ok=True)
+                self._has_made_directory = True
+            # Another command that has made the directory and written nothing may have removed it since.
+            with suppress(FileNotFoundError):
+                return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def _is_current(self, descriptor: int) -> bool:
         try:

@@ -9,6 +9,7 @@ import json
 import math
 import multiprocessing
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -253,7 +254,7 @@ def _write_tracks(
         return
     # Not fork: the caller may have started threads, TensorFlow's for example.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_exit_with_parent) as pool:
         futures = {pool.submit(_write_track, root, track, spec): track for track in pending}
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -261,6 +262,18 @@ def _write_tracks(
                 yield futures[future]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _exit_with_parent() -> None:
+    """Ends this worker process when the command ends in whatever way: a pool's workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _write_track(root: Path, track: SyntheticTrack, spec: CollectionSpec) -> None:

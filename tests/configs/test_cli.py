@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -115,6 +116,33 @@ def test_an_interrupted_run_prints_one_line(fake_command, capsys):
     fake_command(run)
     assert main(["fake"]) == 130
     assert capsys.readouterr().err == "beamtune fake: interrupted\n"
+
+
+def test_sigterm_ends_a_command_in_one_line(fake_command, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("the command goes on")
+
+    fake_command(run)
+    assert main(["fake"]) == 75
+    assert capsys.readouterr().err == "beamtune fake: stopped by SIGTERM\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_error_of_a_graph_is_named_by_its_cause(fake_command, capsys):
+    def run(_):
+        # As TensorFlow writes it.
+        raise RuntimeError(
+            "Graph execution error:\n\nDetected at node while/MatMul defined at (most recent call last):\n"
+            '  File "loop.py", line 90, in run_steps\n\nBlas xGEMM launch failed\n\t [[{{node while/MatMul}}]]'
+        )
+
+    fake_command(run)
+    assert main(["fake"]) == 1
+    line = "beamtune fake: the run failed: RuntimeError: Blas xGEMM launch failed (--debug shows the traceback)\n"
+    assert capsys.readouterr().err == line
 
 
 def test_a_missing_package_names_its_extra(fake_command, capsys):

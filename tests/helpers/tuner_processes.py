@@ -20,7 +20,7 @@ from trainer.tuner.service.config import BudgetConfig, PruningConfig, ServiceCon
 from trainer.tuner.service.worker import run_worker
 from trainer.tuner.space.space import Space
 from trainer.tuner.space.space_file import parse_space
-from trainer.tuner.trial import ReportEpoch, Trial, TrialFailedError, TrialResult
+from trainer.tuner.trial import ReportEpoch, Trial, TrialFailedError, TrialResult, TrialRunner
 
 OBJECTIVE = "validation/track/accuracy"
 EPOCHS = 4
@@ -169,12 +169,20 @@ class Cluster:
         config = search_config(algorithm, search_dir=self.search_dir, **changes)
         return self._start(chief_main, "chief", {"config": config, "space": space})
 
-    def worker(self, name: str, *, service: ServiceConfig = QUICK, address: str | None = None, **runner: Any) -> Any:
+    def worker(
+        self,
+        name: str,
+        *,
+        service: ServiceConfig = QUICK,
+        address: str | None = None,
+        real_runner: TrialRunner | None = None,
+        **runner: Any,
+    ) -> Any:
         arguments = {
             "search_dir": self.search_dir,
             "worker_name": name,
             "chief_address": address,
-            "runner": FakeRunner(**runner),
+            "runner": real_runner or FakeRunner(**runner),
             "service": service,
         }
         return self._start(worker_main, name, arguments)

@@ -64,7 +64,7 @@ def run_baselines(config: BaselinesConfig, *, stream: TextIO) -> None:
     runs = {learner: RunDir(files.join(config.output_dir, learner), key="output_dir") for learner in config.learners}
     wanted = [learner for learner, run in runs.items() if not _is_finished(run, learner, config=config, data=data)]
     with (
-        stop_on_sigterm() as stop_request,
+        stop_on_sigterm("the current file is written") as stop_request,
         ProgressReporter("fitting", total=len(config.learners), unit="learners") as progress,
     ):
         for learner in config.learners:

@@ -5,7 +5,7 @@ chart; settings and final scores are written to the run directory itself.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
@@ -46,6 +46,7 @@ class Board:
         data: PreparedData,
         validation_shards: Sequence[Shard],
         is_writer: bool = True,
+        check_owner: Callable[[], None] = lambda: None,
     ) -> None:
         """Reads how the data were prepared; writes nothing yet.
 
@@ -55,6 +56,7 @@ class Board:
             data: The data set that the model is trained on.
             validation_shards: The shards of the validation split.
             is_writer: Whether this process writes.
+            check_owner: Raises if the run belongs to another process now; called before events are written or removed.
 
         Raises:
             UserError: `prepare.yaml` cannot be read.
@@ -64,6 +66,7 @@ class Board:
         self._data = data
         self._shards = validation_shards
         self._is_writer = is_writer
+        self._check_owner = check_owner
         self._preparation = read_preparation(data)
         self._train: EventFile | None = None
         self._validation: EventFile | None = None
@@ -80,6 +83,7 @@ class Board:
         if not self._is_writer:
             yield
             return
+        self._check_owner()
         directories = (self._run.path, self._run.train_events_dir, self._run.validation_events_dir)
         for directory in directories:
             if num_steps_done == 0:
@@ -115,6 +119,7 @@ class Board:
         """
         if self._train is None or self._validation is None:
             return
+        self._check_owner()
         for tag, value in training.items():
             self._train.scalar(tag, value, step=step)
         if validation:
@@ -139,6 +144,7 @@ class Board:
             levels: Their metrics by level.
             step: Training steps up to the end of the best epoch.
         """
+        self._check_owner()
         directories = (self._run.path, self._run.train_events_dir, self._run.validation_events_dir)
         for directory in directories:
             remove_event_files(directory, suffix=_END_SUFFIX)

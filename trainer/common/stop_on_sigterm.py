@@ -1,17 +1,19 @@
 """SIGTERM and Ctrl-C as a request to save and to stop.
 
-Schedulers and cloud machines announce their end with SIGTERM.
+Schedulers and cloud machines announce their end with SIGTERM. A line says at once what is finished first, because that
+may take longer than they wait.
 """
 
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
 from beam_pipelines.common.errors import InterruptedRunError, RunAgainError
+from beam_pipelines.common.signals import INTERRUPTED, print_at_once, watching_signals
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _POLL_S = 0.1
@@ -25,17 +27,23 @@ class StopRequest:
     Attributes:
         is_set: Set by the signal handler.
         cause: The name of the signal for messages.
+        finishing: What the process finishes before it stops, for the line that it prints when the signal comes, such as
+            "the current step".
     """
 
-    def __init__(self, outer: "StopRequest | None" = None) -> None:
+    def __init__(self, finishing: str = "the current step", *, outer: "StopRequest | None" = None) -> None:
         """Starts unset.
 
         Args:
-            outer: The request of the surrounding `stop_on_sigterm`, which is set together with this one.
+            finishing: The first value of the attribute.
+            outer: The request of the surrounding `stop_on_sigterm`, which is set together with this one. If it is set
+                already, so is this one.
         """
-        self.is_set = False
-        self.cause = "SIGTERM"
+        self.is_set: bool = outer is not None and outer.is_set
+        self.cause: str = "SIGTERM" if outer is None else outer.cause
+        self.finishing = finishing
         self._outer = outer
+        self._num_ctrl_c = 0
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Sets the request; a signal handler. After Ctrl-C, another one ends the process at once."""
@@ -47,8 +55,16 @@ class StopRequest:
             return
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            with suppress(OSError):
-                os.write(2, b"stopping, and saving the state first; Ctrl-C again ends at once\n")
+
+    def announce(self, number: int) -> None:
+        """Prints what is finished first. Called in a thread, before `handle` if the main thread is in C code."""
+        if number == signal.SIGTERM:
+            print_at_once(f"SIGTERM: stopping after {self.finishing}")
+        elif number == signal.SIGINT:
+            self._num_ctrl_c += 1
+            if self._num_ctrl_c > 1:
+                os._exit(INTERRUPTED)
+            print_at_once(f"Ctrl-C: stopping after {self.finishing}; Ctrl-C again ends at once")
 
     def error(self, message: str) -> RunAgainError:
         """Returns the error that ends the command, with the cause: "stopped by SIGTERM <message>"."""
@@ -57,25 +73,29 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_sigterm() -> Iterator[StopRequest]:
+def stop_on_sigterm(finishing: str = "the current step") -> Iterator[StopRequest]:
     """Replaces the handlers of SIGTERM and SIGINT while the body runs: they set the request instead of ending it.
 
     Bodies can be nested; a signal sets the requests of all of them. Only the main thread of Python handles signals: in
     another thread, the request is never set. A process that ignores Ctrl-C, as one in the background of a shell script
     does, still ignores it.
+
+    Args:
+        finishing: What the process finishes before it stops; see `StopRequest`.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield StopRequest()
+        yield StopRequest(finishing)
         return
     outer = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    request = StopRequest(outer if isinstance(outer, StopRequest) else None)
+    request = StopRequest(finishing, outer=outer if isinstance(outer, StopRequest) else None)
     previous = {
         number: signal.signal(number, request.handle)
         for number in _SIGNALS
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
-        yield request
+        with watching_signals(request.announce):
+            yield request
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -37,22 +37,21 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
         RunAgainError: The process received SIGTERM; its state is saved.
     """
     directory, trainer = CrossvalDir(config), make_fold_trainer(config)
-    with stop_on_sigterm() as stop_request:
-        source = open_source(config.data_dir)
-        partition = partition_segments(source, config)
-        directory.check(source_cache_key=source.data.cache_key)
-        with holding(config.output_dir, key="output_dir") as lease:
-            directory.start(source_cache_key=source.data.cache_key)
-            runner = _CrossvalRunner(
-                config,
-                directory=directory,
-                trainer=trainer,
-                source=source,
-                partition=partition,
-                stop_request=stop_request,
-                lease=lease,
-            )
-            runner.run_all()
+    source = open_source(config.data_dir)
+    partition = partition_segments(source, config)
+    directory.check(source_cache_key=source.data.cache_key)
+    with holding(config.output_dir, key="output_dir") as lease, stop_on_sigterm() as stop_request:
+        directory.start(source_cache_key=source.data.cache_key)
+        runner = _CrossvalRunner(
+            config,
+            directory=directory,
+            trainer=trainer,
+            source=source,
+            partition=partition,
+            stop_request=stop_request,
+            lease=lease,
+        )
+        runner.run_all()
     print_results(runner.header, runner.results(), stream=stream)
 
 
@@ -135,6 +134,7 @@ class _CrossvalRunner:
         fold_dir = self._directory.fold_dir(fold)
         if is_written(fold_dir, key, source=self._source):
             return
+        self._stop_request.finishing = "the current examples are copied"
         # A cross-validation that shares folds_dir may write the same fold.
         with holding(fold_dir, key="folds_dir", wait_s=math.inf, on_wait=self._check_may_go_on) as lease:
 
@@ -147,6 +147,8 @@ class _CrossvalRunner:
 
     def _run(self, fold: int, seed: int) -> None:
         self._check_may_go_on()
+        # Said only while the run does not train, which has a request of its own.
+        self._stop_request.finishing = "the first steps of the run, or after its evaluation on the test split"
         started_s = time.monotonic()
         self._trainer.run(
             data_dir=self._directory.fold_dir(fold), run_dir=self._directory.run_dir(fold, seed), seed=seed

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from beam_pipelines.common.errors import RunAgainError
+from beam_pipelines.common.errors import RunAgainError, first_line
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import is_chief
 
@@ -18,8 +18,9 @@ _LOST_WORKER_ERRORS = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
 )
-# An InternalError is raised for a lost process too, but also for a failure that every restart repeats, such as a kernel
-# that cannot be launched. Only the messages of connections and of collective operations are those of a lost process.
+# TensorFlow 2.17 raises an UnavailableError for a process that was killed. Other parts of it, such as NCCL, raise an
+# InternalError, but also for a failure that every restart repeats, such as a kernel that cannot be launched: only the
+# messages of connections and of collective operations are those of a lost process.
 _LOST_WORKER_MESSAGE = re.compile(
     r"connection|connect to|socket|broken pipe|reset by peer|unreachable|heartbeat|collective ops? is aborted|"
     r"barrier|coordination|remote (worker|task)|/job:worker.*(unavailable|lost|disconnect)|recvbuf|rpc",
@@ -27,11 +28,26 @@ _LOST_WORKER_MESSAGE = re.compile(
 )
 
 
+class LostWorkerError(RunAgainError):
+    """Another process of the cluster ended or does not answer.
+
+    Attributes:
+        cause: The first line of TensorFlow's error.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"lost another worker ({cause}): start all workers again, and they resume from the last checkpoint"
+        )
+        self.cause = cause
+
+
 class Cluster:
     """All processes of a run; without a multi-worker strategy, only this one.
 
     Attributes:
         is_chief: Whether this process writes the files of the run.
+        has_several_processes: Whether there are others.
     """
 
     def __init__(self, strategy: Any, config: StrategyConfig) -> None:
@@ -42,7 +58,7 @@ class Cluster:
             config: The settings from which it was made.
         """
         self._strategy = strategy
-        self._has_several_processes = config.kind == "multi_worker" and strategy.num_replicas_in_sync > 1
+        self.has_several_processes = config.kind == "multi_worker" and strategy.num_replicas_in_sync > 1
         self.is_chief = is_chief(strategy)
 
     def any_process(self, flags: Sequence[bool]) -> list[bool]:
@@ -65,20 +81,17 @@ class Cluster:
         """Converts TensorFlow's errors about a lost process into one that says what to do.
 
         Raises:
-            RunAgainError: Another process ended or does not answer.
+            LostWorkerError: Another process ended or does not answer. It is a RunAgainError.
         """
         try:
             yield
         except (*_LOST_WORKER_ERRORS, tf.errors.InternalError) as error:
-            if not self._has_several_processes or not _is_of_lost_worker(error):
+            if not self.has_several_processes or not _is_of_lost_worker(error):
                 raise
-            [first_line, *_] = str(error.message).strip().splitlines() or [type(error).__name__]
-            raise RunAgainError(
-                f"lost another worker ({first_line}): start all workers again, and they resume from the last checkpoint"
-            ) from error
+            raise LostWorkerError(first_line(error)) from error
 
     def _sum(self, values: list[int]) -> list[int]:
-        if not self._has_several_processes:
+        if not self.has_several_processes:
             return values
         return [int(total) for total in self._sum_over_replicas(tf.constant(values))]
 
@@ -90,5 +103,6 @@ class Cluster:
 
 def _is_of_lost_worker(error: Any) -> bool:
     if isinstance(error, tf.errors.InternalError):
-        return _LOST_WORKER_MESSAGE.search(str(error.message)) is not None
+        # Not in the whole message, which may quote the code of this package.
+        return _LOST_WORKER_MESSAGE.search(first_line(error)) is not None
     return True

@@ -9,7 +9,7 @@ from urllib.error import URLError
 
 import tensorflow as tf
 
-from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.errors import UserError, first_line
 from trainer.devices.cluster_config import CLUSTER_VARIABLE, cluster_error, parse_cluster
 from trainer.devices.config import StrategyConfig
 
@@ -102,7 +102,7 @@ def _make_tpu(config: StrategyConfig, resolve_tpu: ResolveTpu) -> Any:
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except ValueError as error:
         raise UserError(
-            f"{where}: no TPU was found ({_first_line(error)}): set strategy.tpu_name to its name"
+            f"{where}: no TPU was found ({first_line(error)}): set strategy.tpu_name to its name"
         ) from error
     except URLError as error:
         raise UserError(
@@ -110,11 +110,7 @@ def _make_tpu(config: StrategyConfig, resolve_tpu: ResolveTpu) -> Any:
             "strategy.tpu_name to its address, grpc://host:8470"
         ) from error
     except tf.errors.NotFoundError as error:
-        raise UserError(f"{where}: there is no TPU at this address ({_first_line(error)})") from error
+        raise UserError(f"{where}: there is no TPU at this address ({first_line(error)})") from error
     except tf.errors.OpError as error:
-        raise UserError(f"{where}: the TPU does not answer ({_first_line(error)})") from error
+        raise UserError(f"{where}: the TPU does not answer ({first_line(error)})") from error
     return tf.distribute.TPUStrategy(resolver)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

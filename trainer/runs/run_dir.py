@@ -14,7 +14,7 @@ from trainer.common import files
 from trainer.data.prepared import PreparedData, copy_metadata, open_prepared, read_prepare_yaml
 from trainer.metrics.metrics import LevelMetrics
 from trainer.models.std_floors import with_relative_floors
-from trainer.runs.checkpoints import BEST, find_checkpoint
+from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ _METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
 # Runs of beamtune 0.1.0 do not have it: their models divide by at least `trainer.models.layers.STD_FLOOR`.
 _STANDARDIZATION_FILE = "standardization.yaml"
-_STARTED_NAMES = ("dataset", _STANDARDIZATION_FILE, *LEASE_FILES)
+# In a run of a cluster; see `trainer.runs.restarts`.
+STARTS_FILE = "starts.json"
+_STARTED_NAMES = ("dataset", _STANDARDIZATION_FILE, STARTS_FILE, *LEASE_FILES)
 # How long another command may take to update metrics.json.
 _UPDATE_WAIT_S = 60.0
 
@@ -72,6 +74,8 @@ class RunDir:
     def start(self, config: "DataclassInstance", data: PreparedData, *, has_network: bool = True) -> None:
         """Writes the settings of the run and the metadata of its data set.
 
+        A run that has checkpoints before it is started continues another one, with the standardization of that one.
+
         Args:
             config: The settings.
             data: The data set.
@@ -83,7 +87,7 @@ class RunDir:
         try:
             files.make_dirs(self.path)
             copy_metadata(data, to=self.dataset_dir)
-            if has_network:
+            if has_network and find_checkpoint(self.checkpoint_dir, LAST) is None:
                 files.write_text(files.join(self.path, _STANDARDIZATION_FILE), "std_floor: relative\n")
             self.write_settings(_CONFIG_FILE, config)
         except files.FileError as error:
@@ -143,9 +147,17 @@ class RunDir:
         Args:
             data: The data set that the run is trained on, or the run's copy of its metadata.
         """
-        if self.is_started() and not files.exists(files.join(self.path, _STANDARDIZATION_FILE)):
+        has_model = self.is_started() or find_checkpoint(self.checkpoint_dir, LAST) is not None
+        if has_model and not files.exists(files.join(self.path, _STANDARDIZATION_FILE)):
             return data.stats.features
         return with_relative_floors(data.stats.features, data.specs)
+
+    def copy_standardization(self, *, to: "RunDir") -> None:
+        """Makes sure that another run standardises features as this one; called before its checkpoints are copied."""
+        path = files.join(self.path, _STANDARDIZATION_FILE)
+        if files.exists(path):
+            files.make_dirs(to.path)
+            files.copy(path, files.join(to.path, _STANDARDIZATION_FILE))
 
     def prepare_yaml(self) -> PrepareYaml:
         """Returns the settings that the data were prepared with.

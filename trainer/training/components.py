@@ -31,7 +31,7 @@ from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_progress import RunProgress
 from trainer.training.config import TrainConfig
-from trainer.training.loop import ScoringLoop, TrainLoop
+from trainer.training.loop import OnBatch, ScoringLoop, TrainLoop
 from trainer.training.optimizer import make_optimizer
 
 
@@ -104,13 +104,13 @@ class TrainingComponents:
         """Training steps over all starts of the run."""
         return self.progress.epochs_done * self.stream.steps_per_epoch + self.progress.epoch_sums.num_steps
 
-    def validate(self) -> dict[str, LevelMetrics]:
+    def validate(self, on_batch: OnBatch) -> dict[str, LevelMetrics]:
         """Returns the metrics of the validation split by level, with the current weights."""
-        return metrics_by_level(self.score_validation())
+        return metrics_by_level(self.score_validation(on_batch))
 
-    def score_validation(self) -> SegmentScores:
+    def score_validation(self, on_batch: OnBatch) -> SegmentScores:
         """Returns the logits of the validation split, with the current weights."""
-        return self.scoring_loop.score(self.validation_batches)
+        return self.scoring_loop.score(self.validation_batches, on_batch=on_batch)
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -121,9 +121,11 @@ class TrainingComponents:
         weights = self.model.trainable_variables
         kept = [keras.ops.convert_to_numpy(weight) for weight in weights]
         self.optimizer.finalize_variable_values(weights)
-        yield
-        for weight, value in zip(weights, kept, strict=True):
-            weight.assign(value)
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, kept, strict=True):
+                weight.assign(value)
 
 
 def make_components(

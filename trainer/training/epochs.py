@@ -9,8 +9,9 @@ from typing import Any
 
 import keras
 
-from beam_pipelines.common.errors import RunFailedError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError
 from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.common.terminal import counted
 from trainer.board.board import Board
 from trainer.board.profile import StepProfiler
 from trainer.common.stop_on_sigterm import StopRequest
@@ -21,6 +22,10 @@ from trainer.runs.run_progress import StepSums
 from trainer.training.callbacks import Callback, EpochMetrics
 from trainer.training.components import TrainingComponents
 from trainer.training.loop import NonFiniteLossError
+
+
+class _ValidationStoppedError(Exception):
+    """A process of the run received SIGTERM or Ctrl-C during the validation."""
 
 
 class EpochLoop:
@@ -99,6 +104,8 @@ class EpochLoop:
         components, progress = self._components, self._progress
         steps_per_epoch = components.stream.steps_per_epoch
         epoch = progress.epochs_done + 1
+        steps = counted(self._config.steps_per_call, "step")
+        self._stop_request.finishing = f"the current {steps} (steps_per_call), and saving the state"
         batches = components.stream.epoch(components.strategy, epoch, first_step=progress.epoch_sums.num_steps)
         while progress.epoch_sums.num_steps < steps_per_epoch:
             progress.epoch_sums += self._run_steps(batches, epoch=epoch)
@@ -136,28 +143,45 @@ class EpochLoop:
         # All processes save at the same step, whichever of them has the clock or the signal that demands it.
         is_due, is_stopped = self._components.cluster.any_process([is_due, self._stop_request.is_set])
         if is_due or is_stopped:
-            self._check_owner()
-            self._components.checkpoints.save()
-            self._saved_s = time.monotonic()
+            self._save()
         if is_stopped:
-            raise self._stop_request.error(
-                f" after {self._progress.describe()}; the state is saved: run the same command again to resume"
-            )
+            raise self._stopped_error()
+
+    def _save(self, *, best: str | None = None) -> None:
+        self._check_owner()
+        self._components.checkpoints.save(best=best)
+        self._saved_s = time.monotonic()
+
+    def _stopped_error(self) -> RunAgainError:
+        return self._stop_request.error(
+            f" after {self._progress.describe()}; the state is saved: run the same command again to resume"
+        )
+
+    def _check_validation(self) -> None:
+        if self._components.cluster.any_process([self._stop_request.is_set]) == [True]:
+            raise _ValidationStoppedError
 
     def _finish_epoch(self, reporter: ProgressReporter) -> bool:
         """Validates, reports and saves an epoch whose steps are all done; returns whether to train another one.
 
         Raises:
             RunFailedError: The validation loss is not a finite number. The state is not saved.
+            RunAgainError: The process received SIGTERM or Ctrl-C before the end of the validation; the state is saved.
         """
         components, progress = self._components, self._progress
         epoch, sums, best_name = progress.epochs_done + 1, progress.epoch_sums, None
-        with components.averaged_weights():
-            validation = {} if self._config.learn_from_validation else components.validate()
-            progress.finish_epoch(self._early_stopping_after(epoch, validation))
-            self._check_owner()
-            if progress.early_stopping.best_epoch == epoch:
-                best_name = components.checkpoints.write_best()
+        self._stop_request.finishing = "the current batch of the validation, and saving the state"
+        try:
+            with components.averaged_weights():
+                validation = {} if self._config.learn_from_validation else components.validate(self._check_validation)
+                progress.finish_epoch(self._early_stopping_after(epoch, validation))
+                self._check_owner()
+                if progress.early_stopping.best_epoch == epoch:
+                    best_name = components.checkpoints.write_best()
+        except _ValidationStoppedError:
+            # The steps of the epoch are saved, with the weights of the last one; a resumed run begins to validate.
+            self._save()
+            raise self._stopped_error() from None
         metrics = EpochMetrics.from_sums(
             sums,
             global_batch_size=self._config.global_batch_size,
@@ -171,9 +195,7 @@ class EpochLoop:
         self._board.write_epoch(
             step=components.num_steps_done, training=metrics.training_scalars(), validation=validation
         )
-        self._check_owner()
-        components.checkpoints.save(best=best_name)
-        self._saved_s = time.monotonic()
+        self._save(best=best_name)
         reporter.log(f"epoch {epoch}/{self._config.epochs}: {_summary(metrics)}")
         return wants_more
 

@@ -1,7 +1,7 @@
 """The training loop and the scoring loop, for any strategy."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -12,6 +12,8 @@ from trainer.data.batches import ScoringBatch, TrainBatch
 from trainer.metrics.predictions import SegmentScores
 from trainer.runs.run_progress import StepSums
 from trainer.training.config import TrainingConfig
+
+OnBatch = Callable[[], None]
 
 
 class NonFiniteLossError(Exception):
@@ -175,10 +177,16 @@ class ScoringLoop:
         self._strategy = strategy
         self._model = model
 
-    def score(self, batches: Any) -> SegmentScores:
-        """Returns the logits of all examples in a distributed data set of ScoringBatches."""
+    def score(self, batches: Any, *, on_batch: OnBatch = lambda: None) -> SegmentScores:
+        """Returns the logits of all examples in a distributed data set of ScoringBatches.
+
+        Args:
+            batches: The data set.
+            on_batch: Called before each batch; its exceptions pass.
+        """
         parts = []
         for batch in batches:
+            on_batch()
             *columns, is_example = (part.numpy() for part in self._score_batch(batch))
             chosen = is_example.astype(bool)
             parts.append([column[chosen] for column in columns])

@@ -8,7 +8,7 @@ from beam_pipelines.common.lease import holding
 from beam_pipelines.common.terminal import stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
-from trainer.common.stop_on_sigterm import stop_on_sigterm
+from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.data.batches import shard_read_errors
 from trainer.data.prepared import read_groups
 from trainer.devices.cluster import Cluster
@@ -17,6 +17,7 @@ from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import SegmentScores, predictions_of_scores
 from trainer.metrics.score_tables import print_scores
 from trainer.runs.prediction_files import write_predictions
+from trainer.runs.restarts import bounded_restarts
 from trainer.runs.restored_model import summarize_model
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary
@@ -47,26 +48,32 @@ def train(
     Raises:
         UserError: The data, the model and the run directory do not fit together, or another command trains the run;
             nothing was trained.
-        RunFailedError: A loss is not a finite number, a file is damaged, or another command has taken over the run.
+        RunFailedError: A loss is not a finite number, a file is damaged, another command has taken over the run, or
+            other processes of the cluster are lost again and again before there is a new checkpoint.
         RunAgainError: The process received SIGTERM, or another process of its cluster is lost; the state is saved.
     """
     # TensorFlow requires that a cluster is joined before any other operation.
     strategy = make_strategy(config.strategy) if strategy is None else strategy
     cluster = Cluster(strategy, config.strategy)
-    with cluster.lost_worker_errors(), stop_on_sigterm() as stop_request:
+    with cluster.lost_worker_errors():
         run = RunDir(config.run_dir)
         if _is_finished(run, config, cluster=cluster):
             return
         data = open_training_data(config)
-        components = make_components(config, strategy=strategy, cluster=cluster, run=run, data=data)
-        with _ownership(run, is_chief=cluster.is_chief, check_owner=check_owner) as check:
+        with (
+            _ownership(run, is_chief=cluster.is_chief, check_owner=check_owner) as check,
+            bounded_restarts(run, cluster),
+        ):
+            components = make_components(config, strategy=strategy, cluster=cluster, run=run, data=data)
             board = Board(
                 config,
                 run=run,
                 data=data.prepared,
                 validation_shards=data.validation_shards,
                 is_writer=cluster.is_chief,
+                check_owner=check,
             )
+            check()
             if cluster.is_chief:
                 if run.is_started():
                     # Again: another command may have started it since.
@@ -74,11 +81,11 @@ def train(
                     run.check_same_data(data.prepared)
                 else:
                     run.start(config, data.prepared)
-            epochs = EpochLoop(components, board=board, stop_request=stop_request, callback=callback, check_owner=check)
-            with shard_read_errors([*data.train_shards, *data.validation_shards]):
+            # Before this, there is nothing to save.
+            with stop_on_sigterm() as stop, shard_read_errors([*data.train_shards, *data.validation_shards]):
+                epochs = EpochLoop(components, board=board, stop_request=stop, callback=callback, check_owner=check)
                 epochs.run(last_epoch=min(config.epochs, until_epoch or config.epochs))
-                check()
-                _finish(components, board=board)
+                _finish(components, board=board, stop_request=stop, check_owner=check)
 
 
 @contextmanager
@@ -111,17 +118,38 @@ def _is_finished(run: RunDir, config: TrainConfig, *, cluster: Cluster) -> bool:
     return is_finished
 
 
-def _finish(components: TrainingComponents, *, board: Board) -> None:
-    """Writes and prints the metrics of the best weights."""
+def _finish(
+    components: TrainingComponents, *, board: Board, stop_request: StopRequest, check_owner: Callable[[], None]
+) -> None:
+    """Writes and prints the metrics of the best weights.
+
+    Args:
+        components: The run.
+        board: Writes events for TensorBoard.
+        stop_request: Ends the run until the metrics are computed.
+        check_owner: Raises if the run belongs to another process now; called before files are written.
+
+    Raises:
+        RunAgainError: The process received SIGTERM or Ctrl-C before all were computed; the state is saved.
+    """
     progress, run, config = components.progress, components.run, components.config
     # Before the best state is restored, whose duration ends at the best epoch.
     model = summarize_model(config.model, components.model, train_duration_s=progress.train_duration_s)
     components.checkpoints.restore_best()
+
+    def check_not_stopped() -> None:
+        if components.cluster.any_process([stop_request.is_set]) == [True]:
+            raise stop_request.error("; the state is saved: run the same command again to resume")
+
+    stop_request.finishing = "the current batch of the validation"
     # Scores of examples that were trained on say nothing about others.
-    scores = None if config.learn_from_validation else components.score_validation()
+    scores = None if config.learn_from_validation else components.score_validation(check_not_stopped)
+    stop_request.finishing = "the results are written"
     if components.cluster.is_chief:
         if scores is not None:
+            check_owner()
             _write_metrics(components, scores, model=model, board=board)
+        check_owner()
         run.mark_finished()
         print(f"the weights of epoch {progress.early_stopping.best_epoch} are in {run.path}", file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.

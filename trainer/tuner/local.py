@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.tuner.config import SearchConfig
@@ -80,14 +80,11 @@ def run_local(config: SearchConfig, *, command: Sequence[str]) -> None:
     if "://" in logs_dir:
         logs_dir = files.join(os.getcwd(), "logs", os.path.basename(config.search_dir))
     os.makedirs(logs_dir, exist_ok=True)
-    with stop_on_sigterm() as stop_request, LiveSearch() as live:
+    with stop_on_sigterm("the workers have saved their trials") as stop_request, LiveSearch() as live:
         live.log(f"search_dir={config.search_dir}; each process writes a log in {logs_dir}")
         search = _LocalSearch(config, command=command, logs_dir=logs_dir, live=live)
         try:
             search.run(stop_request)
-        except RunAgainError:
-            live.log("stopping: workers save their trials")
-            raise
         finally:
             search.stop()
             search.show()

@@ -6,12 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 import tensorflow as tf
 
-from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError, first_line
 from trainer.common import files
 from trainer.common.tf_graphs import releasing_graphs
 from trainer.devices.strategy import make_strategy
@@ -42,21 +41,26 @@ class TrainingRunner:
         # A trial must not depend on the trials before it in this process, and their memory must be released.
         keras.utils.clear_session()
         gc.collect()
+        check_lease()
         write_session_start(trial)
         try:
             with releasing_graphs(), _errors_as_failed_trials():
                 result = self._train(trial, report=report, check_lease=check_lease)
         except TrialFailedError:
+            # The trial may have failed because its new worker has replaced the checkpoints meanwhile.
+            check_lease()
             write_session_failure(trial.directory)
             raise
         objective = self._config.objective
+        check_lease()
         write_session_success(trial.directory, objective=objective, score=result.metrics[objective])
         return result
 
     def _train(self, trial: Trial, *, report: ReportEpoch, check_lease: Callable[[], None]) -> TrialResult:
         config = with_settings(self._config.base(), {**self._space.settings(trial.values), "run_dir": trial.directory})
         if trial.parent_id is not None:
-            copy_checkpoints(files.join(os.path.dirname(trial.directory), trial.parent_id), to=trial.directory)
+            parent_directory = files.join(os.path.dirname(trial.directory), trial.parent_id)
+            copy_checkpoints(parent_directory, to=trial.directory, check_owner=check_lease)
         callback = _EpochReporter(trial, self._config, report=report)
         note = None
         try:
@@ -111,15 +115,22 @@ class _EpochReporter:
         return should_continue
 
 
-def copy_checkpoints(parent_directory: str, *, to: str) -> None:
+def copy_checkpoints(parent_directory: str, *, to: str, check_owner: Callable[[], None] = lambda: None) -> None:
     """Copies the checkpoints and the curves of a run, so that another run resumes from them.
 
     The list of the checkpoints is copied last. If it is there, everything was copied before.
+
+    Args:
+        parent_directory: The run.
+        to: The directory of the other run.
+        check_owner: Raises if this process must not write to it any more; called before each file.
     """
     parent, child = RunDir(parent_directory), RunDir(to)
     checkpoint_list = "checkpoints.json"
     if files.exists(files.join(child.checkpoint_dir, checkpoint_list)):
         return
+    # Before the list of the checkpoints, which belong to a model with this standardization.
+    parent.copy_standardization(to=child)
     for source, target in (
         (parent.train_events_dir, child.train_events_dir),
         (parent.validation_events_dir, child.validation_events_dir),
@@ -127,6 +138,7 @@ def copy_checkpoints(parent_directory: str, *, to: str) -> None:
     ):
         files.make_dirs(target)
         for name in sorted(files.list_if_exists(source), key=lambda name: name == checkpoint_list):
+            check_owner()
             files.copy(files.join(source, name), files.join(target, name))
 
 
@@ -138,13 +150,8 @@ def _errors_as_failed_trials() -> Iterator[None]:
     except (TrialFailedError, TrialLeaseLostError, RunAgainError):
         raise
     except (RunFailedError, UserError) as error:
-        raise TrialFailedError(_first_line(error)) from error
+        raise TrialFailedError(first_line(error)) from error
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrialFailedError(f"out of memory: {_first_line(error)}") from error
+        raise TrialFailedError(f"out of memory: {first_line(error)}") from error
     except Exception as error:
-        raise TrialFailedError(f"{type(error).__name__}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    message: Any = getattr(error, "message", None) or str(error)
-    return (str(message).strip().splitlines() or [type(error).__name__])[0]
+        raise TrialFailedError(f"{type(error).__name__}: {first_line(error)}") from error

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TextIO
 
 from beam_pipelines.common.checks import check_choice
@@ -60,35 +61,11 @@ def tune(
     """
     space = read_space(config, space_text)
     directory = SearchDir(config.search_dir)
-
-    def be_chief(config: SearchConfig, host: str) -> int:
-        # Loads KerasTuner, which the process that only watches does not need.
-        from trainer.tuner.service.chief import run_chief
-
-        # Another chief may start at the same time.
-        with holding(config.search_dir, key="search_dir", name=UPDATE_LEASE_FILE, wait_s=_START_WAIT_S):
-            if directory.is_started():
-                directory.check_same(config, space_text=space_text)
-            else:
-                directory.start(config, space_text=space_text)
-                write_experiment(config.search_dir, space, objective=config.objective, created_s=time.time())
-        is_leader = True
-        try:
-            run_chief(config, space=space, host=host)
-        except LostLeadershipError:
-            is_leader = False  # the other chief writes the results
-            raise
-        finally:
-            # Also of a search that failed or was stopped. The state may not exist yet.
-            if is_leader:
-                with suppress(UserError):
-                    _write_results(config, space=space, to_overrides=to_overrides, stream=stream)
-        return 0
-
+    be_chief = partial(_run_chief, space=space, space_text=space_text, to_overrides=to_overrides, stream=stream)
     local_role = environment.get(LOCAL_ROLE_VARIABLE)
     if local_role:
         exit_with_parent()
-        return be_chief(config, _LOCALHOST) if local_role == LOCAL_CHIEF else _run_worker(config, space, local_role)
+        return be_chief(config) if local_role == LOCAL_CHIEF else _run_worker(config, space, local_role)
     role = role_from_environment(environment)
     check_choice(config.objective, metric_names(_labels_of_data(config)), key="objective")
     if config.refit:
@@ -104,7 +81,7 @@ def tune(
         show_best(read_search(config.search_dir), num_trials=_NUM_BEST, stream=stream)
         return 0
     if role.kind == CHIEF:
-        return be_chief(replace(config, service=replace(config.service, port=role.port)), role.chief_host)
+        return be_chief(replace(config, service=replace(config.service, port=role.port)), host=role.chief_host)
     return _run_worker(config, space, role.worker_name, chief_address=role.chief_address)
 
 
@@ -116,6 +93,40 @@ def _labels_of_data(config: SearchConfig) -> Sequence[str]:
     check_has_several_genres(data)
     select_features(data, config.model.feature_names)
     return data.labels
+
+
+def _run_chief(
+    config: SearchConfig,
+    *,
+    host: str = _LOCALHOST,
+    space: Space,
+    space_text: str,
+    to_overrides: ToOverrides,
+    stream: TextIO,
+) -> int:
+    # Loads KerasTuner, which the process that only watches does not need.
+    from trainer.tuner.service.chief import run_chief
+
+    directory = SearchDir(config.search_dir)
+    # Another chief may start at the same time.
+    with holding(config.search_dir, key="search_dir", name=UPDATE_LEASE_FILE, wait_s=_START_WAIT_S):
+        if directory.is_started():
+            directory.check_same(config, space_text=space_text)
+        else:
+            directory.start(config, space_text=space_text)
+            write_experiment(config.search_dir, space, objective=config.objective, created_s=time.time())
+    is_leader = True
+    try:
+        run_chief(config, space=space, host=host)
+    except LostLeadershipError:
+        is_leader = False  # the other chief writes the results
+        raise
+    finally:
+        # Also of a search that failed or was stopped. The state may not exist yet.
+        if is_leader:
+            with suppress(UserError):
+                _write_results(config, space=space, to_overrides=to_overrides, stream=stream)
+    return 0
 
 
 def _write_results(config: SearchConfig, *, space: Space, to_overrides: ToOverrides, stream: TextIO) -> None:

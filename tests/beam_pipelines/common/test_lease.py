@@ -36,7 +36,11 @@ def test_the_lease_is_given_back(tmp_path: Path) -> None:
     for _ in range(2):
         with holding(str(directory), key="run_dir"):
             assert json.loads((directory / LEASE_FILE).read_text())["pid"] == os.getpid()
-        assert list(directory.iterdir()) == []
+        # What the lease has made and the command has not used is removed.
+        assert directory.parent.exists() and not directory.exists()
+    with holding(str(directory), key="run_dir"):
+        (directory / "file").touch()
+    assert [path.name for path in directory.iterdir()] == ["file"]
 
 
 def test_the_message_names_the_holder(tmp_path: Path) -> None:

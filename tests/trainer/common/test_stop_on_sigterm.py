@@ -32,8 +32,9 @@ def test_a_signal_in_an_inner_body_sets_the_outer_requests() -> None:
             terminate()
             assert innermost.is_set and inner.is_set
         assert outer.is_set
+        # What begins after the signal is to stop at once.
         with stop_on_sigterm() as next_inner:
-            assert not next_inner.is_set
+            assert next_inner.is_set and str(next_inner.error("")) == "stopped by SIGTERM"
 
 
 def test_a_signal_after_an_inner_body_sets_the_outer_request_only() -> None:
@@ -68,7 +69,26 @@ def test_ctrl_c_sets_the_request_and_is_named(capfd: pytest.CaptureFixture[str])
     finally:
         signal.signal(signal.SIGINT, before)
     assert isinstance(error, InterruptedRunError) and str(error) == "stopped by Ctrl-C; the state is saved"
-    assert capfd.readouterr().err == "stopping, and saving the state first; Ctrl-C again ends at once\n"
+    assert capfd.readouterr().err == "Ctrl-C: stopping after the current step; Ctrl-C again ends at once\n"
+
+
+def test_a_line_says_what_is_finished_first_while_the_main_thread_is_in_c_code() -> None:
+    script = """
+import ctypes
+from trainer.common.stop_on_sigterm import stop_on_sigterm
+mutex, lock = ctypes.create_string_buffer(256), ctypes.CDLL(None).pthread_mutex_lock
+with stop_on_sigterm("the call of C code") as outer, stop_on_sigterm() as request:
+    request.finishing = "step 7"
+    print("ready", flush=True)
+    lock(mutex)
+    lock(mutex)  # waits for ever, and signals do not interrupt it
+"""
+    with subprocess.Popen(script_command(script), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.readline() == "SIGTERM: stopping after step 7\n"
+        process.kill()
 
 
 def test_a_second_ctrl_c_ends_the_process_at_once() -> None:

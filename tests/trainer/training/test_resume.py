@@ -24,7 +24,7 @@ from trainer.runs.checkpoints import LAST, read_progress
 from trainer.training.components import TrainingComponents
 from trainer.training.config import TrainConfig
 from trainer.training.epochs import EpochLoop
-from trainer.training.loop import TrainLoop
+from trainer.training.loop import ScoringLoop, TrainLoop
 from trainer.training.train import train
 
 STRONG_AUGMENTATION = AugmentConfig(
@@ -122,6 +122,42 @@ def test_a_signal_in_the_first_epoch_saves_the_state(
     capsys.readouterr()
     train(config)
     assert f"resuming {config.run_dir} after epoch 0 and 1 steps" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epoch", [1, 2, 3], ids=["first epoch", "last epoch", "scores of the best weights"])
+def test_a_signal_during_the_validation_saves_the_state_and_the_resumed_run_is_bit_identical(
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    epoch: int,
+) -> None:
+    # With a moving average, other weights than those of the last step are validated.
+    straight = make_config(run_dir=str(tmp_path / "straight"), epochs=2, ema_decay=0.9)
+    stopped = replace(straight, run_dir=str(tmp_path / "stopped"))
+    train(straight)
+    real_score, calls, batches = ScoringLoop.score, iter(range(1, 4)), iter(range(2))
+
+    def score(loop: Any, data: Any, *, on_batch: Any) -> Any:
+        def stop() -> None:
+            if next(batches) == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            on_batch()
+
+        return real_score(loop, data, on_batch=stop if next(calls) == epoch else on_batch)
+
+    with monkeypatch.context() as patch, pytest.raises(RunAgainError) as error:
+        patch.setattr(ScoringLoop, "score", score)
+        train(stopped)
+    assert next(batches, None) == 1  # the first batch was not scored
+    saving = "" if epoch == 3 else ", and saving the state"
+    assert f"SIGTERM: stopping after the current batch of the validation{saving}\n" in capfd.readouterr().err
+    progress = {1: " after epoch 0 and 4 steps", 2: " after epoch 1 and 4 steps", 3: ""}[epoch]
+    message = f"stopped by SIGTERM{progress}; the state is saved: run the same command again to resume"
+    assert str(error.value) == message
+    train(stopped)
+    assert_same_runs(straight.run_dir, stopped.run_dir)
 
 
 @pytest.mark.slow

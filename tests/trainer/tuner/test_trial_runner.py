@@ -14,6 +14,7 @@ import tensorflow as tf
 from checkpoint_values import assert_same_checkpoints
 
 import trainer.training.train
+import trainer.tuner.runner
 from beam_pipelines.common.errors import RunAgainError
 from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
@@ -212,6 +213,53 @@ def test_an_interrupted_copy_is_repeated_and_a_complete_one_is_not(make_runner, 
     checkpoint.write_text("changed since")
     copy_checkpoints(parent.directory, to=str(child))
     assert checkpoint.read_text() == "changed since"
+
+
+@pytest.mark.parametrize("has_relative_floors", [True, False], ids=["now", "0.1.0"])
+def test_a_promoted_trial_standardises_as_its_parent(make_runner, tmp_path, has_relative_floors):
+    runner, chief = make_runner(epochs=2), Chief()
+    parent = make_trial(tmp_path, "0000", until_epoch=1)
+    runner.run(parent, report=chief.report)
+    if not has_relative_floors:
+        Path(parent.directory, "standardization.yaml").unlink()
+    child = make_trial(tmp_path, "0001", parent_id="0000", history=chief.history)
+    runner.run(child, report=Chief(history=chief.history).report)
+    assert Path(child.directory, "standardization.yaml").exists() == has_relative_floors
+    run = RunDir(child.directory)
+    assert {stats.has_floors for stats in run.band_stats(run.dataset()).values()} == {has_relative_floors}
+
+
+def test_a_worker_that_lost_its_trial_copies_no_checkpoints(make_runner, tmp_path):
+    parent = make_trial(tmp_path, "0000", until_epoch=1)
+    make_runner().run(parent, report=Chief().report)
+
+    def lose() -> None:
+        raise TrialLeaseLostError("x")
+
+    with pytest.raises(TrialLeaseLostError):
+        copy_checkpoints(parent.directory, to=str(tmp_path / "trials" / "0001"), check_owner=lose)
+    assert not list((tmp_path / "trials" / "0001" / "checkpoints").glob("*"))
+
+
+@pytest.mark.parametrize("error", [ValueError("bad shape"), None])
+def test_a_worker_that_lost_its_trial_writes_no_end_of_the_session(make_runner, tmp_path, monkeypatch, error):
+    trial, is_lost = make_trial(tmp_path), []
+
+    def train_and_lose(*args: Any, **kwargs: Any) -> None:
+        real_train(*args, **kwargs)
+        is_lost.append(True)
+        if error is not None:
+            raise error
+
+    def check_lease() -> None:
+        if is_lost:
+            raise TrialLeaseLostError("x")
+
+    real_train = train
+    monkeypatch.setattr(trainer.tuner.runner, "train", train_and_lose)
+    with pytest.raises(TrialLeaseLostError):
+        make_runner(epochs=1).run(trial, report=Chief().report, check_lease=check_lease)
+    assert len(list(Path(trial.directory).glob("events*.v2"))) == 3  # start of session, epochs, results of the run
 
 
 def test_a_loss_that_is_not_finite_fails_the_trial_and_the_next_one_runs(make_runner, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_pipelines.common.checks import check, check_choice
-from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError, UserError, first_line
 from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.models.config import OneFeatureConfig
 from trainer.models.lazy import blocks, keras, layers, pretrained
@@ -114,9 +114,9 @@ def _load_weights(config: TransferConfig) -> list[Any]:
     try:
         return list(_make_backbone(config, weights=weights).get_weights())
     except (ValueError, OSError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"model.weights={weights}: expected weights of {backbone} without its top, as Keras saves them ({reason})"
+            f"model.weights={weights}: expected weights of {backbone} without its top, as Keras saves them "
+            f"({first_line(error)})"
         ) from error
 
 

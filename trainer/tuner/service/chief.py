@@ -42,7 +42,7 @@ def run_chief(config: SearchConfig, *, space: Space, host: str = "127.0.0.1") ->
         RunAgainError: SIGTERM came; the same call resumes the search.
     """
     log = make_log("chief")
-    with stop_on_sigterm() as stop_request:
+    with stop_on_sigterm("the state of the search is saved") as stop_request:
         _check_no_other_chief(config.search_dir)
         server, port = make_server(host, config.service.port)
         try:

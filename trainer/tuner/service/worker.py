@@ -54,7 +54,7 @@ def run_worker(
     """
     # A worker trains alone; TensorFlow would wait for the other machines of the cluster.
     os.environ.pop(CLUSTER_VARIABLE, None)
-    with stop_on_sigterm() as stop_request:
+    with stop_on_sigterm("the state of the trial is saved") as stop_request:
         chief = ChiefClient(
             search_dir, worker=worker_name, address=chief_address, service=service, stop_request=stop_request
         )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.errors import UserError, first_line
 from trainer.training.config import TrainConfig
 from trainer.tuner.space.space import Space
 
@@ -47,8 +47,7 @@ def _replaced(config: T, values: Mapping[str, Any], *, prefix: str) -> T:
             node[name] = value
         made: Any = OmegaConf.to_object(node)
     except OmegaConfBaseException as error:
-        [first_line, *_] = str(error).splitlines()
-        raise UserError(f"{prefix}{name}={value}: {first_line}") from error
+        raise UserError(f"{prefix}{name}={value}: {first_line(error)}") from error
     return made  # type: ignore[no-any-return]
 
 
