@@ -136,9 +136,7 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     words = expand_override_files(arguments.words)
     if command.positional_key is not None:
         return Invocation(overrides=_with_key(words, command.positional_key))
-    if command.paths_usage is None:
-        return Invocation(overrides=words, dry_run=command.has_dry_run and arguments.dry_run)
-    paths = [word for word in words if _is_path(word)]
+    paths = [] if command.paths_usage is None else [word for word in words if _is_path(word)]
     return Invocation(
         overrides=[word for word in words if word not in paths],
         paths=paths,

@@ -154,6 +154,13 @@ def test_a_missing_package_names_its_extra(fake_command, capsys):
     assert "pip install 'beamtune[beam]'" in capsys.readouterr().err
 
 
+def test_output_formats_need_no_positional_words(fake_command):
+    seen = []
+    fake_command(lambda invocation: seen.append(invocation) or 0, has_output_formats=True)
+    assert main(["fake", "--json", "timeout_s=3"]) == 0
+    assert seen == [Invocation(overrides=["timeout_s=3"], paths=[], output_format="json")]
+
+
 def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_path, monkeypatch):
     seen = []
     fake_command(lambda invocation: seen.append(invocation) or 0, paths_usage="RUN FILE…", has_output_formats=True)
