@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from beam_pipelines.common.extras import DOCTOR_HINT
 from beam_pipelines.common.python_process import python_command
 from configs.commands import COMMANDS
 
@@ -131,7 +132,7 @@ def test_a_crash_is_one_line_and_exit_code_1(environment):
     assert found["extra train"] == finding("extra", "train", "ok", "2 packages")
 
 
-def test_a_version_out_of_range_is_unsupported(tmp_path):
+def test_a_version_out_of_range_is_unsupported_and_commands_note_it(tmp_path):
     environment = Environment(tmp_path, python="<3.9,>=3.8")
     environment.add("tensorflow", "2.21.0")
     environment.add("keras", "3.15.1")
@@ -144,6 +145,13 @@ def test_a_version_out_of_range_is_unsupported(tmp_path):
     # The fake has no list of devices.
     assert found["version tensorflow"]["expected"] == "==2.17.1"
     assert found["version tensorflow"]["found"].startswith("2.21.0, AttributeError: ")
+    done = environment.run("models")
+    assert done.stderr.splitlines()[:2] == [
+        f"note: Python {platform.python_version()} is not supported: expected <3.9,>=3.8: python3.8 -m venv .venv, and "
+        f"install beamtune there ({DOCTOR_HINT})",
+        "note: tensorflow 2.21.0 is not supported: expected ==2.17.1: pip install 'tensorflow==2.17.1' "
+        f"({DOCTOR_HINT})",
+    ]
 
 
 def test_credentials_are_found_and_not_printed(environment, tmp_path):
