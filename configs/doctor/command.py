@@ -12,7 +12,8 @@ def _doctor(invocation: Invocation) -> int:
 
     # Settings are read with Hydra, which may be what is broken.
     config = load_config(DoctorConfig, "doctor", invocation.overrides) if invocation.overrides else DoctorConfig()
-    return doctor(config, COMMANDS.values(), output_format=invocation.output_format, stream=sys.stdout)
+    others = [command for command in COMMANDS.values() if command is not COMMAND]
+    return doctor(config, others, output_format=invocation.output_format, stream=sys.stdout)
 
 
 COMMAND = Command(

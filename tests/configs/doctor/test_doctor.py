@@ -187,7 +187,7 @@ def test_here_everything_works(beamtune):
     assert ", FFmpeg " in found["version av"]
     assert found["decoder mp3"] == "libsndfile and FFmpeg"
     assert found["decoder m4a"] == "FFmpeg"
-    assert [row["name"] for row in rows if row["part"] == "command"] == list(COMMANDS)
+    assert [row["name"] for row in rows if row["part"] == "command"] == [name for name in COMMANDS if name != "doctor"]
     assert {row["found"] for row in rows if row["part"] == "command"} == {"runs"}
 
 
