@@ -24,6 +24,7 @@ from beam_pipelines.common.signals import INTERRUPTED, RUN_AGAIN, TerminatedErro
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
 from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
+from configs.doctor.start_checks import check_start, describe_failed_import
 from configs.slips import find_slip
 
 # Commands that keep what is finished when they are interrupted.
@@ -97,6 +98,9 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
         invocation = _invocation(command, arguments)
         if arguments.show_config:
             return _show_config(command, invocation)
+        if command.extras:
+            for problem in check_start(command.extras):
+                print(f"note: {problem}", file=sys.stderr)
         quiet = silenced_decoders() if command.decodes_audio and not arguments.debug else nullcontext()
         with quiet, naming_missing_extras(), ending_on_sigterm(name):
             return command.run(invocation)
@@ -123,6 +127,9 @@ def _describe(error: Exception) -> tuple[int, str]:
         return INTERRUPTED, str(error)
     if isinstance(error, RunAgainError):
         return RUN_AGAIN, str(error)
+    failed_import = describe_failed_import(error)
+    if failed_import is not None:
+        return 2, failed_import
     return 1, f"the run failed: {type(error).__name__}: {first_line(error)} (--debug shows the traceback)"
 
 
@@ -136,9 +143,7 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     words = expand_override_files(arguments.words)
     if command.positional_key is not None:
         return Invocation(overrides=_with_key(words, command.positional_key))
-    if command.paths_usage is None:
-        return Invocation(overrides=words, dry_run=command.has_dry_run and arguments.dry_run)
-    paths = [word for word in words if _is_path(word)]
+    paths = [] if command.paths_usage is None else [word for word in words if _is_path(word)]
     return Invocation(
         overrides=[word for word in words if word not in paths],
         paths=paths,

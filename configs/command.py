@@ -43,6 +43,7 @@ class Command:
             `download name=fma_small`.
         decodes_audio: Whether the command decodes audio; what decoders write to stderr is then hidden.
         has_dry_run: Whether the command has the option --dry-run.
+        extras: The extras of beamtune that the command needs.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Command:
     positional_key: str | None = None
     decodes_audio: bool = False
     has_dry_run: bool = False
+    extras: Sequence[str] = ()
 
 
 def load_config(config_class: type[Config], config_name: str, settings: "Settings") -> Config:

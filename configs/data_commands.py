@@ -78,6 +78,7 @@ COMMANDS = (
             "beamtune synthesize dataset.root=/tmp/music dataset.artists_per_genre=12 dataset.seed=1",
         ),
         run=_synthesize,
+        extras=("beam",),
     ),
     Command(
         name="download",
@@ -125,6 +126,7 @@ COMMANDS = (
             "beamtune prepare dataset=fma dataset.subset=small split.folds=5 split.fold=0 output_dir=prepared/fma-0",
         ),
         run=_prepare,
+        extras=("beam",),
         decodes_audio=True,
         has_dry_run=True,
     ),
@@ -144,6 +146,7 @@ COMMANDS = (
             "beamtune convert source=~/Music output_dir=converted/flac format=flac sample_rate_hz=16000 channels=1",
         ),
         run=_convert,
+        extras=("beam",),
         decodes_audio=True,
     ),
     Command(
@@ -160,6 +163,7 @@ COMMANDS = (
             "beamtune explore prepared/mine output_dir=explore/first example_genres=5 seed=1",
         ),
         run=_explore,
+        extras=("train",),
         positional_key="data_dir",
         decodes_audio=True,
     ),

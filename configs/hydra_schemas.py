@@ -14,6 +14,7 @@ from beam_pipelines.features import config as feature_config
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.runners import config as runner_config
 from beam_pipelines.splits.config import SplitConfig
+from configs.doctor.config import DoctorConfig
 from trainer.baselines.config import BaselinesConfig
 from trainer.board.config import TensorboardConfig
 from trainer.compare.config import CompareConfig
@@ -58,6 +59,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "predict": PredictConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
+    "doctor": DoctorConfig,
     "augment": AugmentConfig,
     **{f"{name}_model": entry.config_class for name, entry in MODELS.items()},
     "strategy": StrategyConfig,

@@ -144,6 +144,7 @@ COMMANDS = (
             "beamtune models num_genres=8 segment_duration_s=10",
         ),
         run=_models,
+        extras=("train",),
     ),
     Command(
         name="train",
@@ -163,6 +164,7 @@ COMMANDS = (
             "beamtune train data_dir=prepared/mine epochs=40 optimizer.learning_rate=0.001 model.dropout=0.5",
         ),
         run=_train,
+        extras=("train",),
     ),
     Command(
         name="tune",
@@ -185,6 +187,7 @@ COMMANDS = (
             "beamtune tune search_dir=searches/mine refit=true",
         ),
         run=_tune,
+        extras=("train",),
         paths_usage="[status SEARCH_DIR]",
         positional_words=("status",),
         has_output_formats=True,
@@ -204,6 +207,7 @@ COMMANDS = (
             "beamtune evaluate run_dir=runs/first split=validation",
         ),
         run=_evaluate,
+        extras=("train",),
     ),
     Command(
         name="baselines",
@@ -224,6 +228,7 @@ COMMANDS = (
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca 'learners=[knn,svm]' pca=0.95",
         ),
         run=_baselines,
+        extras=("train",),
     ),
     Command(
         name="crossval",
@@ -244,6 +249,7 @@ COMMANDS = (
             "baselines.feature=yamnet",
         ),
         run=_crossval,
+        extras=("train",),
     ),
     Command(
         name="predict",
@@ -258,6 +264,7 @@ COMMANDS = (
             "beamtune predict runs/first *.mp3 --csv top_k=1 > genres.csv",
         ),
         run=_predict,
+        extras=("train",),
         paths_usage="RUN FILE…",
         has_output_formats=True,
         decodes_audio=True,
@@ -277,6 +284,7 @@ COMMANDS = (
             "beamtune compare runs/* sort=accuracy output.markdown=comparison.md output.csv=comparison.csv",
         ),
         run=_compare,
+        extras=("train",),
         paths_usage="RUN…",
     ),
     Command(
@@ -292,6 +300,7 @@ COMMANDS = (
             "beamtune tensorboard runs/first runs/second port=6007",
         ),
         run=_tensorboard,
+        extras=("train",),
         paths_usage="RUNS…",
     ),
 )

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from beam_pipelines.common.errors import UserError
 
+DOCTOR_HINT = "beamtune doctor shows what is missing or broken"
+
 _EXTRAS = {
     "apache_beam": "beam",
     "jinja2": "train",
@@ -26,4 +28,6 @@ def naming_missing_extras() -> Iterator[None]:
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
             raise
-        raise UserError(f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]'") from error
+        raise UserError(
+            f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]' ({DOCTOR_HINT})"
+        ) from error

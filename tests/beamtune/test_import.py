@@ -10,6 +10,7 @@ import pytest
 from python_script import script_command
 
 import beamtune
+from beam_pipelines.common.extras import DOCTOR_HINT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEAVY = ("tensorflow", "keras", "apache_beam", "librosa", "numpy", "hydra", "soundfile", "sklearn", "matplotlib")
@@ -58,7 +59,8 @@ def test_a_missing_package_is_named_with_its_extra(call: str, missing: str, extr
     script += "except Exception as error: print(f'{type(error).__name__}: {error}')"
     done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=300, cwd=tmp_path)
     assert re.fullmatch(
-        rf"UserError: this needs {missing}[\w.]*, which is not installed: pip install 'beamtune\[{extra}\]'\n",
+        rf"UserError: this needs {missing}[\w.]*, which is not installed: pip install 'beamtune\[{extra}\]' "
+        rf"\({DOCTOR_HINT}\)\n",
         done.stdout,
     )
 

@@ -1,3 +1,4 @@
+import importlib
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import pytest
 from python_script import script_command
 
 from beam_pipelines.common.python_process import python_command
-from configs import data_commands
+from configs import cli, data_commands
 from configs.cli import main
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
@@ -151,7 +152,43 @@ def test_a_missing_package_names_its_extra(fake_command, capsys):
 
     fake_command(run)
     assert main(["fake"]) == 2
-    assert "pip install 'beamtune[beam]'" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "beamtune fake: this needs apache_beam.io, which is not installed: pip install 'beamtune[beam]' "
+        "(beamtune doctor shows what is missing or broken)\n"
+    )
+
+
+def test_a_broken_package_is_one_line_and_names_the_doctor(fake_command, capsys, tmp_path, monkeypatch):
+    (tmp_path / "fake_broken.py").write_text("raise RuntimeError('built for another numpy')")
+    monkeypatch.syspath_prepend(tmp_path)
+    fake_command(lambda _: importlib.import_module("fake_broken"))
+    assert main(["fake"]) == 2
+    assert capsys.readouterr().err == (
+        "beamtune fake: fake_broken cannot be imported: RuntimeError: built for another numpy: "
+        "beamtune doctor shows what is missing or broken\n"
+    )
+
+
+def test_an_unsupported_version_is_noted_before_the_command_runs(fake_command, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "check_start", lambda extras: seen.append(extras) or ["tensorflow 2.99 is not supported"])
+    fake_command(lambda _: print("ran") or 0, extras=("train",))
+    assert main(["fake"]) == 0
+    assert seen == [("train",)]
+    assert capsys.readouterr() == ("ran\n", "note: tensorflow 2.99 is not supported\n")
+
+
+def test_a_command_without_extras_is_not_checked(fake_command, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "check_start", lambda _: pytest.fail("it was checked"))
+    fake_command(lambda _: 0)
+    assert main(["fake"]) == 0
+
+
+def test_output_formats_need_no_positional_words(fake_command):
+    seen = []
+    fake_command(lambda invocation: seen.append(invocation) or 0, has_output_formats=True)
+    assert main(["fake", "--json", "timeout_s=3"]) == 0
+    assert seen == [Invocation(overrides=["timeout_s=3"], paths=[], output_format="json")]
 
 
 def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_path, monkeypatch):

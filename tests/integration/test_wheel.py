@@ -101,6 +101,7 @@ def test_every_command_runs_from_the_wheel_in_a_folder_with_modules_of_the_same_
         assert "Traceback" not in done.stderr
         assert "was imported from the working folder" not in done.stdout + done.stderr
 
+    beamtune("doctor")
     beamtune("synthesize", *music, "num_workers=2")
     beamtune("prepare", *music, *segments, "output_dir=p", "runner.num_workers=2")
     beamtune("train", "data_dir=p", "run_dir=r", *model)

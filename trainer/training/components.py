@@ -8,11 +8,12 @@ from typing import Any
 import keras
 
 from beam_pipelines.common.checks import check
+from beam_pipelines.common.memory import available_memory_bytes
 from beam_pipelines.records.schema import TRAIN, VALIDATION, FeatureSpec
 from trainer.data.augment import make_augmenter
 from trainer.data.batches import TrainStream, scoring_batches
 from trainer.data.config import StreamConfig
-from trainer.data.memory import available_memory_bytes, check_fits_into_memory
+from trainer.data.memory import check_fits_into_memory
 from trainer.data.prepared import (
     PreparedData,
     Shard,

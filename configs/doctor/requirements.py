@@ -1,0 +1,103 @@
+"""The packages that the installed beamtune requires, from its metadata, which hold the ranges of pyproject.toml."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+# What only those who change beamtune install.
+_DEVELOPERS = ("dev", "docs")
+
+VersionOf = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What beamtune requires.
+
+    Attributes:
+        python: The range of Python's version.
+        core: The packages that are always required.
+        extras: The packages of each extra, without those of its packages' own extras.
+    """
+
+    python: SpecifierSet
+    core: Sequence[Requirement]
+    extras: Mapping[str, Sequence[Requirement]]
+
+    def of(self, package: str) -> list[Requirement]:
+        """Returns the requirements that name a package, of the core and of all extras; plain names come first."""
+        everything = [*self.core, *(one for extra in self.extras.values() for one in extra)]
+        return sorted((one for one in everything if one.name == package), key=lambda one: len(one.extras))
+
+
+@cache
+def read_requirements() -> Requirements:
+    """Returns what the installed beamtune requires.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: It is not installed, only found by Python.
+    """
+    found = metadata.metadata("beamtune")
+    return parse_requirements(
+        python=(found.get_all("Requires-Python") or [""])[0],
+        lines=found.get_all("Requires-Dist") or [],
+        extras=found.get_all("Provides-Extra") or [],
+    )
+
+
+def parse_requirements(*, python: str, lines: Sequence[str], extras: Sequence[str]) -> Requirements:
+    """Returns the requirements that metadata state.
+
+    Args:
+        python: The range of Python, such as ">=3.10,<3.13".
+        lines: The requirements, such as "dask>=2024; extra == 'dask'".
+        extras: The names of the extras.
+    """
+    core = _applying(lines)
+    return Requirements(
+        python=SpecifierSet(python),
+        core=core,
+        extras={
+            extra: [one for one in _applying(lines, extra=extra) if one not in core]
+            for extra in extras
+            if extra not in _DEVELOPERS
+        },
+    )
+
+
+def version_of(package: str) -> str | None:
+    """Returns the version of an installed package; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def with_extras(requirement: Requirement) -> list[Requirement]:
+    """Returns a requirement, and those that the extras in it stand for: `tensorflow[and-cuda]` names NVIDIA's."""
+    if not requirement.extras or version_of(requirement.name) is None:
+        return [requirement]
+    lines = metadata.requires(requirement.name) or []
+    always = _applying(lines)
+    added = [one for extra in sorted(requirement.extras) for one in _applying(lines, extra=extra) if one not in always]
+    return [requirement, *(further for one in added for further in with_extras(one))]
+
+
+def accepts(requirement: Requirement, version: str) -> bool:
+    """Returns whether a version, which may be a pre-release, is in the range of a requirement."""
+    return requirement.specifier.contains(version, prereleases=True)
+
+
+def install_text(requirement: Requirement) -> str:
+    """Returns a requirement as it is typed after `pip install`: `'numpy<2,>=1.26'`."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"'{requirement.name}{extras}{requirement.specifier}'"
+
+
+def _applying(lines: Sequence[str], *, extra: str = "") -> list[Requirement]:
+    requirements = [Requirement(line) for line in lines]
+    return [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": extra})]

@@ -1,0 +1,75 @@
+"""Which extras are installed, and which commands run with them."""
+
+from collections.abc import Iterable, Sequence
+
+from beam_pipelines.common.terminal import counted
+from configs.command import Command
+from configs.doctor.findings import BROKEN, MISSING, OK, UNSUPPORTED, Finding
+from configs.doctor.requirements import Requirements, VersionOf, accepts, with_extras
+
+_MAX_NAMES = 4
+
+
+def find_extras(requirements: Requirements, versions: Sequence[Finding], *, version_of: VersionOf) -> list[Finding]:
+    """Returns a finding for each extra.
+
+    Args:
+        requirements: What each extra requires.
+        versions: The findings of the libraries; what they say is not said again.
+        version_of: Returns the version of an installed package.
+    """
+    return [_find_extra(extra, requirements, versions, version_of=version_of) for extra in requirements.extras]
+
+
+def find_commands(
+    commands: Iterable[Command], extras: Sequence[Finding], versions: Sequence[Finding], requirements: Requirements
+) -> list[Finding]:
+    """Returns for each command whether it runs, from the findings of extras and of libraries."""
+    return [_find_command(command, extras, versions, requirements) for command in commands]
+
+
+def _find_extra(
+    extra: str, requirements: Requirements, versions: Sequence[Finding], *, version_of: VersionOf
+) -> Finding:
+    packages = [one for requirement in requirements.extras[extra] for one in with_extras(requirement)]
+    found = {one.name: version_of(one.name) for one in packages}
+    missing = [name for name, version in found.items() if version is None]
+    if missing:
+        fix = f"pip install 'beamtune[{extra}]'"
+        return Finding("extra", extra, MISSING, f"without {_names(missing)}", fix=fix)
+    wrong = {one.name: one for one in packages if not accepts(one, found[one.name] or "")}
+    if not wrong:
+        return Finding("extra", extra, OK, counted(len(found), "package"))
+    said = {finding.name for finding in versions if finding.state in (BROKEN, UNSUPPORTED)}
+    return Finding(
+        "extra",
+        extra,
+        UNSUPPORTED,
+        _names([f"{name} {found[name]}" for name in wrong]),
+        expected=_names([f"{name}{one.specifier}" for name, one in wrong.items()]),
+        fix=None if said.issuperset(wrong) else f"pip install 'beamtune[{extra}]'",
+    )
+
+
+def _find_command(
+    command: Command, extras: Sequence[Finding], versions: Sequence[Finding], requirements: Requirements
+) -> Finding:
+    needed = [*requirements.core, *(one for extra in command.extras for one in requirements.extras.get(extra, ()))]
+    packages = {one.name for one in needed}
+    libraries = [one for one in versions if one.name in packages]
+    of_command = [one for one in extras if one.name in command.extras]
+    reasons = ((BROKEN, libraries), (MISSING, of_command), (UNSUPPORTED, libraries), (UNSUPPORTED, of_command))
+    for state, findings in reasons:
+        found = [one for one in findings if one.state == state]
+        if found:
+            return Finding("command", command.name, state, _names([_label(one) for one in found]))
+    return Finding("command", command.name, OK, "runs")
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return f"{', '.join(names[:_MAX_NAMES])} and {more} more" if more > 0 else ", ".join(names)
+
+
+def _label(finding: Finding) -> str:
+    return finding.name if finding.part == "version" else f"extra {finding.name}: {finding.found}"
