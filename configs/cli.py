@@ -39,6 +39,7 @@ _EXTRAS = {
     "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",
+    "tensorflow_io": "io",
 }
 
 
