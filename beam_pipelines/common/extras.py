@@ -16,6 +16,7 @@ _EXTRAS = {
     "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",
+    "tensorflow_io": "train",
 }
 
 

@@ -146,14 +146,15 @@ def test_an_error_of_a_graph_is_named_by_its_cause(fake_command, capsys):
     assert capsys.readouterr().err == line
 
 
-def test_a_missing_package_names_its_extra(fake_command, capsys):
+@pytest.mark.parametrize(("module", "extra"), [("apache_beam.io", "beam"), ("tensorflow_io", "train")])
+def test_a_missing_package_names_its_extra(fake_command, capsys, module, extra):
     def run(_):
-        raise ModuleNotFoundError("No module named 'apache_beam'", name="apache_beam.io")
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     fake_command(run)
     assert main(["fake"]) == 2
     assert capsys.readouterr().err == (
-        "beamtune fake: this needs apache_beam.io, which is not installed: pip install 'beamtune[beam]' "
+        f"beamtune fake: this needs {module}, which is not installed: pip install 'beamtune[{extra}]' "
         "(beamtune doctor shows what is missing or broken)\n"
     )
 

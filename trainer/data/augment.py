@@ -1,23 +1,25 @@
 """Augmentation: random changes to training examples, drawn per example and independent of its place in a batch.
 
 The draws of an example depend only on the seed, the epoch and the example (`trainer.data.keyed_random`), so that they
-are the same on every device, in every batch and after a restart. tensorflow-io's `freq_mask` and `time_mask` do not
-allow this: they call `tf.random.uniform` without a seed, for one spectrogram at a time.
+are the same on every device, in every batch and after a restart. The exception is `spec_augment_backend="tfio"`: the
+masks come from `trainer.data.tfio_augment`, differ from run to run, and are drawn for each feature separately.
 
 All features of an example get the same draws, in the same units of time and loudness, so that they stay consistent:
 
-| feature | time shift, crop | gain | frequency masks | time masks | mixup |
-|---|---|---|---|---|---|
-| log-mel in dB | frames move | dB added | yes | yes | yes |
-| MFCC | frames move | c0 + gain √bands (the DCT is orthonormal) | no | yes | yes |
-| YAMNet's log-mel | frames move, the padding stays | of the magnitude inside the logarithm | yes | yes | yes |
-| waveform | samples move | factor, clipped to 16 bits | no | yes | yes |
-| embedding, vector | no | no | no | no | yes |
+| feature | time shift, crop | gain | fades | frequency masks | time masks | mixup |
+|---|---|---|---|---|---|---|
+| log-mel in dB | frames move | dB added | no | yes | yes | yes |
+| MFCC | frames move | c0 + gain √bands (the DCT is orthonormal) | no | no | yes | yes |
+| YAMNet's log-mel | frames move, the padding stays | of the magnitude inside the logarithm | no | yes | yes | yes |
+| waveform | samples move | factor, clipped to 16 bits | yes | no | yes | yes |
+| embedding, vector | no | no | no | no | no | yes |
 
-The order is crop, time shift, gain, masks, mixup. Crop and time shift keep the dtype. Everything else is computed in
-float32 and converted to the stored dtype at the end; integers are rounded to the nearest and clipped to their range.
+The order is crop, time shift, gain, fades, masks, mixup. Crop and time shift keep the dtype. Everything else is
+computed in float32 and converted to the stored dtype at the end; integers are rounded to the nearest and clipped to
+their range.
 """
 
+import importlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +36,7 @@ from trainer.data.prepared import PreparedData
 # The index of each random number of an example, which does not depend on the changes that are on. A mask takes two.
 CROP_LENGTH_DRAW, CROP_START_DRAW, SHIFT_DRAW, GAIN_DRAW, MIX_DRAW, FREQ_MASK_DRAW = range(6)
 TIME_MASK_DRAW = FREQ_MASK_DRAW + 2 * MOST_MASKS
+FADE_DRAW = TIME_MASK_DRAW + 2 * MOST_MASKS
 
 # Number of quantiles from which the mixing share is drawn: the medians of equally probable intervals.
 NUM_QUANTILES = 4096
@@ -47,6 +50,7 @@ def make_augmenter(config: AugmentConfig, *, data: PreparedData, specs: Mapping[
 
     Raises:
         UserError: The data set's `prepare.yaml` cannot be read.
+        ModuleNotFoundError: A change is turned on that needs tensorflow-io.
     """
     return None if config.is_off else Augmenter(config, sound_features(data, specs.values()))
 
@@ -70,6 +74,8 @@ class Augmenter:
         self._sounds = sounds
         self.mixes = config.mixup_alpha > 0
         self._mix_quantiles = beta_quantiles(config.mixup_alpha) if self.mixes else None
+        # Imported where it is used: it is not installed everywhere, and warns with TensorFlow 2.18 or later.
+        self._tfio: Any = importlib.import_module("trainer.data.tfio_augment") if config.needs_tensorflow_io else None
 
     def __call__(self, features: Mapping[str, Any], targets: Any, states: Any) -> tuple[dict[str, Any], Any]:
         """Returns the changed features, in their dtypes, and targets.
@@ -79,7 +85,8 @@ class Augmenter:
             targets: (batch, classes) float32; (batch + 1, classes) where `mixes` is set.
             states: (batch,) or (batch + 1,) uint64, the generators of these examples, from `example_states`.
         """
-        draws = uniforms(states, TIME_MASK_DRAW + 2 * self._config.time_masks)
+        num_draws = FADE_DRAW + 2 if self._config.fade_max_share > 0 else TIME_MASK_DRAW + 2 * self._config.time_masks
+        draws = uniforms(states, num_draws)
         changed = {
             name: self._change_sound(values, self._sounds[name], draws) if name in self._sounds else values
             for name, values in features.items()
@@ -97,6 +104,10 @@ class Augmenter:
         if self._config.gain_db > 0:
             gains_db = tf.cast((2 * draws[GAIN_DRAW] - 1) * self._config.gain_db, tf.float32)
             values = amplify(tf.cast(values, tf.float32), gains_db, sound)
+        if self._config.fade_max_share > 0 and sound.scale is Scale.SAMPLE:
+            longest = math.floor(self._config.fade_max_share * sound.num_frames)
+            lengths = tf.cast(tf.transpose(draws[FADE_DRAW : FADE_DRAW + 2]) * (longest + 1), tf.int32)
+            values = tf.cast(values, tf.float32) * self._tfio.fade_factors(lengths, size=sound.num_frames)
         return self._mask(values, sound, draws)
 
     def _source_frames(self, sound: SoundFeature, draws: Any, size: int) -> Any:
@@ -120,13 +131,13 @@ class Augmenter:
         if config.time_masks > 0:
             longest = math.floor(config.time_mask_max_share * min(sound.frames_per_segment, sound.num_frames))
             numbers = draws[TIME_MASK_DRAW : TIME_MASK_DRAW + 2 * config.time_masks]
-            frames = masked_places(numbers, longest=longest, size=sound.num_frames)
+            frames = self._masked_places(numbers, over_bands=False, longest=longest, size=sound.num_frames)
             frames = tf.pad(frames, [[0, 0], [0, values.shape[1] - sound.num_frames]])
             is_masked = frames[:, :, None] if values.shape.rank == 3 else frames
         if config.freq_masks > 0 and sound.scale in _SPECTROGRAMS:
             longest = math.floor(config.freq_mask_max_share * values.shape[2])
             numbers = draws[FREQ_MASK_DRAW : FREQ_MASK_DRAW + 2 * config.freq_masks]
-            bands = masked_places(numbers, longest=longest, size=values.shape[2])[:, None, :]
+            bands = self._masked_places(numbers, over_bands=True, longest=longest, size=values.shape[2])[:, None, :]
             if sound.num_frames < values.shape[1]:
                 bands = tf.logical_and(bands, tf.range(values.shape[1])[:, None] < sound.num_frames)
             is_masked = bands if is_masked is None else tf.logical_or(is_masked, bands)
@@ -134,6 +145,13 @@ class Augmenter:
             return values
         values = tf.cast(values, tf.float32)
         return tf.where(is_masked, mask_fill(values, sound), values)
+
+    def _masked_places(self, numbers: Any, *, over_bands: bool, longest: int, size: int) -> Any:
+        if self._config.spec_augment_backend == "keyed":
+            return masked_places(numbers, longest=longest, size=size)
+        return self._tfio.masked_places(
+            tf.shape(numbers)[1], over_bands=over_bands, num_masks=numbers.shape[0] // 2, longest=longest, size=size
+        )
 
 
 def source_frames(lengths: Any, starts: Any, shifts: Any, num_frames: int) -> Any:

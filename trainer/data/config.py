@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from beam_pipelines.common.checks import check
+from beam_pipelines.common.checks import check, check_choice
 
 MOST_MASKS = 8
+SPEC_AUGMENT_BACKENDS = ("keyed", "tfio")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class AugmentConfig:
         time_masks: Number of masks over frames.
         time_mask_max_share: The largest length of these masks, as a share of the segment; lengths are uniform from 0 to
             it.
+        spec_augment_backend: What draws these masks: "keyed", the same for an example after a restart and on every
+            device, or "tfio", tensorflow-io's `freq_mask` and `time_mask`, which cannot be repeated.
         mixup_alpha: Each example and its target are mixed with those of another by a share from Beta(alpha, alpha)
             (Zhang et al. 2018); 0 turns this off.
         crop_min_share: A window of at least this share of the segment, at a random position, is repeated until it
@@ -55,16 +58,20 @@ class AugmentConfig:
         gain_db: The largest random gain or attenuation in dB; 0 turns this off.
         time_shift_max_share: The largest circular shift in either direction, as a share of the segment; 0 turns this
             off.
+        fade_max_share: The longest fade-in and the longest fade-out of a waveform, as a share of the segment, by
+            tensorflow-io's `fade`; 0 turns this off.
     """
 
     freq_masks: int = 0
     freq_mask_max_share: float = 0.1
     time_masks: int = 0
     time_mask_max_share: float = 0.1
+    spec_augment_backend: str = "keyed"
     mixup_alpha: float = 0.0
     crop_min_share: float = 1.0
     gain_db: float = 0.0
     time_shift_max_share: float = 0.0
+    fade_max_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("freq_masks", "time_masks"):
@@ -73,6 +80,7 @@ class AugmentConfig:
         for name in ("freq_mask_max_share", "time_mask_max_share"):
             share = getattr(self, name)
             check(0 < share <= 1, key=f"augment.{name}", value=share, expected="a share above 0 and at most 1")
+        check_choice(self.spec_augment_backend, SPEC_AUGMENT_BACKENDS, key="augment.spec_augment_backend")
         check(
             self.mixup_alpha == 0 or 0.01 <= self.mixup_alpha <= 100,
             key="augment.mixup_alpha",
@@ -91,12 +99,9 @@ class AugmentConfig:
             value=self.gain_db,
             expected="0 to 60 dB",
         )
-        check(
-            0 <= self.time_shift_max_share <= 0.5,
-            key="augment.time_shift_max_share",
-            value=self.time_shift_max_share,
-            expected="a share from 0 to 0.5",
-        )
+        for name in ("time_shift_max_share", "fade_max_share"):
+            share = getattr(self, name)
+            check(0 <= share <= 0.5, key=f"augment.{name}", value=share, expected="a share from 0 to 0.5")
 
     @property
     def changes_time(self) -> bool:
@@ -104,6 +109,19 @@ class AugmentConfig:
         return self.crop_min_share < 1 or self.time_shift_max_share > 0
 
     @property
+    def needs_tensorflow_io(self) -> bool:
+        """Whether tensorflow-io draws masks or fades."""
+        has_masks = self.freq_masks > 0 or self.time_masks > 0
+        return (self.spec_augment_backend == "tfio" and has_masks) or self.fade_max_share > 0
+
+    @property
     def is_off(self) -> bool:
         """Whether no change is turned on."""
-        return not (self.freq_masks or self.time_masks or self.mixup_alpha or self.gain_db or self.changes_time)
+        return not (
+            self.freq_masks
+            or self.time_masks
+            or self.mixup_alpha
+            or self.gain_db
+            or self.changes_time
+            or self.fade_max_share
+        )

@@ -1,6 +1,7 @@
 """Augmentation: by hand, against the front end that computes the features, and independent of the place in a batch."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import scipy.fft
 import scipy.stats
 import tensorflow as tf
 import yaml
+from augmenting import LOG_MEL, change, make_states, make_values, numbers_of
 
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.common.errors import UserError
@@ -23,12 +25,10 @@ from trainer.data import augment
 from trainer.data.augment import Augmenter, beta_quantiles, make_augmenter
 from trainer.data.config import AugmentConfig
 from trainer.data.feature_kinds import Scale, SoundFeature, sound_features
-from trainer.data.keyed_random import example_states, uniforms
 from trainer.data.prepared import open_prepared
 
 RATE_HZ, DURATION_S = 16_000, 1.0
 SEGMENT = SegmentConfig(duration_s=DURATION_S, hop_s=DURATION_S)
-LOG_MEL = SoundFeature(Scale.DECIBEL, num_frames=20, frames_per_segment=19.5, num_mel_bands=32)
 EVERYTHING = AugmentConfig(
     freq_masks=2,
     freq_mask_max_share=0.25,
@@ -39,28 +39,6 @@ EVERYTHING = AugmentConfig(
     gain_db=12.0,
     time_shift_max_share=0.5,
 )
-
-
-def make_states(num_examples: int, *, epoch: int = 1) -> tf.Tensor:
-    keys = tf.constant(np.random.default_rng(0).integers(2**62, size=num_examples), tf.int64)
-    return example_states(keys, tf.zeros_like(keys), seed=0, epoch=epoch)
-
-
-def make_values(num_examples: int, *, shape: tuple[int, ...] = (20, 32), dtype: Any = np.float16) -> np.ndarray:
-    return np.random.default_rng(1).normal(-40, 12, (num_examples, *shape)).astype(dtype)
-
-
-def numbers_of(states: tf.Tensor, draw: int) -> np.ndarray:
-    return uniforms(states, draw + 1).numpy()[draw]
-
-
-def change(
-    config: AugmentConfig, values: np.ndarray, states: tf.Tensor, *, sound: SoundFeature | None = LOG_MEL
-) -> np.ndarray:
-    """Returns one feature as an augmenter changes it."""
-    augmenter = Augmenter(config, {} if sound is None else {"x": sound})
-    features, _ = augmenter({"x": tf.constant(values)}, tf.zeros([len(values), 2]), states)
-    return features["x"].numpy()
 
 
 def mask_edges(states: tf.Tensor, draw: int, *, longest: int, size: int) -> list[tuple[int, int]]:
@@ -290,12 +268,30 @@ def test_no_change_is_no_augmenter(prepared_dir: Path) -> None:
     data = open_prepared(str(prepared_dir))
     assert make_augmenter(AugmentConfig(), data=data, specs=data.specs) is None
     assert AugmentConfig(freq_mask_max_share=0.5, time_mask_max_share=0.5).is_off
-    for changes in ({"freq_masks": 1}, {"time_masks": 1}, {"mixup_alpha": 0.1}, {"crop_min_share": 0.9}):
+    for changes in (
+        {"freq_masks": 1},
+        {"time_masks": 1},
+        {"mixup_alpha": 0.1},
+        {"crop_min_share": 0.9},
+        {"fade_max_share": 0.1},
+    ):
         assert not AugmentConfig(**changes).is_off
     # A vector has no bands, frames or loudness: without mixup all of it passes through.
     vectors = make_values(5, shape=(9,))
     config = replace(EVERYTHING, mixup_alpha=0.0)
     np.testing.assert_array_equal(change(config, vectors, make_states(5), sound=None), vectors)
+
+
+def test_only_tensorflow_ios_changes_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow_io", None)
+    monkeypatch.delitem(sys.modules, "trainer.data.tfio_augment", raising=False)
+    Augmenter(EVERYTHING, {})
+    Augmenter(AugmentConfig(gain_db=3.0, spec_augment_backend="tfio"), {})
+    masks, fades = AugmentConfig(freq_masks=1, spec_augment_backend="tfio"), AugmentConfig(fade_max_share=0.1)
+    for config in (masks, replace(masks, freq_masks=0, time_masks=1), fades):
+        with pytest.raises(ModuleNotFoundError) as caught:
+            Augmenter(config, {})
+        assert caught.value.name == "tensorflow_io"
 
 
 def test_the_command_line_turns_augmentation_on() -> None:
@@ -364,6 +360,11 @@ def test_the_kinds_of_features_come_from_their_preparation(prepared_dir: Path) -
         (lambda: AugmentConfig(crop_min_share=0.0), "augment.crop_min_share=0.0: expected a share above 0"),
         (lambda: AugmentConfig(gain_db=-3.0), "augment.gain_db=-3.0: expected 0 to 60 dB"),
         (lambda: AugmentConfig(time_shift_max_share=0.6), "augment.time_shift_max_share=0.6: expected a share from 0"),
+        (lambda: AugmentConfig(fade_max_share=0.6), "augment.fade_max_share=0.6: expected a share from 0 to 0.5"),
+        (
+            lambda: AugmentConfig(spec_augment_backend="tf"),
+            "augment.spec_augment_backend=tf: expected one of keyed, tfio; did you mean tfio?",
+        ),
     ],
 )
 def test_refused_values(make: Callable[[], object], message: str) -> None:
