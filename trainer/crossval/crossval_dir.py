@@ -12,7 +12,8 @@ from trainer.common import files
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.results import ScoredRun
 from trainer.runs.prediction_files import predictions_path, read_predictions
-from trainer.runs.run_dir import RunDir, describe_differences
+from trainer.runs.run_dir import RunDir
+from trainer.runs.saved_settings import describe_differences
 from trainer.training.config import KEYS_THAT_MAY_DIFFER
 
 RESULT_FILE = "crossval.json"
@@ -49,7 +50,9 @@ class CrossvalDir:
                     f"{self._config.data_dir} has changed since output_dir={self.path} was started: choose another "
                     "output_dir"
                 )
-            differences = describe_differences(saved, settings, may_differ=_KEYS_THAT_MAY_DIFFER)
+            differences = describe_differences(
+                saved, settings, may_differ=_KEYS_THAT_MAY_DIFFER, defaults_of=self._config
+            )
             if differences:
                 raise UserError(
                     f"output_dir={self.path} is a cross-validation with other settings ({differences}): choose another "

@@ -16,6 +16,7 @@ from trainer.metrics.metrics import LevelMetrics
 from trainer.models.std_floors import with_relative_floors
 from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
+from trainer.runs.saved_settings import describe_differences
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -103,7 +104,7 @@ class RunDir:
         Raises:
             UserError: Other settings differ.
         """
-        differences = describe_differences(self.config(), asdict(config), may_differ=may_differ)
+        differences = describe_differences(self.config(), asdict(config), may_differ=may_differ, defaults_of=config)
         if differences:
             raise UserError(
                 f"{self._key}={self.path} is a run with other settings ({differences}): choose another {self._key}"
@@ -242,30 +243,3 @@ class RunDir:
     def mark_finished(self) -> None:
         """Marks the run as finished; the last file that a run writes."""
         files.write_text(files.join(self.path, _FINISHED_FILE), "")
-
-
-def describe_differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, may_differ: Collection[str]) -> str:
-    """Returns which settings differ, such as "seed was 0 and is 1", or "" if none does.
-
-    Args:
-        saved: Settings that were read from YAML.
-        wanted: Settings as a dict.
-        may_differ: Keys to ignore, such as "optimizer.learning_rate"; "optimizer." ignores the whole group.
-    """
-    groups = tuple(key for key in may_differ if key.endswith("."))
-    before, now = _flatten(saved), _flatten(yaml.safe_load(yaml.safe_dump(dict(wanted))))
-    return "; ".join(
-        f"{key} was {before.get(key)} and is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and key not in may_differ and not key.startswith(groups)
-    )
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -10,7 +10,7 @@ import yaml
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES
 from trainer.common import files
-from trainer.runs.run_dir import describe_differences
+from trainer.runs.saved_settings import describe_differences
 from trainer.tuner.config import SearchConfig
 
 # Settings that may change when a search is resumed: they do not decide what a trial is and how it is trained.
@@ -65,7 +65,9 @@ class SearchDir:
 
     def check_same(self, config: SearchConfig, *, space_text: str) -> None:
         """Raises a UserError unless the search was started with the same settings and the same space."""
-        differences = describe_differences(self.config(), asdict(config), may_differ=_KEYS_THAT_MAY_DIFFER)
+        differences = describe_differences(
+            self.config(), asdict(config), may_differ=_KEYS_THAT_MAY_DIFFER, defaults_of=config
+        )
         if self.space_text() != space_text:
             differences = "; ".join(filter(None, [differences, "its space was different"]))
         if differences:
