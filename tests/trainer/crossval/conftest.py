@@ -1,7 +1,7 @@
 """Fixtures of the tests of cross-validation: small prepared data sets of several artists and shards."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,3 +180,12 @@ def make_config(tmp_path: Path) -> Callable[..., CrossvalConfig]:
         return CrossvalConfig(**{**values, **changes})
 
     return make
+
+
+@pytest.fixture
+def quick(write_source: Callable[..., Path], make_config: Callable[..., CrossvalConfig]) -> CrossvalConfig:
+    """A cross-validation of a classical learner, on data of its own; networks take seconds to build."""
+    baselines = replace(make_config().baselines, learners=["naive_bayes"], feature="log_mel")
+    return make_config(
+        data_dir=str(write_source(tracks_per_group=3)), learner="baselines", baselines=baselines, seeds=[0, 1]
+    )
