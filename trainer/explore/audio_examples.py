@@ -84,10 +84,12 @@ class MissingExample:
 
     Attributes:
         genre: The genre.
+        num_tried: How many of its tracks were tried; the page says it.
         reason: Why the first of them cannot be read.
     """
 
     genre: str
+    num_tried: int
     reason: str
 
 
@@ -136,7 +138,7 @@ def _first_readable(
             problems.append(getattr(error, "message", None) or str(error))
         else:
             return _example(track, audio, preparation=preparation, duration_s=duration_s)
-    return MissingExample(genre=tracks[0].label, reason=problems[0])
+    return MissingExample(genre=tracks[0].label, num_tried=len(tracks), reason=problems[0])
 
 
 def _example(track: TrackRecord, audio: Audio, *, preparation: PrepareYaml, duration_s: float) -> AudioExample:
