@@ -240,6 +240,23 @@ class RunDir:
             )
             files.write_text(files.join(self.path, _METRICS_FILE), metrics.to_json())
 
+    def remove_metrics(self) -> list[str]:
+        """Removes `metrics.json` and the other files of its splits; returns the splits.
+
+        Raises:
+            UserError: The file is damaged, or another command does not finish its update.
+        """
+        with holding(self.path, key=self._key, name=UPDATE_LEASE_FILE, wait_s=_UPDATE_WAIT_S):
+            before = self.metrics()
+            splits = [] if before is None else list(before.levels)
+            of_splits = {name for split in splits for name in (f"predictions-{split}.csv", f"evaluate-{split}.yaml")}
+            # metrics.json is the last one, because it names the splits.
+            for name in sorted(of_splits & set(files.list_dir(self.path))):
+                files.remove(files.join(self.path, name))
+            if before is not None:
+                files.remove(files.join(self.path, _METRICS_FILE))
+        return splits
+
     def mark_finished(self) -> None:
         """Marks the run as finished; the last file that a run writes."""
         files.write_text(files.join(self.path, _FINISHED_FILE), "")

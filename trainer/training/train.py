@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from beam_pipelines.common.lease import holding
-from beam_pipelines.common.terminal import stdout
+from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
@@ -146,14 +146,26 @@ def _finish(
     scores = None if config.learn_from_validation else components.score_validation(check_not_stopped)
     stop_request.finishing = "the results are written"
     if components.cluster.is_chief:
+        check_owner()
+        _remove_earlier_scores(run)
         if scores is not None:
-            check_owner()
             _write_metrics(components, scores, model=model, board=board)
         check_owner()
         run.mark_finished()
         print(f"the weights of epoch {progress.early_stopping.best_epoch} are in {run.path}", file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.
     components.cluster.barrier()
+
+
+def _remove_earlier_scores(run: RunDir) -> None:
+    """Removes scores that were computed while the run was not finished, which may be those of earlier weights."""
+    evaluated = [split for split in run.remove_metrics() if split != VALIDATION]
+    if evaluated:
+        print(
+            f"note: the scores of {', '.join(evaluated)} were computed before the training had ended, and are removed: "
+            f"beamtune evaluate run_dir={run.path} split={evaluated[0]} computes those of the best weights",
+            file=stderr(),
+        )
 
 
 def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, model: ModelSummary, board: Board) -> None:

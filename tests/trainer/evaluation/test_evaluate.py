@@ -14,6 +14,7 @@ from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.training.config import TrainConfig
 from trainer.training.loop import ScoringLoop
+from trainer.training.train import train
 
 WritePrepared = Callable[..., Path]
 
@@ -101,3 +102,22 @@ def test_scores_of_weights_that_were_replaced_in_the_meantime_are_not_written(
     with pytest.raises(RunFailedError, match="has trained .* further since its weights were read"):
         evaluate(EvaluateConfig(run_dir=finished.run_dir))
     assert {path: path.read_bytes() for path in run.glob("*.*")} == before
+
+
+def test_scores_of_a_run_that_was_not_finished_are_removed_when_it_is(
+    finished: TrainConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(finished.run_dir)
+    metrics = read_json(run / "metrics.json")
+    # The run is interrupted before its end, and evaluated then.
+    (run / "_SUCCESS").unlink()
+    evaluate(EvaluateConfig(run_dir=finished.run_dir))
+    capsys.readouterr()
+    train(finished)
+    assert capsys.readouterr().err.endswith(
+        "note: the scores of test were computed before the training had ended, and are removed: "
+        f"beamtune evaluate run_dir={run} split=test computes those of the best weights\n"
+    )
+    assert read_json(run / "metrics.json") == metrics
+    assert not [path.name for path in run.iterdir() if "test" in path.name]
+    assert (run / "predictions-validation.csv").exists()
