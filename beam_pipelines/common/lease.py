@@ -193,6 +193,8 @@ def _describe(holder: Holder, *, directory: str, key: str, now_s: float) -> str:
     )
     if holder.is_stale(now_s):
         return f"{line}it does not respond: to take the directory over, end that process and run the same command again"
+    if "://" not in directory and holder.host == socket.gethostname():
+        return line.removesuffix("; ")  # when it has ended, its lease is free at once
     return (
         f"{line}if that process does not exist any more, the same command takes the directory over {STALE_S:.0f} s "
         "after the last heartbeat"

@@ -96,7 +96,10 @@ class DatasetInfo:
             if split.name == name:
                 return split
         present = ", ".join(split.name for split in self.splits)
-        raise UserError(f"there is no split {name!r} in data set {self.name!r}: it has {present}")
+        raise UserError(
+            f"there is no split {name!r} in data set {self.name!r}: it has {present}; to add it, prepare the data "
+            "with other split fractions"
+        )
 
 
 @dataclass(frozen=True)

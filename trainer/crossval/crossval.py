@@ -40,6 +40,8 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
     source = open_source(config.data_dir)
     partition = partition_segments(source, config)
     directory.check(source_cache_key=source.data.cache_key)
+    for fold in range(config.folds):  # before anything is written: a shared folds_dir may contain other folds
+        is_written(directory.fold_dir(fold), _fold_key(config, fold), source=source)
     with holding(config.output_dir, key="output_dir") as lease, stop_on_sigterm() as stop_request:
         directory.start(source_cache_key=source.data.cache_key)
         runner = _CrossvalRunner(
@@ -125,12 +127,7 @@ class _CrossvalRunner:
         return all((fold, seed, name) in self._scored_runs for name in names)
 
     def _write_fold(self, fold: int) -> None:
-        key = FoldKey(
-            num_folds=self._config.folds,
-            fold=fold,
-            split_by=self._config.split_by,
-            split_seed=self._config.split_seed,
-        )
+        key = _fold_key(self._config, fold)
         fold_dir = self._directory.fold_dir(fold)
         if is_written(fold_dir, key, source=self._source):
             return
@@ -174,6 +171,10 @@ class _CrossvalRunner:
         self._lease.check()
         if self._stop_request.is_set:
             raise self._stop_request.error("; the state is saved: the same command resumes")
+
+
+def _fold_key(config: CrossvalConfig, fold: int) -> FoldKey:
+    return FoldKey(num_folds=config.folds, fold=fold, split_by=config.split_by, split_seed=config.split_seed)
 
 
 def _header(config: CrossvalConfig, source: Source, partition: Partition) -> CrossvalHeader:

@@ -66,6 +66,11 @@ def open_prepared(path: str) -> PreparedData:
     """
     if not files.exists(path):
         raise UserError(f"{path} does not exist: prepare a data set there first, or correct the path")
+    if not files.exists(files.join(path, schema.DATASET_INFO_FILE)) and files.exists(files.join(path, "config.yaml")):
+        raise UserError(
+            f"{path} is a run and not a prepared data set: expected what beamtune prepare has written; data_dir in its "
+            "config.yaml is the data of the run"
+        )
     success_path = files.join(path, schema.SUCCESS_FILE)
     if not files.exists(success_path):
         raise UserError(

@@ -59,6 +59,7 @@ def test_folds_can_be_shared(quick: CrossvalConfig, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in Path(shared).rglob("*") if path.is_file()} == before
     with pytest.raises(UserError, match=r"fold-0 contains a fold of other data or of other settings"):
         run(replace(first, output_dir=str(tmp_path / "third"), split_seed=1))
+    assert not (tmp_path / "third").exists()
 
 
 @pytest.mark.slow
