@@ -1,13 +1,15 @@
 """The file of a lease on a disk: a lock by flock where the file system has locks, the file's content elsewhere."""
 
 import fcntl
-import json
 import os
 import socket
 import time
 from dataclasses import replace
 
 from beam_pipelines.common.lease_holder import Holder
+
+# Not through a link: the file that it leads to would be replaced.
+_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class LocalLeaseFile:
@@ -21,7 +23,7 @@ class LocalLeaseFile:
     def take(self, holder: Holder) -> Holder | None:
         os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self._path, _OPEN_FLAGS, 0o644)
             is_taken = False
             try:
                 has_locks = _lock(descriptor)
@@ -77,11 +79,8 @@ def _lock(descriptor: int) -> bool | None:
 
 def _read_holder(descriptor: int) -> Holder | None:
     """Returns the holder that a file names; None if it names none."""
-    try:
-        content = json.loads(os.pread(descriptor, 1 << 16, 0))
-        return replace(Holder(**content), heartbeat_s=os.fstat(descriptor).st_mtime)
-    except (ValueError, TypeError):
-        return None
+    holder = Holder.from_json(os.pread(descriptor, 1 << 16, 0))
+    return None if holder is None else replace(holder, heartbeat_s=os.fstat(descriptor).st_mtime)
 
 
 def _unknown_holder(descriptor: int) -> Holder:
