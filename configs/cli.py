@@ -19,7 +19,7 @@ from typing import NoReturn
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
 from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError, first_line
 from beam_pipelines.common.extras import naming_missing_extras
-from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams
+from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams, visible_line
 from beam_pipelines.common.signals import INTERRUPTED, RUN_AGAIN, TerminatedError, ending_on_sigterm
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
@@ -134,7 +134,7 @@ def _describe(error: Exception) -> tuple[int, str]:
 
 
 def _print_error(name: str, message: str) -> None:
-    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{name}: {visible_line(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:

@@ -1,6 +1,5 @@
 """The file of a lease in a bucket: an object that is written only if it has an expected generation."""
 
-import json
 import time
 from typing import Any, Protocol
 
@@ -37,10 +36,7 @@ class BucketLeaseFile:
     def take(self, holder: Holder) -> Holder | None:
         found = self._bucket.read(self._name)
         content, generation = (b"", 0) if found is None else found
-        try:
-            other = Holder(**json.loads(content)) if content else None
-        except (ValueError, TypeError):
-            other = None
+        other = Holder.from_json(content)
         if other is not None and other.owner == holder.owner:
             # The client has repeated a request, and the first attempt had succeeded.
             self._generation = generation
@@ -58,7 +54,8 @@ class BucketLeaseFile:
         if written is None:
             # A repeated request may have found its own first attempt.
             found = self._bucket.read(self._name)
-            if found is None or json.loads(found[0]).get("owner") != holder.owner:
+            other = None if found is None else Holder.from_json(found[0])
+            if found is None or other is None or other.owner != holder.owner:
                 return False
             written = found[1]
         self._generation = written

@@ -113,7 +113,7 @@ def holding(
     file = _lease_file(directory, name=name, key=key)
     own = _this_process()
     if file is not None:
-        own = _take_or_wait(file, directory=directory, key=key, wait_s=wait_s, on_wait=on_wait)
+        own = _take_or_wait(file, directory=directory, name=name, key=key, wait_s=wait_s, on_wait=on_wait)
     lease = Lease(file, own, directory=directory)
     is_done = threading.Event()
 
@@ -151,7 +151,9 @@ def _this_process() -> Holder:
     return Holder(secrets.token_hex(8), socket.gethostname(), os.getpid(), started_s=now_s, heartbeat_s=now_s)
 
 
-def _take_or_wait(file: LeaseFile, *, directory: str, key: str, wait_s: float, on_wait: Callable[[], None]) -> Holder:
+def _take_or_wait(
+    file: LeaseFile, *, directory: str, name: str, key: str, wait_s: float, on_wait: Callable[[], None]
+) -> Holder:
     """Takes the lease as soon as it is free; returns the holder that the file names."""
     started_s, pause_s, is_said = time.monotonic(), _FIRST_PAUSE_S, False
     while True:
@@ -161,7 +163,7 @@ def _take_or_wait(file: LeaseFile, *, directory: str, key: str, wait_s: float, o
             return own
         waited_s = time.monotonic() - started_s
         if waited_s >= wait_s:
-            raise LeaseHeldError(_describe(other, directory=directory, key=key, now_s=time.time()))
+            raise LeaseHeldError(_describe(other, directory=directory, name=name, key=key, now_s=time.time()))
         if waited_s >= _SAY_AFTER_S and not is_said:
             is_said = True
             who = f"process {other.pid} on {other.host}"
@@ -183,7 +185,7 @@ def _take(file: LeaseFile, own: Holder, *, directory: str, key: str) -> Holder |
         raise UserError(f"{key}={directory} cannot be written to: {message}") from error
 
 
-def _describe(holder: Holder, *, directory: str, key: str, now_s: float) -> str:
+def _describe(holder: Holder, *, directory: str, name: str, key: str, now_s: float) -> str:
     """Returns one line that says who holds the lease, and what to do."""
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.started_s))
     age_s = max(0.0, now_s - holder.heartbeat_s)
@@ -195,6 +197,11 @@ def _describe(holder: Holder, *, directory: str, key: str, now_s: float) -> str:
         return f"{line}it does not respond: to take the directory over, end that process and run the same command again"
     if "://" not in directory and holder.host == socket.gethostname():
         return line.removesuffix("; ")  # when it has ended, its lease is free at once
+    if holder.heartbeat_is_ahead(now_s):
+        return (
+            f"{line}the heartbeat is in the future, as after a change of the clock: if that process does not exist any "
+            f"more, delete the file {os.path.join(directory, name)}"
+        )
     return (
         f"{line}if that process does not exist any more, the same command takes the directory over {STALE_S:.0f} s "
         "after the last heartbeat"

@@ -1,7 +1,6 @@
 """The file of a lease on a disk: a lock by flock where the file system has locks, the file's content elsewhere."""
 
 import fcntl
-import json
 import os
 import socket
 import time
@@ -9,6 +8,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from beam_pipelines.common.lease_holder import Holder
+
+# Not through a link: the file that it leads to would be replaced.
+_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class LocalLeaseFile:
@@ -71,7 +73,7 @@ class LocalLeaseFile:
                 self._has_made_directory = True
             # Another command that has made the directory and written nothing may have removed it since.
             with suppress(FileNotFoundError):
-                return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                return os.open(self._path, _OPEN_FLAGS, 0o644)
 
     def _is_current(self, descriptor: int) -> bool:
         try:
@@ -93,11 +95,8 @@ def _lock(descriptor: int) -> bool | None:
 
 def _read_holder(descriptor: int) -> Holder | None:
     """Returns the holder that a file names; None if it names none."""
-    try:
-        content = json.loads(os.pread(descriptor, 1 << 16, 0))
-        return replace(Holder(**content), heartbeat_s=os.fstat(descriptor).st_mtime)
-    except (ValueError, TypeError):
-        return None
+    holder = Holder.from_json(os.pread(descriptor, 1 << 16, 0))
+    return None if holder is None else replace(holder, heartbeat_s=os.fstat(descriptor).st_mtime)
 
 
 def _unknown_holder(descriptor: int) -> Holder:

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import select
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -14,6 +15,9 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 # The reader of a pipe or the terminal is gone: nobody misses the output.
 _READER_IS_GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
+
+# Control characters but tab and newline, separators of lines, and those that reverse the direction of text.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class _OutputFile(io.FileIO):
@@ -56,6 +60,16 @@ def open_text_stream(descriptor: int, *, like: TextIO | None, line_buffering: bo
         line_buffering=line_buffering or getattr(like, "line_buffering", False),
         write_through=getattr(like, "write_through", False),
     )
+
+
+def visible(text: str) -> str:
+    """Returns text in which control characters are escaped: names of files and tags may hold commands to a terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def visible_line(text: str) -> str:
+    """Returns text like `visible`, on one line."""
+    return visible(text).replace("\t", "\\t").replace("\n", "\\n")
 
 
 def protect_standard_streams() -> None:

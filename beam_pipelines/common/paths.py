@@ -1,5 +1,6 @@
 """Paths of files and folders, local or with a scheme such as gs://, as text. Nothing here needs Beam or TensorFlow."""
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +15,16 @@ def scheme(path: str) -> str | None:
     """Returns the scheme of a path, such as "gs"; None for a local path."""
     found = _SCHEME.match(path)
     return found[1] if found else None
+
+
+def check_regular(path: str) -> None:
+    """Checks that a local path is not a device, a named pipe or the like: reading one may never end.
+
+    Raises:
+        OSError: It is one. What does not exist, or is a folder, passes: opening it fails.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
 def is_within(path: str, folder: str) -> bool:

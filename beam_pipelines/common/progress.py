@@ -10,6 +10,7 @@ from typing import TextIO
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.terminal import make_console, print_line, stderr
 
 _PLAIN_INTERVAL_S = 10.0
@@ -144,6 +145,7 @@ class ProgressReporter:
 
     def log(self, line: str) -> None:
         """Prints a line above the bar."""
+        line = visible_line(line)
         if self._bar is not None:
             print_line(self._bar.console, line)
         else:

@@ -60,9 +60,7 @@ def open_file(path: str) -> BinaryIO:
         FileNotFoundError: There is no such file.
         OSError: It cannot be opened, or is not a regular file. (Beam's BeamIOError is one.)
     """
-    # Opening a named pipe would block forever. A bucket holds none.
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(f"{path} is no regular file")
+    paths.check_regular(path)
     try:
         file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
     except OSError as error:

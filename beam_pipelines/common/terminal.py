@@ -6,11 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from beam_pipelines.common.output_streams import visible
 
 # A pipe has no width: wide enough for every row on one line.
 _PIPED_WIDTH = 1_000
@@ -54,10 +57,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+class _Console(Console):
+    """A console to which no text can send commands."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
 def make_console(stream: TextIO) -> Console:
     """Returns a console without markup and emoji codes: a genre may be called "[b]" or ":cat:"."""
     width = None if stream.isatty() else _PIPED_WIDTH
-    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+    return _Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
 
 
 def make_table(console: Console, title: str, *columns: str) -> Table:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 LOOP = "links to folders that are listed elsewhere, or that lead in a circle,"
 BROKEN_LINK = "links that lead nowhere"
 UNREADABLE = "folders that cannot be read"
+# Python's own functions for folders, such as os.makedirs, fail at about 1000.
+_MAX_DEPTH = 100
+TOO_DEEP = f"folders more than {_MAX_DEPTH} levels down"
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class LeftOut:
 
     Attributes:
         path: Its path.
-        reason: LOOP, BROKEN_LINK or UNREADABLE.
+        reason: LOOP, BROKEN_LINK, UNREADABLE or TOO_DEEP.
     """
 
     path: str
@@ -43,7 +46,7 @@ def walk(root: str) -> Iterator[WalkedFile | LeftOut]:
 
     Each folder is listed once: a link to one that the walk reaches anyway, or has reached, is left out.
     """
-    yield from _Walk(root).folder(root)
+    yield from _Walk(root).folder(root, depth=0)
 
 
 class _Walk:
@@ -51,7 +54,10 @@ class _Walk:
         self._real_root = os.path.realpath(root)
         self._seen: set[tuple[int, int]] = set()
 
-    def folder(self, path: str) -> Iterator[WalkedFile | LeftOut]:
+    def folder(self, path: str, *, depth: int) -> Iterator[WalkedFile | LeftOut]:
+        if depth > _MAX_DEPTH:
+            yield LeftOut(path, TOO_DEEP)
+            return
         try:
             status = os.stat(path)
             with os.scandir(path) as entries:
@@ -76,17 +82,17 @@ class _Walk:
             elif os.path.islink(child):
                 links.append(child)
             elif (status.st_dev, status.st_ino) not in self._seen:
-                yield from self.folder(child)
+                yield from self.folder(child, depth=depth + 1)
         for link in links:
-            yield from self._link(link)
+            yield from self._link(link, depth=depth + 1)
 
-    def _link(self, link: str) -> Iterator[WalkedFile | LeftOut]:
+    def _link(self, link: str, *, depth: int) -> Iterator[WalkedFile | LeftOut]:
         target, status = os.path.realpath(link), os.stat(link)
         is_reached_anyway = _contains(self._real_root, target) or (status.st_dev, status.st_ino) in self._seen
         if is_reached_anyway or _contains(target, self._real_root):
             yield LeftOut(link, LOOP)
         else:
-            yield from self.folder(link)
+            yield from self.folder(link, depth=depth)
 
 
 def _contains(folder: str, path: str) -> bool:

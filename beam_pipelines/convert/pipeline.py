@@ -18,6 +18,7 @@ from beam_pipelines.audio.load import AUDIO_EXTENSIONS
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import holding
+from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr
@@ -185,7 +186,7 @@ def list_sources(config: ConvertConfig) -> list[SourceFile]:
         for entry in found.files
     ]
     for note in found.notes:
-        print(f"note: {note}", file=stderr())
+        print(f"note: {visible_line(note)}", file=stderr())
     if not sources:
         raise UserError(f"source={config.source}: there is no audio file in it ({', '.join(AUDIO_EXTENSIONS)})")
     return sources

@@ -1,9 +1,11 @@
 """Comparing the artist tags of files with the groups of a data set, which come from its folders."""
 
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.ffmpeg import read_tags
@@ -15,7 +17,6 @@ from beam_pipelines.datasets.track import Track
 # A file takes about 1 ms on a local disk. Threads help on a network's file system, which takes long to answer.
 _MAX_DURATION_S = 30.0
 _THREADS = 8
-_FILES_PER_BATCH = 64
 # A longer tag names no artist, but holds a text.
 _MAX_NAME_CHARACTERS = 200
 _MAX_ARTISTS_SHOWN = 5
@@ -30,7 +31,7 @@ def tagged_artists_notes(tracks: Sequence[Track], *, max_duration_s: float = _MA
 
     Args:
         tracks: The tracks, local files. Their groups are compared with the tags.
-        max_duration_s: After this time no other file is read.
+        max_duration_s: After this time no file is waited for.
     """
     tags = _read_artists(_one_of_each_group_first(tracks), max_duration_s=max_duration_s)
     group_of = {track.track_id: track.group for track in tracks}
@@ -64,13 +65,24 @@ def _one_of_each_group_first(tracks: Sequence[Track]) -> list[Track]:
 def _read_artists(tracks: Sequence[Track], *, max_duration_s: float) -> dict[str, str | None]:
     """Returns the artist of each file that is read in time, by track id; None where no tag names one."""
     end_s = time.monotonic() + max_duration_s
+    waiting: SimpleQueue[Track] = SimpleQueue()
+    for track in tracks:
+        waiting.put(track)
+    found: dict[str, str | None] = {}
 
-    def read(batch: Sequence[Track]) -> dict[str, str | None]:
-        return {track.track_id: _artist(track.uri) for track in batch if time.monotonic() < end_s}
+    def read() -> None:
+        with suppress(Empty):
+            while time.monotonic() < end_s:
+                track = waiting.get_nowait()
+                found[track.track_id] = _artist(track.uri)
 
-    batches = [tracks[first : first + _FILES_PER_BATCH] for first in range(0, len(tracks), _FILES_PER_BATCH)]
-    with ThreadPoolExecutor(_THREADS) as threads:
-        return {track_id: artist for found in threads.map(read, batches) for track_id, artist in found.items()}
+    # Not an executor, which waits for its threads: FFmpeg takes hours for a file with a million different tags.
+    threads = [threading.Thread(target=read, name="tags", daemon=True) for _ in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end_s - time.monotonic()))
+    return {track.track_id: found[track.track_id] for track in tracks if track.track_id in found}
 
 
 def _artist(path: str) -> str | None:

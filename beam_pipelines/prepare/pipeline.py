@@ -13,6 +13,7 @@ import apache_beam as beam
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, holding
+from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr, stdout
 from beam_pipelines.datasets.config import RootDatasetConfig
@@ -78,7 +79,7 @@ def prepare(config: PrepareConfig) -> None:
         # Under the lease, so that no other command takes its file for one of the user.
         storage.require_writable(config.output_dir, key="output_dir")
         for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
-            print(f"note: {note}", file=stderr())
+            print(f"note: {visible_line(note)}", file=stderr())
         build = _build(job, check_owner=lease.check)
         try:
             _check_every_genre_is_trained(job, build)

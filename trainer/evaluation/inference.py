@@ -15,6 +15,7 @@ from beam_pipelines.audio.choose_decoder import Limits, decode
 from beam_pipelines.audio.decode import AudioStream, stream_samples
 from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
+from beam_pipelines.common.paths import check_regular
 from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
 from trainer.devices.config import StrategyConfig
@@ -202,6 +203,7 @@ def _open(path: str) -> BinaryIO:
         AudioError: The file cannot be read.
     """
     try:
+        check_regular(path)
         # Not by TensorFlow, which cannot open names that are not UTF-8, and whose files libsndfile reads by Python.
         return io.BytesIO(files.read_bytes(path)) if "://" in path else Path(path).open("rb")
     except (OSError, files.FileError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
+from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.terminal import json_text
 
 
@@ -43,15 +44,18 @@ class TableWriter:
     """A line for each file. The columns are as wide as the longest path and the longest genre."""
 
     def __init__(self, stream: TextIO, *, paths: Sequence[str], labels: Sequence[str]) -> None:
-        self._path_width = max(map(len, paths), default=0)
-        self._genre_width = max(map(len, labels), default=0) + len(" 0.000")
+        self._path_width = max((len(visible_line(path)) for path in paths), default=0)
+        self._genre_width = max((len(visible_line(label)) for label in labels), default=0) + len(" 0.000")
 
     def start(self) -> str:
         return ""
 
     def add(self, prediction: Prediction) -> str:
-        cells = [f"{genre} {probability:.3f}".rjust(self._genre_width) for genre, probability in prediction.genres]
-        return "  ".join([prediction.file.ljust(self._path_width), *cells]) + "\n"
+        cells = [
+            f"{visible_line(genre)} {probability:.3f}".rjust(self._genre_width)
+            for genre, probability in prediction.genres
+        ]
+        return "  ".join([visible_line(prediction.file).ljust(self._path_width), *cells]) + "\n"
 
     def finish(self) -> str:
         return ""

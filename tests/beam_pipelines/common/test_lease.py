@@ -81,11 +81,37 @@ def test_another_machine_that_has_no_common_locks_is_respected_until_it_is_stale
         pass
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b'{"pid": 1}'])
+FIELDS = b'"owner": "x", "host": "elsewhere", "heartbeat_s": 0, '
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[1]", b"\xff\xfe", b'{"pid": 1}', b"[" * 50_000),
+        b"{" + FIELDS + b'"pid": 1, "started_s": "today"}',
+        b"{" + FIELDS + b'"pid": "x", "started_s": 0}',
+        b"{" + FIELDS + b'"pid": 1, "started_s": NaN}',
+        b"{" + FIELDS + b'"pid": 1, "started_s": 1e300}',
+    ],
+)
 def test_a_damaged_lease_is_taken_over(tmp_path: Path, content: bytes) -> None:
     (tmp_path / LEASE_FILE).write_bytes(content)
     with holding(str(tmp_path), key="output_dir") as lease:
         lease.check()
+
+
+def test_a_heartbeat_in_the_future_has_advice_of_its_own(tmp_path: Path) -> None:
+    write_holder(tmp_path, host="elsewhere", pid=7, heartbeat_s=time.time() + 2 * STALE_S)
+    with pytest.raises(LeaseHeldError, match=rf"delete the file {tmp_path / LEASE_FILE}$"):
+        take(str(tmp_path))
+
+
+def test_a_lease_that_is_a_link_replaces_no_file(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("dear")
+    (tmp_path / LEASE_FILE).symlink_to("letter")
+    with pytest.raises(UserError, match="cannot be written to"):
+        take(str(tmp_path))
+    assert (tmp_path / "letter").read_text() == "dear"
 
 
 def test_without_locks_the_file_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,14 @@
+import io
 import sys
 import threading
 
 import pytest
 
 from beam_pipelines.common.progress import ProgressReporter
-from beam_pipelines.common.terminal import counted, stderr, stdout, without_output
+from beam_pipelines.common.terminal import counted, make_console, make_table, print_line, stderr, stdout, without_output
+
+HOSTILE = "a\x1b[31mb\x07\x9b2J\u2028\u202egnp"
+SHOWN = r"a\x1b[31mb\x07\x9b2J\u2028\u202egnp"
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 tracks"), (1, "1 track"), (2, "2 tracks"), (1200, "1200 tracks")])
@@ -38,3 +42,15 @@ def test_without_streams_output_is_discarded(monkeypatch):
     with ProgressReporter("preparing", total=1, unit="tracks") as progress:
         progress.log("discarded")
     print("discarded", file=stdout())
+
+
+def test_no_text_sends_commands_to_a_terminal():
+    stream = io.StringIO()
+    console = make_console(stream)
+    table = make_table(console, HOSTILE, HOSTILE)
+    table.add_row(HOSTILE)
+    console.print(table)
+    print_line(console, HOSTILE)
+    ProgressReporter("preparing", total=1, unit="tracks", stream=stream).log(f"{HOSTILE}\n")
+    lines = stream.getvalue().splitlines()
+    assert [line.strip() for line in lines] == [SHOWN, SHOWN, SHOWN, SHOWN, rf"{SHOWN}\n"]

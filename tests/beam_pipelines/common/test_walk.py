@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from beam_pipelines.common.walk import BROKEN_LINK, LOOP, UNREADABLE, LeftOut, WalkedFile, walk
+from beam_pipelines.common.walk import BROKEN_LINK, LOOP, TOO_DEEP, UNREADABLE, LeftOut, WalkedFile, walk
 
 
 def walked(root):
@@ -24,6 +24,16 @@ def music(tmp_path):
 def test_a_linked_folder_is_followed(music):
     (music / "jazz").symlink_to("../disk2/jazz")
     assert walked(music) == (["jazz/b.mp3", "jazz/live/c.mp3", "rock/a.mp3"], {})
+
+
+def test_folders_far_down_are_left_out(music):
+    levels = ["d"] * 105
+    music.joinpath(*levels).mkdir(parents=True)
+    for name in (music.joinpath(*levels[:100], "in.mp3"), music.joinpath(*levels[:101], "out.mp3")):
+        name.write_text("x")
+    files, left_out = walked(music)
+    assert files == ["/".join([*levels[:100], "in.mp3"]), "rock/a.mp3"]
+    assert left_out == {"/".join(levels[:101]): TOO_DEEP}
 
 
 def test_the_root_may_be_a_link(music, tmp_path):

@@ -157,6 +157,17 @@ def test_an_error_names_the_path_once(
     assert errors == [f"error: {path}: cannot be read: No such file or directory" for path in absent]
 
 
+def test_a_pipe_and_a_device_are_not_waited_for(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.mp3")
+    (tmp_path / "endless.mp3").symlink_to("/dev/zero")
+    odd = [str(tmp_path / "pipe.mp3"), str(tmp_path / "endless.mp3")]
+    assert run_predict(finished.run_dir, odd, "table") == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert errors == [f"error: {path}: cannot be read: it is no regular file" for path in odd]
+
+
 def test_a_name_that_is_not_utf_8_is_read_like_any_other(
     finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
