@@ -1,7 +1,10 @@
 """The commands of `beamtune` as functions, with their settings as keyword arguments."""
 
+import logging
 import os
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
@@ -48,7 +51,8 @@ def prepare(*, progress: bool = False, **settings: Any) -> "PreparedDataset":
     from beam_pipelines.prepare.config import PrepareConfig
 
     config = load_config(PrepareConfig, "prepare", settings_from("prepare", settings))
-    from beam_pipelines.prepare.pipeline import prepare as run_prepare
+    with _quiet_imports():
+        from beam_pipelines.prepare.pipeline import prepare as run_prepare
     from beamtune.prepared_dataset import PreparedDataset
 
     with _output(progress=progress), silenced_decoders():
@@ -122,6 +126,19 @@ def evaluate(run_dir: str | os.PathLike[str], *, progress: bool = False, **setti
     with _output(progress=progress):
         levels = run_evaluate(config)
     return SplitMetrics(split=config.split, labels=RunDir(config.run_dir).dataset().labels, **levels)
+
+
+@contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Hides what Apache Beam and the libraries of Google warn about when they are imported, as the commands do."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 def _output(*, progress: bool) -> AbstractContextManager[None]:

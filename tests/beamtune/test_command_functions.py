@@ -4,11 +4,13 @@ import dataclasses
 import json
 import shutil
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from python_script import script_command
 from tones import Tones
 
 import beamtune
@@ -53,6 +55,20 @@ def test_a_finished_run_and_finished_data_are_opened_again(tones: Tones, capsys:
         f"{tones.data_dir} is already prepared from these files with these settings: nothing to do",
         f"{tones.run_dir} is finished already: nothing to do",
     ]
+
+
+@pytest.mark.slow
+def test_a_new_process_prints_nothing(tones: Tones, tmp_path: Path) -> None:
+    script = f"""
+import beamtune
+data = beamtune.prepare(
+    dataset={{"folder": {{"root": {str(tones.music)!r}}}}}, output_dir={str(tmp_path / "data")!r},
+    segment={{"duration_s": 1, "hop_s": 1}}, shards={{"min_shards": 1}}
+)
+"""
+    result = subprocess.run(script_command(script), capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("", "")
+    assert (tmp_path / "data" / "_SUCCESS").exists()
 
 
 def test_mistakes_are_user_errors(tones: Tones, tmp_path: Path) -> None:
