@@ -8,7 +8,6 @@ import functools
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 import scipy.sparse
 
 DELTA_WIDTH = 9  # frames that a polynomial is fitted to: librosa's `width`
@@ -48,6 +47,8 @@ def with_deltas(features: npt.NDArray[np.float32], num_deltas: int) -> npt.NDArr
 @functools.lru_cache(maxsize=16)
 def _operator(num_frames: int, order: int, width: int) -> scipy.sparse.csr_matrix:
     """Returns the filter as a matrix, (frames, frames) float64, which depends only on the number of frames."""
+    import scipy.signal  # takes half a second, and most features have no deltas
+
     identity = np.eye(num_frames)
     return scipy.sparse.csr_matrix(
         scipy.signal.savgol_filter(identity, width, polyorder=order, deriv=order, axis=0, mode="interp")

@@ -2,22 +2,20 @@
 
 The values equal those of librosa 0.11: `librosa.feature.melspectrogram(center=True, pad_mode="constant", power=2.0)`,
 `librosa.power_to_db(ref=1.0, amin=1e-10, top_db=…)` and `librosa.feature.mfcc` (DCT-II, ortho). The filter bank is
-librosa's own, applied as a sparse matrix, which takes less than half the time of the dense product.
+librosa's, applied as a sparse matrix, which takes less than half the time of the dense product.
 
 The Fourier transform alone is in float64, as librosa's is: in float32 its rounding errors, relative to the loudest bin
 of a frame, are off by more than 0.001 dB in bands 70 dB below it.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.signal
 import scipy.sparse
-from librosa.filters import mel as librosa_mel_filters
 
+from beam_pipelines.audio.filters import hann_window, mel_filter_bank
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.features.deltas import DELTA_WIDTH, with_deltas
@@ -51,7 +49,7 @@ class MelSpectrogram:
         self.sample_rate_hz = sample_rate_hz
         self.num_frames = 1 + segment_num_samples // config.hop_length
         self._filters = scipy.sparse.csr_matrix(mel_filters(name, config, sample_rate_hz))
-        self._window = scipy.signal.get_window("hann", config.n_fft)
+        self._window = hann_window(config.n_fft)
         # The segment between half a window of zeros on each side, so that frames are centred.
         self._padded = np.zeros(segment_num_samples + 2 * (config.n_fft // 2), dtype=np.float64)
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, config.n_fft)
@@ -151,11 +149,13 @@ def mel_filters(name: str, config: LogMelConfig, sample_rate_hz: int) -> npt.NDA
             f"features.{name}.fmax_hz={fmax_hz}: audio at {sample_rate_hz} Hz holds nothing above "
             f"{sample_rate_hz / 2} Hz"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # librosa's warning about empty bands: the error below has more details
-        filters: npt.NDArray[np.float32] = librosa_mel_filters(
-            sr=sample_rate_hz, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.fmin_hz, fmax=fmax_hz
-        )
+    filters = mel_filter_bank(
+        sample_rate_hz=sample_rate_hz,
+        n_fft=config.n_fft,
+        n_mels=config.n_mels,
+        fmin_hz=config.fmin_hz,
+        fmax_hz=fmax_hz,
+    )
     num_empty = int((filters.max(axis=1) == 0).sum())
     if num_empty > 0:
         raise UserError(

@@ -22,7 +22,6 @@ from beam_pipelines.features.config import (
     YamnetLogMelConfig,
 )
 from beam_pipelines.features.mel import LogMel, MelSpectrogram, Mfcc
-from beam_pipelines.features.spectral_stats import SpectralStats
 from beam_pipelines.features.waveform import Waveform
 from beam_pipelines.features.yamnet import Yamnet
 from beam_pipelines.features.yamnet_log_mel import YamnetLogMel
@@ -105,15 +104,21 @@ class _BuildContext:
         return self._mels[settings]
 
 
+def _spectral_stats(name: str, config: SpectralStatsConfig, context: _BuildContext) -> Feature:
+    from beam_pipelines.features.spectral_stats import SpectralStats  # imports librosa, which takes a second
+
+    return SpectralStats(
+        name, config, sample_rate_hz=context.rate_hz(config), segment_num_samples=context.num_samples(config)
+    )
+
+
 _BUILDERS: Mapping[type[FeatureConfig], Callable[[str, Any, _BuildContext], Feature]] = {
     LogMelConfig: lambda name, config, context: LogMel(name, config, context.mel(name, config)),
     MfccConfig: lambda name, config, context: Mfcc(name, config, context.mel(name, config)),
     WaveformConfig: lambda name, config, context: Waveform(
         name, config, sample_rate_hz=context.rate_hz(config), segment_num_samples=context.num_samples(config)
     ),
-    SpectralStatsConfig: lambda name, config, context: SpectralStats(
-        name, config, sample_rate_hz=context.rate_hz(config), segment_num_samples=context.num_samples(config)
-    ),
+    SpectralStatsConfig: _spectral_stats,
     YamnetLogMelConfig: lambda name, config, context: YamnetLogMel(
         name, config, segment_duration_s=context.segment_duration_s
     ),

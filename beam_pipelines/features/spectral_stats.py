@@ -33,10 +33,10 @@ import librosa
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.signal
 import scipy.sparse
 from librosa.filters import chroma as librosa_chroma_filters
 
+from beam_pipelines.audio.filters import hann_window
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.config import LogMelConfig, SpectralStatsConfig
 from beam_pipelines.features.mel import LARGEST_SAMPLE, mel_filters
@@ -91,7 +91,7 @@ class SpectralStats:
         )
         # The transform is linear: librosa's results for single pitch classes are the columns of its matrix.
         self._tonnetz = librosa.feature.tonnetz(chroma=np.eye(_NUM_CHROMA))
-        self._window = scipy.signal.get_window("hann", n_fft)
+        self._window = hann_window(n_fft)
         # The segment between half a window of zeros on each side, so that frames are centred.
         self._padded = np.zeros(segment_num_samples + n_fft, dtype=np.float32)
         self._frames = np.lib.stride_tricks.sliding_window_view(self._padded, n_fft)[:: config.hop_length]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.signal
 import scipy.sparse
 
+from beam_pipelines.audio.filters import hann_window
 from beam_pipelines.features.config import YAMNET_SAMPLE_RATE_HZ, YamnetLogMelConfig
 from beam_pipelines.records.schema import FeatureSpec
 
@@ -53,7 +53,7 @@ class YamnetSpectrogram:
         self.num_patches = 1 + num_patch_hops
         self.num_frames = PATCH_FRAMES + num_patch_hops * _PATCH_HOP_FRAMES
         self._filters = scipy.sparse.csr_matrix(_mel_filters())
-        self._window = scipy.signal.get_window("hann", _WINDOW_LENGTH)
+        self._window = hann_window(_WINDOW_LENGTH)
         self._padded = np.zeros((self.num_frames - 1) * _HOP_LENGTH + _WINDOW_LENGTH, dtype=np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, _WINDOW_LENGTH)
         self._frames = windows[::_HOP_LENGTH]

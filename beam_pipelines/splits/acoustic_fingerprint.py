@@ -8,8 +8,9 @@ Two copies of a recording differ in few bits, two recordings in half of them.
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.signal
 import soxr
+
+from beam_pipelines.audio.filters import hann_window
 
 Codes = npt.NDArray[np.uint32]
 
@@ -30,7 +31,7 @@ class AcousticFingerprinter:
     """Computes acoustic fingerprints. Not thread-safe: all calls use one buffer."""
 
     def __init__(self) -> None:
-        self._window = scipy.signal.get_window("hann", _FRAME_SAMPLES).astype(np.float32)
+        self._window = hann_window(_FRAME_SAMPLES).astype(np.float32)
         self._windowed = np.empty((_BLOCK_FRAMES, _FRAME_SAMPLES), dtype=np.float32)
         parts = 2 * np.round(_BAND_EDGES_HZ * _FRAME_SAMPLES / _RATE_HZ).astype(int)
         self._parts = slice(int(parts[0]), int(parts[-1]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 
 from beam_pipelines.synthetic.artists import EQ_CENTRES_HZ, Artist, Mix
 from beam_pipelines.synthetic.composer import Score
@@ -171,7 +170,9 @@ def _matching_equaliser(stereo: FloatArray, mix: Mix) -> npt.NDArray[np.float64]
 
 
 def _convolve(signal: FloatArray, response: npt.NDArray[np.float64]) -> FloatArray:
-    return np.asarray(scipy.signal.oaconvolve(signal, response.astype(np.float32)), dtype=np.float32)
+    from scipy.signal import oaconvolve  # takes half a second, and most data sets are not composed
+
+    return np.asarray(oaconvolve(signal, response.astype(np.float32)), dtype=np.float32)
 
 
 def _rms(signal: FloatArray) -> float:

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from trainer.board.spectrograms import Spectrogram
@@ -20,6 +17,10 @@ from trainer.common.drawing import (
     shown_name,
 )
 from trainer.data.feature_kinds import Scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _CELL_IN, _SMALL_CELL_IN = 0.62, 0.40
 # Up to so many genres, cells are large.
@@ -63,7 +64,7 @@ def confusion_png(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> byt
     is_large = len(shown) <= _MOST_LARGE_CELLS
     side_in = max(_LEAST_SIDE_IN, _MARGIN_IN + len(shown) * (_CELL_IN if is_large else _SMALL_CELL_IN))
 
-    def paint(figure: Figure) -> None:
+    def paint(figure: "Figure") -> None:
         axes = figure.add_subplot()
         axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues", aspect="equal", interpolation="nearest")
         axes.grid(visible=False)
@@ -77,7 +78,7 @@ def confusion_png(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> byt
     return draw(paint, width_in=side_in, height_in=side_in)
 
 
-def _write_cells(axes: Axes, counts: NDArray[Any], shares: NDArray[Any], *, fontsize: float) -> None:
+def _write_cells(axes: "Axes", counts: NDArray[Any], shares: NDArray[Any], *, fontsize: float) -> None:
     for row, column in zip(*np.nonzero(counts), strict=True):
         share = shares[row, column]
         axes.text(
@@ -109,7 +110,9 @@ def spectrograms_png(panels: Sequence[Panel], spectrogram: Spectrogram) -> bytes
     num_rows = -(-len(panels) // _PANELS_IN_A_ROW)
     duration_s = num_frames * spectrogram.frame_s
 
-    def paint(figure: Figure) -> None:
+    def paint(figure: "Figure") -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for place, (panel, image) in enumerate(zip(panels, images, strict=True)):
             axes = figure.add_subplot(num_rows, num_columns, place + 1)
             paint_frames(axes, image, times_s=(0.0, duration_s), first_band=first, cmap="magma", vmin=least, vmax=most)

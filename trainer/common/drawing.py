@@ -4,14 +4,14 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # half a second, which a training takes when it draws its first picture
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 # Paul Tol's "muted" scheme, whose colours are distinct for all common kinds of colour blindness, and black. The colour
 # with the lowest contrast to white is the last.
@@ -74,7 +74,7 @@ class Picture:
     note: str = ""
 
 
-def draw(paint: Callable[[Figure], None], *, width_in: float, height_in: float) -> bytes:
+def draw(paint: "Callable[[Figure], None]", *, width_in: float, height_in: float) -> bytes:
     """Returns the figure that `paint` draws, as PNG. The same drawing gives the same bytes.
 
     Args:
@@ -82,6 +82,10 @@ def draw(paint: Callable[[Figure], None], *, width_in: float, height_in: float) 
         width_in: Width in inches, of 130 pixels each.
         height_in: Height in inches.
     """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # ignores the user's matplotlibrc
         matplotlib.rcParams.update(_STYLE)
@@ -97,7 +101,7 @@ def draw(paint: Callable[[Figure], None], *, width_in: float, height_in: float) 
 
 
 def paint_frames(
-    axes: Axes,
+    axes: "Axes",
     frames: NDArray[Any],
     *,
     times_s: tuple[float, float],
@@ -105,7 +109,7 @@ def paint_frames(
     first_band: int = 0,
     vmin: float | None = None,
     vmax: float | None = None,
-) -> AxesImage:
+) -> "AxesImage":
     """Draws a spectrogram, time to the right and bands upwards.
 
     Args:

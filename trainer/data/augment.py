@@ -25,7 +25,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.special
 import tensorflow as tf
 
 from trainer.data.config import MOST_MASKS, AugmentConfig
@@ -241,6 +240,8 @@ def mix_with_previous(values: Any, shares: Any) -> Any:
 
 def beta_quantiles(alpha: float) -> Any:
     """Returns quantiles of Beta(alpha, alpha), the medians of equally probable intervals: (NUM_QUANTILES,) float32."""
+    import scipy.special  # only mixup needs it
+
     probabilities = (np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES
     return scipy.special.betaincinv(alpha, alpha, probabilities).astype(np.float32)
 

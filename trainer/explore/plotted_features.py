@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import librosa
-
+from beam_pipelines.audio.filters import mel_frequencies
 from beam_pipelines.features import yamnet_log_mel
 from beam_pipelines.features.config import LogMelConfig, MfccConfig, SpectralStatsConfig, YamnetLogMelConfig
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
@@ -97,7 +96,7 @@ def _is_vector(spec: FeatureSpec) -> bool:
 
 
 def band_centres(config: LogMelConfig, *, sample_rate_hz: int) -> tuple[float, ...]:
-    """Returns the peaks of librosa's triangular filters in Hz: the inner points of a uniform grid on the mel scale."""
+    """Returns the peaks of the triangular filters in Hz: the inner points of a uniform grid on the mel scale."""
     fmax_hz = sample_rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
-    grid = librosa.mel_frequencies(n_mels=config.n_mels + 2, fmin=config.fmin_hz, fmax=fmax_hz)
+    grid = mel_frequencies(config.n_mels + 2, fmin_hz=config.fmin_hz, fmax_hz=fmax_hz)
     return tuple(float(frequency) for frequency in grid[1:-1])

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, stats
+from scipy import sparse
 
 from trainer.metrics.metrics import ClassCounts, Interval, is_in_top2
 
@@ -64,6 +64,8 @@ def bootstrap_intervals(
 
 def _expanded_quantiles(num_groups: int) -> tuple[float, float]:
     """Returns the two quantiles of the interval: the normal quantiles at the critical values of Student's t."""
+    from scipy import stats  # takes half a second, and training needs it only at its end
+
     distance = np.sqrt(num_groups / (num_groups - 1)) * stats.t.ppf((1 + CONFIDENCE) / 2, num_groups - 1)
     return float(stats.norm.cdf(-distance)), float(stats.norm.cdf(distance))
 

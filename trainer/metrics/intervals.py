@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from trainer.metrics.bootstrap import CONFIDENCE, NUM_RESAMPLES, bootstrap_intervals
 from trainer.metrics.metrics import Interval, is_in_top2, ranking_metrics
@@ -116,6 +115,8 @@ def clopper_pearson(share: float, number: float) -> Interval:
         share: The share of correct examples, in [0, 1].
         number: The number of examples, at least 1; it need not be whole.
     """
+    from scipy import stats  # takes half a second, and training needs it only at its end
+
     hits, misses, tail = share * number, (1 - share) * number, (1 - CONFIDENCE) / 2
     return Interval(
         low=float(stats.beta.ppf(tail, hits, misses + 1)) if hits > 0 else 0.0,

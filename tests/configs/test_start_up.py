@@ -1,0 +1,95 @@
+"""What commands import, as scripts/benchmarks/subjects/start.py reports it for `scripts/bench start`, on tiny data."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from python_script import script_command
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SUBJECT_FILE = REPOSITORY / "scripts/benchmarks/subjects/start.py"
+BEAM = {"apache_beam", "google.auth", "grpc", "pyarrow"}
+KERAS = {"tensorflow", "keras", "h5py"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    beamtune: Callable[..., "subprocess.CompletedProcess[str]"],
+    make_collection: Callable[..., Path],
+    write_audio: Callable[..., Path],
+) -> Path:
+    """A folder with music, a song, prepared data and a run."""
+    folder = tmp_path_factory.mktemp("start-up")
+    make_collection(folder / "music", tracks=1)
+    for name in ("song.wav", "song.mp3"):
+        write_audio(folder / name)
+    for words in (
+        ["prepare", "dataset=folder", "dataset.root=music", "output_dir=data"],
+        ["train", "data_dir=data", "run_dir=run", "epochs=1"],
+    ):
+        done = beamtune(*words, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        ("--help", set()),
+        ("prepare dataset=folder dataset.root=music output_dir=new/data", BEAM),
+        ("convert source=music output_dir=new/wav", BEAM),
+        ("explore data output_dir=new/page", {*KERAS, "jinja2", "matplotlib", "scipy.stats", "sklearn", "tensorboard"}),
+        ("train data_dir=data run_dir=new/run steps_per_call=1", {*KERAS, "tensorboard"}),  # to the first step
+        ("evaluate run_dir=run", {*KERAS, "scipy.stats"}),
+        ("predict run song.wav", KERAS),
+        ("predict run song.mp3", KERAS),
+        (
+            "baselines data_dir=data output_dir=new/baselines learners=[naive_bayes] feature=log_mel",
+            {*KERAS, "scipy.stats", "sklearn"},
+        ),
+        ("compare run", KERAS),
+        ("tune data_dir=data search_dir=new/search --dry-run", KERAS),
+        ("tensorboard run port=0", {*KERAS, "grpc", "tensorboard"}),
+    ],
+)
+def test_a_command_imports_no_large_library_that_it_does_not_use(words: str, allowed: set[str], folder: Path) -> None:
+    result_path = folder / "result.json"
+    result_path.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(SUBJECT_FILE), str(result_path), *words.split()],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(result_path.read_text())["heavy"]) <= allowed
+
+
+@pytest.mark.parametrize(
+    ("install", "expected"), [("", ["matplotlib", "pandas", "sklearn"]), ("lean_keras.install()", [])]
+)
+def test_keras_leaves_out_what_it_does_not_need_and_others_import_it_later(
+    install: str, expected: list[str], tmp_path: Path
+) -> None:
+    names = ("matplotlib", "pandas", "sklearn")
+    # In the place of the real one, which beamtune does not install.
+    (tmp_path / "pandas.py").write_text("class Series: pass\nclass DataFrame: pass\n")
+    script = (
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"from configs import lean_keras\n{install}\n"
+        f"import keras\nfound = [name for name in {names!r} if name in sys.modules]\n"
+        "import matplotlib, pandas, sklearn.base, sklearn.decomposition\n"
+        "print(found)\n"
+    )
+    done = subprocess.run(script_command(script), capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout == f"{expected}\n"
