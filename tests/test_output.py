@@ -21,7 +21,7 @@ def faults(source: str) -> Iterator[str]:
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-        is_console = name == "Console" or name in INTERPRET
+        is_console = name.lstrip("_") == "Console" or name in INTERPRET
         lacks_console = name in NEED_A_CONSOLE and "console" not in keywords
         markup = keywords.get("markup")
         is_off = isinstance(markup, ast.Constant) and markup.value is False
@@ -52,6 +52,7 @@ def test_every_console_is_that_of_one_module(path):
     [
         "Console(file=stream)",
         "rich.console.Console(markup=False)",
+        "_Console(file=stream)",
         "Progress(BarColumn())",
         "Live(auto_refresh=False)",
         "TextColumn('{task.description}')",
