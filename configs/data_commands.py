@@ -163,7 +163,7 @@ COMMANDS = (
             "beamtune explore prepared/mine output_dir=explore/first example_genres=5 seed=1",
         ),
         run=_explore,
-        extras=("train",),
+        extras=("train", "explore"),
         positional_key="data_dir",
         decodes_audio=True,
     ),

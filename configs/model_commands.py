@@ -187,7 +187,7 @@ COMMANDS = (
             "beamtune tune search_dir=searches/mine refit=true",
         ),
         run=_tune,
-        extras=("train",),
+        extras=("train", "tune"),
         paths_usage="[status SEARCH_DIR]",
         positional_words=("status",),
         has_output_formats=True,

@@ -119,7 +119,7 @@ def _write(stream: AudioStream, target: int, *, config: ConvertConfig) -> _Outpu
             write(block)
             encode_s += time.perf_counter() - started_s
             num_frames += len(block)
-            num_clipped += np.count_nonzero(np.abs(block) > 1.0)
+            num_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
     if num_frames == 0:
         raise AudioError("no_audio", f"no sample is left of it at {sample_rate_hz} Hz", stage="resample")
     clipped_fraction = num_clipped / (num_frames * channels)

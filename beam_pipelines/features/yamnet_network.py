@@ -6,7 +6,6 @@ layer, named in the attribute `layer_names`.
 """
 
 import io
-import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.quiet_tensorflow import set_up_tensorflow
 from beam_pipelines.features.yamnet_log_mel import NUM_BANDS, PATCH_FRAMES
 
 EMBEDDING_SIZE = 1024
@@ -61,9 +61,7 @@ class YamnetNetwork:
         Raises:
             UserError: TensorFlow is not installed, or the file does not hold the weights of these layers.
         """
-        # TensorFlow and Keras read these when they are imported, which the trainer may already have done.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ["KERAS_BACKEND"] = "tensorflow"
+        set_up_tensorflow()
         try:
             import tensorflow as tf  # takes seconds, and only this feature needs it
         except ImportError as error:

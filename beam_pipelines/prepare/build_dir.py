@@ -81,12 +81,12 @@ class BuildDir:
         # Those of an earlier plan would be taken for those of this one.
         storage.delete_files([self._acoustic_fingerprints_path(report.filename)])
         if built.acoustic_fingerprints:
-            arrays = {
-                "codes": np.concatenate(built.acoustic_fingerprints),
-                "lengths": np.array([len(codes) for codes in built.acoustic_fingerprints]),
-            }
             buffer = io.BytesIO()
-            np.savez(buffer, **arrays)
+            np.savez(
+                buffer,
+                codes=np.concatenate(built.acoustic_fingerprints),
+                lengths=np.array([len(codes) for codes in built.acoustic_fingerprints]),
+            )
             self._write_bytes(self._acoustic_fingerprints_path(report.filename), buffer.getvalue())
         # The report is written last: a shard with a report is complete.
         self._write(self._report_path(report.filename), report.to_json())

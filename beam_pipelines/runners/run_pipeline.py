@@ -64,8 +64,8 @@ def run_pipeline(
 def _safe_path_for_child_processes() -> Iterator[None]:
     """Keeps the working folder off the import path of the Python processes that a runner starts.
 
-    Python 3.10 ignores the variable. There Dask's workers import some modules of the standard library, such as
-    `socket`, from the working folder if it has files of these names, before they get the import path of this process.
+    Otherwise Dask's workers import some modules of the standard library, such as `socket`, from the working folder if
+    it has files of these names, before they get the import path of this process.
     """
     name = "PYTHONSAFEPATH"
     value = os.environ.get(name)
@@ -92,15 +92,22 @@ def _open(config: RunnerConfig, *, job_name: str) -> AbstractContextManager[Back
 
         return open_dask(config)
     if isinstance(config, DataflowRunnerConfig):
-        _require("apache_beam.runners.dataflow.internal.apiclient", runner="dataflow", extra="beam")
+        module = "apache_beam.runners.dataflow.internal.apiclient"
+        _require(module, runner="dataflow", extra="gcp", package="apache-beam[gcp]")
         from beam_pipelines.runners.dataflow import open_dataflow
 
         return open_dataflow(config, job_name=job_name)
     raise TypeError(type(config).__name__)
 
 
-def _require(module: str, *, runner: str, extra: str) -> None:
+def _require(module: str, *, runner: str, extra: str, package: str | None = None) -> None:
     """Imports the module that a runner needs.
+
+    Args:
+        module: The module.
+        runner: The runner, for the message.
+        extra: The extra that installs the module.
+        package: What the message says is missing; None is the package that cannot be imported.
 
     Raises:
         UserError: It is not installed; the message names the extra that installs it.
@@ -108,7 +115,7 @@ def _require(module: str, *, runner: str, extra: str) -> None:
     try:
         importlib.import_module(module)
     except ImportError as error:
-        package = (error.name or module).partition(".")[0]
+        package = package or (error.name or module).partition(".")[0]
         raise UserError(
             f"runner={runner} needs {package}, which is not installed: pip install 'beamtune[{extra}]'"
         ) from error

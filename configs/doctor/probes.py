@@ -65,7 +65,7 @@ async def _run(command: Sequence[str], *, timeout_s: float) -> tuple[list[bytes]
     try:
         messages = await asyncio.wait_for(_read(process, lines), timeout_s)
         end = _end(await process.wait(), messages)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         end = f"it does not end within timeout_s={timeout_s:g}"
     finally:
         if process.returncode is None:

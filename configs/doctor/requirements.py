@@ -29,9 +29,13 @@ class Requirements:
     extras: Mapping[str, Sequence[Requirement]]
 
     def of(self, package: str) -> list[Requirement]:
-        """Returns the requirements that name a package, of the core and of all extras; plain names come first."""
+        """Returns the requirements that name a package, of the core and of all extras.
+
+        Plain names come first, and ranges come before single versions: the first one is what is advised.
+        """
         everything = [*self.core, *(one for extra in self.extras.values() for one in extra)]
-        return sorted((one for one in everything if one.name == package), key=lambda one: len(one.extras))
+        found = (one for one in everything if one.name == package)
+        return sorted(found, key=lambda one: (len(one.extras), "==" in str(one.specifier)))
 
 
 @cache

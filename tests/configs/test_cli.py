@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from apache_beam.io.filesystem import FileSystem
+from apache_beam.io.localfilesystem import LocalFileSystem
 from python_script import script_command
 
+from beam_pipelines.common import storage
 from beam_pipelines.common.python_process import python_command
 from configs import cli, data_commands
 from configs.cli import main
@@ -146,7 +149,9 @@ def test_an_error_of_a_graph_is_named_by_its_cause(fake_command, capsys):
     assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize(("module", "extra"), [("apache_beam.io", "beam"), ("tensorflow_io", "train")])
+@pytest.mark.parametrize(
+    ("module", "extra"), [("apache_beam.io", "beam"), ("keras_tuner", "tune"), ("tensorflow_io", "io")]
+)
 def test_a_missing_package_names_its_extra(fake_command, capsys, module, extra):
     def run(_):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
@@ -157,6 +162,20 @@ def test_a_missing_package_names_its_extra(fake_command, capsys, module, extra):
         f"beamtune fake: this needs {module}, which is not installed: pip install 'beamtune[{extra}]' "
         "(beamtune doctor shows what is missing or broken)\n"
     )
+
+
+def test_a_bucket_names_the_extra_that_reads_it(fake_command, capsys, monkeypatch):
+    # As where only apache-beam is installed.
+    monkeypatch.setattr(FileSystem, "get_all_subclasses", classmethod(lambda cls: [LocalFileSystem]))
+    fake_command(lambda _: storage.exists("gs://bucket/file"))
+    assert main(["fake"]) == 2
+    assert capsys.readouterr().err == (
+        "beamtune fake: this needs apache-beam[gcp], which is not installed: pip install 'beamtune[gcp]' "
+        "(beamtune doctor shows what is missing or broken)\n"
+    )
+    fake_command(lambda _: storage.exists("s3://bucket/file"))
+    assert main(["fake"]) == 1
+    assert "beamtune[gcp]" not in capsys.readouterr().err
 
 
 def test_a_broken_package_is_one_line_and_names_the_doctor(fake_command, capsys, tmp_path, monkeypatch):

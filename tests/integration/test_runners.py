@@ -255,17 +255,22 @@ def test_an_unknown_runner_is_named():
 
 
 @pytest.mark.parametrize(
-    ("runner", "missing", "extra"),
+    ("runner", "module", "missing", "extra"),
     [
-        (DaskRunnerConfig(), "distributed", "dask"),
-        (DaskRunnerConfig(), "dask", "dask"),
-        (DataflowRunnerConfig(project="my-project", temp_location="gs://my-bucket/temp"), "apitools", "beam"),
+        (DaskRunnerConfig(), "distributed", "distributed", "dask"),
+        (DaskRunnerConfig(), "dask", "dask", "dask"),
+        (
+            DataflowRunnerConfig(project="my-project", temp_location="gs://my-bucket/temp"),
+            "apache_beam.runners.dataflow.internal.apiclient",
+            "apache-beam[gcp]",
+            "gcp",
+        ),
     ],
-    ids=["distributed", "dask", "apitools"],
+    ids=["distributed", "dask", "dataflow"],
 )
-def test_a_missing_package_is_named_with_its_extra(runner, missing, extra):
+def test_a_missing_package_is_named_with_its_extra(runner, module, missing, extra):
     script = (
-        f"import sys; sys.modules[{missing!r}] = None\n"
+        f"import sys; sys.modules[{module!r}] = None\n"
         "from beam_pipelines.common.errors import UserError\n"
         "from beam_pipelines.runners.config import *\n"
         "from beam_pipelines.runners.run_pipeline import run_pipeline\n"

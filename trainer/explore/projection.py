@@ -39,7 +39,7 @@ def project(vectors: TrackVectors) -> Projection | None:
     Returns:
         The projection; None if there are fewer than three tracks or two dimensions, or all vectors are equal.
     """
-    is_finite = np.isfinite(vectors.values).all(axis=1)
+    is_finite = np.all(np.isfinite(vectors.values), axis=1)
     values = vectors.values[is_finite]
     if len(values) < 3 or values.shape[1] < 2:
         return None

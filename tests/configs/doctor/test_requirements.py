@@ -41,12 +41,17 @@ def test_requirements_of_a_package_come_from_the_core_and_from_extras():
     assert PARSED.of("requests") == []
 
 
-def test_requirements_without_extras_of_the_package_come_first():
-    lines = ["tensorflow[and-cuda]==2.17.1; extra == 'gpu'", "tensorflow==2.17.1; extra == 'train'"]
-    parsed = parse_requirements(python="", lines=lines, extras=["gpu", "train"])
+def test_ranges_without_extras_of_the_package_come_first():
+    lines = [
+        "tensorflow[and-cuda]<3,>=2; extra == 'gpu'",
+        "tensorflow==2.17.1; extra == 'io'",
+        "tensorflow<3,>=2; extra == 'train'",
+    ]
+    parsed = parse_requirements(python="", lines=lines, extras=["gpu", "io", "train"])
     assert [install_text(one) for one in parsed.of("tensorflow")] == [
+        "'tensorflow<3,>=2'",
         "'tensorflow==2.17.1'",
-        "'tensorflow[and-cuda]==2.17.1'",
+        "'tensorflow[and-cuda]<3,>=2'",
     ]
 
 
@@ -75,7 +80,7 @@ def test_the_extra_of_a_package_stands_for_further_packages(monkeypatch):
 
 def test_the_requirements_are_those_of_the_installed_package():
     requirements = read_requirements()
-    assert {"beam", "train", "gpu", "cloud"} <= set(requirements.extras)
+    assert {"beam", "gcp", "train", "tune", "explore", "io", "all", "gpu", "cloud"} <= set(requirements.extras)
     assert not {"dev", "docs"} & set(requirements.extras)
     assert requirements.of("tensorflow") and requirements.of("numpy")
     assert version_of("beamtune") == metadata.version("beamtune")

@@ -101,7 +101,12 @@ def test_commands_do_not_run_with_broken_libraries():
 
 
 # The packages that the imports of each extra start with. Others of an extra come with these.
-IMPORTS = {"beam": {"apache_beam"}, "train": {"tensorflow", "keras", "tensorboard", "sklearn", "matplotlib", "jinja2"}}
+IMPORTS = {
+    "beam": {"apache_beam"},
+    "train": {"tensorflow", "keras", "tensorboard", "sklearn", "matplotlib"},
+    "tune": {"keras_tuner", "grpc"},
+    "explore": {"jinja2"},
+}
 # Imported by the features yamnet alone.
 ONLY_FOR_YAMNET = {"prepare": {"train"}}
 
