@@ -40,7 +40,7 @@ use_environment() {
   if is_installed "$1" "$folder" || is_installed dev "$folder"; then
     return
   fi
-  [[ "$1" != io ]] || newest=12
+  [[ "$1" != io ]] || newest=11 # for which requirements/io.txt is resolved
   python=$(find_python "$newest")
   echo "installing $lock into $folder (a few minutes the first time)"
   # An environment of a Python that is not supported any more is made anew.
