@@ -286,8 +286,8 @@ def test_training_stops_early_with_the_best_weights(
     losses = iter([0.9, 0.5, 0.6, 0.7])
     real_validate = TrainingComponents.validate
 
-    def validate(components: TrainingComponents) -> Any:
-        levels = real_validate(components)
+    def validate(components: TrainingComponents, *args: Any) -> Any:
+        levels = real_validate(components, *args)
         loss = next(losses, None)
         return levels if loss is None else {**levels, "segment": replace(levels["segment"], loss=loss)}
 
