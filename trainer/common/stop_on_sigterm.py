@@ -43,6 +43,8 @@ class StopRequest:
         self.cause: str = "SIGTERM" if outer is None else outer.cause
         self.finishing = finishing
         self._outer = outer
+        # Counts Ctrl-C for all nested bodies: the next one may come in another body.
+        self._outermost: StopRequest = self if outer is None else outer._outermost
         self._num_ctrl_c = 0
 
     def handle(self, number: int, frame: FrameType | None) -> None:
@@ -61,8 +63,8 @@ class StopRequest:
         if number == signal.SIGTERM:
             print_at_once(f"SIGTERM: stopping after {self.finishing}")
         elif number == signal.SIGINT:
-            self._num_ctrl_c += 1
-            if self._num_ctrl_c > 1:
+            self._outermost._num_ctrl_c += 1
+            if self._outermost._num_ctrl_c > 1:
                 os._exit(INTERRUPTED)
             print_at_once(f"Ctrl-C: stopping after {self.finishing}; Ctrl-C again ends at once")
 

@@ -21,7 +21,8 @@ def masked_places(batch_size: Any, *, over_bands: bool, num_masks: int, longest:
             tensorflow-io fails where no place is free.
         size: Number of bands or frames.
     """
-    # tensorflow-io takes no seed. With the seed of the run, each epoch would draw the same masks again.
+    # tensorflow-io takes no seed. With the seed of the run, each epoch would draw the same masks again. Only the graph
+    # of this function loses it.
     tf.compat.v1.set_random_seed(None)
     mask, shape = (tfio.audio.freq_mask, [1, size]) if over_bands else (tfio.audio.time_mask, [size, 1])
 

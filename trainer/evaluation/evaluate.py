@@ -15,7 +15,7 @@ from trainer.models.registry import model_config_from_dict
 from trainer.runs.checkpoints import read_progress
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restored_model import check_same_task, load_best_model, summarize_model
-from trainer.runs.run_dir import RunDir
+from trainer.runs.run_dir import EVALUATION_FILE, RunDir
 from trainer.training.loop import ScoringLoop
 
 
@@ -67,7 +67,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
                 "earlier weights; nothing is written: run the same command again"
             )
         write_predictions(run, config.split, predictions, labels=data.labels)
-        run.write_settings(f"evaluate-{config.split}.yaml", config)
+        run.write_settings(EVALUATION_FILE.format(config.split), config)
 
     run.merge_metrics(
         config.split,

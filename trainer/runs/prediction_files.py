@@ -9,14 +9,14 @@ import numpy as np
 from beam_pipelines.common.errors import UserError
 from trainer.common import files
 from trainer.metrics.predictions import Predictions, TrackPredictions
-from trainer.runs.run_dir import RunDir
+from trainer.runs.run_dir import PREDICTIONS_FILE, RunDir
 
 _FIXED_COLUMNS = ("track_id", "group", "label", "predicted")
 
 
 def predictions_path(run: RunDir, split: str) -> str:
     """Returns the path of the predictions of a split."""
-    return files.join(run.path, f"predictions-{split}.csv")
+    return files.join(run.path, PREDICTIONS_FILE.format(split))
 
 
 def write_predictions(run: RunDir, split: str, predictions: Predictions, *, labels: Sequence[str]) -> None:

@@ -28,6 +28,8 @@ _FINISHED_FILE = "_SUCCESS"
 _STANDARDIZATION_FILE = "standardization.yaml"
 # In a run of a cluster; see `trainer.runs.restarts`.
 STARTS_FILE = "starts.json"
+# The files of a split beside its part of metrics.json; their names contain that of the split.
+PREDICTIONS_FILE, EVALUATION_FILE = "predictions-{}.csv", "evaluate-{}.yaml"
 _STARTED_NAMES = ("dataset", _STANDARDIZATION_FILE, STARTS_FILE, *LEASE_FILES)
 # How long another command may take to update metrics.json.
 _UPDATE_WAIT_S = 60.0
@@ -249,7 +251,7 @@ class RunDir:
         with holding(self.path, key=self._key, name=UPDATE_LEASE_FILE, wait_s=_UPDATE_WAIT_S):
             before = self.metrics()
             splits = [] if before is None else list(before.levels)
-            of_splits = {name for split in splits for name in (f"predictions-{split}.csv", f"evaluate-{split}.yaml")}
+            of_splits = {name.format(split) for split in splits for name in (PREDICTIONS_FILE, EVALUATION_FILE)}
             # metrics.json is the last one, because it names the splits.
             for name in sorted(of_splits & set(files.list_dir(self.path))):
                 files.remove(files.join(self.path, name))

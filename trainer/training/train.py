@@ -42,8 +42,8 @@ def train(
         strategy: A tf.distribute strategy that was made from the same settings; None makes it.
         until_epoch: The last epoch of this call. The learning rate still falls until the last epoch of `config`.
         callback: Called after steps and epochs; may end the run.
-        check_owner: Raises if this process must not write to the run directory any more; called before checkpoints are
-            written. None: this function holds the lease of the directory.
+        check_owner: Raises if this process must not write to the run directory any more; called before checkpoints,
+            events and results are written. None: this function holds the lease of the directory.
 
     Raises:
         UserError: The data, the model and the run directory do not fit together, or another command trains the run;

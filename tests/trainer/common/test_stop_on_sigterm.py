@@ -10,6 +10,7 @@ import pytest
 from python_script import script_command
 
 from beam_pipelines.common.errors import InterruptedRunError, RunAgainError
+from beam_pipelines.common.signals import INTERRUPTED
 from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_sigterm
 
 
@@ -109,6 +110,46 @@ with stop_on_sigterm() as request:
             assert process.stdout.readline().strip() == line
             process.send_signal(signal.SIGINT)
         assert process.wait() == -signal.SIGINT
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        """
+    wait_for(outer)
+    with stop_on_sigterm():
+        save()
+""",
+        """
+    with stop_on_sigterm() as inner:
+        wait_for(inner)
+    save()
+""",
+    ],
+    ids=["inner", "outer"],
+)
+def test_a_second_ctrl_c_that_comes_in_another_body_ends_the_process_at_once(body: str) -> None:
+    script = f"""
+import signal, time
+from trainer.common.stop_on_sigterm import stop_on_sigterm
+def wait_for(request):
+    print("ready", flush=True)
+    while not request.is_set:
+        time.sleep(0.01)
+def save():
+    print("saving", flush=True)
+    time.sleep(600)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with stop_on_sigterm() as outer:{body}"""
+    with subprocess.Popen(script_command(script), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for line in ("ready", "saving"):
+                assert process.stdout.readline().strip() == line
+                process.send_signal(signal.SIGINT)
+            assert process.wait(60) == INTERRUPTED
+        finally:
+            process.kill()
 
 
 def test_a_process_that_ignores_ctrl_c_still_ignores_it() -> None:
