@@ -42,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
 def run() -> NoReturn:
     """Runs one command and exits with its exit code: the entry point of the script `beamtune`."""
     # Libraries start worker processes by `python -c` and `python -m`, which import from the working folder first.
-    # From Python 3.11 on, this variable prevents that.
+    # This variable prevents that.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     protect_standard_streams()
     lean_keras.install()

@@ -6,23 +6,12 @@ these libraries themselves.
 """
 
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from beam_pipelines.common.while_importing import while_importing
 
 _OPTIONAL = ("matplotlib", "pandas", "sklearn")
-
-
-class _Finder(MetaPathFinder):
-    """Refuses the optional libraries while Keras is imported."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname in _OPTIONAL and _is_importing("keras"):
-            raise ModuleNotFoundError(f"{fullname} is left out of Keras", name=fullname)
-        return None
 
 
 def install() -> None:
@@ -30,9 +19,16 @@ def install() -> None:
 
     `keras.wrappers` and `keras.utils.plot_image_gallery` do not work in it.
     """
-    sys.meta_path.insert(0, _Finder())
+    while_importing("keras", _without_optional_libraries)
 
 
-def _is_importing(name: str) -> bool:
-    # Python's own mark of a module whose code still runs; a version without it imports all, as without this finder.
-    return getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False) is True
+@contextmanager
+def _without_optional_libraries() -> Iterator[None]:
+    refused = [name for name in _OPTIONAL if name not in sys.modules]
+    for name in refused:
+        sys.modules[name] = None  # type: ignore[assignment]  # the import of such a name fails
+    try:
+        yield
+    finally:
+        for name in refused:
+            del sys.modules[name]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -92,9 +93,16 @@ def ending_on_sigterm(name: str) -> Iterator[None]:
 
 
 def print_at_once(line: str) -> None:
-    """Prints a line on standard error, whatever the other threads print."""
+    """Prints a line on standard error, whatever the other threads print.
+
+    It writes to the descriptor of `sys.stderr`, which is not 2 while what C libraries write is hidden.
+    """
+    try:
+        descriptor = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # None, or a stream without a descriptor
+        descriptor = 2
     with suppress(OSError):
-        os.write(2, f"{line}\n".encode())
+        os.write(descriptor, f"{line}\n".encode())
 
 
 def _forget_pipe() -> None:

@@ -218,7 +218,7 @@ class _TarContent:
 
 def _tar_members(uncompressed: BinaryIO) -> Iterator[_Member]:
     if not hasattr(tarfile, "data_filter"):
-        raise UserError("this Python cannot extract tar archives safely: expected 3.10.12, 3.11.4, 3.12 or later")
+        raise UserError("this Python cannot extract tar archives safely: expected 3.11.4, 3.12 or later")
     content = _TarContent(uncompressed)
     files_bytes = 0
     with tarfile.open(fileobj=cast(IO[bytes], content), mode="r:") as archive:

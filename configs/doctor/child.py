@@ -3,14 +3,11 @@
 import importlib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from configs.doctor.probes import DECODE, GPU, IMPORT, one_line
-
-_ERROR_LINE = re.compile(r"\w*(Error|Exception): ")
+from configs.doctor.probes import DECODE, GPU, IMPORT, describe_error
 
 
 def run() -> None:
@@ -25,7 +22,7 @@ def run() -> None:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an extension may raise anything, also SystemExit
-            result = {"error": _message(error)}
+            result = {"error": describe_error(error)}
             if isinstance(error, ModuleNotFoundError):
                 result["missing"] = error.name
         print(json.dumps(result), file=results, flush=True)
@@ -50,14 +47,6 @@ def _gpu(library: str) -> Mapping[str, Any]:
     from configs.doctor.devices import nvidia_gpus
 
     return {"gpus": nvidia_gpus(library)}
-
-
-def _message(error: BaseException) -> str:
-    """Returns the first line of a message; TensorFlow's message is a traceback, whose last line is the error."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
-    if lines[0].startswith("Traceback"):
-        return one_line(next((line for line in reversed(lines) if _ERROR_LINE.match(line)), lines[0]))
-    return one_line(f"{type(error).__name__}: {lines[0]}")
 
 
 _STEPS: Mapping[str, Callable[[str], Mapping[str, Any]]] = {IMPORT: _import, DECODE: _decode, GPU: _gpu}

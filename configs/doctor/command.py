@@ -21,7 +21,7 @@ COMMAND = Command(
     summary="show what is installed, what works, and what is missing for each command",
     description=(
         "Prints the versions of the libraries, devices, the libraries that read each audio format, extras,\n"
-        "credentials for gs://, and whether each command runs. It imports every library in a process of its own,\n"
+        "credentials for gs://, and whether each command runs. It imports the libraries in child processes,\n"
         "decodes a short tone in each format, and uses no network. Below the table it says what to type.\n\n"
         "Exits with 1 if something that is installed does not work or has an unsupported version.\n\n"
         "settings: timeout_s (the most seconds for the imports)"

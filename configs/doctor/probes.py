@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from beam_pipelines.common.python_process import python_command
 IMPORT, DECODE, GPU = "import", "decode", "gpu"
 
 _MAX_MESSAGE_CHARACTERS = 300
+_ERROR_LINE = re.compile(r"\w*(Error|Exception): ")
 
 
 async def probe(
@@ -54,6 +56,17 @@ def one_line(text: str) -> str:
     """Returns a message of any length as the beginning of one line."""
     line = " ".join(text.split())
     return line if len(line) <= _MAX_MESSAGE_CHARACTERS else f"{line[:_MAX_MESSAGE_CHARACTERS]}…"
+
+
+def describe_error(error: BaseException) -> str:
+    """Returns the type and the first line of an error of an import, on one line.
+
+    The message of TensorFlow is a traceback, whose last line is the error.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    if lines[0].startswith("Traceback"):
+        return one_line(next((line for line in reversed(lines) if _ERROR_LINE.match(line)), lines[0]))
+    return one_line(f"{type(error).__name__}: {lines[0]}")
 
 
 async def _run(command: Sequence[str], *, timeout_s: float) -> tuple[list[bytes], str]:

@@ -57,7 +57,7 @@ def parse_requirements(*, python: str, lines: Sequence[str], extras: Sequence[st
     """Returns the requirements that metadata state.
 
     Args:
-        python: The range of Python, such as ">=3.10,<3.13".
+        python: The range of Python, such as ">=3.11,<3.14".
         lines: The requirements, such as "dask>=2024; extra == 'dask'".
         extras: The names of the extras.
     """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from types import TracebackType
 
-from beam_pipelines.common.errors import UserError, first_line
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import DOCTOR_HINT
 
 _OWN = ("beam_pipelines", "beamtune", "configs", "trainer", "__main__")
@@ -47,9 +47,9 @@ def describe_failed_import(error: BaseException) -> str | None:
         package = error.name.partition(".")[0]
     if package is None or package in _OWN:
         return None
-    from configs.doctor.probes import one_line
+    from configs.doctor.probes import describe_error
 
-    return f"{package} cannot be imported: {one_line(f'{type(error).__name__}: {first_line(error)}')}: {DOCTOR_HINT}"
+    return f"{package} cannot be imported: {describe_error(error)}: {DOCTOR_HINT}"
 
 
 def _imported_package(traceback: TracebackType | None) -> str | None:

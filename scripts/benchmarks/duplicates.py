@@ -129,10 +129,10 @@ def least_error_rates(codes: Sequence[Codes]) -> Iterator[tuple[int, int, float]
                 yield first, second, float(np.min(0.5 - balance[is_enough] / overlap[is_enough] / 64))
 
 
-def find(codes: Sequence[Codes], **config: float) -> list[Match]:
+def find(codes: Sequence[Codes]) -> list[Match]:
     """Returns the pairs that the fingerprints give, without those of equal hashes."""
     names = [str(number) for number in range(len(codes))]
-    return find_duplicates(names, [len(track) / CODES_PER_S for track in codes], codes, DuplicatesConfig(**config))
+    return find_duplicates(names, [len(track) / CODES_PER_S for track in codes], codes, DuplicatesConfig())
 
 
 def songs_of(paths: Sequence[Path], folder: Path) -> list[tuple[str, ...]]:

@@ -30,7 +30,6 @@ def hostile_folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="no PYTHONSAFEPATH")
 @pytest.mark.parametrize("runner", [["runner.mode=multi_processing"], ["runner=dask"]], ids=["processes", "dask"])
 def test_workers_import_nothing_from_the_working_folder(
     hostile_folder: Path, make_collection, tmp_path: Path, runner: list[str]

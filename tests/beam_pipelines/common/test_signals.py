@@ -52,6 +52,22 @@ with signals.ending_on_sigterm("beamtune x"):
     assert run_and_terminate(script) == (75, "beamtune x: stopped by SIGTERM\n")
 
 
+def test_a_body_that_hides_what_c_libraries_write_is_ended_with_a_line() -> None:
+    script = """
+import threading
+import beam_pipelines.common.signals as signals
+from beam_pipelines.audio.quiet_decoders import silenced_decoders
+signals.END_S = 0.2
+with silenced_decoders(), signals.ending_on_sigterm("beamtune x"):
+    try:
+        print("ready", flush=True)
+        threading.Event().wait(600)
+    finally:
+        threading.Event().wait(600)
+"""
+    assert run_and_terminate(script) == (75, "beamtune x: stopped by SIGTERM\n")
+
+
 def test_the_process_of_a_body_that_has_ended_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
     monkeypatch.setattr(beam_pipelines.common.signals, "END_S", 600.0)

@@ -90,6 +90,10 @@ def error_of_import(tmp_path, monkeypatch):
     ("code", "message"),
     [
         ("raise ImportError('libx.so: undefined symbol: _Z\\nmore')", "ImportError: libx.so: undefined symbol: _Z"),
+        (  # as TensorFlow's
+            "raise ImportError('Traceback (most recent):\\n  x\\nImportError: libx.so: none\\n\\nSee y')",
+            "ImportError: libx.so: none",
+        ),
         ("raise ValueError('numpy.dtype size changed')", "ValueError: numpy.dtype size changed"),
         ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
         ("def load():\n    raise OSError('\\nno library')\nload()", "OSError: no library"),
