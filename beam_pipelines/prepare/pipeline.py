@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, holding
+from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, Lease, holding
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr, stdout
@@ -80,7 +80,7 @@ def prepare(config: PrepareConfig) -> None:
         storage.require_writable(config.output_dir, key="output_dir")
         for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
             print(f"note: {visible_line(note)}", file=stderr())
-        build = _build(job, check_owner=lease.check)
+        build = _build(job, lease=lease)
         try:
             _check_every_genre_is_trained(job, build)
             _check_reject_fraction(job, build)
@@ -93,14 +93,19 @@ def prepare(config: PrepareConfig) -> None:
 
 
 def build_pipeline(
-    pipeline: beam.Pipeline, *, plans: Sequence[ShardPlan], config: PrepareConfig, labels: Sequence[str]
+    pipeline: beam.Pipeline,
+    *,
+    plans: Sequence[ShardPlan],
+    config: PrepareConfig,
+    labels: Sequence[str],
+    lease_owner: str | None = None,
 ) -> beam.PCollection:
     """Adds the steps to a pipeline; returns the names of the finished shards."""
     return (
         pipeline
         | "ShardsToBuild" >> beam.Create(plans)
         | "SpreadOverWorkers" >> beam.Reshuffle()
-        | "BuildShard" >> beam.ParDo(BuildShard(config, labels))
+        | "BuildShard" >> beam.ParDo(BuildShard(config, labels, lease_owner=lease_owner))
     )
 
 
@@ -118,18 +123,18 @@ def _say_finished(output_dir: str) -> None:
     print(f"{output_dir} is already prepared from these files with these settings: nothing to do", file=stdout())
 
 
-def _build(job: PrepareJob, *, check_owner: Callable[[], None]) -> FinishedBuild:
+def _build(job: PrepareJob, *, lease: Lease) -> FinishedBuild:
     """Builds all shards, then again those that change because tracks in different splits hold the same recording.
 
     Args:
         job: What to build.
-        check_owner: Called before files are replaced after a long time; raises if the lease is lost.
+        lease: That of the output directory. It is checked before files are replaced after a long time.
     """
     config, build_dir = job.config, BuildDir(job.config.output_dir)
     build_dir.forget_unexpected_rejects()
     resolution = Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(cache_key=job.cache_key)
     is_checked = resolution is not None
-    build = _build_shards(job, resolution or Resolution(), step="preparing")
+    build = _build_shards(job, resolution or Resolution(), lease=lease, step="preparing")
     if is_checked:
         return build
     tracks = [track for report in build.reports for track in report.tracks]
@@ -140,14 +145,14 @@ def _build(job: PrepareJob, *, check_owner: Callable[[], None]) -> FinishedBuild
         assignment=build.assignment,
         config=config.duplicates,
     )
-    check_owner()
+    lease.check()
     build_dir.write_resolution(resolution, cache_key=job.cache_key)
     if not resolution.changes_splits:
         return FinishedBuild(assignment=build.assignment, resolution=resolution, reports=build.reports)
-    return _build_shards(job, resolution, step="moving duplicates into one split")
+    return _build_shards(job, resolution, lease=lease, step="moving duplicates into one split")
 
 
-def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> FinishedBuild:
+def _build_shards(job: PrepareJob, resolution: Resolution, *, lease: Lease, step: str) -> FinishedBuild:
     """Builds the shards that are not finished."""
     config, build_dir = job.config, BuildDir(job.config.output_dir)
     assignment = _assign(job, resolution)
@@ -168,7 +173,9 @@ def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> Fini
     interval_s = progress_interval_s(config.output_dir)
     with _watch_progress(read, interval_s=interval_s, plans=plans, reports=reports, step=step):
         run_pipeline(
-            lambda pipeline: build_pipeline(pipeline, plans=missing, config=config, labels=job.labels),
+            lambda pipeline: build_pipeline(
+                pipeline, plans=missing, config=config, labels=job.labels, lease_owner=lease.owner
+            ),
             config.runner,
             job_name="beamtune-prepare",
             counters=counters,
