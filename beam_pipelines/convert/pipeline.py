@@ -17,7 +17,8 @@ from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.lease import holding
+from beam_pipelines.common.lease import Lease, holding
+from beam_pipelines.common.lease_owner import check_lease_owner
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
@@ -50,12 +51,12 @@ def convert(config: ConvertConfig) -> None:
         _check_output_dir(work_dir, config)  # again: another command may have written to it since
         # Under the lease, so that no other command takes its file for one of the user.
         storage.require_writable(config.output_dir, key="output_dir")
-        report, num_kept = _convert_missing(sources, work_dir=work_dir, config=config, check_owner=lease.check)
+        report, num_kept = _convert_missing(sources, work_dir=work_dir, config=config, lease=lease)
     print_summary(report, num_kept=num_kept, output_dir=config.output_dir, stream=sys.stdout)
 
 
 def _convert_missing(
-    sources: Sequence[SourceFile], *, work_dir: WorkDir, config: ConvertConfig, check_owner: Callable[[], None]
+    sources: Sequence[SourceFile], *, work_dir: WorkDir, config: ConvertConfig, lease: Lease
 ) -> tuple[Report, int]:
     """Converts the missing files; returns the report on all files and how many of them were kept.
 
@@ -63,7 +64,7 @@ def _convert_missing(
         sources: The files.
         work_dir: The output directory.
         config: The settings.
-        check_owner: Called before files are replaced after a long time; raises if the lease is lost.
+        lease: That of the output directory. It is checked before files are replaced after a long time.
 
     Raises:
         RunFailedError: No file could be converted.
@@ -84,7 +85,7 @@ def _convert_missing(
 
         with _watch_progress(read, plan=plan, interval_s=progress_interval_s(config.output_dir)):
             run_pipeline(
-                lambda pipeline: build_pipeline(pipeline, batches=batches, config=config),
+                lambda pipeline: build_pipeline(pipeline, batches=batches, config=config, lease_owner=lease.owner),
                 config.runner,
                 job_name="beamtune-convert",
                 counters=counters,
@@ -93,27 +94,30 @@ def _convert_missing(
     if report.num_files != plan.num_files:
         missing = counted(plan.num_files - report.num_files, "file")
         raise RunFailedError(f"not converted: {missing}; run the same command again to resume")
-    check_owner()
+    lease.check()
     work_dir.finish(report)
     _check_usable(report)
     return report, len(plan.kept)
 
 
-def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config: ConvertConfig) -> beam.PCollection:
+def build_pipeline(
+    pipeline: beam.Pipeline, *, batches: Sequence[Batch], config: ConvertConfig, lease_owner: str | None = None
+) -> beam.PCollection:
     """Adds the steps to a pipeline; returns the names of the finished batches."""
     return (
         pipeline
         | "FilesToConvert" >> beam.Create(batches)
         | "SpreadOverWorkers" >> beam.Reshuffle()
-        | "ConvertFiles" >> beam.ParDo(ConvertFiles(config))
+        | "ConvertFiles" >> beam.ParDo(ConvertFiles(config, lease_owner=lease_owner))
     )
 
 
 class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
     """Converts the files of a batch one after the other, and reports them."""
 
-    def __init__(self, config: ConvertConfig) -> None:
+    def __init__(self, config: ConvertConfig, *, lease_owner: str | None = None) -> None:
         self._config = config
+        self._lease_owner = lease_owner
         self._work_dir = WorkDir(config.output_dir)
         # Of the process that starts the pipeline: workers compare.
         self._code_version = code_version()
@@ -123,7 +127,7 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
     def process(self, batch: Batch) -> Iterator[str]:
         report = Report()
-        write_report = _ReportWriter(self._work_dir, batch)
+        write_report = _ReportWriter(self._work_dir, batch, lease_owner=self._lease_owner)
         for conversion in batch.conversions:
             report = self._convert(conversion, report=report, write_report=write_report)
         yield batch.name
@@ -150,16 +154,18 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 class _ReportWriter:
     """Writes the report of a batch: after each file to a local folder, at most every 10 s to a bucket, and at the end.
 
-    A bucket takes about one write of an object a second.
+    A bucket takes about one write of an object a second. Before anything is written, the lease is checked.
     """
 
-    def __init__(self, work_dir: WorkDir, batch: Batch) -> None:
+    def __init__(self, work_dir: WorkDir, batch: Batch, *, lease_owner: str | None) -> None:
         output_dir = work_dir.output_dir
         self._work_dir = work_dir
         self._batch = batch
+        self._lease_owner = lease_owner
         self._limit = RateLimit(0.0 if storage.is_local(output_dir) else progress_interval_s(output_dir))
 
     def __call__(self, report: Report) -> None:
+        check_lease_owner(self._work_dir.output_dir, self._lease_owner)
         is_last = report.num_files == len(self._batch.conversions)
         if is_last or self._limit.is_due():
             self._work_dir.write_report(self._batch.name, report)
