@@ -6,9 +6,8 @@ shuffled, the bytes do not depend on the runner, and a run after a killed one re
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TextIO
 
 import apache_beam as beam
@@ -21,19 +20,20 @@ from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.lease_owner import check_lease_owner
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import check_apart
-from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
+from beam_pipelines.common.progress import RateLimit, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
-from beam_pipelines.convert.counters import NAMESPACE, ConvertProgress, count_file, progress_of, progress_of_reports
+from beam_pipelines.convert.counters import NAMESPACE, UNIT, count_file
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
 from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.runners.code_version import code_version, require_same_code
-from beam_pipelines.runners.counters import count_reject
+from beam_pipelines.runners.counters import count_reject, progress_of
 from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
+from beam_pipelines.runners.work_progress import WorkProgress, watching_progress
 
 
 def convert(config: ConvertConfig) -> None:
@@ -78,10 +78,10 @@ def _convert_missing(
     if batches:
         counters, reader = LiveCounters(NAMESPACE), ReportReader(work_dir)
 
-        def read() -> ConvertProgress:
+        def read() -> WorkProgress:
             if config.runner.reports_counters:
-                return progress_of(counters.read())
-            return progress_of_reports(reader.read())
+                return progress_of(counters.read(), unit=UNIT)
+            return sum((report.progress for report in reader.read()), WorkProgress())
 
         with _watch_progress(read, plan=plan, interval_s=progress_interval_s(config.output_dir)):
             run_pipeline(
@@ -232,27 +232,19 @@ def _replace_other_settings(work_dir: WorkDir, config: ConvertConfig) -> None:
     storage.delete_folder(work_dir.path)
 
 
-@contextmanager
-def _watch_progress(read: Callable[[], ConvertProgress], *, plan: ConvertPlan, interval_s: float) -> Iterator[None]:
-    """Shows the progress of the workers, at an interval, while the pipeline runs in the calling thread."""
-    done = len(plan.kept) + len(plan.rejects)
-    started_s = time.monotonic()
-    with ProgressReporter("converting", total=plan.num_files, unit="files") as progress:
-        if plan.kept:
-            progress.log(f"{len(plan.kept)} of {plan.num_files} files are already converted and are kept")
-
-        def show() -> None:
-            now = read()
-            rate = now.audio_s / max(time.monotonic() - started_s, 1e-3)
-            num_rejects = len(plan.rejects) + now.num_rejects
-            progress.update(
-                # A service counts a file again where it has repeated the work of a failed machine.
-                completed=min(done + now.num_files, plan.num_files),
-                details=f"{rate:.0f} s of audio per second, {counted(num_rejects, 'reject')}",
-            )
-
-        with polling(show, interval_s=interval_s):
-            yield
+def _watch_progress(
+    read: Callable[[], WorkProgress], *, plan: ConvertPlan, interval_s: float
+) -> AbstractContextManager[None]:
+    num_kept, num_rejects = len(plan.kept), len(plan.rejects)
+    return watching_progress(
+        read,
+        step="converting",
+        unit=UNIT,
+        total=plan.num_files,
+        kept=WorkProgress(num_done=num_kept + num_rejects, num_rejects=num_rejects),
+        note=f"{num_kept} of {plan.num_files} files are already converted and are kept" if num_kept else None,
+        interval_s=interval_s,
+    )
 
 
 def _reject(conversion: Conversion, error: AudioError) -> RejectedFile:

@@ -4,9 +4,8 @@ A shard is the unit of work: no audio and no features are shuffled, the bytes do
 after a killed one resumes with the missing shards.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 
 import apache_beam as beam
 
@@ -14,19 +13,18 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, Lease, holding
 from beam_pipelines.common.output_streams import visible_line
-from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
-from beam_pipelines.common.terminal import counted, stderr, stdout
+from beam_pipelines.common.progress import progress_interval_s
+from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.datasets.config import RootDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
 from beam_pipelines.prepare.config import PrepareConfig
-from beam_pipelines.prepare.counters import NAMESPACE, progress_of
+from beam_pipelines.prepare.counters import NAMESPACE, UNIT
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, metadata_files, tracks_left_out
 from beam_pipelines.prepare.plan import ShardPlan, data_set_cache_key, plan_shards
-from beam_pipelines.prepare.shard import ShardProgress
 from beam_pipelines.prepare.shard_dofn import BuildShard
 from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.prepare.summary import print_summary
@@ -43,8 +41,10 @@ from beam_pipelines.records.schema import (
     success_from_json,
     success_to_json,
 )
+from beam_pipelines.runners.counters import progress_of
 from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
+from beam_pipelines.runners.work_progress import WorkProgress, watching_progress
 from beam_pipelines.splits.assign import Assignment, assign_splits
 from beam_pipelines.splits.resolve_duplicates import Resolution, check_leaks
 
@@ -169,7 +169,7 @@ def _build_shards(job: PrepareJob, resolution: Resolution, *, lease: Lease, step
     missing = [plan for plan in plans if plan.filename not in reports]
     counters = LiveCounters(NAMESPACE)
     reader = ProgressReader(build_dir, plans)
-    read = (lambda: progress_of(counters.read())) if config.runner.reports_counters else reader.read
+    read = (lambda: progress_of(counters.read(), unit=UNIT)) if config.runner.reports_counters else reader.read
     interval_s = progress_interval_s(config.output_dir)
     with _watch_progress(read, interval_s=interval_s, plans=plans, reports=reports, step=step):
         run_pipeline(
@@ -306,36 +306,25 @@ def _delete_stale_audio(config: PrepareConfig, reports: Sequence[ShardReport]) -
     storage.delete_files([entry.path for entry in storage.list_files(folder) if entry.path not in current])
 
 
-@contextmanager
 def _watch_progress(
-    read: Callable[[], ShardProgress],
+    read: Callable[[], WorkProgress],
     *,
     interval_s: float,
     plans: Sequence[ShardPlan],
     reports: Mapping[str, ShardReport],
     step: str,
-) -> Iterator[None]:
-    """Shows the progress of the workers, at an interval, while the pipeline runs in the calling thread."""
-    num_tracks = sum(len(plan.tracks) for plan in plans)
-    kept = sum(len(report.tracks) + len(report.rejects) for report in reports.values())
-    kept_rejects = sum(len(report.rejects) for report in reports.values())
-    started_s = time.monotonic()
-
-    with ProgressReporter(step, total=num_tracks, unit="tracks") as progress:
-        if reports:
-            progress.log(f"{len(reports)} of {len(plans)} shards are already finished and are kept")
-
-        def show() -> None:
-            done = read()
-            rate = done.audio_s / max(time.monotonic() - started_s, 1e-3)
-            progress.update(
-                # A service counts a track again where it has repeated the work of a failed machine.
-                completed=min(kept + done.num_tracks, num_tracks),
-                details=f"{rate:.0f} s of audio per second, {counted(kept_rejects + done.num_rejects, 'reject')}",
-            )
-
-        with polling(show, interval_s=interval_s):
-            yield
+) -> AbstractContextManager[None]:
+    num_rejects = sum(len(report.rejects) for report in reports.values())
+    num_done = num_rejects + sum(len(report.tracks) for report in reports.values())
+    return watching_progress(
+        read,
+        step=step,
+        unit=UNIT,
+        total=sum(len(plan.tracks) for plan in plans),
+        kept=WorkProgress(num_done=num_done, num_rejects=num_rejects),
+        note=f"{len(reports)} of {len(plans)} shards are already finished and are kept" if reports else None,
+        interval_s=interval_s,
+    )
 
 
 def _require_report(plan: ShardPlan, build_dir: BuildDir) -> ShardReport:

@@ -17,9 +17,10 @@ from beam_pipelines.prepare.build_dir import BuildDir
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.counters import count_track
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder, ShardProgress, TrackResult
+from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder, TrackResult
 from beam_pipelines.records.schema import kept_audio_path
 from beam_pipelines.runners.code_version import code_version, require_same_code
+from beam_pipelines.runners.work_progress import WorkProgress
 
 
 class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
@@ -81,10 +82,10 @@ class _ProgressWriter:
         self._build_dir = build_dir
         self._plan = plan
         self._limit = RateLimit(progress_interval_s(build_dir.output_dir))
-        self._progress = ShardProgress()
+        self._progress = WorkProgress()
 
     def __call__(self, result: TrackResult) -> None:
-        self._progress.add(result)
-        is_last = self._progress.num_tracks == len(self._plan.tracks)
+        self._progress += result.progress
+        is_last = self._progress.num_done == len(self._plan.tracks)
         if is_last or self._limit.is_due():
             self._build_dir.write_progress(self._plan.filename, self._progress)
