@@ -3,7 +3,7 @@
     <output_dir>/.build/scratch/         temporary files, renamed when they are complete
     <output_dir>/.build/fingerprints/    the acoustic fingerprints of each finished shard's tracks
     <output_dir>/.build/reports/         a report for each finished shard, which a later run does not build again
-    <output_dir>/.build/progress/        the progress of each shard, shown by the launching process
+    <output_dir>/.build/progress/        the progress of each shard, where the runner does not report Beam's counters
     <output_dir>/.build/resolution.json  how duplicates are handled, written after the search
 
 The folder is deleted when the data set is finished.
