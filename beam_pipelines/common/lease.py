@@ -52,6 +52,11 @@ class Lease:
         self._is_lost = False
         self._mutex = threading.Lock()
 
+    @property
+    def owner(self) -> str | None:
+        """The id that the lease's file names, for `check_lease_owner` in other processes; None without a file."""
+        return None if self._file is None else self._holder.owner
+
     def check(self) -> None:
         """Checks that this process still holds the lease; called before files are replaced or deleted.
 

@@ -6,9 +6,8 @@ shuffled, the bytes do not depend on the runner, and a run after a killed one re
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TextIO
 
 import apache_beam as beam
@@ -17,22 +16,24 @@ from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.lease import holding
+from beam_pipelines.common.lease import Lease, holding
+from beam_pipelines.common.lease_owner import check_lease_owner
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import check_apart
-from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
+from beam_pipelines.common.progress import RateLimit, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
-from beam_pipelines.convert.counters import NAMESPACE, ConvertProgress, count_file, progress_of, progress_of_reports
+from beam_pipelines.convert.counters import NAMESPACE, UNIT, count_file
 from beam_pipelines.convert.reports import RejectedFile, Report, count_rejects
 from beam_pipelines.convert.transcode import convert_file
 from beam_pipelines.convert.work_dir import CONVERTED_FILE, REJECTS_FILE, ReportReader, WorkDir, relative_path
 from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.runners.code_version import code_version, require_same_code
-from beam_pipelines.runners.counters import count_reject
+from beam_pipelines.runners.counters import count_reject, progress_of
 from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
+from beam_pipelines.runners.work_progress import WorkProgress, watching_progress
 
 
 def convert(config: ConvertConfig) -> None:
@@ -50,12 +51,12 @@ def convert(config: ConvertConfig) -> None:
         _check_output_dir(work_dir, config)  # again: another command may have written to it since
         # Under the lease, so that no other command takes its file for one of the user.
         storage.require_writable(config.output_dir, key="output_dir")
-        report, num_kept = _convert_missing(sources, work_dir=work_dir, config=config, check_owner=lease.check)
+        report, num_kept = _convert_missing(sources, work_dir=work_dir, config=config, lease=lease)
     print_summary(report, num_kept=num_kept, output_dir=config.output_dir, stream=sys.stdout)
 
 
 def _convert_missing(
-    sources: Sequence[SourceFile], *, work_dir: WorkDir, config: ConvertConfig, check_owner: Callable[[], None]
+    sources: Sequence[SourceFile], *, work_dir: WorkDir, config: ConvertConfig, lease: Lease
 ) -> tuple[Report, int]:
     """Converts the missing files; returns the report on all files and how many of them were kept.
 
@@ -63,7 +64,7 @@ def _convert_missing(
         sources: The files.
         work_dir: The output directory.
         config: The settings.
-        check_owner: Called before files are replaced after a long time; raises if the lease is lost.
+        lease: That of the output directory. It is checked before files are replaced after a long time.
 
     Raises:
         RunFailedError: No file could be converted.
@@ -77,14 +78,14 @@ def _convert_missing(
     if batches:
         counters, reader = LiveCounters(NAMESPACE), ReportReader(work_dir)
 
-        def read() -> ConvertProgress:
+        def read() -> WorkProgress:
             if config.runner.reports_counters:
-                return progress_of(counters.read())
-            return progress_of_reports(reader.read())
+                return progress_of(counters.read(), unit=UNIT)
+            return sum((report.progress for report in reader.read()), WorkProgress())
 
         with _watch_progress(read, plan=plan, interval_s=progress_interval_s(config.output_dir)):
             run_pipeline(
-                lambda pipeline: build_pipeline(pipeline, batches=batches, config=config),
+                lambda pipeline: build_pipeline(pipeline, batches=batches, config=config, lease_owner=lease.owner),
                 config.runner,
                 job_name="beamtune-convert",
                 counters=counters,
@@ -93,27 +94,30 @@ def _convert_missing(
     if report.num_files != plan.num_files:
         missing = counted(plan.num_files - report.num_files, "file")
         raise RunFailedError(f"not converted: {missing}; run the same command again to resume")
-    check_owner()
+    lease.check()
     work_dir.finish(report)
     _check_usable(report)
     return report, len(plan.kept)
 
 
-def build_pipeline(pipeline: beam.Pipeline, *, batches: Sequence[Batch], config: ConvertConfig) -> beam.PCollection:
+def build_pipeline(
+    pipeline: beam.Pipeline, *, batches: Sequence[Batch], config: ConvertConfig, lease_owner: str | None = None
+) -> beam.PCollection:
     """Adds the steps to a pipeline; returns the names of the finished batches."""
     return (
         pipeline
         | "FilesToConvert" >> beam.Create(batches)
         | "SpreadOverWorkers" >> beam.Reshuffle()
-        | "ConvertFiles" >> beam.ParDo(ConvertFiles(config))
+        | "ConvertFiles" >> beam.ParDo(ConvertFiles(config, lease_owner=lease_owner))
     )
 
 
 class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
     """Converts the files of a batch one after the other, and reports them."""
 
-    def __init__(self, config: ConvertConfig) -> None:
+    def __init__(self, config: ConvertConfig, *, lease_owner: str | None = None) -> None:
         self._config = config
+        self._lease_owner = lease_owner
         self._work_dir = WorkDir(config.output_dir)
         # Of the process that starts the pipeline: workers compare.
         self._code_version = code_version()
@@ -123,7 +127,7 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
     def process(self, batch: Batch) -> Iterator[str]:
         report = Report()
-        write_report = _ReportWriter(self._work_dir, batch)
+        write_report = _ReportWriter(self._work_dir, batch, lease_owner=self._lease_owner)
         for conversion in batch.conversions:
             report = self._convert(conversion, report=report, write_report=write_report)
         yield batch.name
@@ -150,16 +154,18 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 class _ReportWriter:
     """Writes the report of a batch: after each file to a local folder, at most every 10 s to a bucket, and at the end.
 
-    A bucket takes about one write of an object a second.
+    A bucket takes about one write of an object a second. Before anything is written, the lease is checked.
     """
 
-    def __init__(self, work_dir: WorkDir, batch: Batch) -> None:
+    def __init__(self, work_dir: WorkDir, batch: Batch, *, lease_owner: str | None) -> None:
         output_dir = work_dir.output_dir
         self._work_dir = work_dir
         self._batch = batch
+        self._lease_owner = lease_owner
         self._limit = RateLimit(0.0 if storage.is_local(output_dir) else progress_interval_s(output_dir))
 
     def __call__(self, report: Report) -> None:
+        check_lease_owner(self._work_dir.output_dir, self._lease_owner)
         is_last = report.num_files == len(self._batch.conversions)
         if is_last or self._limit.is_due():
             self._work_dir.write_report(self._batch.name, report)
@@ -226,27 +232,19 @@ def _replace_other_settings(work_dir: WorkDir, config: ConvertConfig) -> None:
     storage.delete_folder(work_dir.path)
 
 
-@contextmanager
-def _watch_progress(read: Callable[[], ConvertProgress], *, plan: ConvertPlan, interval_s: float) -> Iterator[None]:
-    """Shows the progress of the workers, at an interval, while the pipeline runs in the calling thread."""
-    done = len(plan.kept) + len(plan.rejects)
-    started_s = time.monotonic()
-    with ProgressReporter("converting", total=plan.num_files, unit="files") as progress:
-        if plan.kept:
-            progress.log(f"{len(plan.kept)} of {plan.num_files} files are already converted and are kept")
-
-        def show() -> None:
-            now = read()
-            rate = now.audio_s / max(time.monotonic() - started_s, 1e-3)
-            num_rejects = len(plan.rejects) + now.num_rejects
-            progress.update(
-                # A service counts a file again where it has repeated the work of a failed machine.
-                completed=min(done + now.num_files, plan.num_files),
-                details=f"{rate:.0f} s of audio per second, {counted(num_rejects, 'reject')}",
-            )
-
-        with polling(show, interval_s=interval_s):
-            yield
+def _watch_progress(
+    read: Callable[[], WorkProgress], *, plan: ConvertPlan, interval_s: float
+) -> AbstractContextManager[None]:
+    num_kept, num_rejects = len(plan.kept), len(plan.rejects)
+    return watching_progress(
+        read,
+        step="converting",
+        unit=UNIT,
+        total=plan.num_files,
+        kept=WorkProgress(num_done=num_kept + num_rejects, num_rejects=num_rejects),
+        note=f"{num_kept} of {plan.num_files} files are already converted and are kept" if num_kept else None,
+        interval_s=interval_s,
+    )
 
 
 def _reject(conversion: Conversion, error: AudioError) -> RejectedFile:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from beam_pipelines.runners.work_progress import WorkProgress
+
 
 @dataclass(frozen=True)
 class ConvertedFile:
@@ -72,6 +74,10 @@ class Report:
     def audio_s(self) -> float:
         """Seconds of audio written."""
         return sum(file.duration_s for file in self.converted)
+
+    @property
+    def progress(self) -> WorkProgress:
+        return WorkProgress(num_done=self.num_files, num_rejects=len(self.rejects), audio_s=self.audio_s)
 
     @classmethod
     def merge(cls, reports: Iterable["Report"]) -> "Report":

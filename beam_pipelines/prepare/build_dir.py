@@ -3,7 +3,7 @@
     <output_dir>/.build/scratch/         temporary files, renamed when they are complete
     <output_dir>/.build/fingerprints/    the acoustic fingerprints of each finished shard's tracks
     <output_dir>/.build/reports/         a report for each finished shard, which a later run does not build again
-    <output_dir>/.build/progress/        the progress of each shard, shown by the launching process
+    <output_dir>/.build/progress/        the progress of each shard, where the runner does not report Beam's counters
     <output_dir>/.build/resolution.json  how duplicates are handled, written after the search
 
 The folder is deleted when the data set is finished.
@@ -20,8 +20,9 @@ import numpy as np
 
 from beam_pipelines.common import storage
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import BuiltShard, ShardProgress
+from beam_pipelines.prepare.shard import BuiltShard
 from beam_pipelines.prepare.shard_report import ShardReport
+from beam_pipelines.runners.work_progress import WorkProgress
 from beam_pipelines.splits.acoustic_fingerprint import Codes
 from beam_pipelines.splits.resolve_duplicates import Resolution
 
@@ -130,7 +131,7 @@ class BuildDir:
             is_current = is_current and storage.exists(self._acoustic_fingerprints_path(plan.filename))
         return report if is_current else None
 
-    def write_progress(self, filename: str, progress: ShardProgress) -> None:
+    def write_progress(self, filename: str, progress: WorkProgress) -> None:
         """Writes the progress of a shard."""
         self._write(storage.join(self.progress_dir, f"{filename}.json"), json.dumps(asdict(progress)))
 
@@ -182,17 +183,13 @@ class ProgressReader:
     def __init__(self, build_dir: BuildDir, plans: Sequence[ShardPlan]) -> None:
         self._folder = build_dir.progress_dir
         self._num_tracks = {f"{plan.filename}.json": len(plan.tracks) for plan in plans}
-        self._known: dict[str, ShardProgress] = {}
+        self._known: dict[str, WorkProgress] = {}
 
-    def read(self) -> ShardProgress:
+    def read(self) -> WorkProgress:
         """Returns the total progress of all shards."""
         for entry in storage.list_files(self._folder):
             name = entry.path.rsplit("/", 1)[-1]
             known = self._known.get(name)
-            if known is None or known.num_tracks < self._num_tracks.get(name, 0):
-                self._known[name] = ShardProgress(**json.loads(storage.read_text(entry.path)))
-        return ShardProgress(
-            num_tracks=sum(shard.num_tracks for shard in self._known.values()),
-            num_rejects=sum(shard.num_rejects for shard in self._known.values()),
-            audio_s=sum(shard.audio_s for shard in self._known.values()),
-        )
+            if known is None or known.num_done < self._num_tracks.get(name, 0):
+                self._known[name] = WorkProgress(**json.loads(storage.read_text(entry.path)))
+        return sum(self._known.values(), WorkProgress())

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError
+from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.terminal import counted, make_console, make_table, print_line
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
@@ -44,7 +45,7 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
     plans = plan_shards(listing.tracks, assignment.split_of, config=config, specs=front_end.specs, labels=labels)
     console = make_console(stream)
     for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
-        print_line(console, f"note: {note}")
+        print_line(console, f"note: {visible_line(note)}")
     if assignment.leak is not None:
         print_line(console, f"leaky split: {assignment.leak}")
     _print_features(console, front_end.specs)

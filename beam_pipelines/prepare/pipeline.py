@@ -4,29 +4,27 @@ A shard is the unit of work: no audio and no features are shuffled, the bytes do
 after a killed one resumes with the missing shards.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 
 import apache_beam as beam
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, holding
+from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, Lease, holding
 from beam_pipelines.common.output_streams import visible_line
-from beam_pipelines.common.progress import ProgressReporter, polling, progress_interval_s
-from beam_pipelines.common.terminal import counted, stderr, stdout
+from beam_pipelines.common.progress import progress_interval_s
+from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.datasets.config import RootDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
 from beam_pipelines.prepare.config import PrepareConfig
-from beam_pipelines.prepare.counters import NAMESPACE, progress_of
+from beam_pipelines.prepare.counters import NAMESPACE, UNIT
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, metadata_files, tracks_left_out
 from beam_pipelines.prepare.plan import ShardPlan, data_set_cache_key, plan_shards
-from beam_pipelines.prepare.shard import ShardProgress
 from beam_pipelines.prepare.shard_dofn import BuildShard
 from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.prepare.summary import print_summary
@@ -43,8 +41,10 @@ from beam_pipelines.records.schema import (
     success_from_json,
     success_to_json,
 )
+from beam_pipelines.runners.counters import progress_of
 from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
+from beam_pipelines.runners.work_progress import WorkProgress, watching_progress
 from beam_pipelines.splits.assign import Assignment, assign_splits
 from beam_pipelines.splits.resolve_duplicates import Resolution, check_leaks
 
@@ -80,7 +80,7 @@ def prepare(config: PrepareConfig) -> None:
         storage.require_writable(config.output_dir, key="output_dir")
         for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
             print(f"note: {visible_line(note)}", file=stderr())
-        build = _build(job, check_owner=lease.check)
+        build = _build(job, lease=lease)
         try:
             _check_every_genre_is_trained(job, build)
             _check_reject_fraction(job, build)
@@ -93,14 +93,19 @@ def prepare(config: PrepareConfig) -> None:
 
 
 def build_pipeline(
-    pipeline: beam.Pipeline, *, plans: Sequence[ShardPlan], config: PrepareConfig, labels: Sequence[str]
+    pipeline: beam.Pipeline,
+    *,
+    plans: Sequence[ShardPlan],
+    config: PrepareConfig,
+    labels: Sequence[str],
+    lease_owner: str | None = None,
 ) -> beam.PCollection:
     """Adds the steps to a pipeline; returns the names of the finished shards."""
     return (
         pipeline
         | "ShardsToBuild" >> beam.Create(plans)
         | "SpreadOverWorkers" >> beam.Reshuffle()
-        | "BuildShard" >> beam.ParDo(BuildShard(config, labels))
+        | "BuildShard" >> beam.ParDo(BuildShard(config, labels, lease_owner=lease_owner))
     )
 
 
@@ -118,18 +123,18 @@ def _say_finished(output_dir: str) -> None:
     print(f"{output_dir} is already prepared from these files with these settings: nothing to do", file=stdout())
 
 
-def _build(job: PrepareJob, *, check_owner: Callable[[], None]) -> FinishedBuild:
+def _build(job: PrepareJob, *, lease: Lease) -> FinishedBuild:
     """Builds all shards, then again those that change because tracks in different splits hold the same recording.
 
     Args:
         job: What to build.
-        check_owner: Called before files are replaced after a long time; raises if the lease is lost.
+        lease: That of the output directory. It is checked before files are replaced after a long time.
     """
     config, build_dir = job.config, BuildDir(job.config.output_dir)
     build_dir.forget_unexpected_rejects()
     resolution = Resolution() if config.duplicates.mode == "off" else build_dir.read_resolution(cache_key=job.cache_key)
     is_checked = resolution is not None
-    build = _build_shards(job, resolution or Resolution(), step="preparing")
+    build = _build_shards(job, resolution or Resolution(), lease=lease, step="preparing")
     if is_checked:
         return build
     tracks = [track for report in build.reports for track in report.tracks]
@@ -140,14 +145,14 @@ def _build(job: PrepareJob, *, check_owner: Callable[[], None]) -> FinishedBuild
         assignment=build.assignment,
         config=config.duplicates,
     )
-    check_owner()
+    lease.check()
     build_dir.write_resolution(resolution, cache_key=job.cache_key)
     if not resolution.changes_splits:
         return FinishedBuild(assignment=build.assignment, resolution=resolution, reports=build.reports)
-    return _build_shards(job, resolution, step="moving duplicates into one split")
+    return _build_shards(job, resolution, lease=lease, step="moving duplicates into one split")
 
 
-def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> FinishedBuild:
+def _build_shards(job: PrepareJob, resolution: Resolution, *, lease: Lease, step: str) -> FinishedBuild:
     """Builds the shards that are not finished."""
     config, build_dir = job.config, BuildDir(job.config.output_dir)
     assignment = _assign(job, resolution)
@@ -164,11 +169,13 @@ def _build_shards(job: PrepareJob, resolution: Resolution, *, step: str) -> Fini
     missing = [plan for plan in plans if plan.filename not in reports]
     counters = LiveCounters(NAMESPACE)
     reader = ProgressReader(build_dir, plans)
-    read = (lambda: progress_of(counters.read())) if config.runner.reports_counters else reader.read
+    read = (lambda: progress_of(counters.read(), unit=UNIT)) if config.runner.reports_counters else reader.read
     interval_s = progress_interval_s(config.output_dir)
     with _watch_progress(read, interval_s=interval_s, plans=plans, reports=reports, step=step):
         run_pipeline(
-            lambda pipeline: build_pipeline(pipeline, plans=missing, config=config, labels=job.labels),
+            lambda pipeline: build_pipeline(
+                pipeline, plans=missing, config=config, labels=job.labels, lease_owner=lease.owner
+            ),
             config.runner,
             job_name="beamtune-prepare",
             counters=counters,
@@ -299,36 +306,25 @@ def _delete_stale_audio(config: PrepareConfig, reports: Sequence[ShardReport]) -
     storage.delete_files([entry.path for entry in storage.list_files(folder) if entry.path not in current])
 
 
-@contextmanager
 def _watch_progress(
-    read: Callable[[], ShardProgress],
+    read: Callable[[], WorkProgress],
     *,
     interval_s: float,
     plans: Sequence[ShardPlan],
     reports: Mapping[str, ShardReport],
     step: str,
-) -> Iterator[None]:
-    """Shows the progress of the workers, at an interval, while the pipeline runs in the calling thread."""
-    num_tracks = sum(len(plan.tracks) for plan in plans)
-    kept = sum(len(report.tracks) + len(report.rejects) for report in reports.values())
-    kept_rejects = sum(len(report.rejects) for report in reports.values())
-    started_s = time.monotonic()
-
-    with ProgressReporter(step, total=num_tracks, unit="tracks") as progress:
-        if reports:
-            progress.log(f"{len(reports)} of {len(plans)} shards are already finished and are kept")
-
-        def show() -> None:
-            done = read()
-            rate = done.audio_s / max(time.monotonic() - started_s, 1e-3)
-            progress.update(
-                # A service counts a track again where it has repeated the work of a failed machine.
-                completed=min(kept + done.num_tracks, num_tracks),
-                details=f"{rate:.0f} s of audio per second, {counted(kept_rejects + done.num_rejects, 'reject')}",
-            )
-
-        with polling(show, interval_s=interval_s):
-            yield
+) -> AbstractContextManager[None]:
+    num_rejects = sum(len(report.rejects) for report in reports.values())
+    num_done = num_rejects + sum(len(report.tracks) for report in reports.values())
+    return watching_progress(
+        read,
+        step=step,
+        unit=UNIT,
+        total=sum(len(plan.tracks) for plan in plans),
+        kept=WorkProgress(num_done=num_done, num_rejects=num_rejects),
+        note=f"{len(reports)} of {len(plans)} shards are already finished and are kept" if reports else None,
+        interval_s=interval_s,
+    )
 
 
 def _require_report(plan: ShardPlan, build_dir: BuildDir) -> ShardReport:

@@ -17,6 +17,7 @@ from beam_pipelines.prepare.shard_report import RunningSums, ShardReport
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.json_lines import Reject, TrackRecord
 from beam_pipelines.records.tfrecord import BinarySink, write_record
+from beam_pipelines.runners.work_progress import WorkProgress
 from beam_pipelines.splits.acoustic_fingerprint import AcousticFingerprinter, Codes
 
 _SMALLEST_AMPLITUDE = 1e-10  # -200 dB, so that silence is a number in JSON
@@ -55,26 +56,9 @@ class TrackResult:
     decode_s: float = 0.0
     feature_s: float = 0.0
 
-
-@dataclass
-class ShardProgress:
-    """The progress of one shard, or of several together.
-
-    Attributes:
-        num_tracks: Tracks processed, rejects included.
-        num_rejects: Tracks rejected.
-        audio_s: Seconds of audio decoded.
-    """
-
-    num_tracks: int = 0
-    num_rejects: int = 0
-    audio_s: float = 0.0
-
-    def add(self, result: TrackResult) -> None:
-        """Counts one more track."""
-        self.num_tracks += 1
-        self.num_rejects += result.reject_reason is not None
-        self.audio_s += result.audio_s
+    @property
+    def progress(self) -> WorkProgress:
+        return WorkProgress(num_done=1, num_rejects=int(self.reject_reason is not None), audio_s=self.audio_s)
 
 
 @dataclass

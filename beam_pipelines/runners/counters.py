@@ -1,8 +1,10 @@
-"""Beam's counters and distributions, as DoFns write them. They have no effect outside of a pipeline."""
+"""Beam's counters and distributions: what DoFns count, which has no effect outside of a pipeline, and what it means."""
 
 from collections.abc import Mapping
 
 from apache_beam.metrics import Metrics
+
+from beam_pipelines.runners.work_progress import WorkProgress
 
 _REJECT_PREFIX = "reject_"
 
@@ -22,6 +24,16 @@ def record(namespace: str, name: str, value: float) -> None:
     Metrics.distribution(namespace, name).update(round(value))
 
 
-def num_rejects(counters: Mapping[str, int]) -> int:
-    """Returns the sum of the counters of `count_reject`."""
-    return sum(number for name, number in counters.items() if name.startswith(_REJECT_PREFIX))
+def progress_of(counters: Mapping[str, int], *, unit: str) -> WorkProgress:
+    """Returns the progress that the counters of a namespace mean.
+
+    Args:
+        counters: By name: `audio_ms`, those of `count_reject`, and the unit.
+        unit: The counter of the tracks or files that were not rejected.
+    """
+    num_rejects = sum(number for name, number in counters.items() if name.startswith(_REJECT_PREFIX))
+    return WorkProgress(
+        num_done=counters.get(unit, 0) + num_rejects,
+        num_rejects=num_rejects,
+        audio_s=counters.get("audio_ms", 0) / 1000,
+    )

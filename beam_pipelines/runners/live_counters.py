@@ -1,6 +1,6 @@
 """Beam's counters of a pipeline while it runs, for its progress.
 
-Of the runners of beamtune, only Dataflow reports them with Apache Beam 2.72 (`RunnerConfig.reports_counters`):
+Of the runners of beamtune, only Dataflow reports them with Apache Beam 2.72 to 2.77 (`RunnerConfig.reports_counters`):
 
 - direct: Beam returns the result, and with it the counters, when the pipeline has finished;
 - dask: the result has no counters at all;

@@ -1,15 +1,18 @@
 """Other commands that hold the lease of a directory, or were faster."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from python_script import script_command
 
+from beam_pipelines.common import storage
 from beam_pipelines.common.lease import LEASE_FILE
+from beam_pipelines.common.lease_holder import Holder
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _HOLD = """
@@ -35,6 +38,18 @@ def another_command(directory: Path, *, name: str = LEASE_FILE) -> Iterator["sub
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def let_another_take_over(directory: Path, *, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets another command take the lease over as soon as a worker, a thread of this process, opens an audio file."""
+    holder = Holder("another", "elsewhere", 7, started_s=0.0, heartbeat_s=time.time())
+    real = storage.open_local
+
+    def open_local(path: str) -> BinaryIO:
+        (directory / LEASE_FILE).write_bytes(holder.to_json())
+        return real(path)
+
+    monkeypatch.setattr(storage, "open_local", open_local)
 
 
 def let_another_be_faster(module: Any, work: Callable[[], None], *, monkeypatch: pytest.MonkeyPatch) -> None:

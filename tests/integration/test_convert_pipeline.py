@@ -12,7 +12,7 @@ import soundfile
 import soxr
 import yaml
 from conversions import OUTPUTS, config_for, contents, json_lines, read_pcm, written_ns
-from lease_process import let_another_be_faster
+from lease_process import let_another_be_faster, let_another_take_over
 
 from beam_pipelines.audio.encode import to_pcm16
 from beam_pipelines.common.errors import RunFailedError, UserError
@@ -145,6 +145,13 @@ def test_a_conversion_of_another_command_in_the_meantime_is_kept(music, tmp_path
     let_another_be_faster(convert_pipeline, lambda: convert(other), monkeypatch=monkeypatch)
     with pytest.raises(UserError, match=r"holds a conversion with format=flac .now wav.: choose another output_dir"):
         convert(config)
+
+
+def test_a_worker_whose_command_has_lost_the_lease_writes_no_file(music, tmp_path, monkeypatch):
+    let_another_take_over(tmp_path / "out", monkeypatch=monkeypatch)
+    with pytest.raises(RunFailedError, match="the command that started this worker does not hold the lease of .*out"):
+        convert(config_for(music, tmp_path / "out"))
+    assert not list((tmp_path / "out").rglob("*.wav")) and not list((tmp_path / "out/.convert/reports").iterdir())
 
 
 def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):

@@ -48,6 +48,15 @@ def test_it_and_the_run_name_an_artist_whose_files_are_in_two_folders(make_colle
     assert note in capsys.readouterr().err
 
 
+def test_a_note_is_one_line_whatever_the_names_of_files(make_collection, tmp_path, capsys):
+    music = make_collection(tmp_path / "music", ending="wav")
+    (music / "genre0" / "a\nb.wav").symlink_to("nowhere")
+    command = ["prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={tmp_path}/out", *FAST]
+    assert main([*command, "--dry-run"]) == 0
+    [note] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert r"a\nb.wav" in note
+
+
 def numbers(pattern: str, text: str) -> list[float]:
     """Returns the numbers that the groups of a pattern find in a text."""
     found = re.search(pattern, text)

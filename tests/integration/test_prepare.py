@@ -13,7 +13,7 @@ import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 import yaml
-from lease_process import let_another_be_faster
+from lease_process import let_another_be_faster, let_another_take_over
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import RunFailedError, UserError
@@ -162,6 +162,14 @@ def test_what_another_command_has_prepared_in_the_meantime_is_kept(music, tmp_pa
     with pytest.raises(UserError, match="holds data prepared from other files or with other settings"):
         prepare(other)
     assert contents(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("keep", ["none", "wav"])
+def test_a_worker_whose_command_has_lost_the_lease_writes_no_shard_and_no_audio(music, tmp_path, monkeypatch, keep):
+    let_another_take_over(tmp_path / "out", monkeypatch=monkeypatch)
+    with pytest.raises(RunFailedError, match="the command that started this worker does not hold the lease of .*out"):
+        prepare(config_for(music, tmp_path / "out", audio=AudioConfig(sample_rate_hz=16_000, keep=keep)))
+    assert not list((tmp_path / "out").glob("*.tfrecord-*")) and not list((tmp_path / "out").rglob("*.wav"))
 
 
 def test_a_folder_with_other_things_in_it_is_refused(music, tmp_path):

@@ -7,6 +7,7 @@ from conversions import config_for as convert_config
 
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.convert.pipeline import convert
+from beam_pipelines.convert.reports import Report
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
@@ -55,7 +56,7 @@ def test_prepare_shows_what_the_counters_say(make_collection, tmp_path, monkeypa
 
 def test_convert_shows_what_the_counters_say(music, tmp_path, monkeypatch, capsys):
     (music / "bad.mp3").write_text("no audio")
-    monkeypatch.setattr("beam_pipelines.convert.pipeline.progress_of_reports", refuse)
+    monkeypatch.setattr(Report, "progress", property(refuse))
     convert(convert_config(music, tmp_path / "out"))
     *_, line = [line for line in capsys.readouterr().err.splitlines() if line.startswith("converting: ")]
     assert line.startswith("converting: 5/5 files, ")

@@ -7,7 +7,7 @@ import pytest
 from audio_bytes import by_ffmpeg, id3v1_artist, id3v2, id3v2_artist, mp3
 
 from beam_pipelines.datasets import tagged_artists
-from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.datasets.config import FolderDatasetConfig, GtzanDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import Track
 
@@ -155,5 +155,14 @@ def test_one_file_of_each_folder_is_read_first(tmp_path, monkeypatch):
     ]
 
 
-def test_remote_files_and_other_data_sets_are_not_read():
-    assert notes_on_tags(FolderDatasetConfig(root="gs://bucket/music"), []) == []
+@pytest.mark.parametrize(
+    ("config", "num_notes"),
+    [
+        (FolderDatasetConfig(root="music"), 1),
+        (FolderDatasetConfig(root="gs://bucket/music"), 0),
+        (GtzanDatasetConfig(root="music"), 0),
+    ],
+)
+def test_remote_files_and_other_data_sets_are_not_read(tmp_path, config, num_notes):
+    tracks = [track_at(tmp_path / name, tagged("Queen")) for name in ("a.flac", "b.flac")]
+    assert len(notes_on_tags(config, tracks)) == num_notes

@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 import yaml
+from prepared_data import track_record
 
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.features.config import FEATURE_CONFIGS, YamnetConfig
@@ -10,29 +11,13 @@ from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats, metadata_files
 from beam_pipelines.prepare.shard_report import RunningSums, ShardReport
-from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SplitInfo
 from beam_pipelines.splits.assign import Assignment
 from beam_pipelines.splits.resolve_duplicates import Resolution
 
 
 def record(track_id, *, split, label, num_segments):
-    return TrackRecord(
-        track_id=track_id,
-        uri=track_id,
-        split=split,
-        group="g",
-        label=label,
-        content_hash="h",
-        duration_s=4.0,
-        padded_s=0.0,
-        cut_s=0.0,
-        is_truncated=False,
-        rms_dbfs=-20.0,
-        peak_dbfs=-3.0,
-        num_segments=num_segments,
-        num_silent_segments=0,
-    )
+    return track_record(track_id, split=split, group="g", label=label, num_segments=num_segments, duration_s=4.0)
 
 
 def report(split, index, tracks, values):

@@ -16,9 +16,10 @@ from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import ShardBuilder, ShardProgress, TrackResult
+from beam_pipelines.prepare.shard import ShardBuilder, TrackResult
 from beam_pipelines.prepare.shard_report import FeatureSums, RunningSums, ShardReport
 from beam_pipelines.records.json_lines import Reject
+from beam_pipelines.runners.work_progress import WorkProgress
 from beam_pipelines.splits.config import DuplicatesConfig
 
 CONFIG = PrepareConfig(
@@ -104,10 +105,8 @@ def test_examples_are_written_clip_by_clip_and_the_rest_is_reported(mixed_tracks
     assert report.decode_s == pytest.approx(sum(result.decode_s for result in results))
     assert report.feature_s == pytest.approx(sum(result.feature_s for result in results))
     assert [result.decode_s > 0 and result.feature_s > 0 for result in results] == [True, False, False, True, False]
-    progress = ShardProgress()
-    for result in results:
-        progress.add(result)
-    assert progress == ShardProgress(num_tracks=5, num_rejects=3, audio_s=3.5)
+    progress = sum((result.progress for result in results), WorkProgress())
+    assert progress == WorkProgress(num_done=5, num_rejects=3, audio_s=3.5)
 
 
 def test_sums_are_those_of_the_stored_values(mixed_tracks):

@@ -13,8 +13,9 @@ from beam_pipelines.prepare import shard_dofn
 from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
-from beam_pipelines.prepare.shard import ShardProgress, TrackResult
+from beam_pipelines.prepare.shard import TrackResult
 from beam_pipelines.runners.config import DataflowRunnerConfig, DirectRunnerConfig
+from beam_pipelines.runners.work_progress import WorkProgress
 
 TRACK = Track(track_id="a", uri="a.wav", label="rock", group="someone", size_bytes=1)
 DATAFLOW = DataflowRunnerConfig(project="my-project", temp_location="gs://my-bucket/temp")
@@ -29,7 +30,7 @@ def test_a_bucket_is_written_to_every_10_s_and_a_local_folder_every_half(monkeyp
     now_s = [1000.0]
     found = []
     monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
-    monkeypatch.setattr(BuildDir, "write_progress", lambda self, name, progress: found.append(progress.num_tracks))
+    monkeypatch.setattr(BuildDir, "write_progress", lambda self, name, progress: found.append(progress.num_done))
     plan = ShardPlan(filename="x", split="train", tracks=(replace(TRACK),) * 100, cache_key="k")
     write = shard_dofn._ProgressWriter(BuildDir(output_dir), plan)
     for _ in range(100):
@@ -56,5 +57,5 @@ def test_no_progress_is_written_where_the_runner_reports_counters(write_audio, t
     track = replace(TRACK, uri=str(path), size_bytes=path.stat().st_size)
     plan = ShardPlan(filename="x", split="train", tracks=(track,), cache_key="k")
     assert list(do_fn.process(plan)) == ["x"]
-    expected = ShardProgress(num_tracks=1, audio_s=1.0) if is_written else ShardProgress()
+    expected = WorkProgress(num_done=1, audio_s=1.0) if is_written else WorkProgress()
     assert ProgressReader(build_dir, [plan]).read() == expected

@@ -2,6 +2,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from prepared_data import track_record
 
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.features.config import LogMelConfig
@@ -9,7 +10,7 @@ from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.shard_report import ShardReport
 from beam_pipelines.prepare.summary import print_summary
-from beam_pipelines.records.json_lines import Reject, TrackRecord
+from beam_pipelines.records.json_lines import Reject
 from beam_pipelines.splits.assign import Assignment
 from beam_pipelines.splits.resolve_duplicates import Resolution
 
@@ -26,22 +27,7 @@ EMPTY = ShardReport(
 
 
 def track(duration_s):
-    return TrackRecord(
-        track_id="t",
-        uri="t",
-        split="train",
-        group="g",
-        label="x",
-        content_hash="h",
-        duration_s=duration_s,
-        padded_s=0.0,
-        cut_s=0.0,
-        is_truncated=False,
-        rms_dbfs=-20.0,
-        peak_dbfs=-1.0,
-        num_segments=9,
-        num_silent_segments=0,
-    )
+    return track_record("t", split="train", group="g", label="x", num_segments=9, duration_s=duration_s)
 
 
 def summary_of(labels, *, output_dir="prepared/x", reports=(EMPTY,)):

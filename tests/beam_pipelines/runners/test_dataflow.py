@@ -14,12 +14,12 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.datasets.config import CsvDatasetConfig, FolderDatasetConfig
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.prepare.config import PrepareConfig
-from beam_pipelines.prepare.counters import progress_of
 from beam_pipelines.prepare.pipeline import build_pipeline, prepare
-from beam_pipelines.prepare.shard import ShardProgress
 from beam_pipelines.runners.config import DataflowRunnerConfig
+from beam_pipelines.runners.counters import progress_of
 from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
+from beam_pipelines.runners.work_progress import WorkProgress
 
 JOBS = "/v1b3/projects/my-project/locations/us-central1/jobs"
 # Beam 2.72 sends the names of enums, and Beam 2.77 their numbers.
@@ -237,7 +237,7 @@ def test_the_counters_of_a_running_job_are_read(service, staged, monkeypatch):
     submit(config_for(service), counters=counters)
     last = {"tracks": 31, "reject_missing": 2, "audio_ms": 930_500}
     assert found == [{}, {}, {"tracks": 30}, last]
-    assert progress_of(found[-1]) == ShardProgress(num_tracks=33, num_rejects=2, audio_s=930.5)
+    assert progress_of(found[-1], unit="tracks") == WorkProgress(num_done=33, num_rejects=2, audio_s=930.5)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from prepared_data import track_record
 
-from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.splits.assign import Assignment
 from beam_pipelines.splits.config import DuplicatesConfig
 from beam_pipelines.splits.resolve_duplicates import Resolution, check_leaks
@@ -10,21 +10,14 @@ EMPTY = np.zeros(0, dtype=np.uint32)
 
 
 def record(track_id, split, *, group=None, content_hash=None):
-    return TrackRecord(
-        track_id=track_id,
-        uri=f"/music/{track_id}",
+    return track_record(
+        track_id,
         split=split,
         group=group or f"group of {track_id}",
         label="rock",
         content_hash=content_hash or track_id,
         duration_s=30.0,
-        padded_s=0.0,
-        cut_s=0.0,
-        is_truncated=False,
-        rms_dbfs=-20.0,
-        peak_dbfs=-1.0,
         num_segments=10,
-        num_silent_segments=0,
     )
 
 
