@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver.common.by import By
 
+from configs.cli import main
+
 pytestmark = pytest.mark.slow
 
 LOADED_DURATIONS = """
@@ -26,7 +28,7 @@ document.body.append(image);
 
 
 @pytest.fixture(scope="module")
-def explored(beamtune, make_collection, tmp_path_factory):
+def explored(make_collection, tmp_path_factory):
     """The page of two genres, split at random, and a file without audio."""
     directory = tmp_path_factory.mktemp("explored")
     music = make_collection(directory / "music")
@@ -36,8 +38,7 @@ def explored(beamtune, make_collection, tmp_path_factory):
         ["prepare", *dataset, "split=random", "max_reject_fraction=0.1", f"output_dir={directory}/data"],
         ["explore", f"{directory}/data", "example_duration_s=2", f"output_dir={directory}/page"],
     ):
-        done = beamtune(*words)
-        assert done.returncode == 0, done.stderr
+        assert main(words) == 0
     return directory / "page" / "index.html"
 
 

@@ -1,7 +1,6 @@
 """Chiefs and workers as processes that train nothing, for tests that kill and stop them."""
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from forked_process import CONTEXT, log_to
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.models.architectures.cnn2d import Cnn2dConfig
@@ -27,12 +28,6 @@ EPOCHS = 4
 
 # On a busy machine a process may not run for a while: a lease is longer than that.
 QUICK = ServiceConfig(lease_s=3.0, heartbeat_s=0.5, poll_s=0.1, wait_for_chief_s=60.0, wait_for_workers_s=60.0)
-
-# The processes are forked from one that has imported TensorFlow once.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [__name__, "trainer.tuner.service.chief", "trainer.tuner.service.worker", "sklearn.gaussian_process"]
-)
 
 
 def score_of(values: dict[str, Any], epoch: int) -> float:
@@ -120,12 +115,6 @@ class FakeRunner:
             time.sleep(3600)
 
 
-def _log_to(path: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-
-
 def _exit_as_command(run: Callable[[], Any]) -> None:
     """Ends the process as `beamtune` does."""
     code = 1
@@ -146,12 +135,12 @@ def _exit_as_command(run: Callable[[], Any]) -> None:
 
 
 def chief_main(log: str, arguments: dict[str, Any]) -> None:
-    _log_to(log)
+    log_to(log)
     _exit_as_command(lambda: run_chief(**arguments))
 
 
 def worker_main(log: str, arguments: dict[str, Any]) -> None:
-    _log_to(log)
+    log_to(log)
     _exit_as_command(lambda: run_worker(**arguments))
 
 
@@ -188,7 +177,7 @@ class Cluster:
         return self._start(worker_main, name, arguments)
 
     def _start(self, main: Callable[..., None], name: str, arguments: dict[str, Any]) -> Any:
-        process = _CONTEXT.Process(target=main, args=(str(self.directory / f"{name}.log"), arguments))
+        process = CONTEXT.Process(target=main, args=(str(self.directory / f"{name}.log"), arguments))
         process.start()
         self.processes.append(process)
         return process

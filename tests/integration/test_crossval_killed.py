@@ -1,21 +1,19 @@
 """`beamtune crossval` stopped by signals and started again gives the results of one that was not interrupted."""
 
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from beam_pipelines.common.python_process import python_command
+from command_process import run_command
+from forked_process import start_forked
+from tuner_processes import exit_code
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 EX_TEMPFAIL = 75
 WAIT_S = 900  # on a busy machine
 
@@ -33,27 +31,24 @@ def prepared(make_collection: Callable[..., Path], beamtune: Any, tmp_path: Path
     return tmp_path / "prepared"
 
 
-def start(prepared: Path, output_dir: Path, log: Path) -> "subprocess.Popen[bytes]":
-    """Starts a cross-validation of three runs that save their state after every step."""
-    words = [
-        *("crossval", f"data_dir={prepared}", f"output_dir={output_dir}", "folds=3", "seeds=[0]", "epochs=12"),
+def words(prepared: Path, output_dir: Path) -> list[str]:
+    """Returns a command: a cross-validation of three runs that save their state after every step."""
+    return [
+        *("crossval", f"data_dir={prepared}", f"output_dir={output_dir}", "folds=3", "seeds=[0]", "epochs=6"),
         *("global_batch_size=8", "steps_per_call=1", "checkpoint_interval_s=0", "early_stopping_patience_epochs=null"),
         *("model.filters=[4,4]", "model.time_pools=[2,2]", "model.band_pools=[2,2]", "model.hidden_units=8"),
         *("board.confusion_matrix=false", "board.num_spectrograms=0", "board.num_mistakes=0", "board.num_embeddings=0"),
     ]
-    with log.open("ab") as sink:
-        return subprocess.Popen(
-            python_command("configs.cli:run", *words),
-            stdout=sink,
-            stderr=sink,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
 
 
-def wait_for(path: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def start(prepared: Path, output_dir: Path, log: Path) -> ForkServerProcess:
+    return start_forked(run_command, *words(prepared, output_dir), log=log)
+
+
+def wait_for(path: Path, process: ForkServerProcess, log: Path) -> None:
     deadline_s = time.monotonic() + WAIT_S
     while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline_s, log.read_text()
+        assert process.is_alive() and time.monotonic() < deadline_s, log.read_text()
         time.sleep(0.01)
 
 
@@ -66,25 +61,26 @@ def results(output_dir: Path) -> dict[str, Any]:
     return content
 
 
-def test_an_interrupted_process_resumes_with_the_same_results(prepared: Path, tmp_path: Path) -> None:
+def test_an_interrupted_process_resumes_with_the_same_results(prepared: Path, beamtune: Any, tmp_path: Path) -> None:
     uninterrupted, interrupted, log = tmp_path / "uninterrupted", tmp_path / "interrupted", tmp_path / "log.txt"
-    assert start(prepared, uninterrupted, log).wait(WAIT_S) == 0, log.read_text()
+    done = beamtune(*words(prepared, uninterrupted))
+    assert done.returncode == 0, done.stderr
 
     process = start(prepared, interrupted, log)
     wait_for(interrupted / "runs" / "fold-0-seed-0" / "checkpoints" / "checkpoints.json", process, log)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(WAIT_S) == EX_TEMPFAIL, log.read_text()
+    process.terminate()
+    assert exit_code(process) == EX_TEMPFAIL, log.read_text()
     assert log.read_text().strip().splitlines()[-1].startswith("beamtune crossval: stopped by SIGTERM after epoch ")
     assert not (interrupted / "runs" / "fold-0-seed-0" / "_SUCCESS").exists()
 
     process = start(prepared, interrupted, log)
     wait_for(interrupted / "runs" / "fold-1-seed-0" / "checkpoints" / "checkpoints.json", process, log)
-    process.send_signal(signal.SIGKILL)
-    process.wait(WAIT_S)
+    process.kill()
+    process.join()
     finished = interrupted / "runs" / "fold-0-seed-0"
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
 
-    assert start(prepared, interrupted, log).wait(WAIT_S) == 0, log.read_text()
+    assert exit_code(start(prepared, interrupted, log)) == 0, log.read_text()
     assert "1 of 3 runs are already finished" in log.read_text()
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
     assert results(interrupted) == results(uninterrupted)

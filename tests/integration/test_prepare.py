@@ -52,15 +52,23 @@ def json_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.fixture
-def music(make_collection, tmp_path):
-    return make_collection(tmp_path / "music")
+@pytest.fixture(scope="module")
+def music(make_collection, tmp_path_factory):
+    """A collection that all tests share: they must not change it."""
+    return make_collection(tmp_path_factory.mktemp("prepare") / "music")
+
+
+@pytest.fixture(scope="module")
+def finished(music, tmp_path_factory):
+    output_dir = tmp_path_factory.mktemp("finished") / "out"
+    prepare(config_for(music, output_dir))
+    return output_dir
 
 
 @pytest.fixture
-def prepared(music, tmp_path):
-    prepare(config_for(music, tmp_path / "out"))
-    return tmp_path / "out"
+def prepared(finished, tmp_path):
+    """The prepared collection, a copy that the test may change."""
+    return shutil.copytree(finished, tmp_path / "out")
 
 
 def test_tensorflow_datasets_reads_the_same_arrays(prepared, music):
@@ -207,7 +215,8 @@ def test_an_unwritable_output_is_refused_before_any_work(music, tmp_path):
         prepare(config_for(music, tmp_path / "file" / "out"))
 
 
-def test_bad_files_are_reported_and_the_good_ones_are_there(music, tmp_path, write_audio, capsys):
+def test_bad_files_are_reported_and_the_good_ones_are_there(make_collection, tmp_path, write_audio, capsys):
+    music = make_collection(tmp_path / "music")
     bad = music / "genre0" / "bad"
     bad.mkdir()
     (bad / "empty.mp3").write_bytes(b"")

@@ -16,6 +16,7 @@ from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.json_lines import TrackRecord
+from trainer.board.config import BoardConfig
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import OptimizerConfig, TrainConfig
 from trainer.training.train import train
@@ -160,6 +161,8 @@ def _tiny_config(directory: Path) -> TrainConfig:
         steps_per_call=3,
         model=Cnn2dConfig(filters=[8, 8], time_pools=[2, 2], band_pools=[2, 2], hidden_units=16, dropout=0.1),
         optimizer=OptimizerConfig(learning_rate=0.01),
+        # Drawing takes longer than learning here. The finished run has all pictures.
+        board=BoardConfig(confusion_matrix=False, num_spectrograms=0),
     )
 
 
@@ -173,7 +176,7 @@ def make_config(tmp_path: Path, prepared_dir: Path) -> Callable[..., TrainConfig
 def _finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("finished")
     _write_prepared(directory / "data", _DEFAULT_SPLITS)
-    train(_tiny_config(directory))
+    train(replace(_tiny_config(directory), board=BoardConfig()))
     return directory
 
 

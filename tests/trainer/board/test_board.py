@@ -193,7 +193,7 @@ def test_a_run_interrupted_around_a_checkpoint_has_all_events_once(
             raise InterruptedRunError
         return real(*args, **options)
 
-    interrupted = make_config(run_dir=str(tmp_path / "interrupted"))
+    interrupted = make_config(run_dir=str(tmp_path / "interrupted"), board=BoardConfig())
     with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
         patch.setattr(Checkpoints, method, interrupt)
         train(interrupted)
@@ -202,7 +202,7 @@ def test_a_run_interrupted_around_a_checkpoint_has_all_events_once(
 
 
 def test_a_run_interrupted_at_its_end_has_all_events_once(finished, tmp_path, monkeypatch):
-    interrupted = replace(finished, run_dir=str(tmp_path / "interrupted"))
+    interrupted = replace(finished, run_dir=str(tmp_path / "interrupted"), board=BoardConfig())
     shutil.copytree(finished.run_dir, interrupted.run_dir)
     (tmp_path / "interrupted" / "_SUCCESS").unlink()
 

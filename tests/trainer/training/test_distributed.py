@@ -4,18 +4,19 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from python_script import script_command
+from command_process import run_train_command
+from forked_process import start_forked
 
 from trainer.devices.config import StrategyConfig
 from trainer.models.architectures.cnn2d import Cnn2dConfig
@@ -41,12 +42,18 @@ class Run:
         log: The file with its output.
     """
 
-    process: subprocess.Popen[bytes]
+    process: ForkServerProcess
     log: Path
 
     def wait(self) -> int:
         """Returns the exit code. The timeout is there only to end a test that hangs."""
-        return self.process.wait(timeout=600)
+        self.process.join(timeout=600)
+        assert self.process.exitcode is not None, self.log.read_text()
+        return self.process.exitcode
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
 
 @contextmanager
@@ -55,22 +62,11 @@ def processes(log_dir: Path) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
     def start_process(config: TrainConfig, tf_config: dict[str, Any] | None = None) -> Run:
-        modules = ("data.config", "devices.config", "training.config", "models.architectures.cnn2d")
-        script = (
-            "".join(f"from trainer.{module} import *\n" for module in modules)
-            + "import configs.commands, dataclasses, sys\nfrom configs import cli\n"
-            "from trainer.training.train import train\n"
-            f"config = {config!r}\n"
-            "command = dataclasses.replace(configs.commands.COMMANDS['train'], run=lambda _: train(config) or 0)\n"
-            "cli.COMMANDS = {'train': command}\nsys.argv = ['beamtune', 'train', '--debug']\ncli.run()\n"
-        )
         environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
         if tf_config is not None:
             environment["TF_CONFIG"] = json.dumps(tf_config)
         log = log_dir / f"log{len(runs)}.txt"
-        with log.open("wb") as sink:
-            process = subprocess.Popen(script_command(script), stdout=sink, stderr=sink, env=environment)
-        runs.append(Run(process, log))
+        runs.append(Run(start_forked(run_train_command, config, log=log, environment=environment), log))
         return runs[-1]
 
     try:
@@ -78,7 +74,7 @@ def processes(log_dir: Path) -> Iterator[Callable[..., Run]]:
     finally:
         for run in runs:
             run.process.kill()
-            run.process.wait()
+            run.process.join()
 
 
 @pytest.fixture
@@ -142,7 +138,7 @@ def wait_for_checkpoint(run_dir: Path, *, runs: Sequence[Run]) -> None:
     deadline_s = time.monotonic() + 600
     while not index.exists():
         for run in runs:
-            assert run.process.poll() is None, run.log.read_text()
+            assert run.process.is_alive(), run.log.read_text()
         assert time.monotonic() < deadline_s, "\n".join(run.log.read_text() for run in runs)
         time.sleep(0.01)
 
@@ -171,7 +167,7 @@ def test_when_a_worker_is_lost_the_other_ends_and_both_resume_later(
     killed = replace(config, run_dir=str(tmp_path / "run"), strategy=StrategyConfig(kind="multi_worker"))
     first = [start(killed, tf_config) for tf_config in cluster_of(2)]
     wait_for_checkpoint(tmp_path / "run", runs=first)
-    first[1].process.send_signal(signal.SIGKILL)
+    first[1].send(signal.SIGKILL)
     assert first[0].wait() == EX_TEMPFAIL, first[0].log.read_text()
     log = first[0].log.read_text()
     assert "lost another worker (Collective ops is aborted by: " in log
@@ -222,7 +218,7 @@ def test_sigterm_to_one_worker_saves_and_ends_all(
     )
     runs = [start(endless, tf_config) for tf_config in cluster_of(2)]
     wait_for_checkpoint(tmp_path / "run", runs=runs)
-    runs[1].process.send_signal(signal.SIGTERM)
+    runs[1].send(signal.SIGTERM)
     assert [run.wait() for run in runs] == [EX_TEMPFAIL, EX_TEMPFAIL]
     assert "stopped by SIGTERM after epoch" in runs[0].log.read_text()
 
@@ -240,7 +236,7 @@ def test_sigterm_saves_within_an_epoch_and_the_resumed_run_ends_with_the_same_bi
     stopped = replace(straight, run_dir=str(tmp_path / "stopped"))
     run = start(stopped)
     wait_for_checkpoint(tmp_path / "stopped", runs=[run])
-    run.process.send_signal(signal.SIGTERM)
+    run.send(signal.SIGTERM)
     assert run.wait() == EX_TEMPFAIL, run.log.read_text()
     assert "run the same command again to resume" in run.log.read_text()
     train(stopped)

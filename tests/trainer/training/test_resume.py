@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoint_values import assert_same_checkpoints, checkpoint_values
-from python_script import script_command
+from forked_process import start_forked
 
 from beam_pipelines.common.errors import InterruptedRunError as StoppedByCtrlC
 from beam_pipelines.common.errors import RunAgainError
@@ -256,23 +255,20 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(make_config: MakeC
     # Saved after every step, so that many of the kills come while something is written.
     killed = replace(straight, run_dir=str(tmp_path / "killed"), checkpoint_interval_s=0.0)
     train(straight)
-    modules = ("data.config", "devices.config", "models.architectures.cnn2d", "training.config")
-    imports = "".join(f"from trainer.{module} import *\n" for module in modules)
-    script = f"{imports}from trainer.training.train import train\ntrain({killed!r})\n"
     index = tmp_path / "killed" / "checkpoints" / "checkpoints.json"
     places = []
     for seed in range(2):
         before = index.read_text() if index.exists() else ""
-        process = subprocess.Popen(script_command(script), stderr=subprocess.DEVNULL, env=dict(os.environ))
+        process = start_forked(train, killed, log=tmp_path / "log.txt")
         try:
             deadline_s = time.monotonic() + 300
             while (not index.exists() or index.read_text() == before) and time.monotonic() < deadline_s:
-                assert process.poll() is None
+                assert process.is_alive()
                 time.sleep(0.002)
             time.sleep(np.random.default_rng(seed).uniform(0, 0.5))
         finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
+            process.join()
         places.append(json.loads(index.read_text())["last"])
     assert places == sorted(set(places)), "each start resumed where the one before was killed"
     assert places[-1] < "last-00020", "it had finished before it was killed"

@@ -16,6 +16,7 @@ from checkpoint_values import assert_same_checkpoints
 import trainer.training.train
 import trainer.tuner.runner
 from beam_pipelines.common.errors import RunAgainError
+from trainer.board.config import BoardConfig
 from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
@@ -336,7 +337,7 @@ def test_all_epochs_of_the_budget_use_the_schedule_of_the_whole(make_config, tmp
 
 @pytest.mark.slow
 def test_memory_does_not_grow_from_trial_to_trial(make_runner, tmp_path):
-    runner, sizes_mib = make_runner(epochs=1), []
+    runner, sizes_mib = make_runner(epochs=1, board=BoardConfig()), []
     for number in range(8):
         runner.run(make_trial(tmp_path, f"{number:04d}", learning_rate=0.001 * (number + 1)), report=Chief().report)
         gc.collect()

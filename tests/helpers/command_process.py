@@ -1,0 +1,21 @@
+"""What a process of a test that `start_forked` starts does: it runs a command as the command line does."""
+
+import dataclasses
+import sys
+
+from configs import cli
+from configs.commands import COMMANDS
+from trainer.training.config import TrainConfig
+from trainer.training.train import train
+
+
+def run_command(*words: str) -> None:
+    """Runs `beamtune WORDS` and exits with its code."""
+    sys.argv = ["beamtune", *words]
+    cli.run()
+
+
+def run_train_command(config: TrainConfig) -> None:
+    """Runs `beamtune train` with a config that the test has made, and exits with its code."""
+    cli.COMMANDS = {"train": dataclasses.replace(COMMANDS["train"], run=lambda _: train(config) or 0)}
+    run_command("train", "--debug")
