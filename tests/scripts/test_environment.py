@@ -26,6 +26,8 @@ case "$1" in
 esac
 """
 
+pytestmark = pytest.mark.slow
+
 
 class Checkout:
     """A folder with the script, locks of nothing, and the fake Python."""
