@@ -46,8 +46,9 @@ def main() -> None:
         [wheel] = Path(folder).glob("*.whl")
         for extras in arguments.extras:
             for installer in arguments.installers:
-                print(f"{installer} {extras}", file=sys.stderr, flush=True)
-                table.add_row(extras or "none", installer, *measure(wheel, extras, installer=installer))
+                row = (extras or "none", installer, *measure(wheel, extras, installer=installer))
+                print("\t".join(row), file=sys.stderr, flush=True)
+                table.add_row(*row)
     make_console(sys.stdout).print(table)
 
 
