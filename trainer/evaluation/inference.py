@@ -51,7 +51,7 @@ _Compute = Callable[[Sequence[Segment]], Sequence[NDArray[Any]]]
 
 
 class Inference:
-    """A trained model with the front end that its data were prepared with. One object serves one thread at a time."""
+    """A trained model with the front end of the features that it takes. One object serves one thread at a time."""
 
     def __init__(self, run_dir: str, *, batch_size: int) -> None:
         """Loads the best weights of a run; nothing but the run is needed.
@@ -66,7 +66,8 @@ class Inference:
         """
         run = RunDir(run_dir)
         self.model: keras.Model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
-        self.front_end = run.prepare_yaml().front_end()
+        # Not the other features of the data: YAMNet takes seconds, and needs its weights.
+        self.front_end = run.prepare_yaml().front_end(tuple(self.model.input))
         self.labels = run.dataset().labels
         self._batch_size = batch_size
 
@@ -206,7 +207,5 @@ def _open(path: str) -> BinaryIO:
         check_regular(path)
         # Not by TensorFlow, which cannot open names that are not UTF-8, and whose files libsndfile reads by Python.
         return io.BytesIO(files.read_bytes(path)) if "://" in path else Path(path).open("rb")
-    except (OSError, files.FileError) as error:
-        # TensorFlow's message begins with the path, which the caller adds to this one.
-        message = error.strerror if isinstance(error, OSError) else error.message.removeprefix(f"{path}; ")
-        raise AudioError("unreadable", f"cannot be read: {message}", stage="open") from error
+    except OSError as error:
+        raise AudioError("unreadable", f"cannot be read: {error.strerror}", stage="open") from error
