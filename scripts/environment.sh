@@ -1,6 +1,6 @@
-# Sourced by the other scripts: installs the packages of a lock file and this project into .venv, or into another folder.
+# Sourced by the other scripts: makes .venv, or another folder, hold the packages of a lock file and this project, and no others.
 #
-# Nothing is installed if the lock file has not changed. The lock file of scripts/test includes the packages of the one of
+# Nothing is done if the lock file has not changed. The lock file of scripts/test includes the packages of the one of
 # scripts/demo, so that both use the same environment.
 
 die() {
@@ -10,14 +10,15 @@ die() {
 
 # find_python NEWEST: prints a Python from 3.11 to 3.NEWEST.
 find_python() {
-  local candidate
+  local candidate versions="3.11"
   for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
     if [[ -n "$candidate" ]] && command -v "$candidate" >/dev/null && is_python "$candidate" "$1"; then
       echo "$candidate"
       return
     fi
   done
-  die "Python 3.11 to 3.$1 was not found: set PYTHON=/path/to/python"
+  [[ "$1" == 11 ]] || versions="3.11 to 3.$1"
+  die "Python $versions was not found: set PYTHON=/path/to/python"
 }
 
 # is_python COMMAND NEWEST: whether it is a Python from 3.11 to 3.NEWEST.
@@ -34,20 +35,34 @@ lock_hash() {
   cat "requirements/$1.txt" pyproject.toml | sha256sum | cut -d' ' -f1
 }
 
+# is_ours FOLDER: whether use_environment made the folder. Nothing in another one is changed.
+is_ours() {
+  [[ -f "$1/made-by-scripts" ]] || compgen -G "$1/installed-*" >/dev/null # of an older version
+}
+
 # use_environment LOCK [FOLDER]: installs requirements/LOCK.txt into a folder, .venv by default, unless it is installed.
 use_environment() {
-  local lock=requirements/$1.txt folder=${2:-.venv} newest=13 python
+  local lock=requirements/$1.txt folder=${2:-.venv} newest=13 python uv
   if is_installed "$1" "$folder" || is_installed dev "$folder"; then
     return
   fi
+  [[ ! -e "$folder" ]] || is_ours "$folder" || die "$folder was not made by scripts/: rename it, as its packages would be replaced"
   [[ "$1" != io ]] || newest=11 # for which requirements/io.txt is resolved
   python=$(find_python "$newest")
   echo "installing $lock into $folder (a few minutes the first time)"
   # An environment of a Python that is not supported any more is made anew.
-  [[ ! -d "$folder" ]] || is_python "$folder/bin/python" "$newest" || rm -rf "$folder"
-  [[ -x "$folder/bin/python" ]] || "$python" -m venv "$folder" || die "$python -m venv failed; on Debian: apt-get install python3-venv"
-  # --no-deps: the lock file lists every package; without the option, older versions of pip fail on extras in hash mode.
-  "$folder/bin/python" -m pip install --quiet --no-deps --require-hashes --requirement "$lock"
-  "$folder/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
+  [[ ! -e "$folder" ]] || is_python "$folder/bin/python" "$newest" || rm -rf "$folder"
+  if [[ ! -e "$folder" ]]; then
+    mkdir "$folder"
+    touch "$folder/made-by-scripts"
+    "$python" -m venv "$folder" || die "$python -m venv failed; on Debian: apt-get install python3-venv"
+  fi
+  rm -f "$folder"/installed-*
+  touch "$folder/made-by-scripts"
+  # uv downloads in parallel, links files from its cache, and removes the packages that the lock file does not have.
+  "$folder/bin/python" -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+  uv=("$folder/bin/uv" pip --quiet)
+  "${uv[@]}" sync --python "$folder/bin/python" --require-hashes requirements/uv.txt "$lock"
+  "${uv[@]}" install --python "$folder/bin/python" --no-deps --no-build-isolation --editable .
   lock_hash "$1" >"$folder/installed-$1"
 }

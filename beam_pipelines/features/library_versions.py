@@ -6,6 +6,7 @@ from importlib import metadata
 import soundfile
 
 from beam_pipelines.common.errors import RunFailedError
+from beam_pipelines.common.package_builds import installed_builds
 from beam_pipelines.features.config import FeatureConfig
 
 _LIBRARIES = ("av", "beamtune", "librosa", "numpy", "protobuf", "scipy", "soundfile", "soxr")
@@ -43,4 +44,9 @@ def require_same_versions(launcher: Mapping[str, str]) -> None:
 
 
 def _version(name: str) -> str:
-    return str(soundfile.__libsndfile_version__) if name == _LIBSNDFILE else metadata.version(name)
+    if name == _LIBSNDFILE:
+        return str(soundfile.__libsndfile_version__)
+    versions = installed_builds(name)
+    if not versions:
+        raise metadata.PackageNotFoundError(name)
+    return next(iter(versions.values()))

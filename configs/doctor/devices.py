@@ -27,6 +27,7 @@ def find_devices(
     tensorflow: Mapping[str, Any],
     *,
     has_cuda_libraries: bool,
+    advice: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> list[Finding]:
     """Returns a finding for each kind of device.
@@ -35,13 +36,14 @@ def find_devices(
         driver: What the child process says of NVIDIA's driver.
         tensorflow: What it says of TensorFlow.
         has_cuda_libraries: Whether the extra gpu is installed.
+        advice: How to install it, if it is not.
         environment: Holds the variables of a TPU, and those that hide GPUs.
     """
     variables = [name for name in _TPU_VARIABLES if environment.get(name)]
     memory_bytes = available_memory_bytes()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [
-        find_gpu(driver, tensorflow, has_cuda_libraries=has_cuda_libraries, environment=environment),
+        find_gpu(driver, tensorflow, has_cuda_libraries=has_cuda_libraries, advice=advice, environment=environment),
         Finding("device", "TPU", OK, f"{', '.join(variables)} set: strategy=tpu" if variables else "none"),
         Finding("device", "CPU", OK, f"{counted(cores, 'core')}, {platform.machine()}"),
         Finding("device", "memory", OK, "unknown" if memory_bytes is None else f"{memory_bytes / _GIB:.1f} GiB free"),
@@ -54,6 +56,7 @@ def find_gpu(
     tensorflow: Mapping[str, Any],
     *,
     has_cuda_libraries: bool,
+    advice: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Finding:
     """Returns whether there is a GPU, and whether TensorFlow uses it; the arguments are those of `find_devices`."""
@@ -80,7 +83,7 @@ def find_gpu(
         BROKEN if has_cuda_libraries else MISSING,
         f"{names}, which TensorFlow does not use",
         expected="the CUDA libraries of this TensorFlow",
-        fix=f"pip install {'--force-reinstall ' if has_cuda_libraries else ''}'beamtune[gpu]'",
+        fix="pip install --force-reinstall 'beamtune[gpu]'" if has_cuda_libraries else advice,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError
 from typing import Any, TextIO
 
+from beam_pipelines.common.package_builds import version_of
 from configs.command import Command
 from configs.doctor.config import DoctorConfig
 from configs.doctor.credentials import find_credentials
@@ -15,7 +16,7 @@ from configs.doctor.findings import BROKEN, OK, Finding, has_problem
 from configs.doctor.libraries import GROUPS, LIBRARIES, find_libraries, find_python
 from configs.doctor.probes import DECODE, GPU, IMPORT, probe
 from configs.doctor.report import print_findings
-from configs.doctor.requirements import parse_requirements, read_requirements, version_of
+from configs.doctor.requirements import parse_requirements, read_requirements
 from configs.doctor.usable import find_commands, find_extras
 
 
@@ -62,9 +63,10 @@ def _look(probed: Mapping[str, Mapping[str, Any]], commands: Iterable[Command]) 
     versions = [find_python(platform.python_version(), requirements), beamtune, *libraries]
     extras = find_extras(requirements, libraries, version_of=version_of)
     has_cuda_libraries = any(extra.name == "gpu" and extra.state == OK for extra in extras)
+    advice = next((extra.fix for extra in extras if extra.name == "gpu"), None)
     return [
         *versions,
-        *find_devices(probed[CUDA_DRIVER], probed["tensorflow"], has_cuda_libraries=has_cuda_libraries),
+        *find_devices(probed[CUDA_DRIVER], probed["tensorflow"], has_cuda_libraries=has_cuda_libraries, advice=advice),
         *find_decoders(probed),
         *extras,
         find_credentials(),

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
+from beam_pipelines.common.package_builds import VersionOf, installed_builds
 from configs.doctor.findings import BROKEN, MISSING, OK, UNCHECKED, UNSUPPORTED, Finding
-from configs.doctor.requirements import Requirements, VersionOf, accepts, install_text
+from configs.doctor.requirements import Requirements, accepts, install_text
 
 _CPUINFO = Path("/proc/cpuinfo")
 _NUMPY_ABI = re.compile(
@@ -88,19 +91,25 @@ def find_libraries(
     return [_find(library, results, requirements, version_of=version_of) for library in LIBRARIES]
 
 
-def version_problem(package: str, version: str, requirements: Requirements) -> Finding | None:
-    """Returns a finding if a version is outside of the ranges of the core and of all extras that name the package."""
-    ranges = requirements.of(package)
-    if not ranges or any(accepts(one, version) for one in ranges):
+def version_problem(package: str, builds: Mapping[str, str], requirements: Requirements) -> Finding | None:
+    """Returns a finding if a version is outside of the ranges of the core and of all extras that name the package.
+
+    Args:
+        package: The package.
+        builds: Its installed builds and their versions, of `installed_builds`. Several of them are a problem too.
+        requirements: The ranges.
+    """
+    build, version = next(iter(builds.items()))
+    ranges = _ranges(package, build, requirements)
+    fix = f"pip install {_to_install(package, build, requirements)}"
+    if len(builds) > 1:
+        expected = "one of them, because they overwrite the files of each other"
+        fix = f"pip uninstall --yes {' '.join(builds)}, and then {fix}"
+    elif not ranges or any(accepts(one, version) for one in ranges):
         return None
-    return Finding(
-        "version",
-        package,
-        UNSUPPORTED,
-        version,
-        expected=" or ".join(dict.fromkeys(str(one.specifier) for one in ranges)),
-        fix=f"pip install {install_text(ranges[0])}",
-    )
+    else:
+        expected = " or ".join(dict.fromkeys(str(one.specifier) for one in ranges))
+    return Finding("version", package, UNSUPPORTED, _describe(package, builds), expected=expected, fix=fix)
 
 
 def lacks_avx(*, machine: str | None = None, cpuinfo: Path = _CPUINFO) -> bool:
@@ -122,18 +131,41 @@ def _find(
     version_of: VersionOf,
 ) -> Finding:
     result = results[library.module]
-    version = version_of(library.package) or result.get("version")
+    builds = installed_builds(library.package, version_of=version_of)
+    if not builds and (version := result.get("version")):
+        builds = {library.package: version}
     failing = [name for name in library.needs if "error" in results[name]]
-    if version is None and (failing or _is_absent(library, result)):
+    if not builds and (failing or _is_absent(library, result)):
         return _missing(library, requirements)
-    problem = None if version is None else version_problem(library.package, version, requirements)
-    found = ", ".join(filter(None, [version or "of unknown version", result.get("inside")]))
+    problem = version_problem(library.package, builds, requirements) if builds else None
+    version = _describe(library.package, builds) if builds else "of unknown version"
+    found = ", ".join(filter(None, [version, result.get("inside")]))
     if "error" not in result:
         return problem or Finding("version", library.package, OK, found)
     if failing:
         return problem or Finding("version", library.package, UNCHECKED, f"{found}, needs {failing[0]}")
-    broken = _broken(library, result["error"], requirements, version=found)
-    return broken if problem is None else replace(broken, expected=problem.expected)
+    to_install = _to_install(library.package, next(iter(builds), library.package), requirements)
+    broken = _broken(library, result["error"], requirements, version=found, to_install=to_install)
+    if problem is None:
+        return broken
+    # To install one of several builds anew would leave the files of the others.
+    return replace(broken, expected=problem.expected, fix=problem.fix if len(builds) > 1 else broken.fix)
+
+
+def _describe(package: str, builds: Mapping[str, str]) -> str:
+    """Returns the versions, each with the name of its build if this is not the one of the package."""
+    texts = (version if build == package else f"{version} ({build})" for build, version in builds.items())
+    return " and ".join(texts)
+
+
+def _ranges(package: str, build: str, requirements: Requirements) -> list[Requirement]:
+    return requirements.of(build) or requirements.of(package)
+
+
+def _to_install(package: str, build: str, requirements: Requirements) -> str:
+    """Returns what is typed after `pip install` for a build of a package."""
+    ranges = _ranges(package, build, requirements)
+    return install_text(ranges[0]) if ranges else build
 
 
 def _is_absent(library: Library, result: Mapping[str, Any]) -> bool:
@@ -156,10 +188,8 @@ def _missing(library: Library, requirements: Requirements) -> Finding:
     )
 
 
-def _broken(library: Library, error: str, requirements: Requirements, *, version: str) -> Finding:
-    ranges = requirements.of(library.package)
-    name = install_text(ranges[0]) if ranges else library.package
-    expected, fix = f"import {library.module} works", f"pip install --force-reinstall --no-deps {name}"
+def _broken(library: Library, error: str, requirements: Requirements, *, version: str, to_install: str) -> Finding:
+    expected, fix = f"import {library.module} works", f"pip install --force-reinstall --no-deps {to_install}"
     if library.module == "tensorflow" and lacks_avx():
         error, expected = "this CPU has no AVX", "a CPU with AVX"
         fix = "use another machine, or a TensorFlow that is built for this CPU"

@@ -1,6 +1,6 @@
 """The packages that the installed beamtune requires, from its metadata, which hold the ranges of pyproject.toml."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -8,10 +8,10 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from beam_pipelines.common.package_builds import version_of
+
 # What only those who change beamtune install.
 _DEVELOPERS = ("dev", "docs")
-
-VersionOf = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,6 @@ def parse_requirements(*, python: str, lines: Sequence[str], extras: Sequence[st
             if extra not in _DEVELOPERS
         },
     )
-
-
-def version_of(package: str) -> str | None:
-    """Returns the version of an installed package; None if it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def with_extras(requirement: Requirement) -> list[Requirement]:

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import DOCTOR_HINT
+from beam_pipelines.common.package_builds import installed_builds
 
 _OWN = ("beam_pipelines", "beamtune", "configs", "trainer", "__main__")
 _TIMEOUT_S = 120.0
@@ -19,7 +20,7 @@ def check_start(extras: Sequence[str]) -> list[str]:
         UserError: Importing TensorFlow would end the process, because the CPU lacks AVX.
     """
     from configs.doctor.libraries import LIBRARIES, find_python, version_problem
-    from configs.doctor.requirements import read_requirements, version_of
+    from configs.doctor.requirements import read_requirements
 
     try:
         requirements = read_requirements()
@@ -28,8 +29,8 @@ def check_start(extras: Sequence[str]) -> list[str]:
     packages = {one.name for extra in extras for one in requirements.extras.get(extra, ())}
     found = [find_python(platform.python_version(), requirements)]
     for library in LIBRARIES:
-        version = version_of(library.package) if library.package in packages else None
-        problem = None if version is None else version_problem(library.package, version, requirements)
+        builds = installed_builds(library.package) if library.package in packages else {}
+        problem = version_problem(library.package, builds, requirements) if builds else None
         found += [] if problem is None else [problem]
     if "tensorflow" in packages:
         _check_avx()

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
+from packaging.requirements import Requirement
+
+from beam_pipelines.common.package_builds import VersionOf, installed_builds
 from beam_pipelines.common.terminal import counted
 from configs.command import Command
 from configs.doctor.findings import BROKEN, MISSING, OK, UNSUPPORTED, Finding
-from configs.doctor.requirements import Requirements, VersionOf, accepts, with_extras
+from configs.doctor.requirements import Requirements, accepts, with_extras
 
 _MAX_NAMES = 4
 
@@ -32,10 +35,12 @@ def _find_extra(
     extra: str, requirements: Requirements, versions: Sequence[Finding], *, version_of: VersionOf
 ) -> Finding:
     packages = [one for requirement in requirements.extras[extra] for one in with_extras(requirement)]
-    found = {one.name: version_of(one.name) for one in packages}
+    found = {one.name: _version(one, version_of=version_of) for one in packages}
     missing = [name for name, version in found.items() if version is None]
     if missing:
+        others = [build for name in missing for build in installed_builds(name, version_of=version_of)]
         fix = f"pip install 'beamtune[{extra}]'"
+        fix = f"pip uninstall --yes {' '.join(others)}, and then {fix}" if others else fix
         return Finding("extra", extra, MISSING, f"without {_names(missing)}", fix=fix)
     wrong = {one.name: one for one in packages if not accepts(one, found[one.name] or "")}
     if not wrong:
@@ -49,6 +54,14 @@ def _find_extra(
         expected=_names([f"{name}{one.specifier}" for name, one in wrong.items()]),
         fix=None if said.issuperset(wrong) else f"pip install 'beamtune[{extra}]'",
     )
+
+
+def _version(requirement: Requirement, *, version_of: VersionOf) -> str | None:
+    """Returns the version of the package, or of another build that takes its place; None if there is neither."""
+    version = version_of(requirement.name)
+    if version is not None or requirement.extras:  # no other build has the extra and-cuda
+        return version
+    return next(iter(installed_builds(requirement.name, version_of=version_of).values()), None)
 
 
 def _find_command(

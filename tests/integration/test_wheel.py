@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import MODEL, MUSIC, SEGMENTS, SPACE, build_wheel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -25,13 +26,9 @@ pytestmark = pytest.mark.slow
 def installed(tmp_path_factory):
     """A folder with the wheel installed in it; the packages that it depends on come from the environment."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(REPOSITORY)]
-    subprocess.run(build, check=True, timeout=600)
-    [wheel] = folder.glob("*.whl")
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True, timeout=600
-    )
+    wheel = build_wheel(folder)
+    words = ("install", "--quiet", "--no-deps", "--target", str(folder / "site"), str(wheel))
+    subprocess.run([sys.executable, "-m", "pip", *words], check=True, timeout=600)
     return folder
 
 
@@ -90,10 +87,7 @@ def test_the_installed_code_is_the_one_that_runs(installed, tmp_path):
 
 
 def test_every_command_runs_from_the_wheel_in_a_folder_with_modules_of_the_same_names(installed, hostile_dir):
-    music = ("dataset.root=s", "dataset.artists_per_genre=4", "dataset.tracks_per_artist=1", "dataset.duration_s=4")
-    segments = ("segment.duration_s=2", "segment.hop_s=2", "features.log_mel.n_mels=16")
-    model = ("model.filters=[4,4]", "model.time_pools=[4,4]", "model.band_pools=[4,4]", "epochs=1")
-    (hostile_dir / "space.yaml").write_text("search: {model.dropout: {choice: [0.1, 0.2]}}")
+    (hostile_dir / "space.yaml").write_text(SPACE)
 
     def beamtune(*words):
         done = run(installed, [installed / "site" / "bin" / "beamtune", *words], cwd=hostile_dir)
@@ -102,10 +96,10 @@ def test_every_command_runs_from_the_wheel_in_a_folder_with_modules_of_the_same_
         assert "was imported from the working folder" not in done.stdout + done.stderr
 
     beamtune("doctor")
-    beamtune("synthesize", *music, "num_workers=2")
-    beamtune("prepare", *music, *segments, "output_dir=p", "runner.num_workers=2")
-    beamtune("train", "data_dir=p", "run_dir=r", *model)
+    beamtune("synthesize", *MUSIC, "num_workers=2")
+    beamtune("prepare", *MUSIC, *SEGMENTS, "output_dir=p", "runner.num_workers=2")
+    beamtune("train", "data_dir=p", "run_dir=r", *MODEL)
     beamtune("evaluate", "run_dir=r")
     beamtune("predict", "r", next((hostile_dir / "s").rglob("*.mp3")))
-    beamtune("tune", "--dry-run", "data_dir=p", "search_dir=t", "space=space.yaml", *model)
-    beamtune("tune", "data_dir=p", "search_dir=t", "space=space.yaml", *model, "budget.max_trials=1")
+    beamtune("tune", "--dry-run", "data_dir=p", "search_dir=t", "space=space.yaml", *MODEL)
+    beamtune("tune", "data_dir=p", "search_dir=t", "space=space.yaml", *MODEL, "budget.max_trials=1")

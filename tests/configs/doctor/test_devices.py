@@ -47,7 +47,8 @@ def test_hidden_gpus_are_no_problem():
     ("has_cuda_libraries", "state", "option"), [(False, MISSING, ""), (True, BROKEN, "--force-reinstall ")]
 )
 def test_a_gpu_that_tensorflow_does_not_use(has_cuda_libraries, state, option):
-    found = find_gpu(H200, {"num_gpus": 0}, has_cuda_libraries=has_cuda_libraries, environment={})
+    advice = None if has_cuda_libraries else "pip install 'beamtune[gpu]'"
+    found = find_gpu(H200, {"num_gpus": 0}, has_cuda_libraries=has_cuda_libraries, advice=advice, environment={})
     assert found == Finding(
         *("device", "GPU", state, "NVIDIA H200 with 139 GiB, which TensorFlow does not use"),
         expected="the CUDA libraries of this TensorFlow",

@@ -13,10 +13,11 @@ REQUIREMENTS = parse_requirements(
         "numpy<2,>=1.26",
         "soundfile>=0.13",
         "tensorflow==2.17.1; extra == 'train'",
+        "tensorflow-cpu==2.17.1; extra == 'train-cpu'",
         "keras>=3.12; extra == 'train'",
         "tensorflow==2.16.2; extra == 'old'",
     ],
-    extras=["train", "old"],
+    extras=["train", "train-cpu", "old"],
 )
 
 
@@ -51,8 +52,36 @@ def test_a_version_out_of_range_names_the_range_and_what_to_type(find):
         expected="==2.17.1 or ==2.16.2",
         fix="pip install 'tensorflow==2.17.1'",
     )
-    assert version_problem("tensorflow", "2.16.2", REQUIREMENTS) is None
-    assert version_problem("unknown", "2.16.2", REQUIREMENTS) is None
+    assert version_problem("tensorflow", {"tensorflow": "2.16.2"}, REQUIREMENTS) is None
+    assert version_problem("unknown", {"unknown": "2.16.2"}, REQUIREMENTS) is None
+
+
+def test_another_build_of_tensorflow_is_a_tensorflow(find):
+    found = find(versions={"tensorflow": None, "tensorflow-cpu": "2.17.1"})
+    assert found["tensorflow"] == Finding("version", "tensorflow", OK, "2.17.1 (tensorflow-cpu)")
+    assert found["keras"].state == OK
+    found = find(versions={"tensorflow": None, "tensorflow-cpu": "2.16.2"})
+    assert found["tensorflow"] == Finding(
+        *("version", "tensorflow", UNSUPPORTED, "2.16.2 (tensorflow-cpu)"),
+        expected="==2.17.1",
+        fix="pip install 'tensorflow-cpu==2.17.1'",
+    )
+    # No extra has a range for this one.
+    assert find(versions={"tensorflow": None, "tensorflow-rocm": "2.16.2"})["tensorflow"].state == OK
+    found = find(versions={"tensorflow": None, "tensorflow-cpu": "2.17.1"}, results={"tensorflow": {"error": "x"}})
+    assert found["tensorflow"].fix == "pip install --force-reinstall --no-deps 'tensorflow-cpu==2.17.1'"
+
+
+@pytest.mark.parametrize("result", [{"version": "2.17.1"}, {"error": "ImportError: x"}])
+def test_two_builds_of_tensorflow_overwrite_each_other(find, result):
+    found = find(versions={"tensorflow-cpu": "2.17.0"}, results={"tensorflow": result})
+    text = "2.17.1 and 2.17.0 (tensorflow-cpu)"
+    assert found["tensorflow"] == Finding(
+        *("version", "tensorflow"),
+        *((BROKEN, f"{text}, ImportError: x") if "error" in result else (UNSUPPORTED, text)),
+        expected="one of them, because they overwrite the files of each other",
+        fix="pip uninstall --yes tensorflow tensorflow-cpu, and then pip install 'tensorflow==2.17.1'",
+    )
 
 
 def test_a_missing_package_of_an_extra_is_no_problem_and_one_of_the_core_is(find):

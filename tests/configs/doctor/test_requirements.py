@@ -4,12 +4,12 @@ from importlib import metadata
 
 import pytest
 
+from beam_pipelines.common.package_builds import version_of
 from configs.doctor.requirements import (
     accepts,
     install_text,
     parse_requirements,
     read_requirements,
-    version_of,
     with_extras,
 )
 

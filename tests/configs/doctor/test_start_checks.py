@@ -2,12 +2,14 @@
 
 import importlib
 import platform
+from functools import partial
 
 import pytest
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import DOCTOR_HINT
-from configs.doctor import libraries, probes, requirements
+from beam_pipelines.common.package_builds import installed_builds
+from configs.doctor import libraries, probes, requirements, start_checks
 from configs.doctor.requirements import parse_requirements
 from configs.doctor.start_checks import check_start, describe_failed_import
 
@@ -23,7 +25,7 @@ def installed(monkeypatch):
     """The versions of the installed packages, which a test changes."""
     versions = {"tensorflow": "2.17.1", "apache-beam": "2.72.0"}
     monkeypatch.setattr(requirements, "read_requirements", lambda: REQUIREMENTS)
-    monkeypatch.setattr(requirements, "version_of", versions.get)
+    monkeypatch.setattr(start_checks, "installed_builds", partial(installed_builds, version_of=versions.get))
     monkeypatch.setattr(libraries, "lacks_avx", lambda: False)
     return versions
 
@@ -43,6 +45,14 @@ def test_unsupported_versions_of_the_extras_are_noted(installed):
     assert check_start(["beam"]) == [
         f"apache-beam 2.80.0 {line} ==2.72.0: pip install 'apache-beam==2.72.0' ({DOCTOR_HINT})"
     ]
+
+
+def test_another_build_of_tensorflow_is_checked_as_tensorflow(installed):
+    installed["tensorflow-cpu"] = installed.pop("tensorflow")
+    assert check_start(["train"]) == []
+    installed["tensorflow-cpu"] = "2.21.0"
+    [line] = check_start(["train"])
+    assert line.startswith("tensorflow 2.21.0 (tensorflow-cpu) is not supported: expected ==2.17.1: pip install ")
 
 
 def test_an_unsupported_python_is_noted(installed, monkeypatch):

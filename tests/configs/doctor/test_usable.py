@@ -20,10 +20,12 @@ REQUIREMENTS = parse_requirements(
         "apache-beam==2.72.0; extra == 'beam'",
         *(f"{name}>=1; extra == 'train'" for name in ("keras", "h5py", "jinja2", "grpcio", "keras-tuner")),
         "tensorflow==2.17.1; extra == 'train'",
+        "tensorflow-cpu==2.17.1; extra == 'train-cpu'",
+        "tensorflow[no-such-extra]==2.17.1; extra == 'gpu'",
         "tensorflow-io==0.37.1; extra == 'io'",
         "tensorflow==2.16.2; extra == 'io'",
     ],
-    extras=["beam", "io", "m4a", "train"],
+    extras=["beam", "gpu", "io", "m4a", "train", "train-cpu"],
 )
 INSTALLED = {
     **dict.fromkeys(("keras", "h5py", "jinja2", "grpcio", "keras-tuner"), "1.5"),
@@ -55,14 +57,26 @@ def command(name, *needed):
 def test_extras_are_complete_or_name_what_is_missing():
     assert extras(INSTALLED) == {
         "beam": Finding("extra", "beam", OK, "1 package"),
+        "gpu": Finding("extra", "gpu", OK, "1 package"),
         "io": Finding("extra", "io", MISSING, "without tensorflow-io", fix="pip install 'beamtune[io]'"),
         "m4a": Finding("extra", "m4a", OK, "0 packages"),
         "train": Finding("extra", "train", OK, "6 packages"),
+        "train-cpu": Finding("extra", "train-cpu", OK, "1 package"),
     }
     assert extras({})["train"] == Finding(
         *("extra", "train", MISSING, "without keras, h5py, jinja2, grpcio and 2 more"),
         fix="pip install 'beamtune[train]'",
     )
+
+
+def test_another_build_of_tensorflow_completes_the_extras_but_the_one_for_gpus():
+    found = extras({**INSTALLED, "tensorflow": None, "tensorflow-cpu": "2.17.1"})
+    assert {name for name, one in found.items() if one.state == OK} == {"beam", "m4a", "train", "train-cpu"}
+    assert found["gpu"] == Finding(
+        *("extra", "gpu", MISSING, "without tensorflow"),
+        fix="pip uninstall --yes tensorflow-cpu, and then pip install 'beamtune[gpu]'",
+    )
+    assert extras({"tensorflow-cpu": "2.16.2"})["train-cpu"].state == UNSUPPORTED
 
 
 def test_extras_that_exclude_each_other_are_named():
