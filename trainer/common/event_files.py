@@ -31,9 +31,10 @@ class EventFile:
             suffix: The end of the file's name, by which `remove_event_files` finds it.
 
         Raises:
-            tf.errors.OpError: The file cannot be written.
+            FileError: The file cannot be written.
         """
-        self._writer = tf.summary.create_file_writer(directory, filename_suffix=suffix)
+        with files.file_errors(directory):
+            self._writer = tf.summary.create_file_writer(directory, filename_suffix=suffix)
 
     def __enter__(self) -> "EventFile":
         return self

@@ -5,11 +5,10 @@ and older checkpoints are removed after that. A run that is killed at any moment
 when it starts again, or none if it was not saved before.
 """
 
-import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +18,9 @@ import tensorflow as tf
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.paths import scheme
 from trainer.common import files
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint, read_index, write_index
 from trainer.runs.run_progress import RunProgress
 
-_INDEX_FILE = "checkpoints.json"
-LAST, BEST = "last", "best"
 _WILDCARDS = re.compile(r"[*?[\]\\]")
 
 
@@ -70,10 +68,10 @@ class Checkpoints:
         self._last_name = name
         if not self._is_writer:
             return
-        names = {**_read_index(self._directory), LAST: name}
+        names = {**read_index(self._directory), LAST: name}
         if best is not None:
             names[BEST] = best
-        files.write_text(files.join(self._directory, _INDEX_FILE), json.dumps(names) + "\n")
+        write_index(self._directory, names)
         _remove_others(self._directory, keep=set(names.values()))
 
     def write_best(self) -> str:
@@ -119,12 +117,6 @@ class Checkpoints:
         with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
             self._checkpoint.read(readable_path).assert_consumed()
         return True
-
-
-def find_checkpoint(directory: str, kind: str) -> str | None:
-    """Returns the path of the last or the best checkpoint in a directory, or None if there is none."""
-    names = _read_index(directory)
-    return files.join(directory, names[kind]) if kind in names else None
 
 
 def restore_model(model: keras.Model, path: str) -> None:
@@ -190,11 +182,6 @@ def _seed_states(model: keras.Model) -> list[Any]:
     """Returns the states of the random generators of dropout, which TensorFlow does not save with a model."""
     weights = {id(weight) for weight in model.weights}
     return [variable.value for variable in model.variables if id(variable) not in weights]
-
-
-def _read_index(directory: str) -> Mapping[str, str]:
-    path = files.join(directory, _INDEX_FILE)
-    return json.loads(files.read_text(path)) if files.exists(path) else {}
 
 
 def _remove_others(directory: str, *, keep: set[str]) -> None:
