@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from beam_pipelines.common.paths import scheme
+from beam_pipelines.common.retries import with_retries
 
 
 class FileError(OSError):
@@ -63,19 +64,25 @@ def join(directory: str, *names: str) -> str:
 def exists(path: str) -> bool:
     """Returns whether there is a file or directory at `path`."""
     with file_errors(path):
-        return os.path.exists(path) if _is_local(path) else bool(_gfile().exists(path))
+        return os.path.exists(path) if _is_local(path) else bool(with_retries(lambda: _gfile().exists(path), path=path))
 
 
 def size_bytes(path: str) -> int:
     """Returns the size of a file."""
     with file_errors(path):
-        return os.stat(path).st_size if _is_local(path) else int(_gfile().stat(path).length)
+        return (
+            os.stat(path).st_size
+            if _is_local(path)
+            else int(with_retries(lambda: _gfile().stat(path).length, path=path))
+        )
 
 
 def list_dir(directory: str) -> list[str]:
     """Returns the names in a directory, sorted. In a bucket, names of directories end with a slash."""
     with file_errors(directory):
-        return sorted(os.listdir(directory) if _is_local(directory) else _gfile().listdir(directory))
+        if _is_local(directory):
+            return sorted(os.listdir(directory))
+        return sorted(with_retries(lambda: _gfile().listdir(directory), path=directory))
 
 
 def list_if_exists(directory: str) -> list[str]:
@@ -96,7 +103,13 @@ def list_if_exists(directory: str) -> list[str]:
 
 
 def make_dirs(directory: str) -> None:
-    """Creates a directory and its parents where they are missing."""
+    """Creates a directory and its parents where they are missing; does nothing in a bucket, which has no directories.
+
+    TensorFlow would write an empty object for each of them, needs the permission storage.buckets.get for it, and never
+    returns where there is no such bucket.
+    """
+    if is_in_bucket(directory):
+        return
     with file_errors(directory):
         if _is_local(directory):
             os.makedirs(directory, exist_ok=True)
@@ -106,8 +119,13 @@ def make_dirs(directory: str) -> None:
 
 def read_bytes(path: str) -> bytes:
     """Returns the content of a file."""
-    with file_errors(path), open(path, "rb") if _is_local(path) else _gfile().GFile(path, "rb") as source:
-        return bytes(source.read())
+
+    def read() -> bytes:
+        with open(path, "rb") if _is_local(path) else _gfile().GFile(path, "rb") as source:
+            return bytes(source.read())
+
+    with file_errors(path):
+        return read() if _is_local(path) else with_retries(read, path=path)
 
 
 def read_text(path: str) -> str:
@@ -121,11 +139,24 @@ def read_text(path: str) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a UTF-8 file under a temporary name and renames it, so that a reader finds the whole text or none."""
+    """Writes a UTF-8 file, so that a reader finds the whole text or the earlier one.
+
+    It is written under a temporary name and renamed. In a bucket it is uploaded under its own name, because an object
+    is only seen when it is complete, and a rename there is a copy and a removal.
+    """
     content = text.encode()
+
+    def write(to: str) -> None:
+        with open_to_write(to) as sink:
+            sink.write(content)
+
+    if is_in_bucket(path):
+        with file_errors(path):
+            with_retries(lambda: write(path), path=path)
+        return
     temporary_path = temporary_name(path)
-    with file_errors(temporary_path), open_to_write(temporary_path) as sink:
-        sink.write(content)
+    with file_errors(temporary_path):
+        write(temporary_path)
     replace(temporary_path, path)
 
 
@@ -159,18 +190,31 @@ def copy(source: str, target: str) -> None:
         if _is_local(source) and _is_local(target):
             shutil.copyfile(source, target)
         else:
-            _gfile().copy(source, target, overwrite=True)
+            remote = source if is_in_bucket(source) else target
+            with_retries(lambda: _gfile().copy(source, target, overwrite=True), path=remote)
 
 
 def remove(path: str) -> None:
     """Removes a file, or a directory with all that is in it. Of a symbolic link, only the link is removed."""
     with file_errors(path):
         if not _is_local(path):
-            (_gfile().rmtree if _gfile().isdir(path) else _gfile().remove)(path)
+            with_retries(lambda: _remove_remote(path), path=path)
         elif os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
             os.remove(path)
+
+
+def _remove_remote(path: str) -> None:
+    import tensorflow as tf
+
+    try:
+        tf.io.gfile.remove(path)
+    except tf.errors.OpError:
+        # Asked only now, because most are files, and each question is a request.
+        if not tf.io.gfile.isdir(path):
+            raise
+        tf.io.gfile.rmtree(path)
 
 
 @contextmanager
@@ -219,6 +263,11 @@ def _class_of_tensorflow_error(error: Exception, errors: Any) -> type[FileError]
         *(errors.InternalError, errors.UnknownError),
     )
     return PassingFileError if isinstance(error, passing) else FileError
+
+
+def is_in_bucket(path: str) -> bool:
+    """Returns whether a path is in a bucket, where there are no directories and files are written whole."""
+    return scheme(path) == "gs"
 
 
 def _is_local(path: str) -> bool:
