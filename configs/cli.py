@@ -17,6 +17,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
+from beam_pipelines.common.bucket_errors import translated_bucket_errors
 from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError, first_line
 from beam_pipelines.common.extras import naming_missing_extras
 from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams, visible_line
@@ -104,7 +105,7 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
             for problem in check_start(command.extras):
                 print(f"note: {problem}", file=sys.stderr)
         quiet = silenced_decoders() if command.decodes_audio and not arguments.debug else nullcontext()
-        with quiet, naming_missing_extras(), ending_on_sigterm(name):
+        with quiet, translated_bucket_errors(), naming_missing_extras(), ending_on_sigterm(name):
             return command.run(invocation)
     except KeyboardInterrupt as interruption:
         hint = "; what is finished is kept: the same command resumes" if command.name in _RESUMABLE else ""

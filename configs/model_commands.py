@@ -98,7 +98,7 @@ def _predict(invocation: Invocation) -> int:
 
     if len(invocation.paths) < 2:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
-    config = load_config(PredictConfig, "predict", invocation.overrides)
+    config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
     from trainer.evaluation.predict import predict
 
     run_dir, *files = invocation.paths
@@ -111,7 +111,7 @@ def _compare(invocation: Invocation) -> int:
 
     if not invocation.paths:
         raise UserError("compare needs at least one run: beamtune compare RUN…")
-    config = load_config(CompareConfig, "compare", invocation.overrides)
+    config = load_config(CompareConfig, "compare", invocation.overrides, paths=invocation.paths)
     from trainer.compare.compare import compare
 
     compare(invocation.paths, config=config, stream=sys.stdout)
@@ -123,7 +123,7 @@ def _tensorboard(invocation: Invocation) -> int:
 
     if not invocation.paths:
         raise UserError("tensorboard needs at least one folder of runs: beamtune tensorboard RUNS…")
-    config = load_config(TensorboardConfig, "tensorboard", invocation.overrides)
+    config = load_config(TensorboardConfig, "tensorboard", invocation.overrides, paths=invocation.paths)
     from trainer.board.tensorboard_server import serve
 
     serve(invocation.paths, config=config)

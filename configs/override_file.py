@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import yaml
 
 from beam_pipelines.common.errors import UserError
+from trainer.common import files
 
 
 def expand_override_files(words: Sequence[str]) -> list[str]:
@@ -30,14 +31,11 @@ def read_overrides(path: str) -> list[str]:
     Raises:
         UserError: The file cannot be read, or is not a YAML list of settings.
     """
-    from trainer.common import files  # imports TensorFlow, which also reads gs://
-
     try:
         content = yaml.safe_load(files.read_text(path))
     except (*files.READ_ERRORS, yaml.YAMLError) as error:
-        raise UserError(
-            f"overrides={path} cannot be read ({type(error).__name__}): expected a YAML list of settings"
-        ) from error
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise UserError(f"overrides={path} cannot be read ({reason}): expected a YAML list of settings") from error
     if not isinstance(content, list) or not all(isinstance(line, str) and "=" in line for line in content):
         raise UserError(f"overrides={path}: expected a YAML list of settings, such as - model.dropout=0.5")
     return content

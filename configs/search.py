@@ -10,6 +10,7 @@ from beam_pipelines.common.errors import UserError
 from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, settings_of
 from configs.resume import option_of, settings_to_resume
+from trainer.common import files
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
 
@@ -29,7 +30,7 @@ def load_search(overrides: Sequence[str]) -> tuple[SearchConfig, str]:
     """
     given = settings_of(overrides)
     if "search_dir" in given:
-        from trainer.tuner.search_dir import SearchDir  # imports TensorFlow, which also reads gs://
+        from trainer.tuner.search_dir import SearchDir
 
         directory = SearchDir(compose("tune", overrides).search_dir)
         if directory.is_started():
@@ -54,14 +55,11 @@ def read_space_text(config: SearchConfig) -> str:
         if not path.exists():
             raise UserError(f"model {config.model.name} has no search space of its own: set space to a YAML file")
         return path.read_text(encoding="utf-8")
-    from trainer.common import files  # imports TensorFlow, which also reads gs://
-
     try:
         return files.read_text(config.space)
     except files.READ_ERRORS as error:
-        raise UserError(
-            f"space={config.space} cannot be read ({type(error).__name__}): expected a YAML file"
-        ) from error
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise UserError(f"space={config.space} cannot be read ({reason}): expected a YAML file") from error
 
 
 def train_overrides(config: TrainConfig) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 
 _PROGRESS = "progress/.ATTRIBUTES/py_state"

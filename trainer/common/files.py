@@ -1,34 +1,59 @@
-"""Files and directories, local or gs://. All of `trainer` accesses them through this module, by TensorFlow's `gfile`.
+"""Files and directories, local or gs://. All of `trainer` accesses them through this module.
 
-Shards, event files and checkpoints are the exception: TensorFlow's own readers and writers take their paths. No path is
-a pattern, so `gfile.glob` is not used.
+The standard library accesses local paths, and TensorFlow's `gfile` those with a scheme, such as gs://: it is imported
+for these only, because its import takes seconds. Shards, event files and checkpoints are the exception: TensorFlow's
+own readers and writers take their paths. No path is a pattern, so `gfile.glob` is not used.
 
-Every function raises a `FileError` where it does not say otherwise. Its `message` names the path and the problem, such
-as "/runs/a; No such file or directory".
+Every function raises a `FileError` where it does not say otherwise.
 """
 
+import errno
 import os
+import shutil
+import sys
 import time
 import uuid
-from typing import IO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
-import tensorflow as tf
+from beam_pipelines.common.paths import scheme
+from beam_pipelines.common.retries import with_retries
 
-# Aliases, so that no other module needs TensorFlow only to catch an error: whoever imports TensorFlow before
-# `trainer` sets its log level gets all that it logs.
-FileError = tf.errors.OpError
-MissingFileError = tf.errors.NotFoundError
-# Pauses between attempts to list a directory, and the errors after which there is another attempt.
+
+class FileError(OSError):
+    """A file or a directory cannot be accessed.
+
+    Attributes:
+        message: The path and the problem, such as "/runs/a; No such file or directory".
+    """
+
+    @property
+    def message(self) -> str:
+        return f"{self.filename}; {self.strerror}"
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class MissingFileError(FileError):
+    """There is no such file or directory."""
+
+
+class PassingFileError(FileError):
+    """A bucket or a network disk fails in a way that may pass."""
+
+
+# Pauses between attempts to list a directory after a PassingFileError.
 LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-PASSING_ERRORS = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-    tf.errors.UnknownError,
-)
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
+
+_PASSING_CODES = frozenset(
+    {errno.EAGAIN, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+    | {errno.EIO, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH, errno.ENOLCK, errno.ENOLINK}
+    | {errno.EREMOTEIO, errno.ESTALE, errno.ETIMEDOUT}
+)
 
 
 def join(directory: str, *names: str) -> str:
@@ -38,17 +63,26 @@ def join(directory: str, *names: str) -> str:
 
 def exists(path: str) -> bool:
     """Returns whether there is a file or directory at `path`."""
-    return bool(tf.io.gfile.exists(path))
+    with file_errors(path):
+        return os.path.exists(path) if _is_local(path) else bool(with_retries(lambda: _gfile().exists(path), path=path))
 
 
 def size_bytes(path: str) -> int:
     """Returns the size of a file."""
-    return int(tf.io.gfile.stat(path).length)
+    with file_errors(path):
+        return (
+            os.stat(path).st_size
+            if _is_local(path)
+            else int(with_retries(lambda: _gfile().stat(path).length, path=path))
+        )
 
 
 def list_dir(directory: str) -> list[str]:
     """Returns the names in a directory, sorted. In a bucket, names of directories end with a slash."""
-    return sorted(tf.io.gfile.listdir(directory))
+    with file_errors(directory):
+        if _is_local(directory):
+            return sorted(os.listdir(directory))
+        return sorted(with_retries(lambda: _gfile().listdir(directory), path=directory))
 
 
 def list_if_exists(directory: str) -> list[str]:
@@ -61,7 +95,7 @@ def list_if_exists(directory: str) -> list[str]:
             return list_dir(directory)
         except MissingFileError:
             return []
-        except PASSING_ERRORS:
+        except PassingFileError:
             if pause_s is None:
                 raise
             time.sleep(pause_s)
@@ -69,14 +103,29 @@ def list_if_exists(directory: str) -> list[str]:
 
 
 def make_dirs(directory: str) -> None:
-    """Creates a directory and its parents where they are missing."""
-    tf.io.gfile.makedirs(directory)
+    """Creates a directory and its parents where they are missing; does nothing in a bucket, which has no directories.
+
+    TensorFlow would write an empty object for each of them, needs the permission storage.buckets.get for it, and never
+    returns where there is no such bucket.
+    """
+    if is_in_bucket(directory):
+        return
+    with file_errors(directory):
+        if _is_local(directory):
+            os.makedirs(directory, exist_ok=True)
+        else:
+            _gfile().makedirs(directory)
 
 
 def read_bytes(path: str) -> bytes:
     """Returns the content of a file."""
-    with tf.io.gfile.GFile(path, "rb") as source:
-        return bytes(source.read())
+
+    def read() -> bytes:
+        with open(path, "rb") if _is_local(path) else _gfile().GFile(path, "rb") as source:
+            return bytes(source.read())
+
+    with file_errors(path):
+        return read() if _is_local(path) else with_retries(read, path=path)
 
 
 def read_text(path: str) -> str:
@@ -90,10 +139,24 @@ def read_text(path: str) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a UTF-8 file under a temporary name and renames it, so that a reader finds the whole text or none."""
+    """Writes a UTF-8 file, so that a reader finds the whole text or the earlier one.
+
+    It is written under a temporary name and renamed. In a bucket it is uploaded under its own name, because an object
+    is only seen when it is complete, and a rename there is a copy and a removal.
+    """
+    content = text.encode()
+
+    def write(to: str) -> None:
+        with open_to_write(to) as sink:
+            sink.write(content)
+
+    if is_in_bucket(path):
+        with file_errors(path):
+            with_retries(lambda: write(path), path=path)
+        return
     temporary_path = temporary_name(path)
-    with open_to_write(temporary_path) as sink:
-        sink.write(text.encode())
+    with file_errors(temporary_path):
+        write(temporary_path)
     replace(temporary_path, path)
 
 
@@ -103,23 +166,115 @@ def temporary_name(path: str) -> str:
 
 
 def open_to_write(path: str) -> IO[bytes]:
-    """Opens a new binary file, a context manager. Some errors are raised only when it is closed."""
-    return tf.io.gfile.GFile(path, "wb")  # type: ignore[no-any-return]
+    """Opens a new binary file, a context manager.
+
+    Writing to it and closing it raise errors of the system or of TensorFlow, which `file_errors` translates.
+    """
+    with file_errors(path):
+        # A file in a bucket is opened by its first write.
+        return open(path, "wb") if _is_local(path) else _gfile().GFile(path, "wb")
 
 
 def replace(source: str, target: str) -> None:
     """Moves a file to the path of another one, which it replaces."""
-    tf.io.gfile.rename(source, target, overwrite=True)
+    with file_errors(source):
+        if _is_local(source) and _is_local(target):
+            os.replace(source, target)
+        else:
+            _gfile().rename(source, target, overwrite=True)
 
 
 def copy(source: str, target: str) -> None:
     """Copies a file, and replaces the target where it exists."""
-    tf.io.gfile.copy(source, target, overwrite=True)
+    with file_errors(source):
+        if _is_local(source) and _is_local(target):
+            shutil.copyfile(source, target)
+        else:
+            remote = source if is_in_bucket(source) else target
+            with_retries(lambda: _gfile().copy(source, target, overwrite=True), path=remote)
 
 
 def remove(path: str) -> None:
-    """Removes a file, or a directory with all that is in it."""
-    if tf.io.gfile.isdir(path):
-        tf.io.gfile.rmtree(path)
-    else:
+    """Removes a file, or a directory with all that is in it. Of a symbolic link, only the link is removed."""
+    with file_errors(path):
+        if not _is_local(path):
+            with_retries(lambda: _remove_remote(path), path=path)
+        elif os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
+
+
+def _remove_remote(path: str) -> None:
+    import tensorflow as tf
+
+    try:
         tf.io.gfile.remove(path)
+    except tf.errors.OpError:
+        # Asked only now, because most are files, and each question is a request.
+        if not tf.io.gfile.isdir(path):
+            raise
+        tf.io.gfile.rmtree(path)
+
+
+@contextmanager
+def file_errors(path: str) -> Iterator[None]:
+    """Translates the errors of the system and of TensorFlow about a path.
+
+    Raises:
+        FileError: The body has raised such an error.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except Exception as error:
+        translated = _translate(error, path)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translate(error: Exception, path: str) -> FileError | None:
+    """Returns the FileError for an error of the system or of TensorFlow; None for other errors."""
+    if isinstance(error, OSError):
+        return _class_of_system_error(error)(error.errno, error.strerror or str(error), error.filename or path)
+    if isinstance(error, ValueError) and _is_local(path):
+        return FileError(errno.EINVAL, str(error), path)  # such as "embedded null byte"
+    # Whoever has raised an error of TensorFlow has imported it.
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return None
+    reason = error.message.removeprefix(f"{path}; ") or type(error).__name__
+    return _class_of_tensorflow_error(error, tensorflow.errors)(None, reason, path)
+
+
+def _class_of_system_error(error: OSError) -> type[FileError]:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return MissingFileError
+    return PassingFileError if error.errno in _PASSING_CODES else FileError
+
+
+def _class_of_tensorflow_error(error: Exception, errors: Any) -> type[FileError]:
+    if isinstance(error, errors.NotFoundError):
+        return MissingFileError
+    passing = (
+        *(errors.UnavailableError, errors.AbortedError, errors.DeadlineExceededError),
+        *(errors.InternalError, errors.UnknownError),
+    )
+    return PassingFileError if isinstance(error, passing) else FileError
+
+
+def is_in_bucket(path: str) -> bool:
+    """Returns whether a path is in a bucket, where there are no directories and files are written whole."""
+    return scheme(path) == "gs"
+
+
+def _is_local(path: str) -> bool:
+    return scheme(path) is None
+
+
+def _gfile() -> Any:
+    import tensorflow as tf
+
+    return tf.io.gfile

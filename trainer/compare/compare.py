@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TextIO
 
-import tensorflow as tf
-
 from beam_pipelines.common.errors import UserError
 from trainer.common import files
 from trainer.compare.compared_results import expand_directory, read_result
@@ -35,5 +33,5 @@ def _write(key: str, path: str | None, text: str) -> None:
         return
     try:
         files.write_text(path, text)
-    except tf.errors.OpError as error:
+    except files.FileError as error:
         raise UserError(f"{key}={path} cannot be written: {error.message}") from error

@@ -87,7 +87,7 @@ def write_fold(
     try:
         files.make_dirs(directory)
         remove_examples(directory)
-    except tf.errors.OpError as error:
+    except files.FileError as error:
         raise UserError(f"the fold {directory} cannot be written: {error.message}") from error
     with ProgressReporter(f"writing fold {key.fold}", total=source.num_segments, unit="segments") as progress:
         reports = _copy_examples(
@@ -101,7 +101,7 @@ def write_fold(
 
 def remove_examples(directory: str) -> None:
     """Removes the shards of a fold, `_SUCCESS` first; keeps its metadata."""
-    names = files.list_dir(directory)
+    names = files.list_if_exists(directory)
     shards = [name for name in names if schema.SHARD_PATTERN.fullmatch(name)]
     for name in ([schema.SUCCESS_FILE] if schema.SUCCESS_FILE in names else []) + shards:
         files.remove(files.join(directory, name))
@@ -125,7 +125,8 @@ class _SplitWriter:
         if self._shard is None:
             self._shard = next(self._waiting)
             self._sink = files.open_to_write(files.join(self._directory, self._shard.filename))
-        self._num_bytes += write_record(self._sink, record)
+        with files.file_errors(self._directory):
+            self._num_bytes += write_record(self._sink, record)
         self._num_examples += 1
         for name, array in features.items():
             self._sums[name].add(array)
@@ -152,7 +153,8 @@ class _SplitWriter:
     def close(self) -> None:
         """Closes the open file, if any."""
         if self._sink is not None:
-            self._sink.close()
+            with files.file_errors(self._directory):
+                self._sink.close()
             self._sink = None
 
 

@@ -206,7 +206,5 @@ def _open(path: str) -> BinaryIO:
         check_regular(path)
         # Not by TensorFlow, which cannot open names that are not UTF-8, and whose files libsndfile reads by Python.
         return io.BytesIO(files.read_bytes(path)) if "://" in path else Path(path).open("rb")
-    except (OSError, files.FileError) as error:
-        # TensorFlow's message begins with the path, which the caller adds to this one.
-        message = error.strerror if isinstance(error, OSError) else error.message.removeprefix(f"{path}; ")
-        raise AudioError("unreadable", f"cannot be read: {message}", stage="open") from error
+    except OSError as error:
+        raise AudioError("unreadable", f"cannot be read: {error.strerror}", stage="open") from error

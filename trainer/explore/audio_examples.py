@@ -134,8 +134,8 @@ def _first_readable(
             audio = load_audio(io.BytesIO(files.read_bytes(path)), preparation.audio)
         except AudioError as error:
             problems.append(error.message)
-        except (files.FileError, OSError) as error:
-            problems.append(getattr(error, "message", None) or str(error))
+        except OSError as error:
+            problems.append(str(error))
         else:
             return _example(track, audio, preparation=preparation, duration_s=duration_s)
     return MissingExample(genre=tracks[0].label, num_tried=len(tracks), reason=problems[0])

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import RunFailedError
-from trainer.data.parsing import hash_track_ids
 from trainer.metrics.metrics import mean_by_track, softmax
 
 
@@ -138,6 +137,8 @@ def predictions_of_scores(scores: SegmentScores, *, group_of_track: Mapping[str,
         RunFailedError: A logit is not a finite number, the data set has no such track, or two of its tracks have the
             same key.
     """
+    from trainer.data.parsing import hash_track_ids  # imports TensorFlow, which reading predictions does not need
+
     names = list(group_of_track)
     name_of_key = dict(zip(hash_track_ids(names).tolist(), names, strict=True))
     if len(name_of_key) < len(names):

@@ -3,13 +3,15 @@
 `checkpoints.json` names the two that are complete. It is replaced atomically after the files that it names are written,
 and older checkpoints are removed after that. A run that is killed at any moment therefore finds a complete checkpoint
 when it starts again, or none if it was not saved before.
+
+In a bucket, TensorFlow would write each file several times, and read it in many parts: a checkpoint there is written to
+the local disk and uploaded, or downloaded and read.
 """
 
-import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +21,9 @@ import tensorflow as tf
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.paths import scheme
 from trainer.common import files
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint, read_index, write_index
 from trainer.runs.run_progress import RunProgress
 
-_INDEX_FILE = "checkpoints.json"
-LAST, BEST = "last", "best"
 _WILDCARDS = re.compile(r"[*?[\]\\]")
 
 
@@ -61,7 +62,8 @@ class Checkpoints:
         """Saves the current state as the last checkpoint, and updates `checkpoints.json`.
 
         Args:
-            best: The name of the new best checkpoint, which `write_best` returned; None leaves the best one.
+            best: The new best checkpoint: the name that `write_best` returned, or LAST if it is this one; None leaves
+                the best one.
         """
         name = self._name(LAST)
         if name == self._last_name:
@@ -70,10 +72,10 @@ class Checkpoints:
         self._last_name = name
         if not self._is_writer:
             return
-        names = {**_read_index(self._directory), LAST: name}
+        names = {**read_index(self._directory), LAST: name}
         if best is not None:
-            names[BEST] = best
-        files.write_text(files.join(self._directory, _INDEX_FILE), json.dumps(names) + "\n")
+            names[BEST] = name if best == LAST else best
+        write_index(self._directory, names)
         _remove_others(self._directory, keep=set(names.values()))
 
     def write_best(self) -> str:
@@ -86,12 +88,14 @@ class Checkpoints:
         return f"{kind}-{self._progress.epochs_done:05d}-{self._progress.epoch_sums.num_steps:08d}"
 
     def _write(self, name: str) -> None:
-        if self._is_writer:
+        if self._is_writer and not files.is_in_bucket(self._directory):
             files.make_dirs(self._directory)
             self._checkpoint.write(files.join(self._directory, name))
-        else:
-            with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
-                self._checkpoint.write(files.join(scratch_dir, name))
+            return
+        with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
+            self._checkpoint.write(files.join(scratch_dir, name))
+            for filename in os.listdir(scratch_dir) if self._is_writer else ():
+                files.copy(files.join(scratch_dir, filename), files.join(self._directory, filename))
 
     def restore_last(self) -> bool:
         """Restores the last checkpoint, and returns whether there is one.
@@ -116,15 +120,9 @@ class Checkpoints:
         path = find_checkpoint(self._directory, kind)
         if path is None:
             return False
-        with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+        with _checkpoint_read_errors(path), _readable_path(path) as readable_path:
             self._checkpoint.read(readable_path).assert_consumed()
         return True
-
-
-def find_checkpoint(directory: str, kind: str) -> str | None:
-    """Returns the path of the last or the best checkpoint in a directory, or None if there is none."""
-    names = _read_index(directory)
-    return files.join(directory, names[kind]) if kind in names else None
 
 
 def restore_model(model: keras.Model, path: str) -> None:
@@ -133,7 +131,7 @@ def restore_model(model: keras.Model, path: str) -> None:
     Raises:
         RunFailedError: The checkpoint cannot be read, or belongs to another model.
     """
-    with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+    with _checkpoint_read_errors(path), _readable_path(path) as readable_path:
         tf.train.Checkpoint(model=model).read(readable_path).assert_existing_objects_matched().expect_partial()
 
 
@@ -146,26 +144,27 @@ def read_progress(directory: str) -> RunProgress:
     progress = RunProgress()
     path = find_checkpoint(directory, LAST)
     if path is not None:
-        with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+        with _checkpoint_read_errors(path), _readable_path(path) as readable_path:
             status = tf.train.Checkpoint(progress=progress).read(readable_path)
             status.assert_existing_objects_matched().expect_partial()
     return progress
 
 
 @contextmanager
-def _path_without_wildcards(path: str) -> Iterator[str]:
-    """Yields a path of the same checkpoint that TensorFlow reads by name.
+def _readable_path(path: str) -> Iterator[str]:
+    """Yields a path of the same checkpoint that TensorFlow reads by name, and in a few requests.
 
     `tf.train.load_checkpoint` takes the path for a pattern (github.com/tensorflow/tensorflow/issues/34290). A path with
-    wildcards is therefore read through a link, or through a copy where it is not local.
+    wildcards is therefore read through a link, and one that is not local through a copy.
     """
-    if not _WILDCARDS.search(path):
+    is_local = scheme(path) is None
+    if is_local and not _WILDCARDS.search(path):
         yield path
         return
     directory, name = os.path.split(path)
     with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
         linked_dir = files.join(scratch_dir, "checkpoints")
-        if scheme(path) is None:
+        if is_local:
             os.symlink(os.path.abspath(directory), linked_dir, target_is_directory=True)
         else:
             files.make_dirs(linked_dir)
@@ -190,11 +189,6 @@ def _seed_states(model: keras.Model) -> list[Any]:
     """Returns the states of the random generators of dropout, which TensorFlow does not save with a model."""
     weights = {id(weight) for weight in model.weights}
     return [variable.value for variable in model.variables if id(variable) not in weights]
-
-
-def _read_index(directory: str) -> Mapping[str, str]:
-    path = files.join(directory, _INDEX_FILE)
-    return json.loads(files.read_text(path)) if files.exists(path) else {}
 
 
 def _remove_others(directory: str, *, keep: set[str]) -> None:

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.common import files
 from trainer.devices.cluster import Cluster, LostWorkerError
-from trainer.runs.checkpoints import LAST, find_checkpoint, read_progress
+from trainer.runs.checkpoint_index import LAST, find_checkpoint
+from trainer.runs.checkpoints import read_progress
 from trainer.runs.run_dir import STARTS_FILE, RunDir
 
 MAX_STARTS_WITHOUT_CHECKPOINT = 3

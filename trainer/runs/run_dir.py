@@ -14,7 +14,7 @@ from trainer.common import files
 from trainer.data.prepared import PreparedData, copy_metadata, open_prepared, read_prepare_yaml
 from trainer.metrics.metrics import LevelMetrics
 from trainer.models.std_floors import with_relative_floors
-from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
 from trainer.runs.saved_settings import describe_differences
 

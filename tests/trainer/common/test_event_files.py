@@ -13,6 +13,7 @@ from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 
 from beam_pipelines.audio.encode import encode_wav
+from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 
 
@@ -121,7 +122,7 @@ def test_an_interrupted_removal_loses_nothing(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(tf.io.gfile, "rename", end)
+        patch.setattr(files, "replace", end)
         remove_events_after(str(tmp_path), step=3)
     assert steps_of(tmp_path)["loss"] == [0, 1, 2, 3, 4, 5]
     remove_events_after(str(tmp_path), step=3)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.runs.checkpoints import BEST, LAST, Checkpoints, find_checkpoint, read_progress, restore_model
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
+from trainer.runs.checkpoints import Checkpoints, read_progress, restore_model
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.runs.run_progress import RunProgress
 

@@ -13,7 +13,7 @@ from trainer.data.batches import TrainStream
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.metrics.metrics import classification_metrics
-from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_progress import StepSums
 from trainer.training.callbacks import EpochMetrics, metric_names

@@ -19,7 +19,7 @@ from python_script import script_command
 
 from trainer.devices.config import StrategyConfig
 from trainer.models.architectures.cnn2d import Cnn2dConfig
-from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
 from trainer.training.train import train

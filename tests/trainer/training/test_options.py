@@ -13,7 +13,7 @@ import tensorflow as tf
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.models.architectures.cnn2d import Cnn2dConfig
-from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
 from trainer.training.train import train

@@ -20,7 +20,8 @@ from beam_pipelines.common.errors import RunAgainError
 from trainer.data.config import AugmentConfig
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
-from trainer.runs.checkpoints import LAST, read_progress
+from trainer.runs.checkpoint_index import LAST
+from trainer.runs.checkpoints import read_progress
 from trainer.training.components import TrainingComponents
 from trainer.training.config import TrainConfig
 from trainer.training.epochs import EpochLoop

@@ -16,7 +16,7 @@ from checkpoint_values import assert_same_checkpoints
 import trainer.training.train
 import trainer.tuner.runner
 from beam_pipelines.common.errors import RunAgainError
-from trainer.runs.checkpoints import BEST, LAST, find_checkpoint
+from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
 from trainer.training.loop import NonFiniteLossError, TrainLoop

@@ -1,5 +1,6 @@
 """The state on disk: complete files, damaged files, and a single writer."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pipelines.common.errors import RunFailedError, UserError
+from trainer.common import files
 from trainer.tuner.service.checked_json import DamagedFileError, dump_checked, load_checked
 from trainer.tuner.service.leader_lease import LeaderLease, LostLeadershipError, find_leader, was_leader
 from trainer.tuner.service.state_files import StateFile
@@ -171,8 +173,8 @@ def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     document, lease = StateFile(str(tmp_path), "search"), LeaderLease.acquire(str(tmp_path), address="a:1")
 
     def refuse(path: str, text: str) -> None:
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        raise files.FileError(errno.ENOSPC, "No space left on device", path)
 
     monkeypatch.setattr("trainer.tuner.service.state_files.files.write_text", refuse)
-    with pytest.raises(RunFailedError, match=r"00000001\.json cannot be written: No space left on device"):
+    with pytest.raises(RunFailedError, match=r"00000001\.json cannot be written: .*; No space left on device"):
         document.write(FIRST, lease=lease)
