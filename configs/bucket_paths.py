@@ -8,7 +8,9 @@ from beam_pipelines.common.bucket_access import buckets_of, check_access
 from beam_pipelines.common.retries import StorageConfig
 
 # Settings that are written to; other gs:// paths are read.
-_WRITTEN = frozenset({"output_dir", "run_dir", "search_dir", "folds_dir", "output.markdown", "output.csv"})
+_WRITTEN = frozenset(
+    {"destination", "output_dir", "run_dir", "search_dir", "folds_dir", "output.markdown", "output.csv"}
+)
 
 
 def check_buckets(config: Any, *, paths: Sequence[str] = ()) -> None:

@@ -126,7 +126,8 @@ COMMANDS = (
             "not copied. If the command is interrupted, the same command resumes it.\n\n"
             "Files that are only in DST are kept, unless delete=true. --dry-run lists what would be copied and\n"
             "deleted, and writes nothing. Temporary files and locks of running commands are not copied.\n\n"
-            "settings: delete, num_workers (files, or parts of large files, that are copied at a time)"
+            "settings: delete, num_workers (files, or parts of large files, that are copied at a time),\n"
+            "          storage.retry_deadline_s"
         ),
         examples=(
             "beamtune sync ~/Music gs://my-bucket/music",

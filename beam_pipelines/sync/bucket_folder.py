@@ -10,12 +10,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.retries import retry_deadline_s
 from beam_pipelines.sync.names import is_leftover, is_own
 from beam_pipelines.sync.trees import Tree, TreeFile
 
-# Of one request; and of all attempts of a request together.
-_TIMEOUT_S = 60.0
-_RETRY_DEADLINE_S = 600.0
+_TIMEOUT_S = 60.0  # of one request
 _LISTED_FIELDS = "items(name,size,crc32c,generation),nextPageToken"
 # Of an upload in several requests. The client keeps one such piece per worker in memory.
 _UPLOAD_CHUNK_BYTES = 32 << 20
@@ -52,7 +51,7 @@ class BucketFolder:
         self.prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
         self._client = client
         self._bucket = client.bucket(bucket)
-        self._options = {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(_RETRY_DEADLINE_S)}
+        self._options = {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(retry_deadline_s())}
 
     def list(self, *, problem: Callable[[str], str | None]) -> Tree:
         """Lists the objects, 1,000 with each request. Empty objects that stand for folders are ignored.

@@ -2,11 +2,12 @@
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beam_pipelines.common import paths
 from beam_pipelines.common.checks import MISSING, check, check_path
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.retries import StorageConfig
 
 _MAX_WORKERS = 64
 
@@ -21,12 +22,14 @@ class SyncConfig:
             other.
         delete: Whether files that are only in the destination are deleted.
         num_workers: The number of files, or parts of large files, that are copied at a time.
+        storage: How buckets are treated.
     """
 
     source: str = MISSING
     destination: str = MISSING
     delete: bool = False
     num_workers: int = 8
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         for key, path in (("source", self.source), ("destination", self.destination)):
