@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from beam_pipelines.common.bucket_client import client, is_installed, split
 from beam_pipelines.common.errors import RunAgainError, UserError
 from beam_pipelines.common.retries import with_retries
 
@@ -33,15 +34,12 @@ def check_access(*, read: Iterable[str] = (), written: Iterable[str] = ()) -> No
     reads = sorted({path for path in read if path.startswith(_PREFIX)} - set(writes))
     if not reads and not writes:
         return
-    try:
-        from google.cloud import storage  # type: ignore[import-untyped]
-    except ImportError:
+    if not is_installed():
         return
-    first = [*writes, *reads][0]
-    client = with_retries(lambda: _client(storage), path=first)
+    google = with_retries(client, path=[*writes, *reads][0])
     with ThreadPoolExecutor(_THREADS) as threads:
-        checks = [threads.submit(_check_writable, client, path) for path in writes]
-        checks += [threads.submit(_check_readable, client, path) for path in reads]
+        checks = [threads.submit(_check_writable, google, path) for path in writes]
+        checks += [threads.submit(_check_readable, google, path) for path in reads]
         for one in checks:
             one.result()
 
@@ -55,31 +53,21 @@ def buckets_of(paths: Iterable[str]) -> list[str]:
     return list(first.values())
 
 
-def _client(storage: Any) -> Any:
-    from google.auth.exceptions import DefaultCredentialsError
-
-    try:
-        return storage.Client()
-    except DefaultCredentialsError:
-        # Everyone may read some buckets.
-        return storage.Client.create_anonymous_client()
-
-
-def _check_readable(client: Any, path: str) -> None:
+def _check_readable(google: Any, path: str) -> None:
     bucket, name = _split(path)
 
     def ask() -> None:
         # Objects of this prefix are either the file, or in the folder.
         list(
-            client.list_blobs(bucket, prefix=name, max_results=1, fields="items(name)", retry=None, timeout=_TIMEOUT_S)
+            google.list_blobs(bucket, prefix=name, max_results=1, fields="items(name)", retry=None, timeout=_TIMEOUT_S)
         )
 
     _ask(ask, path)
 
 
-def _check_writable(client: Any, path: str) -> None:
+def _check_writable(google: Any, path: str) -> None:
     bucket, name = _split(path)
-    probe = client.bucket(bucket).blob("/".join(filter(None, [name, _PROBE])))
+    probe = google.bucket(bucket).blob("/".join(filter(None, [name, _PROBE])))
     _ask(lambda: probe.create_resumable_upload_session(timeout=_TIMEOUT_S, retry=None), path)
 
 
@@ -94,8 +82,7 @@ def _ask(request: Callable[[], object], path: str) -> None:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """Returns the bucket and the name of the object or folder."""
-    bucket, _, name = path.removeprefix(_PREFIX).partition("/")
+    bucket, name = split(path)
     if not bucket:
         raise UserError(f"{path} names no bucket: expected gs://BUCKET/PATH")
     return bucket, name.strip("/")

@@ -3,6 +3,8 @@
 import time
 from typing import Any, Protocol
 
+from beam_pipelines.common.bucket_client import client, is_installed
+from beam_pipelines.common.bucket_errors import translate
 from beam_pipelines.common.lease_holder import Holder
 
 _BUCKET_TIMEOUT_S = 20.0
@@ -77,8 +79,8 @@ class _GoogleBucket:
         blob = self._bucket.blob(name)
         try:
             content = blob.download_as_bytes(timeout=_BUCKET_TIMEOUT_S)
-        except NotFound:
-            if self._bucket.exists(timeout=_BUCKET_TIMEOUT_S):
+        except NotFound as error:
+            if translate(error) is None:  # the bucket exists
                 return None
             raise
         return content, int(blob.generation)
@@ -104,16 +106,14 @@ class _GoogleBucket:
 
 
 def open_bucket(directory: str) -> Bucket | None:
-    """Returns the bucket of a gs:// path; None if it cannot be accessed with preconditions."""
+    """Returns the bucket of a path; None if it is not gs://, or google-cloud-storage is not installed.
+
+    Raises:
+        GoogleAuthError: The credentials cannot be read.
+    """
     scheme, _, path = directory.partition("://")
     if scheme != "gs":
         return None
-    try:
-        from google.auth.exceptions import DefaultCredentialsError
-        from google.cloud import storage  # type: ignore[import-untyped]
-    except ImportError:
+    if not is_installed():
         return None
-    try:
-        return _GoogleBucket(storage.Client().bucket(path.partition("/")[0]))
-    except (DefaultCredentialsError, OSError):
-        return None
+    return _GoogleBucket(client().bucket(path.partition("/")[0]))

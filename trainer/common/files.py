@@ -46,6 +46,7 @@ class PassingFileError(FileError):
 
 # Pauses between attempts to list a directory after a PassingFileError.
 LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_COPY_BYTES = 1 << 24
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -191,7 +192,17 @@ def copy(source: str, target: str) -> None:
             shutil.copyfile(source, target)
         else:
             remote = source if is_in_bucket(source) else target
-            with_retries(lambda: _gfile().copy(source, target, overwrite=True), path=remote)
+            # Not gfile.copy, which asks first what the target is.
+            with_retries(lambda: _copy_bytes(source, target), path=remote)
+
+
+def _copy_bytes(source: str, target: str) -> None:
+    with open(source, "rb") if _is_local(source) else _gfile().GFile(source, "rb") as content:
+        first = content.read(_COPY_BYTES)  # before the target is made, because there may be no source
+        with open_to_write(target) as sink:
+            sink.write(first)
+            while piece := content.read(_COPY_BYTES):
+                sink.write(piece)
 
 
 def remove(path: str) -> None:

@@ -11,7 +11,7 @@ the local disk and uploaded, or downloaded and read.
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,6 +54,8 @@ class Checkpoints:
         self._is_writer = is_writer
         # The name of the last checkpoint, which is not written twice.
         self._last_name: str | None = None
+        # The names in `checkpoints.json`, once this process has written it.
+        self._names: Mapping[str, str] | None = None
         self._checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, progress=progress, seeds=_seed_states(model)
         )
@@ -72,10 +74,12 @@ class Checkpoints:
         self._last_name = name
         if not self._is_writer:
             return
-        names = {**read_index(self._directory), LAST: name}
+        # Only this process writes them.
+        names = {**(self._names or read_index(self._directory)), LAST: name}
         if best is not None:
             names[BEST] = name if best == LAST else best
         write_index(self._directory, names)
+        self._names = names
         _remove_others(self._directory, keep=set(names.values()))
 
     def write_best(self) -> str:
