@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
+from beam_pipelines.common.bucket_client import client, is_installed, split
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import DOCTOR_HINT
 from beam_pipelines.common.retries import retry_deadline_s
 from beam_pipelines.sync.names import is_leftover, is_own
 from beam_pipelines.sync.trees import Tree, TreeFile
@@ -24,33 +26,27 @@ class GenerationError(Exception):
     """An object has been written or deleted since it was listed."""
 
 
-def make_client() -> Any:
-    """Returns a client with the credentials of the environment.
+def require_client() -> None:
+    """Checks that google-cloud-storage is installed.
 
     Raises:
-        UserError: google-cloud-storage is not installed.
-        google.auth.exceptions.GoogleAuthError: There are no credentials.
+        UserError: It is not.
     """
-    try:
-        from google.cloud import storage  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise UserError(
-            "sync needs google-cloud-storage, which is not installed: pip install 'beamtune[cloud]'"
-        ) from error
-    return storage.Client(project=None)  # objects need no project
+    if not is_installed():
+        raise UserError(f"sync needs google-cloud-storage: pip install 'beamtune[cloud]' ({DOCTOR_HINT})")
 
 
 class BucketFolder:
     """The objects below a gs:// path."""
 
-    def __init__(self, uri: str, *, client: Any) -> None:
+    def __init__(self, uri: str) -> None:
         from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
-        bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+        bucket, prefix = split(uri)
         self.uri = uri
         self.prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
-        self._client = client
-        self._bucket = client.bucket(bucket)
+        self._client = client()
+        self._bucket = self._client.bucket(bucket)
         self._options = {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(retry_deadline_s())}
 
     def list(self, *, problem: Callable[[str], str | None]) -> Tree:

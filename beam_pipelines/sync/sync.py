@@ -13,7 +13,7 @@ from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted, stderr
-from beam_pipelines.sync.bucket_folder import BucketFolder, make_client
+from beam_pipelines.sync.bucket_folder import BucketFolder, require_client
 from beam_pipelines.sync.config import SyncConfig
 from beam_pipelines.sync.download import Downloads
 from beam_pipelines.sync.file_errors import naming_file
@@ -44,9 +44,9 @@ def sync(config: SyncConfig, *, dry_run: bool, stream: TextIO) -> None:
         RunFailedError: Some files could not be copied.
         RunAgainError: Files have changed while they were copied, or the service cannot be reached.
     """
+    require_client()
     with translated_bucket_errors():
-        client = make_client()
-        source, destination = (_folder(uri, client=client) for uri in (config.source, config.destination))
+        source, destination = _folder(config.source), _folder(config.destination)
         run = _Run(config, source, destination)
         tree = run.list_source()
         if dry_run:
@@ -59,10 +59,10 @@ def sync(config: SyncConfig, *, dry_run: bool, stream: TextIO) -> None:
         print_summary(plan, config=config, verb=run.verb, dry_run=dry_run, stream=stream)
 
 
-def _folder(uri: str, *, client: object) -> Folder:
+def _folder(uri: str) -> Folder:
     if paths.scheme(uri) is None:
         return LocalFolder(uri.rstrip("/") or "/")
-    return BucketFolder(uri.rstrip("/"), client=client)
+    return BucketFolder(uri.rstrip("/"))
 
 
 class _Run:

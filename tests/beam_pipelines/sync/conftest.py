@@ -1,17 +1,18 @@
 """`beamtune sync` in the process of the test, on the emulator."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from gcs.fixture import Gcs
 
+from beam_pipelines.common import bucket_client
 from configs.cli import main
 
 
 @pytest.fixture
-def sync(gcs: Gcs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def sync(gcs: Gcs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
     """Returns a function that runs the command with some words and returns what it prints.
 
     It asserts the exit code: `sync(source, destination, exit_code=2)`.
@@ -20,6 +21,7 @@ def sync(gcs: Gcs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
         monkeypatch.delenv(name)
     for name, value in gcs.environment.items():
         monkeypatch.setenv(name, value)
+    bucket_client.client.cache_clear()  # that of another test may have other credentials
 
     def run(*words: object, exit_code: int = 0) -> str:
         capfd.readouterr()
@@ -28,7 +30,8 @@ def sync(gcs: Gcs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
         assert found == exit_code, captured.err
         return captured.out if found == 0 else captured.err
 
-    return run
+    yield run
+    bucket_client.client.cache_clear()
 
 
 @pytest.fixture
