@@ -4,7 +4,7 @@ import base64
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import google_crc32c
@@ -37,7 +37,7 @@ class LocalFolder:
         left_out: dict[str, list[str]] = defaultdict(list)
         leftovers, unread = [], []
         for found in walk(self.uri):
-            name = found.path[len(self.uri) :].lstrip("/")
+            name = found.path[len(self.uri) :].lstrip("/") or self.uri
             if not isinstance(found, WalkedFile):
                 left_out[found.reason].append(name)
                 if found.reason != LOOP:
@@ -94,11 +94,32 @@ def crc32c_of(path: str, *, start: int = 0, size_bytes: int | None = None) -> st
     Raises:
         OSError: It cannot be read.
     """
-    checksum = google_crc32c.Checksum()
+    wanted_bytes = os.path.getsize(path) - start if size_bytes is None else size_bytes
+    return crc32c_of_parts(path, [(start, wanted_bytes)])[1]
+
+
+def crc32c_of_parts(path: str, ranges: Sequence[tuple[int, int]]) -> tuple[list[str], str]:
+    """Returns the checksums of parts of a file, and that of all parts together, from one reading.
+
+    Args:
+        path: The file.
+        ranges: The first byte and the number of bytes of each part.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    whole, parts = google_crc32c.Checksum(), []
     with open(path, "rb", buffering=0) as file:
-        file.seek(start)
-        left = os.fstat(file.fileno()).st_size - start if size_bytes is None else size_bytes
-        while left > 0 and (chunk := file.read(min(left, _CHUNK_BYTES))):
-            checksum.update(chunk)
-            left -= len(chunk)
+        for start, size_bytes in ranges:
+            part, left = google_crc32c.Checksum(), size_bytes
+            file.seek(start)
+            while left > 0 and (chunk := file.read(min(left, _CHUNK_BYTES))):
+                part.update(chunk)
+                whole.update(chunk)
+                left -= len(chunk)
+            parts.append(_base64(part))
+    return parts, _base64(whole)
+
+
+def _base64(checksum: google_crc32c.Checksum) -> str:
     return base64.b64encode(checksum.digest()).decode()

@@ -13,7 +13,7 @@ from functools import partial
 from beam_pipelines.common.lease import Lease
 from beam_pipelines.sync.bucket_folder import BucketFolder, GenerationError
 from beam_pipelines.sync.file_errors import naming_file
-from beam_pipelines.sync.local_tree import LocalFolder, crc32c_of
+from beam_pipelines.sync.local_tree import LocalFolder, crc32c_of, crc32c_of_parts
 from beam_pipelines.sync.names import part_name
 from beam_pipelines.sync.pieces import read_piece
 from beam_pipelines.sync.transfers import ChangingError, Task, Transfers
@@ -138,29 +138,25 @@ class _LargeUpload:
     def _join(self) -> None:
         parts = [self._parts[number] for number in range(len(self._ranges))]
         # The file may have changed since the first part was read.
-        for part, (start, size_bytes) in zip(parts, self._ranges, strict=True):
-            if part.crc32c != crc32c_of(self._path, start=start, size_bytes=size_bytes):
-                raise ChangingError("it has changed while it was uploaded")
+        checksums, whole = crc32c_of_parts(self._path, self._ranges)
+        if [part.crc32c for part in parts] != checksums or os.path.getsize(self._path) != self._copy.file.size_bytes:
+            raise ChangingError("it has changed while it was uploaded")
         self._uploads.lease.check()
         name, destination = self._copy.file.name, self._uploads.destination
-        joined = self._compose(parts)
-        if joined.crc32c != crc32c_of(self._path):
-            raise ChangingError(f"it has changed while it was uploaded, or {destination.uri}/{name} is damaged")
-        for part in parts:
-            destination.delete(part)
-
-    def _compose(self, parts: Sequence[TreeFile]) -> TreeFile:
-        name, destination = self._copy.file.name, self._uploads.destination
         try:
-            return destination.compose(
+            joined = destination.compose(
                 parts, name, generation=self._copy.generation, content_type=content_type_of(name)
             )
         except GenerationError:
             # As in `write`: the first attempt of a repeated request had succeeded.
             found = destination.look_up(name)
-            if found is None or found.crc32c != crc32c_of(self._path):
+            if found is None or found.crc32c != whole:
                 raise
-            return found
+            joined = found
+        if joined.crc32c != whole:
+            raise ChangingError(f"its parts were joined wrongly: {destination.uri}/{name} is damaged")
+        for part in parts:
+            destination.delete(part)
 
 
 def content_type_of(name: str) -> str:

@@ -5,7 +5,7 @@ import google_crc32c
 import pytest
 
 from beam_pipelines.common.walk import BROKEN_LINK, LOOP
-from beam_pipelines.sync.local_tree import LocalFolder, crc32c_of
+from beam_pipelines.sync.local_tree import LocalFolder, crc32c_of, crc32c_of_parts
 from beam_pipelines.sync.trees import Tree, TreeFile
 
 
@@ -59,6 +59,17 @@ def test_the_checksum_is_the_one_of_the_service(tmp_path, content):
     assert crc32c_of(str(path)) == expected
     path.write_bytes(b"ab" + content + b"cd")
     assert crc32c_of(str(path), start=2, size_bytes=len(content)) == expected
+
+
+def test_the_checksums_of_parts_come_from_one_reading(tmp_path):
+    content = os.urandom(3_000_000)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    ranges = [(0, 2_000_000), (2_000_000, 999_999), (2_999_999, 1)]
+    parts, whole = crc32c_of_parts(str(path), ranges)
+    assert parts == [crc32c_of(str(path), start=start, size_bytes=size) for start, size in ranges]
+    assert len(set(parts)) == 3
+    assert whole == crc32c_of(str(path))
 
 
 def test_a_checksum_of_the_documentation(tmp_path):

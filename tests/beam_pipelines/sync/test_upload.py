@@ -182,12 +182,13 @@ def test_a_file_that_always_changes_is_an_error_that_passes(gcs, sync, music, mo
     assert gcs.contents().keys() >= {"rock/a.mp3", "big.wav"}
 
 
-def test_a_large_file_that_changes_is_not_joined(gcs, sync, large, monkeypatch):
+@pytest.mark.parametrize("start", [MIB + 5, 5 * MIB], ids=["in it", "behind it"])
+def test_a_large_file_that_changes_is_not_joined(gcs, sync, large, monkeypatch, start):
     real = BucketFolder.upload
 
     def change(self, piece, name, **options):
         with open(large, "r+b") as file:
-            file.seek(MIB + 5)
+            file.seek(start)
             file.write(os.urandom(8))
         return real(self, piece, name, **options)
 
