@@ -114,7 +114,7 @@ class _Run:
         """Compares the source with the destination; returns the plan, and what interrupted runs have left there."""
         destination = self._destination.list(problem=lambda name: None)
         same = self._same_bytes(find_equal_sizes(source, destination))
-        plan = make_plan(source, destination, has_same_bytes=same.__contains__)
+        plan = make_plan(source, destination, has_same_bytes=same.__contains__, is_marker=is_copied_last)
         return plan, destination.leftovers
 
     def _same_bytes(self, pairs: Sequence[tuple[TreeFile, TreeFile]]) -> set[str]:
@@ -145,6 +145,10 @@ class _Run:
         """
         if isinstance(self._destination, LocalFolder):
             _check_space(plan, self._destination, leftovers=leftovers)
+        for marker in plan.outdated_markers:
+            with naming_file(marker.name):
+                lease.check()
+                self._destination.delete(marker)
         for is_last in (False, True):
             copies = [copy for copy in plan.copies if is_copied_last(copy.file.name) == is_last]
             tasks = self._copy_tasks(copies, leftovers=leftovers, lease=lease)

@@ -69,13 +69,16 @@ class Plan:
 
     Attributes:
         copies: The files to copy, the largest first.
-        num_unchanged: The number of files that are equal in both trees.
+        num_unchanged: The number of files that are equal in both trees, and are kept.
         only_in_destination: The files that the source does not have.
+        outdated_markers: Files of the destination that mark others as complete, some of which are copied. The markers are
+            deleted before that, and copied after it.
     """
 
     copies: Sequence[Copy]
     num_unchanged: int
     only_in_destination: Sequence[TreeFile]
+    outdated_markers: Sequence[TreeFile] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -88,23 +91,41 @@ def find_equal_sizes(source: Tree, destination: Tree) -> list[tuple[TreeFile, Tr
     return [(file, other) for file, other in pairs if other is not None and other.size_bytes == file.size_bytes]
 
 
-def make_plan(source: Tree, destination: Tree, *, has_same_bytes: Callable[[str], bool]) -> Plan:
+def make_plan(
+    source: Tree, destination: Tree, *, has_same_bytes: Callable[[str], bool], is_marker: Callable[[str], bool]
+) -> Plan:
     """Compares two trees.
 
     Args:
         source: The tree that is copied.
         destination: The tree that shall be equal to it.
         has_same_bytes: Returns whether two files of one name and size have the same checksum.
+        is_marker: Returns whether a file marks those of its folder as complete.
     """
     equal = {file.name for file, _ in find_equal_sizes(source, destination) if has_same_bytes(file.name)}
+    changed = [name for name in source.files if name not in equal and not is_marker(name)]
+    outdated = {
+        name: file
+        for name, file in destination.files.items()
+        if is_marker(name) and name in source.files and _have_one_below(changed, name.rpartition("/")[0])
+    }
+    copies = [
+        Copy(file, None if name in outdated else destination.files.get(name))
+        for name, file in source.files.items()
+        if name not in equal or name in outdated
+    ]
     # A name that is left out in the source is no name that the source lacks.
     known = {*source.files, *(name for names in source.left_out.values() for name in names)}
-    copies = [Copy(file, destination.files.get(name)) for name, file in source.files.items() if name not in equal]
     return Plan(
         copies=sorted(copies, key=lambda copy: (-copy.file.size_bytes, copy.file.name)),
-        num_unchanged=len(equal),
+        num_unchanged=len(source.files) - len(copies),
         only_in_destination=[file for name, file in sorted(destination.files.items()) if name not in known],
+        outdated_markers=list(outdated.values()),
     )
+
+
+def _have_one_below(names: Sequence[str], folder: str) -> bool:
+    return any(name.startswith(f"{folder}/") or not folder for name in names)
 
 
 def without_folder_names(tree: Tree) -> Tree:

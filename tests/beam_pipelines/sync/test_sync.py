@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+from gcs.faults import Faults
 
 pytestmark = pytest.mark.slow  # each test starts with an empty emulator, and sends some dozens of requests
 
@@ -149,6 +150,28 @@ def test_a_marker_is_written_after_all_other_files(gcs, sync, tmp_path):
     sync(prepared, gcs.url)
     written = [record.name for record in gcs.requests() if record.kind == "insert"]
     assert written[-1] == "data/_SUCCESS" and len(written) == 11
+
+
+def test_a_marker_is_away_while_the_files_that_it_marks_are_replaced(gcs, sync, tmp_path):
+    prepared, back = tmp_path / "prepared", tmp_path / "back"
+    prepared.mkdir()
+    for name in ("_SUCCESS", "0.tfrecord", "1.tfrecord"):
+        (prepared / name).write_bytes(b"1")
+    sync(prepared, gcs.url)
+    sync(gcs.url, back)
+    (prepared / "1.tfrecord").write_bytes(b"2")
+    gcs.set_faults(Faults(kinds=("insert",), name_pattern="1.tfrecord", unavailable_share=1.0))
+    sync(prepared, gcs.url, "storage.retry_deadline_s=1", exit_code=75)
+    assert gcs.contents() == {"0.tfrecord": b"1", "1.tfrecord": b"1"}
+    gcs.set_faults(Faults())
+    sync(prepared, gcs.url)
+    assert gcs.contents() == files_of(prepared)
+    gcs.set_faults(Faults(kinds=("get",), unavailable_share=1.0))
+    sync(gcs.url, back, "storage.retry_deadline_s=1", exit_code=75)
+    assert {name for name in files_of(back) if name[0] != "."} == {"0.tfrecord", "1.tfrecord"}
+    gcs.set_faults(Faults())
+    sync(gcs.url, back)
+    assert files_of(back) == files_of(prepared)
 
 
 def test_a_destination_that_another_command_holds_is_refused(gcs, sync, music, tmp_path):

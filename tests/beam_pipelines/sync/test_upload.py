@@ -84,12 +84,8 @@ def test_a_part_that_is_damaged_is_uploaded_again(gcs, sync, large):
 @pytest.mark.parametrize(
     "fault",
     [
-        {"unavailable_share": 0.2},
-        {"too_many_share": 0.2},
-        {"cut_before_share": 0.2},
-        {"cut_upload_share": 0.2},
-        {"cut_reply_share": 0.2},
-        {"cut_after_share": 0.2},
+        {"unavailable_share": 0.15, "too_many_share": 0.15},
+        {"cut_before_share": 0.1, "cut_upload_share": 0.1, "cut_reply_share": 0.1, "cut_after_share": 0.1},
     ],
     ids=lambda fault: next(iter(fault)),
 )
