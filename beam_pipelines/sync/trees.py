@@ -71,7 +71,7 @@ class Plan:
         copies: The files to copy, the largest first.
         num_unchanged: The number of files that are equal in both trees, and are kept.
         only_in_destination: The files that the source does not have.
-        outdated_markers: Files of the destination that mark others as complete, some of which are copied. The markers are
+        outdated_markers: Files of the destination that mark others as complete, some of which are copied. They are
             deleted before that, and copied after it.
     """
 

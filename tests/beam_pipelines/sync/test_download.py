@@ -85,8 +85,8 @@ def test_a_part_that_is_damaged_is_not_taken_for_the_file(gcs, sync, large, tmp_
 @pytest.mark.parametrize(
     "fault",
     [
-        {"unavailable_share": 0.3, "too_many_share": 0.3, "times": 10},
-        {"cut_before_share": 0.3, "cut_reply_share": 0.3, "cut_after_share": 0.3, "times": 10},
+        {"unavailable_share": 0.2, "too_many_share": 0.2, "times": 6},
+        {"cut_before_share": 0.15, "cut_reply_share": 0.15, "cut_after_share": 0.15, "times": 6},
         {"truncated_share": 0.5, "kinds": ("get",), "times": 2},
     ],
     ids=lambda fault: next(iter(fault)),
