@@ -19,7 +19,7 @@ from beam_pipelines.sync.trees import Tree, TreeFile
 _TIMEOUT_S = 60.0  # of one request
 _LISTED_FIELDS = "items(name,size,crc32c,generation),nextPageToken"
 # Of an upload in several requests. The client keeps one such piece per worker in memory.
-_UPLOAD_CHUNK_BYTES = 32 << 20
+_UPLOAD_CHUNK_BYTES = 16 << 20
 
 
 class GenerationError(Exception):
