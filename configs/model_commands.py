@@ -57,8 +57,10 @@ def _tune(invocation: Invocation) -> int:
 def _tune_status(invocation: Invocation) -> int:
     if len(invocation.paths) != 2 or invocation.paths[0] != "status" or invocation.overrides:
         raise UserError(f"tune {' '.join(invocation.paths)}: expected beamtune tune status SEARCH_DIR, or settings")
+    from beam_pipelines.common.bucket_access import check_access
     from trainer.tuner.status import show_status
 
+    check_access(read=[invocation.paths[1]])
     show_status(invocation.paths[1], output_format=invocation.output_format, stream=sys.stdout)
     return 0
 

@@ -7,6 +7,7 @@ wildcards, so local files are listed and deleted with the standard library, and 
 import glob
 import os
 import shutil
+import tempfile
 import threading
 import time
 import uuid
@@ -14,14 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from http import HTTPStatus
+from typing import BinaryIO, TypeVar, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.common import paths
+from beam_pipelines.common import bucket_objects, paths
+from beam_pipelines.common.bucket_access import check_access
+from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.local_copy import copy_to_disk
+from beam_pipelines.common.local_copy import MAX_COPY_BYTES, copy_to_disk
+from beam_pipelines.common.retries import with_retries
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.common.walk import LeftOut, WalkedFile, walk
 
@@ -31,6 +36,9 @@ _SIZE_THREADS = 32
 _SIZES_PER_BATCH = 64
 _SAY_AFTER_S = 10.0
 _NO_ANSWER_S = 60.0
+_MAX_BYTES_IN_MEMORY = 16 << 20
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -62,10 +70,15 @@ def open_file(path: str) -> BinaryIO:
     """
     paths.check_regular(path)
     try:
-        file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
+        file: BinaryIO = _repeated(lambda: FileSystems.open(path, compression_type=UNCOMPRESSED), path)
     except OSError as error:
         # The error of a bucket for a missing file is not a FileNotFoundError.
         if not exists(path):
+            raise FileNotFoundError(f"there is no file {path}") from error
+        raise
+    except Exception as error:
+        # Of the client of Google Cloud Storage, whose errors are no OSErrors.
+        if is_in_bucket(path) and getattr(error, "code", None) == HTTPStatus.NOT_FOUND:
             raise FileNotFoundError(f"there is no file {path}") from error
         raise
     return file
@@ -79,26 +92,47 @@ def open_local(path: str) -> BinaryIO:
     Raises:
         FileNotFoundError: There is no such file.
         OSError: It cannot be opened or read after retries, or is too large to copy.
+        RunAgainError: Its bucket cannot be reached.
     """
     if FileSystems.get_scheme(path) is None:
         return open_file(path)
+    if is_in_bucket(path):
+        try:
+            return bucket_objects.download_to_disk(path, max_bytes=MAX_COPY_BYTES)
+        except BucketError as error:  # as for a local file
+            raise PermissionError(str(error)) from error
     return copy_to_disk(lambda: open_file(path), name=path)
 
 
 def read_text(path: str) -> str:
     """Returns the contents of a UTF-8 file."""
+    return read_bytes(path).decode()
+
+
+def read_bytes(path: str) -> bytes:
+    """Returns the contents of a file."""
+    if is_in_bucket(path):
+        return bucket_objects.download(path)
     with open_file(path) as file:
-        return file.read().decode()
+        return file.read()
 
 
 def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_dir: str) -> None:
     """Writes a file under a temporary name and renames it: readers see the whole file or none.
+
+    In a bucket, where an object is seen when it is complete, it is written to the local disk and uploaded.
 
     Args:
         path: The file; an existing file is replaced.
         write: Called with the temporary file, open for writing.
         scratch_dir: The folder of the temporary file, on the same file system as the path.
     """
+    if is_in_bucket(path):
+        with tempfile.SpooledTemporaryFile(_MAX_BYTES_IN_MEMORY, prefix="beamtune-") as spooled:
+            content = cast(BinaryIO, spooled)
+            write(content)
+            bucket_objects.upload(path, content)
+        return
     temporary = join(scratch_dir, f"{uuid.uuid4().hex}.tmp")
     with FileSystems.create(temporary, compression_type=UNCOMPRESSED) as file:
         write(file)
@@ -112,7 +146,7 @@ def write_text_atomically(path: str, text: str, *, scratch_dir: str) -> None:
 
 def exists(path: str) -> bool:
     """Returns whether a file, or a local folder, exists. Folders do not exist in a bucket."""
-    return bool(FileSystems.exists(path))
+    return bool(_repeated(lambda: FileSystems.exists(path), path))
 
 
 def list_files(folder: str) -> list[FileEntry]:
@@ -120,7 +154,7 @@ def list_files(folder: str) -> list[FileEntry]:
     if is_local(folder):
         return sorted(_walk(folder), key=lambda entry: entry.path)
     try:
-        [result] = FileSystems.match([join(_escape(folder), "**")])
+        [result] = _repeated(lambda: FileSystems.match([join(_escape(folder), "**")]), folder)
     except BeamIOError as error:
         raise UserError(f"{folder} cannot be listed: {_cause(error)}") from error
     entries = [
@@ -170,7 +204,7 @@ def size_bytes(path: str) -> int:
             return os.path.getsize(path)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"there is no file {path}") from error
-    [result] = FileSystems.match([_escape(path)])
+    [result] = _repeated(lambda: FileSystems.match([_escape(path)]), path)
     if not result.metadata_list:
         raise FileNotFoundError(f"there is no file {path}")
     return int(result.metadata_list[0].size_in_bytes)
@@ -244,9 +278,14 @@ def is_local(path: str) -> bool:
     return paths.scheme(path) is None
 
 
+def is_in_bucket(path: str) -> bool:
+    """Returns whether a path is in Google Cloud Storage, where there are no folders."""
+    return paths.scheme(path) == "gs"
+
+
 def make_folder(path: str) -> None:
-    """Creates a folder and its parents where they do not exist."""
-    if exists(path):
+    """Creates a folder and its parents where they do not exist; does nothing in a bucket."""
+    if is_in_bucket(path) or exists(path):
         return
     try:
         FileSystems.mkdirs(path)
@@ -260,7 +299,10 @@ def delete_files(names: Sequence[str]) -> None:
     for path in filter(is_local, names):
         with suppress(FileNotFoundError):
             os.remove(path)
-    present = [path for path in names if not is_local(path) and exists(path)]
+    in_buckets = [path for path in names if is_in_bucket(path)]
+    if in_buckets:
+        bucket_objects.delete(in_buckets)
+    present = [path for path in names if not is_local(path) and not is_in_bucket(path) and exists(path)]
     if present:
         FileSystems.delete([_escape(path) for path in present])
 
@@ -282,6 +324,9 @@ def require_writable(folder: str, *, key: str) -> None:
     Raises:
         UserError: They cannot; the message names the key of the setting.
     """
+    if is_in_bucket(folder):
+        check_access(written=[folder])
+        return
     probe = join(folder, f".{uuid.uuid4().hex}.probe")
     try:
         with FileSystems.create(probe, compression_type=UNCOMPRESSED) as file:
@@ -294,6 +339,11 @@ def require_writable(folder: str, *, key: str) -> None:
 def write_all(file: BinaryIO, data: bytes) -> None:
     """Writes bytes to an open file, for the `write` of `write_atomically`."""
     file.write(data)
+
+
+def _repeated(operation: Callable[[], _Result], path: str) -> _Result:
+    """Returns the result of an operation, which is repeated while a bucket cannot be reached."""
+    return with_retries(operation, path=path) if is_in_bucket(path) else operation()
 
 
 def _walk(folder: str) -> Iterator[FileEntry]:
