@@ -14,9 +14,8 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import BinaryIO, TypeVar, cast
+from dataclasses import asdict, dataclass
+from typing import BinaryIO, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -26,7 +25,6 @@ from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.local_copy import MAX_COPY_BYTES, copy_to_disk
-from beam_pipelines.common.retries import with_retries
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.common.walk import LeftOut, WalkedFile, walk
 
@@ -37,8 +35,6 @@ _SIZES_PER_BATCH = 64
 _SAY_AFTER_S = 10.0
 _NO_ANSWER_S = 60.0
 _MAX_BYTES_IN_MEMORY = 16 << 20
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -69,19 +65,20 @@ def open_file(path: str) -> BinaryIO:
         OSError: It cannot be opened, or is not a regular file. (Beam's BeamIOError is one.)
     """
     paths.check_regular(path)
+
+    def open_it() -> BinaryIO:
+        file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
+        return file
+
+    if is_in_bucket(path):
+        return bucket_objects.found(open_it, path)
     try:
-        file: BinaryIO = _repeated(lambda: FileSystems.open(path, compression_type=UNCOMPRESSED), path)
+        return open_it()
     except OSError as error:
-        # The error of a bucket for a missing file is not a FileNotFoundError.
+        # The error of another storage for a missing file is not a FileNotFoundError.
         if not exists(path):
             raise FileNotFoundError(f"there is no file {path}") from error
         raise
-    except Exception as error:
-        # Of the client of Google Cloud Storage, whose errors are no OSErrors.
-        if is_in_bucket(path) and getattr(error, "code", None) == HTTPStatus.NOT_FOUND:
-            raise FileNotFoundError(f"there is no file {path}") from error
-        raise
-    return file
 
 
 def open_local(path: str) -> BinaryIO:
@@ -146,15 +143,18 @@ def write_text_atomically(path: str, text: str, *, scratch_dir: str) -> None:
 
 def exists(path: str) -> bool:
     """Returns whether a file, or a local folder, exists. Folders do not exist in a bucket."""
-    return bool(_repeated(lambda: FileSystems.exists(path), path))
+    return bucket_objects.size_bytes(path) is not None if is_in_bucket(path) else bool(FileSystems.exists(path))
 
 
 def list_files(folder: str) -> list[FileEntry]:
     """Returns the files in a folder and below it, ordered by path. Links to folders are not followed."""
     if is_local(folder):
         return sorted(_walk(folder), key=lambda entry: entry.path)
+    if is_in_bucket(folder):
+        found = bucket_objects.list_objects(folder)
+        return sorted((FileEntry(**asdict(one)) for one in found), key=lambda entry: entry.path)
     try:
-        [result] = _repeated(lambda: FileSystems.match([join(_escape(folder), "**")]), folder)
+        [result] = FileSystems.match([join(_escape(folder), "**")])
     except BeamIOError as error:
         raise UserError(f"{folder} cannot be listed: {_cause(error)}") from error
     entries = [
@@ -204,7 +204,12 @@ def size_bytes(path: str) -> int:
             return os.path.getsize(path)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"there is no file {path}") from error
-    [result] = _repeated(lambda: FileSystems.match([_escape(path)]), path)
+    if is_in_bucket(path):
+        size = bucket_objects.size_bytes(path)
+        if size is None:
+            raise FileNotFoundError(f"there is no file {path}")
+        return size
+    [result] = FileSystems.match([_escape(path)])
     if not result.metadata_list:
         raise FileNotFoundError(f"there is no file {path}")
     return int(result.metadata_list[0].size_in_bytes)
@@ -339,11 +344,6 @@ def require_writable(folder: str, *, key: str) -> None:
 def write_all(file: BinaryIO, data: bytes) -> None:
     """Writes bytes to an open file, for the `write` of `write_atomically`."""
     file.write(data)
-
-
-def _repeated(operation: Callable[[], _Result], path: str) -> _Result:
-    """Returns the result of an operation, which is repeated while a bucket cannot be reached."""
-    return with_retries(operation, path=path) if is_in_bucket(path) else operation()
 
 
 def _walk(folder: str) -> Iterator[FileEntry]:
