@@ -156,8 +156,12 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
 
 
 def _is_path(word: str) -> bool:
-    """Returns whether a word is a path and not key=value: the name of a file or folder may contain "="."""
-    return "=" not in word or "://" in word.partition("=")[0] or os.path.exists(word)
+    """Returns whether a word is a path and not key=value: the name of a file or folder may contain "=".
+
+    No key of a setting contains a slash.
+    """
+    key, equals, _ = word.partition("=")
+    return not equals or "/" in key or os.path.exists(word)
 
 
 def _with_key(words: Sequence[str], key: str) -> list[str]:

@@ -16,10 +16,13 @@ _THREADS = 8
 # The object is never made: the check only begins its upload.
 _PROBE = ".beamtune-access-check"
 _PREFIX = "gs://"
+# What this process has checked.
+_writable: set[str] = set()
+_readable: set[str] = set()
 
 
 def check_access(*, read: Iterable[str] = (), written: Iterable[str] = ()) -> None:
-    """Checks that gs:// paths can be read or written; other paths are left out.
+    """Checks that gs:// paths can be read or written, once in a process; other paths are left out.
 
     Args:
         read: Files or folders that a command reads. They need not exist.
@@ -30,8 +33,8 @@ def check_access(*, read: Iterable[str] = (), written: Iterable[str] = ()) -> No
             project is wrong. The message says what to type.
         RunAgainError: The service could not be reached until the deadline.
     """
-    writes = sorted({path for path in written if path.startswith(_PREFIX)})
-    reads = sorted({path for path in read if path.startswith(_PREFIX)} - set(writes))
+    writes = sorted({path for path in written if path.startswith(_PREFIX)} - _writable)
+    reads = sorted({path for path in read if path.startswith(_PREFIX)} - {*writes, *_writable, *_readable})
     if not reads and not writes:
         return
     if not is_installed():
@@ -42,6 +45,8 @@ def check_access(*, read: Iterable[str] = (), written: Iterable[str] = ()) -> No
         checks += [threads.submit(_check_readable, google, path) for path in reads]
         for one in checks:
             one.result()
+    _writable.update(writes)
+    _readable.update(reads)
 
 
 def buckets_of(paths: Iterable[str]) -> list[str]:

@@ -17,6 +17,9 @@ from beam_pipelines.common.errors import RunAgainError, UserError
 _CLIENTS = frozenset({"google", "tensorflow", "apache_beam", "apitools", "requests", "urllib3", "httplib2"})
 # What Beam adds to an error of a step, which it raises with another type or as text.
 _BEAM_STEP = "[while running"
+_STEP_ERROR = re.compile(
+    r"beam_pipelines\.common\.(?:errors|bucket_errors)\.(BucketOutageError|BucketError): (.*?) \[while running"
+)
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _PASSING_TYPES = frozenset(
     {"ConnectionError", "ConnectTimeout", "ReadTimeout", "Timeout", "ChunkedEncodingError", "ProtocolError"}
@@ -24,7 +27,7 @@ _PASSING_TYPES = frozenset(
     | {"SSLError", "NewConnectionError", "MaxRetryError", "ServerNotFoundError", "IncompleteRead", "ProxyError"}
 )
 # Of google.auth: a token cannot be had, a key file is damaged.
-_REFUSED_TYPES = frozenset({"RefreshError", "ReauthFailError", "MalformedError"})
+_REFUSED_TYPES = frozenset({"RefreshError", "ReauthFailError", "MalformedError", "DefaultCredentialsError"})
 _STATUS = re.compile(r"HTTP response code (\d{3})|\b(\d{3}) (?:GET|HEAD|POST|PUT|PATCH|DELETE) |code', (\d{3}),")
 # "Error executing an HTTP request: libcurl code 7 meaning 'Couldn't connect to server'".
 _CURL = re.compile(r"libcurl code \d+ meaning '(.+?)', error")
@@ -48,6 +51,14 @@ _PROJECT_PROBLEMS = (
 )
 _LOG_IN = "gcloud auth application-default login"
 _AGAIN = "what is finished is kept: run the same command again"
+
+
+class BucketError(UserError):
+    """A bucket cannot be accessed; the message says what to type."""
+
+
+class BucketOutageError(RunAgainError):
+    """A bucket cannot be reached for some time; the same command resumes."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class _Failure:
         return "Google Cloud Storage" if self.path is None else self.path
 
 
-def translate(error: BaseException, *, path: str | None = None) -> UserError | RunAgainError | None:
+def translate(error: BaseException, *, path: str | None = None) -> BucketError | BucketOutageError | None:
     """Returns what to raise for an error of a bucket; None for any other error.
 
     Args:
@@ -83,11 +94,15 @@ def translate(error: BaseException, *, path: str | None = None) -> UserError | R
         path: The gs:// path of the operation; None takes the path that the error names.
 
     Returns:
-        A RunAgainError if the service cannot be reached or has a fault of its own, which passes. Otherwise a UserError:
-        there is no such bucket, a permission is missing, there are no valid credentials, or the project is wrong. Also
-        None for an object that does not exist.
+        A BucketOutageError if the service cannot be reached or has a fault of its own, which passes. Otherwise a
+        BucketError: there is no such bucket, a permission is missing, there are no valid credentials, or the project is
+        wrong. Also None for an object that does not exist.
     """
     for one in _chain(error):
+        if isinstance(one, BucketError | BucketOutageError):
+            return one
+        if (raised := _raised_in_step(one)) is not None:
+            return raised
         failure = _failure(one, path=path)
         if failure is not None and (translated := _translate(failure)) is not None:
             return translated
@@ -96,24 +111,30 @@ def translate(error: BaseException, *, path: str | None = None) -> UserError | R
 
 def is_outage(error: BaseException) -> bool:
     """Returns whether an error says that the service cannot be reached or has a fault of its own, which may pass."""
-    return isinstance(error, RunAgainError) or isinstance(translate(error), RunAgainError)
+    return isinstance(translate(error), BucketOutageError)
 
 
 @contextmanager
 def translated_bucket_errors() -> Iterator[None]:
-    """Raises an error of a bucket in the body as a UserError or a RunAgainError; others pass.
+    """Raises an error of a bucket in the body as a BucketError or a BucketOutageError; others pass.
 
     Errors that are raised from one of a bucket are translated too: theirs is the cause.
     """
     try:
         yield
-    except RunAgainError:
-        raise
     except Exception as error:
         translated = translate(error)
-        if translated is None:
+        if translated is None or translated is error:
             raise
         raise translated from error
+
+
+def _raised_in_step(error: BaseException) -> BucketError | BucketOutageError | None:
+    """Returns the error of this package that a step of a pipeline has raised, which Beam passes on as text."""
+    found = _STEP_ERROR.search(str(error)) if isinstance(error, RuntimeError) else None
+    if found is None:
+        return None
+    return BucketOutageError(found[2]) if found[1] == "BucketOutageError" else BucketError(found[2])
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -178,27 +199,27 @@ def _path_in(text: str) -> str | None:
     return None
 
 
-def _translate(failure: _Failure) -> UserError | RunAgainError | None:
+def _translate(failure: _Failure) -> BucketError | BucketOutageError | None:
     text = failure.text.lower()
     if "requester pays" in text or "userprojectmissing" in text:
-        return UserError(
+        return BucketError(
             f"{failure.what}: readers of the bucket gs://{failure.bucket} pay for it (requester pays), which beamtune "
             "cannot do: copy the files to a bucket of your own: gcloud storage cp --recursive "
             f"--billing-project=PROJECT gs://{failure.bucket}/… gs://YOUR-BUCKET/…"
         )
     if _is_anonymous(failure, text):
-        return UserError(
+        return BucketError(
             f"{failure.what} cannot be accessed, because there are no credentials for Google Cloud: {_LOG_IN}, or set "
             "GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account"
         )
     if any(problem in text for problem in _PROJECT_PROBLEMS):
-        return UserError(
+        return BucketError(
             f"{failure.what} cannot be accessed, because the project is wrong or cannot be billed: "
             f"{_reason(failure)}: gcloud auth application-default set-quota-project PROJECT, and check "
             "GOOGLE_CLOUD_PROJECT"
         )
     if failure.status == 401 or failure.type_name in _REFUSED_TYPES:
-        return UserError(
+        return BucketError(
             f"{failure.what} cannot be accessed, because Google refuses the credentials, which may have expired "
             f"({_reason(failure)}): {_LOG_IN}, or check the key file in GOOGLE_APPLICATION_CREDENTIALS"
         )
@@ -210,16 +231,15 @@ def _translate(failure: _Failure) -> UserError | RunAgainError | None:
         )
         return _no_bucket(failure) if is_bucket else None
     if failure.status == 400 and "invalid bucket name" in text:
-        return UserError(f"gs://{failure.bucket} is no valid name of a bucket: check {failure.what}")
+        return BucketError(f"gs://{failure.bucket} is no valid name of a bucket: check {failure.what}")
     if failure.status in _PASSING_STATUSES or (failure.status is None and _is_passing(failure)):
-        return RunAgainError(f"{failure.what} cannot be reached ({_reason(failure)}): {_AGAIN}")
+        return BucketOutageError(f"{failure.what} cannot be reached ({_reason(failure)}): {_AGAIN}")
     return None
 
 
 def _is_anonymous(failure: _Failure, text: str) -> bool:
     return (
-        failure.type_name == "DefaultCredentialsError"
-        or "anonymous caller" in text
+        "anonymous caller" in text
         or "anonymous credentials cannot be refreshed" in text
         or "default credentials were not found" in text
     )
@@ -229,14 +249,14 @@ def _is_passing(failure: _Failure) -> bool:
     return failure.type_name in _PASSING_TYPES or _CURL.search(failure.text) is not None
 
 
-def _no_bucket(failure: _Failure) -> UserError:
-    return UserError(
+def _no_bucket(failure: _Failure) -> BucketError:
+    return BucketError(
         f"{failure.what}: the bucket gs://{failure.bucket} does not exist: check the name, or create it: "
         f"gcloud storage buckets create gs://{failure.bucket} --location=REGION"
     )
 
 
-def _no_permission(failure: _Failure) -> UserError:
+def _no_permission(failure: _Failure) -> BucketError:
     permission, caller = _PERMISSION.search(failure.text), _CALLER.search(failure.text)
     named = "a permission" if permission is None else f"the permission {permission[0]}"
     member = "MEMBER"
@@ -246,7 +266,7 @@ def _no_permission(failure: _Failure) -> UserError:
     needs_bucket = permission is not None and permission[0].startswith("storage.buckets.")
     role = "roles/storage.legacyBucketReader" if needs_bucket else "roles/storage.objectAdmin"
     who = "the account of the credentials" if caller is None else caller[1]
-    return UserError(
+    return BucketError(
         f"{failure.what}: {who} lacks {named}: gcloud storage buckets add-iam-policy-binding gs://{failure.bucket} "
         f"--member={member} --role={role}"
     )

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from beam_pipelines.common.bucket_errors import translate
+from beam_pipelines.common.bucket_errors import BucketOutageError, translate
 from beam_pipelines.common.checks import check
-from beam_pipelines.common.errors import RunAgainError
 from beam_pipelines.common.terminal import stderr
 
 # An environment variable, because child processes have the same deadline.
@@ -83,8 +82,8 @@ def with_retries(
         sleep: Waits for some seconds.
 
     Raises:
-        UserError: There is no such bucket, a permission or valid credentials are missing, or the project is wrong.
-        RunAgainError: The service could not be reached until the deadline.
+        BucketError: There is no such bucket, a permission or valid credentials are missing, or the project is wrong.
+        BucketOutageError: The service could not be reached until the deadline.
         Exception: Any other error of the operation.
     """
     started_s, pause_s, is_said = time.monotonic(), _FIRST_PAUSE_S, False
@@ -96,7 +95,7 @@ def with_retries(
             if translated is None:
                 raise
             left_s = retry_deadline_s() - (time.monotonic() - started_s)
-            if not isinstance(translated, RunAgainError) or left_s <= 0:
+            if not isinstance(translated, BucketOutageError) or left_s <= 0:
                 raise translated from error
             if time.monotonic() - started_s >= _SAY_AFTER_S and not is_said:
                 is_said = True

@@ -2,13 +2,15 @@
 
 The standard library accesses local paths, and TensorFlow's `gfile` those with a scheme, such as gs://: it is imported
 for these only, because its import takes seconds. Shards, event files and checkpoints are the exception: TensorFlow's
-own readers and writers take their paths. No path is a pattern, so `gfile.glob` is not used.
+own readers and writers take their paths. No path is a pattern, except for `expand_pattern`.
 
 Every function raises a `FileError` where it does not say otherwise.
 """
 
 import errno
+import math
 import os
+import re
 import shutil
 import sys
 import time
@@ -17,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import scheme
 from beam_pipelines.common.retries import with_retries
 
@@ -46,7 +49,11 @@ class PassingFileError(FileError):
 
 # Pauses between attempts to list a directory after a PassingFileError.
 LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_WILDCARDS = re.compile(r"[*?[]")
 _COPY_BYTES = 1 << 24
+# https://cloud.google.com/storage/quotas#objects: one write to the same object name per second.
+_WRITE_INTERVAL_S = 1.0
+_written_s: dict[str, float] = {}
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -103,6 +110,23 @@ def list_if_exists(directory: str) -> list[str]:
     raise AssertionError("the last attempt returns or raises")
 
 
+def expand_pattern(path: str) -> list[str]:
+    """Returns the paths that match a pattern in a bucket, sorted; the path itself if it is none, or exists.
+
+    A shell expands patterns of local paths only. They have * for any characters, ? for one and [ ] for one of some;
+    none of them matches a slash.
+
+    Raises:
+        UserError: Nothing matches.
+    """
+    if not is_in_bucket(path) or not _WILDCARDS.search(path) or exists(path):
+        return [path]
+    found = sorted(with_retries(lambda: _gfile().glob(path), path=path))
+    if not found:
+        raise UserError(f"{path} matches nothing: expected a pattern of files or folders in the bucket, or their names")
+    return [match.rstrip("/") for match in found]
+
+
 def make_dirs(directory: str) -> None:
     """Creates a directory and its parents where they are missing; does nothing in a bucket, which has no directories.
 
@@ -152,6 +176,7 @@ def write_text(path: str, text: str) -> None:
             sink.write(content)
 
     if is_in_bucket(path):
+        _wait_to_write_again(path)
         with file_errors(path):
             with_retries(lambda: write(path), path=path)
         return
@@ -159,6 +184,14 @@ def write_text(path: str, text: str) -> None:
     with file_errors(temporary_path):
         write(temporary_path)
     replace(temporary_path, path)
+
+
+def _wait_to_write_again(path: str) -> None:
+    """Waits until a second after this process last wrote an object: the service refuses to write one more often."""
+    now_s = time.monotonic()
+    at_s = max(now_s, _written_s.get(path, -math.inf) + _WRITE_INTERVAL_S)
+    _written_s[path] = at_s
+    time.sleep(at_s - now_s)
 
 
 def temporary_name(path: str) -> str:

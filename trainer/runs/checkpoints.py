@@ -172,10 +172,19 @@ def _readable_path(path: str) -> Iterator[str]:
             os.symlink(os.path.abspath(directory), linked_dir, target_is_directory=True)
         else:
             files.make_dirs(linked_dir)
-            for filename in files.list_dir(directory):
-                if filename.startswith(f"{name}."):
-                    files.copy(files.join(directory, filename), files.join(linked_dir, filename))
+            _download(directory, name, to=linked_dir)
         yield files.join(linked_dir, name)
+
+
+def _download(directory: str, name: str, *, to: str) -> None:
+    """Copies the files of a checkpoint. There is nearly always one file of data: a listing takes more requests."""
+    try:
+        for filename in (f"{name}.index", f"{name}.data-00000-of-00001"):
+            files.copy(files.join(directory, filename), files.join(to, filename))
+    except files.MissingFileError:
+        for filename in files.list_dir(directory):
+            if filename.startswith(f"{name}."):
+                files.copy(files.join(directory, filename), files.join(to, filename))
 
 
 @contextmanager
