@@ -29,7 +29,9 @@ def client() -> Any:
     from google.cloud import storage
 
     try:
-        return storage.Client()
+        # Objects need no project, and without one a client that asks for it cannot be made: `gcloud auth
+        # application-default login` sets none.
+        return storage.Client(project=None)
     except DefaultCredentialsError:
         if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):  # a file that is missing or damaged
             raise

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gcs.fixture import Gcs
 
-from beam_pipelines.common import bucket_client
+from beam_pipelines.common import bucket_access, bucket_client
 from configs.cli import main
 
 
@@ -24,6 +24,9 @@ def sync(gcs: Gcs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
     bucket_client.client.cache_clear()  # that of another test may have other credentials
 
     def run(*words: object, exit_code: int = 0) -> str:
+        # A command is a process of its own, which has checked no bucket yet.
+        bucket_access._writable.clear()
+        bucket_access._readable.clear()
         capfd.readouterr()
         found = main(["sync", *map(str, words)])
         captured = capfd.readouterr()
