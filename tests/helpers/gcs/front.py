@@ -2,6 +2,7 @@
 
 import io
 import json
+import select
 import socket
 import ssl
 import struct
@@ -232,6 +233,9 @@ class _Connection(BaseHTTPRequestHandler):
             time.sleep(faults.latency_s + (len(call.body) / speed if speed else 0.0))
         if fault == "hold" and faults.hold == "before":
             self.front.plan.hold()
+            if self._client_is_gone():
+                self.front.record(call, target, None, started_s=started_s, fault=fault)
+                raise EOFError
         if fault == "unavailable":
             answer = error_answer(503, "backendError", "Backend Error")
         elif fault == "too_many":
@@ -256,6 +260,10 @@ class _Connection(BaseHTTPRequestHandler):
             self._cut()
         else:
             self._send(answer)
+
+    def _client_is_gone(self) -> bool:
+        """Returns whether a client that waits for an answer was killed: one that was not sends nothing."""
+        return bool(select.select([self.connection], [], [], 0)[0])
 
     def _control(self, body: bytes) -> Answer:
         action = self.path.removeprefix(CONTROL)

@@ -26,6 +26,9 @@ class GcsProcess:
         Args:
             folder: For certificates, credentials and the access log.
             port: The port on 127.0.0.1; 0 means any.
+
+        Raises:
+            RuntimeError: It does not start.
         """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,6 +36,7 @@ class GcsProcess:
             [sys.executable, "-m", "gcs.server", str(folder), str(port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": str(_HELPERS)},
             start_new_session=True,  # Ctrl-C is for the command that uses it
@@ -40,7 +44,7 @@ class GcsProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the emulator did not start: exit status {self._process.wait()}")
+            raise RuntimeError(f"the emulator did not start: {self._process.communicate()[1].strip()}")
         self.port = int(line)
 
     def __enter__(self) -> Self:

@@ -21,7 +21,10 @@ def main() -> None:
     certificates.write_certificates(folder)
     certificates.write_service_account(folder / "service-account.json")
     (folder / "gcloud").mkdir(exist_ok=True)
-    server = make_server(folder, port)
+    try:
+        server = make_server(folder, port)
+    except (OSError, OverflowError) as error:
+        sys.exit(f"port {port} of 127.0.0.1: {error}")
     print(server.server_address[1], flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
