@@ -3,7 +3,9 @@
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,9 +18,7 @@ _DEADLINE_VARIABLE = "BEAMTUNE_STORAGE_RETRY_DEADLINE_S"
 _DEFAULT_DEADLINE_S = 600.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.5, 32.0
 _SAY_AFTER_S = 10.0
-# TensorFlow's own attempts: its pauses double up to the longest one.
-_TENSORFLOW_ATTEMPTS_VARIABLE = "GCS_RETRY_CONFIG_MAX_RETRIES"
-_TENSORFLOW_FIRST_PAUSE_S, _TENSORFLOW_LAST_PAUSE_S = 0.1, 32.0
+_is_one_attempt: ContextVar[bool] = ContextVar("is_one_attempt", default=False)
 
 _Result = TypeVar("_Result")
 
@@ -49,20 +49,19 @@ class StorageConfig:
 
 def retry_deadline_s() -> float:
     """Returns how long an operation is repeated, in seconds."""
+    if _is_one_attempt.get():
+        return 0.0
     return float(os.environ.get(_DEADLINE_VARIABLE, _DEFAULT_DEADLINE_S))
 
 
-def set_tensorflow_attempts() -> None:
-    """Sets how often TensorFlow repeats a request of its own, so that it also stops after the deadline.
-
-    TensorFlow reads the variable when it is imported. One that the user has set is kept.
-    """
-    pause_s, waited_s, attempts = _TENSORFLOW_FIRST_PAUSE_S, 0.0, 0
-    while waited_s < retry_deadline_s():
-        waited_s += pause_s
-        pause_s = min(2 * pause_s, _TENSORFLOW_LAST_PAUSE_S)
-        attempts += 1
-    os.environ.setdefault(_TENSORFLOW_ATTEMPTS_VARIABLE, str(attempts))
+@contextmanager
+def without_retries() -> Iterator[None]:
+    """Makes one attempt at each operation of the body, which does not wait for a bucket that cannot be reached."""
+    token = _is_one_attempt.set(True)
+    try:
+        yield
+    finally:
+        _is_one_attempt.reset(token)
 
 
 def with_retries(
@@ -74,7 +73,8 @@ def with_retries(
     """Returns the result of an operation on a bucket, which is repeated after errors that may pass.
 
     The pauses grow from half a second to half a minute, and are random within a factor of two, so that many processes
-    do not ask at the same moments. A note says so after 10 s.
+    do not ask at the same moments. A note says so after 10 s. TensorFlow repeats its requests by itself, for some 80 s,
+    before it raises an error; its readers of shards, which are not called through here, end then.
 
     Args:
         operation: Can be repeated: it has the same result after an attempt that had succeeded without an answer.

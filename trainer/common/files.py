@@ -16,9 +16,11 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+from beam_pipelines.common import bucket_objects
+from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import scheme
 from beam_pipelines.common.retries import with_retries
@@ -150,6 +152,9 @@ def read_bytes(path: str) -> bytes:
             return bytes(source.read())
 
     with file_errors(path):
+        if is_in_bucket(path) and is_installed():
+            # One request, and the checksum is verified; TensorFlow asks for the size first, and verifies nothing.
+            return bucket_objects.download(path)
         return read() if _is_local(path) else with_retries(read, path=path)
 
 
@@ -249,16 +254,14 @@ def remove(path: str) -> None:
             os.remove(path)
 
 
-def _remove_remote(path: str) -> None:
+def _remove_remote(path: str) -> Any:
     import tensorflow as tf
 
-    try:
-        tf.io.gfile.remove(path)
-    except tf.errors.OpError:
-        # Asked only now, because most are files, and each question is a request.
-        if not tf.io.gfile.isdir(path):
-            raise
-        tf.io.gfile.rmtree(path)
+    # In a bucket it is asked only where there is no such object: most are files, and each question is a request.
+    if is_in_bucket(path):
+        with suppress(tf.errors.NotFoundError):
+            return tf.io.gfile.remove(path)
+    return (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
 
 
 @contextmanager

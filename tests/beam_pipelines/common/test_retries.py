@@ -3,10 +3,10 @@ from google.api_core.exceptions import Forbidden, NotFound, ServiceUnavailable
 
 from beam_pipelines.common import retries
 from beam_pipelines.common.errors import RunAgainError, UserError
-from beam_pipelines.common.retries import StorageConfig, set_tensorflow_attempts, with_retries
+from beam_pipelines.common.retries import StorageConfig, with_retries
 
 _PATH = "gs://music/a"
-_VARIABLES = ("BEAMTUNE_STORAGE_RETRY_DEADLINE_S", "GCS_RETRY_CONFIG_MAX_RETRIES")
+_VARIABLE = "BEAMTUNE_STORAGE_RETRY_DEADLINE_S"
 
 
 @pytest.fixture(autouse=True)
@@ -14,9 +14,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Returns the pauses; the time passes only in them. The environment is restored after the test."""
     pauses: list[float] = []
     monkeypatch.setattr(retries.time, "monotonic", lambda: sum(pauses))
-    for name in _VARIABLES:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    monkeypatch.setenv(_VARIABLE, "")
+    monkeypatch.delenv(_VARIABLE)
     return pauses
 
 
@@ -71,17 +70,14 @@ def test_what_does_not_pass_is_raised_at_once(clock: list[float], error: Excepti
     assert clock == []
 
 
-# TensorFlow's pauses: 0.1, 0.2 … 25.6 s, together 51.1 s, and then 32 s each.
-@pytest.mark.parametrize(("deadline_s", "attempts"), [(0, "0"), (0.3, "2"), (51, "9"), (83, "10"), (600, "27")])
-def test_tensorflow_stops_at_the_deadline_too(
-    monkeypatch: pytest.MonkeyPatch, deadline_s: float, attempts: str
-) -> None:
-    StorageConfig(retry_deadline_s=deadline_s).apply()
-    set_tensorflow_attempts()
-    assert retries.os.environ["GCS_RETRY_CONFIG_MAX_RETRIES"] == attempts
-    monkeypatch.setenv("GCS_RETRY_CONFIG_MAX_RETRIES", "3")
-    set_tensorflow_attempts()
-    assert retries.os.environ["GCS_RETRY_CONFIG_MAX_RETRIES"] == "3"
+def test_without_retries_there_is_one_attempt_in_the_body(clock: list[float]) -> None:
+    def operation() -> None:
+        raise ServiceUnavailable("x")
+
+    with pytest.raises(RunAgainError), retries.without_retries():
+        with_retries(operation, path=_PATH, sleep=clock.append)
+    assert clock == []
+    assert retries.retry_deadline_s() == 600
 
 
 @pytest.mark.parametrize("value", [-1, 90_000, float("nan")])
