@@ -28,8 +28,8 @@ _HOLD_TIMEOUT_S = 120.0
 class Faults:
     """What goes wrong until the next Faults are set.
 
-    The first group says with which requests; the second, what, to a share of these, 0 to 1; the third, what of these is
-    slow or held. The fourth concerns all requests, whatever the first group says.
+    The first group says with which requests, a batch being one; the second, what, to a share of these, 0 to 1; the
+    third, what of these is slow or held. The fourth concerns all requests, whatever the first group says.
 
     Attributes:
         clients: "tensorflow", "beam", "python" or "other"; empty means all.
