@@ -17,6 +17,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
+from beam_pipelines.common.bucket_errors import translated_bucket_errors
 from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, RunFailedError, UserError, first_line
 from beam_pipelines.common.extras import naming_missing_extras
 from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams, visible_line
@@ -29,7 +30,7 @@ from configs.doctor.start_checks import check_start, describe_failed_import
 from configs.slips import find_slip
 
 # Commands that keep what is finished when they are interrupted.
-_RESUMABLE = ("synthesize", "download", "prepare", "convert", "train", "tune", "baselines", "crossval")
+_RESUMABLE = ("synthesize", "download", "sync", "prepare", "convert", "train", "tune", "baselines", "crossval")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -104,7 +105,7 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
             for problem in check_start(command.extras):
                 print(f"note: {problem}", file=sys.stderr)
         quiet = silenced_decoders() if command.decodes_audio and not arguments.debug else nullcontext()
-        with quiet, naming_missing_extras(), ending_on_sigterm(name):
+        with quiet, translated_bucket_errors(), naming_missing_extras(), ending_on_sigterm(name):
             return command.run(invocation)
     except KeyboardInterrupt as interruption:
         hint = "; what is finished is kept: the same command resumes" if command.name in _RESUMABLE else ""
@@ -155,8 +156,12 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
 
 
 def _is_path(word: str) -> bool:
-    """Returns whether a word is a path and not key=value: the name of a file or folder may contain "="."""
-    return "=" not in word or "://" in word.partition("=")[0] or os.path.exists(word)
+    """Returns whether a word is a path and not key=value: the name of a file or folder may contain "=".
+
+    No key of a setting contains a slash.
+    """
+    key, equals, _ = word.partition("=")
+    return not equals or "/" in key or os.path.exists(word)
 
 
 def _with_key(words: Sequence[str], key: str) -> list[str]:

@@ -60,15 +60,28 @@ class Command:
     extras: Sequence[str] = ()
 
 
-def load_config(config_class: type[Config], config_name: str, settings: "Settings") -> Config:
+def load_config(
+    config_class: type[Config], config_name: str, settings: "Settings", *, paths: Sequence[str] = ()
+) -> Config:
     """Returns the settings of a command: those of configs/<config_name>.yaml, changed by the given ones.
 
+    The deadline of operations on buckets is set, and the buckets of the settings are checked.
+
+    Args:
+        config_class: The type of the settings.
+        config_name: The name of the YAML file.
+        settings: The settings that the user gives.
+        paths: Other paths that the command reads, whose buckets are checked too.
+
     Raises:
-        UserError: A setting does not exist, has a wrong value or is missing.
+        UserError: A setting does not exist, has a wrong value or is missing, or a bucket cannot be accessed.
+        RunAgainError: A bucket could not be reached.
     """
+    from configs.bucket_paths import check_buckets
     from configs.compose import compose, to_dataclass
 
     config = to_dataclass(compose(config_name, settings))
     if not isinstance(config, config_class):
         raise TypeError(f"{config_name}.yaml describes {type(config).__name__}, not {config_class.__name__}")
+    check_buckets(config, paths=paths)
     return config

@@ -1,10 +1,11 @@
-"""The commands for music and data sets: synthesize, download, prepare, convert, explore.
+"""The commands for music and data sets: synthesize, download, sync, prepare, convert, explore.
 
 Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
 import sys
 
+from beam_pipelines.common.errors import UserError
 from configs.command import Command, Invocation, load_config
 
 
@@ -50,6 +51,19 @@ def _convert(invocation: Invocation) -> int:
     from beam_pipelines.convert.pipeline import convert
 
     convert(config)
+    return 0
+
+
+def _sync(invocation: Invocation) -> int:
+    from beam_pipelines.sync.config import SyncConfig
+
+    if len(invocation.paths) not in (0, 2) or not (invocation.paths or invocation.overrides):
+        raise UserError(f"expected a source and a destination, got {len(invocation.paths)}: beamtune sync SRC DST")
+    folders = [f"{key}={path}" for key, path in zip(("source", "destination"), invocation.paths, strict=False)]
+    config = load_config(SyncConfig, "sync", [*folders, *invocation.overrides])
+    from beam_pipelines.sync.sync import sync
+
+    sync(config, dry_run=invocation.dry_run, stream=sys.stdout)
     return 0
 
 
@@ -102,6 +116,29 @@ COMMANDS = (
         run=_download,
         positional_words=("fma_metadata", "fma_small", "fma_medium", "fma_large", "fma_full", "gtzan"),
         positional_key="name",
+    ),
+    Command(
+        name="sync",
+        summary="copy a folder to a bucket, or from one: only what differs",
+        description=(
+            "Copies the files below SRC to DST, so that DST/a/b.mp3 is equal to SRC/a/b.mp3. At least one of both is\n"
+            "in a bucket of Google Cloud Storage (gs://). Files with the same size and checksum (CRC32C) in both are\n"
+            "not copied. If the command is interrupted, the same command resumes it.\n\n"
+            "Files that are only in DST are kept, unless delete=true. --dry-run lists what would be copied and\n"
+            "deleted, and writes nothing. Temporary files and locks of running commands are not copied.\n\n"
+            "settings: delete, num_workers (files, or parts of large files, that are copied at a time),\n"
+            "          storage.retry_deadline_s"
+        ),
+        examples=(
+            "beamtune sync ~/Music gs://my-bucket/music",
+            "beamtune sync ~/Music gs://my-bucket/music delete=true --dry-run",
+            "beamtune sync gs://my-bucket/runs/first runs/first",
+            "beamtune sync gs://my-bucket/prepared gs://other-bucket/prepared num_workers=32",
+        ),
+        run=_sync,
+        paths_usage="SRC DST",
+        has_dry_run=True,
+        extras=("cloud",),
     ),
     Command(
         name="prepare",

@@ -14,6 +14,7 @@ from beam_pipelines.features import config as feature_config
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.runners import config as runner_config
 from beam_pipelines.splits.config import SplitConfig
+from beam_pipelines.sync.config import SyncConfig
 from configs.doctor.config import DoctorConfig
 from trainer.baselines.config import BaselinesConfig
 from trainer.board.config import TensorboardConfig
@@ -34,6 +35,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "convert": ConvertConfig,
     "synthesize": dataset_config.SynthesizeConfig,
     "download": DownloadConfig,
+    "sync": SyncConfig,
     "folder_dataset": dataset_config.FolderDatasetConfig,
     "csv_dataset": dataset_config.CsvDatasetConfig,
     "synthetic_dataset": dataset_config.SyntheticDatasetConfig,

@@ -57,8 +57,10 @@ def _tune(invocation: Invocation) -> int:
 def _tune_status(invocation: Invocation) -> int:
     if len(invocation.paths) != 2 or invocation.paths[0] != "status" or invocation.overrides:
         raise UserError(f"tune {' '.join(invocation.paths)}: expected beamtune tune status SEARCH_DIR, or settings")
+    from beam_pipelines.common.bucket_access import check_access
     from trainer.tuner.status import show_status
 
+    check_access(read=[invocation.paths[1]])
     show_status(invocation.paths[1], output_format=invocation.output_format, stream=sys.stdout)
     return 0
 
@@ -98,11 +100,13 @@ def _predict(invocation: Invocation) -> int:
 
     if len(invocation.paths) < 2:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
-    config = load_config(PredictConfig, "predict", invocation.overrides)
+    config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
+    from trainer.common.files import expand_pattern
     from trainer.evaluation.predict import predict
 
-    run_dir, *files = invocation.paths
-    num_failed = predict(run_dir, files, config=config, output_format=invocation.output_format)
+    run_dir, *given = invocation.paths
+    paths = [path for one in given for path in expand_pattern(one)]
+    num_failed = predict(run_dir, paths, config=config, output_format=invocation.output_format)
     return 1 if num_failed else 0
 
 
@@ -111,10 +115,12 @@ def _compare(invocation: Invocation) -> int:
 
     if not invocation.paths:
         raise UserError("compare needs at least one run: beamtune compare RUN…")
-    config = load_config(CompareConfig, "compare", invocation.overrides)
+    config = load_config(CompareConfig, "compare", invocation.overrides, paths=invocation.paths)
+    from trainer.common.files import expand_pattern
     from trainer.compare.compare import compare
 
-    compare(invocation.paths, config=config, stream=sys.stdout)
+    paths = [path for one in invocation.paths for path in expand_pattern(one)]
+    compare(paths, config=config, stream=sys.stdout)
     return 0
 
 
@@ -123,7 +129,7 @@ def _tensorboard(invocation: Invocation) -> int:
 
     if not invocation.paths:
         raise UserError("tensorboard needs at least one folder of runs: beamtune tensorboard RUNS…")
-    config = load_config(TensorboardConfig, "tensorboard", invocation.overrides)
+    config = load_config(TensorboardConfig, "tensorboard", invocation.overrides, paths=invocation.paths)
     from trainer.board.tensorboard_server import serve
 
     serve(invocation.paths, config=config)

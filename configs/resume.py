@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.errors import UserError
 from configs.compose import Settings, compose, config_groups, flat_values, settings_of, without_references
 
@@ -18,9 +19,10 @@ def with_saved_settings(settings: Settings) -> dict[str, Any]:
     given = settings_of(settings)
     if "run_dir" not in given:
         return given
-    from trainer.runs.run_dir import RunDir  # imports TensorFlow, which also reads gs://
+    from trainer.runs.run_dir import RunDir
 
     run_dir = compose("train", given).run_dir
+    check_access(written=[run_dir])  # before TensorFlow is imported, which takes seconds, to read gs://
     run = RunDir(run_dir)
     if not run.is_started():
         return given

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.errors import UserError
 from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, settings_of
@@ -33,6 +34,7 @@ def load_search(overrides: Sequence[str]) -> tuple[SearchConfig, str]:
         from trainer.tuner.search_dir import SearchDir
 
         directory = SearchDir(compose("tune", overrides).search_dir)
+        check_access(written=[directory.path])  # before TensorFlow is imported, which takes seconds, to read gs://
         if directory.is_started():
             saved = {key: value for key, value in directory.config().items() if key not in _NOT_RESUMED}
             try:

@@ -5,8 +5,10 @@ import gc
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,10 @@ import pytest
 import soundfile
 
 from beam_pipelines.common.python_process import python_command
+
+if TYPE_CHECKING:
+    from gcs.fixture import Gcs
+    from gcs.process import GcsProcess
 
 pytest.register_assert_rewrite("checkpoint_values", "tuner_checks")
 
@@ -199,3 +205,20 @@ def beamtune() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[GcsProcess]":
+    """The emulator of Google Cloud Storage; `tests/helpers/gcs` says how it works."""
+    from gcs.process import GcsProcess  # needs what the environment of tensorflow-io does not have
+
+    with GcsProcess(tmp_path_factory.mktemp("gcs")) as process:
+        yield process
+
+
+@pytest.fixture
+def gcs(gcs_server: "GcsProcess") -> "Gcs":
+    """A new bucket, and all that a test does with it."""
+    from gcs.fixture import Gcs
+
+    return Gcs(gcs_server, f"test-{uuid.uuid4().hex[:12]}")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 
 from beam_pipelines.audio.decode import AudioError
-from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.errors import RunAgainError, UserError
 
 UNEXPECTED = "unexpected"
 
@@ -15,15 +15,15 @@ UNEXPECTED = "unexpected"
 def unexpected_errors(stage: str) -> Iterator[None]:
     """Raises an AudioError with the reason `unexpected` in place of any exception of the body, e.g. a MemoryError.
 
-    An AudioError, a UserError and an OSError pass: the first has a reason of its own, and the others are no fault of
-    the file. Also works as a decorator of a function, but not of a generator.
+    An AudioError, a UserError, a RunAgainError and an OSError pass: the first has a reason of its own, and the others
+    are no fault of the file. Also works as a decorator of a function, but not of a generator.
 
     Args:
         stage: What the body does, e.g. "decode".
     """
     try:
         yield
-    except (AudioError, UserError, OSError):
+    except (AudioError, UserError, RunAgainError, OSError):
         raise
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]

@@ -3,9 +3,13 @@
 import time
 from typing import Any, Protocol
 
+from beam_pipelines.common.bucket_client import client, is_installed
+from beam_pipelines.common.bucket_errors import translate
 from beam_pipelines.common.lease_holder import Holder
 
 _BUCKET_TIMEOUT_S = 20.0
+# A lease that cannot be given back is stale after a minute.
+_DELETE_RETRIES_S = 10.0
 
 
 class Bucket(Protocol):
@@ -66,7 +70,7 @@ class BucketLeaseFile:
 
 
 class _GoogleBucket:
-    """A bucket of Google Cloud Storage."""
+    """A bucket of Google Cloud Storage. Each call is one attempt: who calls it tries again."""
 
     def __init__(self, bucket: Any) -> None:
         self._bucket = bucket
@@ -76,9 +80,9 @@ class _GoogleBucket:
 
         blob = self._bucket.blob(name)
         try:
-            content = blob.download_as_bytes(timeout=_BUCKET_TIMEOUT_S)
-        except NotFound:
-            if self._bucket.exists(timeout=_BUCKET_TIMEOUT_S):
+            content = blob.download_as_bytes(timeout=_BUCKET_TIMEOUT_S, retry=None)
+        except NotFound as error:
+            if translate(error) is None:  # the bucket exists
                 return None
             raise
         return content, int(blob.generation)
@@ -88,7 +92,7 @@ class _GoogleBucket:
 
         blob = self._bucket.blob(name)
         try:
-            blob.upload_from_string(content, if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S)
+            blob.upload_from_string(content, if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S, retry=None)
         except PreconditionFailed:
             return None
         return int(blob.generation)
@@ -96,24 +100,24 @@ class _GoogleBucket:
     def delete(self, name: str, *, generation: int) -> None:
         from google.api_core.exceptions import GoogleAPIError
         from google.auth.exceptions import GoogleAuthError
+        from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
+        retry = DEFAULT_RETRY.with_timeout(_DELETE_RETRIES_S)
         try:
-            self._bucket.blob(name).delete(if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S)
+            self._bucket.blob(name).delete(if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S, retry=retry)
         except (GoogleAPIError, GoogleAuthError, OSError):  # those of requests are OSErrors
             return  # it is stale after a minute
 
 
 def open_bucket(directory: str) -> Bucket | None:
-    """Returns the bucket of a gs:// path; None if it cannot be accessed with preconditions."""
+    """Returns the bucket of a path; None if it is not gs://, or google-cloud-storage is not installed.
+
+    Raises:
+        GoogleAuthError: The credentials cannot be read.
+    """
     scheme, _, path = directory.partition("://")
     if scheme != "gs":
         return None
-    try:
-        from google.auth.exceptions import DefaultCredentialsError
-        from google.cloud import storage  # type: ignore[import-untyped]
-    except ImportError:
+    if not is_installed():
         return None
-    try:
-        return _GoogleBucket(storage.Client().bucket(path.partition("/")[0]))
-    except (DefaultCredentialsError, OSError):
-        return None
+    return _GoogleBucket(client().bucket(path.partition("/")[0]))

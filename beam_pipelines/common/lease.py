@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from beam_pipelines.common.bucket_errors import translate
 from beam_pipelines.common.bucket_lease import BucketLeaseFile, open_bucket
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease_holder import STALE_S, Holder, LeaseFile
 from beam_pipelines.common.local_lease import LocalLeaseFile
+from beam_pipelines.common.retries import with_retries
 from beam_pipelines.common.terminal import stderr
 
 LEASE_FILE = ".beamtune-lease"
@@ -80,7 +82,8 @@ class Lease:
             try:
                 self._is_lost = not self._file.refresh(replace(self._holder, heartbeat_s=time.time()))
             except Exception as error:  # each client raises other types, and the heartbeat must not end
-                print(f"note: the lease of {self._directory} cannot be refreshed: {error}", file=sys.stderr)
+                reason = translate(error, path=self._directory) or error
+                print(f"note: the lease of {self._directory} cannot be refreshed: {reason}", file=sys.stderr)
             else:
                 self._refreshed_s = time.monotonic()
 
@@ -144,7 +147,7 @@ def _lease_file(directory: str, *, name: str, key: str) -> LeaseFile | None:
     if bucket is None:
         print(
             f"note: {key}={directory} is not protected from a second command that writes to it: this needs gs://, "
-            "google-cloud-storage (pip install 'beamtune[cloud]') and credentials",
+            "google-cloud-storage (pip install 'beamtune[cloud]')",
             file=stderr(),
         )
         return None
@@ -179,15 +182,12 @@ def _take_or_wait(
 
 
 def _take(file: LeaseFile, own: Holder, *, directory: str, key: str) -> Holder | None:
+    if "://" in directory:
+        return with_retries(lambda: file.take(own), path=directory)
     try:
         return file.take(own)
     except OSError as error:
         raise UserError(f"{key}={directory} cannot be written to: {error.strerror or error}") from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "google":
-            raise
-        message = " ".join(str(error).split())
-        raise UserError(f"{key}={directory} cannot be written to: {message}") from error
 
 
 def _describe(holder: Holder, *, directory: str, name: str, key: str, now_s: float) -> str:

@@ -20,8 +20,7 @@ def check_lease_owner(directory: str, owner: str | None) -> None:
     if owner is None:
         return
     try:
-        with storage.open_file(storage.join(directory, LEASE_FILE)) as file:
-            holder = Holder.from_json(file.read())
+        holder = Holder.from_json(storage.read_bytes(storage.join(directory, LEASE_FILE)))
     except FileNotFoundError:
         holder = None
     if holder is None or holder.owner != owner:

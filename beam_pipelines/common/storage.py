@@ -7,21 +7,24 @@ wildcards, so local files are listed and deleted with the standard library, and 
 import glob
 import os
 import shutil
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import asdict, dataclass
+from typing import BinaryIO, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.common import paths
+from beam_pipelines.common import bucket_objects, paths
+from beam_pipelines.common.bucket_access import check_access
+from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.local_copy import copy_to_disk
+from beam_pipelines.common.local_copy import MAX_COPY_BYTES, copy_to_disk
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.common.walk import LeftOut, WalkedFile, walk
 
@@ -31,6 +34,7 @@ _SIZE_THREADS = 32
 _SIZES_PER_BATCH = 64
 _SAY_AFTER_S = 10.0
 _NO_ANSWER_S = 60.0
+_MAX_BYTES_IN_MEMORY = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,20 @@ def open_file(path: str) -> BinaryIO:
         OSError: It cannot be opened, or is not a regular file. (Beam's BeamIOError is one.)
     """
     paths.check_regular(path)
-    try:
+
+    def open_it() -> BinaryIO:
         file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
+        return file
+
+    if is_in_bucket(path):
+        return bucket_objects.found(open_it, path)
+    try:
+        return open_it()
     except OSError as error:
-        # The error of a bucket for a missing file is not a FileNotFoundError.
+        # The error of another storage for a missing file is not a FileNotFoundError.
         if not exists(path):
             raise FileNotFoundError(f"there is no file {path}") from error
         raise
-    return file
 
 
 def open_local(path: str) -> BinaryIO:
@@ -79,26 +89,47 @@ def open_local(path: str) -> BinaryIO:
     Raises:
         FileNotFoundError: There is no such file.
         OSError: It cannot be opened or read after retries, or is too large to copy.
+        RunAgainError: Its bucket cannot be reached.
     """
     if FileSystems.get_scheme(path) is None:
         return open_file(path)
+    if is_in_bucket(path):
+        try:
+            return bucket_objects.download_to_disk(path, max_bytes=MAX_COPY_BYTES)
+        except BucketError as error:  # as for a local file
+            raise PermissionError(str(error)) from error
     return copy_to_disk(lambda: open_file(path), name=path)
 
 
 def read_text(path: str) -> str:
     """Returns the contents of a UTF-8 file."""
+    return read_bytes(path).decode()
+
+
+def read_bytes(path: str) -> bytes:
+    """Returns the contents of a file."""
+    if is_in_bucket(path):
+        return bucket_objects.download(path)
     with open_file(path) as file:
-        return file.read().decode()
+        return file.read()
 
 
 def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_dir: str) -> None:
     """Writes a file under a temporary name and renames it: readers see the whole file or none.
+
+    In a bucket, where an object is seen when it is complete, it is written to the local disk and uploaded.
 
     Args:
         path: The file; an existing file is replaced.
         write: Called with the temporary file, open for writing.
         scratch_dir: The folder of the temporary file, on the same file system as the path.
     """
+    if is_in_bucket(path):
+        with tempfile.SpooledTemporaryFile(_MAX_BYTES_IN_MEMORY, prefix="beamtune-") as spooled:
+            content = cast(BinaryIO, spooled)
+            write(content)
+            bucket_objects.upload(path, content)
+        return
     temporary = join(scratch_dir, f"{uuid.uuid4().hex}.tmp")
     with FileSystems.create(temporary, compression_type=UNCOMPRESSED) as file:
         write(file)
@@ -112,13 +143,16 @@ def write_text_atomically(path: str, text: str, *, scratch_dir: str) -> None:
 
 def exists(path: str) -> bool:
     """Returns whether a file, or a local folder, exists. Folders do not exist in a bucket."""
-    return bool(FileSystems.exists(path))
+    return bucket_objects.size_bytes(path) is not None if is_in_bucket(path) else bool(FileSystems.exists(path))
 
 
 def list_files(folder: str) -> list[FileEntry]:
     """Returns the files in a folder and below it, ordered by path. Links to folders are not followed."""
     if is_local(folder):
         return sorted(_walk(folder), key=lambda entry: entry.path)
+    if is_in_bucket(folder):
+        found = bucket_objects.list_objects(folder)
+        return sorted((FileEntry(**asdict(one)) for one in found), key=lambda entry: entry.path)
     try:
         [result] = FileSystems.match([join(_escape(folder), "**")])
     except BeamIOError as error:
@@ -170,6 +204,11 @@ def size_bytes(path: str) -> int:
             return os.path.getsize(path)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"there is no file {path}") from error
+    if is_in_bucket(path):
+        size = bucket_objects.size_bytes(path)
+        if size is None:
+            raise FileNotFoundError(f"there is no file {path}")
+        return size
     [result] = FileSystems.match([_escape(path)])
     if not result.metadata_list:
         raise FileNotFoundError(f"there is no file {path}")
@@ -244,9 +283,14 @@ def is_local(path: str) -> bool:
     return paths.scheme(path) is None
 
 
+def is_in_bucket(path: str) -> bool:
+    """Returns whether a path is in Google Cloud Storage, where there are no folders."""
+    return paths.scheme(path) == "gs"
+
+
 def make_folder(path: str) -> None:
-    """Creates a folder and its parents where they do not exist."""
-    if exists(path):
+    """Creates a folder and its parents where they do not exist; does nothing in a bucket."""
+    if is_in_bucket(path) or exists(path):
         return
     try:
         FileSystems.mkdirs(path)
@@ -260,7 +304,10 @@ def delete_files(names: Sequence[str]) -> None:
     for path in filter(is_local, names):
         with suppress(FileNotFoundError):
             os.remove(path)
-    present = [path for path in names if not is_local(path) and exists(path)]
+    in_buckets = [path for path in names if is_in_bucket(path)]
+    if in_buckets:
+        bucket_objects.delete(in_buckets)
+    present = [path for path in names if not is_local(path) and not is_in_bucket(path) and exists(path)]
     if present:
         FileSystems.delete([_escape(path) for path in present])
 
@@ -282,6 +329,9 @@ def require_writable(folder: str, *, key: str) -> None:
     Raises:
         UserError: They cannot; the message names the key of the setting.
     """
+    if is_in_bucket(folder):
+        check_access(written=[folder])
+        return
     probe = join(folder, f".{uuid.uuid4().hex}.probe")
     try:
         with FileSystems.create(probe, compression_type=UNCOMPRESSED) as file:

@@ -1,15 +1,16 @@
 """Settings of `beamtune convert`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from beam_pipelines.audio.config import DEFAULT_MIN_DECODED_FRACTION
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.retries import StorageConfig
 from beam_pipelines.runners.config import RunnerConfig
 
 # Settings of where and how the work is done, and of which files are rejected: the bytes of a converted file do not
 # depend on them.
-_NOT_IN_RESULT = ("min_decoded_fraction", "output_dir", "overwrite", "runner")
+_NOT_IN_RESULT = ("min_decoded_fraction", "output_dir", "overwrite", "runner", "storage")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ConvertConfig:
             are damaged or truncated; in [0, 1].
         overwrite: Whether a conversion of another source or with other settings in output_dir may be replaced.
         runner: Where the pipeline runs.
+        storage: How buckets are treated.
     """
 
     source: str = MISSING
@@ -39,6 +41,7 @@ class ConvertConfig:
     min_decoded_fraction: float = DEFAULT_MIN_DECODED_FRACTION
     overwrite: bool = False
     runner: RunnerConfig = MISSING
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         check_path(self.source, key="source")

@@ -54,8 +54,7 @@ def read_csv(config: CsvDatasetConfig) -> CsvFile:
         UserError: It cannot be read, is in another encoding, holds a NUL, or a cell is too long.
     """
     try:
-        with storage.open_file(config.path) as file:
-            data = file.read()
+        data = storage.read_bytes(config.path)
     except OSError as error:
         raise UserError(f"dataset.path={config.path} cannot be read: is it the CSV file of the tracks?") from error
     notes = []

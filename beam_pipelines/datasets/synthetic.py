@@ -1,34 +1,49 @@
 """Music composed by beamtune: mp3 files by invented artists, written on first use."""
 
+import shlex
+
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.datasets import csv_table
 from beam_pipelines.datasets.config import CsvDatasetConfig, SyntheticDatasetConfig
 from beam_pipelines.datasets.track import Listing
-from beam_pipelines.synthetic.collection import CollectionSpec, SyntheticTrack, plan_collection, write_collection
+from beam_pipelines.synthetic.collection import (
+    MARKER_NAME,
+    TABLE_NAME,
+    CollectionSpec,
+    SyntheticTrack,
+    check_marker,
+    plan_collection,
+    write_collection,
+)
 
 
 def list_tracks(config: SyntheticDatasetConfig) -> Listing:
-    """Writes the missing tracks, and lists the collection by its table.
+    """Writes the missing tracks, and lists the collection by its table. In a bucket the tracks must exist.
 
     Raises:
-        UserError: The folder holds other files, or a collection with other settings.
+        UserError: The folder holds other files, or a collection with other settings; or a bucket holds none.
     """
-    write_tracks(config, num_workers=None)
-    return csv_table.list_tracks(CsvDatasetConfig(name=config.name, path=f"{config.root}/tracks.csv"))
+    if storage.is_local(config.root):
+        write_tracks(config, num_workers=None)
+    else:
+        marker = storage.join(config.root, MARKER_NAME)
+        if not storage.exists(marker):
+            raise _not_local(config.root)
+        check_marker(storage.read_text(marker), _spec(config), root=config.root)
+    return csv_table.list_tracks(CsvDatasetConfig(name=config.name, path=storage.join(config.root, TABLE_NAME)))
 
 
 def write_tracks(config: SyntheticDatasetConfig, *, num_workers: int | None) -> list[SyntheticTrack]:
     """Composes and encodes the missing tracks, and shows the progress.
 
     Raises:
-        UserError: The folder holds other files, or a collection with other settings.
+        UserError: The folder is in a bucket, or holds other files, or a collection with other settings.
     """
-    spec = CollectionSpec(
-        artists_per_genre=config.artists_per_genre,
-        tracks_per_artist=config.tracks_per_artist,
-        duration_s=config.duration_s,
-        seed=config.seed,
-    )
+    if not storage.is_local(config.root):
+        raise _not_local(config.root)
+    spec = _spec(config)
     num_done = 0
     with ProgressReporter("composing", total=len(plan_collection(spec)), unit="tracks") as progress:
 
@@ -38,3 +53,19 @@ def write_tracks(config: SyntheticDatasetConfig, *, num_workers: int | None) -> 
             progress.update(completed=num_done, details=track.path)
 
         return write_collection(config.root, spec, num_workers=num_workers, on_track_done=on_track_done)
+
+
+def _spec(config: SyntheticDatasetConfig) -> CollectionSpec:
+    return CollectionSpec(
+        artists_per_genre=config.artists_per_genre,
+        tracks_per_artist=config.tracks_per_artist,
+        duration_s=config.duration_s,
+        seed=config.seed,
+    )
+
+
+def _not_local(root: str) -> UserError:
+    return UserError(
+        f"dataset.root={root}: music is composed in a local folder; to have it there, run beamtune synthesize "
+        f"dataset.root=music, then beamtune sync music {shlex.quote(root)}"
+    )

@@ -45,4 +45,9 @@ class DownloadConfig:
 
 def _check_local(path: str, *, key: str) -> None:
     check_path(path, key=key)
+    if path.startswith("gs://") and key == "root":
+        raise UserError(
+            f"{key}={path}: expected a local folder, because archives are extracted on a disk: download to one, then "
+            f"copy it: beamtune sync FOLDER {path}"
+        )
     check("://" not in path, key=key, value=path, expected="a local path, not an address")

@@ -97,7 +97,7 @@ class BuildDir:
         path = self._acoustic_fingerprints_path(filename)
         if not storage.exists(path):
             return []
-        with storage.open_file(path) as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False) as arrays:
             return np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1])
 
     def write_resolution(self, resolution: Resolution, *, cache_key: str) -> None:

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, field
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.checks import MISSING, check, check_path
 from beam_pipelines.common.paths import check_apart
+from beam_pipelines.common.retries import StorageConfig
 from beam_pipelines.datasets.config import DatasetConfig
 from beam_pipelines.features.config import FeatureConfig
 from beam_pipelines.runners.config import RunnerConfig
 from beam_pipelines.splits.config import DuplicatesConfig, SplitConfig
 
 # Settings of where and how the work is done: the data set does not depend on them.
-_NOT_IN_RESULT = ("output_dir", "overwrite", "max_reject_fraction", "runner")
+_NOT_IN_RESULT = ("output_dir", "overwrite", "max_reject_fraction", "runner", "storage")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class PrepareConfig:
         seed: The seed of splits and of the order of tracks.
         max_reject_fraction: The run fails at its end if more than this fraction of the files cannot be used, in [0, 1].
         features: The features to compute for every segment, by their names in the examples.
+        storage: How buckets are treated.
     """
 
     output_dir: str = MISSING
@@ -70,6 +72,7 @@ class PrepareConfig:
     features: dict[str, FeatureConfig] = field(default_factory=dict)
     shards: ShardConfig = field(default_factory=ShardConfig)
     runner: RunnerConfig = MISSING
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         check_path(self.output_dir, key="output_dir")

@@ -256,8 +256,7 @@ def _holds_prepared_files(output_dir: str) -> bool:
 
 
 def _cache_key(success_path: str, *, output_dir: str) -> str:
-    with storage.open_file(success_path) as file:
-        return success_from_json(file.read().decode(errors="replace"), directory=output_dir)
+    return success_from_json(storage.read_bytes(success_path).decode(errors="replace"), directory=output_dir)
 
 
 def _has_other_files(output_dir: str) -> bool:

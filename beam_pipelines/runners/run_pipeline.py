@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import apache_beam as beam
 
+from beam_pipelines.common.bucket_errors import translate
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.runners.backend import Backend
 from beam_pipelines.runners.config import (
@@ -40,6 +41,7 @@ def run_pipeline(
     Raises:
         UserError: The runner is not installed, cannot be reached or refuses its options.
         RunFailedError: A step failed.
+        RunAgainError: A bucket cannot be reached.
     """
     with _safe_path_for_child_processes(), _open(config, job_name=job_name) as backend:
         try:
@@ -57,6 +59,8 @@ def run_pipeline(
                 result.cancel()
             raise
         except Exception as error:  # each runner raises another type for a failed step
+            if (translated := translate(error)) is not None:
+                raise translated from error
             raise RunFailedError(f"a step of the pipeline failed: {_last_line(error)}") from error
 
 

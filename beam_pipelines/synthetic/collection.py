@@ -216,6 +216,28 @@ def _marker(spec: CollectionSpec) -> dict[str, object]:
     return {"composer_version": COMPOSER_VERSION, **asdict(spec), "duration_s": float(spec.duration_s)}
 
 
+def check_marker(text: str, spec: CollectionSpec, *, root: str) -> None:
+    """Checks that a collection has these parameters.
+
+    Args:
+        text: The content of its ``synthetic.json``.
+        spec: The parameters that it must have.
+        root: Its folder, for the message.
+
+    Raises:
+        UserError: It has others.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if found != _marker(spec):
+        raise UserError(
+            f"{root} holds a synthetic collection with other parameters ({found}, expected {_marker(spec)}): "
+            "choose another root"
+        )
+
+
 def _is_claimed(root: Path, spec: CollectionSpec) -> bool:
     """Returns whether a folder is this collection's, and False for a new or empty one; refuses anything else."""
     if not root.exists():
@@ -224,15 +246,7 @@ def _is_claimed(root: Path, spec: CollectionSpec) -> bool:
         raise UserError(f"{root} is not a folder: choose another root for the synthetic collection")
     marker_path = root / MARKER_NAME
     if marker_path.exists():
-        try:
-            found = json.loads(marker_path.read_text(encoding="utf-8"))
-        except ValueError:
-            found = None
-        if found != _marker(spec):
-            raise UserError(
-                f"{root} holds a synthetic collection with other parameters ({found}, expected {_marker(spec)}): "
-                "choose another root"
-            )
+        check_marker(marker_path.read_text(encoding="utf-8"), spec, root=str(root))
         return True
     names = [entry.name for entry in root.iterdir()]
     if any(name not in LEASE_FILES and not (name.startswith(".") and name.endswith(_PARTIAL_SUFFIX)) for name in names):

@@ -78,7 +78,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["prepar"], "beamtune: there is no command 'prepar'; did you mean prepare?"),
         (
             ["xyz"],
-            "beamtune: there is no command 'xyz': expected one of synthesize, download, prepare, convert, explore, ",
+            "beamtune: there is no command 'xyz': expected one of synthesize, download, sync, prepare, convert, ",
         ),
         (["prepare", "datset=x"], "beamtune prepare: datset: there is no such setting; did you mean dataset?"),
         (["predict", "runs/x"], "beamtune predict: predict needs a run directory and at least one audio file"),

@@ -169,7 +169,7 @@ def test_every_command_file_composes():
     assert names == {
         *("baselines", "crossval", "tensorboard", "tune"),
         *("compare", "convert", "doctor", "download", "evaluate", "explore", "models"),
-        *("predict", "prepare", "synthesize", "train"),
+        *("predict", "prepare", "sync", "synthesize", "train"),
     }
     for name in names:
         compose(name, [])

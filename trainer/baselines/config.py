@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.common.paths import check_apart
+from beam_pipelines.common.retries import StorageConfig
 from trainer.training.config import CLASS_WEIGHTINGS
 
 LEARNERS = ("naive_bayes", "knn", "logistic_regression", "svm", "mlp", "gradient_boosting")
@@ -60,11 +61,13 @@ class BaselinesConfig(VectorConfig):
         output_dir: The directory of the run directories, one for each learner, local or gs://.
         learners: The learners to fit, in this order.
         max_matrix_mib: The most memory for the vectors of all splits, in MiB; learners use a few times as much.
+        storage: How buckets are treated.
     """
 
     output_dir: str = MISSING
     learners: list[str] = field(default_factory=lambda: list(LEARNERS))
     max_matrix_mib: int = 2048
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,7 @@ SCORES = ("track/accuracy", "track/balanced_accuracy", "track/macro_f1", "track/
 # Settings that do not change the trained weights: paths, devices, and those of speed.
 _LEFT_OUT = frozenset(
     {"run_dir", "data_dir", "checkpoint_interval_s", "steps_per_call", "cache", "shuffle_buffer_examples"}
-    | {"strategy", "board", "weights_path"}
+    | {"strategy", "board", "weights_path", "storage"}
 )
 # TensorBoard first shows five columns, in the order of their names, and prefers those that are marked as different
 # between runs: these are.

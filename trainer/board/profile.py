@@ -1,9 +1,13 @@
 """Profiles a range of training steps with TensorFlow's profiler."""
 
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import tensorflow as tf
+
+from trainer.common import files
 
 
 class StepProfiler:
@@ -24,6 +28,7 @@ class StepProfiler:
         self._directory = directory
         self._is_writer = is_writer
         self._is_running = False
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def num_steps(self, first_step: int, most: int) -> int:
         """Returns how many of the next steps are either all in the profile or all outside of it.
@@ -51,7 +56,10 @@ class StepProfiler:
             return
         first, last = self._steps
         if first <= first_step <= last and not self._is_running:
-            tf.profiler.experimental.start(self._directory)
+            # TensorFlow would create the directory in a bucket, which needs more permissions than to write objects.
+            if files.is_in_bucket(self._directory):
+                self._scratch = tempfile.TemporaryDirectory(prefix="beamtune-profile-")
+            tf.profiler.experimental.start(self._directory if self._scratch is None else self._scratch.name)
             self._is_running = True
         yield
         if first_step + num_steps > last:
@@ -62,3 +70,15 @@ class StepProfiler:
         if self._is_running:
             tf.profiler.experimental.stop()
             self._is_running = False
+            if self._scratch is not None:
+                with self._scratch as scratch_dir:
+                    _upload(scratch_dir, to=self._directory)
+                self._scratch = None
+
+
+def _upload(folder: str, *, to: str) -> None:
+    """Copies the files of a local folder, and of those in it, to a bucket."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            files.copy(path, files.join(to, os.path.relpath(path, folder)))

@@ -48,7 +48,11 @@ def start(folder: str, *, config: TensorboardConfig) -> str:
         UserError: It cannot listen on this address.
     """
     board = program.TensorBoard()
-    board.configure(argv=("beamtune", "--logdir", folder, "--host", config.host, "--port", str(config.port)))
+    words = ["beamtune", "--logdir", folder, "--host", config.host, "--port", str(config.port)]
+    if files.is_in_bucket(folder):
+        # The fast reader sends no credentials: https://github.com/tensorflow/tensorboard/issues/5850
+        words.append("--load_fast=false")
+    board.configure(argv=words)
     try:
         # TensorBoard prints how to disable its fast data loader.
         with redirect_stderr(io.StringIO()):

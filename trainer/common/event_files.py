@@ -1,6 +1,18 @@
-"""TensorBoard event files: writes scalars, text, images and audio; removes events that a resumed run writes again."""
+"""TensorBoard event files: writes scalars, text, images and audio; removes events that a resumed run writes again.
 
+In a bucket, TensorFlow would upload a whole file again each time that it is flushed, and create its directory, which
+needs more permissions than to write objects. There, each flush uploads a new file, and nothing that was uploaded is
+uploaded again: TensorBoard reads the files of a directory as one. Their names say which steps they contain, so that a
+run that resumes need not read them.
+"""
+
+import itertools
+import os
+import re
+import socket
 import struct
+import tempfile
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -13,18 +25,22 @@ from trainer.common import files
 
 # TensorBoard reads the files whose names contain this.
 _EVENT_FILE_MARK = "tfevents"
+# In the names of the files in a bucket: the first and the last step of a file.
+_STEPS = re.compile(r"\.steps-(\d+)-(\d+)(?:\.|\Z)")
+# Of this process: TensorBoard reads files in the order of their names.
+_file_numbers = itertools.count()
 _PNG_SIZE = struct.Struct(">II")
 _PNG_SIZE_OFFSET = 16
 
 
 class EventFile:
-    """A new event file in a directory; a context manager.
+    """New events in a directory; a context manager. They are in one file, or in a bucket in one for each flush.
 
     TensorBoard shows a tag on one page only: give images, audio and texts tags of their own.
     """
 
     def __init__(self, directory: str, *, suffix: str = "") -> None:
-        """Opens the file.
+        """Opens the file; in a bucket, a temporary one on the local disk.
 
         Args:
             directory: The directory, local or gs://.
@@ -33,8 +49,20 @@ class EventFile:
         Raises:
             FileError: The file cannot be written.
         """
+        self._directory = directory
+        self._suffix = suffix
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        if files.is_in_bucket(directory):
+            self._scratch = tempfile.TemporaryDirectory(prefix="beamtune-events-")
+        # The first and the last step of the events that are not yet uploaded.
+        self._steps: tuple[int, int] | None = None
+        self._writer: Any = None
+        self._open()
+
+    def _open(self) -> None:
+        directory = self._directory if self._scratch is None else self._scratch.name
         with files.file_errors(directory):
-            self._writer = tf.summary.create_file_writer(directory, filename_suffix=suffix)
+            self._writer = tf.summary.create_file_writer(directory, filename_suffix=self._suffix)
 
     def __enter__(self) -> "EventFile":
         return self
@@ -43,24 +71,53 @@ class EventFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._writer.close()
+        if self._scratch is not None:
+            with self._scratch:
+                self._upload(self._scratch.name)
 
     def flush(self) -> None:
-        """Writes what is buffered in memory."""
-        self._writer.flush()
+        """Writes what is buffered in memory; in a bucket, uploads it."""
+        if self._scratch is None:
+            self._writer.flush()
+        elif self._steps is not None:
+            self._writer.close()
+            self._upload(self._scratch.name)
+            self._open()
+
+    def _upload(self, scratch_dir: str) -> None:
+        """Uploads the events since the last upload, whose file is closed, and removes it."""
+        for name in os.listdir(scratch_dir):
+            path = os.path.join(scratch_dir, name)
+            if self._steps is not None:
+                first, last = self._steps
+                number = next(_file_numbers)
+                target = (
+                    f"events.out.{_EVENT_FILE_MARK}.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}."
+                    f"{number:06d}.steps-{first}-{last}{self._suffix}"
+                )
+                files.copy(path, files.join(self._directory, target))
+            os.remove(path)
+        self._steps = None
+
+    def _at(self, step: int) -> Any:
+        """Returns the context in which events of a step are written."""
+        first, last = self._steps or (step, step)
+        self._steps = min(first, step), max(last, step)
+        return self._writer.as_default(step=step)
 
     def scalar(self, tag: str, value: float, *, step: int) -> None:
         """Writes a number."""
-        with self._writer.as_default(step=step):
+        with self._at(step):
             tf.summary.scalar(tag, value)
 
     def histogram(self, tag: str, values: Any, *, step: int) -> None:
         """Writes a histogram of finite numbers."""
-        with self._writer.as_default(step=step):
+        with self._at(step):
             tf.summary.histogram(tag, values)
 
     def text(self, tag: str, markdown: str, *, step: int) -> None:
         """Writes a text in Markdown."""
-        with self._writer.as_default(step=step):
+        with self._at(step):
             tf.summary.text(tag, markdown)
 
     def image(self, tag: str, png: bytes, *, step: int, title: str = "", description: str = "") -> None:
@@ -95,16 +152,16 @@ class EventFile:
 
     def graph(self, graph: Any) -> None:
         """Writes a tf.Graph."""
-        with self._writer.as_default(step=0):
+        with self._at(0):
             tf.summary.graph(graph)
 
     def message(self, summary: Any, *, step: int) -> None:
         """Writes a `Summary` protocol buffer made by a plugin of TensorBoard."""
-        with self._writer.as_default(step=step):
+        with self._at(step):
             tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
 
     def _tensor(self, tag: str, values: Sequence[Any], *, step: int, metadata: Any) -> None:
-        with self._writer.as_default(step=step):
+        with self._at(step):
             tf.summary.write(tag, tf.constant(values, dtype=tf.string), metadata=metadata)
 
 
@@ -128,7 +185,11 @@ def remove_events_after(directory: str, *, step: int) -> None:
         step: The last step whose events are kept.
     """
     for path in _event_files(directory):
-        if _has_events_after(path, step):
+        steps = _STEPS.search(os.path.basename(path))
+        first, last = (0, step + 1) if steps is None else (int(steps[1]), int(steps[2]))
+        if first > step:
+            files.remove(path)
+        elif last > step and _has_events_after(path, step):
             _rewrite(path, step)
     # What an interrupted call left. Only one command writes to the directory of a run.
     for name in files.list_if_exists(directory):
@@ -137,9 +198,7 @@ def remove_events_after(directory: str, *, step: int) -> None:
 
 
 def _event_files(directory: str, *, suffix: str = "") -> list[str]:
-    if not files.exists(directory):
-        return []
-    names = files.list_dir(directory)
+    names = files.list_if_exists(directory)
     return [files.join(directory, name) for name in names if _EVENT_FILE_MARK in name and name.endswith(suffix)]
 
 
@@ -151,11 +210,21 @@ def _rewrite(path: str, step: int) -> None:
     # TensorBoard does not read a file of this name.
     directory, _, _ = path.rpartition("/")
     temporary_path = files.temporary_name(files.join(directory, _KEPT_EVENTS))
-    with tf.io.TFRecordWriter(temporary_path) as sink:
+    if not files.is_in_bucket(path):
+        _write_events_until(step, path, to=temporary_path)
+        files.replace(temporary_path, path)
+        return
+    with tempfile.TemporaryDirectory(prefix="beamtune-events-") as scratch_dir:
+        kept_path = os.path.join(scratch_dir, _KEPT_EVENTS)
+        _write_events_until(step, path, to=kept_path)
+        files.copy(kept_path, path)
+
+
+def _write_events_until(step: int, path: str, *, to: str) -> None:
+    with files.file_errors(to), tf.io.TFRecordWriter(to) as sink:
         for record, event in _read_complete_events(path):
             if event.step <= step:
                 sink.write(record)
-    files.replace(temporary_path, path)
 
 
 def _read_complete_events(path: str) -> Any:

@@ -2,22 +2,28 @@
 
 The standard library accesses local paths, and TensorFlow's `gfile` those with a scheme, such as gs://: it is imported
 for these only, because its import takes seconds. Shards, event files and checkpoints are the exception: TensorFlow's
-own readers and writers take their paths. No path is a pattern, so `gfile.glob` is not used.
+own readers and writers take their paths. No path is a pattern, except for `expand_pattern`.
 
 Every function raises a `FileError` where it does not say otherwise.
 """
 
 import errno
+import math
 import os
+import re
 import shutil
 import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+from beam_pipelines.common import bucket_objects
+from beam_pipelines.common.bucket_client import is_installed
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import scheme
+from beam_pipelines.common.retries import with_retries
 
 
 class FileError(OSError):
@@ -45,6 +51,11 @@ class PassingFileError(FileError):
 
 # Pauses between attempts to list a directory after a PassingFileError.
 LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_WILDCARDS = re.compile(r"[*?[]")
+_COPY_BYTES = 1 << 24
+# https://cloud.google.com/storage/quotas#objects: one write to the same object name per second.
+_WRITE_INTERVAL_S = 1.0
+_written_s: dict[str, float] = {}
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -63,19 +74,25 @@ def join(directory: str, *names: str) -> str:
 def exists(path: str) -> bool:
     """Returns whether there is a file or directory at `path`."""
     with file_errors(path):
-        return os.path.exists(path) if _is_local(path) else bool(_gfile().exists(path))
+        return os.path.exists(path) if _is_local(path) else bool(with_retries(lambda: _gfile().exists(path), path=path))
 
 
 def size_bytes(path: str) -> int:
     """Returns the size of a file."""
     with file_errors(path):
-        return os.stat(path).st_size if _is_local(path) else int(_gfile().stat(path).length)
+        return (
+            os.stat(path).st_size
+            if _is_local(path)
+            else int(with_retries(lambda: _gfile().stat(path).length, path=path))
+        )
 
 
 def list_dir(directory: str) -> list[str]:
     """Returns the names in a directory, sorted. In a bucket, names of directories end with a slash."""
     with file_errors(directory):
-        return sorted(os.listdir(directory) if _is_local(directory) else _gfile().listdir(directory))
+        if _is_local(directory):
+            return sorted(os.listdir(directory))
+        return sorted(with_retries(lambda: _gfile().listdir(directory), path=directory))
 
 
 def list_if_exists(directory: str) -> list[str]:
@@ -95,8 +112,31 @@ def list_if_exists(directory: str) -> list[str]:
     raise AssertionError("the last attempt returns or raises")
 
 
+def expand_pattern(path: str) -> list[str]:
+    """Returns the paths that match a pattern in a bucket, sorted; the path itself if it is none, or exists.
+
+    A shell expands patterns of local paths only. They have * for any characters, ? for one and [ ] for one of some;
+    none of them matches a slash.
+
+    Raises:
+        UserError: Nothing matches.
+    """
+    if not is_in_bucket(path) or not _WILDCARDS.search(path) or exists(path):
+        return [path]
+    found = sorted(with_retries(lambda: _gfile().glob(path), path=path))
+    if not found:
+        raise UserError(f"{path} matches nothing: expected a pattern of files or folders in the bucket, or their names")
+    return [match.rstrip("/") for match in found]
+
+
 def make_dirs(directory: str) -> None:
-    """Creates a directory and its parents where they are missing."""
+    """Creates a directory and its parents where they are missing; does nothing in a bucket, which has no directories.
+
+    TensorFlow would write an empty object for each of them, needs the permission storage.buckets.get for it, and never
+    returns where there is no such bucket.
+    """
+    if is_in_bucket(directory):
+        return
     with file_errors(directory):
         if _is_local(directory):
             os.makedirs(directory, exist_ok=True)
@@ -106,8 +146,16 @@ def make_dirs(directory: str) -> None:
 
 def read_bytes(path: str) -> bytes:
     """Returns the content of a file."""
-    with file_errors(path), open(path, "rb") if _is_local(path) else _gfile().GFile(path, "rb") as source:
-        return bytes(source.read())
+
+    def read() -> bytes:
+        with open(path, "rb") if _is_local(path) else _gfile().GFile(path, "rb") as source:
+            return bytes(source.read())
+
+    with file_errors(path):
+        if is_in_bucket(path) and is_installed():
+            # One request, and the checksum is verified; TensorFlow asks for the size first, and verifies nothing.
+            return bucket_objects.download(path)
+        return read() if _is_local(path) else with_retries(read, path=path)
 
 
 def read_text(path: str) -> str:
@@ -121,12 +169,34 @@ def read_text(path: str) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a UTF-8 file under a temporary name and renames it, so that a reader finds the whole text or none."""
+    """Writes a UTF-8 file, so that a reader finds the whole text or the earlier one.
+
+    It is written under a temporary name and renamed. In a bucket it is uploaded under its own name, because an object
+    is only seen when it is complete, and a rename there is a copy and a removal.
+    """
     content = text.encode()
+
+    def write(to: str) -> None:
+        with open_to_write(to) as sink:
+            sink.write(content)
+
+    if is_in_bucket(path):
+        _wait_to_write_again(path)
+        with file_errors(path):
+            with_retries(lambda: write(path), path=path)
+        return
     temporary_path = temporary_name(path)
-    with file_errors(temporary_path), open_to_write(temporary_path) as sink:
-        sink.write(content)
+    with file_errors(temporary_path):
+        write(temporary_path)
     replace(temporary_path, path)
+
+
+def _wait_to_write_again(path: str) -> None:
+    """Waits until a second after this process last wrote an object: the service refuses to write one more often."""
+    now_s = time.monotonic()
+    at_s = max(now_s, _written_s.get(path, -math.inf) + _WRITE_INTERVAL_S)
+    _written_s[path] = at_s
+    time.sleep(at_s - now_s)
 
 
 def temporary_name(path: str) -> str:
@@ -159,18 +229,39 @@ def copy(source: str, target: str) -> None:
         if _is_local(source) and _is_local(target):
             shutil.copyfile(source, target)
         else:
-            _gfile().copy(source, target, overwrite=True)
+            remote = source if is_in_bucket(source) else target
+            # Not gfile.copy, which asks first what the target is.
+            with_retries(lambda: _copy_bytes(source, target), path=remote)
+
+
+def _copy_bytes(source: str, target: str) -> None:
+    with open(source, "rb") if _is_local(source) else _gfile().GFile(source, "rb") as content:
+        first = content.read(_COPY_BYTES)  # before the target is made, because there may be no source
+        with open_to_write(target) as sink:
+            sink.write(first)
+            while piece := content.read(_COPY_BYTES):
+                sink.write(piece)
 
 
 def remove(path: str) -> None:
     """Removes a file, or a directory with all that is in it. Of a symbolic link, only the link is removed."""
     with file_errors(path):
         if not _is_local(path):
-            (_gfile().rmtree if _gfile().isdir(path) else _gfile().remove)(path)
+            with_retries(lambda: _remove_remote(path), path=path)
         elif os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
             os.remove(path)
+
+
+def _remove_remote(path: str) -> Any:
+    import tensorflow as tf
+
+    # In a bucket it is asked only where there is no such object: most are files, and each question is a request.
+    if is_in_bucket(path):
+        with suppress(tf.errors.NotFoundError):
+            return tf.io.gfile.remove(path)
+    return (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
 
 
 @contextmanager
@@ -219,6 +310,11 @@ def _class_of_tensorflow_error(error: Exception, errors: Any) -> type[FileError]
         *(errors.InternalError, errors.UnknownError),
     )
     return PassingFileError if isinstance(error, passing) else FileError
+
+
+def is_in_bucket(path: str) -> bool:
+    """Returns whether a path is in a bucket, where there are no directories and files are written whole."""
+    return scheme(path) == "gs"
 
 
 def _is_local(path: str) -> bool:

@@ -6,6 +6,7 @@ Imports nothing heavy, so that the command line starts fast.
 from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import check_choice, check_path
+from beam_pipelines.common.retries import StorageConfig
 from beam_pipelines.records.schema import SPLITS, TEST
 
 GIVEN_ORDER = "given"
@@ -40,11 +41,13 @@ class CompareConfig:
         sort: The order of the rows: "given", as on the command line; "model", by name; "accuracy" or "macro_f1" of
             tracks, descending; "parameters" or "duration" of training, ascending.
         output: Files that the table is written to.
+        storage: How buckets are treated.
     """
 
     split: str = TEST
     sort: str = GIVEN_ORDER
     output: CompareOutputConfig = field(default_factory=CompareOutputConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         check_choice(self.split, SPLITS, key="split")

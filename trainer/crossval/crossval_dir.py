@@ -20,7 +20,7 @@ RESULT_FILE = "crossval.json"
 SETTINGS_FILE = "crossval.yaml"
 
 # Seeds may be added, because each seed has runs of its own; the other settings do not change results.
-_KEYS_THAT_MAY_DIFFER = KEYS_THAT_MAY_DIFFER | {"output_dir", "seeds", "keep_folds"}
+_KEYS_THAT_MAY_DIFFER = KEYS_THAT_MAY_DIFFER | {"output_dir", "seeds", "keep_folds", "baselines.storage."}
 
 
 class CrossvalDir:

@@ -101,7 +101,7 @@ def write_fold(
 
 def remove_examples(directory: str) -> None:
     """Removes the shards of a fold, `_SUCCESS` first; keeps its metadata."""
-    names = files.list_dir(directory)
+    names = files.list_if_exists(directory)
     shards = [name for name in names if schema.SHARD_PATTERN.fullmatch(name)]
     for name in ([schema.SUCCESS_FILE] if schema.SUCCESS_FILE in names else []) + shards:
         files.remove(files.join(directory, name))

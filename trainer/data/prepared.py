@@ -64,13 +64,15 @@ def open_prepared(path: str) -> PreparedData:
         UserError: There is no such directory, it is not finished, it was prepared with another schema version, or a
             metadata file cannot be read.
     """
-    if not files.exists(path):
-        raise UserError(f"{path} does not exist: prepare a data set there first, or correct the path")
-    if not files.exists(files.join(path, schema.DATASET_INFO_FILE)) and files.exists(files.join(path, "config.yaml")):
-        raise UserError(
-            f"{path} is a run and not a prepared data set: expected what beamtune prepare has written; data_dir in its "
-            "config.yaml is the data of the run"
-        )
+    # In this order, because each question about a bucket is a request.
+    if not files.exists(files.join(path, schema.DATASET_INFO_FILE)):
+        if not files.exists(path):
+            raise UserError(f"{path} does not exist: prepare a data set there first, or correct the path")
+        if files.exists(files.join(path, "config.yaml")):
+            raise UserError(
+                f"{path} is a run and not a prepared data set: expected what beamtune prepare has written; data_dir in "
+                "its config.yaml is the data of the run"
+            )
     success_path = files.join(path, schema.SUCCESS_FILE)
     if not files.exists(success_path):
         raise UserError(

@@ -1,9 +1,10 @@
 """Settings of `beamtune evaluate` and `beamtune predict`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.common.paths import check_apart
+from beam_pipelines.common.retries import StorageConfig
 from beam_pipelines.records.schema import SPLITS, TEST
 
 
@@ -16,12 +17,14 @@ class EvaluateConfig:
         data_dir: The prepared data set, local or gs://; None is the data set of the run.
         split: train, validation or test.
         batch_size: Examples in a batch, over all devices.
+        storage: How buckets are treated.
     """
 
     run_dir: str = MISSING
     data_dir: str | None = None
     split: str = TEST
     batch_size: int = 64
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         check_path(self.run_dir, key="run_dir")
@@ -39,10 +42,12 @@ class PredictConfig:
     Attributes:
         batch_size: Segments in a batch.
         top_k: Number of genres to print for each file, the most probable first.
+        storage: How buckets are treated.
     """
 
     batch_size: int = 32
     top_k: int = 3
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         _check_batch_size(self.batch_size)

@@ -15,6 +15,7 @@ from beam_pipelines.audio.choose_decoder import Limits, decode
 from beam_pipelines.audio.decode import AudioStream, stream_samples
 from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
+from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.paths import check_regular
 from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
@@ -209,3 +210,5 @@ def _open(path: str) -> BinaryIO:
         return io.BytesIO(files.read_bytes(path)) if "://" in path else Path(path).open("rb")
     except OSError as error:
         raise AudioError("unreadable", f"cannot be read: {error.strerror}", stage="open") from error
+    except BucketError as error:
+        raise AudioError("unreadable", f"cannot be read: {error}", stage="open") from error

@@ -1,9 +1,10 @@
 """Settings of `beamtune explore`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import MISSING, check, check_path
 from beam_pipelines.common.paths import check_apart
+from beam_pipelines.common.retries import StorageConfig
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class ExploreConfig:
         example_genres: The most genres that get an example; those with the most tracks do.
         example_duration_s: The duration of an example in seconds.
         batch_size: Segments in a batch.
+        storage: How buckets are treated.
     """
 
     data_dir: str = MISSING
@@ -27,6 +29,7 @@ class ExploreConfig:
     example_genres: int = 24
     example_duration_s: float = 5.0
     batch_size: int = 128
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         check_path(self.data_dir, key="data_dir")

@@ -3,12 +3,15 @@
 `checkpoints.json` names the two that are complete. It is replaced atomically after the files that it names are written,
 and older checkpoints are removed after that. A run that is killed at any moment therefore finds a complete checkpoint
 when it starts again, or none if it was not saved before.
+
+In a bucket, TensorFlow would write each file several times, and read it in many parts: a checkpoint there is written to
+the local disk and uploaded, or downloaded and read.
 """
 
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +54,8 @@ class Checkpoints:
         self._is_writer = is_writer
         # The name of the last checkpoint, which is not written twice.
         self._last_name: str | None = None
+        # The names in `checkpoints.json`, once this process has written it.
+        self._names: Mapping[str, str] | None = None
         self._checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, progress=progress, seeds=_seed_states(model)
         )
@@ -59,7 +64,8 @@ class Checkpoints:
         """Saves the current state as the last checkpoint, and updates `checkpoints.json`.
 
         Args:
-            best: The name of the new best checkpoint, which `write_best` returned; None leaves the best one.
+            best: The new best checkpoint: the name that `write_best` returned, or LAST if it is this one; None leaves
+                the best one.
         """
         name = self._name(LAST)
         if name == self._last_name:
@@ -68,10 +74,12 @@ class Checkpoints:
         self._last_name = name
         if not self._is_writer:
             return
-        names = {**read_index(self._directory), LAST: name}
+        # Only this process writes them.
+        names = {**(self._names or read_index(self._directory)), LAST: name}
         if best is not None:
-            names[BEST] = best
+            names[BEST] = name if best == LAST else best
         write_index(self._directory, names)
+        self._names = names
         _remove_others(self._directory, keep=set(names.values()))
 
     def write_best(self) -> str:
@@ -84,12 +92,14 @@ class Checkpoints:
         return f"{kind}-{self._progress.epochs_done:05d}-{self._progress.epoch_sums.num_steps:08d}"
 
     def _write(self, name: str) -> None:
-        if self._is_writer:
+        if self._is_writer and not files.is_in_bucket(self._directory):
             files.make_dirs(self._directory)
             self._checkpoint.write(files.join(self._directory, name))
-        else:
-            with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
-                self._checkpoint.write(files.join(scratch_dir, name))
+            return
+        with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
+            self._checkpoint.write(files.join(scratch_dir, name))
+            for filename in os.listdir(scratch_dir) if self._is_writer else ():
+                files.copy(files.join(scratch_dir, filename), files.join(self._directory, filename))
 
     def restore_last(self) -> bool:
         """Restores the last checkpoint, and returns whether there is one.
@@ -114,7 +124,7 @@ class Checkpoints:
         path = find_checkpoint(self._directory, kind)
         if path is None:
             return False
-        with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+        with _checkpoint_read_errors(path), _readable_path(path) as readable_path:
             self._checkpoint.read(readable_path).assert_consumed()
         return True
 
@@ -125,7 +135,7 @@ def restore_model(model: keras.Model, path: str) -> None:
     Raises:
         RunFailedError: The checkpoint cannot be read, or belongs to another model.
     """
-    with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+    with _checkpoint_read_errors(path), _readable_path(path) as readable_path:
         tf.train.Checkpoint(model=model).read(readable_path).assert_existing_objects_matched().expect_partial()
 
 
@@ -138,33 +148,43 @@ def read_progress(directory: str) -> RunProgress:
     progress = RunProgress()
     path = find_checkpoint(directory, LAST)
     if path is not None:
-        with _checkpoint_read_errors(path), _path_without_wildcards(path) as readable_path:
+        with _checkpoint_read_errors(path), _readable_path(path) as readable_path:
             status = tf.train.Checkpoint(progress=progress).read(readable_path)
             status.assert_existing_objects_matched().expect_partial()
     return progress
 
 
 @contextmanager
-def _path_without_wildcards(path: str) -> Iterator[str]:
-    """Yields a path of the same checkpoint that TensorFlow reads by name.
+def _readable_path(path: str) -> Iterator[str]:
+    """Yields a path of the same checkpoint that TensorFlow reads by name, and in a few requests.
 
     `tf.train.load_checkpoint` takes the path for a pattern (github.com/tensorflow/tensorflow/issues/34290). A path with
-    wildcards is therefore read through a link, or through a copy where it is not local.
+    wildcards is therefore read through a link, and one that is not local through a copy.
     """
-    if not _WILDCARDS.search(path):
+    is_local = scheme(path) is None
+    if is_local and not _WILDCARDS.search(path):
         yield path
         return
     directory, name = os.path.split(path)
     with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
         linked_dir = files.join(scratch_dir, "checkpoints")
-        if scheme(path) is None:
+        if is_local:
             os.symlink(os.path.abspath(directory), linked_dir, target_is_directory=True)
         else:
             files.make_dirs(linked_dir)
-            for filename in files.list_dir(directory):
-                if filename.startswith(f"{name}."):
-                    files.copy(files.join(directory, filename), files.join(linked_dir, filename))
+            _download(directory, name, to=linked_dir)
         yield files.join(linked_dir, name)
+
+
+def _download(directory: str, name: str, *, to: str) -> None:
+    """Copies the files of a checkpoint. There is nearly always one file of data: a listing takes more requests."""
+    try:
+        for filename in (f"{name}.index", f"{name}.data-00000-of-00001"):
+            files.copy(files.join(directory, filename), files.join(to, filename))
+    except files.MissingFileError:
+        for filename in files.list_dir(directory):
+            if filename.startswith(f"{name}."):
+                files.copy(files.join(directory, filename), files.join(to, filename))
 
 
 @contextmanager

@@ -51,6 +51,9 @@ class RunDir:
         self.checkpoint_dir = files.join(path, "checkpoints")
         self.train_events_dir = files.join(path, "train")
         self.validation_events_dir = files.join(path, "validation")
+        # Neither changes once it is written.
+        self._config_text: str | None = None
+        self._dataset: PreparedData | None = None
 
     def is_started(self) -> bool:
         """Returns whether the directory holds a run."""
@@ -130,19 +133,23 @@ class RunDir:
         Raises:
             UserError: There is no run here.
         """
-        if not self.is_started():
+        if self._config_text is None and not self.is_started():
             hint = "train one there first"
             if files.exists(self.path) and files.list_dir(self.path):
                 hint = f"expected the {self._key} of beamtune train"
             raise UserError(f"{self.path} holds no training run: {hint}")
-        config = yaml.safe_load(files.read_text(files.join(self.path, _CONFIG_FILE)))
+        if self._config_text is None:
+            self._config_text = files.read_text(files.join(self.path, _CONFIG_FILE))
+        config = yaml.safe_load(self._config_text)
         if not isinstance(config, dict):
             raise UserError(f"{files.join(self.path, _CONFIG_FILE)} is damaged: choose another run_dir")
         return config
 
     def dataset(self) -> PreparedData:
         """Returns the metadata of the data set that the run was trained on, from the run's own copy."""
-        return open_prepared(self.dataset_dir)
+        if self._dataset is None:
+            self._dataset = open_prepared(self.dataset_dir)
+        return self._dataset
 
     def band_stats(self, data: PreparedData) -> Mapping[str, BandStats]:
         """Returns the statistics that the run's model standardises features with.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.common.paths import check_apart
+from beam_pipelines.common.retries import StorageConfig
 from trainer.board.config import BoardConfig
 from trainer.data.config import AugmentConfig
 from trainer.devices.config import StrategyConfig
@@ -17,7 +18,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SAMPLINGS = ("natural", "balanced")
 CLASS_WEIGHTINGS = ("none", "balanced")
 # Settings that may change when a run is resumed. All others determine the result.
-KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s", "board."})
+KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s", "board.", "storage."})
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class TrainingConfig:
         strategy: The devices.
         optimizer: The optimizer and its learning rate.
         board: What the run writes for TensorBoard besides its scalars.
+        storage: How buckets are treated.
     """
 
     epochs: int = 25
@@ -119,6 +121,7 @@ class TrainingConfig:
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     board: BoardConfig = field(default_factory=BoardConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         for name, most in (

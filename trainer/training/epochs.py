@@ -17,6 +17,7 @@ from trainer.board.profile import StepProfiler
 from trainer.common.stop_on_sigterm import StopRequest
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
+from trainer.runs.checkpoint_index import LAST
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.runs.run_progress import StepSums
 from trainer.training.callbacks import Callback, EpochMetrics
@@ -177,7 +178,8 @@ class EpochLoop:
                 progress.finish_epoch(self._early_stopping_after(epoch, validation))
                 self._check_owner()
                 if progress.early_stopping.best_epoch == epoch:
-                    best_name = components.checkpoints.write_best()
+                    # The last checkpoint has the same weights, unless the best ones are averages.
+                    best_name = LAST if self._config.ema_decay is None else components.checkpoints.write_best()
         except _ValidationStoppedError:
             # The steps of the epoch are saved, with the weights of the last one; a resumed run begins to validate.
             self._save()

@@ -3,14 +3,15 @@
 import time
 from typing import Any
 
-import tensorflow as tf
 from tensorboard.plugins.hparams import api, api_pb2, summary
 
+from trainer.common.event_files import EventFile
 from trainer.tuner.space.space import Choice, Parameter, Range, Space
 from trainer.tuner.trial import Trial
 
 # The scalar with the score of a trial at its best epoch; its curves have the same names as those of any run.
 _BEST = "best"
+_SUFFIX = ".v2"
 
 
 def write_experiment(search_dir: str, space: Space, *, objective: str, created_s: float) -> None:
@@ -42,11 +43,10 @@ def write_session_failure(directory: str) -> None:
 
 
 def _write(directory: str, message: Any, *, scalars: dict[str, float] | None = None) -> None:
-    with tf.summary.create_file_writer(directory).as_default(step=0) as writer:
-        tf.summary.experimental.write_raw_pb(message.SerializeToString(), step=0)
+    with EventFile(directory, suffix=_SUFFIX) as events:
+        events.message(message, step=0)
         for name, value in (scalars or {}).items():
-            tf.summary.scalar(name, value)
-        writer.close()
+            events.scalar(name, value, step=0)
 
 
 def _domain(parameter: Parameter) -> api.Domain:

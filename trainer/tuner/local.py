@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
+from beam_pipelines.common.bucket_errors import BucketOutageError
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.retries import without_retries
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.tuner.config import SearchConfig
@@ -154,7 +156,7 @@ class _LocalSearch:
         """Shows the search as its files describe it."""
         self.shown_s = time.monotonic()
         # The chief may not have written its state yet, or may be replacing it.
-        with suppress(UserError, files.FileError):
+        with suppress(UserError, files.FileError, BucketOutageError), without_retries():
             self.live.show(read_search(self.config.search_dir, with_all_histories=False))
 
     def stop(self) -> None:

@@ -16,7 +16,17 @@ from trainer.tuner.config import SearchConfig
 # Settings that may change when a search is resumed: they do not decide what a trial is and how it is trained.
 _KEYS_THAT_MAY_DIFFER = frozenset(
     {"run_dir", "search_dir", "space", "checkpoint_interval_s", "trial_timeout_s", "workers", "max_restarts", "refit"}
-    | {"evaluate_again", "cache", "strategy.kind", "strategy.num_devices", "board.", "budget.", "service.", "pruning."}
+    | {
+        "evaluate_again",
+        "cache",
+        "strategy.kind",
+        "strategy.num_devices",
+        "board.",
+        "budget.",
+        "service.",
+        "pruning.",
+        "storage.",
+    }
 )
 
 

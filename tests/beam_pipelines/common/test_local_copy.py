@@ -83,5 +83,5 @@ def test_local_files_are_opened_where_they_are_and_others_are_copied(tmp_path, m
     with storage.open_local(str(path)) as file:
         assert os.fstat(file.fileno()).st_ino == path.stat().st_ino
     monkeypatch.setattr(storage, "open_file", lambda path: io.BytesIO(f"content of {path}".encode()))
-    with storage.open_local("gs://bucket/a.mp3") as file:
-        assert (file.read(), file.fileno() > 2) == (b"content of gs://bucket/a.mp3", True)
+    with storage.open_local("hdfs://bucket/a.mp3") as file:
+        assert (file.read(), file.fileno() > 2) == (b"content of hdfs://bucket/a.mp3", True)

@@ -25,7 +25,12 @@ def small(offer, make_zip):
         (["small", "large"], "small large: expected one name: run the command once for each"),
         (["fma_small", "rot=x"], "rot: there is no such setting; did you mean root?"),
         (["fma_small", "root="], "root=: expected a path"),
-        (["fma_small", "root=gs://bucket/fma"], "root=gs://bucket/fma: expected a local path, not an address"),
+        (["fma_small", "root=s3://bucket/fma"], "root=s3://bucket/fma: expected a local path, not an address"),
+        (
+            ["fma_small", "root=gs://bucket/fma"],
+            "root=gs://bucket/fma: expected a local folder, because archives are extracted on a disk: download to one, "
+            "then copy it: beamtune sync FOLDER gs://bucket/fma\n",
+        ),
         (["gtzan", "gtzan_path=s3://x"], "gtzan_path=s3://x: expected a local path, not an address"),
         (["fma_small", "gtzan_path=x"], "gtzan_path=x: expected it with gtzan only"),
         (["fma_small", "base_url=ftp://x/"], "base_url=ftp://x/: expected an address that starts with https:// or"),

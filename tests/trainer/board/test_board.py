@@ -181,7 +181,7 @@ def values_of(run_dir: str) -> dict[tuple[str, str], Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "num_calls"), [("save", 0), ("save", 2), ("write_best", 1)])
+@pytest.mark.parametrize(("method", "num_calls"), [("save", 0), ("save", 2)])
 def test_a_run_interrupted_around_a_checkpoint_has_all_events_once(
     finished, make_config, tmp_path, monkeypatch, method, num_calls
 ):

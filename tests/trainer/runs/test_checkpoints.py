@@ -39,6 +39,21 @@ def test_the_last_and_the_best_are_kept(tmp_path: Path, model: keras.Model) -> N
     assert find_checkpoint(str(tmp_path), BEST) == str(tmp_path / "best-00002-00000000")
 
 
+def test_the_best_is_no_second_copy_of_the_last(tmp_path: Path, model: keras.Model) -> None:
+    progress = RunProgress()
+    checkpoints = make_checkpoints(tmp_path, model, progress)
+    for epoch in (1, 2, 3, 4):
+        progress.finish_epoch(EarlyStopping(best_epoch=min(epoch, 2)))
+        model.set_weights([np.full_like(weight, epoch) for weight in model.get_weights()])
+        checkpoints.save(best=LAST if epoch <= 2 else None)
+    assert names_in(tmp_path) == ["last-00002-00000000", "last-00004-00000000"]
+    assert find_checkpoint(str(tmp_path), BEST) == str(tmp_path / "last-00002-00000000")
+    assert checkpoints.restore_best()
+    assert {value for weight in model.get_weights() for value in weight.flat} == {2.0}
+    assert checkpoints.restore_last()
+    assert {value for weight in model.get_weights() for value in weight.flat} == {4.0}
+
+
 @pytest.mark.parametrize("kind", [LAST, BEST])
 def test_incomplete_files_of_a_killed_process_are_removed(tmp_path: Path, model: keras.Model, kind: str) -> None:
     unfinished = tmp_path / f"{kind}-00001-00000000_temp"

@@ -23,6 +23,7 @@ from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import SegmentScores
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.models.architectures.parallel import ParallelConfig
+from trainer.runs.checkpoint_index import BEST, find_checkpoint
 from trainer.runs.run_dir import RunDir
 from trainer.training import train as train_module
 from trainer.training.config import OptimizerConfig, TrainConfig
@@ -179,9 +180,11 @@ def test_a_truncated_shard(make_config: MakeConfig, prepared_dir: Path, split: s
 
 
 def test_a_damaged_checkpoint(finished: TrainConfig) -> None:
-    (data_file,) = (Path(finished.run_dir) / "checkpoints").glob("best-*.data*")
+    best = find_checkpoint(RunDir(finished.run_dir).checkpoint_dir, BEST)
+    assert best is not None
+    data_file = Path(f"{best}.data-00000-of-00001")
     data_file.write_bytes(data_file.read_bytes()[:100])
-    with pytest.raises(RunFailedError, match=r"checkpoints/best-0000\d-00000000 cannot be restored"):
+    with pytest.raises(RunFailedError, match=f"{best} cannot be restored"):
         evaluate(EvaluateConfig(run_dir=finished.run_dir))
 
 

@@ -7,7 +7,9 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from beam_pipelines.common.bucket_errors import BucketOutageError
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.retries import without_retries
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest
 from trainer.tuner.service.config import ServiceConfig
@@ -87,7 +89,7 @@ class ChiefClient:
             )
 
     def _has_search_ended(self) -> bool:
-        with suppress(UserError, files.FileError):
+        with suppress(UserError, files.FileError, BucketOutageError), without_retries():
             saved = StateFile(self.search_dir, "search").read()
             return saved is not None and saved["end_reason"] is not None
         return False
@@ -107,9 +109,10 @@ class ChiefClient:
             address = self._address
             if address is None:
                 try:
-                    found = find_leader(self.search_dir)
-                except files.FileError as error:
-                    raise ChiefUnavailableError(f"{self.search_dir} cannot be listed: {error.message}") from error
+                    with without_retries():  # who calls tries again, and a heartbeat must not wait
+                        found = find_leader(self.search_dir)
+                except (files.FileError, BucketOutageError) as error:
+                    raise ChiefUnavailableError(f"{self.search_dir} cannot be listed: {error}") from error
                 if found is None:
                     raise ChiefUnavailableError("no chief has started yet")
                 address = found[1]

@@ -1,0 +1,44 @@
+"""The client of Google Cloud Storage, which the extras `cloud` and `gcp` install. It is imported when it is used."""
+
+import os
+from functools import cache
+from typing import Any
+
+# Otherwise google-cloud-storage asks for the metadata of each bucket, which needs the permission storage.buckets.get.
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+
+
+def is_installed() -> bool:
+    """Returns whether google-cloud-storage is installed."""
+    try:
+        from google.cloud import storage  # type: ignore[import-untyped]  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@cache
+def client() -> Any:
+    """Returns the client of this process. Without credentials it is anonymous: everyone may read some buckets.
+
+    Raises:
+        ImportError: google-cloud-storage is not installed.
+        GoogleAuthError: The credentials cannot be read.
+    """
+    from google.auth.exceptions import DefaultCredentialsError
+    from google.cloud import storage
+
+    try:
+        # Objects need no project, and without one a client that asks for it cannot be made: `gcloud auth
+        # application-default login` sets none.
+        return storage.Client(project=None)
+    except DefaultCredentialsError:
+        if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):  # a file that is missing or damaged
+            raise
+        return storage.Client.create_anonymous_client()
+
+
+def split(path: str) -> tuple[str, str]:
+    """Returns the bucket and the name of an object or a folder, from a gs:// path."""
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    return bucket, name

@@ -1,0 +1,167 @@
+"""Reads, writes and deletes objects of Google Cloud Storage, each in as few requests as there can be.
+
+Every function repeats its requests while the service cannot be reached, and raises a RunAgainError after the deadline;
+a UserError where there is no such bucket, or a permission or valid credentials are missing.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, BinaryIO, TypeVar
+
+from beam_pipelines.common.bucket_client import client, split
+from beam_pipelines.common.retries import retry_deadline_s, with_retries
+
+_TIMEOUT_S = 60.0
+# The service refuses larger batches.
+_MAX_BATCH = 100
+_CHECKSUM = "crc32c"
+_TRANSFER_RETRIES_S = 60.0
+_LISTED_FIELDS = "items(name,size,updated),nextPageToken"
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """An object in a listing.
+
+    Attributes:
+        path: Its gs:// path.
+        size_bytes: Its size.
+        updated_s: When it was last written, in seconds since 1970.
+    """
+
+    path: str
+    size_bytes: int
+    updated_s: float
+
+
+def list_objects(folder: str) -> list[ListedObject]:
+    """Returns the objects below a folder, which may be a whole bucket."""
+    bucket, name = split(folder)
+    prefix = f"{name.rstrip('/')}/" if name.strip("/") else ""
+
+    def read() -> list[ListedObject]:
+        listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=_TIMEOUT_S, retry=None)
+        return [ListedObject(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
+
+    return with_retries(read, path=folder)
+
+
+def size_bytes(path: str) -> int | None:
+    """Returns the size of an object; None if there is no such object."""
+
+    def read() -> int | None:
+        bucket, name = split(path)
+        blob = client().bucket(bucket).get_blob(name, timeout=_TIMEOUT_S, retry=None)
+        return None if blob is None else int(blob.size)
+
+    return with_retries(read, path=path) if split(path)[1] else None
+
+
+def download(path: str) -> bytes:
+    """Returns the content of an object, whose checksum is verified.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+    """
+
+    def read() -> bytes:
+        # Raw: an object that is stored compressed by gzip is not decompressed.
+        content: bytes = _blob(path).download_as_bytes(raw_download=True, **_transfer_options())
+        return content
+
+    return found(read, path)
+
+
+def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
+    """Returns an object as a temporary file, at its beginning; it is deleted when it is closed.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        OSError: It is larger than `max_bytes`, or the disk is full.
+    """
+
+    def read() -> BinaryIO:
+        blob = _blob(path)
+        blob.reload(timeout=_TIMEOUT_S, retry=None)
+        if blob.size > max_bytes:
+            raise OSError(f"{path} has {blob.size} bytes: expected at most {max_bytes}")
+        file = tempfile.TemporaryFile(prefix="beamtune-")  # noqa: SIM115
+        try:
+            blob.download_to_file(file, raw_download=True, **_transfer_options())
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    return found(read, path)
+
+
+def upload(path: str, source: BinaryIO) -> None:
+    """Writes an object, or replaces it, with the content of a file that can seek.
+
+    The object is seen when it is complete. A process that is killed before leaves nothing.
+    """
+
+    def write() -> None:
+        size = source.seek(0, 2)
+        source.seek(0)
+        _blob(path).upload_from_file(source, size=size, **_transfer_options())
+
+    with_retries(write, path=path)
+
+
+def delete(paths: Sequence[str]) -> None:
+    """Deletes objects, several in one request; missing ones are ignored."""
+    for first in range(0, len(paths), _MAX_BATCH):
+        some = paths[first : first + _MAX_BATCH]
+        with_retries(lambda some=some: _delete_batch(some), path=some[0])  # type: ignore[misc]
+
+
+def _delete_batch(paths: Sequence[str]) -> None:
+    from google.api_core.exceptions import NotFound, from_http_response
+
+    if len(paths) == 1:
+        with suppress(NotFound):
+            _blob(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
+        return
+    with client().batch(raise_exception=False) as batch:
+        for path in paths:
+            _blob(path).delete(timeout=_TIMEOUT_S, retry=None)
+    # Otherwise it would raise the first error alone, which may be that of a missing object.
+    for answer in batch._responses:
+        if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
+            raise from_http_response(answer)  # type: ignore[no-untyped-call]
+
+
+def found(read: Callable[[], _Result], path: str) -> _Result:
+    """Returns the result of reading an object, which is repeated while its bucket cannot be reached.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+    """
+    from google.api_core.exceptions import NotFound
+
+    try:
+        return with_retries(read, path=path)
+    except NotFound as error:
+        raise FileNotFoundError(f"there is no file {path}") from error
+
+
+def _blob(path: str) -> Any:
+    bucket, name = split(path)
+    return client().bucket(bucket).blob(name)
+
+
+def _transfer_options() -> dict[str, Any]:
+    """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
+    from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+
+    longest_s = min(_TRANSFER_RETRIES_S, retry_deadline_s())
+    retry = DEFAULT_RETRY.with_timeout(longest_s) if longest_s > 0 else None
+    return {"checksum": _CHECKSUM, "timeout": _TIMEOUT_S, "retry": retry}

@@ -1,0 +1,265 @@
+"""`beamtune sync`: makes a tree of files equal to another one, where at least one of both is in a bucket."""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TextIO
+
+from beam_pipelines.common import paths
+from beam_pipelines.common.bucket_errors import translated_bucket_errors
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.lease import Lease, holding
+from beam_pipelines.common.output_streams import visible_line
+from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.common.terminal import counted, stderr
+from beam_pipelines.sync.bucket_folder import BucketFolder, require_client
+from beam_pipelines.sync.config import SyncConfig
+from beam_pipelines.sync.download import Downloads
+from beam_pipelines.sync.file_errors import naming_file
+from beam_pipelines.sync.local_tree import LocalFolder, crc32c_of
+from beam_pipelines.sync.names import file_problem, is_copied_last, object_problem
+from beam_pipelines.sync.rewrite import Rewrites
+from beam_pipelines.sync.transfers import ChangingError, Outcome, Task, Transfers, run_tasks
+from beam_pipelines.sync.trees import Copy, Plan, Tree, TreeFile, find_equal_sizes, make_plan, without_folder_names
+from beam_pipelines.sync.upload import Uploads
+
+_MIB = 1 << 20
+_MAX_SHOWN = 5
+_MAX_LOGGED = 10
+
+Folder = LocalFolder | BucketFolder
+
+
+def sync(config: SyncConfig, *, dry_run: bool, stream: TextIO) -> None:
+    """Copies what differs, deletes what was asked for, and prints a summary.
+
+    Args:
+        config: The settings.
+        dry_run: Whether to print what would be done, and to write nothing.
+        stream: Where to print.
+
+    Raises:
+        UserError: A folder, a right or a value is wrong.
+        RunFailedError: Some files could not be copied.
+        RunAgainError: Files have changed while they were copied, or the service cannot be reached.
+    """
+    require_client()
+    with translated_bucket_errors():
+        source, destination = _folder(config.source), _folder(config.destination)
+        run = _Run(config, source, destination)
+        tree = run.list_source()
+        if dry_run:
+            plan, _ = run.compare(tree)
+            print_plan(plan, verb=run.verb, delete=config.delete, stream=stream)
+        else:
+            with holding(destination.uri, key="destination") as lease:
+                plan, leftovers = run.compare(tree)
+                run.copy(plan, leftovers=leftovers, lease=lease)
+        print_summary(plan, config=config, verb=run.verb, dry_run=dry_run, stream=stream)
+
+
+def _folder(uri: str) -> Folder:
+    if paths.scheme(uri) is None:
+        return LocalFolder(uri.rstrip("/") or "/")
+    return BucketFolder(uri.rstrip("/"))
+
+
+class _Run:
+    """One run of the command."""
+
+    def __init__(self, config: SyncConfig, source: Folder, destination: Folder) -> None:
+        self._config = config
+        self._source = source
+        self._destination = destination
+        self._transfers = Transfers()
+        self.verb = (
+            "upload"
+            if isinstance(source, LocalFolder)
+            else "download"
+            if isinstance(destination, LocalFolder)
+            else "copy"
+        )
+
+    def list_source(self) -> Tree:
+        """Lists the source and prints notes on what is left out.
+
+        Raises:
+            UserError: It has no files, or an unknown part of it would be deleted.
+        """
+        tree = self._source.list(problem=self._problem)
+        if isinstance(self._destination, LocalFolder):
+            tree = without_folder_names(tree)
+        for reason, names in tree.left_out.items():
+            print(f"note: {reason} left out ({len(names)}): {_shown(names)}", file=stderr())
+        if not tree.files:
+            uri = self._source.uri
+            is_missing = isinstance(self._source, LocalFolder) and not os.path.lexists(uri)
+            is_file = isinstance(self._source, LocalFolder) and os.path.isfile(uri)
+            found = "there is no such folder" if is_missing else "it is a file" if is_file else "there is no file in it"
+            raise UserError(f"source={uri}: {found}: expected a folder with files; nothing is copied or deleted")
+        if self._config.delete and tree.unread:
+            raise UserError(
+                f"delete=true: {_shown(tree.unread)} of source={self._source.uri} cannot be read, so that it is not "
+                "known which files the source has: make it readable, or leave out delete=true"
+            )
+        return tree
+
+    def _problem(self, name: str) -> str | None:
+        if isinstance(self._destination, LocalFolder):
+            return file_problem(name, folder=self._destination.uri)
+        return object_problem(name, prefix=self._destination.prefix)
+
+    def compare(self, source: Tree) -> tuple[Plan, Sequence[TreeFile]]:
+        """Compares the source with the destination; returns the plan, and what interrupted runs have left there."""
+        destination = self._destination.list(problem=lambda name: None)
+        same = self._same_bytes(find_equal_sizes(source, destination))
+        plan = make_plan(source, destination, has_same_bytes=same.__contains__, is_marker=is_copied_last)
+        return plan, destination.leftovers
+
+    def _same_bytes(self, pairs: Sequence[tuple[TreeFile, TreeFile]]) -> set[str]:
+        """Returns the names of files that have the same checksum in both trees."""
+        same: set[str] = set()
+
+        def check(file: TreeFile, other: TreeFile) -> int:
+            try:
+                if self._crc32c(self._source, file) == self._crc32c(self._destination, other):
+                    same.add(file.name)
+            except OSError:  # copying it says why
+                pass
+            self._transfers.add(file.size_bytes)
+            return 1
+
+        self._run([partial(check, *pair) for pair in pairs], "comparing", [file for file, _ in pairs])
+        return same
+
+    def _crc32c(self, folder: Folder, file: TreeFile) -> str:
+        return crc32c_of(folder.path(file.name)) if isinstance(folder, LocalFolder) else file.crc32c
+
+    def copy(self, plan: Plan, *, leftovers: Sequence[TreeFile], lease: Lease) -> None:
+        """Copies and deletes files.
+
+        Raises:
+            RunFailedError: Some files could not be copied; none is deleted.
+            RunAgainError: Some have changed while they were copied.
+        """
+        if isinstance(self._destination, LocalFolder):
+            _check_space(plan, self._destination, leftovers=leftovers)
+        for marker in plan.outdated_markers:
+            with naming_file(marker.name):
+                lease.check()
+                self._destination.delete(marker)
+        for is_last in (False, True):
+            copies = [copy for copy in plan.copies if is_copied_last(copy.file.name) == is_last]
+            tasks = self._copy_tasks(copies, leftovers=leftovers, lease=lease)
+            _raise_errors(self._run(tasks, f"{self.verb}ing", [copy.file for copy in copies]))
+        deletions = [*leftovers, *(plan.only_in_destination if self._config.delete else ())]
+        _raise_errors(self._delete(deletions, lease=lease))
+
+    def _copy_tasks(self, copies: Sequence[Copy], *, leftovers: Sequence[TreeFile], lease: Lease) -> Iterable[Task]:
+        source, destination, transfers = self._source, self._destination, self._transfers
+        if isinstance(destination, LocalFolder):
+            assert isinstance(source, BucketFolder)
+            return Downloads(source, destination, lease=lease, transfers=transfers).tasks(copies)
+        if isinstance(source, BucketFolder):
+            return Rewrites(source, destination, lease=lease, transfers=transfers).tasks(copies)
+        return Uploads(source, destination, leftovers=leftovers, lease=lease, transfers=transfers).tasks(copies)
+
+    def _delete(self, files: Sequence[TreeFile], *, lease: Lease) -> Outcome:
+        destination = self._destination
+        if isinstance(destination, LocalFolder):
+            behind = [file for file in files if destination.is_behind_link(file)]
+            files = [file for file in files if file not in behind]
+            if behind:
+                names = _shown([file.name for file in behind])
+                print(f"note: not deleted ({len(behind)}), because a link leads to them: {names}", file=stderr())
+
+        def delete(file: TreeFile) -> int:
+            with naming_file(file.name):
+                lease.check()
+                destination.delete(file)
+                self._transfers.add(file.size_bytes)
+            return 1
+
+        return self._run([partial(delete, file) for file in files], "deleting", files)
+
+    def _run(self, tasks: Iterable[Task], description: str, files: Sequence[TreeFile]) -> Outcome:
+        """Runs tasks that concern some files, and shows their progress."""
+        if not files:
+            return Outcome()
+        total = _mib(sum(file.size_bytes for file in files))
+        start_bytes = self._transfers.num_bytes
+        with ProgressReporter(description, total=total, unit="MiB") as progress:
+
+            def show(outcome: Outcome) -> None:
+                done = min(total, _mib(self._transfers.num_bytes - start_bytes))
+                progress.update(completed=done, details=f"{outcome.num_files}/{counted(len(files), 'file')}")
+
+            outcome = run_tasks(tasks, transfers=self._transfers, num_workers=self._config.num_workers, on_tick=show)
+            for error in outcome.errors[:_MAX_LOGGED]:
+                progress.log(f"note: {error}")
+        return outcome
+
+
+def print_plan(plan: Plan, *, delete: bool, verb: str, stream: TextIO) -> None:
+    """Prints one line for each file that would be copied or deleted."""
+    for copy in sorted(plan.copies, key=lambda copy: copy.file.name):
+        action = verb if copy.replaced is None else f"{verb}, replace"
+        print(f"{action}: {visible_line(_printable(copy.file.name))} ({copy.file.size_bytes:,} bytes)", file=stream)
+    for file in plan.only_in_destination if delete else ():
+        print(f"delete: {visible_line(_printable(file.name))} ({file.size_bytes:,} bytes)", file=stream)
+
+
+def print_summary(plan: Plan, *, config: SyncConfig, verb: str, dry_run: bool, stream: TextIO) -> None:
+    """Prints how many files were copied and deleted, or would be."""
+    would = "would be " if dry_run else ""
+    done = {"upload": "uploaded", "download": "downloaded", "copy": "copied"}[verb]
+    num_extra = len(plan.only_in_destination)
+    parts = [
+        f"{counted(len(plan.copies), 'file')} {would}{done} ({plan.size_bytes / _MIB:.1f} MiB)",
+        f"{plan.num_unchanged} unchanged",
+    ]
+    if config.delete:
+        parts.append(f"{num_extra} {would}deleted")
+    print(f"{', '.join(parts)}: {visible_line(_printable(config.destination))}", file=stream)
+    if num_extra and not config.delete:
+        has = "is" if num_extra == 1 else "are"
+        print(f"{counted(num_extra, 'file')} {has} only in the destination: delete=true deletes them", file=stream)
+
+
+def _raise_errors(outcome: Outcome) -> None:
+    errors = outcome.errors
+    if not errors:
+        return
+    line = f"{counted(len(errors), 'file')} not copied or not deleted, such as {errors[0]}"
+    if all(isinstance(error, ChangingError) for error in errors):
+        raise RunAgainError(f"{line}: run the same command again")
+    raise RunFailedError(f"{line}; what is copied is kept: the same command tries the others again")
+
+
+def _check_space(plan: Plan, folder: LocalFolder, *, leftovers: Sequence[TreeFile]) -> None:
+    """Raises a UserError if the disk has too little space for the files."""
+    sizes = [(copy.file.size_bytes, copy.replaced.size_bytes if copy.replaced else 0) for copy in plan.copies]
+    # A file is complete before it replaces another one.
+    needed_bytes = max(sum(new - old for new, old in sizes), max((new for new, _ in sizes), default=0))
+    needed_bytes -= sum(folder.disk_bytes(file) for file in leftovers)
+    free_bytes = shutil.disk_usage(folder.uri).free
+    if needed_bytes > free_bytes:
+        raise UserError(
+            f"destination={folder.uri}: {needed_bytes / 2**30:.1f} GiB are needed and {free_bytes / 2**30:.1f} GiB are "
+            "free: free some space, or choose a folder on another disk"
+        )
+
+
+def _shown(names: Sequence[str]) -> str:
+    shown = ", ".join(visible_line(_printable(name)) for name in names[:_MAX_SHOWN])
+    return f"{shown}, and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else shown
+
+
+def _printable(name: str) -> str:
+    """Returns the name of a file that may not be UTF-8 so that it can be printed."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _mib(size_bytes: int) -> int:
+    return -(-size_bytes // _MIB)

@@ -1,0 +1,45 @@
+"""Composed music as a data set, local and in a bucket."""
+
+import os
+
+import pytest
+
+from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.datasets import synthetic
+from beam_pipelines.datasets.config import SyntheticDatasetConfig
+
+SMALL = {"artists_per_genre": 1, "tracks_per_artist": 1, "duration_s": 1.0}
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """Text objects by their path; what storage reads."""
+    objects = {}
+    monkeypatch.setattr(storage, "exists", objects.__contains__)
+    monkeypatch.setattr(storage, "read_text", objects.__getitem__)
+    return objects
+
+
+def test_composed_music_is_written_and_listed(tmp_path):
+    listing = synthetic.list_tracks(SyntheticDatasetConfig(root=str(tmp_path), **SMALL))
+    assert len(listing.tracks) == 5
+    assert all(os.path.getsize(track.uri) for track in listing.tracks)
+
+
+@pytest.mark.parametrize("call", [synthetic.list_tracks, lambda config: synthetic.write_tracks(config, num_workers=1)])
+def test_music_is_not_composed_in_a_bucket(call, bucket, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="beamtune sync music 'gs://bucket/my music'"):
+        call(SyntheticDatasetConfig(root="gs://bucket/my music", **SMALL))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_music_in_a_bucket_must_have_the_settings(bucket, tmp_path):
+    synthetic.write_tracks(SyntheticDatasetConfig(root=str(tmp_path), **SMALL), num_workers=1)
+    bucket["gs://bucket/music/synthetic.json"] = (tmp_path / "synthetic.json").read_text()
+    with pytest.raises(UserError, match="gs://bucket/music holds a synthetic collection with other parameters"):
+        synthetic.list_tracks(SyntheticDatasetConfig(root="gs://bucket/music", **SMALL, seed=1))
+    bucket["gs://bucket/music/synthetic.json"] = "{"
+    with pytest.raises(UserError, match="other parameters"):
+        synthetic.list_tracks(SyntheticDatasetConfig(root="gs://bucket/music", **SMALL))

@@ -1,0 +1,83 @@
+"""scripts/gcs-emulator, without its installation of packages."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROGRAM = [sys.executable, str(REPOSITORY / "tests" / "helpers" / "gcs_emulator.py")]
+WRITE_AND_READ = """
+import sys
+from google.cloud import storage
+blob = storage.Client().bucket(sys.argv[1]).blob("a")
+blob.upload_from_string(b"content")
+print(blob.download_as_bytes().decode())
+"""
+
+
+def run(*words, **environment):
+    return subprocess.run(
+        [*PROGRAM, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_names_every_option():
+    done = subprocess.run(
+        [REPOSITORY / "scripts" / "gcs-emulator", "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("gs:// on this machine")
+    options = {word.removesuffix("]") for word in run("--wrong").stderr.replace("[", "").split() if "--" in word}
+    assert options - {"--wrong"} == {"--bucket", "--port", "--log", "--counts"}
+    for option in options - {"--wrong"}:
+        assert option in done.stdout
+
+
+@pytest.mark.slow
+def test_a_command_finds_its_buckets_whatever_proxies_are_set(tmp_path):
+    log = tmp_path / "log.jsonl"
+    proxies = dict.fromkeys(("https_proxy", "http_proxy", "ALL_PROXY", "STORAGE_EMULATOR_HOST"), "http://127.0.0.1:9")
+    command = [sys.executable, "-c", WRITE_AND_READ, "runs"]
+    done = run("--bucket", "music", "--bucket", "runs", "--counts", "--log", log, *command, **proxies)
+    assert (done.returncode, done.stdout) == (0, "content\n"), done.stderr
+    kinds = [json.loads(line)["kind"] for line in log.read_text().splitlines()]
+    assert kinds.count("insert") == kinds.count("get") == 1
+    assert "1 class A" in done.stderr
+    assert run(*command).returncode != 0  # gs://demo is the only bucket
+
+
+@pytest.mark.slow
+def test_the_status_of_a_command_is_returned():
+    assert run("sh", "-c", "exit 7").returncode == 7
+    assert run("sh", "-c", "kill -KILL $$").returncode == 128 + signal.SIGKILL
+    done = run("/no/such/command")
+    assert (done.returncode, done.stderr) == (
+        127,
+        "scripts/gcs-emulator: /no/such/command: No such file or directory\n",
+    )
+    assert run("--port", "99999").stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_another_shell_takes_the_printed_lines_until_ctrl_c():
+    with subprocess.Popen(PROGRAM, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as emulator:
+        lines = []
+        while not lines or not lines[-1].startswith("#"):
+            lines.append(emulator.stdout.readline())
+            assert lines[-1], emulator.stderr.read()
+        script = "".join(lines) + 'exec "$@"\n'
+        command = ["bash", "-c", script, "bash", sys.executable, "-c", WRITE_AND_READ, "demo"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.stdout == "content\n", done.stderr
+        emulator.send_signal(signal.SIGINT)
+        assert emulator.communicate(timeout=60) == ("\n", "")
+    assert emulator.returncode == 0

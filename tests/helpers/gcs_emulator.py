@@ -1,0 +1,81 @@
+"""The command line of scripts/gcs-emulator."""
+
+import argparse
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from gcs import access_log, environment
+from gcs.process import GcsProcess
+
+_NOT_FOUND = 127
+
+
+def main() -> int:
+    """Starts the emulator and runs a command in it, or serves until it is interrupted; returns the exit status."""
+    options = _parse()
+    with tempfile.TemporaryDirectory(prefix="gcs-emulator-") as folder:
+        try:
+            emulator = GcsProcess(Path(folder), port=options.port)
+        except RuntimeError as error:
+            print(f"scripts/gcs-emulator: {error}", file=sys.stderr)
+            return 2
+        with emulator:
+            for bucket in options.bucket or ["demo"]:
+                emulator.make_bucket(bucket)
+            status = _run(options.command, emulator) if options.command else _serve(emulator)
+            if options.log:
+                shutil.copyfile(emulator.log_path, options.log)
+            if options.counts:
+                _print_counts(emulator.log_path)
+    return status
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/gcs-emulator", add_help=False, allow_abbrev=False)
+    parser.add_argument("--bucket", action="append")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--counts", action="store_true")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    return parser.parse_args()
+
+
+def _run(command: list[str], emulator: GcsProcess) -> int:
+    try:
+        process = subprocess.Popen(command, env=emulator.environment())
+    except OSError as error:
+        print(f"scripts/gcs-emulator: {command[0]}: {error.strerror}", file=sys.stderr)
+        return _NOT_FOUND
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
+    status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _serve(emulator: GcsProcess) -> int:
+    print(f"unset {' '.join(environment.REMOVED)}")
+    for name, value in environment.variables(emulator.folder, emulator.port).items():
+        print(f"export {name}={shlex.quote(value)}")
+    print("# Paste these lines into another shell; gs:// is then the emulator. Ctrl-C here ends it.", flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+def _print_counts(log_path: Path) -> None:
+    found = access_log.count(access_log.read(log_path))
+    print(
+        f"{found.requests} requests: {found.class_a} class A, {found.class_b} class B, {found.free} free; "
+        f"{found.sent_bytes:,} bytes up, {found.received_bytes:,} bytes down",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

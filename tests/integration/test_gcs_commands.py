@@ -1,0 +1,259 @@
+"""Each command with all its paths on gs://, compared with the same command on local folders.
+
+The commands run one after the other in one process, and the local ones in this one.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gcs.access_log import Record, count
+from gcs.certificates import HOSTS
+from gcs.faults import Faults
+from gcs.fixture import Gcs
+from gcs.process import GcsProcess
+from gcs.session import CommandSession
+
+from configs.cli import main
+from configs.doctor.credentials import find_credentials
+
+pytestmark = pytest.mark.slow
+
+# The smallest network, without the pictures and the audio of the board.
+NETWORK = (
+    *("model.filters=[4,4]", "model.time_pools=[2,2]", "model.band_pools=[2,2]", "model.hidden_units=8"),
+    *("global_batch_size=8", "board.num_embeddings=0", "board.num_mistakes=0", "board.num_spectrograms=0"),
+)
+SPACE = """
+search:
+  optimizer.learning_rate: {log: [0.001, 0.01]}
+"""
+MUSIC = ("dataset.artists_per_genre=3", "dataset.tracks_per_artist=1", "dataset.duration_s=4")
+PREPARE = (
+    *("prepare", "dataset.root={url}/music", *MUSIC, "shards.min_shards=2"),
+    *("segment.duration_s=1", "segment.hop_s=1", "features.log_mel.n_mels=16"),
+)
+# What a comparison says of paths and of times: the fingerprint of data is that of its paths too.
+DIFFERING_COLUMNS = {"run", "fingerprint", "train_duration_s"}
+# No request of a command may fail: 404 and 416 are answers to whether something exists, or is longer.
+EXPECTED_STATUSES = {200, 204, 206, 308, 404, 412, 416}
+
+NO_FAULTS = Faults()
+FAULT_KINDS = ("unavailable", "too_many", "cut_before", "cut_upload", "cut_reply", "cut_after")
+
+
+class Both:
+    """A bucket and a local folder with the same content, and commands on both.
+
+    Attributes:
+        gcs: The bucket.
+        local: The folder.
+        records: What the last command asked.
+    """
+
+    def __init__(self, gcs: Gcs, local: Path, session: CommandSession) -> None:
+        self.gcs, self.local = gcs, local
+        self.records: list[Record] = []
+        self._session = session
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Runs a command on both; returns what that on gs:// printed. {url} is the bucket's or the local folder."""
+        assert main([word.format(url=self.local) for word in words]) == 0
+        return self.run_on_gcs(*words)
+
+    def run_on_gcs(self, *words: str, faults: Faults = NO_FAULTS) -> "subprocess.CompletedProcess[str]":
+        """Runs a command on gs:// alone."""
+        self.gcs.set_faults(faults)
+        self.gcs.clear_requests()
+        done = self._session.run([word.format(url=self.gcs.url) for word in words])
+        self.records = self.gcs.requests()
+        self.gcs.set_faults(NO_FAULTS)
+        assert done.returncode == 0, done.stderr
+        assert {record.host for record in self.records} <= set(HOSTS)
+        assert {record.status for record in self.records if not record.fault} <= EXPECTED_STATUSES
+        return done
+
+    def clients(self) -> set[str]:
+        """Returns the clients that the last command used."""
+        return set(count(self.records).clients)
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """Returns the files of a local folder, by their path in it."""
+        folder = self.local / name
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def check_same(self, name: str, *patterns: str) -> None:
+        """Asserts that there are files of these patterns, and that they have the same bytes in both."""
+        local, remote = self.files(name), self.gcs.contents(name)
+        for pattern in patterns:
+            found = {path for path in local if Path(path).match(pattern)}
+            assert found, f"{pattern} in {sorted(local)}"
+            assert found == {path for path in remote if Path(path).match(pattern)}
+            for path in found:
+                assert remote[path] == local[path], path
+
+    def check_same_scores(self, name: str) -> None:
+        """Asserts that a metrics.json of both is the same to the bit, but for the duration of the training."""
+        local, remote = json.loads((self.local / name).read_bytes()), json.loads(self.gcs.read(name))
+        for metrics in (local, remote):
+            metrics["model"].pop("train_duration_s", None)
+        assert remote == local
+
+    def check_no_leftovers(self, name: str) -> None:
+        """Asserts that a folder of the bucket has no temporary files and no lease."""
+        names = self.gcs.contents(name)
+        assert names
+        assert not [name for name in names if name.endswith((".tmp", ".probe", ".partial")) or "lease" in name]
+
+
+@pytest.fixture(scope="module")
+def both(gcs_server: GcsProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """Composed music, in a bucket and in a local folder."""
+    local = tmp_path_factory.mktemp("local")
+    assert main(["synthesize", f"dataset.root={local}/music", *MUSIC]) == 0
+    (local / "space.yaml").write_text(SPACE)
+    gcs = Gcs(gcs_server, "commands")
+    gcs.upload(local)
+    with CommandSession(gcs.environment, cwd=local) as session:
+        yield Both(gcs, local, session)
+
+
+@pytest.fixture(scope="module")
+def prepared(both: Both) -> Both:
+    """The same with prepared/."""
+    both.run(*PREPARE, "output_dir={url}/prepared")
+    return both
+
+
+@pytest.fixture(scope="module")
+def trained(prepared: Both) -> Both:
+    """The same with runs/first."""
+    prepared.run("train", "data_dir={url}/prepared", "run_dir={url}/runs/first", "epochs=2", *NETWORK)
+    return prepared
+
+
+def test_prepare_writes_the_same_shards(prepared: Both) -> None:
+    assert prepared.clients() == {"beam", "python"}
+    prepared.check_same(
+        "prepared", "*.tfrecord-*", "features.json", "label.labels.txt", "rejects.jsonl", "duplicates.jsonl"
+    )
+    assert sum(".tfrecord-" in name for name in prepared.gcs.contents("prepared")) == 6
+    prepared.check_no_leftovers("prepared")
+
+
+def test_faults_of_the_network_do_not_change_shards(prepared: Both) -> None:
+    faults = Faults(**{f"{kind}_share": 0.02 for kind in FAULT_KINDS}, seed=7)
+    prepared.run_on_gcs(*PREPARE, "output_dir={url}/faulty", faults=faults)
+    assert {record.fault for record in prepared.records} == {"", *FAULT_KINDS}
+    shards = {name: content for name, content in prepared.gcs.contents("faulty").items() if "tfrecord" in name}
+    assert shards == {name: content for name, content in prepared.files("prepared").items() if "tfrecord" in name}
+    prepared.check_no_leftovers("faulty")
+
+
+def test_convert_writes_the_same_audio(both: Both) -> None:
+    both.run("convert", "source={url}/music", "output_dir={url}/wav")
+    assert both.clients() == {"beam", "python"}
+    both.check_same("wav", "*.wav")
+    both.check_no_leftovers("wav")
+
+
+def test_train_computes_the_same_scores(trained: Both) -> None:
+    assert trained.clients() == {"tensorflow", "python"}
+    trained.check_same_scores("runs/first/metrics.json")
+    trained.check_same("runs/first", "predictions-validation.csv", "standardization.yaml", "dataset/*.json")
+    assert any("tfevents" in name for name in trained.gcs.contents("runs/first"))
+    trained.check_no_leftovers("runs/first")
+
+
+def test_evaluate_computes_the_same_scores(trained: Both) -> None:
+    done = trained.run("evaluate", "run_dir={url}/runs/first")
+    assert "macro-F1" in done.stdout
+    assert trained.clients() == {"tensorflow", "python"}
+    trained.check_same_scores("runs/first/metrics.json")
+    trained.check_same("runs/first", "predictions-test.csv")
+    trained.check_no_leftovers("runs/first")
+
+
+def test_predict_gives_the_same_probabilities(trained: Both, capsys: pytest.CaptureFixture[str]) -> None:
+    song = min(name for name in trained.files("music") if name.endswith(".mp3"))
+    capsys.readouterr()
+    done = trained.run("predict", "{url}/runs/first", "{url}/music/" + song, "--json")
+    local = json.loads(capsys.readouterr().out.replace(str(trained.local), trained.gcs.url))
+    assert json.loads(done.stdout) == local
+    assert "tensorflow" in trained.clients()
+
+
+def test_compare_writes_the_same_table(trained: Both) -> None:
+    trained.run("compare", "{url}/runs/first", "split=validation", "output.csv={url}/comparison.csv")
+    local = (trained.local / "comparison.csv").read_text().splitlines()
+    remote = trained.gcs.read("comparison.csv").decode().splitlines()
+    assert len(local) == len(remote) == 2
+    assert remote[0] == local[0]
+    columns = local[0].split(",")
+    for name, here, there in zip(columns, local[1].split(","), remote[1].split(","), strict=True):
+        assert here == there or name in DIFFERING_COLUMNS, name
+
+
+def test_baselines_compute_the_same_scores(prepared: Both) -> None:
+    learners = ["naive_bayes", "logistic_regression"]
+    prepared.run(
+        *("baselines", "data_dir={url}/prepared", "output_dir={url}/runs/baselines", "feature=log_mel"),
+        f"learners=[{','.join(learners)}]",
+    )
+    assert prepared.clients() == {"tensorflow", "python"}
+    for learner in learners:
+        prepared.check_same_scores(f"runs/baselines/{learner}/metrics.json")
+    prepared.check_no_leftovers("runs/baselines")
+
+
+def test_crossval_divides_and_scores_in_the_same_way(prepared: Both) -> None:
+    prepared.run(
+        *("crossval", "data_dir={url}/prepared", "output_dir={url}/crossval", "folds=3", "seeds=[0]"),
+        *("learner=baselines", "baselines.feature=log_mel", "baselines.learners=[naive_bayes]"),
+    )
+    assert prepared.clients() == {"tensorflow", "python"}
+    prepared.check_same("crossval", "*.tfrecord-*")
+    runs = [name for name in prepared.files("crossval") if name.endswith("/metrics.json")]
+    assert len(runs) == 3
+    for name in runs:
+        prepared.check_same_scores(f"crossval/{name}")
+    prepared.check_no_leftovers("crossval")
+
+
+def test_explore_draws_the_same_data(prepared: Both) -> None:
+    prepared.run("explore", "{url}/prepared", "output_dir={url}/explore", "example_genres=1")
+    assert prepared.clients() == {"tensorflow", "python"}
+    local, remote = prepared.files("explore"), prepared.gcs.contents("explore")
+    marker = (prepared.local / "prepared" / "_SUCCESS").read_bytes()
+    page = remote["index.html"].decode().replace(prepared.gcs.url, str(prepared.local))
+    fingerprints = [json.loads(text)["fingerprint"] for text in (prepared.gcs.read("prepared/_SUCCESS"), marker)]
+    assert page.replace(*fingerprints) == local["index.html"].decode()
+    prepared.check_no_leftovers("explore")
+
+
+def test_tune_completes_its_trials(prepared: Both) -> None:
+    done = prepared.run_on_gcs(
+        *("tune", "data_dir={url}/prepared", "search_dir={url}/search", "space={url}/space.yaml"),
+        *("budget.max_trials=2", "epochs=1", "refit=false", *NETWORK),
+    )
+    assert prepared.clients() == {"tensorflow", "python"}
+    names = prepared.gcs.contents("search")
+    assert {"trials/0000/metrics.json", "trials/0001/metrics.json", "best.yaml"} <= set(names)
+    prepared.check_no_leftovers("search")
+    assert "2" in done.stdout
+
+
+def test_synthesize_says_how_to_have_music_in_a_bucket(both: Both) -> None:
+    done = both.gcs.run(["synthesize", f"dataset.root={both.gcs.url}/composed"], cwd=both.local)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "beamtune sync music gs://commands/data/composed" in done.stderr
+    assert not (both.local / "gs:").exists()
+    assert both.gcs.contents("composed") == {}
+
+
+def test_the_credentials_are_found(both: Both) -> None:
+    found = find_credentials(both.gcs.environment)
+    assert (found.state, found.part) == ("ok", "gs://")
