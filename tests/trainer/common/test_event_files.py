@@ -144,3 +144,42 @@ def test_a_missing_directory_is_ignored(tmp_path):
     remove_event_files(str(tmp_path / "absent"))
     remove_events_after(str(tmp_path / "absent"), step=1)
     assert not (tmp_path / "absent").exists()
+
+
+@pytest.fixture
+def as_in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treats local folders as those of a bucket."""
+    monkeypatch.setattr(files, "is_in_bucket", lambda path: True)
+    monkeypatch.setattr(files, "with_retries", lambda operation, path: operation())
+
+
+def test_in_a_bucket_each_flush_writes_a_file_of_its_own(tmp_path: Path, as_in_a_bucket: None) -> None:
+    with EventFile(str(tmp_path), suffix=".epochs.v2") as events:
+        for epoch in range(12):
+            events.scalar("loss", epoch / 10, step=10 * epoch)
+            events.scalar("accuracy", 0.5, step=10 * epoch)
+            events.flush()
+            events.flush()  # of nothing
+            written = {path: path.read_bytes() for path in tmp_path.iterdir()}
+            assert len(written) == epoch + 1
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == written
+    # In the order of their names, in which TensorBoard reads them.
+    assert steps_of(tmp_path) == {tag: [10 * epoch for epoch in range(12)] for tag in ("loss", "accuracy")}
+    assert len({len(content) // 20 for content in written.values()}) == 1  # files do not grow
+    assert all(path.name.endswith(".epochs.v2") for path in written)
+
+
+def test_in_a_bucket_files_of_later_steps_are_removed_unread(tmp_path: Path, as_in_a_bucket: None) -> None:
+    with EventFile(str(tmp_path)) as events:
+        for steps in ((1, 2), (3, 4), (5, 6)):
+            for step in steps:
+                events.scalar("loss", 0.0, step=step)
+            events.flush()
+    first, middle, last = sorted(tmp_path.iterdir())
+    kept = first.read_bytes()
+    for unread in (first, last):
+        unread.write_bytes(b"damaged")
+    remove_events_after(str(tmp_path), step=3)
+    first.write_bytes(kept)
+    assert sorted(tmp_path.iterdir()) == [first, middle]
+    assert steps_of(tmp_path) == {"loss": [1, 2, 3]}
