@@ -62,7 +62,8 @@ use_environment() {
   # uv downloads in parallel, links files from its cache, and removes the packages that the lock file does not have.
   "$folder/bin/python" -m pip install --quiet --require-hashes --requirement requirements/uv.txt
   uv=("$folder/bin/uv" pip --quiet)
-  "${uv[@]}" sync --python "$folder/bin/python" --require-hashes requirements/uv.txt "$lock"
+  # Compiled once: where PYTHONDONTWRITEBYTECODE is set, each process would compile what it imports.
+  "${uv[@]}" sync --compile-bytecode --python "$folder/bin/python" --require-hashes requirements/uv.txt "$lock"
   "${uv[@]}" install --python "$folder/bin/python" --no-deps --no-build-isolation --editable .
   lock_hash "$1" >"$folder/installed-$1"
 }

@@ -60,11 +60,17 @@ def measure(wheel: Path, extras: str, *, installer: str) -> list[str]:
         python = Path(folder) / "bin" / "python"
         command = [str(python if installer == "pip" else sys.executable), *INSTALLERS[installer], "--quiet"]
         command += [] if installer == "pip" else ["--python", str(python)]
-        start_s, start_cpu_s, start_mb = time.monotonic(), cpu_s(), size_mb(folder)
+        start_packages, start_mb = num_packages(folder), size_mb(folder)
+        start_s, start_cpu_s = time.monotonic(), cpu_s()
         subprocess.run([*command, f"{wheel}[{extras}]" if extras else str(wheel)], check=True)  # noqa: S603
         seconds = (time.monotonic() - start_s, cpu_s() - start_cpu_s)
-        packages = len(list(Path(folder).glob("lib/python*/site-packages/*.dist-info"))) - (installer == "pip")
-        return [str(packages), f"{size_mb(folder) - start_mb:.0f}", *(f"{value:.0f}" for value in seconds)]
+        packages, size = num_packages(folder) - start_packages, size_mb(folder) - start_mb
+        return [str(packages), f"{size:.0f}", *(f"{value:.0f}" for value in seconds)]
+
+
+def num_packages(folder: str) -> int:
+    """Returns the number of packages in a virtual environment."""
+    return len(list(Path(folder).glob("lib/python*/site-packages/*.dist-info")))
 
 
 def cpu_s() -> float:

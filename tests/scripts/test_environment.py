@@ -85,7 +85,8 @@ def test_the_environment_is_synchronised_with_the_lock_once(checkout: Checkout) 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "installing requirements/demo.txt into .venv (a few minutes the first time)\n"
     assert checkout.uv_calls() == [
-        "uv pip --quiet sync --python .venv/bin/python --require-hashes requirements/uv.txt requirements/demo.txt",
+        "uv pip --quiet sync --compile-bytecode --python .venv/bin/python "
+        "--require-hashes requirements/uv.txt requirements/demo.txt",
         "uv pip --quiet install --python .venv/bin/python --no-deps --no-build-isolation --editable .",
     ]
     done = checkout.use("demo")
