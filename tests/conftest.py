@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
+from beam_pipelines.common import bucket_client
 from beam_pipelines.common.python_process import python_command
 
 if TYPE_CHECKING:
@@ -222,3 +223,15 @@ def gcs(gcs_server: "GcsProcess") -> "Gcs":
     from gcs.fixture import Gcs
 
     return Gcs(gcs_server, f"test-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def gcs_here(gcs: "Gcs", monkeypatch: pytest.MonkeyPatch) -> "Iterator[Gcs]":
+    """A new bucket that Google's client reaches in the process of the test."""
+    for name in os.environ.keys() - gcs.environment.keys():
+        monkeypatch.delenv(name)
+    for name, value in gcs.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket_client.client.cache_clear()  # that of another test may have other credentials
+    yield gcs
+    bucket_client.client.cache_clear()

@@ -62,12 +62,30 @@ def _check_readable(google: Any, path: str) -> None:
     bucket, name = _split(path)
 
     def ask() -> None:
-        # Objects of this prefix are either the file, or in the folder.
-        list(
-            google.list_blobs(bucket, prefix=name, max_results=1, fields="items(name)", retry=None, timeout=_TIMEOUT_S)
-        )
+        from google.api_core.exceptions import Forbidden
+
+        try:
+            # Objects of this prefix are either the file, or in the folder.
+            list(
+                google.list_blobs(
+                    bucket, prefix=name, max_results=1, fields="items(name)", retry=None, timeout=_TIMEOUT_S
+                )
+            )
+        except Forbidden:
+            # Who may read objects, and not list them, can read this one.
+            if not name or not _is_readable_object(google.bucket(bucket).blob(name)):
+                raise
 
     _ask(ask, path)
+
+
+def _is_readable_object(blob: Any) -> bool:
+    from google.api_core.exceptions import Forbidden
+
+    try:
+        return bool(blob.exists(retry=None, timeout=_TIMEOUT_S))
+    except Forbidden:
+        return False
 
 
 def _check_writable(google: Any, path: str) -> None:

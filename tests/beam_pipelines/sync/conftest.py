@@ -1,27 +1,22 @@
 """`beamtune sync` in the process of the test, on the emulator."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from gcs.fixture import Gcs
 
-from beam_pipelines.common import bucket_access, bucket_client
+from beam_pipelines.common import bucket_access
 from configs.cli import main
 
 
 @pytest.fixture
-def sync(gcs: Gcs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+def sync(gcs_here: Gcs, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Returns a function that runs the command with some words and returns what it prints.
 
     It asserts the exit code: `sync(source, destination, exit_code=2)`.
     """
-    for name in os.environ.keys() - gcs.environment.keys():
-        monkeypatch.delenv(name)
-    for name, value in gcs.environment.items():
-        monkeypatch.setenv(name, value)
-    bucket_client.client.cache_clear()  # that of another test may have other credentials
 
     def run(*words: object, exit_code: int = 0) -> str:
         # A command is a process of its own, which has checked no bucket yet.
@@ -33,8 +28,7 @@ def sync(gcs: Gcs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
         assert found == exit_code, captured.err
         return captured.out if found == 0 else captured.err
 
-    yield run
-    bucket_client.client.cache_clear()
+    return run
 
 
 @pytest.fixture
