@@ -1,20 +1,22 @@
 """`prepare.yaml`: the settings that a data set was prepared with, as they are written and read. Without Beam."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.config import FEATURE_CONFIGS, FeatureConfig
-from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.features.library_versions import library_versions
 from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
 from beam_pipelines.records.schema import SCHEMA_VERSION
 from beam_pipelines.splits.config import DuplicatesConfig
+
+if TYPE_CHECKING:
+    from beam_pipelines.features.frontend import FrontEnd
 
 _Config = TypeVar("_Config")
 _CACHE_KEY = "fingerprint"
@@ -52,13 +54,20 @@ class PrepareYaml:
     shards: ShardConfig
     features: Mapping[str, FeatureConfig]
 
-    def front_end(self) -> FrontEnd:
-        """Returns the front end that prepared the data.
+    def front_end(self, names: Collection[str] | None = None) -> "FrontEnd":
+        """Returns the front end that prepared the data, for some of its features or for all.
+
+        Args:
+            names: The features to compute; None for all. Files of other features, such as weights, need not be there.
 
         Raises:
             UserError: A file that features are computed with, such as weights, differs from the one in `sources`.
         """
-        return FrontEnd(audio=self.audio, segment=self.segment, features=self.features, recorded_sources=self.sources)
+        # Imports the decoders and scipy, which reading the settings does not need.
+        from beam_pipelines.features.frontend import FrontEnd
+
+        features = {name: config for name, config in self.features.items() if names is None or name in names}
+        return FrontEnd(audio=self.audio, segment=self.segment, features=features, recorded_sources=self.sources)
 
 
 def prepare_yaml_text(config: PrepareConfig, *, cache_key: str) -> str:

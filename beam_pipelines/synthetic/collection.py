@@ -12,6 +12,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -268,7 +269,9 @@ def _write_tracks(
         return
     # Not fork: the caller may have started threads, TensorFlow's for example.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_exit_with_parent) as pool:
+    with _without_warnings_of_leaks():
+        pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_exit_with_parent)
+    with pool:
         futures = {pool.submit(_write_track, root, track, spec): track for track in pending}
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -276,6 +279,20 @@ def _write_tracks(
                 yield futures[future]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _without_warnings_of_leaks() -> Iterator[None]:
+    """Starts Python's resource tracker silently: of a killed command it deletes the semaphores, and would warn."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _exit_with_parent() -> None:

@@ -21,6 +21,7 @@ from beamtune.classifier import Classifier
 from configs.cli import main
 from trainer.evaluation import inference
 from trainer.evaluation.inference import Inference
+from trainer.runs.run_dir import RunDir
 
 RATE_HZ = 16_000
 
@@ -73,6 +74,26 @@ def test_probabilities_and_embeddings_are_those_of_direct_calls_of_keras(classif
     assert embedding.segment_embeddings.dtype == np.float32
     assert (embedding.path, embedding.duration_s) == (str(tones.song), 4.0)
     np.testing.assert_array_equal(embedding.segment_starts_s, found.segment_starts_s)
+
+
+@pytest.mark.parametrize(
+    ("model", "names"), [(None, ["log_mel"]), ({"parallel": {"filters": [4, 4]}}, ["log_mel", "mfcc"])]
+)
+def test_the_features_of_the_model_alone_are_computed_with_the_same_result(
+    tones: Tones, tmp_path: Path, model: dict[str, Any] | None, names: list[str]
+) -> None:
+    run_dir = tones.run_dir
+    if model is not None:
+        run_dir = tmp_path / "run"
+        beamtune.train(data_dir=tones.data_dir, run_dir=run_dir, epochs=1, global_batch_size=8, model=model)
+    classifier = beamtune.load(run_dir)
+    assert [spec.name for spec in classifier._inference.front_end.specs] == names
+    found = classifier.predict(tones.song)
+    classifier._inference.front_end = RunDir(str(run_dir)).prepare_yaml().front_end()
+    assert [spec.name for spec in classifier._inference.front_end.specs] == ["log_mel", "mfcc"]
+    of_all_features = classifier.predict(tones.song)
+    assert found.segment_probabilities.tobytes() == of_all_features.segment_probabilities.tobytes()
+    assert found.probabilities == of_all_features.probabilities
 
 
 def test_samples_are_predicted_as_their_file_is(classifier: Classifier, tones: Tones, samples: np.ndarray) -> None:

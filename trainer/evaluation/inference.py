@@ -52,7 +52,7 @@ _Compute = Callable[[Sequence[Segment]], Sequence[NDArray[Any]]]
 
 
 class Inference:
-    """A trained model with the front end that its data were prepared with. One object serves one thread at a time."""
+    """A trained model with the front end of the features that it takes. One object serves one thread at a time."""
 
     def __init__(self, run_dir: str, *, batch_size: int) -> None:
         """Loads the best weights of a run; nothing but the run is needed.
@@ -67,7 +67,8 @@ class Inference:
         """
         run = RunDir(run_dir)
         self.model: keras.Model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
-        self.front_end = run.prepare_yaml().front_end()
+        # Not the other features of the data: YAMNet takes seconds, and needs its weights.
+        self.front_end = run.prepare_yaml().front_end(tuple(self.model.input))
         self.labels = run.dataset().labels
         self._batch_size = batch_size
 

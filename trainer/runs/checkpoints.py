@@ -189,10 +189,10 @@ def _download(directory: str, name: str, *, to: str) -> None:
 
 @contextmanager
 def _checkpoint_read_errors(path: str) -> Iterator[None]:
-    """Converts the various errors of TensorFlow when it restores into a RunFailedError that names the checkpoint."""
+    """Converts the various errors of reading a checkpoint into a RunFailedError that names it."""
     try:
         yield
-    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+    except (files.FileError, tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
         raise RunFailedError(
             f"checkpoint {path} cannot be restored: it is damaged or belongs to another model; train in another run_dir"
         ) from error

@@ -83,6 +83,35 @@ def test_the_front_end_is_the_one_that_prepared_the_data():
             np.testing.assert_array_equal(one.features[name], other.features[name])
 
 
+@pytest.mark.parametrize("name", CONFIG.features)
+def test_the_front_end_of_one_feature_computes_the_same_bits_as_that_of_all(name):
+    features = {**CONFIG.features, "slow": WaveformConfig(sample_rate_hz=4000)}
+    samples = np.random.default_rng(0).normal(0, 0.1, 22_050)
+    source = io.BytesIO()
+    soundfile.write(source, samples, 11_025, format="WAV", subtype="FLOAT")
+    read = parse_prepare_yaml(prepare_yaml_text(replace(CONFIG, features=features), cache_key="abc"))
+    one, all_of_them = read.front_end([name]), read.front_end()
+    assert [spec.name for spec in one.specs] == [name]
+    assert [spec.name for spec in all_of_them.specs] == ["mine", "samples", "slow"]
+    found, expected = (each.process(io.BytesIO(source.getvalue())).segments for each in (one, all_of_them))
+    assert len(found) == 3
+    for segment, whole in zip(found, expected, strict=True):
+        assert list(segment.features) == [name]
+        assert segment.features[name].tobytes() == whole.features[name].tobytes()
+
+
+def test_a_front_end_needs_no_files_of_features_that_it_does_not_compute(tmp_path, monkeypatch):
+    monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path))  # without YAMNet's weights
+    content = yaml.safe_load(OLD_TEXT)
+    content["config"]["features"]["yamnet"] = {"kind": "yamnet", "dtype": "float16", "sample_rate_hz": 16000}
+    content["sources"] = {"yamnet": {"weights": "0" * 64}}
+    read = parse_prepare_yaml(yaml.safe_dump(content))
+    assert [spec.name for spec in read.front_end(["log_mel"]).specs] == ["log_mel"]
+    monkeypatch.setattr("beam_pipelines.features.yamnet.fetch_yamnet_weights", lambda path: None)
+    with pytest.raises(UserError, match=r"yamnet\.h5 cannot be read"):
+        read.front_end(["yamnet"])
+
+
 def test_a_feature_of_a_later_version_can_be_read_and_not_computed():
     content = yaml.safe_load(OLD_TEXT)
     content["config"]["features"] = {"vector": {"kind": "embedding", "dtype": "float32", "layers": 12}}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from beam_pipelines.audio import windows as windows_module
 from beam_pipelines.common.output_streams import open_text_stream
@@ -79,7 +80,7 @@ def test_audio_beyond_the_longest_duration_of_a_clip_is_used(
         made = prepare_yaml(self)
         front_end = made.front_end()
         front_end._audio = replace(front_end._audio, max_duration_s=2.0)
-        return SimpleNamespace(front_end=lambda: front_end)
+        return SimpleNamespace(front_end=lambda names: front_end)
 
     monkeypatch.setattr(RunDir, "prepare_yaml", with_short_clips)
     assert run_predict(finished.run_dir, [path], "json") == 0
@@ -88,6 +89,27 @@ def test_audio_beyond_the_longest_duration_of_a_clip_is_used(
     for found, expected in zip(in_windows["genres"], whole["genres"], strict=True):
         assert found["genre"] == expected["genre"]
         assert found["probability"] == pytest.approx(expected["probability"], abs=1e-3)
+
+
+def test_features_that_the_model_does_not_take_are_not_computed(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_audio(tmp_path / "five.wav", 2.7)
+    assert run_predict(finished.run_dir, [path], "json") == 0
+    expected = capsys.readouterr()
+    monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path / "cache"))  # without YAMNet's weights
+    monkeypatch.setattr("beam_pipelines.features.yamnet.fetch_yamnet_weights", lambda path: None)
+    yaml_path = Path(RunDir(finished.run_dir).dataset_dir) / "prepare.yaml"
+    content = yaml.safe_load(yaml_path.read_text())
+    content["config"]["features"] |= {
+        "mfcc": {"kind": "mfcc", "sample_rate_hz": 11_025},
+        "yamnet": {"kind": "yamnet"},
+        "vector": {"kind": "of_a_later_version"},
+    }
+    content["sources"] = {"yamnet": {"weights": "0" * 64}}
+    yaml_path.write_text(yaml.safe_dump(content))
+    assert run_predict(finished.run_dir, [path], "json") == 0
+    assert capsys.readouterr() == expected
 
 
 def test_a_silent_file_is_an_error_and_a_silent_beginning_is_not(

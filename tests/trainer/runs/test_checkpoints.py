@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from beam_pipelines.common.errors import RunFailedError
 from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.checkpoints import Checkpoints, read_progress, restore_model
 from trainer.runs.early_stopping import EarlyStopping
@@ -76,3 +77,10 @@ def test_the_path_of_a_checkpoint_is_no_pattern(
         for restored, saved in zip(model.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(restored, saved)
     assert read_progress(directory).epochs_done == 1
+
+
+@pytest.mark.parametrize("directory", ["ram://missing/[1]", "ram://missing/1", "missing/[1]"])
+def test_a_checkpoint_that_is_missing_is_named(directory: str, model: keras.Model) -> None:
+    path = f"{directory}/best-00001-00000000"
+    with pytest.raises(RunFailedError, match=r"checkpoint .*best-00001-00000000 cannot be restored"):
+        restore_model(model, path)
