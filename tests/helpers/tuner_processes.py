@@ -207,6 +207,20 @@ def cluster(directory: Path) -> Iterator[Cluster]:
         made.end_all()
 
 
+def processes_of(search_dir: Path | str) -> dict[str, int]:
+    """Returns the process ids of a local search by role."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            variables = dict(pair.split("=", 1) for pair in (entry / "environ").read_text().split("\0") if "=" in pair)
+            command = (entry / "cmdline").read_text()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if "BEAMTUNE_SEARCH_ROLE" in variables and f"search_dir={search_dir}\0" in command:
+            found[variables["BEAMTUNE_SEARCH_ROLE"]] = int(entry.name)
+    return found
+
+
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = 600.0) -> None:
     until_s = time.monotonic() + timeout_s
     while not condition():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tuner_processes import processes_of
 
 from beam_pipelines.common.python_process import python_command
 from configs.cli import main
@@ -71,20 +72,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until_s
         time.sleep(0.2)
-
-
-def processes_of(search_dir: Path) -> dict[str, int]:
-    """Returns the process ids of a local search by role."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            variables = dict(pair.split("=", 1) for pair in (entry / "environ").read_text().split("\0") if "=" in pair)
-            command = (entry / "cmdline").read_text()
-        except (OSError, UnicodeDecodeError):
-            continue
-        if "BEAMTUNE_SEARCH_ROLE" in variables and f"search_dir={search_dir}\0" in command:
-            found[variables["BEAMTUNE_SEARCH_ROLE"]] = int(entry.name)
-    return found
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ class PassingFileError(FileError):
 # Pauses between attempts to list a directory after a PassingFileError.
 LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _WILDCARDS = re.compile(r"[*?[]")
+_SPECIAL = re.compile(r"[*?[\]\\]")
 _COPY_BYTES = 1 << 24
 # https://cloud.google.com/storage/quotas#objects: one write to the same object name per second.
 _WRITE_INTERVAL_S = 1.0
@@ -98,8 +99,15 @@ def list_dir(directory: str) -> list[str]:
 def list_if_exists(directory: str) -> list[str]:
     """Returns the names in a directory, sorted; none where there is no such directory.
 
-    Errors of a bucket or a network disk that may pass are retried for some 30 s.
+    Errors of a bucket or a network disk that may pass are retried for some 30 s. In a bucket the names of directories
+    end with no slash, and the files in them are listed, too: this is for directories that have few.
     """
+    if is_in_bucket(directory):
+        # `listdir` asks first whether the directory exists, which is a listing of its own.
+        pattern = join(_SPECIAL.sub(r"\\\g<0>", directory), "*")
+        with file_errors(directory):
+            found = with_retries(lambda: _gfile().glob(pattern), path=directory)
+        return sorted(os.path.basename(path.rstrip("/")) for path in found)
     for pause_s in (*LISTING_PAUSES_S, None):
         try:
             return list_dir(directory)

@@ -1,5 +1,6 @@
 """A search on this machine: starts the chief and the workers as processes, and restarts them until it has ended."""
 
+import math
 import os
 import signal
 import subprocess
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field
 import tensorflow as tf
 
 from beam_pipelines.common.bucket_errors import BucketOutageError
-from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.common.retries import without_retries
+from beam_pipelines.common.signals import RUN_AGAIN
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.tuner.config import SearchConfig
@@ -30,6 +32,8 @@ LOCAL_CHIEF = "chief"
 _SUCCESS, _FAILED, _USER_ERROR = 0, 1, 2
 _POLL_S = 0.25
 _SHOW_INTERVAL_S = 1.0
+# Each time, the state and the epochs of the running trials are listed and read.
+_SHOW_INTERVAL_IN_BUCKET_S = 15.0
 _RESTART_PAUSE_S = 1.0
 # How long workers have to exit by themselves after the end of the search, to save their trial after SIGTERM, and how
 # long the chief has to save its state after SIGTERM.
@@ -76,7 +80,7 @@ def run_local(config: SearchConfig, *, command: Sequence[str]) -> None:
     Raises:
         UserError: A process reports an error that the user must fix.
         RunFailedError: The search cannot succeed, or a process crashed too often.
-        RunAgainError: SIGTERM or Ctrl-C came; the same command resumes the search.
+        RunAgainError: SIGTERM or Ctrl-C came, or the storage failed for too long; the same command resumes the search.
     """
     logs_dir = SearchDir(config.search_dir).logs_dir
     if "://" in logs_dir:
@@ -101,7 +105,7 @@ class _LocalSearch:
     logs_dir: str
     live: LiveSearch
     processes: list[_Process] = field(default_factory=list)
-    shown_s: float = -_SHOW_INTERVAL_S
+    shown_s: float = -math.inf
 
     def run(self, stop_request: StopRequest) -> None:
         """Starts all processes, and restarts those that crash, until the chief exits."""
@@ -116,6 +120,8 @@ class _LocalSearch:
             process.start(self.command)
             self.processes.append(process)
         chief = self.processes[0]
+        in_bucket = files.is_in_bucket(self.config.search_dir)
+        show_interval_s = _SHOW_INTERVAL_IN_BUCKET_S if in_bucket else _SHOW_INTERVAL_S
         while True:
             if stop_request.is_set:
                 raise stop_request.error("; everything is saved: the same command resumes the search")
@@ -129,7 +135,7 @@ class _LocalSearch:
                 time.sleep(_RESTART_PAUSE_S)
                 for process in crashed:
                     process.start(self.command)
-            if time.monotonic() - self.shown_s >= _SHOW_INTERVAL_S:
+            if time.monotonic() - self.shown_s >= show_interval_s:
                 self.show()
             time.sleep(_POLL_S)
 
@@ -141,7 +147,8 @@ class _LocalSearch:
             raise UserError(process.last_line())
         max_restarts = self.config.max_restarts
         if process.num_restarts >= max_restarts:
-            raise RunFailedError(
+            error_type = RunAgainError if exit_code == RUN_AGAIN else RunFailedError
+            raise error_type(
                 f"{process.role} has exited {process.num_restarts + 1} times (max_restarts={max_restarts}), the last "
                 f"time with {_describe(exit_code)}: {process.last_line()}; see {process.log_path}"
             )

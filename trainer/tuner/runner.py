@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
+from beam_pipelines.common.bucket_errors import BucketOutageError, translate
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError, first_line
 from trainer.common import files
 from trainer.common.tf_graphs import releasing_graphs
@@ -144,14 +145,26 @@ def copy_checkpoints(parent_directory: str, *, to: str, check_owner: Callable[[]
 
 @contextmanager
 def _errors_as_failed_trials() -> Iterator[None]:
-    """Turns errors that a point of the space may cause into a TrialFailedError with one line."""
+    """Turns errors that a point of the space may cause into a TrialFailedError with one line.
+
+    Raises:
+        RunAgainError: A bucket cannot be reached, which is no fault of the trial. TensorFlow's readers of shards do not
+            raise that themselves.
+    """
     try:
         yield
     except (TrialFailedError, TrialLeaseLostError, RunAgainError):
         raise
-    except (RunFailedError, UserError) as error:
-        raise TrialFailedError(first_line(error)) from error
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrialFailedError(f"out of memory: {first_line(error)}") from error
     except Exception as error:
-        raise TrialFailedError(f"{type(error).__name__}: {first_line(error)}") from error
+        outage = translate(error)
+        if isinstance(outage, BucketOutageError):
+            raise outage from error
+        raise TrialFailedError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    line = first_line(error)
+    if isinstance(error, RunFailedError | UserError):
+        return line
+    is_memory = isinstance(error, tf.errors.ResourceExhaustedError | MemoryError)
+    return f"out of memory: {line}" if is_memory else f"{type(error).__name__}: {line}"

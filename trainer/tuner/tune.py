@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TextIO
 
+from beam_pipelines.common.bucket_errors import BucketOutageError
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import UPDATE_LEASE_FILE, holding
@@ -115,15 +116,15 @@ def _run_chief(
         else:
             directory.start(config, space_text=space_text)
             write_experiment(config.search_dir, space, objective=config.objective, created_s=time.time())
-    is_leader = True
+    can_write = True
     try:
         run_chief(config, space=space, host=host)
-    except LostLeadershipError:
-        is_leader = False  # the other chief writes the results
+    except (LostLeadershipError, BucketOutageError):
+        can_write = False  # another chief writes the results, or this one when it is started again
         raise
     finally:
         # Also of a search that failed or was stopped. The state may not exist yet.
-        if is_leader:
+        if can_write:
             with suppress(UserError):
                 _write_results(config, space=space, to_overrides=to_overrides, stream=stream)
     return 0

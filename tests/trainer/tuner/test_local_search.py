@@ -99,6 +99,13 @@ def test_a_process_that_crashes_too_often_ends_the_search(run):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("role", ["chief", "first"])
+def test_a_storage_that_stays_away_ends_the_search_which_may_be_run_again(run, tmp_path, role):
+    with pytest.raises(RunAgainError, match=r"has exited 3 times .* with exit code 75: ends with 75; see"):
+        run(**{"chief": ["sleep"], "first": ["sleep"], role: [75]})
+
+
+@pytest.mark.slow
 def test_a_chief_that_fails_ends_the_search_with_its_message(run):
     with pytest.raises(RunFailedError, match="^ends with 1$"):
         run(chief=[1], first=["sleep"])

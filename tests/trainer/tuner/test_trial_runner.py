@@ -303,6 +303,21 @@ def test_any_error_fails_the_trial_with_one_line(make_runner, tmp_path, monkeypa
     assert str(caught.value) == reason
 
 
+def test_a_bucket_that_cannot_be_reached_is_no_failure_of_the_trial(make_runner, tmp_path, monkeypatch):
+    def fail(*args: Any, **kwargs: Any) -> None:
+        # What TensorFlow's reader of shards raises.
+        raise tf.errors.AbortedError(
+            None,
+            None,
+            "All 10 retry attempts failed. The last failure: Error executing an HTTP request: HTTP response code 503 "
+            "with body '' when reading gs://b/data/a-train.tfrecord-00000-of-00001\n\t [[{{node IteratorGetNext}}]]",
+        )
+
+    monkeypatch.setattr(trainer.training.train, "make_components", fail)
+    with pytest.raises(RunAgainError, match=r"^gs://b/data/a-train\.tfrecord-00000-of-00001 cannot be reached"):
+        make_runner().run(make_trial(tmp_path), report=Chief().report)
+
+
 def test_values_that_train_refuses_fail_the_trial(make_runner, tmp_path):
     with pytest.raises(TrialFailedError, match=r"optimizer\.learning_rate=11.*expected a rate above 0 and at most 10"):
         make_runner().run(make_trial(tmp_path, learning_rate=11.0), report=Chief().report)

@@ -37,8 +37,8 @@ class ChiefClient:
     ) -> None:
         """Connects with the first request.
 
-        Without the address of the chief, host:port, each request reads it from search_dir. stop_request interrupts
-        retries and pauses.
+        Without the address of the chief, host:port, it is read from search_dir, and again after each request without a
+        reply. stop_request interrupts retries and pauses.
         """
         self.search_dir = search_dir
         self.service = service
@@ -48,6 +48,7 @@ class ChiefClient:
         self._instance = secrets.token_hex(8)
         self._address = address
         self._channel: Channel | None = None
+        self._must_find_chief = True
         self._channel_lock = threading.Lock()
         self._was_connected = False
 
@@ -102,24 +103,31 @@ class ChiefClient:
             RunFailedError: The chief refuses the request.
         """
         request = {"worker": self._worker, "instance": self._instance, **fields}
-        return self._connect().call(method, request, timeout_s=timeout_s)
+        try:
+            return self._connect().call(method, request, timeout_s=timeout_s)
+        except ChiefUnavailableError:
+            self._must_find_chief = True
+            raise
 
     def _connect(self) -> Channel:
         with self._channel_lock:
-            address = self._address
-            if address is None:
-                try:
-                    with without_retries():  # who calls tries again, and a heartbeat must not wait
-                        found = find_leader(self.search_dir)
-                except (files.FileError, BucketOutageError) as error:
-                    raise ChiefUnavailableError(f"{self.search_dir} cannot be listed: {error}") from error
-                if found is None:
-                    raise ChiefUnavailableError("no chief has started yet")
-                address = found[1]
-            if self._channel is None or self._channel.address != address:
-                # The old channel stays open: another thread may be using it.
-                self._channel = Channel(address)
+            if self._channel is None or self._must_find_chief:
+                address = self._address or self._find_chief()
+                if self._channel is None or self._channel.address != address:
+                    # The old channel stays open: another thread may be using it.
+                    self._channel = Channel(address)
+                self._must_find_chief = False
             return self._channel
+
+    def _find_chief(self) -> str:
+        try:
+            with without_retries():  # who calls tries again, and a heartbeat must not wait
+                found = find_leader(self.search_dir)
+        except (files.FileError, BucketOutageError) as error:
+            raise ChiefUnavailableError(f"{self.search_dir} cannot be listed: {error}") from error
+        if found is None:
+            raise ChiefUnavailableError("no chief has started yet")
+        return found[1]
 
     def _where(self) -> str:
         return self._address or f"the address in {self.search_dir}"

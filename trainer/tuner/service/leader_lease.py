@@ -2,12 +2,17 @@
 
 A chief acquires the lease with a file `<search_dir>/state/terms/<number>.<owner>.json`; the last name decides. The
 lease is a matter of listing names, because a listing is consistent on local disks and on object stores alike.
+
+In a bucket, where a listing costs as much as twelve reads, each chief then writes its name into the object
+`<search_dir>/state/terms/last`, before it reads the state. While a chief finds its own name there, no other one has
+acquired the lease since it listed the names; otherwise it lists them again.
 """
 
 import os
 import secrets
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from beam_pipelines.common.errors import RunFailedError, UserError
@@ -38,6 +43,7 @@ class LeaderLease:
 
         Raises:
             UserError: The directory is not writable.
+            LostLeadershipError: Another chief has acquired a later lease meanwhile.
         """
         try:
             files.make_dirs(_directory(search_dir))
@@ -45,8 +51,11 @@ class LeaderLease:
             lease = cls(1 if latest is None else latest.number + 1, secrets.token_hex(8), search_dir)
             chief = {"address": address, "host": socket.gethostname(), "pid": os.getpid(), "started_s": time.time()}
             files.write_text(lease._path, dump_checked(chief))
+            if files.is_in_bucket(search_dir):
+                files.write_text(_last_path(search_dir), lease.file_prefix)
         except files.FileError as error:
             raise UserError(f"search_dir={search_dir} is not writable: {error.message}") from error
+        lease._check_names()
         return lease
 
     @property
@@ -60,6 +69,12 @@ class LeaderLease:
 
     def check(self) -> None:
         """Raises a LostLeadershipError if another chief has acquired the lease."""
+        with suppress(files.MissingFileError):
+            if files.is_in_bucket(self.search_dir) and files.read_text(_last_path(self.search_dir)) == self.file_prefix:
+                return
+        self._check_names()
+
+    def _check_names(self) -> None:
         if _latest_lease(self.search_dir) != self:
             raise LostLeadershipError("another chief has taken over this search; this one ends, and nothing is lost")
 
@@ -82,6 +97,10 @@ def was_leader(search_dir: str, owner: str) -> bool:
 
 def _directory(search_dir: str) -> str:
     return files.join(search_dir, "state", "terms")
+
+
+def _last_path(search_dir: str) -> str:
+    return files.join(_directory(search_dir), "last")
 
 
 def _latest_lease(search_dir: str) -> LeaderLease | None:

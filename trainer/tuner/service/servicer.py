@@ -5,16 +5,20 @@ import time
 from collections.abc import Callable
 
 from beam_pipelines.common.errors import RunFailedError, UserError
+from trainer.common import files
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.service.leader_lease import LeaderLease
 from trainer.tuner.service.ledger import Ledger
 from trainer.tuner.service.process_log import Log
-from trainer.tuner.service.rpc import Handler, InvalidRequestError, Message, WorkerRequest
+from trainer.tuner.service.rpc import ChiefUnavailableError, Handler, InvalidRequestError, Message, WorkerRequest
 from trainer.tuner.service.search_state import trial_history_file
 from trainer.tuner.service.state_files import StateFile
 from trainer.tuner.service.worker_registry import Admission, WorkerRegistry
 from trainer.tuner.space.space import Space
 from trainer.tuner.trial import Trial
+
+# Each save is a new object in a bucket, and its request is billed.
+_SAVE_INTERVAL_IN_BUCKET_S = 10.0
 
 
 class ChiefServicer:
@@ -38,6 +42,8 @@ class ChiefServicer:
         self._service = config.service
         self._lease = lease
         self._log = log
+        slowest_s = _SAVE_INTERVAL_IN_BUCKET_S if files.is_in_bucket(config.search_dir) else 0.0
+        self._save_interval_s = max(self._service.heartbeat_s, slowest_s)
         self._lock = threading.Lock()
         now_s = time.monotonic()
         self.registry = WorkerRegistry(timeout_s=3 * self._service.heartbeat_s, now_s=now_s)
@@ -48,6 +54,7 @@ class ChiefServicer:
         for trial in self.ledger.running():
             self.registry.register(str(trial.worker), str(trial.worker_instance), now_s=now_s)
         self._saved_version: int | None = None
+        self._saved_s = self._checked_s = now_s
         self._close_and_save()
 
     def _restore(self) -> None:
@@ -82,8 +89,11 @@ class ChiefServicer:
                 if cause is not None:
                     self.ledger.lose(trial.trial_id, cause, now_s=time.time())
             # `beamtune tune status` shows the time and the epochs of running trials.
-            if now_s - self._saved_s >= self._service.heartbeat_s:
+            if now_s - self._saved_s >= self._save_interval_s:
                 self._save()
+            elif now_s - self._checked_s >= self._service.heartbeat_s:
+                self._lease.check()
+                self._checked_s = now_s
             self._close_and_save()
 
     def _loss_of_worker(self, trial: Trial, *, now_s: float) -> str | None:
@@ -126,7 +136,7 @@ class ChiefServicer:
                 raise RunFailedError("the chief is ending")
             try:
                 return method(request)
-            except InvalidRequestError:
+            except (InvalidRequestError, ChiefUnavailableError):
                 raise
             except Exception as error:  # the state in memory may differ from the saved one
                 self.failure = error
@@ -165,6 +175,10 @@ class ChiefServicer:
 
     def _heartbeat(self, request: WorkerRequest) -> Message:
         self.registry.register(request.worker, request.instance, now_s=time.monotonic())
+        # A worker asks another chief only when this one does not reply. One that has taken over gives the trials of
+        # silent workers away after lease_s: this one must not confirm them for so long without a check.
+        if time.monotonic() - self._checked_s > self._service.lease_s / 2:
+            raise ChiefUnavailableError("the lease of the chief could not be checked")
         # Without the lock: the search for the next point may hold it for seconds.
         return {"has_lease": self.ledger.is_held_by(request.trial_id, request.instance)}
 
@@ -206,9 +220,10 @@ class ChiefServicer:
         return {}
 
     def _save(self) -> None:
+        started_s = time.monotonic()
         self._state_file.write(self.ledger.to_json(), lease=self._lease)
         self._saved_version = self.ledger.version
-        self._saved_s = time.monotonic()
+        self._saved_s = self._checked_s = started_s
 
     def _close_and_save(self) -> None:
         """Ends the search if it is done, and saves what has changed."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.common import files
 from trainer.tuner.service.checked_json import DamagedFileError, dump_checked, load_checked
 from trainer.tuner.service.leader_lease import LeaderLease
@@ -61,11 +61,12 @@ class StateFile:
         Raises:
             LostLeadershipError: Another chief has taken over, which ignores what was written.
             RunFailedError: The file cannot be written.
+            RunAgainError: The storage fails in a way that may pass, or its bucket cannot be reached.
         """
-        lease.check()
         self._generation += 1
         path = files.join(self._directory, f"{lease.file_prefix}.{self._generation:08d}.json")
         try:
+            lease.check()
             if not self._paths:
                 files.make_dirs(self._directory)
             files.write_text(path, dump_checked(payload))
@@ -73,9 +74,11 @@ class StateFile:
             while len(self._paths) > _KEPT_GENERATIONS:
                 with suppress(files.MissingFileError):
                     files.remove(self._paths.pop(0))
+            lease.check()
+        except files.PassingFileError as error:
+            raise RunAgainError(f"{path} cannot be written: {error.message}: run the same command again") from error
         except files.FileError as error:
             raise RunFailedError(f"{path} cannot be written: {error.message}") from error
-        lease.check()
 
 
 def _generation_of(name: str) -> int:

@@ -9,8 +9,8 @@ from tuner_processes import OBJECTIVE, SPACE, search_config
 
 from beam_pipelines.common.errors import RunFailedError
 from trainer.tuner.service.config import BudgetConfig, ServiceConfig
-from trainer.tuner.service.leader_lease import LeaderLease
-from trainer.tuner.service.rpc import InvalidRequestError, Message
+from trainer.tuner.service.leader_lease import LeaderLease, LostLeadershipError
+from trainer.tuner.service.rpc import ChiefUnavailableError, InvalidRequestError, Message
 from trainer.tuner.service.search_state import read_search
 from trainer.tuner.service.servicer import ChiefServicer
 from trainer.tuner.trial import COMPLETED, FAILED
@@ -67,6 +67,22 @@ def test_time_and_epochs_of_running_trials_are_saved_at_the_interval_of_heartbea
     time.sleep(0.06)
     chief.servicer.tick(12.5)
     assert (read_search(str(tmp_path)).elapsed_s, read_search(str(tmp_path)).num_epochs) == (12.5, 1)
+
+
+def test_a_chief_that_cannot_check_its_lease_does_not_confirm_trials(tmp_path: Path) -> None:
+    chief = Chief(tmp_path, lease_s=60.0)
+    trial_id = chief.begin_trial()
+    assert chief.call("heartbeat", trial_id=trial_id) == {"has_lease": True}
+    # Another chief may have taken over, which gives the trial away when it has waited for lease_s.
+    chief.servicer._checked_s -= 31.0
+    with pytest.raises(ChiefUnavailableError):
+        chief.call("heartbeat", trial_id=trial_id)
+    chief.servicer.tick(0.25)
+    assert chief.call("heartbeat", trial_id=trial_id) == {"has_lease": True}
+    LeaderLease.acquire(str(tmp_path), address="127.0.0.1:2")
+    chief.servicer._checked_s -= 31.0
+    with pytest.raises(LostLeadershipError):
+        chief.servicer.tick(0.25)
 
 
 def test_a_trial_is_assigned_with_the_epochs_that_were_reported(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.common import files
 from trainer.tuner.service.checked_json import DamagedFileError, dump_checked, load_checked
 from trainer.tuner.service.leader_lease import LeaderLease, LostLeadershipError, find_leader, was_leader
@@ -169,12 +169,21 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         LeaderLease.acquire(str(tmp_path / "file"), address="a:1")
 
 
-def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (files.FileError(errno.ENOSPC, "No space left on device", "x"), RunFailedError),
+        (files.PassingFileError(errno.EIO, "Input/output error", "x"), RunAgainError),
+    ],
+)
+def test_a_full_disk_is_an_error_and_one_that_fails_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: files.FileError, raised: type[Exception]
+) -> None:
     document, lease = StateFile(str(tmp_path), "search"), LeaderLease.acquire(str(tmp_path), address="a:1")
 
     def refuse(path: str, text: str) -> None:
-        raise files.FileError(errno.ENOSPC, "No space left on device", path)
+        raise error
 
     monkeypatch.setattr("trainer.tuner.service.state_files.files.write_text", refuse)
-    with pytest.raises(RunFailedError, match=r"00000001\.json cannot be written: .*; No space left on device"):
+    with pytest.raises(raised, match=rf"00000001\.json cannot be written: x; {error.strerror}"):
         document.write(FIRST, lease=lease)
