@@ -290,7 +290,6 @@ COMMANDS = (
             "beamtune compare runs/* sort=accuracy output.markdown=comparison.md output.csv=comparison.csv",
         ),
         run=_compare,
-        extras=("train",),
         paths_usage="RUN…",
     ),
     Command(

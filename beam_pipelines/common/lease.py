@@ -146,8 +146,8 @@ def _lease_file(directory: str, *, name: str, key: str) -> LeaseFile | None:
     bucket = open_bucket(directory)
     if bucket is None:
         print(
-            f"note: {key}={directory} is not protected from a second command that writes to it: this needs gs://, "
-            "google-cloud-storage (pip install 'beamtune[cloud]')",
+            f"note: {key}={directory} is not protected from a second command that writes to it: the lock needs gs:// "
+            "and google-cloud-storage (pip install 'beamtune[cloud]')",
             file=stderr(),
         )
         return None

@@ -52,6 +52,15 @@ class FileEntry:
     updated_s: float
 
 
+def require_file_system(path: str) -> None:
+    """Checks that Beam has the file system of a path, without a request.
+
+    Raises:
+        ValueError: It has not: for gs://, the extra gcp is not installed.
+    """
+    FileSystems.get_filesystem(path)
+
+
 def join(folder: str, *names: str) -> str:
     """Returns the path of a file or folder below a folder, local or gs://."""
     return str(FileSystems.join(folder, *names))

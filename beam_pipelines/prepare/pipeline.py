@@ -110,13 +110,14 @@ def build_pipeline(
 
 
 def _check_before_listing(config: PrepareConfig) -> None:
-    """Checks that the runner's workers can reach the paths in the settings, before files are listed or composed.
+    """Checks that Beam and the workers can reach the paths in the settings, before files are listed or composed.
 
     The paths in a table of tracks are checked after it is read.
     """
     dataset = config.dataset
     folders = {"dataset.root": dataset.root} if isinstance(dataset, RootDatasetConfig) else {}
     config.runner.check_job({"output_dir": config.output_dir, **folders})
+    storage.require_file_system(config.output_dir)
 
 
 def _say_finished(output_dir: str) -> None:

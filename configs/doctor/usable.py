@@ -38,7 +38,9 @@ def _find_extra(
     found = {one.name: _version(one, version_of=version_of) for one in packages}
     missing = [name for name, version in found.items() if version is None]
     if missing:
-        others = [build for name in missing for build in installed_builds(name, version_of=version_of)]
+        # Also builds that take the place of a package: pip would install that package beside them.
+        absent = [name for name in found if version_of(name) is None]
+        others = [build for name in absent for build in installed_builds(name, version_of=version_of)]
         fix = f"pip install 'beamtune[{extra}]'"
         fix = f"pip uninstall --yes {' '.join(others)}, and then {fix}" if others else fix
         return Finding("extra", extra, MISSING, f"without {_names(missing)}", fix=fix)

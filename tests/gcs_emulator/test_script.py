@@ -68,6 +68,21 @@ def test_the_status_of_a_command_is_returned():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--bucket", "gs://demo"], "argument --bucket: gs://demo: expected the name of a bucket, such as demo"),
+        (["--log", "/no/such/log"], "argument --log: /no/such/log: expected a file in a folder that exists"),
+        (["--log", "/"], "argument --log: /: expected a file in a folder that exists"),
+    ],
+)
+def test_wrong_options_are_refused_before_the_command(words, expected):
+    done = run(*words, "echo", "ran")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"error: {expected}\n")
+
+
+@pytest.mark.slow
 def test_another_shell_takes_the_printed_lines_until_ctrl_c():
     with subprocess.Popen(PROGRAM, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as emulator:
         lines = []

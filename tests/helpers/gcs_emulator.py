@@ -1,6 +1,7 @@
 """The command line of scripts/gcs-emulator."""
 
 import argparse
+import re
 import shlex
 import shutil
 import signal
@@ -13,6 +14,7 @@ from gcs import access_log, environment
 from gcs.process import GcsProcess
 
 _NOT_FOUND = 127
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
 
 def main() -> int:
@@ -37,12 +39,25 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/gcs-emulator", add_help=False, allow_abbrev=False)
-    parser.add_argument("--bucket", action="append")
+    parser.add_argument("--bucket", action="append", type=_bucket)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--log", type=Path)
+    parser.add_argument("--log", type=_log_path)
     parser.add_argument("--counts", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     return parser.parse_args()
+
+
+def _bucket(text: str) -> str:
+    if not _BUCKET.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text}: expected the name of a bucket, such as demo")
+    return text
+
+
+def _log_path(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: expected a file in a folder that exists")
+    return path
 
 
 def _run(command: list[str], emulator: GcsProcess) -> int:

@@ -16,9 +16,11 @@ import yaml
 from lease_process import let_another_be_faster, let_another_take_over
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.extras import naming_missing_extras
 from beam_pipelines.common.python_process import python_command
-from beam_pipelines.datasets.config import FolderDatasetConfig
+from beam_pipelines.datasets.config import FolderDatasetConfig, SyntheticDatasetConfig
 from beam_pipelines.features import frontend
 from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.prepare import pipeline
@@ -372,3 +374,16 @@ def test_tensorflow_reads_every_shard_to_its_end(prepared):
             for path in sorted(prepared.glob(f"mine-{split['name']}.tfrecord-*"))
         ]
         assert lengths == [int(length) for length in split["shardLengths"]]
+
+
+def test_nothing_is_composed_for_a_bucket_without_the_extra_gcp(tmp_path, monkeypatch):
+    def without_gcp(path):
+        raise ValueError(f"Unable to get filesystem from specified path, found: {path}")
+
+    monkeypatch.setattr(storage.FileSystems, "get_filesystem", without_gcp)
+    music = SyntheticDatasetConfig(root=str(tmp_path / "music"))
+    features = {"log_mel": LogMelConfig()}
+    config = PrepareConfig(dataset=music, features=features, output_dir="gs://b/p", runner=DirectRunnerConfig())
+    with pytest.raises(UserError, match=r"pip install 'beamtune\[gcp\]'"), naming_missing_extras():
+        prepare(config)
+    assert not (tmp_path / "music").exists()

@@ -76,6 +76,11 @@ def test_another_build_of_tensorflow_completes_the_extras_but_the_one_for_gpus()
         *("extra", "gpu", MISSING, "without tensorflow"),
         fix="pip uninstall --yes tensorflow-cpu, and then pip install 'beamtune[gpu]'",
     )
+    # pip would install tensorflow beside tensorflow-cpu.
+    assert found["io"] == Finding(
+        *("extra", "io", MISSING, "without tensorflow-io"),
+        fix="pip uninstall --yes tensorflow-cpu, and then pip install 'beamtune[io]'",
+    )
     assert extras({"tensorflow-cpu": "2.16.2"})["train-cpu"].state == UNSUPPORTED
 
 
@@ -121,8 +126,10 @@ IMPORTS = {
     "tune": {"keras_tuner", "grpc"},
     "explore": {"jinja2"},
 }
-# Imported by the features yamnet alone.
-ONLY_FOR_YAMNET = {"prepare": {"train"}}
+# Imported by the features yamnet, and for runs in buckets.
+ONLY_FOR_SOME_SETTINGS = {"prepare": {"train"}, "compare": {"train"}}
+# Its package, google-cloud-storage, is optional for every command but sync, so that imports do not show who needs it.
+OPTIONAL_FOR_OTHERS = {"cloud"}
 
 
 @pytest.fixture(scope="module")
@@ -138,4 +145,4 @@ def test_the_extras_of_a_command_are_those_that_its_code_imports(name, graph):
     assert modules
     upstream = set().union(*(graph.find_upstream_modules(module) for module in modules if module in graph.modules))
     needed = {extra for extra, packages in IMPORTS.items() if packages & upstream}
-    assert needed - ONLY_FOR_YAMNET.get(name, set()) == set(COMMANDS[name].extras)
+    assert needed - ONLY_FOR_SOME_SETTINGS.get(name, set()) == set(COMMANDS[name].extras) - OPTIONAL_FOR_OTHERS
