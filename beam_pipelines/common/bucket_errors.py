@@ -8,7 +8,7 @@ documentation: https://cloud.google.com/storage/docs/json_api/v1/status-codes
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from beam_pipelines.common.errors import RunAgainError, UserError
@@ -21,16 +21,21 @@ _STEP_ERROR = re.compile(
     r"beam_pipelines\.common\.(?:errors|bucket_errors)\.(BucketOutageError|BucketError): (.*?) \[while running"
 )
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+# An answer that was received may be incomplete.
+_RECEIVED_STATUSES = frozenset({200, 206})
 _PASSING_TYPES = frozenset(
     {"ConnectionError", "ConnectTimeout", "ReadTimeout", "Timeout", "ChunkedEncodingError", "ProtocolError"}
     | {"TransportError", "RetryError", "ServiceUnavailable", "GatewayTimeout", "TooManyRequests", "DataCorruption"}
     | {"SSLError", "NewConnectionError", "MaxRetryError", "ServerNotFoundError", "IncompleteRead", "ProxyError"}
+    | {"JSONDecodeError"}  # an answer of which a part is missing
 )
 # Of google.auth: a token cannot be had, a key file is damaged.
 _REFUSED_TYPES = frozenset({"RefreshError", "ReauthFailError", "MalformedError", "DefaultCredentialsError"})
 _STATUS = re.compile(r"HTTP response code (\d{3})|\b(\d{3}) (?:GET|HEAD|POST|PUT|PATCH|DELETE) |code', (\d{3}),")
 # "Error executing an HTTP request: libcurl code 7 meaning 'Couldn't connect to server'".
 _CURL = re.compile(r"libcurl code \d+ meaning '(.+?)', error")
+# TensorFlow, of an answer of which a part is missing.
+_INCOMPLETE_JSON = "Couldn't parse JSON response from GCS"
 _PATH = re.compile(r"gs://[^\s'\",;]+")
 _URL = re.compile(r"/b/([^/?\s'\"]+)(?:/o/([^?\s:'\"]+))?")
 _UPLOAD_OR_LISTING = re.compile(r"/o\?|/o\Z|/o[\s:]|initiating an upload")
@@ -160,10 +165,12 @@ def _failure(error: BaseException, *, path: str | None) -> _Failure | None:
     if package not in _CLIENTS and not is_step:
         return None
     # The errors of TensorFlow concern local files and clusters too.
-    if package == "tensorflow" and "gs://" not in text and "HTTP request" not in text:
+    if package == "tensorflow" and not any(words in text for words in ("gs://", "HTTP request", _INCOMPLETE_JSON)):
         return None
     response = getattr(error, "response", None)
-    body = getattr(response, "text", "")
+    body: object = ""
+    with suppress(RuntimeError):  # of a download that was received in part
+        body = getattr(response, "text", "")
     if isinstance(body, str) and body and body not in text:
         text = f"{text} {body}"
     url = getattr(getattr(response, "request", None), "url", None)
@@ -232,7 +239,8 @@ def _translate(failure: _Failure) -> BucketError | BucketOutageError | None:
         return _no_bucket(failure) if is_bucket else None
     if failure.status == 400 and "invalid bucket name" in text:
         return BucketError(f"gs://{failure.bucket} is no valid name of a bucket: check {failure.what}")
-    if failure.status in _PASSING_STATUSES or (failure.status is None and _is_passing(failure)):
+    is_received = failure.status is None or failure.status in _RECEIVED_STATUSES
+    if failure.status in _PASSING_STATUSES or (is_received and _is_passing(failure)):
         return BucketOutageError(f"{failure.what} cannot be reached ({_reason(failure)}): {_AGAIN}")
     return None
 
@@ -246,7 +254,11 @@ def _is_anonymous(failure: _Failure, text: str) -> bool:
 
 
 def _is_passing(failure: _Failure) -> bool:
-    return failure.type_name in _PASSING_TYPES or _CURL.search(failure.text) is not None
+    return (
+        failure.type_name in _PASSING_TYPES
+        or _CURL.search(failure.text) is not None
+        or _INCOMPLETE_JSON in failure.text
+    )
 
 
 def _no_bucket(failure: _Failure) -> BucketError:

@@ -1,6 +1,7 @@
 """The file of a lease in a bucket: an object that is written only if it has an expected generation."""
 
 import time
+from contextlib import suppress
 from typing import Any, Protocol
 
 from beam_pipelines.common.bucket_client import client, is_installed
@@ -25,8 +26,8 @@ class Bucket(Protocol):
             Its new generation; None if it has another generation, and is not written.
         """
 
-    def delete(self, name: str, *, generation: int) -> None:
-        """Deletes an object if it has this generation."""
+    def delete(self, name: str, *, generation: int) -> bool:
+        """Deletes an object if it has this generation; returns False if it has another one."""
 
 
 class BucketLeaseFile:
@@ -36,8 +37,10 @@ class BucketLeaseFile:
         self._bucket = bucket
         self._name = name
         self._generation = 0
+        self._owner = ""
 
     def take(self, holder: Holder) -> Holder | None:
+        self._owner = holder.owner
         found = self._bucket.read(self._name)
         content, generation = (b"", 0) if found is None else found
         other = Holder.from_json(content)
@@ -66,7 +69,14 @@ class BucketLeaseFile:
         return True
 
     def release(self) -> None:
-        self._bucket.delete(self._name, generation=self._generation)
+        if self._bucket.delete(self._name, generation=self._generation):
+            return
+        # The answer to the last refresh may have been lost: then the lease is still this one's.
+        with suppress(Exception):  # each client raises other types; the lease is stale after a minute
+            found = self._bucket.read(self._name)
+            other = None if found is None else Holder.from_json(found[0])
+            if found is not None and other is not None and other.owner == self._owner:
+                self._bucket.delete(self._name, generation=found[1])
 
 
 class _GoogleBucket:
@@ -97,16 +107,19 @@ class _GoogleBucket:
             return None
         return int(blob.generation)
 
-    def delete(self, name: str, *, generation: int) -> None:
-        from google.api_core.exceptions import GoogleAPIError
+    def delete(self, name: str, *, generation: int) -> bool:
+        from google.api_core.exceptions import GoogleAPIError, PreconditionFailed
         from google.auth.exceptions import GoogleAuthError
         from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
         retry = DEFAULT_RETRY.with_timeout(_DELETE_RETRIES_S)
         try:
             self._bucket.blob(name).delete(if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S, retry=retry)
+        except PreconditionFailed:
+            return False
         except (GoogleAPIError, GoogleAuthError, OSError):  # those of requests are OSErrors
-            return  # it is stale after a minute
+            pass  # it is stale after a minute
+        return True
 
 
 def open_bucket(directory: str) -> Bucket | None:

@@ -4,6 +4,9 @@ Every function repeats its requests while the service cannot be reached, and rai
 a UserError where there is no such bucket, or a permission or valid credentials are missing.
 """
 
+import base64
+import io
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
 from beam_pipelines.common.bucket_client import client, split
+from beam_pipelines.common.bucket_errors import BucketOutageError
 from beam_pipelines.common.retries import retry_deadline_s, with_retries
 
 _TIMEOUT_S = 60.0
@@ -70,9 +74,9 @@ def download(path: str) -> bytes:
     """
 
     def read() -> bytes:
-        # Raw: an object that is stored compressed by gzip is not decompressed.
-        content: bytes = _blob(path).download_as_bytes(raw_download=True, **_transfer_options())
-        return content
+        content = io.BytesIO()
+        _download(path, content)
+        return content.getvalue()
 
     return found(read, path)
 
@@ -86,13 +90,9 @@ def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
     """
 
     def read() -> BinaryIO:
-        blob = _blob(path)
-        blob.reload(timeout=_TIMEOUT_S, retry=None)
-        if blob.size > max_bytes:
-            raise OSError(f"{path} has {blob.size} bytes: expected at most {max_bytes}")
         file = tempfile.TemporaryFile(prefix="beamtune-")  # noqa: SIM115
         try:
-            blob.download_to_file(file, raw_download=True, **_transfer_options())
+            _download(path, file, max_bytes=max_bytes)
             file.seek(0)
         except BaseException:
             file.close()
@@ -151,6 +151,48 @@ def found(read: Callable[[], _Result], path: str) -> _Result:
         return with_retries(read, path=path)
     except NotFound as error:
         raise FileNotFoundError(f"there is no file {path}") from error
+
+
+class _CheckedFile:
+    """A file that is written up to a size, and the checksum of what was written."""
+
+    def __init__(self, file: BinaryIO, *, path: str, max_bytes: int) -> None:
+        import google_crc32c
+
+        self._file = file
+        self._path = path
+        self._max_bytes = max_bytes
+        self._checksum = google_crc32c.Checksum()
+
+    def write(self, data: bytes) -> int:
+        if self._file.tell() + len(data) > self._max_bytes:
+            raise OSError(f"{self._path} has more than {self._max_bytes} bytes, the most that is copied")
+        self._checksum.update(data)
+        return self._file.write(data)
+
+    @property
+    def crc32c(self) -> str:
+        """The checksum as the service writes it."""
+        return base64.b64encode(self._checksum.digest()).decode()
+
+
+def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> None:
+    """Writes the content of an object to an empty file.
+
+    The client continues a download that was cut, and then does not look at the checksum: what it has continued may be
+    incomplete.
+
+    Raises:
+        OSError: The object is larger than `max_bytes`.
+        BucketOutageError: The content has another checksum than the object.
+    """
+    blob, checked = _blob(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
+    # Raw: an object that is stored compressed by gzip is not decompressed.
+    blob.download_to_file(checked, raw_download=True, **_transfer_options())
+    if blob.crc32c is not None and blob.crc32c != checked.crc32c:
+        raise BucketOutageError(
+            f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"
+        )
 
 
 def _blob(path: str) -> Any:

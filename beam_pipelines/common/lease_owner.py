@@ -1,13 +1,22 @@
 """The lease of an output directory as the workers of a pipeline see it, who do not hold it themselves."""
 
+import math
+import time
+
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError
-from beam_pipelines.common.lease import LEASE_FILE
+from beam_pipelines.common.lease import HEARTBEAT_S, LEASE_FILE
 from beam_pipelines.common.lease_holder import Holder
+
+# When this process has last seen that an owner holds the lease of a directory, in the time of the monotonic clock.
+_seen_s: dict[tuple[str, str], float] = {}
 
 
 def check_lease_owner(directory: str, owner: str | None) -> None:
     """Checks that the command that started this worker still holds the lease of a directory.
+
+    In a bucket, where each look is a request, at most every `HEARTBEAT_S`: the lease of a command that was killed can
+    be taken over `STALE_S` after its last heartbeat.
 
     Args:
         directory: The directory, local or gs://.
@@ -19,6 +28,9 @@ def check_lease_owner(directory: str, owner: str | None) -> None:
     """
     if owner is None:
         return
+    now_s = time.monotonic()
+    if storage.is_in_bucket(directory) and now_s - _seen_s.get((directory, owner), -math.inf) < HEARTBEAT_S:
+        return
     try:
         holder = Holder.from_json(storage.read_bytes(storage.join(directory, LEASE_FILE)))
     except FileNotFoundError:
@@ -28,3 +40,4 @@ def check_lease_owner(directory: str, owner: str | None) -> None:
             f"the command that started this worker does not hold the lease of {directory} any more: the worker ends, "
             "and changes nothing more"
         )
+    _seen_s[directory, owner] = now_s

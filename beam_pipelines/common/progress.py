@@ -30,12 +30,18 @@ def progress_interval_s(folder: str) -> float:
 class RateLimit:
     """Limits how often something is done, e.g. how often a file is written again."""
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, interval_s: float, *, is_due_at_once: bool = True) -> None:
+        """Starts.
+
+        Args:
+            interval_s: The shortest time between two times that it is done.
+            is_due_at_once: Whether it is due at the first call, and not only after the interval.
+        """
         self._interval_s = interval_s
-        self._last_s = -math.inf
+        self._last_s = -math.inf if is_due_at_once else time.monotonic()
 
     def is_due(self) -> bool:
-        """Returns whether the interval has passed since the last call that returned True; True for the first call."""
+        """Returns whether the interval has passed since the last call that returned True, or the start."""
         now_s = time.monotonic()
         if now_s - self._last_s < self._interval_s:
             return False

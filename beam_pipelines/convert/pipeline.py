@@ -75,8 +75,9 @@ def _convert_missing(
     )
     work_dir.start(plan, settings=config.settings)
     batches = make_batches(plan.missing, num_workers=config.runner.num_slots())
+    reader = ReportReader(work_dir)
     if batches:
-        counters, reader = LiveCounters(NAMESPACE), ReportReader(work_dir)
+        counters = LiveCounters(NAMESPACE)
 
         def read() -> WorkProgress:
             if config.runner.reports_counters:
@@ -90,7 +91,7 @@ def _convert_missing(
                 job_name="beamtune-convert",
                 counters=counters,
             )
-    report = Report.merge([Report(converted=plan.kept, rejects=plan.rejects), *ReportReader(work_dir).read()])
+    report = Report.merge([Report(converted=plan.kept, rejects=plan.rejects), *reader.read()])
     if report.num_files != plan.num_files:
         missing = counted(plan.num_files - report.num_files, "file")
         raise RunFailedError(f"not converted: {missing}; run the same command again to resume")
@@ -162,7 +163,8 @@ class _ReportWriter:
         self._work_dir = work_dir
         self._batch = batch
         self._lease_owner = lease_owner
-        self._limit = RateLimit(0.0 if storage.is_local(output_dir) else progress_interval_s(output_dir))
+        interval_s = 0.0 if storage.is_local(output_dir) else progress_interval_s(output_dir)
+        self._limit = RateLimit(interval_s, is_due_at_once=False)
 
     def __call__(self, report: Report) -> None:
         check_lease_owner(self._work_dir.output_dir, self._lease_owner)

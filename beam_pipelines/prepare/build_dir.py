@@ -79,8 +79,6 @@ class BuildDir:
     def write_results(self, built: BuiltShard) -> None:
         """Writes the results of a shard, after its file: they mark it as finished."""
         report = built.report
-        # Those of an earlier plan would be taken for those of this one.
-        storage.delete_files([self._acoustic_fingerprints_path(report.filename)])
         if built.acoustic_fingerprints:
             buffer = io.BytesIO()
             np.savez(
@@ -89,15 +87,19 @@ class BuildDir:
                 lengths=np.array([len(codes) for codes in built.acoustic_fingerprints]),
             )
             self._write_bytes(self._acoustic_fingerprints_path(report.filename), buffer.getvalue())
+        else:  # those of an earlier plan would be taken for those of this one
+            storage.delete_files([self._acoustic_fingerprints_path(report.filename)])
         # The report is written last: a shard with a report is complete.
         self._write(self._report_path(report.filename), report.to_json())
 
     def read_acoustic_fingerprints(self, filename: str) -> list[Codes]:
         """Returns the acoustic fingerprint of each track of a finished shard, in the order of its report."""
         path = self._acoustic_fingerprints_path(filename)
-        if not storage.exists(path):
+        try:
+            content = storage.read_bytes(path)
+        except FileNotFoundError:
             return []
-        with np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1])
 
     def write_resolution(self, resolution: Resolution, *, cache_key: str) -> None:
@@ -110,26 +112,30 @@ class BuildDir:
             return None
         return Resolution.from_json(storage.read_text(self._resolution_path), cache_key=cache_key)
 
-    def finished_report(self, plan: ShardPlan, *, needs_fingerprints: bool = False) -> ShardReport | None:
-        """Returns the report of a shard that is finished and built from the same plan, or None.
+    def finished_reports(
+        self, plans: Sequence[ShardPlan], *, needs_fingerprints: bool = False
+    ) -> dict[str, ShardReport]:
+        """Returns the reports of the shards that are finished and built from the same plans, by file name.
 
         Args:
-            plan: The shard.
+            plans: The shards.
             needs_fingerprints: Whether a shard without the acoustic fingerprints of its tracks counts as not finished.
         """
-        path = self._report_path(plan.filename)
-        if not storage.exists(path):
-            return None
-        report = ShardReport.from_json(storage.read_text(path))
-        shard_path = storage.join(self.output_dir, plan.filename)
-        is_current = (
-            report.cache_key == plan.cache_key
-            and storage.exists(shard_path)
-            and storage.size_bytes(shard_path) == report.num_bytes
-        )
-        if needs_fingerprints and report.tracks:
-            is_current = is_current and storage.exists(self._acoustic_fingerprints_path(plan.filename))
-        return report if is_current else None
+        sizes_bytes = {entry.path: entry.size_bytes for entry in storage.list_files(self.output_dir)}
+        reports = {}
+        for plan in plans:
+            if self._report_path(plan.filename) not in sizes_bytes:
+                continue
+            report = ShardReport.from_json(storage.read_text(self._report_path(plan.filename)))
+            is_current = (
+                report.cache_key == plan.cache_key
+                and sizes_bytes.get(storage.join(self.output_dir, plan.filename)) == report.num_bytes
+            )
+            if needs_fingerprints and report.tracks:
+                is_current = is_current and self._acoustic_fingerprints_path(plan.filename) in sizes_bytes
+            if is_current:
+                reports[plan.filename] = report
+        return reports
 
     def write_progress(self, filename: str, progress: WorkProgress) -> None:
         """Writes the progress of a shard."""

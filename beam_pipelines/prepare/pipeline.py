@@ -164,7 +164,7 @@ def _build_shards(job: PrepareJob, resolution: Resolution, *, lease: Lease, step
         specs=job.specs,
         labels=job.labels,
     )
-    reports = _finished_reports(plans, build_dir, needs_fingerprints=config.duplicates.mode != "off")
+    reports = build_dir.finished_reports(plans, needs_fingerprints=config.duplicates.mode != "off")
     build_dir.start(keep_shards=list(reports))
     _delete_stale_shards(config.output_dir, keep=reports)
     missing = [plan for plan in plans if plan.filename not in reports]
@@ -181,10 +181,11 @@ def _build_shards(job: PrepareJob, resolution: Resolution, *, lease: Lease, step
             job_name="beamtune-prepare",
             counters=counters,
         )
+    all_reports = {**reports, **build_dir.finished_reports(missing)}
     return FinishedBuild(
         assignment=assignment,
         resolution=resolution,
-        reports=[reports.get(plan.filename) or _require_report(plan, build_dir) for plan in plans],
+        reports=[_require_report(plan, all_reports) for plan in plans],
     )
 
 
@@ -273,14 +274,6 @@ def _remove_left_build_dir(output_dir: str) -> None:
             build_dir.remove()
 
 
-def _finished_reports(
-    plans: Sequence[ShardPlan], build_dir: BuildDir, *, needs_fingerprints: bool
-) -> dict[str, ShardReport]:
-    """Returns the reports of the finished shards, by file name."""
-    reports = {plan.filename: build_dir.finished_report(plan, needs_fingerprints=needs_fingerprints) for plan in plans}
-    return {filename: report for filename, report in reports.items() if report is not None}
-
-
 def _delete_stale_shards(output_dir: str, *, keep: Mapping[str, ShardReport]) -> None:
     """Deletes `_SUCCESS`, then the shards of other plans: in this order no unfinished data set looks finished."""
     storage.delete_files([storage.join(output_dir, SUCCESS_FILE)])
@@ -327,11 +320,10 @@ def _watch_progress(
     )
 
 
-def _require_report(plan: ShardPlan, build_dir: BuildDir) -> ShardReport:
-    report = build_dir.finished_report(plan)
-    if report is None:
+def _require_report(plan: ShardPlan, reports: Mapping[str, ShardReport]) -> ShardReport:
+    if plan.filename not in reports:
         raise RunFailedError(f"the shard {plan.filename} was not built: run the same command again to resume")
-    return report
+    return reports[plan.filename]
 
 
 def _check_reject_fraction(job: PrepareJob, build: FinishedBuild) -> None:

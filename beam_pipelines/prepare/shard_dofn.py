@@ -81,7 +81,7 @@ class _ProgressWriter:
     def __init__(self, build_dir: BuildDir, plan: ShardPlan) -> None:
         self._build_dir = build_dir
         self._plan = plan
-        self._limit = RateLimit(progress_interval_s(build_dir.output_dir))
+        self._limit = RateLimit(progress_interval_s(build_dir.output_dir), is_due_at_once=False)
         self._progress = WorkProgress()
 
     def __call__(self, result: TrackResult) -> None:

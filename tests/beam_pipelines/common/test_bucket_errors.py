@@ -8,7 +8,7 @@ import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
-from google.cloud.storage.exceptions import InvalidResponse
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from beam_pipelines.common.bucket_errors import is_outage, translate, translated_bucket_errors
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
@@ -39,6 +39,13 @@ def _invalid_response(status: int, message: str) -> Exception:
     url = "https://storage.googleapis.com/upload/storage/v1/b/music/o?uploadType=resumable"
     response.request = requests.Request("POST", url).prepare()
     return InvalidResponse(response, "Request failed with status code", status, "Expected one of", 200)
+
+
+def _corrupted_download() -> Exception:
+    response = requests.Response()
+    response.status_code = 200
+    response._content_consumed = True  # so that its text cannot be read
+    return DataCorruption(response, "Checksum mismatch while downloading")
 
 
 def _beam(inner: Exception) -> Exception:
@@ -176,6 +183,10 @@ def test_a_wrong_project_and_a_bucket_whose_readers_pay(error: Exception, expect
             "Failed to connect to storage.googleapis.com\n\t when reading gs://music/a",
         ),
         _beam(api.ServiceUnavailable("x")),
+        # Answers of which a part is missing.
+        requests.exceptions.JSONDecodeError("Unterminated string", "{", 1),
+        tf.errors.InternalError(None, None, "Couldn't parse JSON response from GCS."),
+        _corrupted_download(),
     ],
 )
 def test_an_outage_can_be_run_again(error: Exception) -> None:

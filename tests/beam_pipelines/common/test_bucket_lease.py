@@ -29,9 +29,11 @@ class MemoryBucket:
         self.objects[name] = (content, next(self._generations))
         return self.objects[name][1]
 
-    def delete(self, name: str, *, generation: int) -> None:
-        if self.objects.get(name, (b"", 0))[1] == generation:
-            del self.objects[name]
+    def delete(self, name: str, *, generation: int) -> bool:
+        if self.objects.get(name, (b"", generation))[1] != generation:
+            return False
+        self.objects.pop(name, None)
+        return True
 
 
 def holder(owner: str, *, age_s: float = 0.0) -> Holder:
@@ -86,6 +88,33 @@ def test_in_a_bucket_a_repeated_request_finds_its_own_lease() -> None:
     assert lease.refresh(holder("first"))
     lease.release()
     assert bucket.objects == {}
+
+
+def test_in_a_bucket_a_lease_whose_last_answer_was_lost_is_given_back() -> None:
+    class LosesTheSecondAnswer(MemoryBucket):
+        def write(self, name: str, content: bytes, *, generation: int) -> int | None:
+            is_refreshed = name in self.objects
+            written = super().write(name, content, generation=generation)
+            if is_refreshed:
+                raise requests.ConnectionError("lost")
+            return written
+
+    bucket = LosesTheSecondAnswer()
+    lease = BucketLeaseFile(bucket, "lease")
+    assert lease.take(holder("first")) is None
+    with pytest.raises(requests.ConnectionError):
+        lease.refresh(holder("first"))
+    lease.release()
+    assert bucket.objects == {}
+
+
+def test_in_a_bucket_a_lease_that_another_command_has_taken_over_is_not_removed() -> None:
+    bucket = MemoryBucket()
+    lease = BucketLeaseFile(bucket, "lease")
+    assert lease.take(holder("first", age_s=100.0)) is None
+    assert BucketLeaseFile(bucket, "lease").take(holder("second")) is None
+    lease.release()
+    assert Holder.from_json(bucket.objects["lease"][0]).owner == "second"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""`prepare` and `train` on gs:// while the network fails, and killed in the midst of requests: the same results."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkpoint_values import assert_same_checkpoints
+from command_process import run_command
+from forked_process import start_forked
+from gcs.faults import Faults
+from gcs.fixture import Gcs
+from gcs.process import GcsProcess
+from gcs.session import CommandSession
+
+from beam_pipelines.common.lease import LEASE_FILES
+from beam_pipelines.common.lease_holder import Holder
+from configs.cli import main
+
+pytestmark = pytest.mark.slow
+
+SHARD = r"[a-z-]*\.tfrecord-\d+-of-\d+$"
+STALE_HEARTBEAT_S = 120.0
+WAIT_S = 300.0
+NETWORK = (
+    *("model.filters=[4,4]", "model.time_pools=[2,2]", "model.band_pools=[2,2]", "model.hidden_units=8"),
+    *("global_batch_size=8", "board.num_embeddings=0", "board.num_mistakes=0", "board.num_spectrograms=0"),
+)
+# What neither holds a path nor a time.
+SAME_BYTES = ("features.json", "label.labels.txt", "rejects.jsonl", "duplicates.jsonl")
+
+
+def prepare_words(music: str, output_dir: object) -> list[str]:
+    return [
+        *("prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={output_dir}", "shards.min_shards=2"),
+        *("segment.duration_s=1", "segment.hop_s=1", "features.log_mel.n_mels=16", "runner.num_workers=2"),
+    ]
+
+
+def train_words(data_dir: object, run_dir: object) -> list[str]:
+    return ["train", f"data_dir={data_dir}", f"run_dir={run_dir}", "epochs=2", "checkpoint_interval_s=0", *NETWORK]
+
+
+class Place:
+    """A bucket with music and prepared data, and what local commands have made of the same.
+
+    Attributes:
+        gcs: The bucket.
+        local: The folder with prepared/ and run/.
+        session: Runs commands on the bucket.
+    """
+
+    def __init__(self, gcs: Gcs, local: Path, session: CommandSession) -> None:
+        self.gcs, self.local, self.session = gcs, local, session
+
+    def words(self, command: str, name: str) -> list[str]:
+        """Returns the words of a command that writes to a folder of the bucket."""
+        url = self.gcs.url
+        if command == "prepare":
+            return prepare_words(f"{url}/music", f"{url}/{name}")
+        return train_words(f"{url}/prepared", f"{url}/{name}")
+
+    def check(self, command: str, name: str, folder: Path) -> None:
+        """Asserts that a folder of the bucket holds what the local command has made, and nothing else."""
+        if command == "prepare":
+            self._check_prepared(name)
+        else:
+            self._check_run(name, folder)
+
+    def _check_prepared(self, name: str) -> None:
+        local = {path.name: path.read_bytes() for path in (self.local / "prepared").iterdir()}
+        found = self.gcs.contents(name)
+        assert found.keys() == local.keys()
+        shards = [shard for shard in local if ".tfrecord-" in shard]
+        assert len(shards) == 6
+        for same in (*shards, *SAME_BYTES):
+            assert found[same] == local[same], same
+
+    def _check_run(self, name: str, folder: Path) -> None:
+        self.gcs.download(folder, name)
+        scores = []
+        for run_dir in (self.local / "run", folder):
+            metrics = json.loads((run_dir / "metrics.json").read_text())
+            del metrics["model"]["train_duration_s"]
+            scores.append(metrics)
+        assert scores[0] == scores[1]
+        predictions = "predictions-validation.csv"
+        assert (folder / predictions).read_bytes() == (self.local / "run" / predictions).read_bytes()
+        assert_same_checkpoints(str(self.local / "run"), str(folder))
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        left = {one for one in names if one.endswith((".tmp", ".partial", ".probe")) or "lease" in one}
+        assert left == set()
+        checkpoints = set(json.loads((folder / "checkpoints" / "checkpoints.json").read_text()).values())
+        kept = {path.name.partition(".")[0] for path in (folder / "checkpoints").iterdir()}
+        assert kept == {*checkpoints, "checkpoints"}
+
+    def kill_at(self, command: str, name: str, faults: Faults, log: Path) -> None:
+        """Kills a command at the request that is held."""
+        self.gcs.set_faults(faults)
+        process = start_forked(run_command, *self.words(command, name), log=log, environment=self.gcs.environment)
+        deadline_s = time.monotonic() + WAIT_S
+        while not self.gcs.process.control("state")["held"]:
+            assert process.is_alive() and time.monotonic() < deadline_s, log.read_text()
+            time.sleep(0.02)
+        process.kill()
+        process.join()
+        self.gcs.set_faults(Faults())
+
+    def age_leases(self, name: str) -> None:
+        """Makes the leases that a killed command has left ones that nobody has refreshed for some time."""
+        for file in self.gcs.contents(name).keys() & set(LEASE_FILES):
+            lease = f"{name}/{file}"
+            holder = Holder.from_json(self.gcs.read(lease))
+            assert holder is not None
+            self.gcs.write(lease, replace(holder, heartbeat_s=holder.heartbeat_s - STALE_HEARTBEAT_S).to_json())
+
+    def resume(self, command: str, name: str) -> None:
+        """Runs a command again after its end."""
+        self.age_leases(name)
+        done = self.session.run(self.words(command, name))
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def place(gcs_server: GcsProcess, make_collection: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    local = tmp_path_factory.mktemp("local")
+    music = make_collection(local / "music", artists=3, tracks=1)
+    assert main(prepare_words(str(music), local / "prepared")) == 0
+    assert main(train_words(local / "prepared", local / "run")) == 0
+    gcs = Gcs(gcs_server, "faults")
+    gcs.upload(music, "music")
+    gcs.upload(local / "prepared", "prepared")
+    with CommandSession(gcs.environment, cwd=local) as session:
+        yield Place(gcs, local, session)
+
+
+def check_with_faults(place: Place, command: str, name: str, faults: Faults, folder: Path) -> set[str]:
+    """Asserts that a command succeeds with faults and makes the same; returns the kinds of faults that happened."""
+    place.gcs.clear_requests()
+    place.gcs.set_faults(faults)
+    done = place.session.run(place.words(command, name))
+    place.gcs.set_faults(Faults())
+    assert done.returncode == 0, done.stderr
+    place.check(command, name, folder)
+    return {record.fault for record in place.gcs.requests()} - {""}
+
+
+@pytest.mark.parametrize(
+    ("command", "share", "kinds"),
+    [
+        ("prepare", 0.1, ("unavailable", "too_many")),
+        ("prepare", 0.1, ("cut_before", "cut_upload", "cut_after")),
+        ("prepare", 0.1, ("cut_reply", "truncated")),
+        ("train", 0.05, ("unavailable", "too_many")),
+        # TensorFlow takes a shard whose answer is too short for a short shard: the training ends with an error.
+        ("train", 0.05, ("cut_before", "cut_upload", "cut_reply", "cut_after")),
+    ],
+)
+def test_faults_change_nothing(
+    place: Place, tmp_path: Path, command: str, share: float, kinds: tuple[str, ...]
+) -> None:
+    faults = Faults(**{f"{kind}_share": share for kind in kinds}, seed=3)
+    happened = check_with_faults(place, command, f"{command}-{kinds[0]}", faults, tmp_path / "run")
+    assert happened
+    assert happened <= set(kinds)
+
+
+def test_two_cuts_in_the_midst_of_a_shard_change_nothing(place: Place, tmp_path: Path) -> None:
+    faults = Faults(kinds=("insert", "chunk"), name_pattern=SHARD, cut_upload_share=1.0, times=2)
+    assert check_with_faults(place, "prepare", "prepare-cut", faults, tmp_path) == {"cut_upload"}
+    assert sum(record.fault == "cut_upload" for record in place.gcs.requests()) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "pattern", "hold", "skip"),
+    [
+        ("prepare", SHARD, "before", 1),
+        ("prepare", SHARD, "after", 3),
+        ("prepare", "_SUCCESS$", "after", 0),
+        ("train", "checkpoints/", "before", 4),
+        ("train", "checkpoints.json$", "after", 0),
+        ("train", "metrics.json$", "before", 0),
+    ],
+)
+def test_killed_in_an_upload(place: Place, tmp_path: Path, command: str, pattern: str, hold: str, skip: int) -> None:
+    name = f"{command}-killed-{hold}-{skip}-{len(pattern)}"
+    faults = Faults(kinds=("insert",), name_pattern=f"^data/{name}/(.*/)?{pattern}", hold=hold, skip=skip, times=1)
+    place.kill_at(command, name, faults, tmp_path / "log")
+    place.resume(command, name)
+    place.check(command, name, tmp_path / "run")
