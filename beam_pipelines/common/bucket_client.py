@@ -1,5 +1,6 @@
 """The client of Google Cloud Storage, which the extras `cloud` and `gcp` install. It is imported when it is used."""
 
+import importlib
 import os
 from functools import cache
 from typing import Any
@@ -25,8 +26,9 @@ def client() -> Any:
         ImportError: google-cloud-storage is not installed.
         GoogleAuthError: The credentials cannot be read.
     """
+    # `from google.cloud import storage` would not name what is missing where other packages of google.cloud are there.
+    storage = importlib.import_module("google.cloud.storage")
     from google.auth.exceptions import DefaultCredentialsError
-    from google.cloud import storage
 
     try:
         # Objects need no project, and without one a client that asks for it cannot be made: `gcloud auth

@@ -130,7 +130,7 @@ def test_what_weights_hold_changes_the_cache_keys(with_weights):
 
 def test_settings_of_the_result_leave_out_paths_and_the_runner(with_weights):
     settings = with_weights(b"weights", path="yamnet.h5").result_settings()
-    where_and_how = {"output_dir", "overwrite", "max_reject_fraction", "runner"}
+    where_and_how = {"output_dir", "overwrite", "max_reject_fraction", "runner", "storage"}
     assert list(settings) == [field.name for field in fields(CONFIG) if field.name not in where_and_how]
     assert settings["features"] == {
         "log_mel": asdict(LogMelConfig()),
