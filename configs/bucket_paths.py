@@ -10,15 +10,17 @@ from beam_pipelines.common.retries import StorageConfig
 # Settings that are written to; other gs:// paths are read.
 _WRITTEN = frozenset(
     {"destination", "output_dir", "run_dir", "search_dir", "folds_dir", "output.markdown", "output.csv"}
+    | {"runner.temp_location"}
 )
 
 
-def check_buckets(config: Any, *, paths: Sequence[str] = ()) -> None:
+def check_buckets(config: Any, *, paths: Sequence[str] = (), dry_run: bool = False) -> None:
     """Checks that the buckets in the settings of a command can be accessed; sets the deadline of operations on them.
 
     Args:
         config: The settings, a dataclass.
         paths: Other paths that the command reads. The first in each bucket is checked.
+        dry_run: Whether the command writes nothing.
 
     Raises:
         UserError: A bucket cannot be accessed.
@@ -30,7 +32,7 @@ def check_buckets(config: Any, *, paths: Sequence[str] = ()) -> None:
     found = list(_paths(config))
     check_access(
         read=[*(path for key, path in found if key not in _WRITTEN), *buckets_of(paths)],
-        written=[path for key, path in found if key in _WRITTEN],
+        written=[] if dry_run else [path for key, path in found if key in _WRITTEN],
     )
 
 

@@ -61,7 +61,12 @@ class Command:
 
 
 def load_config(
-    config_class: type[Config], config_name: str, settings: "Settings", *, paths: Sequence[str] = ()
+    config_class: type[Config],
+    config_name: str,
+    settings: "Settings",
+    *,
+    paths: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> Config:
     """Returns the settings of a command: those of configs/<config_name>.yaml, changed by the given ones.
 
@@ -72,6 +77,7 @@ def load_config(
         config_name: The name of the YAML file.
         settings: The settings that the user gives.
         paths: Other paths that the command reads, whose buckets are checked too.
+        dry_run: Whether the command writes nothing: the buckets of its output are not checked.
 
     Raises:
         UserError: A setting does not exist, has a wrong value or is missing, or a bucket cannot be accessed.
@@ -83,5 +89,5 @@ def load_config(
     config = to_dataclass(compose(config_name, settings))
     if not isinstance(config, config_class):
         raise TypeError(f"{config_name}.yaml describes {type(config).__name__}, not {config_class.__name__}")
-    check_buckets(config, paths=paths)
+    check_buckets(config, paths=paths, dry_run=dry_run)
     return config

@@ -32,7 +32,7 @@ def _download(invocation: Invocation) -> int:
 def _prepare(invocation: Invocation) -> int:
     from beam_pipelines.prepare.config import PrepareConfig
 
-    config = load_config(PrepareConfig, "prepare", invocation.overrides)
+    config = load_config(PrepareConfig, "prepare", invocation.overrides, dry_run=invocation.dry_run)
     if invocation.dry_run:
         from beam_pipelines.prepare.dry_run import dry_run
 

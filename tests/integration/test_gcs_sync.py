@@ -68,7 +68,7 @@ def test_an_upload_that_was_killed_is_continued(gcs: Gcs, tree: Path, after: int
     written = [
         record for record in gcs.requests() if record.kind == "insert" and record.name.endswith((".mp3", ".wav"))
     ]
-    assert len(written) == num_new
+    assert num_new <= len(written) <= num_new + 2  # with those of the killed process
 
 
 def test_a_download_that_was_killed_is_continued(gcs: Gcs, tree: Path, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ Every function raises a `FileError` where it does not say otherwise.
 """
 
 import errno
-import math
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from typing import IO, Any
 
 from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.bucket_client import is_installed
+from beam_pipelines.common.bucket_writes import wait_to_write_again
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import scheme
 from beam_pipelines.common.retries import with_retries
@@ -54,9 +54,6 @@ LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _WILDCARDS = re.compile(r"[*?[]")
 _SPECIAL = re.compile(r"[*?[\]\\]")
 _COPY_BYTES = 1 << 24
-# https://cloud.google.com/storage/quotas#objects: one write to the same object name per second.
-_WRITE_INTERVAL_S = 1.0
-_written_s: dict[str, float] = {}
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -189,7 +186,7 @@ def write_text(path: str, text: str) -> None:
             sink.write(content)
 
     if is_in_bucket(path):
-        _wait_to_write_again(path)
+        wait_to_write_again(path)
         with file_errors(path):
             with_retries(lambda: write(path), path=path)
         return
@@ -197,14 +194,6 @@ def write_text(path: str, text: str) -> None:
     with file_errors(temporary_path):
         write(temporary_path)
     replace(temporary_path, path)
-
-
-def _wait_to_write_again(path: str) -> None:
-    """Waits until a second after this process last wrote an object: the service refuses to write one more often."""
-    now_s = time.monotonic()
-    at_s = max(now_s, _written_s.get(path, -math.inf) + _WRITE_INTERVAL_S)
-    _written_s[path] = at_s
-    time.sleep(at_s - now_s)
 
 
 def temporary_name(path: str) -> str:
