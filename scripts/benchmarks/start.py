@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3, help="of each measurement")
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
     arguments = parser.parse_args()
+    if arguments.against is not None and not (arguments.against / "configs" / "cli.py").is_file():
+        parser.error(f"--against {arguments.against} is no checkout of beamtune")
     checkouts = [REPOSITORY] if arguments.against is None else [arguments.against.resolve(), REPOSITORY]
     with tempfile.TemporaryDirectory(prefix="beamtune-bench-") as folder:
         write_music(Path(folder))
