@@ -91,7 +91,7 @@ def _is_readable_object(blob: Any) -> bool:
 def _check_writable(google: Any, path: str) -> None:
     bucket, name = _split(path)
     probe = google.bucket(bucket).blob("/".join(filter(None, [name, _PROBE])))
-    _ask(lambda: probe.create_resumable_upload_session(timeout=_TIMEOUT_S, retry=None), path)
+    _ask(lambda: probe.create_resumable_upload_session(if_generation_match=0, timeout=_TIMEOUT_S, retry=None), path)
 
 
 def _ask(request: Callable[[], object], path: str) -> None:

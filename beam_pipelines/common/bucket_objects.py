@@ -1,4 +1,4 @@
-"""Reads, writes and deletes objects of Google Cloud Storage, each in as few requests as there can be.
+"""Reads and deletes objects of Google Cloud Storage, each in as few requests as there can be.
 
 Every function repeats its requests while the service cannot be reached, and raises a RunAgainError after the deadline;
 a UserError where there is no such bucket, or a permission or valid credentials are missing.
@@ -102,20 +102,6 @@ def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
     return found(read, path)
 
 
-def upload(path: str, source: BinaryIO) -> None:
-    """Writes an object, or replaces it, with the content of a file that can seek.
-
-    The object is seen when it is complete. A process that is killed before leaves nothing.
-    """
-
-    def write() -> None:
-        size = source.seek(0, 2)
-        source.seek(0)
-        _blob(path).upload_from_file(source, size=size, **_transfer_options())
-
-    with_retries(write, path=path)
-
-
 def delete(paths: Sequence[str]) -> None:
     """Deletes objects, several in one request; missing ones are ignored."""
     for first in range(0, len(paths), _MAX_BATCH):
@@ -128,11 +114,11 @@ def _delete_batch(paths: Sequence[str]) -> None:
 
     if len(paths) == 1:
         with suppress(NotFound):
-            _blob(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
+            blob_of(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
         return
     with client().batch(raise_exception=False) as batch:
         for path in paths:
-            _blob(path).delete(timeout=_TIMEOUT_S, retry=None)
+            blob_of(path).delete(timeout=_TIMEOUT_S, retry=None)
     # Otherwise it would raise the first error alone, which may be that of a missing object.
     for answer in batch._responses:
         if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
@@ -186,21 +172,22 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
         OSError: The object is larger than `max_bytes`.
         BucketOutageError: The content has another checksum than the object.
     """
-    blob, checked = _blob(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
+    blob, checked = blob_of(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
     # Raw: an object that is stored compressed by gzip is not decompressed.
-    blob.download_to_file(checked, raw_download=True, **_transfer_options())
+    blob.download_to_file(checked, raw_download=True, **transfer_options())
     if blob.crc32c is not None and blob.crc32c != checked.crc32c:
         raise BucketOutageError(
             f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"
         )
 
 
-def _blob(path: str) -> Any:
+def blob_of(path: str) -> Any:
+    """Returns the client's object of a path, without a request."""
     bucket, name = split(path)
     return client().bucket(bucket).blob(name)
 
 
-def _transfer_options() -> dict[str, Any]:
+def transfer_options() -> dict[str, Any]:
     """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
     from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 

@@ -22,6 +22,7 @@ from dataclasses import replace
 
 from beam_pipelines.common.bucket_errors import translate
 from beam_pipelines.common.bucket_lease import BucketLeaseFile, open_bucket
+from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease_holder import STALE_S, Holder, LeaseFile
 from beam_pipelines.common.local_lease import LocalLeaseFile
@@ -122,6 +123,7 @@ def holding(
     own = _this_process()
     if file is not None:
         own = _take_or_wait(file, directory=directory, name=name, key=key, wait_s=wait_s, on_wait=on_wait)
+    forget_writes_below(directory)
     lease = Lease(file, own, directory=directory)
     is_done = threading.Event()
 

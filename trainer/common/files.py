@@ -12,15 +12,15 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import Any, BinaryIO, cast
 
-from beam_pipelines.common import bucket_objects
+from beam_pipelines.common import bucket_objects, bucket_writes
 from beam_pipelines.common.bucket_client import is_installed
-from beam_pipelines.common.bucket_writes import wait_to_write_again
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import scheme
 from beam_pipelines.common.retries import with_retries
@@ -54,6 +54,7 @@ LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _WILDCARDS = re.compile(r"[*?[]")
 _SPECIAL = re.compile(r"[*?[\]\\]")
 _COPY_BYTES = 1 << 24
+_MAX_BYTES_IN_MEMORY = 1 << 24
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -186,7 +187,6 @@ def write_text(path: str, text: str) -> None:
             sink.write(content)
 
     if is_in_bucket(path):
-        wait_to_write_again(path)
         with file_errors(path):
             with_retries(lambda: write(path), path=path)
         return
@@ -201,14 +201,42 @@ def temporary_name(path: str) -> str:
     return f"{path}.{uuid.uuid4().hex}.tmp"
 
 
-def open_to_write(path: str) -> IO[bytes]:
-    """Opens a new binary file, a context manager.
+def open_to_write(path: str) -> BinaryIO:
+    """Opens a new binary file, a context manager. In a bucket, the file is uploaded when it is closed.
 
     Writing to it and closing it raise errors of the system or of TensorFlow, which `file_errors` translates.
     """
     with file_errors(path):
-        # A file in a bucket is opened by its first write.
-        return open(path, "wb") if _is_local(path) else _gfile().GFile(path, "wb")
+        if _is_local(path):
+            return open(path, "wb")
+        if is_in_bucket(path):
+            if is_installed():
+                return cast(BinaryIO, _Upload(path))
+            bucket_writes.wait_to_write_again(path)
+        # TensorFlow sends no preconditions.
+        return cast(BinaryIO, _gfile().GFile(path, "wb"))
+
+
+class _Upload:
+    """A temporary file that is uploaded when it is closed; not if the body of its `with` statement fails."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = tempfile.SpooledTemporaryFile(_MAX_BYTES_IN_MEMORY, prefix="beamtune-")  # noqa: SIM115
+        self.write = self._file.write
+
+    def __enter__(self) -> "_Upload":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+    def close(self) -> None:
+        with self._file:
+            bucket_writes.upload(self._path, cast(BinaryIO, self._file))
 
 
 def replace(source: str, target: str) -> None:
@@ -225,6 +253,9 @@ def copy(source: str, target: str) -> None:
     with file_errors(source):
         if _is_local(source) and _is_local(target):
             shutil.copyfile(source, target)
+        elif _is_local(source) and is_in_bucket(target) and is_installed():
+            with open(source, "rb") as content:
+                bucket_writes.upload(target, content)
         else:
             remote = source if is_in_bucket(source) else target
             # Not gfile.copy, which asks first what the target is.

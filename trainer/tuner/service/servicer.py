@@ -18,7 +18,7 @@ from trainer.tuner.space.space import Space
 from trainer.tuner.trial import Trial
 
 # Each save is a new object in a bucket, and its request is billed.
-_SAVE_INTERVAL_IN_BUCKET_S = 10.0
+_SAVE_INTERVAL_IN_BUCKET_S = 30.0
 
 
 class ChiefServicer:
