@@ -55,6 +55,12 @@ def wait_to_write_again(path: str) -> None:
     time.sleep(at_s - now_s)
 
 
+def note_write(path: str, *, generation: int = 0) -> None:
+    """Remembers that this process has just written an object: the service counts the second from then."""
+    with _mutex:
+        _remember(path, _Write(time.monotonic(), generation))
+
+
 def forget_writes_below(directory: str) -> None:
     """Forgets the generations of the objects below a directory, as a command does that begins to write to it.
 
@@ -91,9 +97,7 @@ def upload(path: str, source: BinaryIO) -> None:
                 expected = int(found.generation)
                 continue
             generation = int(found.generation)
-        with _mutex:
-            # The end of the write, because the service counts from when it has the object.
-            _remember(path, _Write(time.monotonic(), generation))
+        note_write(path, generation=generation)
         return
     forget_writes_below(path.rpartition("/")[0])
     raise RunFailedError(
