@@ -1,4 +1,4 @@
-"""Reads and deletes objects of Google Cloud Storage, each in as few requests as there can be.
+"""Reads, writes and deletes objects of Google Cloud Storage, each in as few requests as there can be.
 
 Every function repeats its requests while the service cannot be reached, and raises a RunAgainError after the deadline;
 a UserError where there is no such bucket, or a permission or valid credentials are missing.
@@ -11,17 +11,23 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
 from beam_pipelines.common.bucket_client import client, split
 from beam_pipelines.common.bucket_errors import BucketOutageError
+from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again, written_generation
+from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.retries import retry_deadline_s, with_retries
 
 _TIMEOUT_S = 60.0
 # The service refuses larger batches.
 _MAX_BATCH = 100
 _CHECKSUM = "crc32c"
+_CHECKSUM_BYTES = 1 << 20
+# For no object, then for that of an earlier command, and for one that is deleted meanwhile.
+_UPLOAD_ATTEMPTS = 3
 _TRANSFER_RETRIES_S = 60.0
 _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
 
@@ -59,8 +65,7 @@ def size_bytes(path: str) -> int | None:
     """Returns the size of an object; None if there is no such object."""
 
     def read() -> int | None:
-        bucket, name = split(path)
-        blob = client().bucket(bucket).get_blob(name, timeout=_TIMEOUT_S, retry=None)
+        blob = _look_up(path)
         return None if blob is None else int(blob.size)
 
     return with_retries(read, path=path) if split(path)[1] else None
@@ -102,6 +107,74 @@ def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
     return found(read, path)
 
 
+def upload(path: str, source: BinaryIO) -> None:
+    """Writes an object, or replaces it, with the content of a file that can seek.
+
+    The object is seen when it is complete. A process that is killed before leaves nothing.
+
+    Each request expects a generation (https://cloud.google.com/storage/docs/request-preconditions): that of this
+    process's last write, or 0, no object. One that finds another generation writes nothing. With the same content, the
+    answer to a request that had succeeded was lost. If this process has not written the object since the command began,
+    it is from an earlier command, and is replaced if it still has the generation that was found.
+
+    Raises:
+        RunFailedError: Another program has written the object since this one last did, or does so now.
+    """
+    expected = written_generation(path)
+    wait_to_write_again(path)
+    for _ in range(_UPLOAD_ATTEMPTS):
+        generation = with_retries(partial(_insert, path, source, expected), path=path)
+        if generation is None:
+            found = with_retries(partial(_look_up, path), path=path)
+            if found is None:
+                expected = 0
+                continue
+            if found.crc32c != _crc32c(source):
+                if expected != 0:
+                    break
+                expected = int(found.generation)
+                continue
+            generation = int(found.generation)
+        note_write(path, generation=generation)
+        return
+    note_write(path)
+    raise RunFailedError(
+        f"{path} was written by another program at the same time: this command ends and changes nothing more; end the "
+        "other one, and run the same command again"
+    )
+
+
+def _insert(path: str, source: BinaryIO, expected: int) -> int | None:
+    """Writes an object that has the expected generation; returns the new one, or None if it has another one."""
+    from google.api_core.exceptions import PreconditionFailed
+
+    size = source.seek(0, io.SEEK_END)
+    source.seek(0)
+    blob = _blob(path)
+    try:
+        blob.upload_from_file(source, size=size, if_generation_match=expected, **_transfer_options())
+    except PreconditionFailed:
+        return None
+    return int(blob.generation)
+
+
+def _look_up(path: str) -> Any:
+    """Returns an object with its metadata; None if there is no such object."""
+    bucket, name = split(path)
+    return client().bucket(bucket).get_blob(name, timeout=_TIMEOUT_S, retry=None)
+
+
+def _crc32c(source: BinaryIO) -> str:
+    """Returns the checksum of a file as the service writes it."""
+    import google_crc32c
+
+    checksum = google_crc32c.Checksum()
+    source.seek(0)
+    while piece := source.read(_CHECKSUM_BYTES):
+        checksum.update(piece)
+    return base64.b64encode(checksum.digest()).decode()
+
+
 def delete(paths: Sequence[str]) -> None:
     """Deletes objects, several in one request; missing ones are ignored."""
     for first in range(0, len(paths), _MAX_BATCH):
@@ -114,11 +187,11 @@ def _delete_batch(paths: Sequence[str]) -> None:
 
     if len(paths) == 1:
         with suppress(NotFound):
-            blob_of(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
+            _blob(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
         return
     with client().batch(raise_exception=False) as batch:
         for path in paths:
-            blob_of(path).delete(timeout=_TIMEOUT_S, retry=None)
+            _blob(path).delete(timeout=_TIMEOUT_S, retry=None)
     # Otherwise it would raise the first error alone, which may be that of a missing object.
     for answer in batch._responses:
         if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
@@ -172,22 +245,21 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
         OSError: The object is larger than `max_bytes`.
         BucketOutageError: The content has another checksum than the object.
     """
-    blob, checked = blob_of(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
+    blob, checked = _blob(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
     # Raw: an object that is stored compressed by gzip is not decompressed.
-    blob.download_to_file(checked, raw_download=True, **transfer_options())
+    blob.download_to_file(checked, raw_download=True, **_transfer_options())
     if blob.crc32c is not None and blob.crc32c != checked.crc32c:
         raise BucketOutageError(
             f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"
         )
 
 
-def blob_of(path: str) -> Any:
-    """Returns the client's object of a path, without a request."""
+def _blob(path: str) -> Any:
     bucket, name = split(path)
     return client().bucket(bucket).blob(name)
 
 
-def transfer_options() -> dict[str, Any]:
+def _transfer_options() -> dict[str, Any]:
     """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
     from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.common import bucket_objects, bucket_writes, paths
+from beam_pipelines.common import bucket_objects, paths
 from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
@@ -137,7 +137,7 @@ def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_di
         with tempfile.SpooledTemporaryFile(_MAX_BYTES_IN_MEMORY, prefix="beamtune-") as spooled:
             content = cast(BinaryIO, spooled)
             write(content)
-            bucket_writes.upload(path, content)
+            bucket_objects.upload(path, content)
         return
     temporary = join(scratch_dir, f"{uuid.uuid4().hex}.tmp")
     with FileSystems.create(temporary, compression_type=UNCOMPRESSED) as file:

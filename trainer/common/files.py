@@ -8,19 +8,20 @@ Every function raises a `FileError` where it does not say otherwise.
 """
 
 import errno
+import io
 import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO
 
-from beam_pipelines.common import bucket_objects, bucket_writes
+from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.bucket_client import is_installed
+from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import scheme
 from beam_pipelines.common.retries import with_retries
@@ -54,7 +55,6 @@ LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _WILDCARDS = re.compile(r"[*?[]")
 _SPECIAL = re.compile(r"[*?[\]\\]")
 _COPY_BYTES = 1 << 24
-_MAX_BYTES_IN_MEMORY = 1 << 24
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -181,19 +181,37 @@ def write_text(path: str, text: str) -> None:
     is only seen when it is complete, and a rename there is a copy and a removal.
     """
     content = text.encode()
-
-    def write(to: str) -> None:
-        with open_to_write(to) as sink:
-            sink.write(content)
-
     if is_in_bucket(path):
-        with file_errors(path):
-            with_retries(lambda: write(path), path=path)
+        upload(io.BytesIO(content), to=path)
         return
     temporary_path = temporary_name(path)
-    with file_errors(temporary_path):
-        write(temporary_path)
+    with file_errors(temporary_path), open_to_write(temporary_path) as sink:
+        sink.write(content)
     replace(temporary_path, path)
+
+
+def upload(source: BinaryIO, *, to: str) -> None:
+    """Writes a file in a bucket, or replaces it, with the content of an open file that can seek.
+
+    TensorFlow writes it where google-cloud-storage is not installed, without a condition on the generation.
+
+    Raises:
+        RunFailedError: Another program has written it meanwhile.
+    """
+
+    def write() -> None:
+        source.seek(0)
+        with _gfile().GFile(to, "wb") as sink:
+            sink.write(b"")  # the first write opens it: without one, no empty object is made
+            shutil.copyfileobj(source, sink, _COPY_BYTES)
+
+    with file_errors(to):
+        if is_installed():
+            bucket_objects.upload(to, source)
+            return
+        wait_to_write_again(to)
+        with_retries(write, path=to)
+        note_write(to)
 
 
 def temporary_name(path: str) -> str:
@@ -201,42 +219,13 @@ def temporary_name(path: str) -> str:
     return f"{path}.{uuid.uuid4().hex}.tmp"
 
 
-def open_to_write(path: str) -> BinaryIO:
-    """Opens a new binary file, a context manager. In a bucket, the file is uploaded when it is closed.
+def open_to_write(path: str) -> IO[bytes]:
+    """Opens a new binary file that is not in a bucket, a context manager.
 
     Writing to it and closing it raise errors of the system or of TensorFlow, which `file_errors` translates.
     """
     with file_errors(path):
-        if _is_local(path):
-            return open(path, "wb")
-        if is_in_bucket(path):
-            if is_installed():
-                return cast(BinaryIO, _Upload(path))
-            bucket_writes.wait_to_write_again(path)
-        # TensorFlow sends no preconditions.
-        return cast(BinaryIO, _gfile().GFile(path, "wb"))
-
-
-class _Upload:
-    """A temporary file that is uploaded when it is closed; not if the body of its `with` statement fails."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file = tempfile.SpooledTemporaryFile(_MAX_BYTES_IN_MEMORY, prefix="beamtune-")  # noqa: SIM115
-        self.write = self._file.write
-
-    def __enter__(self) -> "_Upload":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._file.close()
-
-    def close(self) -> None:
-        with self._file:
-            bucket_writes.upload(self._path, cast(BinaryIO, self._file))
+        return open(path, "wb") if _is_local(path) else _gfile().GFile(path, "wb")
 
 
 def replace(source: str, target: str) -> None:
@@ -253,13 +242,21 @@ def copy(source: str, target: str) -> None:
     with file_errors(source):
         if _is_local(source) and _is_local(target):
             shutil.copyfile(source, target)
-        elif _is_local(source) and is_in_bucket(target) and is_installed():
-            with open(source, "rb") as content:
-                bucket_writes.upload(target, content)
+        elif is_in_bucket(target):
+            with _open_to_read(source) as content:
+                upload(content, to=target)
         else:
-            remote = source if is_in_bucket(source) else target
             # Not gfile.copy, which asks first what the target is.
-            with_retries(lambda: _copy_bytes(source, target), path=remote)
+            with_retries(lambda: _copy_bytes(source, target), path=source)
+
+
+def _open_to_read(path: str) -> BinaryIO:
+    """Opens a local file, or a copy of another one."""
+    if _is_local(path):
+        return open(path, "rb")
+    if is_in_bucket(path) and is_installed():
+        return bucket_objects.download_to_disk(path, max_bytes=sys.maxsize)
+    return io.BytesIO(read_bytes(path))
 
 
 def _copy_bytes(source: str, target: str) -> None:

@@ -1,5 +1,6 @@
 """Writes a fold as a prepared data set: copies serialised examples unchanged, in constant memory."""
 
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -124,7 +125,9 @@ class _SplitWriter:
         """Writes an example, and adds these features of it to the statistics of its shard."""
         if self._shard is None:
             self._shard = next(self._waiting)
-            self._sink = files.open_to_write(files.join(self._directory, self._shard.filename))
+            # In a bucket a shard is uploaded when it is complete.
+            in_bucket = files.is_in_bucket(self._directory)
+            self._sink = tempfile.TemporaryFile(prefix="beamtune-") if in_bucket else files.open_to_write(self._path)  # noqa: SIM115
         with files.file_errors(self._directory):
             self._num_bytes += write_record(self._sink, record)
         self._num_examples += 1
@@ -133,7 +136,14 @@ class _SplitWriter:
         if self._num_examples == self._shard.num_examples:
             self._finish_shard(self._shard)
 
+    @property
+    def _path(self) -> str:
+        assert self._shard is not None
+        return files.join(self._directory, self._shard.filename)
+
     def _finish_shard(self, shard: PlannedShard) -> None:
+        if files.is_in_bucket(self._directory):
+            files.upload(self._sink, to=self._path)
         self.close()
         self.reports.append(
             ShardReport(
