@@ -34,6 +34,10 @@ _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
 _Result = TypeVar("_Result")
 
 
+class WriteConflictError(RunFailedError):
+    """Another program writes the same object at the same time."""
+
+
 @dataclass(frozen=True)
 class ListedObject:
     """An object in a listing.
@@ -118,7 +122,7 @@ def upload(path: str, source: BinaryIO) -> None:
     it is from an earlier command, and is replaced if it still has the generation that was found.
 
     Raises:
-        RunFailedError: Another program has written the object since this one last did, or does so now.
+        WriteConflictError: Another program has written the object since this one last did, or does so now.
     """
     expected = written_generation(path)
     wait_to_write_again(path)
@@ -138,7 +142,7 @@ def upload(path: str, source: BinaryIO) -> None:
         note_write(path, generation=generation)
         return
     note_write(path)
-    raise RunFailedError(
+    raise WriteConflictError(
         f"{path} was written by another program at the same time: this command ends and changes nothing more; end the "
         "other one, and run the same command again"
     )

@@ -196,7 +196,7 @@ def upload(source: BinaryIO, *, to: str) -> None:
     TensorFlow writes it where google-cloud-storage is not installed, without a condition on the generation.
 
     Raises:
-        RunFailedError: Another program has written it meanwhile.
+        WriteConflictError: Another program has written it meanwhile.
     """
 
     def write() -> None:
