@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-from beam_pipelines.common.bucket_client import client, is_installed, split
+from beam_pipelines.common.bucket_client import client, is_installed
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import DOCTOR_HINT
+from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import retry_deadline_s
 from beam_pipelines.sync.names import is_leftover, is_own
 from beam_pipelines.sync.trees import Tree, TreeFile
@@ -42,7 +43,7 @@ class BucketFolder:
     def __init__(self, uri: str) -> None:
         from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
-        bucket, prefix = split(uri)
+        bucket, prefix = bucket_and_name(uri)
         self.uri = uri
         self.prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
         self._client = client()

@@ -9,8 +9,9 @@ from contextlib import suppress
 
 import google_crc32c
 
+from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.paths import is_within
-from beam_pipelines.common.walk import LOOP, WalkedFile, walk
+from beam_pipelines.common.walk import LOOP, walk
 from beam_pipelines.sync.names import is_leftover, is_own
 from beam_pipelines.sync.trees import Tree, TreeFile
 
@@ -38,7 +39,7 @@ class LocalFolder:
         leftovers, unread = [], []
         for found in walk(self.uri):
             name = found.path[len(self.uri) :].lstrip("/") or self.uri
-            if not isinstance(found, WalkedFile):
+            if not isinstance(found, FileEntry):
                 left_out[found.reason].append(name)
                 if found.reason != LOOP:
                     unread.append(name)

@@ -60,7 +60,7 @@ def sync(config: SyncConfig, *, dry_run: bool, stream: TextIO) -> None:
 
 
 def _folder(uri: str) -> Folder:
-    if paths.scheme(uri) is None:
+    if paths.is_local(uri):
         return LocalFolder(uri.rstrip("/") or "/")
     return BucketFolder(uri.rstrip("/"))
 

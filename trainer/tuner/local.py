@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from beam_pipelines.common.bucket_errors import BucketOutageError
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.paths import is_in_bucket, is_local
 from beam_pipelines.common.retries import without_retries
 from beam_pipelines.common.signals import RUN_AGAIN
 from trainer.common import files
@@ -83,7 +84,7 @@ def run_local(config: SearchConfig, *, command: Sequence[str]) -> None:
         RunAgainError: SIGTERM or Ctrl-C came, or the storage failed for too long; the same command resumes the search.
     """
     logs_dir = SearchDir(config.search_dir).logs_dir
-    if "://" in logs_dir:
+    if not is_local(logs_dir):
         logs_dir = files.join(os.getcwd(), "logs", os.path.basename(config.search_dir))
     os.makedirs(logs_dir, exist_ok=True)
     with stop_on_sigterm("the workers have saved their trials") as stop_request, LiveSearch() as live:
@@ -120,7 +121,7 @@ class _LocalSearch:
             process.start(self.command)
             self.processes.append(process)
         chief = self.processes[0]
-        in_bucket = files.is_in_bucket(self.config.search_dir)
+        in_bucket = is_in_bucket(self.config.search_dir)
         show_interval_s = _SHOW_INTERVAL_IN_BUCKET_S if in_bucket else _SHOW_INTERVAL_S
         while True:
             if stop_request.is_set:
