@@ -97,7 +97,7 @@ def upload(path: str, source: BinaryIO) -> None:
     def write() -> None:
         size = source.seek(0, 2)
         source.seek(0)
-        _blob(path).upload_from_file(source, size=size, **_transfer_options())
+        _blob(path).upload_from_file(source, size=size, checksum=_CHECKSUM, **request_options())
 
     with_retries(write, path=path)
 
@@ -174,7 +174,7 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
     """
     blob, checked = _blob(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
     # Raw: an object that is stored compressed by gzip is not decompressed.
-    blob.download_to_file(checked, raw_download=True, **_transfer_options())
+    blob.download_to_file(checked, raw_download=True, checksum=_CHECKSUM, **request_options())
     if blob.crc32c is not None and blob.crc32c != checked.crc32c:
         raise BucketOutageError(
             f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"
@@ -186,10 +186,10 @@ def _blob(path: str) -> Any:
     return client().bucket(bucket).blob(name)
 
 
-def _transfer_options() -> dict[str, Any]:
-    """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
+def request_options() -> dict[str, Any]:
+    """Returns how the client makes requests within `with_retries`: a part that fails is repeated, and not the whole."""
     from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
     longest_s = min(_TRANSFER_RETRIES_S, retry_deadline_s())
     retry = DEFAULT_RETRY.with_timeout(longest_s) if longest_s > 0 else None
-    return {"checksum": _CHECKSUM, "timeout": _TIMEOUT_S, "retry": retry}
+    return {"timeout": _TIMEOUT_S, "retry": retry}

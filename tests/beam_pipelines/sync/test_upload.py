@@ -86,6 +86,7 @@ def test_a_part_that_is_damaged_is_uploaded_again(gcs, sync, large):
     [
         {"unavailable_share": 0.15, "too_many_share": 0.15},
         {"cut_before_share": 0.1, "cut_upload_share": 0.1, "cut_reply_share": 0.1, "cut_after_share": 0.1},
+        {"truncated_share": 0.4},
     ],
     ids=lambda fault: next(iter(fault)),
 )
