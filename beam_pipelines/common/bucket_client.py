@@ -38,9 +38,3 @@ def client() -> Any:
         if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):  # a file that is missing or damaged
             raise
         return storage.Client.create_anonymous_client()
-
-
-def split(path: str) -> tuple[str, str]:
-    """Returns the bucket and the name of an object or a folder, from a gs:// path."""
-    bucket, _, name = path.removeprefix("gs://").partition("/")
-    return bucket, name

@@ -10,47 +10,33 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
-from beam_pipelines.common.bucket_client import client, split
+from beam_pipelines.common.bucket_client import client
 from beam_pipelines.common.bucket_errors import BucketOutageError
+from beam_pipelines.common.file_entry import FileEntry
+from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import retry_deadline_s, with_retries
 
 _TIMEOUT_S = 60.0
 # The service refuses larger batches.
 _MAX_BATCH = 100
-_CHECKSUM = "crc32c"
+CHECKSUM = "crc32c"
 _TRANSFER_RETRIES_S = 60.0
 _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
 
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class ListedObject:
-    """An object in a listing.
-
-    Attributes:
-        path: Its gs:// path.
-        size_bytes: Its size.
-        updated_s: When it was last written, in seconds since 1970.
-    """
-
-    path: str
-    size_bytes: int
-    updated_s: float
-
-
-def list_objects(folder: str) -> list[ListedObject]:
+def list_objects(folder: str) -> list[FileEntry]:
     """Returns the objects below a folder, which may be a whole bucket."""
-    bucket, name = split(folder)
+    bucket, name = bucket_and_name(folder)
     prefix = f"{name.rstrip('/')}/" if name.strip("/") else ""
 
-    def read() -> list[ListedObject]:
+    def read() -> list[FileEntry]:
         listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=_TIMEOUT_S, retry=None)
-        return [ListedObject(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
+        return [FileEntry(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
 
     return with_retries(read, path=folder)
 
@@ -59,11 +45,11 @@ def size_bytes(path: str) -> int | None:
     """Returns the size of an object; None if there is no such object."""
 
     def read() -> int | None:
-        bucket, name = split(path)
+        bucket, name = bucket_and_name(path)
         blob = client().bucket(bucket).get_blob(name, timeout=_TIMEOUT_S, retry=None)
         return None if blob is None else int(blob.size)
 
-    return with_retries(read, path=path) if split(path)[1] else None
+    return with_retries(read, path=path) if bucket_and_name(path)[1] else None
 
 
 def download(path: str) -> bytes:
@@ -174,7 +160,7 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
     """
     blob, checked = blob_of(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
     # Raw: an object that is stored compressed by gzip is not decompressed.
-    blob.download_to_file(checked, raw_download=True, **transfer_options())
+    blob.download_to_file(checked, raw_download=True, checksum=CHECKSUM, **request_options())
     if blob.crc32c is not None and blob.crc32c != checked.crc32c:
         raise BucketOutageError(
             f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"
@@ -182,15 +168,14 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
 
 
 def blob_of(path: str) -> Any:
-    """Returns the client's object of a path, without a request."""
-    bucket, name = split(path)
+    bucket, name = bucket_and_name(path)
     return client().bucket(bucket).blob(name)
 
 
-def transfer_options() -> dict[str, Any]:
-    """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
+def request_options() -> dict[str, Any]:
+    """Returns how the client makes requests within `with_retries`: a part that fails is repeated, and not the whole."""
     from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
     longest_s = min(_TRANSFER_RETRIES_S, retry_deadline_s())
     retry = DEFAULT_RETRY.with_timeout(longest_s) if longest_s > 0 else None
-    return {"checksum": _CHECKSUM, "timeout": _TIMEOUT_S, "retry": retry}
+    return {"timeout": _TIMEOUT_S, "retry": retry}

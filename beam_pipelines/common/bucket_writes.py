@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
 
-from beam_pipelines.common.bucket_objects import blob_of, transfer_options
+from beam_pipelines.common.bucket_objects import CHECKSUM, blob_of, request_options
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.retries import with_retries
 
@@ -114,7 +114,7 @@ def _insert(path: str, source: BinaryIO, expected: int) -> int | None:
     source.seek(0)
     blob = blob_of(path)
     try:
-        blob.upload_from_file(source, size=size, if_generation_match=expected, **transfer_options())
+        blob.upload_from_file(source, size=size, checksum=CHECKSUM, if_generation_match=expected, **request_options())
     except PreconditionFailed:
         return None
     return int(blob.generation)

@@ -14,19 +14,21 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.common import bucket_objects, bucket_writes, paths
+from beam_pipelines.common import bucket_objects, bucket_writes
 from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.local_copy import MAX_COPY_BYTES, copy_to_disk
+from beam_pipelines.common.paths import check_regular, is_in_bucket, is_local
 from beam_pipelines.common.terminal import counted, stderr
-from beam_pipelines.common.walk import LeftOut, WalkedFile, walk
+from beam_pipelines.common.walk import LeftOut, walk
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
 _MAX_SIZE_REQUESTS = 2048
@@ -35,21 +37,6 @@ _SIZES_PER_BATCH = 64
 _SAY_AFTER_S = 10.0
 _NO_ANSWER_S = 60.0
 _MAX_BYTES_IN_MEMORY = 16 << 20
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """A file in a listing.
-
-    Attributes:
-        path: Its full path.
-        size_bytes: Its size.
-        updated_s: When it was last written, in seconds since 1970.
-    """
-
-    path: str
-    size_bytes: int
-    updated_s: float
 
 
 def require_file_system(path: str) -> None:
@@ -73,7 +60,7 @@ def open_file(path: str) -> BinaryIO:
         FileNotFoundError: There is no such file.
         OSError: It cannot be opened, or is not a regular file. (Beam's BeamIOError is one.)
     """
-    paths.check_regular(path)
+    check_regular(path)
 
     def open_it() -> BinaryIO:
         file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
@@ -100,7 +87,7 @@ def open_local(path: str) -> BinaryIO:
         OSError: It cannot be opened or read after retries, or is too large to copy.
         RunAgainError: Its bucket cannot be reached.
     """
-    if FileSystems.get_scheme(path) is None:
+    if is_local(path):
         return open_file(path)
     if is_in_bucket(path):
         try:
@@ -160,8 +147,7 @@ def list_files(folder: str) -> list[FileEntry]:
     if is_local(folder):
         return sorted(_walk(folder), key=lambda entry: entry.path)
     if is_in_bucket(folder):
-        found = bucket_objects.list_objects(folder)
-        return sorted((FileEntry(**asdict(one)) for one in found), key=lambda entry: entry.path)
+        return sorted(bucket_objects.list_objects(folder), key=lambda entry: entry.path)
     try:
         [result] = FileSystems.match([join(_escape(folder), "**")])
     except BeamIOError as error:
@@ -191,13 +177,8 @@ def list_source(folder: str) -> SourceListing:
     if not is_local(folder):
         return SourceListing(files=list_files(folder))
     found = list(walk(folder))
-    files = [
-        FileEntry(path=one.path, size_bytes=one.size_bytes, updated_s=one.updated_s)
-        for one in found
-        if isinstance(one, WalkedFile)
-    ]
     return SourceListing(
-        files=sorted(files, key=lambda entry: entry.path),
+        files=sorted((one for one in found if isinstance(one, FileEntry)), key=lambda entry: entry.path),
         left_out=[one for one in found if isinstance(one, LeftOut)],
     )
 
@@ -285,16 +266,6 @@ def _saying_what_takes_long(names: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         note.cancel()
-
-
-def is_local(path: str) -> bool:
-    """Returns whether a path has no scheme."""
-    return paths.scheme(path) is None
-
-
-def is_in_bucket(path: str) -> bool:
-    """Returns whether a path is in Google Cloud Storage, where there are no folders."""
-    return paths.scheme(path) == "gs"
 
 
 def make_folder(path: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 from beam_pipelines.common import bucket_objects, bucket_writes
 from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.paths import scheme
+from beam_pipelines.common.paths import is_in_bucket, is_local
 from beam_pipelines.common.retries import with_retries
 
 
@@ -73,7 +73,7 @@ def join(directory: str, *names: str) -> str:
 def exists(path: str) -> bool:
     """Returns whether there is a file or directory at `path`."""
     with file_errors(path):
-        return os.path.exists(path) if _is_local(path) else bool(with_retries(lambda: _gfile().exists(path), path=path))
+        return os.path.exists(path) if is_local(path) else bool(with_retries(lambda: _gfile().exists(path), path=path))
 
 
 def size_bytes(path: str) -> int:
@@ -81,7 +81,7 @@ def size_bytes(path: str) -> int:
     with file_errors(path):
         return (
             os.stat(path).st_size
-            if _is_local(path)
+            if is_local(path)
             else int(with_retries(lambda: _gfile().stat(path).length, path=path))
         )
 
@@ -89,7 +89,7 @@ def size_bytes(path: str) -> int:
 def list_dir(directory: str) -> list[str]:
     """Returns the names in a directory, sorted. In a bucket, names of directories end with a slash."""
     with file_errors(directory):
-        if _is_local(directory):
+        if is_local(directory):
             return sorted(os.listdir(directory))
         return sorted(with_retries(lambda: _gfile().listdir(directory), path=directory))
 
@@ -144,7 +144,7 @@ def make_dirs(directory: str) -> None:
     if is_in_bucket(directory):
         return
     with file_errors(directory):
-        if _is_local(directory):
+        if is_local(directory):
             os.makedirs(directory, exist_ok=True)
         else:
             _gfile().makedirs(directory)
@@ -154,14 +154,14 @@ def read_bytes(path: str) -> bytes:
     """Returns the content of a file."""
 
     def read() -> bytes:
-        with open(path, "rb") if _is_local(path) else _gfile().GFile(path, "rb") as source:
+        with open(path, "rb") if is_local(path) else _gfile().GFile(path, "rb") as source:
             return bytes(source.read())
 
     with file_errors(path):
         if is_in_bucket(path) and is_installed():
             # One request, and the checksum is verified; TensorFlow asks for the size first, and verifies nothing.
             return bucket_objects.download(path)
-        return read() if _is_local(path) else with_retries(read, path=path)
+        return read() if is_local(path) else with_retries(read, path=path)
 
 
 def read_text(path: str) -> str:
@@ -207,7 +207,7 @@ def open_to_write(path: str) -> BinaryIO:
     Writing to it and closing it raise errors of the system or of TensorFlow, which `file_errors` translates.
     """
     with file_errors(path):
-        if _is_local(path):
+        if is_local(path):
             return open(path, "wb")
         if is_in_bucket(path):
             if is_installed():
@@ -242,7 +242,7 @@ class _Upload:
 def replace(source: str, target: str) -> None:
     """Moves a file to the path of another one, which it replaces."""
     with file_errors(source):
-        if _is_local(source) and _is_local(target):
+        if is_local(source) and is_local(target):
             os.replace(source, target)
         else:
             _gfile().rename(source, target, overwrite=True)
@@ -251,9 +251,9 @@ def replace(source: str, target: str) -> None:
 def copy(source: str, target: str) -> None:
     """Copies a file, and replaces the target where it exists."""
     with file_errors(source):
-        if _is_local(source) and _is_local(target):
+        if is_local(source) and is_local(target):
             shutil.copyfile(source, target)
-        elif _is_local(source) and is_in_bucket(target) and is_installed():
+        elif is_local(source) and is_in_bucket(target) and is_installed():
             with open(source, "rb") as content:
                 bucket_writes.upload(target, content)
         else:
@@ -263,7 +263,7 @@ def copy(source: str, target: str) -> None:
 
 
 def _copy_bytes(source: str, target: str) -> None:
-    with open(source, "rb") if _is_local(source) else _gfile().GFile(source, "rb") as content:
+    with open(source, "rb") if is_local(source) else _gfile().GFile(source, "rb") as content:
         first = content.read(_COPY_BYTES)  # before the target is made, because there may be no source
         with open_to_write(target) as sink:
             sink.write(first)
@@ -274,7 +274,7 @@ def _copy_bytes(source: str, target: str) -> None:
 def remove(path: str) -> None:
     """Removes a file, or a directory with all that is in it. Of a symbolic link, only the link is removed."""
     with file_errors(path):
-        if not _is_local(path):
+        if not is_local(path):
             with_retries(lambda: _remove_remote(path), path=path)
         elif os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
@@ -314,7 +314,7 @@ def _translate(error: Exception, path: str) -> FileError | None:
     """Returns the FileError for an error of the system or of TensorFlow; None for other errors."""
     if isinstance(error, OSError):
         return _class_of_system_error(error)(error.errno, error.strerror or str(error), error.filename or path)
-    if isinstance(error, ValueError) and _is_local(path):
+    if isinstance(error, ValueError) and is_local(path):
         return FileError(errno.EINVAL, str(error), path)  # such as "embedded null byte"
     # Whoever has raised an error of TensorFlow has imported it.
     tensorflow = sys.modules.get("tensorflow")
@@ -338,15 +338,6 @@ def _class_of_tensorflow_error(error: Exception, errors: Any) -> type[FileError]
         *(errors.InternalError, errors.UnknownError),
     )
     return PassingFileError if isinstance(error, passing) else FileError
-
-
-def is_in_bucket(path: str) -> bool:
-    """Returns whether a path is in a bucket, where there are no directories and files are written whole."""
-    return scheme(path) == "gs"
-
-
-def _is_local(path: str) -> bool:
-    return scheme(path) is None
 
 
 def _gfile() -> Any:

@@ -1,35 +1,21 @@
 """Objects are received whole or not at all, on the emulator."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from gcs.faults import Faults
 from gcs.fixture import Gcs
 
-from beam_pipelines.common import bucket_client, bucket_objects, lease_owner
+from beam_pipelines.common import bucket_objects, lease_owner
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import HEARTBEAT_S, LEASE_FILE
 from beam_pipelines.common.lease_holder import Holder
 from beam_pipelines.common.lease_owner import check_lease_owner
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("gcs_here")]
 
 CONTENT = bytes(range(256)) * 4_000
 HOLDER = Holder("owner", "elsewhere", 7, started_s=0.0, heartbeat_s=0.0)
-
-
-@pytest.fixture(autouse=True)
-def client(gcs: Gcs, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Lets this process use the emulator."""
-    for name in os.environ.keys() - gcs.environment.keys():
-        monkeypatch.delenv(name)
-    for name, value in gcs.environment.items():
-        monkeypatch.setenv(name, value)
-    bucket_client.client.cache_clear()
-    yield
-    bucket_client.client.cache_clear()
 
 
 def test_one_request_reads_an_object(gcs: Gcs) -> None:

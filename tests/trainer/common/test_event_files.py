@@ -13,7 +13,7 @@ from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 
 from beam_pipelines.audio.encode import encode_wav
-from trainer.common import files
+from trainer.common import event_files, files
 from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 
 
@@ -149,7 +149,8 @@ def test_a_missing_directory_is_ignored(tmp_path):
 @pytest.fixture
 def as_in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treats local folders as those of a bucket."""
-    monkeypatch.setattr(files, "is_in_bucket", lambda path: True)
+    for module in (files, event_files):
+        monkeypatch.setattr(module, "is_in_bucket", lambda path: True)
     monkeypatch.setattr(files, "with_retries", lambda operation, path: operation())
 
 
