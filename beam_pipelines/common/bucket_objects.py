@@ -130,9 +130,16 @@ def _delete_batch(paths: Sequence[str]) -> None:
         with suppress(NotFound):
             _blob(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
         return
-    with client().batch(raise_exception=False) as batch:
-        for path in paths:
-            _blob(path).delete(timeout=_TIMEOUT_S, retry=None)
+    batch = client().batch(raise_exception=False)
+    try:
+        with batch:
+            for path in paths:
+                _blob(path).delete(timeout=_TIMEOUT_S, retry=None)
+    except ValueError as error:  # the client's, for an answer of which a part is missing
+        raise BucketOutageError(
+            f"{len(paths)} objects such as {paths[0]} may not be deleted (the answer is incomplete): run the same "
+            "command again"
+        ) from error
     # Otherwise it would raise the first error alone, which may be that of a missing object.
     for answer in batch._responses:
         if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
