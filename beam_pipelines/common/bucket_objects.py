@@ -78,7 +78,7 @@ def download(path: str) -> bytes:
         _download(path, content)
         return content.getvalue()
 
-    return found(read, path)
+    return _found(read, path)
 
 
 def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
@@ -99,7 +99,7 @@ def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
             raise
         return file
 
-    return found(read, path)
+    return _found(read, path)
 
 
 def upload(path: str, source: BinaryIO) -> None:
@@ -146,7 +146,7 @@ def _delete_batch(paths: Sequence[str]) -> None:
             raise from_http_response(answer)  # type: ignore[no-untyped-call]
 
 
-def found(read: Callable[[], _Result], path: str) -> _Result:
+def _found(read: Callable[[], _Result], path: str) -> _Result:
     """Returns the result of reading an object, which is repeated while its bucket cannot be reached.
 
     Raises:
