@@ -64,7 +64,7 @@ def download(path: str) -> bytes:
         _download(path, content)
         return content.getvalue()
 
-    return found(read, path)
+    return _found(read, path)
 
 
 def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
@@ -85,7 +85,7 @@ def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
             raise
         return file
 
-    return found(read, path)
+    return _found(read, path)
 
 
 def delete(paths: Sequence[str]) -> None:
@@ -102,16 +102,23 @@ def _delete_batch(paths: Sequence[str]) -> None:
         with suppress(NotFound):
             blob_of(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
         return
-    with client().batch(raise_exception=False) as batch:
-        for path in paths:
-            blob_of(path).delete(timeout=_TIMEOUT_S, retry=None)
+    batch = client().batch(raise_exception=False)
+    try:
+        with batch:
+            for path in paths:
+                blob_of(path).delete(timeout=_TIMEOUT_S, retry=None)
+    except ValueError as error:  # the client's, for an answer of which a part is missing
+        raise BucketOutageError(
+            f"{len(paths)} objects such as {paths[0]} may not be deleted (the answer is incomplete): run the same "
+            "command again"
+        ) from error
     # Otherwise it would raise the first error alone, which may be that of a missing object.
     for answer in batch._responses:
         if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
             raise from_http_response(answer)  # type: ignore[no-untyped-call]
 
 
-def found(read: Callable[[], _Result], path: str) -> _Result:
+def _found(read: Callable[[], _Result], path: str) -> _Result:
     """Returns the result of reading an object, which is repeated while its bucket cannot be reached.
 
     Raises:

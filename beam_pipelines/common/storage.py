@@ -1,7 +1,8 @@
-"""Files, local or gs://, through Beam's FileSystems. No other module of the package uses FileSystems.
+"""Files: gs:// through Google's client, local files and other schemes through Beam's FileSystems.
 
-Every function takes paths of both kinds. No path is a pattern: Beam's `match` and `delete` read * ? [ in paths as
-wildcards, so local files are listed and deleted with the standard library, and paths of buckets are escaped.
+No other module of the package uses FileSystems. Functions take paths of all kinds where they do not say otherwise. No
+path is a pattern: Beam's `match` and `delete` read * ? [ in paths as wildcards, so local files are listed and deleted
+with the standard library, and paths of other schemes are escaped.
 """
 
 import glob
@@ -22,6 +23,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.common import bucket_objects, bucket_writes
 from beam_pipelines.common.bucket_access import check_access
+from beam_pipelines.common.bucket_client import require_client
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.file_entry import FileEntry
@@ -40,41 +42,41 @@ _MAX_BYTES_IN_MEMORY = 16 << 20
 
 
 def require_file_system(path: str) -> None:
-    """Checks that Beam has the file system of a path, without a request.
+    """Checks that what reads and writes a path is installed, without a request.
 
     Raises:
-        ValueError: It has not: for gs://, the extra gcp is not installed.
+        ModuleNotFoundError: The path is in a bucket, and google-cloud-storage is not installed.
+        ValueError: Beam has no file system for the scheme of the path.
     """
-    FileSystems.get_filesystem(path)
+    if is_in_bucket(path):
+        require_client()
+    else:
+        FileSystems.get_filesystem(path)
 
 
 def join(folder: str, *names: str) -> str:
-    """Returns the path of a file or folder below a folder, local or gs://."""
+    """Returns the path of a file or folder below a folder."""
+    if is_in_bucket(folder):
+        return "/".join([folder.rstrip("/"), *(name.strip("/") for name in names)])
     return str(FileSystems.join(folder, *names))
 
 
 def open_file(path: str) -> BinaryIO:
-    """Opens a file for reading and seeking.
+    """Opens a file that is not in a bucket for reading and seeking; those are read whole.
 
     Raises:
         FileNotFoundError: There is no such file.
         OSError: It cannot be opened, or is not a regular file. (Beam's BeamIOError is one.)
     """
     check_regular(path)
-
-    def open_it() -> BinaryIO:
-        file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
-        return file
-
-    if is_in_bucket(path):
-        return bucket_objects.found(open_it, path)
     try:
-        return open_it()
+        file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
     except OSError as error:
         # The error of another storage for a missing file is not a FileNotFoundError.
         if not exists(path):
             raise FileNotFoundError(f"there is no file {path}") from error
         raise
+    return file
 
 
 def open_local(path: str) -> BinaryIO:

@@ -43,6 +43,16 @@ def test_what_was_cut_is_received_whole(gcs: Gcs, fault: str, times: int) -> Non
     assert sum(record.fault == fault for record in gcs.requests()) == times
 
 
+def test_objects_are_deleted_whatever_is_cut_of_the_answer(gcs: Gcs) -> None:
+    names = ["a", "b", "c"]
+    for name in names:
+        gcs.write(name, b"x")
+    gcs.set_faults(Faults(kinds=("batch",), truncated_share=1.0, times=1))
+    bucket_objects.delete([f"{gcs.url}/{name}" for name in names])
+    assert gcs.contents() == {}
+    assert [record.fault for record in gcs.requests() if record.kind == "batch"] == ["truncated", ""]
+
+
 def test_an_empty_object_is_empty(gcs: Gcs) -> None:
     gcs.write("object", b"")
     assert bucket_objects.download(f"{gcs.url}/object") == b""
