@@ -15,15 +15,21 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
 from beam_pipelines.common.bucket_client import client, split
-from beam_pipelines.common.bucket_errors import BucketOutageError
-from beam_pipelines.common.retries import retry_deadline_s, with_retries
+from beam_pipelines.common.bucket_errors import BucketOutageError, is_outage
+from beam_pipelines.common.retries import left_s, note_failure, with_retries
+from beam_pipelines.common.stops import GRACE_S
 
-_TIMEOUT_S = 60.0
+# To connect, and until an answer comes, whose wait is not longer than the operation is repeated, but for the least.
+_CONNECT_S, _ANSWER_S, _LEAST_ANSWER_S = 10.0, 60.0, 5.0
 # The service refuses larger batches.
 _MAX_BATCH = 100
 _CHECKSUM = "crc32c"
 _TRANSFER_RETRIES_S = 60.0
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.5, 4.0
+# After a request to stop, a slow upload, such as that of a checkpoint, still has the time for this speed.
+_LEAST_BYTES_PER_S = 1 << 20
 _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
+_NAMED_FIELDS = "items(name),prefixes,nextPageToken"
 
 _Result = TypeVar("_Result")
 
@@ -45,14 +51,50 @@ class ListedObject:
 
 def list_objects(folder: str) -> list[ListedObject]:
     """Returns the objects below a folder, which may be a whole bucket."""
-    bucket, name = split(folder)
-    prefix = f"{name.rstrip('/')}/" if name.strip("/") else ""
+    bucket, prefix = _bucket_and_prefix(folder)
 
     def read() -> list[ListedObject]:
-        listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=_TIMEOUT_S, retry=None)
+        listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=_timeout_s(), retry=None)
         return [ListedObject(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
 
     return with_retries(read, path=folder)
+
+
+def list_names(folder: str) -> list[str]:
+    """Returns the names of the objects in a folder, and of the folders in it, which end with a slash; in any order."""
+    bucket, prefix = _bucket_and_prefix(folder)
+
+    def read() -> list[str]:
+        listed = client().list_blobs(
+            bucket, prefix=prefix, delimiter="/", fields=_NAMED_FIELDS, timeout=_timeout_s(), retry=None
+        )
+        names = [one.name for one in listed] + sorted(listed.prefixes)
+        return [name.removeprefix(prefix) for name in names if name != prefix]
+
+    return with_retries(read, path=folder)
+
+
+def exists(path: str) -> bool:
+    """Returns whether there is an object, or a folder with objects."""
+    return size_bytes(path) is not None or _has_objects(path)
+
+
+def _has_objects(folder: str) -> bool:
+    bucket, prefix = _bucket_and_prefix(folder)
+
+    def read() -> bool:
+        listed = client().list_blobs(
+            bucket, prefix=prefix, max_results=1, fields=_NAMED_FIELDS, timeout=_timeout_s(), retry=None
+        )
+        return any(True for _ in listed)
+
+    return with_retries(read, path=folder)
+
+
+def _bucket_and_prefix(folder: str) -> tuple[str, str]:
+    """Returns the bucket of a folder, which may be a whole bucket, and the beginning of the names of its objects."""
+    bucket, name = split(folder)
+    return bucket, f"{name.rstrip('/')}/" if name.strip("/") else ""
 
 
 def size_bytes(path: str) -> int | None:
@@ -60,7 +102,7 @@ def size_bytes(path: str) -> int | None:
 
     def read() -> int | None:
         bucket, name = split(path)
-        blob = client().bucket(bucket).get_blob(name, timeout=_TIMEOUT_S, retry=None)
+        blob = client().bucket(bucket).get_blob(name, timeout=_timeout_s(), retry=None)
         return None if blob is None else int(blob.size)
 
     return with_retries(read, path=path) if split(path)[1] else None
@@ -79,6 +121,21 @@ def download(path: str) -> bytes:
         return content.getvalue()
 
     return found(read, path)
+
+
+def download_to_file(path: str, target: str) -> None:
+    """Writes the content of an object to a local file.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        OSError: The file cannot be written.
+    """
+
+    def read() -> None:
+        with open(target, "wb") as file:
+            _download(path, file)
+
+    found(read, path)
 
 
 def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
@@ -108,12 +165,28 @@ def upload(path: str, source: BinaryIO) -> None:
     The object is seen when it is complete. A process that is killed before leaves nothing.
     """
 
+    size = source.seek(0, io.SEEK_END)
+
     def write() -> None:
-        size = source.seek(0, 2)
         source.seek(0)
         _blob(path).upload_from_file(source, size=size, **_transfer_options())
 
-    with_retries(write, path=path)
+    with_retries(write, path=path, grace_s=GRACE_S + size / _LEAST_BYTES_PER_S)
+
+
+def remove(path: str) -> None:
+    """Deletes an object, or those in a folder. Missing ones are ignored: a repeated request may find none."""
+    from google.api_core.exceptions import NotFound
+
+    def delete_one() -> bool:
+        try:
+            _blob(path).delete(timeout=_timeout_s(), retry=None)
+        except NotFound:
+            return False
+        return True
+
+    if not with_retries(delete_one, path=path):
+        delete([one.path for one in list_objects(path)])
 
 
 def delete(paths: Sequence[str]) -> None:
@@ -128,11 +201,11 @@ def _delete_batch(paths: Sequence[str]) -> None:
 
     if len(paths) == 1:
         with suppress(NotFound):
-            _blob(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
+            _blob(paths[0]).delete(timeout=_timeout_s(), retry=None)
         return
     with client().batch(raise_exception=False) as batch:
         for path in paths:
-            _blob(path).delete(timeout=_TIMEOUT_S, retry=None)
+            _blob(path).delete(timeout=_timeout_s(), retry=None)
     # Otherwise it would raise the first error alone, which may be that of a missing object.
     for answer in batch._responses:
         if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
@@ -200,10 +273,21 @@ def _blob(path: str) -> Any:
     return client().bucket(bucket).blob(name)
 
 
+def _timeout_s() -> tuple[float, float]:
+    """Returns how long a request may take to connect, and then until its answer comes."""
+    return _CONNECT_S, min(_ANSWER_S, max(left_s(), _LEAST_ANSWER_S))
+
+
 def _transfer_options() -> dict[str, Any]:
     """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
-    from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+    from google.api_core.retry import Retry
 
-    longest_s = min(_TRANSFER_RETRIES_S, retry_deadline_s())
-    retry = DEFAULT_RETRY.with_timeout(longest_s) if longest_s > 0 else None
-    return {"checksum": _CHECKSUM, "timeout": _TIMEOUT_S, "retry": retry}
+    longest_s = min(_TRANSFER_RETRIES_S, left_s())
+    retry = Retry(
+        predicate=is_outage,
+        initial=_FIRST_PAUSE_S,
+        maximum=_LAST_PAUSE_S,
+        timeout=longest_s,
+        on_error=note_failure,
+    )
+    return {"checksum": _CHECKSUM, "timeout": _timeout_s(), "retry": retry if longest_s > 0 else None}
