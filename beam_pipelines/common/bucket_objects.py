@@ -14,31 +14,70 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
 from beam_pipelines.common.bucket_client import client
-from beam_pipelines.common.bucket_errors import BucketOutageError
+from beam_pipelines.common.bucket_errors import BucketOutageError, is_outage
 from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.paths import bucket_and_name
-from beam_pipelines.common.retries import retry_deadline_s, with_retries
+from beam_pipelines.common.retries import left_s, note_failure, with_retries
 
-_TIMEOUT_S = 60.0
+# To connect, and until an answer comes, whose wait is not longer than the operation is repeated, but for the least.
+_CONNECT_S, _ANSWER_S, _LEAST_ANSWER_S = 10.0, 60.0, 5.0
 # The service refuses larger batches.
 _MAX_BATCH = 100
 CHECKSUM = "crc32c"
 _TRANSFER_RETRIES_S = 60.0
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.5, 4.0
 _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
+_NAMED_FIELDS = "items(name),prefixes,nextPageToken"
 
 _Result = TypeVar("_Result")
 
 
 def list_objects(folder: str) -> list[FileEntry]:
     """Returns the objects below a folder, which may be a whole bucket."""
-    bucket, name = bucket_and_name(folder)
-    prefix = f"{name.rstrip('/')}/" if name.strip("/") else ""
+    bucket, prefix = _bucket_and_prefix(folder)
 
     def read() -> list[FileEntry]:
-        listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=_TIMEOUT_S, retry=None)
+        listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=timeout_s(), retry=None)
         return [FileEntry(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
 
     return with_retries(read, path=folder)
+
+
+def list_names(folder: str) -> list[str]:
+    """Returns the names of the objects in a folder, and of the folders in it, which end with a slash; in any order."""
+    bucket, prefix = _bucket_and_prefix(folder)
+
+    def read() -> list[str]:
+        listed = client().list_blobs(
+            bucket, prefix=prefix, delimiter="/", fields=_NAMED_FIELDS, timeout=timeout_s(), retry=None
+        )
+        names = [one.name for one in listed] + sorted(listed.prefixes)
+        return [name.removeprefix(prefix) for name in names if name != prefix]
+
+    return with_retries(read, path=folder)
+
+
+def exists(path: str) -> bool:
+    """Returns whether there is an object, or a folder with objects."""
+    return size_bytes(path) is not None or _has_objects(path)
+
+
+def _has_objects(folder: str) -> bool:
+    bucket, prefix = _bucket_and_prefix(folder)
+
+    def read() -> bool:
+        listed = client().list_blobs(
+            bucket, prefix=prefix, max_results=1, fields=_NAMED_FIELDS, timeout=timeout_s(), retry=None
+        )
+        return any(True for _ in listed)
+
+    return with_retries(read, path=folder)
+
+
+def _bucket_and_prefix(folder: str) -> tuple[str, str]:
+    """Returns the bucket of a folder, which may be a whole bucket, and the beginning of the names of its objects."""
+    bucket, name = bucket_and_name(folder)
+    return bucket, f"{name.rstrip('/')}/" if name.strip("/") else ""
 
 
 def size_bytes(path: str) -> int | None:
@@ -46,7 +85,7 @@ def size_bytes(path: str) -> int | None:
 
     def read() -> int | None:
         bucket, name = bucket_and_name(path)
-        blob = client().bucket(bucket).get_blob(name, timeout=_TIMEOUT_S, retry=None)
+        blob = client().bucket(bucket).get_blob(name, timeout=timeout_s(), retry=None)
         return None if blob is None else int(blob.size)
 
     return with_retries(read, path=path) if bucket_and_name(path)[1] else None
@@ -65,6 +104,21 @@ def download(path: str) -> bytes:
         return content.getvalue()
 
     return _found(read, path)
+
+
+def download_to_file(path: str, target: str) -> None:
+    """Writes the content of an object to a local file.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        OSError: The file cannot be written.
+    """
+
+    def read() -> None:
+        with open(target, "wb") as file:
+            _download(path, file)
+
+    _found(read, path)
 
 
 def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
@@ -88,6 +142,21 @@ def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
     return _found(read, path)
 
 
+def remove(path: str) -> None:
+    """Deletes an object, or those in a folder. Missing ones are ignored: a repeated request may find none."""
+    from google.api_core.exceptions import NotFound
+
+    def delete_one() -> bool:
+        try:
+            blob_of(path).delete(timeout=timeout_s(), retry=None)
+        except NotFound:
+            return False
+        return True
+
+    if not with_retries(delete_one, path=path):
+        delete([one.path for one in list_objects(path)])
+
+
 def delete(paths: Sequence[str]) -> None:
     """Deletes objects, several in one request; missing ones are ignored."""
     for first in range(0, len(paths), _MAX_BATCH):
@@ -100,13 +169,13 @@ def _delete_batch(paths: Sequence[str]) -> None:
 
     if len(paths) == 1:
         with suppress(NotFound):
-            blob_of(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
+            blob_of(paths[0]).delete(timeout=timeout_s(), retry=None)
         return
     batch = client().batch(raise_exception=False)
     try:
         with batch:
             for path in paths:
-                blob_of(path).delete(timeout=_TIMEOUT_S, retry=None)
+                blob_of(path).delete(timeout=timeout_s(), retry=None)
     except ValueError as error:  # the client's, for an answer of which a part is missing
         raise BucketOutageError(
             f"{len(paths)} objects such as {paths[0]} may not be deleted (the answer is incomplete): run the same "
@@ -179,10 +248,21 @@ def blob_of(path: str) -> Any:
     return client().bucket(bucket).blob(name)
 
 
+def timeout_s() -> tuple[float, float]:
+    """Returns how long a request may take to connect, and then until its answer comes."""
+    return _CONNECT_S, min(_ANSWER_S, max(left_s(), _LEAST_ANSWER_S))
+
+
 def request_options() -> dict[str, Any]:
     """Returns how the client makes requests within `with_retries`: a part that fails is repeated, and not the whole."""
-    from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+    from google.api_core.retry import Retry
 
-    longest_s = min(_TRANSFER_RETRIES_S, retry_deadline_s())
-    retry = DEFAULT_RETRY.with_timeout(longest_s) if longest_s > 0 else None
-    return {"timeout": _TIMEOUT_S, "retry": retry}
+    longest_s = min(_TRANSFER_RETRIES_S, left_s())
+    retry = Retry(
+        predicate=is_outage,
+        initial=_FIRST_PAUSE_S,
+        maximum=_LAST_PAUSE_S,
+        timeout=longest_s,
+        on_error=note_failure,
+    )
+    return {"timeout": timeout_s(), "retry": retry if longest_s > 0 else None}

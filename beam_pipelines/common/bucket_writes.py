@@ -12,6 +12,7 @@ https://cloud.google.com/storage/docs/request-preconditions
 """
 
 import base64
+import io
 import math
 import threading
 import time
@@ -19,14 +20,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
 
-from beam_pipelines.common.bucket_objects import CHECKSUM, blob_of, request_options
+from beam_pipelines.common.bucket_objects import CHECKSUM, blob_of, request_options, timeout_s
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.retries import with_retries
+from beam_pipelines.common.stops import GRACE_S
 
 # https://cloud.google.com/storage/quotas#objects: one write to the same object name per second.
 _INTERVAL_S = 1.0
-_TIMEOUT_S = 60.0
 _CHECKSUM_BYTES = 1 << 20
+# After a request to stop, a slow upload, such as that of a checkpoint, still has the time for this speed.
+_LEAST_BYTES_PER_S = 1 << 20
 # No object, an earlier command's object, and one more attempt where an object was deleted meanwhile.
 _ATTEMPTS = 3
 # A conversion writes as many objects as there are files. One that is forgotten counts as not written.
@@ -84,8 +87,9 @@ def upload(path: str, source: BinaryIO) -> None:
     with _mutex:
         expected = _writes.get(path, _Write()).generation
     wait_to_write_again(path)
+    grace_s = GRACE_S + source.seek(0, io.SEEK_END) / _LEAST_BYTES_PER_S
     for _ in range(_ATTEMPTS):
-        generation = with_retries(partial(_insert, path, source, expected), path=path)
+        generation = with_retries(partial(_insert, path, source, expected), path=path, grace_s=grace_s)
         if generation is None:
             found = with_retries(partial(_look_up, path), path=path)
             if found is None:
@@ -110,7 +114,7 @@ def _insert(path: str, source: BinaryIO, expected: int) -> int | None:
     """Writes an object that has the expected generation; returns the new one, or None if it has another one."""
     from google.api_core.exceptions import PreconditionFailed
 
-    size = source.seek(0, 2)
+    size = source.seek(0, io.SEEK_END)
     source.seek(0)
     blob = blob_of(path)
     try:
@@ -122,7 +126,7 @@ def _insert(path: str, source: BinaryIO, expected: int) -> int | None:
 
 def _look_up(path: str) -> Any:
     blob = blob_of(path)
-    return blob.bucket.get_blob(blob.name, timeout=_TIMEOUT_S, retry=None)
+    return blob.bucket.get_blob(blob.name, timeout=timeout_s(), retry=None)
 
 
 def _crc32c(source: BinaryIO) -> str:
