@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.schema import LABEL, SEGMENT_INDEX, START_S, TRACK_ID, FeatureSpec
-from trainer.common import files
 from trainer.data.prepared import Shard
 from trainer.data.shard_copies import copied_records
 
