@@ -9,9 +9,10 @@ import sys
 import tempfile
 from typing import Any, BinaryIO
 
-from beam_pipelines.common import bucket_objects, bucket_writes
+from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.bucket_errors import BucketOutageError
+from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again
 from beam_pipelines.common.retries import with_retries
 
 _COPY_BYTES = 1 << 24
@@ -77,7 +78,7 @@ def download(path: str) -> BinaryIO:
 def upload(path: str, source: BinaryIO) -> None:
     """Writes an object, or replaces it, with the content of a file that can seek."""
     if is_installed():
-        bucket_writes.upload(path, source)
+        bucket_objects.upload(path, source)
         return
 
     def write() -> None:
@@ -86,8 +87,9 @@ def upload(path: str, source: BinaryIO) -> None:
             sink.write(b"")  # the first write opens it: without one, no empty object is made
             shutil.copyfileobj(source, sink, _COPY_BYTES)
 
-    bucket_writes.wait_to_write_again(path)
+    wait_to_write_again(path)
     with_retries(write, path=path)
+    note_write(path)
 
 
 def remove(path: str) -> None:
