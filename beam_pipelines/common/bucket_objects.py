@@ -10,26 +10,33 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
-from beam_pipelines.common.bucket_client import client, split
-from beam_pipelines.common.bucket_errors import BucketOutageError
+from beam_pipelines.common.bucket_client import client
+from beam_pipelines.common.bucket_errors import BucketOutageError, is_outage
 from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again, written_generation
 from beam_pipelines.common.errors import RunFailedError
-from beam_pipelines.common.retries import retry_deadline_s, with_retries
+from beam_pipelines.common.file_entry import FileEntry
+from beam_pipelines.common.paths import bucket_and_name
+from beam_pipelines.common.retries import left_s, note_failure, with_retries
+from beam_pipelines.common.stops import GRACE_S
 
-_TIMEOUT_S = 60.0
+# To connect, and until an answer comes, whose wait is not longer than the operation is repeated, but for the least.
+_CONNECT_S, _ANSWER_S, _LEAST_ANSWER_S = 10.0, 60.0, 5.0
 # The service refuses larger batches.
 _MAX_BATCH = 100
 _CHECKSUM = "crc32c"
 _CHECKSUM_BYTES = 1 << 20
 # For no object, then for that of an earlier command, and for one that is deleted meanwhile.
 _UPLOAD_ATTEMPTS = 3
+# After a request to stop, a slow upload, such as that of a checkpoint, still has the time for this speed.
+_LEAST_BYTES_PER_S = 1 << 20
 _TRANSFER_RETRIES_S = 60.0
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.5, 4.0
 _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
+_NAMED_FIELDS = "items(name),prefixes,nextPageToken"
 
 _Result = TypeVar("_Result")
 
@@ -38,31 +45,52 @@ class WriteConflictError(RunFailedError):
     """Another program writes the same object at the same time."""
 
 
-@dataclass(frozen=True)
-class ListedObject:
-    """An object in a listing.
-
-    Attributes:
-        path: Its gs:// path.
-        size_bytes: Its size.
-        updated_s: When it was last written, in seconds since 1970.
-    """
-
-    path: str
-    size_bytes: int
-    updated_s: float
-
-
-def list_objects(folder: str) -> list[ListedObject]:
+def list_objects(folder: str) -> list[FileEntry]:
     """Returns the objects below a folder, which may be a whole bucket."""
-    bucket, name = split(folder)
-    prefix = f"{name.rstrip('/')}/" if name.strip("/") else ""
+    bucket, prefix = _bucket_and_prefix(folder)
 
-    def read() -> list[ListedObject]:
-        listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=_TIMEOUT_S, retry=None)
-        return [ListedObject(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
+    def read() -> list[FileEntry]:
+        listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=_timeout_s(), retry=None)
+        return [FileEntry(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
 
     return with_retries(read, path=folder)
+
+
+def list_names(folder: str) -> list[str]:
+    """Returns the names of the objects in a folder, and of the folders in it, which end with a slash; in any order."""
+    bucket, prefix = _bucket_and_prefix(folder)
+
+    def read() -> list[str]:
+        listed = client().list_blobs(
+            bucket, prefix=prefix, delimiter="/", fields=_NAMED_FIELDS, timeout=_timeout_s(), retry=None
+        )
+        names = [one.name for one in listed] + sorted(listed.prefixes)
+        return [name.removeprefix(prefix) for name in names if name != prefix]
+
+    return with_retries(read, path=folder)
+
+
+def exists(path: str) -> bool:
+    """Returns whether there is an object, or a folder with objects."""
+    return size_bytes(path) is not None or _has_objects(path)
+
+
+def _has_objects(folder: str) -> bool:
+    bucket, prefix = _bucket_and_prefix(folder)
+
+    def read() -> bool:
+        listed = client().list_blobs(
+            bucket, prefix=prefix, max_results=1, fields=_NAMED_FIELDS, timeout=_timeout_s(), retry=None
+        )
+        return any(True for _ in listed)
+
+    return with_retries(read, path=folder)
+
+
+def _bucket_and_prefix(folder: str) -> tuple[str, str]:
+    """Returns the bucket of a folder, which may be a whole bucket, and the beginning of the names of its objects."""
+    bucket, name = bucket_and_name(folder)
+    return bucket, f"{name.rstrip('/')}/" if name.strip("/") else ""
 
 
 def size_bytes(path: str) -> int | None:
@@ -72,7 +100,7 @@ def size_bytes(path: str) -> int | None:
         blob = _look_up(path)
         return None if blob is None else int(blob.size)
 
-    return with_retries(read, path=path) if split(path)[1] else None
+    return with_retries(read, path=path) if bucket_and_name(path)[1] else None
 
 
 def download(path: str) -> bytes:
@@ -87,7 +115,22 @@ def download(path: str) -> bytes:
         _download(path, content)
         return content.getvalue()
 
-    return found(read, path)
+    return _found(read, path)
+
+
+def download_to_file(path: str, target: str) -> None:
+    """Writes the content of an object to a local file.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        OSError: The file cannot be written.
+    """
+
+    def read() -> None:
+        with open(target, "wb") as file:
+            _download(path, file)
+
+    _found(read, path)
 
 
 def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
@@ -108,7 +151,7 @@ def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
             raise
         return file
 
-    return found(read, path)
+    return _found(read, path)
 
 
 def upload(path: str, source: BinaryIO) -> None:
@@ -126,8 +169,9 @@ def upload(path: str, source: BinaryIO) -> None:
     """
     expected = written_generation(path)
     wait_to_write_again(path)
+    grace_s = GRACE_S + source.seek(0, io.SEEK_END) / _LEAST_BYTES_PER_S
     for _ in range(_UPLOAD_ATTEMPTS):
-        generation = with_retries(partial(_insert, path, source, expected), path=path)
+        generation = with_retries(partial(_insert, path, source, expected), path=path, grace_s=grace_s)
         if generation is None:
             found = with_retries(partial(_look_up, path), path=path)
             if found is None:
@@ -156,7 +200,7 @@ def _insert(path: str, source: BinaryIO, expected: int) -> int | None:
     source.seek(0)
     blob = _blob(path)
     try:
-        blob.upload_from_file(source, size=size, if_generation_match=expected, **_transfer_options())
+        blob.upload_from_file(source, size=size, if_generation_match=expected, checksum=_CHECKSUM, **request_options())
     except PreconditionFailed:
         return None
     return int(blob.generation)
@@ -164,8 +208,8 @@ def _insert(path: str, source: BinaryIO, expected: int) -> int | None:
 
 def _look_up(path: str) -> Any:
     """Returns an object with its metadata; None if there is no such object."""
-    bucket, name = split(path)
-    return client().bucket(bucket).get_blob(name, timeout=_TIMEOUT_S, retry=None)
+    bucket, name = bucket_and_name(path)
+    return client().bucket(bucket).get_blob(name, timeout=_timeout_s(), retry=None)
 
 
 def _crc32c(source: BinaryIO) -> str:
@@ -177,6 +221,21 @@ def _crc32c(source: BinaryIO) -> str:
     while piece := source.read(_CHECKSUM_BYTES):
         checksum.update(piece)
     return base64.b64encode(checksum.digest()).decode()
+
+
+def remove(path: str) -> None:
+    """Deletes an object, or those in a folder. Missing ones are ignored: a repeated request may find none."""
+    from google.api_core.exceptions import NotFound
+
+    def delete_one() -> bool:
+        try:
+            _blob(path).delete(timeout=_timeout_s(), retry=None)
+        except NotFound:
+            return False
+        return True
+
+    if not with_retries(delete_one, path=path):
+        delete([one.path for one in list_objects(path)])
 
 
 def delete(paths: Sequence[str]) -> None:
@@ -191,18 +250,25 @@ def _delete_batch(paths: Sequence[str]) -> None:
 
     if len(paths) == 1:
         with suppress(NotFound):
-            _blob(paths[0]).delete(timeout=_TIMEOUT_S, retry=None)
+            _blob(paths[0]).delete(timeout=_timeout_s(), retry=None)
         return
-    with client().batch(raise_exception=False) as batch:
-        for path in paths:
-            _blob(path).delete(timeout=_TIMEOUT_S, retry=None)
+    batch = client().batch(raise_exception=False)
+    try:
+        with batch:
+            for path in paths:
+                _blob(path).delete(timeout=_timeout_s(), retry=None)
+    except ValueError as error:  # the client's, for an answer of which a part is missing
+        raise BucketOutageError(
+            f"{len(paths)} objects such as {paths[0]} may not be deleted (the answer is incomplete): run the same "
+            "command again"
+        ) from error
     # Otherwise it would raise the first error alone, which may be that of a missing object.
     for answer in batch._responses:
         if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
             raise from_http_response(answer)  # type: ignore[no-untyped-call]
 
 
-def found(read: Callable[[], _Result], path: str) -> _Result:
+def _found(read: Callable[[], _Result], path: str) -> _Result:
     """Returns the result of reading an object, which is repeated while its bucket cannot be reached.
 
     Raises:
@@ -251,7 +317,7 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
     """
     blob, checked = _blob(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
     # Raw: an object that is stored compressed by gzip is not decompressed.
-    blob.download_to_file(checked, raw_download=True, **_transfer_options())
+    blob.download_to_file(checked, raw_download=True, checksum=_CHECKSUM, **request_options())
     if blob.crc32c is not None and blob.crc32c != checked.crc32c:
         raise BucketOutageError(
             f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"
@@ -259,14 +325,25 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
 
 
 def _blob(path: str) -> Any:
-    bucket, name = split(path)
+    bucket, name = bucket_and_name(path)
     return client().bucket(bucket).blob(name)
 
 
-def _transfer_options() -> dict[str, Any]:
-    """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
-    from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+def _timeout_s() -> tuple[float, float]:
+    """Returns how long a request may take to connect, and then until its answer comes."""
+    return _CONNECT_S, min(_ANSWER_S, max(left_s(), _LEAST_ANSWER_S))
 
-    longest_s = min(_TRANSFER_RETRIES_S, retry_deadline_s())
-    retry = DEFAULT_RETRY.with_timeout(longest_s) if longest_s > 0 else None
-    return {"checksum": _CHECKSUM, "timeout": _TIMEOUT_S, "retry": retry}
+
+def request_options() -> dict[str, Any]:
+    """Returns how the client makes requests within `with_retries`: a part that fails is repeated, and not the whole."""
+    from google.api_core.retry import Retry
+
+    longest_s = min(_TRANSFER_RETRIES_S, left_s())
+    retry = Retry(
+        predicate=is_outage,
+        initial=_FIRST_PAUSE_S,
+        maximum=_LAST_PAUSE_S,
+        timeout=longest_s,
+        on_error=note_failure,
+    )
+    return {"timeout": _timeout_s(), "retry": retry if longest_s > 0 else None}

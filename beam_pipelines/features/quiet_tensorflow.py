@@ -15,6 +15,8 @@ def set_up_tensorflow() -> None:
     of the command.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # Its operations on buckets are repeated by `retries`, which knows the deadline, for more than these 2 s.
+    os.environ.setdefault("GCS_RETRY_CONFIG_MAX_RETRIES", "4")
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _FATAL) == _FATAL:
         # From 2.18 on its libraries log before they read the level.
         while_importing("tensorflow", silenced_decoders)

@@ -14,6 +14,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +22,7 @@ import tensorflow as tf
 from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 
+from beam_pipelines.common.paths import is_in_bucket
 from trainer.common import files
 
 # TensorBoard reads the files whose names contain this.
@@ -52,7 +54,7 @@ class EventFile:
         self._directory = directory
         self._suffix = suffix
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        if files.is_in_bucket(directory):
+        if is_in_bucket(directory):
             self._scratch = tempfile.TemporaryDirectory(prefix="beamtune-events-")
         # The first and the last step of the events that are not yet uploaded.
         self._steps: tuple[int, int] | None = None
@@ -73,7 +75,9 @@ class EventFile:
         self._writer.close()
         if self._scratch is not None:
             with self._scratch:
-                self._upload(self._scratch.name)
+                # After an error the run writes the events of the current step again, and the bucket may be away.
+                if error is None:
+                    self._upload(self._scratch.name)
 
     def flush(self) -> None:
         """Writes what is buffered in memory; in a bucket, uploads it."""
@@ -210,7 +214,7 @@ def _rewrite(path: str, step: int) -> None:
     # TensorBoard does not read a file of this name.
     directory, _, _ = path.rpartition("/")
     temporary_path = files.temporary_name(files.join(directory, _KEPT_EVENTS))
-    if not files.is_in_bucket(path):
+    if not is_in_bucket(path):
         _write_events_until(step, path, to=temporary_path)
         files.replace(temporary_path, path)
         return
@@ -229,8 +233,9 @@ def _write_events_until(step: int, path: str, *, to: str) -> None:
 
 def _read_complete_events(path: str) -> Any:
     """Yields each record of a file with its event, up to where the file is truncated."""
-    try:
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            yield record, tf.compat.v1.Event.FromString(record)
-    except tf.errors.DataLossError:
-        return
+    with ExitStack() as stack:
+        if is_in_bucket(path):
+            path = f"/dev/fd/{stack.enter_context(files.download(path)).fileno()}"
+        with suppress(tf.errors.DataLossError):
+            for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+                yield record, tf.compat.v1.Event.FromString(record)

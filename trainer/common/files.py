@@ -1,8 +1,9 @@
 """Files and directories, local or gs://. All of `trainer` accesses them through this module.
 
-The standard library accesses local paths, and TensorFlow's `gfile` those with a scheme, such as gs://: it is imported
-for these only, because its import takes seconds. Shards, event files and checkpoints are the exception: TensorFlow's
-own readers and writers take their paths. No path is a pattern, except for `expand_pattern`.
+The standard library accesses local paths, `bucket_files` those in buckets, and TensorFlow's `gfile` those with another
+scheme: it is imported for these only, because its import takes seconds. Of shards, event files and checkpoints, which
+TensorFlow's own readers and writers take, those in buckets are read from and written to local copies. No path is a
+pattern, except for `expand_pattern`.
 
 Every function raises a `FileError` where it does not say otherwise.
 """
@@ -16,15 +17,13 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, Any, BinaryIO
 
-from beam_pipelines.common import bucket_objects
-from beam_pipelines.common.bucket_client import is_installed
-from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.paths import scheme
+from beam_pipelines.common.paths import is_in_bucket, is_local
 from beam_pipelines.common.retries import with_retries
+from trainer.common import bucket_files
 
 
 class FileError(OSError):
@@ -53,7 +52,6 @@ class PassingFileError(FileError):
 # Pauses between attempts to list a directory after a PassingFileError.
 LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _WILDCARDS = re.compile(r"[*?[]")
-_SPECIAL = re.compile(r"[*?[\]\\]")
 _COPY_BYTES = 1 << 24
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
@@ -73,42 +71,41 @@ def join(directory: str, *names: str) -> str:
 def exists(path: str) -> bool:
     """Returns whether there is a file or directory at `path`."""
     with file_errors(path):
-        return os.path.exists(path) if _is_local(path) else bool(with_retries(lambda: _gfile().exists(path), path=path))
+        if is_local(path):
+            return os.path.exists(path)
+        return bucket_files.exists(path) if is_in_bucket(path) else bool(_gfile().exists(path))
 
 
 def size_bytes(path: str) -> int:
     """Returns the size of a file."""
     with file_errors(path):
-        return (
-            os.stat(path).st_size
-            if _is_local(path)
-            else int(with_retries(lambda: _gfile().stat(path).length, path=path))
-        )
+        if is_local(path):
+            return os.stat(path).st_size
+        return bucket_files.size_bytes(path) if is_in_bucket(path) else int(_gfile().stat(path).length)
 
 
 def list_dir(directory: str) -> list[str]:
     """Returns the names in a directory, sorted. In a bucket, names of directories end with a slash."""
     with file_errors(directory):
-        if _is_local(directory):
+        if is_local(directory):
             return sorted(os.listdir(directory))
-        return sorted(with_retries(lambda: _gfile().listdir(directory), path=directory))
+        if not is_in_bucket(directory):
+            return sorted(_gfile().listdir(directory))
+        names = sorted(bucket_files.list_names(directory))
+        if not names:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
+        return names
 
 
 def list_if_exists(directory: str) -> list[str]:
     """Returns the names in a directory, sorted; none where there is no such directory.
 
-    Errors of a bucket or a network disk that may pass are retried for some 30 s. In a bucket the names of directories
-    end with no slash, and the files in them are listed, too: this is for directories that have few.
+    Errors of a network disk that may pass are retried for some 30 s. In a bucket the names of directories end with no
+    slash.
     """
-    if is_in_bucket(directory):
-        # `listdir` asks first whether the directory exists, which is a listing of its own.
-        pattern = join(_SPECIAL.sub(r"\\\g<0>", directory), "*")
-        with file_errors(directory):
-            found = with_retries(lambda: _gfile().glob(pattern), path=directory)
-        return sorted(os.path.basename(path.rstrip("/")) for path in found)
     for pause_s in (*LISTING_PAUSES_S, None):
         try:
-            return list_dir(directory)
+            return [name.rstrip("/") for name in list_dir(directory)]
         except MissingFileError:
             return []
         except PassingFileError:
@@ -144,7 +141,7 @@ def make_dirs(directory: str) -> None:
     if is_in_bucket(directory):
         return
     with file_errors(directory):
-        if _is_local(directory):
+        if is_local(directory):
             os.makedirs(directory, exist_ok=True)
         else:
             _gfile().makedirs(directory)
@@ -152,16 +149,20 @@ def make_dirs(directory: str) -> None:
 
 def read_bytes(path: str) -> bytes:
     """Returns the content of a file."""
-
-    def read() -> bytes:
-        with open(path, "rb") if _is_local(path) else _gfile().GFile(path, "rb") as source:
+    with file_errors(path):
+        if is_in_bucket(path):
+            return bucket_files.read_bytes(path)
+        with open(path, "rb") if is_local(path) else _gfile().GFile(path, "rb") as source:
             return bytes(source.read())
 
+
+def download(path: str) -> BinaryIO:
+    """Returns a file in a bucket as a temporary local file, complete and at its beginning.
+
+    It has no name: the file is deleted when it is closed, and when the process is killed.
+    """
     with file_errors(path):
-        if is_in_bucket(path) and is_installed():
-            # One request, and the checksum is verified; TensorFlow asks for the size first, and verifies nothing.
-            return bucket_objects.download(path)
-        return read() if _is_local(path) else with_retries(read, path=path)
+        return bucket_files.download(path)
 
 
 def read_text(path: str) -> str:
@@ -174,6 +175,12 @@ def read_text(path: str) -> str:
     return read_bytes(path).decode()
 
 
+def upload(source: BinaryIO, *, to: str) -> None:
+    """Writes a file in a bucket, or replaces it, with the content of an open file that can seek."""
+    with file_errors(to):
+        bucket_files.upload(to, source)
+
+
 def write_text(path: str, text: str) -> None:
     """Writes a UTF-8 file, so that a reader finds the whole text or the earlier one.
 
@@ -182,36 +189,13 @@ def write_text(path: str, text: str) -> None:
     """
     content = text.encode()
     if is_in_bucket(path):
-        upload(io.BytesIO(content), to=path)
+        with file_errors(path):
+            bucket_files.upload(path, io.BytesIO(content))
         return
     temporary_path = temporary_name(path)
     with file_errors(temporary_path), open_to_write(temporary_path) as sink:
         sink.write(content)
     replace(temporary_path, path)
-
-
-def upload(source: BinaryIO, *, to: str) -> None:
-    """Writes a file in a bucket, or replaces it, with the content of an open file that can seek.
-
-    TensorFlow writes it where google-cloud-storage is not installed, without a condition on the generation.
-
-    Raises:
-        WriteConflictError: Another program has written it meanwhile.
-    """
-
-    def write() -> None:
-        source.seek(0)
-        with _gfile().GFile(to, "wb") as sink:
-            sink.write(b"")  # the first write opens it: without one, no empty object is made
-            shutil.copyfileobj(source, sink, _COPY_BYTES)
-
-    with file_errors(to):
-        if is_installed():
-            bucket_objects.upload(to, source)
-            return
-        wait_to_write_again(to)
-        with_retries(write, path=to)
-        note_write(to)
 
 
 def temporary_name(path: str) -> str:
@@ -225,13 +209,13 @@ def open_to_write(path: str) -> IO[bytes]:
     Writing to it and closing it raise errors of the system or of TensorFlow, which `file_errors` translates.
     """
     with file_errors(path):
-        return open(path, "wb") if _is_local(path) else _gfile().GFile(path, "wb")
+        return open(path, "wb") if is_local(path) else _gfile().GFile(path, "wb")
 
 
 def replace(source: str, target: str) -> None:
     """Moves a file to the path of another one, which it replaces."""
     with file_errors(source):
-        if _is_local(source) and _is_local(target):
+        if is_local(source) and is_local(target):
             os.replace(source, target)
         else:
             _gfile().rename(source, target, overwrite=True)
@@ -240,53 +224,40 @@ def replace(source: str, target: str) -> None:
 def copy(source: str, target: str) -> None:
     """Copies a file, and replaces the target where it exists."""
     with file_errors(source):
-        if _is_local(source) and _is_local(target):
+        if is_in_bucket(source):
+            with bucket_files.download(source) as content:
+                _write(content, target)
+        elif is_local(source) and is_local(target):
             shutil.copyfile(source, target)
-        elif is_in_bucket(target):
-            with _open_to_read(source) as content:
-                upload(content, to=target)
+        elif is_local(source):
+            with open(source, "rb") as content:
+                _write(content, target)
         else:
-            # Not gfile.copy, which asks first what the target is.
-            with_retries(lambda: _copy_bytes(source, target), path=source)
+            _gfile().copy(source, target, overwrite=True)
 
 
-def _open_to_read(path: str) -> BinaryIO:
-    """Opens a local file, or a copy of another one."""
-    if _is_local(path):
-        return open(path, "rb")
-    if is_in_bucket(path) and is_installed():
-        return bucket_objects.download_to_disk(path, max_bytes=sys.maxsize)
-    return io.BytesIO(read_bytes(path))
-
-
-def _copy_bytes(source: str, target: str) -> None:
-    with open(source, "rb") if _is_local(source) else _gfile().GFile(source, "rb") as content:
-        first = content.read(_COPY_BYTES)  # before the target is made, because there may be no source
-        with open_to_write(target) as sink:
-            sink.write(first)
-            while piece := content.read(_COPY_BYTES):
-                sink.write(piece)
+def _write(content: BinaryIO, target: str) -> None:
+    if is_in_bucket(target):
+        bucket_files.upload(target, content)
+        return
+    with open_to_write(target) as sink:
+        shutil.copyfileobj(content, sink, _COPY_BYTES)
 
 
 def remove(path: str) -> None:
-    """Removes a file, or a directory with all that is in it. Of a symbolic link, only the link is removed."""
+    """Removes a file, or a directory with all that is in it. Of a symbolic link, only the link is removed.
+
+    In a bucket a missing file is no error: a request that is repeated may have succeeded before.
+    """
     with file_errors(path):
-        if not _is_local(path):
-            with_retries(lambda: _remove_remote(path), path=path)
+        if is_in_bucket(path):
+            bucket_files.remove(path)
+        elif not is_local(path):
+            (_gfile().rmtree if _gfile().isdir(path) else _gfile().remove)(path)
         elif os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
             os.remove(path)
-
-
-def _remove_remote(path: str) -> Any:
-    import tensorflow as tf
-
-    # In a bucket it is asked only where there is no such object: most are files, and each question is a request.
-    if is_in_bucket(path):
-        with suppress(tf.errors.NotFoundError):
-            return tf.io.gfile.remove(path)
-    return (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
 
 
 @contextmanager
@@ -311,7 +282,7 @@ def _translate(error: Exception, path: str) -> FileError | None:
     """Returns the FileError for an error of the system or of TensorFlow; None for other errors."""
     if isinstance(error, OSError):
         return _class_of_system_error(error)(error.errno, error.strerror or str(error), error.filename or path)
-    if isinstance(error, ValueError) and _is_local(path):
+    if isinstance(error, ValueError) and is_local(path):
         return FileError(errno.EINVAL, str(error), path)  # such as "embedded null byte"
     # Whoever has raised an error of TensorFlow has imported it.
     tensorflow = sys.modules.get("tensorflow")
@@ -335,15 +306,6 @@ def _class_of_tensorflow_error(error: Exception, errors: Any) -> type[FileError]
         *(errors.InternalError, errors.UnknownError),
     )
     return PassingFileError if isinstance(error, passing) else FileError
-
-
-def is_in_bucket(path: str) -> bool:
-    """Returns whether a path is in a bucket, where there are no directories and files are written whole."""
-    return scheme(path) == "gs"
-
-
-def _is_local(path: str) -> bool:
-    return scheme(path) is None
 
 
 def _gfile() -> Any:

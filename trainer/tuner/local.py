@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from beam_pipelines.common.bucket_errors import BucketOutageError
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.common.retries import without_retries
 from beam_pipelines.common.signals import RUN_AGAIN
 from trainer.common import files
@@ -121,7 +122,7 @@ class _LocalSearch:
             process.start(self.command)
             self.processes.append(process)
         chief = self.processes[0]
-        in_bucket = files.is_in_bucket(self.config.search_dir)
+        in_bucket = is_in_bucket(self.config.search_dir)
         show_interval_s = SHOW_INTERVAL_IN_BUCKET_S if in_bucket else _SHOW_INTERVAL_S
         while True:
             if stop_request.is_set:
