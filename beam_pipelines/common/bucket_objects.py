@@ -19,8 +19,10 @@ from beam_pipelines.common.bucket_errors import BucketOutageError, is_outage
 from beam_pipelines.common.retries import left_s, note_failure, with_retries
 from beam_pipelines.common.stops import GRACE_S
 
-# To connect, and until an answer comes, whose wait is not longer than the operation is repeated, but for the least.
-_CONNECT_S, _ANSWER_S, _LEAST_ANSWER_S = 10.0, 60.0, 5.0
+# To connect, and until an answer comes; that to an upload comes after what the system has buffered is sent.
+_CONNECT_S, _ANSWER_S, _UPLOAD_ANSWER_S = 10.0, 20.0, 60.0
+# An operation whose deadline is near still has so long for an answer.
+_LEAST_ANSWER_S = 5.0
 # The service refuses larger batches.
 _MAX_BATCH = 100
 _CHECKSUM = "crc32c"
@@ -169,7 +171,7 @@ def upload(path: str, source: BinaryIO) -> None:
 
     def write() -> None:
         source.seek(0)
-        _blob(path).upload_from_file(source, size=size, **_transfer_options())
+        _blob(path).upload_from_file(source, size=size, **_transfer_options(_UPLOAD_ANSWER_S))
 
     with_retries(write, path=path, grace_s=GRACE_S + size / _LEAST_BYTES_PER_S)
 
@@ -273,12 +275,12 @@ def _blob(path: str) -> Any:
     return client().bucket(bucket).blob(name)
 
 
-def _timeout_s() -> tuple[float, float]:
-    """Returns how long a request may take to connect, and then until its answer comes."""
-    return _CONNECT_S, min(_ANSWER_S, max(left_s(), _LEAST_ANSWER_S))
+def _timeout_s(answer_s: float = _ANSWER_S) -> tuple[float, float]:
+    """Returns how long a request may take to connect, and then until its answer, or a part of it, comes."""
+    return _CONNECT_S, min(answer_s, max(left_s(), _LEAST_ANSWER_S))
 
 
-def _transfer_options() -> dict[str, Any]:
+def _transfer_options(answer_s: float = _ANSWER_S) -> dict[str, Any]:
     """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
     from google.api_core.retry import Retry
 
@@ -290,4 +292,4 @@ def _transfer_options() -> dict[str, Any]:
         timeout=longest_s,
         on_error=note_failure,
     )
-    return {"checksum": _CHECKSUM, "timeout": _timeout_s(), "retry": retry if longest_s > 0 else None}
+    return {"checksum": _CHECKSUM, "timeout": _timeout_s(answer_s), "retry": retry if longest_s > 0 else None}
