@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from beam_pipelines.common.bucket_access import buckets_of, check_access
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.common.retries import StorageConfig
 
 # Settings that are written to; other gs:// paths are read.
@@ -42,5 +43,5 @@ def _paths(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         key, value = f"{prefix}{one.name}", getattr(config, one.name)
         if is_dataclass(value):
             yield from _paths(value, f"{key}.")
-        elif isinstance(value, str) and value.startswith("gs://"):
+        elif isinstance(value, str) and is_in_bucket(value):
             yield key, value

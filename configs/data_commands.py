@@ -60,7 +60,7 @@ def _sync(invocation: Invocation) -> int:
     if len(invocation.paths) not in (0, 2) or not (invocation.paths or invocation.overrides):
         raise UserError(f"expected a source and a destination, got {len(invocation.paths)}: beamtune sync SRC DST")
     folders = [f"{key}={path}" for key, path in zip(("source", "destination"), invocation.paths, strict=False)]
-    config = load_config(SyncConfig, "sync", [*folders, *invocation.overrides])
+    config = load_config(SyncConfig, "sync", [*folders, *invocation.overrides], dry_run=invocation.dry_run)
     from beam_pipelines.sync.sync import sync
 
     sync(config, dry_run=invocation.dry_run, stream=sys.stdout)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from beam_pipelines.common.bucket_client import client, is_installed, split
+from beam_pipelines.common.bucket_client import client, is_installed
 from beam_pipelines.common.errors import RunAgainError, UserError
+from beam_pipelines.common.paths import bucket_and_name, is_in_bucket
 from beam_pipelines.common.retries import with_retries
 
 _TIMEOUT_S = 8.0
 _THREADS = 8
 # The object is never made: the check only begins its upload.
 _PROBE = ".beamtune-access-check"
-_PREFIX = "gs://"
 # What this process has checked.
 _writable: set[str] = set()
 _readable: set[str] = set()
@@ -33,8 +33,8 @@ def check_access(*, read: Iterable[str] = (), written: Iterable[str] = ()) -> No
             project is wrong. The message says what to type.
         RunAgainError: The service could not be reached until the deadline.
     """
-    writes = sorted({path for path in written if path.startswith(_PREFIX)} - _writable)
-    reads = sorted({path for path in read if path.startswith(_PREFIX)} - {*writes, *_writable, *_readable})
+    writes = sorted({path for path in written if is_in_bucket(path)} - _writable)
+    reads = sorted({path for path in read if is_in_bucket(path)} - {*writes, *_writable, *_readable})
     if not reads and not writes:
         return
     if not is_installed():
@@ -53,8 +53,8 @@ def buckets_of(paths: Iterable[str]) -> list[str]:
     """Returns the first of the gs:// paths of each bucket: a check for each of many files would take long."""
     first: dict[str, str] = {}
     for path in paths:
-        if path.startswith(_PREFIX):
-            first.setdefault(path.removeprefix(_PREFIX).partition("/")[0], path)
+        if is_in_bucket(path):
+            first.setdefault(bucket_and_name(path)[0], path)
     return list(first.values())
 
 
@@ -91,7 +91,7 @@ def _is_readable_object(blob: Any) -> bool:
 def _check_writable(google: Any, path: str) -> None:
     bucket, name = _split(path)
     probe = google.bucket(bucket).blob("/".join(filter(None, [name, _PROBE])))
-    _ask(lambda: probe.create_resumable_upload_session(timeout=_TIMEOUT_S, retry=None), path)
+    _ask(lambda: probe.create_resumable_upload_session(if_generation_match=0, timeout=_TIMEOUT_S, retry=None), path)
 
 
 def _ask(request: Callable[[], object], path: str) -> None:
@@ -105,7 +105,7 @@ def _ask(request: Callable[[], object], path: str) -> None:
 
 
 def _split(path: str) -> tuple[str, str]:
-    bucket, name = split(path)
+    bucket, name = bucket_and_name(path)
     if not bucket:
         raise UserError(f"{path} names no bucket: expected gs://BUCKET/PATH")
     return bucket, name.strip("/")

@@ -18,16 +18,25 @@ def is_installed() -> bool:
     return True
 
 
+def require_client() -> Any:
+    """Returns the module google.cloud.storage.
+
+    Raises:
+        ModuleNotFoundError: google-cloud-storage is not installed.
+    """
+    # `from google.cloud import storage` would not name what is missing where other packages of google.cloud are there.
+    return importlib.import_module("google.cloud.storage")
+
+
 @cache
 def client() -> Any:
     """Returns the client of this process. Without credentials it is anonymous: everyone may read some buckets.
 
     Raises:
-        ImportError: google-cloud-storage is not installed.
+        ModuleNotFoundError: google-cloud-storage is not installed.
         GoogleAuthError: The credentials cannot be read.
     """
-    # `from google.cloud import storage` would not name what is missing where other packages of google.cloud are there.
-    storage = importlib.import_module("google.cloud.storage")
+    storage = require_client()
     from google.auth.exceptions import DefaultCredentialsError
 
     try:
@@ -38,9 +47,3 @@ def client() -> Any:
         if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):  # a file that is missing or damaged
             raise
         return storage.Client.create_anonymous_client()
-
-
-def split(path: str) -> tuple[str, str]:
-    """Returns the bucket and the name of an object or a folder, from a gs:// path."""
-    bucket, _, name = path.removeprefix("gs://").partition("/")
-    return bucket, name

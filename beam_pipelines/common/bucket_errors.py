@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from beam_pipelines.common.errors import RunAgainError, UserError
+from beam_pipelines.common.paths import bucket_and_name
 
 # Packages whose errors are looked at. Others may contain the same words by chance.
 _CLIENTS = frozenset({"google", "tensorflow", "apache_beam", "apitools", "requests", "urllib3", "httplib2"})
@@ -84,7 +85,7 @@ class _Failure:
 
     @property
     def bucket(self) -> str:
-        return "BUCKET" if self.path is None else self.path.removeprefix("gs://").partition("/")[0]
+        return "BUCKET" if self.path is None else bucket_and_name(self.path)[0]
 
     @property
     def what(self) -> str:

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from beam_pipelines.common.bucket_client import client, is_installed
 from beam_pipelines.common.bucket_errors import translate
-from beam_pipelines.common.bucket_writes import wait_to_write_again
+from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again
 from beam_pipelines.common.lease_holder import Holder
+from beam_pipelines.common.paths import bucket_and_name, is_in_bucket
 
 _BUCKET_TIMEOUT_S = 20.0
 # A lease that cannot be given back is stale after a minute.
@@ -101,12 +102,13 @@ class _GoogleBucket:
     def write(self, name: str, content: bytes, *, generation: int) -> int | None:
         from google.api_core.exceptions import PreconditionFailed
 
-        blob = self._bucket.blob(name)
-        wait_to_write_again(f"gs://{self._bucket.name}/{name}")
+        blob, path = self._bucket.blob(name), f"gs://{self._bucket.name}/{name}"
+        wait_to_write_again(path)
         try:
             blob.upload_from_string(content, if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S, retry=None)
         except PreconditionFailed:
             return None
+        note_write(path)
         return int(blob.generation)
 
     def delete(self, name: str, *, generation: int) -> bool:
@@ -130,9 +132,6 @@ def open_bucket(directory: str) -> Bucket | None:
     Raises:
         GoogleAuthError: The credentials cannot be read.
     """
-    scheme, _, path = directory.partition("://")
-    if scheme != "gs":
+    if not is_in_bucket(directory) or not is_installed():
         return None
-    if not is_installed():
-        return None
-    return _GoogleBucket(client().bucket(path.partition("/")[0]))
+    return _GoogleBucket(client().bucket(bucket_and_name(directory)[0]))

@@ -10,54 +10,46 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
-from beam_pipelines.common.bucket_client import client, split
+from beam_pipelines.common.bucket_client import client
 from beam_pipelines.common.bucket_errors import BucketOutageError, is_outage
+from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again, written_generation
+from beam_pipelines.common.errors import RunFailedError
+from beam_pipelines.common.file_entry import FileEntry
+from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import left_s, note_failure, with_retries
 from beam_pipelines.common.stops import GRACE_S
 
-# To connect, and until an answer comes; that to an upload comes after what the system has buffered is sent.
-_CONNECT_S, _ANSWER_S, _UPLOAD_ANSWER_S = 10.0, 20.0, 60.0
+# To connect, and until an answer comes: the one to an upload comes after what the system has buffered is sent.
+_CONNECT_S, _ANSWER_S, _LONG_ANSWER_S = 10.0, 20.0, 60.0
 # An operation whose deadline is near still has so long for an answer.
 _LEAST_ANSWER_S = 5.0
 # The service refuses larger batches.
 _MAX_BATCH = 100
 _CHECKSUM = "crc32c"
-_TRANSFER_RETRIES_S = 60.0
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.5, 4.0
+_CHECKSUM_BYTES = 1 << 20
+# For no object, then for that of an earlier command, and for one that is deleted meanwhile.
+_UPLOAD_ATTEMPTS = 3
 # After a request to stop, a slow upload, such as that of a checkpoint, still has the time for this speed.
 _LEAST_BYTES_PER_S = 1 << 20
+_TRANSFER_RETRIES_S = 60.0
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.5, 4.0
 _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
 _NAMED_FIELDS = "items(name),prefixes,nextPageToken"
 
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class ListedObject:
-    """An object in a listing.
-
-    Attributes:
-        path: Its gs:// path.
-        size_bytes: Its size.
-        updated_s: When it was last written, in seconds since 1970.
-    """
-
-    path: str
-    size_bytes: int
-    updated_s: float
-
-
-def list_objects(folder: str) -> list[ListedObject]:
+def list_objects(folder: str) -> list[FileEntry]:
     """Returns the objects below a folder, which may be a whole bucket."""
     bucket, prefix = _bucket_and_prefix(folder)
 
-    def read() -> list[ListedObject]:
+    def read() -> list[FileEntry]:
         listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=_timeout_s(), retry=None)
-        return [ListedObject(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
+        return [FileEntry(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
 
     return with_retries(read, path=folder)
 
@@ -95,7 +87,7 @@ def _has_objects(folder: str) -> bool:
 
 def _bucket_and_prefix(folder: str) -> tuple[str, str]:
     """Returns the bucket of a folder, which may be a whole bucket, and the beginning of the names of its objects."""
-    bucket, name = split(folder)
+    bucket, name = bucket_and_name(folder)
     return bucket, f"{name.rstrip('/')}/" if name.strip("/") else ""
 
 
@@ -103,11 +95,10 @@ def size_bytes(path: str) -> int | None:
     """Returns the size of an object; None if there is no such object."""
 
     def read() -> int | None:
-        bucket, name = split(path)
-        blob = client().bucket(bucket).get_blob(name, timeout=_timeout_s(), retry=None)
+        blob = _look_up(path)
         return None if blob is None else int(blob.size)
 
-    return with_retries(read, path=path) if split(path)[1] else None
+    return with_retries(read, path=path) if bucket_and_name(path)[1] else None
 
 
 def download(path: str) -> bytes:
@@ -122,7 +113,7 @@ def download(path: str) -> bytes:
         _download(path, content)
         return content.getvalue()
 
-    return found(read, path)
+    return _found(read, path)
 
 
 def download_to_file(path: str, target: str) -> None:
@@ -137,7 +128,7 @@ def download_to_file(path: str, target: str) -> None:
         with open(target, "wb") as file:
             _download(path, file)
 
-    found(read, path)
+    _found(read, path)
 
 
 def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
@@ -158,22 +149,76 @@ def download_to_disk(path: str, *, max_bytes: int) -> BinaryIO:
             raise
         return file
 
-    return found(read, path)
+    return _found(read, path)
 
 
 def upload(path: str, source: BinaryIO) -> None:
     """Writes an object, or replaces it, with the content of a file that can seek.
 
     The object is seen when it is complete. A process that is killed before leaves nothing.
+
+    Each request expects a generation (https://cloud.google.com/storage/docs/request-preconditions): that of this
+    process's last write, or 0, no object. One that finds another generation writes nothing. With the same content, the
+    answer to a request that had succeeded was lost. If this process has not written the object since the command began,
+    it is from an earlier command, and is replaced if it still has the generation that was found.
+
+    Raises:
+        RunFailedError: Another program has written the object since this one last did, or does so now.
     """
+    expected = written_generation(path)
+    wait_to_write_again(path)
+    grace_s = GRACE_S + source.seek(0, io.SEEK_END) / _LEAST_BYTES_PER_S
+    for _ in range(_UPLOAD_ATTEMPTS):
+        generation = with_retries(partial(_insert, path, source, expected), path=path, grace_s=grace_s)
+        if generation is None:
+            found = with_retries(partial(_look_up, path), path=path)
+            if found is None:
+                expected = 0
+                continue
+            if found.crc32c != _crc32c(source):
+                if expected != 0:
+                    break
+                expected = int(found.generation)
+                continue
+            generation = int(found.generation)
+        note_write(path, generation=generation)
+        return
+    note_write(path)
+    raise RunFailedError(
+        f"{path} was written by another program at the same time: this command ends and changes nothing more; end the "
+        "other one, and run the same command again"
+    )
+
+
+def _insert(path: str, source: BinaryIO, expected: int) -> int | None:
+    """Writes an object that has the expected generation; returns the new one, or None if it has another one."""
+    from google.api_core.exceptions import PreconditionFailed
 
     size = source.seek(0, io.SEEK_END)
+    source.seek(0)
+    blob = _blob(path)
+    try:
+        blob.upload_from_file(source, size=size, if_generation_match=expected, checksum=_CHECKSUM, **request_options())
+    except PreconditionFailed:
+        return None
+    return int(blob.generation)
 
-    def write() -> None:
-        source.seek(0)
-        _blob(path).upload_from_file(source, size=size, **_transfer_options(_UPLOAD_ANSWER_S))
 
-    with_retries(write, path=path, grace_s=GRACE_S + size / _LEAST_BYTES_PER_S)
+def _look_up(path: str) -> Any:
+    """Returns an object with its metadata; None if there is no such object."""
+    bucket, name = bucket_and_name(path)
+    return client().bucket(bucket).get_blob(name, timeout=_timeout_s(), retry=None)
+
+
+def _crc32c(source: BinaryIO) -> str:
+    """Returns the checksum of a file as the service writes it."""
+    import google_crc32c
+
+    checksum = google_crc32c.Checksum()
+    source.seek(0)
+    while piece := source.read(_CHECKSUM_BYTES):
+        checksum.update(piece)
+    return base64.b64encode(checksum.digest()).decode()
 
 
 def remove(path: str) -> None:
@@ -205,16 +250,23 @@ def _delete_batch(paths: Sequence[str]) -> None:
         with suppress(NotFound):
             _blob(paths[0]).delete(timeout=_timeout_s(), retry=None)
         return
-    with client().batch(raise_exception=False) as batch:
-        for path in paths:
-            _blob(path).delete(timeout=_timeout_s(), retry=None)
+    batch = client().batch(raise_exception=False)
+    try:
+        with batch:
+            for path in paths:
+                _blob(path).delete(timeout=_timeout_s(), retry=None)
+    except ValueError as error:  # the client's, for an answer of which a part is missing
+        raise BucketOutageError(
+            f"{len(paths)} objects such as {paths[0]} may not be deleted (the answer is incomplete): run the same "
+            "command again"
+        ) from error
     # Otherwise it would raise the first error alone, which may be that of a missing object.
     for answer in batch._responses:
         if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
             raise from_http_response(answer)  # type: ignore[no-untyped-call]
 
 
-def found(read: Callable[[], _Result], path: str) -> _Result:
+def _found(read: Callable[[], _Result], path: str) -> _Result:
     """Returns the result of reading an object, which is repeated while its bucket cannot be reached.
 
     Raises:
@@ -263,7 +315,7 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
     """
     blob, checked = _blob(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
     # Raw: an object that is stored compressed by gzip is not decompressed.
-    blob.download_to_file(checked, raw_download=True, **_transfer_options())
+    blob.download_to_file(checked, raw_download=True, checksum=_CHECKSUM, **request_options(_ANSWER_S))
     if blob.crc32c is not None and blob.crc32c != checked.crc32c:
         raise BucketOutageError(
             f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"
@@ -271,7 +323,7 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
 
 
 def _blob(path: str) -> Any:
-    bucket, name = split(path)
+    bucket, name = bucket_and_name(path)
     return client().bucket(bucket).blob(name)
 
 
@@ -280,8 +332,8 @@ def _timeout_s(answer_s: float = _ANSWER_S) -> tuple[float, float]:
     return _CONNECT_S, min(answer_s, max(left_s(), _LEAST_ANSWER_S))
 
 
-def _transfer_options(answer_s: float = _ANSWER_S) -> dict[str, Any]:
-    """Returns how contents are transferred: a part that fails is repeated, and not the whole."""
+def request_options(answer_s: float = _LONG_ANSWER_S) -> dict[str, Any]:
+    """Returns how the client makes requests within `with_retries`: a part that fails is repeated, and not the whole."""
     from google.api_core.retry import Retry
 
     longest_s = min(_TRANSFER_RETRIES_S, left_s())
@@ -292,4 +344,4 @@ def _transfer_options(answer_s: float = _ANSWER_S) -> dict[str, Any]:
         timeout=longest_s,
         on_error=note_failure,
     )
-    return {"checksum": _CHECKSUM, "timeout": _timeout_s(answer_s), "retry": retry if longest_s > 0 else None}
+    return {"timeout": _timeout_s(answer_s), "retry": retry if longest_s > 0 else None}

@@ -1,16 +1,62 @@
-"""Keeps the limit of Google Cloud Storage on writes to one object."""
+"""What this process has written to Google Cloud Storage: when, and which generations its objects have."""
 
 import math
+import threading
 import time
+from dataclasses import dataclass, replace
 
 # https://cloud.google.com/storage/quotas#objects: one write to the same object name per second.
 _INTERVAL_S = 1.0
-_written_s: dict[str, float] = {}
+# A conversion writes as many objects as there are files. One that is forgotten counts as not written.
+_MAX_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class _Write:
+    """The last write of an object.
+
+    Attributes:
+        ended_s: Its end on the monotonic clock, because the service counts from when it has the object.
+        generation: The generation that it has made; 0 if that does not count any more.
+    """
+
+    ended_s: float = -math.inf
+    generation: int = 0
+
+
+_writes: dict[str, _Write] = {}
+_mutex = threading.Lock()
 
 
 def wait_to_write_again(path: str) -> None:
     """Waits until a second after this process last wrote an object: the service refuses to write one more often."""
-    now_s = time.monotonic()
-    at_s = max(now_s, _written_s.get(path, -math.inf) + _INTERVAL_S)
-    _written_s[path] = at_s
-    time.sleep(at_s - now_s)
+    with _mutex:
+        ended_s = _writes.get(path, _Write()).ended_s
+    time.sleep(max(0.0, ended_s + _INTERVAL_S - time.monotonic()))
+
+
+def note_write(path: str, *, generation: int = 0) -> None:
+    """Remembers that this process has just written an object, and the generation if others will not write it."""
+    with _mutex:
+        _writes.pop(path, None)
+        _writes[path] = _Write(time.monotonic(), generation)
+        if len(_writes) > _MAX_REMEMBERED:
+            del _writes[next(iter(_writes))]
+
+
+def written_generation(path: str) -> int:
+    """Returns the generation that this process has given to an object since the command began; 0 if it has not."""
+    with _mutex:
+        return _writes.get(path, _Write()).generation
+
+
+def forget_writes_below(directory: str) -> None:
+    """Forgets the generations of the objects below a directory, as a command does that begins to write to it.
+
+    Other commands may have replaced them since an earlier command of this process.
+    """
+    prefix = f"{directory.rstrip('/')}/"
+    with _mutex:
+        for path, write in _writes.items():
+            if path.startswith(prefix):
+                _writes[path] = replace(write, generation=0)

@@ -9,7 +9,7 @@ DOCTOR_HINT = "beamtune doctor shows what is missing or broken"
 
 _EXTRAS = {
     "apache_beam": "beam",
-    "google": "gcp",
+    "google": "cloud",
     "grpc": "tune",
     "jinja2": "explore",
     "keras": "train",
@@ -21,8 +21,6 @@ _EXTRAS = {
     "tensorflow_io": "io",
 }
 
-_NO_FILE_SYSTEM = "Unable to get filesystem from specified path"
-
 
 @contextmanager
 def naming_missing_extras() -> Iterator[None]:
@@ -33,13 +31,6 @@ def naming_missing_extras() -> Iterator[None]:
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
             raise
-        raise _missing(error.name or "", extra=extra) from error
-    except ValueError as error:
-        # Beam's, for a path whose file system is not installed. Without the extra gcp, gs:// is not.
-        if _NO_FILE_SYSTEM not in str(error) or "gs://" not in str(error):
-            raise
-        raise _missing("apache-beam[gcp]", extra="gcp") from error
-
-
-def _missing(package: str, *, extra: str) -> UserError:
-    return UserError(f"this needs {package}, which is not installed: pip install 'beamtune[{extra}]' ({DOCTOR_HINT})")
+        raise UserError(
+            f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]' ({DOCTOR_HINT})"
+        ) from error

@@ -22,9 +22,11 @@ from dataclasses import replace
 
 from beam_pipelines.common.bucket_errors import translate
 from beam_pipelines.common.bucket_lease import BucketLeaseFile, open_bucket
+from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.common.lease_holder import STALE_S, Holder, LeaseFile
 from beam_pipelines.common.local_lease import LocalLeaseFile
+from beam_pipelines.common.paths import bucket_and_name, is_local
 from beam_pipelines.common.retries import with_retries
 from beam_pipelines.common.stops import run_stoppable
 from beam_pipelines.common.terminal import stderr
@@ -125,6 +127,7 @@ def holding(
     own = _this_process()
     if file is not None:
         own = _take_or_wait(file, directory=directory, name=name, key=key, wait_s=wait_s, on_wait=on_wait)
+    forget_writes_below(directory)
     lease = Lease(file, own, directory=directory)
     is_done = threading.Event()
 
@@ -156,7 +159,7 @@ def holding(
 
 def _lease_file(directory: str, *, name: str, key: str) -> LeaseFile | None:
     path = os.path.join(directory, name)
-    if "://" not in directory:
+    if is_local(directory):
         return LocalLeaseFile(path)
     bucket = open_bucket(directory)
     if bucket is None:
@@ -166,7 +169,7 @@ def _lease_file(directory: str, *, name: str, key: str) -> LeaseFile | None:
             file=stderr(),
         )
         return None
-    return BucketLeaseFile(bucket, path.split("://", 1)[1].split("/", 1)[1])
+    return BucketLeaseFile(bucket, bucket_and_name(path)[1])
 
 
 def _this_process() -> Holder:
@@ -197,7 +200,7 @@ def _take_or_wait(
 
 
 def _take(file: LeaseFile, own: Holder, *, directory: str, key: str) -> Holder | None:
-    if "://" in directory:
+    if not is_local(directory):
         return with_retries(lambda: file.take(own), path=directory)
     try:
         return file.take(own)
@@ -215,7 +218,7 @@ def _describe(holder: Holder, *, directory: str, name: str, key: str, now_s: flo
     )
     if holder.is_stale(now_s):
         return f"{line}it does not respond: to take the directory over, end that process and run the same command again"
-    if "://" not in directory and holder.host == socket.gethostname():
+    if is_local(directory) and holder.host == socket.gethostname():
         return line.removesuffix("; ")  # when it has ended, its lease is free at once
     if holder.heartbeat_is_ahead(now_s):
         return (

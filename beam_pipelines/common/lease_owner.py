@@ -4,9 +4,11 @@ import math
 import time
 
 from beam_pipelines.common import storage
+from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import HEARTBEAT_S, LEASE_FILE
 from beam_pipelines.common.lease_holder import Holder
+from beam_pipelines.common.paths import is_in_bucket
 
 # When this process has last seen that an owner holds the lease of a directory, in the time of the monotonic clock.
 _seen_s: dict[tuple[str, str], float] = {}
@@ -29,7 +31,7 @@ def check_lease_owner(directory: str, owner: str | None) -> None:
     if owner is None:
         return
     now_s = time.monotonic()
-    if storage.is_in_bucket(directory) and now_s - _seen_s.get((directory, owner), -math.inf) < HEARTBEAT_S:
+    if is_in_bucket(directory) and now_s - _seen_s.get((directory, owner), -math.inf) < HEARTBEAT_S:
         return
     try:
         holder = Holder.from_json(storage.read_bytes(storage.join(directory, LEASE_FILE)))
@@ -40,4 +42,6 @@ def check_lease_owner(directory: str, owner: str | None) -> None:
             f"the command that started this worker does not hold the lease of {directory} any more: the worker ends, "
             "and changes nothing more"
         )
+    if (directory, owner) not in _seen_s:  # a worker may have worked for an earlier command
+        forget_writes_below(directory)
     _seen_s[directory, owner] = now_s

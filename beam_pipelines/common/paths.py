@@ -17,6 +17,22 @@ def scheme(path: str) -> str | None:
     return found[1] if found else None
 
 
+def is_local(path: str) -> bool:
+    """Returns whether a path has no scheme."""
+    return scheme(path) is None
+
+
+def is_in_bucket(path: str) -> bool:
+    """Returns whether a path is in Google Cloud Storage, where there are no folders and files are written whole."""
+    return scheme(path) == "gs"
+
+
+def bucket_and_name(path: str) -> tuple[str, str]:
+    """Returns the bucket, and the name of the object or folder in it, of a gs:// path; each may be empty."""
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    return bucket, name
+
+
 def check_regular(path: str) -> None:
     """Checks that a local path is not a device, a named pipe or the like: reading one may never end.
 
@@ -31,7 +47,7 @@ def is_within(path: str, folder: str) -> bool:
     """Returns whether a path is a folder or lies in it, after symbolic links are resolved."""
     if scheme(path) != scheme(folder):
         return False
-    if scheme(path) is None:
+    if is_local(path):
         path, folder = os.path.realpath(path), os.path.realpath(folder)
     return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 

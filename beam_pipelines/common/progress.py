@@ -11,6 +11,7 @@ from typing import TextIO
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from beam_pipelines.common.output_streams import visible_line
+from beam_pipelines.common.paths import is_local
 from beam_pipelines.common.terminal import make_console, print_line, stderr
 
 _PLAIN_INTERVAL_S = 10.0
@@ -24,7 +25,7 @@ _REMOTE_INTERVAL_S = 10.0
 
 def progress_interval_s(folder: str) -> float:
     """Returns how often workers write their progress to files in a folder, and the launching process reads it."""
-    return _REMOTE_INTERVAL_S if "://" in folder else _LOCAL_INTERVAL_S
+    return _LOCAL_INTERVAL_S if is_local(folder) else _REMOTE_INTERVAL_S
 
 
 class RateLimit:

@@ -1,7 +1,8 @@
-"""Files, local or gs://, through Beam's FileSystems. No other module of the package uses FileSystems.
+"""Files: gs:// through Google's client, local files and other schemes through Beam's FileSystems.
 
-Every function takes paths of both kinds. No path is a pattern: Beam's `match` and `delete` read * ? [ in paths as
-wildcards, so local files are listed and deleted with the standard library, and paths of buckets are escaped.
+No other module of the package uses FileSystems. Functions take paths of all kinds where they do not say otherwise. No
+path is a pattern: Beam's `match` and `delete` read * ? [ in paths as wildcards, so local files are listed and deleted
+with the standard library, and paths of other schemes are escaped.
 """
 
 import glob
@@ -14,19 +15,22 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.common import bucket_objects, paths
+from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.bucket_access import check_access
+from beam_pipelines.common.bucket_client import require_client
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.local_copy import MAX_COPY_BYTES, copy_to_disk
+from beam_pipelines.common.paths import check_regular, is_in_bucket, is_local
 from beam_pipelines.common.terminal import counted, stderr
-from beam_pipelines.common.walk import LeftOut, WalkedFile, walk
+from beam_pipelines.common.walk import LeftOut, walk
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
 _MAX_SIZE_REQUESTS = 2048
@@ -37,57 +41,42 @@ _NO_ANSWER_S = 60.0
 _MAX_BYTES_IN_MEMORY = 16 << 20
 
 
-@dataclass(frozen=True)
-class FileEntry:
-    """A file in a listing.
-
-    Attributes:
-        path: Its full path.
-        size_bytes: Its size.
-        updated_s: When it was last written, in seconds since 1970.
-    """
-
-    path: str
-    size_bytes: int
-    updated_s: float
-
-
 def require_file_system(path: str) -> None:
-    """Checks that Beam has the file system of a path, without a request.
+    """Checks that what reads and writes a path is installed, without a request.
 
     Raises:
-        ValueError: It has not: for gs://, the extra gcp is not installed.
+        ModuleNotFoundError: The path is in a bucket, and google-cloud-storage is not installed.
+        ValueError: Beam has no file system for the scheme of the path.
     """
-    FileSystems.get_filesystem(path)
+    if is_in_bucket(path):
+        require_client()
+    else:
+        FileSystems.get_filesystem(path)
 
 
 def join(folder: str, *names: str) -> str:
-    """Returns the path of a file or folder below a folder, local or gs://."""
+    """Returns the path of a file or folder below a folder."""
+    if is_in_bucket(folder):
+        return "/".join([folder.rstrip("/"), *(name.strip("/") for name in names)])
     return str(FileSystems.join(folder, *names))
 
 
 def open_file(path: str) -> BinaryIO:
-    """Opens a file for reading and seeking.
+    """Opens a file that is not in a bucket for reading and seeking; those are read whole.
 
     Raises:
         FileNotFoundError: There is no such file.
         OSError: It cannot be opened, or is not a regular file. (Beam's BeamIOError is one.)
     """
-    paths.check_regular(path)
-
-    def open_it() -> BinaryIO:
-        file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
-        return file
-
-    if is_in_bucket(path):
-        return bucket_objects.found(open_it, path)
+    check_regular(path)
     try:
-        return open_it()
+        file: BinaryIO = FileSystems.open(path, compression_type=UNCOMPRESSED)
     except OSError as error:
         # The error of another storage for a missing file is not a FileNotFoundError.
         if not exists(path):
             raise FileNotFoundError(f"there is no file {path}") from error
         raise
+    return file
 
 
 def open_local(path: str) -> BinaryIO:
@@ -100,7 +89,7 @@ def open_local(path: str) -> BinaryIO:
         OSError: It cannot be opened or read after retries, or is too large to copy.
         RunAgainError: Its bucket cannot be reached.
     """
-    if FileSystems.get_scheme(path) is None:
+    if is_local(path):
         return open_file(path)
     if is_in_bucket(path):
         try:
@@ -160,8 +149,7 @@ def list_files(folder: str) -> list[FileEntry]:
     if is_local(folder):
         return sorted(_walk(folder), key=lambda entry: entry.path)
     if is_in_bucket(folder):
-        found = bucket_objects.list_objects(folder)
-        return sorted((FileEntry(**asdict(one)) for one in found), key=lambda entry: entry.path)
+        return sorted(bucket_objects.list_objects(folder), key=lambda entry: entry.path)
     try:
         [result] = FileSystems.match([join(_escape(folder), "**")])
     except BeamIOError as error:
@@ -191,13 +179,8 @@ def list_source(folder: str) -> SourceListing:
     if not is_local(folder):
         return SourceListing(files=list_files(folder))
     found = list(walk(folder))
-    files = [
-        FileEntry(path=one.path, size_bytes=one.size_bytes, updated_s=one.updated_s)
-        for one in found
-        if isinstance(one, WalkedFile)
-    ]
     return SourceListing(
-        files=sorted(files, key=lambda entry: entry.path),
+        files=sorted((one for one in found if isinstance(one, FileEntry)), key=lambda entry: entry.path),
         left_out=[one for one in found if isinstance(one, LeftOut)],
     )
 
@@ -285,16 +268,6 @@ def _saying_what_takes_long(names: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         note.cancel()
-
-
-def is_local(path: str) -> bool:
-    """Returns whether a path has no scheme."""
-    return paths.scheme(path) is None
-
-
-def is_in_bucket(path: str) -> bool:
-    """Returns whether a path is in Google Cloud Storage, where there are no folders."""
-    return paths.scheme(path) == "gs"
 
 
 def make_folder(path: str) -> None:

@@ -5,27 +5,14 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from beam_pipelines.common.file_entry import FileEntry
+
 LOOP = "links to folders that are listed elsewhere, or that lead in a circle,"
 BROKEN_LINK = "links that lead nowhere"
 UNREADABLE = "folders that cannot be read"
 # Python's own functions for folders, such as os.makedirs, fail at about 1000.
 _MAX_DEPTH = 100
 TOO_DEEP = f"folders more than {_MAX_DEPTH} levels down"
-
-
-@dataclass(frozen=True)
-class WalkedFile:
-    """A file.
-
-    Attributes:
-        path: Its path below the folder that was walked, with the names of links.
-        size_bytes: Its size.
-        updated_s: When it was last written, in seconds since 1970.
-    """
-
-    path: str
-    size_bytes: int
-    updated_s: float
 
 
 @dataclass(frozen=True)
@@ -41,8 +28,8 @@ class LeftOut:
     reason: str
 
 
-def walk(root: str) -> Iterator[WalkedFile | LeftOut]:
-    """Yields what lies in a local folder and below it.
+def walk(root: str) -> Iterator[FileEntry | LeftOut]:
+    """Yields what lies in a local folder and below it. Paths begin with the folder, and have the names of links.
 
     Each folder is listed once: a link to one that the walk reaches anyway, or has reached, is left out.
     """
@@ -54,7 +41,7 @@ class _Walk:
         self._real_root = os.path.realpath(root)
         self._seen: set[tuple[int, int]] = set()
 
-    def folder(self, path: str, *, depth: int) -> Iterator[WalkedFile | LeftOut]:
+    def folder(self, path: str, *, depth: int) -> Iterator[FileEntry | LeftOut]:
         if depth > _MAX_DEPTH:
             yield LeftOut(path, TOO_DEEP)
             return
@@ -78,7 +65,7 @@ class _Walk:
                     yield LeftOut(child, BROKEN_LINK)
                 continue
             if not stat.S_ISDIR(status.st_mode):
-                yield WalkedFile(child, size_bytes=status.st_size, updated_s=status.st_mtime)
+                yield FileEntry(child, size_bytes=status.st_size, updated_s=status.st_mtime)
             elif os.path.islink(child):
                 links.append(child)
             elif (status.st_dev, status.st_ino) not in self._seen:
@@ -86,7 +73,7 @@ class _Walk:
         for link in links:
             yield from self._link(link, depth=depth + 1)
 
-    def _link(self, link: str, *, depth: int) -> Iterator[WalkedFile | LeftOut]:
+    def _link(self, link: str, *, depth: int) -> Iterator[FileEntry | LeftOut]:
         target, status = os.path.realpath(link), os.stat(link)
         is_reached_anyway = _contains(self._real_root, target) or (status.st_dev, status.st_ino) in self._seen
         if is_reached_anyway or _contains(target, self._real_root):

@@ -19,7 +19,7 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.lease_owner import check_lease_owner
 from beam_pipelines.common.output_streams import visible_line
-from beam_pipelines.common.paths import check_apart
+from beam_pipelines.common.paths import check_apart, is_local
 from beam_pipelines.common.progress import RateLimit, progress_interval_s
 from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.convert.config import ConvertConfig
@@ -163,7 +163,7 @@ class _ReportWriter:
         self._work_dir = work_dir
         self._batch = batch
         self._lease_owner = lease_owner
-        interval_s = 0.0 if storage.is_local(output_dir) else progress_interval_s(output_dir)
+        interval_s = 0.0 if is_local(output_dir) else progress_interval_s(output_dir)
         self._limit = RateLimit(interval_s, is_due_at_once=False)
 
     def __call__(self, report: Report) -> None:

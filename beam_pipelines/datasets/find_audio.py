@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
 from beam_pipelines.common import storage
-from beam_pipelines.common.storage import FileEntry
+from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.terminal import counted
 
 # Endings of audio files, of which those that are not in AUDIO_EXTENSIONS are left out.

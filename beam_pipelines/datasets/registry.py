@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_local
 from beam_pipelines.datasets import csv_table, fma, folder, gtzan, synthetic
 from beam_pipelines.datasets.config import (
     CsvDatasetConfig,
@@ -48,6 +48,6 @@ def notes_on_tags(config: DatasetConfig, tracks: Sequence[Track]) -> list[str]:
 
     Other data sets name the artists in a table, and reading remote files takes too long.
     """
-    if not isinstance(config, FolderDatasetConfig) or not storage.is_local(config.root):
+    if not isinstance(config, FolderDatasetConfig) or not is_local(config.root):
         return []
     return tagged_artists_notes(tracks)

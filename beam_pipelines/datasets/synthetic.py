@@ -4,6 +4,7 @@ import shlex
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_local
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.datasets import csv_table
 from beam_pipelines.datasets.config import CsvDatasetConfig, SyntheticDatasetConfig
@@ -25,7 +26,7 @@ def list_tracks(config: SyntheticDatasetConfig) -> Listing:
     Raises:
         UserError: The folder holds other files, or a collection with other settings; or a bucket holds none.
     """
-    if storage.is_local(config.root):
+    if is_local(config.root):
         write_tracks(config, num_workers=None)
     else:
         marker = storage.join(config.root, MARKER_NAME)
@@ -41,7 +42,7 @@ def write_tracks(config: SyntheticDatasetConfig, *, num_workers: int | None) -> 
     Raises:
         UserError: The folder is in a bucket, or holds other files, or a collection with other settings.
     """
-    if not storage.is_local(config.root):
+    if not is_local(config.root):
         raise _not_local(config.root)
     spec = _spec(config)
     num_done = 0

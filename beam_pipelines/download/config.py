@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.checks import check, check_choice, check_path
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_in_bucket, is_local
 from beam_pipelines.download.catalog import ARCHIVES, FMA_BASE_URL, GTZAN
 
 
@@ -45,9 +46,9 @@ class DownloadConfig:
 
 def _check_local(path: str, *, key: str) -> None:
     check_path(path, key=key)
-    if path.startswith("gs://") and key == "root":
+    if is_in_bucket(path) and key == "root":
         raise UserError(
             f"{key}={path}: expected a local folder, because archives are extracted on a disk: download to one, then "
             f"copy it: beamtune sync FOLDER {path}"
         )
-    check("://" not in path, key=key, value=path, expected="a local path, not an address")
+    check(is_local(path), key=key, value=path, expected="a local path, not an address")

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from beam_pipelines.common.cache import cache_dir
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.paths import is_local
 
 YAMNET_SAMPLE_RATE_HZ = 16_000
 
@@ -192,7 +193,7 @@ class YamnetConfig(FeatureConfig):
         if self.weights_path is not None:
             key = f"features.{self.kind}.weights_path"
             check_path(self.weights_path, key=key)
-            check("://" not in self.weights_path, key=key, value=self.weights_path, expected="a local path")
+            check(is_local(self.weights_path), key=key, value=self.weights_path, expected="a local path")
 
     def sources(self) -> Mapping[str, str]:
         path = os.path.join(cache_dir(), "yamnet.h5") if self.weights_path is None else self.weights_path

@@ -4,26 +4,25 @@ This is all that the package knows of the client, google-cloud-storage. Its tran
 objects of a call one precondition, tries every file after the first is refused, and starts large files from zero.
 """
 
-from collections import defaultdict
+import mimetypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from io import RawIOBase
+from typing import Any
 
-from beam_pipelines.common.bucket_client import client, is_installed, split
+from beam_pipelines.common.bucket_client import client, is_installed
+from beam_pipelines.common.bucket_objects import request_options
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import DOCTOR_HINT
-from beam_pipelines.common.retries import retry_deadline_s
-from beam_pipelines.sync.names import is_leftover, is_own
-from beam_pipelines.sync.trees import Tree, TreeFile
+from beam_pipelines.common.paths import bucket_and_name
+from beam_pipelines.common.retries import with_retries
+from beam_pipelines.sync.errors import GenerationError
+from beam_pipelines.sync.names import tree_of
+from beam_pipelines.sync.trees import Copy, Tree, TreeFile
 
-_TIMEOUT_S = 60.0  # of one request
 _LISTED_FIELDS = "items(name,size,crc32c,generation),nextPageToken"
 # Of an upload in several requests. The client keeps one such piece per worker in memory.
 _UPLOAD_CHUNK_BYTES = 16 << 20
-
-
-class GenerationError(Exception):
-    """An object has been written or deleted since it was listed."""
 
 
 def require_client() -> None:
@@ -37,17 +36,18 @@ def require_client() -> None:
 
 
 class BucketFolder:
-    """The objects below a gs:// path."""
+    """The objects below a gs:// path.
+
+    Each method repeats its requests while the service cannot be reached, and raises a RunAgainError after the deadline;
+    a UserError where there is no such bucket, or a permission or valid credentials are missing; and a GenerationError
+    where an object has another generation than the expected one, which is 0 for one that must not exist.
+    """
 
     def __init__(self, uri: str) -> None:
-        from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
-
-        bucket, prefix = split(uri)
+        bucket, prefix = bucket_and_name(uri)
         self.uri = uri
         self.prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
-        self._client = client()
-        self._bucket = self._client.bucket(bucket)
-        self._options = {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(retry_deadline_s())}
+        self._bucket = client().bucket(bucket)
 
     def list(self, *, problem: Callable[[str], str | None]) -> Tree:
         """Lists the objects, 1,000 with each request. Empty objects that stand for folders are ignored.
@@ -55,141 +55,138 @@ class BucketFolder:
         Args:
             problem: Returns why an object of some name is left out, or None.
         """
-        files: dict[str, TreeFile] = {}
-        left_out: dict[str, list[str]] = defaultdict(list)
-        leftovers = []
-        blobs = self._client.list_blobs(self._bucket, prefix=self.prefix, fields=_LISTED_FIELDS, **self._options)
-        for blob in blobs:
-            file = _file_of(blob, blob.name[len(self.prefix) :])
-            if file.name == "" or (file.name.endswith("/") and file.size_bytes == 0):
-                continue
-            if is_own(file.name):
-                leftovers += [file] if is_leftover(file.name) else []
-            elif reason := problem(file.name):
-                left_out[reason].append(file.name)
-            else:
-                files[file.name] = file
-        return Tree(files=files, left_out=left_out, leftovers=leftovers)
+        found = self._list(self.prefix, num_skipped=len(self.prefix))
+        files = (file for file in found if file.name and (file.size_bytes or not file.name.endswith("/")))
+        return tree_of(files, problem=problem)
+
+    def is_object(self) -> bool:
+        """Returns whether an object has the name of the folder."""
+        name = self.prefix.removesuffix("/")
+        return [file.name for file in self._list(name, max_results=1)] == [name]
+
+    def _list(self, prefix: str, *, num_skipped: int = 0, max_results: int | None = None) -> Sequence[TreeFile]:
+        """Returns the objects whose names begin with a prefix, without the first letters of their names."""
+
+        def read() -> Sequence[TreeFile]:
+            options = {"prefix": prefix, "max_results": max_results, "fields": _LISTED_FIELDS, **request_options()}
+            return [_file_of(blob, blob.name[num_skipped:]) for blob in client().list_blobs(self._bucket, **options)]
+
+        return with_retries(read, path=self.uri)
 
     def upload(
-        self, source: BinaryIO, name: str, *, size_bytes: int, generation: int, content_type: str | None = None
+        self, source: RawIOBase, name: str, *, size_bytes: int, generation: int, crc32c: Callable[[], str]
     ) -> TreeFile:
-        """Writes an object that has this generation, 0 if it does not exist; returns it.
+        """Writes an object that has this generation; returns it.
 
         Args:
             source: A file with the content, which can be read several times.
             name: The name of the object.
             size_bytes: The size of the content.
             generation: The expected generation.
-            content_type: The MIME type.
-
-        Raises:
-            GenerationError: The object has another generation; it is not written.
+            crc32c: Returns the checksum of the content.
         """
-        blob = self._bucket.blob(self.prefix + name, chunk_size=_UPLOAD_CHUNK_BYTES)
-        with _generation_errors():
-            blob.upload_from_file(
-                source,
-                size=size_bytes,
-                content_type=content_type,
-                if_generation_match=generation,
-                checksum="crc32c",
-                **self._options,
-            )
-        return _file_of(blob, name)
 
-    def compose(
-        self, parts: Sequence[TreeFile], name: str, *, generation: int, content_type: str | None = None
-    ) -> TreeFile:
-        """Writes an object that consists of others, at most 32; returns it.
+        def write(blob: Any) -> None:
+            source.seek(0)
+            options = {"if_generation_match": generation, "checksum": "crc32c", **request_options()}
+            blob.chunk_size = _UPLOAD_CHUNK_BYTES
+            blob.upload_from_file(source, size=size_bytes, content_type=_content_type_of(name), **options)
 
-        Raises:
-            GenerationError: The object has another generation than the expected one, or a part is missing.
+        return self._write(name, write, crc32c=crc32c)
+
+    def compose(self, parts: Sequence[TreeFile], name: str, *, generation: int, crc32c: str) -> TreeFile:
+        """Writes an object that has this generation, so that it consists of others, at most 32; returns it.
+
+        Args:
+            parts: The others.
+            name: The name of the object.
+            generation: The expected generation.
+            crc32c: The checksum of all parts together.
         """
-        blob = self._bucket.blob(self.prefix + name)
-        blob.content_type = content_type
-        sources = [self._bucket.blob(self.prefix + part.name) for part in parts]
-        with _generation_errors(of_missing=True):
-            blob.compose(
-                sources,
-                if_generation_match=generation,
-                if_source_generation_match=[part.generation for part in parts],
-                **self._options,
-            )
-        return _file_of(blob, name)
+        sources = [self._blob(part.name) for part in parts]
+        generations = [part.generation for part in parts]
 
-    def download(self, file: TreeFile, sink: BinaryIO, *, start: int, size_bytes: int) -> None:
-        """Writes some bytes of an object, as they are stored, to a file.
+        def write(blob: Any) -> None:
+            options = {"if_generation_match": generation, "if_source_generation_match": generations}
+            blob.content_type = _content_type_of(name)
+            blob.compose(sources, **options, **request_options())
 
-        Raises:
-            GenerationError: The object has been written or deleted since it was listed.
-        """
-        blob = self._bucket.blob(self.prefix + file.name)
-        with _generation_errors(of_missing=True):
-            blob.download_to_file(
-                sink,
-                start=start,
-                end=start + size_bytes - 1,
-                raw_download=True,
-                if_generation_match=file.generation,
-                checksum=None,  # the caller compares that of the whole file
-                **self._options,
-            )
+        return self._write(name, write, crc32c=lambda: crc32c)
 
-    def copy_from(self, source: "BucketFolder", file: TreeFile, *, generation: int) -> TreeFile:
-        """Copies an object of another folder, without a download; returns the new object.
+    def copy_from(self, source: "BucketFolder", copy: Copy) -> TreeFile:
+        """Copies an object of another folder, without a download; returns the new object."""
+        file, original = copy.file, source._blob(copy.file.name)
 
-        Raises:
-            GenerationError: One of both objects has another generation than the expected one.
-        """
-        original = source._bucket.blob(source.prefix + file.name)
-        blob = self._bucket.blob(self.prefix + file.name)
-        token: str | None = None
-        with _generation_errors(of_missing=True):
+        def write(blob: Any) -> None:
+            options = {"if_generation_match": copy.generation, "if_source_generation_match": file.generation}
+            token: str | None = None
             while True:
-                token, _, _ = blob.rewrite(
-                    original,
-                    token=token,
-                    if_generation_match=generation,
-                    if_source_generation_match=file.generation,
-                    **self._options,
-                )
+                token, _, _ = blob.rewrite(original, token=token, **options, **request_options())
                 if token is None:
-                    return _file_of(blob, file.name)
+                    return
 
-    def look_up(self, name: str) -> TreeFile | None:
-        """Returns an object; None if there is none."""
-        blob = self._bucket.get_blob(self.prefix + name, **self._options)
-        return None if blob is None else _file_of(blob, name)
+        return self._write(file.name, write, crc32c=lambda: file.crc32c)
+
+    def download(self, file: TreeFile, sink: RawIOBase, *, start: int, size_bytes: int) -> None:
+        """Writes some bytes of an object, as they are stored, to the beginning of a file."""
+        part = {"start": start, "end": start + size_bytes - 1, "raw_download": True}
+
+        def read() -> None:
+            sink.seek(0)
+            # The caller compares the checksum of the whole file.
+            options = {"if_generation_match": file.generation, "checksum": None, **request_options()}
+            with _generation_errors():
+                self._blob(file.name).download_to_file(sink, **part, **options)
+
+        with_retries(read, path=f"{self.uri}/{file.name}")
 
     def delete(self, file: TreeFile) -> None:
-        """Deletes an object. One that does not exist any more is ignored.
-
-        Raises:
-            GenerationError: It has been written since it was listed.
-        """
+        """Deletes an object. One that does not exist any more is ignored."""
         from google.api_core.exceptions import NotFound
 
-        with suppress(NotFound), _generation_errors():
-            self._bucket.blob(self.prefix + file.name).delete(if_generation_match=file.generation, **self._options)
+        def delete() -> None:
+            with _generation_errors(), suppress(NotFound):
+                self._blob(file.name).delete(if_generation_match=file.generation, **request_options())
+
+        with_retries(delete, path=f"{self.uri}/{file.name}")
+
+    def _blob(self, name: str) -> Any:
+        return self._bucket.blob(self.prefix + name)
+
+    def _write(self, name: str, write: Callable[[Any], None], *, crc32c: Callable[[], str]) -> TreeFile:
+        """Returns the object that a function writes, or the one that has this checksum where it writes none."""
+        blob, path = self._blob(name), f"{self.uri}/{name}"
+
+        def attempt() -> TreeFile:
+            with _generation_errors():
+                write(blob)
+            return _file_of(blob, name)
+
+        try:
+            return with_retries(attempt, path=path)
+        except GenerationError:
+            # A repeated request finds what its first attempt has written, whose answer was lost.
+            found = with_retries(lambda: self._bucket.get_blob(blob.name, **request_options()), path=path)
+            if found is None or found.crc32c != crc32c():
+                raise
+            return _file_of(found, name)
 
 
 @contextmanager
-def _generation_errors(*, of_missing: bool = False) -> Iterator[None]:
-    """Turns the answer to a request whose precondition does not hold into a GenerationError.
-
-    Args:
-        of_missing: Whether to do so with an answer that there is no such object, too.
-    """
+def _generation_errors() -> Iterator[None]:
+    """Turns the answers that a precondition does not hold, and that there is no object, into a GenerationError."""
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
     try:
         yield
     except (PreconditionFailed, NotFound) as error:
-        if isinstance(error, NotFound) and not of_missing:
-            raise
         raise GenerationError("another command has written or deleted it at the same time") from error
 
 
 def _file_of(blob: Any, name: str) -> TreeFile:
     return TreeFile(name, int(blob.size), crc32c=blob.crc32c or "", generation=int(blob.generation))
+
+
+def _content_type_of(name: str) -> str:
+    """Returns the MIME type that the ending of a name stands for."""
+    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"

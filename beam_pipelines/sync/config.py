@@ -40,9 +40,13 @@ class SyncConfig:
                 value=path,
                 expected="a local folder, or gs://BUCKET/FOLDER",
             )
-            if paths.scheme(path) == "gs":
-                bucket = path.removeprefix("gs://").partition("/")[0]
-                check(bucket != "", key=key, value=path, expected="gs://BUCKET/FOLDER, with the name of a bucket")
+            if paths.is_in_bucket(path):
+                check(
+                    paths.bucket_and_name(path)[0] != "",
+                    key=key,
+                    value=path,
+                    expected="gs://BUCKET/FOLDER, with the name of a bucket",
+                )
         if MISSING not in (self.source, self.destination):
             _check_pair(self.source, self.destination)
         check(
@@ -54,7 +58,7 @@ class SyncConfig:
 
 
 def _check_pair(source: str, destination: str) -> None:
-    if paths.scheme(source) is None and paths.scheme(destination) is None:
+    if paths.is_local(source) and paths.is_local(destination):
         raise UserError(
             f"{source} and {destination} are both local: expected gs:// for one of them; between two local folders, "
             f"use rsync -a {_quoted(source)} {_quoted(destination)}"

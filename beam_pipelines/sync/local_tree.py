@@ -6,12 +6,14 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import google_crc32c
 
+from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.paths import is_within
-from beam_pipelines.common.walk import LOOP, WalkedFile, walk
-from beam_pipelines.sync.names import is_leftover, is_own
+from beam_pipelines.common.walk import LOOP, walk
+from beam_pipelines.sync.names import tree_of
 from beam_pipelines.sync.trees import Tree, TreeFile
 
 _CHUNK_BYTES = 1 << 20
@@ -33,26 +35,19 @@ class LocalFolder:
         Args:
             problem: Returns why a file of some name is left out, or None.
         """
-        files: dict[str, TreeFile] = {}
+        files, unread = [], []
         left_out: dict[str, list[str]] = defaultdict(list)
-        leftovers, unread = [], []
         for found in walk(self.uri):
             name = found.path[len(self.uri) :].lstrip("/") or self.uri
-            if not isinstance(found, WalkedFile):
+            if not isinstance(found, FileEntry):
                 left_out[found.reason].append(name)
-                if found.reason != LOOP:
-                    unread.append(name)
-                continue
-            file = _regular_file(found.path, name)
-            if file is None:
+                unread += [name] if found.reason != LOOP else []
+            elif (file := _regular_file(found.path, name)) is None:
                 left_out["devices and named pipes"].append(name)
-            elif is_own(name):
-                leftovers += [file] if is_leftover(name) else []
-            elif reason := problem(name):
-                left_out[reason].append(name)
             else:
-                files[name] = file
-        return Tree(files=files, left_out=left_out, leftovers=leftovers, unread=unread)
+                files.append(file)
+        tree = tree_of(files, problem=problem)
+        return replace(tree, left_out={**left_out, **tree.left_out}, unread=unread)
 
     def delete(self, file: TreeFile) -> None:
         """Deletes a file, and the folders that become empty. One that does not exist any more is ignored."""

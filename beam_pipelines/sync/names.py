@@ -3,9 +3,11 @@
 import hashlib
 import os
 import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
 from beam_pipelines.common.lease import LEASE_FILES
-from beam_pipelines.sync.trees import TreeFile
+from beam_pipelines.sync.trees import Tree, TreeFile
 
 # https://cloud.google.com/storage/docs/objects#naming
 _MAX_OBJECT_NAME_BYTES = 1024
@@ -14,9 +16,6 @@ _MAX_FILE_NAME_BYTES = 255
 _MAX_PATH_BYTES = 4095
 # Deeper folders are not found again: see `walk`.
 _MAX_DEPTH = 100
-
-# Marks a finished data set.
-_MARKER = "_SUCCESS"
 
 # Locks and leases of running commands, and what commands write until a file is complete.
 _OWN = re.compile(r"\.[^/]*\.(lock|probe)|[^/]*\.(tmp|partial)")
@@ -31,14 +30,24 @@ def is_own(name: str) -> bool:
     return last in LEASE_FILES or is_temporary
 
 
-def is_copied_last(name: str) -> bool:
-    """Returns whether a file marks others as complete, so that it must not be there before they are."""
-    return name.rpartition("/")[2] == _MARKER
-
-
 def is_leftover(name: str) -> bool:
     """Returns whether a file is a temporary one of this command."""
     return _LEFTOVER.fullmatch(name) is not None
+
+
+def tree_of(files: Iterable[TreeFile], *, problem: Callable[[str], str | None]) -> Tree:
+    """Returns a tree without beamtune's own files, and without those of which `problem` says why they are left out."""
+    copied: dict[str, TreeFile] = {}
+    left_out: dict[str, list[str]] = defaultdict(list)
+    leftovers = []
+    for file in files:
+        if is_own(file.name):
+            leftovers += [file] if is_leftover(file.name) else []
+        elif reason := problem(file.name):
+            left_out[reason].append(file.name)
+        else:
+            copied[file.name] = file
+    return Tree(files=copied, left_out=left_out, leftovers=leftovers)
 
 
 def temporary_name(file: TreeFile) -> str:

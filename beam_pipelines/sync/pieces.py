@@ -1,13 +1,14 @@
 """Parts of local files as file objects, which count the bytes that pass."""
 
 import io
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from beam_pipelines.sync.transfers import ChangingError, Transfers
+from beam_pipelines.sync.errors import ChangingError
+from beam_pipelines.sync.transfers import Transfers
 
 
 class _Piece(io.RawIOBase):
-    """A part of an open file, to read or to write from its beginning."""
+    """A part of an open file, from its beginning. Reading and writing raise a StoppedError after `Transfers.stop`."""
 
     def __init__(self, file: BinaryIO, *, start: int, size_bytes: int, transfers: Transfers) -> None:
         super().__init__()
@@ -29,7 +30,9 @@ class _Piece(io.RawIOBase):
         return self._position
 
 
-class _ReadPiece(_Piece):
+class ReadPiece(_Piece):
+    """A part of a file, to read. `read` raises a ChangingError if the file has become shorter."""
+
     def readable(self) -> bool:
         return True
 
@@ -46,7 +49,9 @@ class _ReadPiece(_Piece):
         return data
 
 
-class _WritePiece(_Piece):
+class WritePiece(_Piece):
+    """A part of a file, to write. `write` raises a ChangingError for more bytes than the part has."""
+
     def writable(self) -> bool:
         return True
 
@@ -59,19 +64,3 @@ class _WritePiece(_Piece):
         self._position += len(data)
         self._transfers.add(len(data))
         return len(data)
-
-
-def read_piece(file: BinaryIO, *, start: int, size_bytes: int, transfers: Transfers) -> BinaryIO:
-    """Returns a part of a file, to read.
-
-    Its `read` raises a ChangingError if the file has become shorter, and a StoppedError.
-    """
-    return cast(BinaryIO, _ReadPiece(file, start=start, size_bytes=size_bytes, transfers=transfers))
-
-
-def write_piece(file: BinaryIO, *, start: int, size_bytes: int, transfers: Transfers) -> BinaryIO:
-    """Returns a part of a file, to write. Its `tell` is the number of bytes that are written.
-
-    Its `write` raises a ChangingError for more bytes than the part has, and a StoppedError.
-    """
-    return cast(BinaryIO, _WritePiece(file, start=start, size_bytes=size_bytes, transfers=transfers))

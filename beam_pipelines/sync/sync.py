@@ -1,13 +1,13 @@
 """`beamtune sync`: makes a tree of files equal to another one, where at least one of both is in a bucket."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TextIO
 
 from beam_pipelines.common import paths
-from beam_pipelines.common.bucket_errors import translated_bucket_errors
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.output_streams import visible_line
@@ -16,12 +16,20 @@ from beam_pipelines.common.terminal import counted, stderr
 from beam_pipelines.sync.bucket_folder import BucketFolder, require_client
 from beam_pipelines.sync.config import SyncConfig
 from beam_pipelines.sync.download import Downloads
-from beam_pipelines.sync.file_errors import naming_file
+from beam_pipelines.sync.errors import ChangingError, FileError
 from beam_pipelines.sync.local_tree import LocalFolder, crc32c_of
-from beam_pipelines.sync.names import file_problem, is_copied_last, object_problem
-from beam_pipelines.sync.rewrite import Rewrites
-from beam_pipelines.sync.transfers import ChangingError, Outcome, Task, Transfers, run_tasks
-from beam_pipelines.sync.trees import Copy, Plan, Tree, TreeFile, find_equal_sizes, make_plan, without_folder_names
+from beam_pipelines.sync.names import file_problem, object_problem
+from beam_pipelines.sync.transfers import Task, Transfers, file_tasks, run_tasks
+from beam_pipelines.sync.trees import (
+    Copy,
+    Plan,
+    Tree,
+    TreeFile,
+    find_equal_sizes,
+    is_marker,
+    make_plan,
+    without_folder_names,
+)
 from beam_pipelines.sync.upload import Uploads
 
 _MIB = 1 << 20
@@ -45,39 +53,35 @@ def sync(config: SyncConfig, *, dry_run: bool, stream: TextIO) -> None:
         RunAgainError: Files have changed while they were copied, or the service cannot be reached.
     """
     require_client()
-    with translated_bucket_errors():
-        source, destination = _folder(config.source), _folder(config.destination)
-        run = _Run(config, source, destination)
-        tree = run.list_source()
-        if dry_run:
-            plan, _ = run.compare(tree)
-            print_plan(plan, verb=run.verb, delete=config.delete, stream=stream)
-        else:
-            with holding(destination.uri, key="destination") as lease:
-                plan, leftovers = run.compare(tree)
-                run.copy(plan, leftovers=leftovers, lease=lease)
-        print_summary(plan, config=config, verb=run.verb, dry_run=dry_run, stream=stream)
+    run = _Run(config)
+    source = run.list_source()
+    if dry_run:
+        plan = run.compare(source)
+        print_plan(plan, verb=run.verb, delete=config.delete, stream=stream)
+    else:
+        with holding(run.destination.uri, key="destination") as lease:
+            plan = run.compare(source)
+            run.copy(plan, lease=lease)
+    print_summary(plan, config=config, verb=run.verb, dry_run=dry_run, stream=stream)
 
 
 def _folder(uri: str) -> Folder:
-    if paths.scheme(uri) is None:
-        return LocalFolder(uri.rstrip("/") or "/")
-    return BucketFolder(uri.rstrip("/"))
+    return LocalFolder(uri.rstrip("/") or "/") if paths.is_local(uri) else BucketFolder(uri.rstrip("/"))
 
 
 class _Run:
     """One run of the command."""
 
-    def __init__(self, config: SyncConfig, source: Folder, destination: Folder) -> None:
+    def __init__(self, config: SyncConfig) -> None:
         self._config = config
-        self._source = source
-        self._destination = destination
+        self._source = _folder(config.source)
+        self.destination = _folder(config.destination)
         self._transfers = Transfers()
         self.verb = (
             "upload"
-            if isinstance(source, LocalFolder)
+            if isinstance(self._source, LocalFolder)
             else "download"
-            if isinstance(destination, LocalFolder)
+            if isinstance(self.destination, LocalFolder)
             else "copy"
         )
 
@@ -87,118 +91,133 @@ class _Run:
         Raises:
             UserError: It has no files, or an unknown part of it would be deleted.
         """
+        if isinstance(self._source, LocalFolder) and os.path.isfile(self._source.uri):
+            raise self._one_file()
         tree = self._source.list(problem=self._problem)
-        if isinstance(self._destination, LocalFolder):
+        if isinstance(self.destination, LocalFolder):
             tree = without_folder_names(tree)
         for reason, names in tree.left_out.items():
             print(f"note: {reason} left out ({len(names)}): {_shown(names)}", file=stderr())
+        uri = self._source.uri
         if not tree.files:
-            uri = self._source.uri
+            if isinstance(self._source, BucketFolder) and self._source.is_object():
+                raise self._one_file()
             is_missing = isinstance(self._source, LocalFolder) and not os.path.lexists(uri)
-            is_file = isinstance(self._source, LocalFolder) and os.path.isfile(uri)
-            found = "there is no such folder" if is_missing else "it is a file" if is_file else "there is no file in it"
+            found = "there is no such folder" if is_missing else "there is no file in it"
             raise UserError(f"source={uri}: {found}: expected a folder with files; nothing is copied or deleted")
         if self._config.delete and tree.unread:
             raise UserError(
-                f"delete=true: {_shown(tree.unread)} of source={self._source.uri} cannot be read, so that it is not "
-                "known which files the source has: make it readable, or leave out delete=true"
+                f"delete=true: {_shown(tree.unread)} of source={uri} cannot be read, so that it is not known which "
+                "files the source has: make it readable, or leave out delete=true"
             )
         return tree
 
+    def _one_file(self) -> UserError:
+        command = shlex.join(["gcloud", "storage", "cp", self._source.uri, self._config.destination])
+        return UserError(f"source={self._source.uri}: it is one file: expected a folder; to copy a file: {command}")
+
     def _problem(self, name: str) -> str | None:
-        if isinstance(self._destination, LocalFolder):
-            return file_problem(name, folder=self._destination.uri)
-        return object_problem(name, prefix=self._destination.prefix)
+        if isinstance(self.destination, LocalFolder):
+            return file_problem(name, folder=self.destination.uri)
+        return object_problem(name, prefix=self.destination.prefix)
 
-    def compare(self, source: Tree) -> tuple[Plan, Sequence[TreeFile]]:
-        """Compares the source with the destination; returns the plan, and what interrupted runs have left there."""
-        destination = self._destination.list(problem=lambda name: None)
-        same = self._same_bytes(find_equal_sizes(source, destination))
-        plan = make_plan(source, destination, has_same_bytes=same.__contains__, is_marker=is_copied_last)
-        return plan, destination.leftovers
-
-    def _same_bytes(self, pairs: Sequence[tuple[TreeFile, TreeFile]]) -> set[str]:
-        """Returns the names of files that have the same checksum in both trees."""
-        same: set[str] = set()
+    def compare(self, source: Tree) -> Plan:
+        """Compares the source with the destination."""
+        destination = self.destination.list(problem=lambda name: None)
+        equal: set[str] = set()
 
         def check(file: TreeFile, other: TreeFile) -> int:
             try:
-                if self._crc32c(self._source, file) == self._crc32c(self._destination, other):
-                    same.add(file.name)
+                if _crc32c(self._source, file) == _crc32c(self.destination, other):
+                    equal.add(file.name)
             except OSError:  # copying it says why
                 pass
             self._transfers.add(file.size_bytes)
             return 1
 
+        pairs = find_equal_sizes(source, destination)
         self._run([partial(check, *pair) for pair in pairs], "comparing", [file for file, _ in pairs])
-        return same
+        return make_plan(source, destination, equal=equal)
 
-    def _crc32c(self, folder: Folder, file: TreeFile) -> str:
-        return crc32c_of(folder.path(file.name)) if isinstance(folder, LocalFolder) else file.crc32c
-
-    def copy(self, plan: Plan, *, leftovers: Sequence[TreeFile], lease: Lease) -> None:
+    def copy(self, plan: Plan, *, lease: Lease) -> None:
         """Copies and deletes files.
 
         Raises:
             RunFailedError: Some files could not be copied; none is deleted.
             RunAgainError: Some have changed while they were copied.
         """
-        if isinstance(self._destination, LocalFolder):
-            _check_space(plan, self._destination, leftovers=leftovers)
-        for marker in plan.outdated_markers:
-            with naming_file(marker.name):
-                lease.check()
-                self._destination.delete(marker)
+        if isinstance(self.destination, LocalFolder):
+            _check_space(plan, self.destination)
+        self._delete(plan.outdated_markers, lease=lease)
         for is_last in (False, True):
-            copies = [copy for copy in plan.copies if is_copied_last(copy.file.name) == is_last]
-            tasks = self._copy_tasks(copies, leftovers=leftovers, lease=lease)
-            _raise_errors(self._run(tasks, f"{self.verb}ing", [copy.file for copy in copies]))
-        deletions = [*leftovers, *(plan.only_in_destination if self._config.delete else ())]
-        _raise_errors(self._delete(deletions, lease=lease))
+            copies = [copy for copy in plan.copies if is_marker(copy.file.name) == is_last]
+            tasks = self._copy_tasks(copies, leftovers=plan.leftovers, lease=lease)
+            self._run(tasks, f"{self.verb}ing", [copy.file for copy in copies])
+        deleted = [*plan.leftovers, *(plan.only_in_destination if self._config.delete else ())]
+        if isinstance(self.destination, LocalFolder):
+            deleted = _without_linked(deleted, self.destination)
+        self._delete(deleted, lease=lease)
 
     def _copy_tasks(self, copies: Sequence[Copy], *, leftovers: Sequence[TreeFile], lease: Lease) -> Iterable[Task]:
-        source, destination, transfers = self._source, self._destination, self._transfers
+        source, destination, transfers = self._source, self.destination, self._transfers
+        if isinstance(source, LocalFolder):
+            assert isinstance(destination, BucketFolder)
+            parts = {file.name: file for file in leftovers}
+            return Uploads(source, destination, parts, lease, transfers).tasks(copies)
         if isinstance(destination, LocalFolder):
-            assert isinstance(source, BucketFolder)
-            return Downloads(source, destination, lease=lease, transfers=transfers).tasks(copies)
-        if isinstance(source, BucketFolder):
-            return Rewrites(source, destination, lease=lease, transfers=transfers).tasks(copies)
-        return Uploads(source, destination, leftovers=leftovers, lease=lease, transfers=transfers).tasks(copies)
+            return Downloads(source, destination, lease, transfers).tasks(copies)
 
-    def _delete(self, files: Sequence[TreeFile], *, lease: Lease) -> Outcome:
-        destination = self._destination
-        if isinstance(destination, LocalFolder):
-            behind = [file for file in files if destination.is_behind_link(file)]
-            files = [file for file in files if file not in behind]
-            if behind:
-                names = _shown([file.name for file in behind])
-                print(f"note: not deleted ({len(behind)}), because a link leads to them: {names}", file=stderr())
+        def rewrite(copy: Copy) -> None:
+            lease.check()
+            transfers.add(0)
+            destination.copy_from(source, copy)
+            transfers.add(copy.file.size_bytes)
 
-        def delete(file: TreeFile) -> int:
-            with naming_file(file.name):
-                lease.check()
-                destination.delete(file)
-                self._transfers.add(file.size_bytes)
-            return 1
+        return (task for copy in copies for task in file_tasks(copy.file.name, [partial(rewrite, copy)]))
 
-        return self._run([partial(delete, file) for file in files], "deleting", files)
+    def _delete(self, files: Sequence[TreeFile], *, lease: Lease) -> None:
+        def delete(file: TreeFile) -> None:
+            lease.check()
+            self.destination.delete(file)
+            self._transfers.add(file.size_bytes)
 
-    def _run(self, tasks: Iterable[Task], description: str, files: Sequence[TreeFile]) -> Outcome:
-        """Runs tasks that concern some files, and shows their progress."""
+        tasks = (task for file in files for task in file_tasks(file.name, [partial(delete, file)]))
+        self._run(tasks, "deleting", files)
+
+    def _run(self, tasks: Iterable[Task], description: str, files: Sequence[TreeFile]) -> None:
+        """Runs tasks that concern some files, and shows their progress.
+
+        Raises:
+            RunFailedError: Some files could not be copied or deleted.
+            RunAgainError: Some have changed while they were copied.
+        """
         if not files:
-            return Outcome()
+            return
         total = _mib(sum(file.size_bytes for file in files))
         start_bytes = self._transfers.num_bytes
         with ProgressReporter(description, total=total, unit="MiB") as progress:
 
-            def show(outcome: Outcome) -> None:
+            def show(num_done: int) -> None:
                 done = min(total, _mib(self._transfers.num_bytes - start_bytes))
-                progress.update(completed=done, details=f"{outcome.num_files}/{counted(len(files), 'file')}")
+                progress.update(completed=done, details=f"{num_done}/{counted(len(files), 'file')}")
 
-            outcome = run_tasks(tasks, transfers=self._transfers, num_workers=self._config.num_workers, on_tick=show)
-            for error in outcome.errors[:_MAX_LOGGED]:
+            errors = run_tasks(tasks, transfers=self._transfers, num_workers=self._config.num_workers, on_tick=show)
+            for error in errors[:_MAX_LOGGED]:
                 progress.log(f"note: {error}")
-        return outcome
+        _raise_errors(errors)
+
+
+def _without_linked(files: Sequence[TreeFile], folder: LocalFolder) -> list[TreeFile]:
+    """Returns the files that no link leads to, and prints a note on the others."""
+    linked = {file.name: file for file in files if folder.is_behind_link(file)}
+    if linked:
+        names = _shown(list(linked))
+        print(f"note: not deleted ({len(linked)}), because a link leads to them: {names}", file=stderr())
+    return [file for file in files if file.name not in linked]
+
+
+def _crc32c(folder: Folder, file: TreeFile) -> str:
+    return crc32c_of(folder.path(file.name)) if isinstance(folder, LocalFolder) else file.crc32c
 
 
 def print_plan(plan: Plan, *, delete: bool, verb: str, stream: TextIO) -> None:
@@ -227,8 +246,7 @@ def print_summary(plan: Plan, *, config: SyncConfig, verb: str, dry_run: bool, s
         print(f"{counted(num_extra, 'file')} {has} only in the destination: delete=true deletes them", file=stream)
 
 
-def _raise_errors(outcome: Outcome) -> None:
-    errors = outcome.errors
+def _raise_errors(errors: Sequence[FileError]) -> None:
     if not errors:
         return
     line = f"{counted(len(errors), 'file')} not copied or not deleted, such as {errors[0]}"
@@ -237,12 +255,12 @@ def _raise_errors(outcome: Outcome) -> None:
     raise RunFailedError(f"{line}; what is copied is kept: the same command tries the others again")
 
 
-def _check_space(plan: Plan, folder: LocalFolder, *, leftovers: Sequence[TreeFile]) -> None:
+def _check_space(plan: Plan, folder: LocalFolder) -> None:
     """Raises a UserError if the disk has too little space for the files."""
     sizes = [(copy.file.size_bytes, copy.replaced.size_bytes if copy.replaced else 0) for copy in plan.copies]
     # A file is complete before it replaces another one.
     needed_bytes = max(sum(new - old for new, old in sizes), max((new for new, _ in sizes), default=0))
-    needed_bytes -= sum(folder.disk_bytes(file) for file in leftovers)
+    needed_bytes -= sum(folder.disk_bytes(file) for file in plan.leftovers)
     free_bytes = shutil.disk_usage(folder.uri).free
     if needed_bytes > free_bytes:
         raise UserError(

@@ -1,7 +1,10 @@
 """The files of a tree, local or in a bucket, and what has to be copied and deleted so that two trees are equal."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+
+# Marks a finished data set.
+_MARKER = "_SUCCESS"
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Tree:
     """What lies in a folder and below it.
 
     Attributes:
-        files: The files, by name.
+        files: The files that are copied, by name.
         left_out: Names of files and folders that are not copied, by the reason.
         leftovers: What interrupted runs of this command have left: parts of objects, and partial files.
         unread: Folders and links that could not be read, so that what lies in them is unknown.
@@ -39,10 +42,6 @@ class Tree:
     left_out: Mapping[str, Sequence[str]]
     leftovers: Sequence[TreeFile] = ()
     unread: Sequence[str] = ()
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(file.size_bytes for file in self.files.values())
 
 
 @dataclass(frozen=True)
@@ -73,16 +72,23 @@ class Plan:
         only_in_destination: The files that the source does not have.
         outdated_markers: Files of the destination that mark others as complete, some of which are copied. They are
             deleted before that, and copied after it.
+        leftovers: What interrupted runs have left in the destination. It is deleted after the copies.
     """
 
     copies: Sequence[Copy]
     num_unchanged: int
     only_in_destination: Sequence[TreeFile]
     outdated_markers: Sequence[TreeFile] = ()
+    leftovers: Sequence[TreeFile] = ()
 
     @property
     def size_bytes(self) -> int:
         return sum(copy.file.size_bytes for copy in self.copies)
+
+
+def is_marker(name: str) -> bool:
+    """Returns whether a file marks those of its folder as complete, so that it must not be there before they are."""
+    return name.rpartition("/")[2] == _MARKER
 
 
 def find_equal_sizes(source: Tree, destination: Tree) -> list[tuple[TreeFile, TreeFile]]:
@@ -91,18 +97,14 @@ def find_equal_sizes(source: Tree, destination: Tree) -> list[tuple[TreeFile, Tr
     return [(file, other) for file, other in pairs if other is not None and other.size_bytes == file.size_bytes]
 
 
-def make_plan(
-    source: Tree, destination: Tree, *, has_same_bytes: Callable[[str], bool], is_marker: Callable[[str], bool]
-) -> Plan:
-    """Compares two trees.
+def make_plan(source: Tree, destination: Tree, *, equal: Set[str]) -> Plan:
+    """Returns what makes the destination equal to the source.
 
     Args:
         source: The tree that is copied.
         destination: The tree that shall be equal to it.
-        has_same_bytes: Returns whether two files of one name and size have the same checksum.
-        is_marker: Returns whether a file marks those of its folder as complete.
+        equal: The names of the files that have one size and one checksum in both.
     """
-    equal = {file.name for file, _ in find_equal_sizes(source, destination) if has_same_bytes(file.name)}
     changed = [name for name in source.files if name not in equal and not is_marker(name)]
     outdated = {
         name: file
@@ -121,6 +123,7 @@ def make_plan(
         num_unchanged=len(source.files) - len(copies),
         only_in_destination=[file for name, file in sorted(destination.files.items()) if name not in known],
         outdated_markers=list(outdated.values()),
+        leftovers=destination.leftovers,
     )
 
 

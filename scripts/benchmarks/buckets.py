@@ -1,6 +1,7 @@
 """What each command asks of Google Cloud Storage, counted on the emulator, with the local command beside it.
 
 Music: 40 mp3s of 8 s. Requests are by the classes that Google bills; times are of this machine, without a network.
+With --epochs, what training uploads by the number of its epochs.
 """
 
 import argparse
@@ -84,13 +85,18 @@ def main() -> int:
     """Runs the commands and prints the table."""
     parser = argparse.ArgumentParser(prog="scripts/bench buckets", description=__doc__)
     parser.add_argument("commands", nargs="*", metavar="COMMAND", help=f"of {', '.join(COMMANDS)}; all by default")
-    chosen = parser.parse_args().commands or list(COMMANDS)
+    parser.add_argument("--epochs", nargs="+", type=int, metavar="N", help="train on gs:// for so many epochs instead")
+    options = parser.parse_args()
+    chosen = options.commands or list(COMMANDS)
     with tempfile.TemporaryDirectory() as folder, GcsProcess(Path(folder, "emulator")) as process:
         local = Path(folder, "local")
         gcs = Gcs(process, "benchmark")
         run(gcs, ["synthesize", f"dataset.root={local}/music", *MUSIC])
         (local / "space.yaml").write_text(SPACE)
         gcs.upload(local)
+        if options.epochs is not None:
+            print_growth(gcs, options.epochs)
+            return 0
         print("| command | requests | class A | class B | free | MB up | MB down | local → gs://, s |")
         print("|---|---|---|---|---|---|---|---|")
         for command in COMMANDS:
@@ -108,6 +114,28 @@ def measure(gcs: Gcs, local: Path, command: str) -> Row:
     gcs.clear_requests()
     gcs_s = run(gcs, [command, *(word.format(url=gcs.url, song=song) for word in COMMANDS[command])])
     return Row(command, gcs.count_requests(), local_s, gcs_s)
+
+
+def print_growth(gcs: Gcs, numbers: Sequence[int]) -> None:
+    """Prints what runs of these numbers of epochs ask and upload."""
+    run(gcs, ["prepare", *(word.format(url=gcs.url) for word in COMMANDS["prepare"])])
+    print("| epochs | requests | class A | class B | MB up | KB up an epoch |")
+    print("|---|---|---|---|---|---|")
+    for number in numbers:
+        gcs.clear_requests()
+        run(
+            gcs,
+            [
+                *("train", f"data_dir={gcs.url}/prepared", f"run_dir={gcs.url}/runs/epochs-{number}"),
+                *(f"epochs={number}", *NETWORK),
+            ],
+        )
+        counts = gcs.count_requests()
+        print(
+            f"| {number} | {counts.requests:,} | {counts.class_a:,} | {counts.class_b:,} "
+            f"| {counts.sent_bytes / 1e6:.2f} | {counts.sent_bytes / 1e3 / number:.1f} |",
+            flush=True,
+        )
 
 
 def run(gcs: Gcs, words: Sequence[str]) -> float:

@@ -6,8 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from apache_beam.io.filesystem import FileSystem
-from apache_beam.io.localfilesystem import LocalFileSystem
 from python_script import script_command
 
 from beam_pipelines.common import bucket_client, storage
@@ -164,27 +162,14 @@ def test_a_missing_package_names_its_extra(fake_command, capsys, module, extra):
     )
 
 
-def test_a_bucket_names_the_extra_that_reads_it(fake_command, capsys, monkeypatch):
-    # As where only apache-beam is installed.
-    monkeypatch.setattr(FileSystem, "get_all_subclasses", classmethod(lambda cls: [LocalFileSystem]))
-    fake_command(lambda _: storage.require_file_system("gs://bucket/file"))
-    assert main(["fake"]) == 2
-    assert capsys.readouterr().err == (
-        "beamtune fake: this needs apache-beam[gcp], which is not installed: pip install 'beamtune[gcp]' "
-        "(beamtune doctor shows what is missing or broken)\n"
-    )
-    fake_command(lambda _: storage.require_file_system("s3://bucket/file"))
-    assert main(["fake"]) == 1
-    assert "beamtune[gcp]" not in capsys.readouterr().err
-
-
-def test_the_client_of_buckets_names_its_extra(fake_command, capsys, monkeypatch):
+@pytest.mark.parametrize("use", [storage.require_file_system, storage.exists])
+def test_a_bucket_names_the_extra_that_reads_it(fake_command, capsys, monkeypatch, use):
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     bucket_client.client.cache_clear()
-    fake_command(lambda _: storage.exists("gs://bucket/file"))
+    fake_command(lambda _: use("gs://bucket/file"))
     assert main(["fake"]) == 2
     assert capsys.readouterr().err == (
-        "beamtune fake: this needs google.cloud.storage, which is not installed: pip install 'beamtune[gcp]' "
+        "beamtune fake: this needs google.cloud.storage, which is not installed: pip install 'beamtune[cloud]' "
         "(beamtune doctor shows what is missing or broken)\n"
     )
 

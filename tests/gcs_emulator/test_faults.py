@@ -123,10 +123,10 @@ def test_whole_units_of_a_part_that_is_cut_are_kept(gcs, send):
 
 def test_requests_are_slow(gcs, send):
     gcs.write("a", CONTENT)
-    gcs.set_faults(Faults(latency_s=0.2, bytes_per_s=len(CONTENT)))
+    gcs.set_faults(Faults(latency_s=0.2))
     started_s = time.monotonic()
     assert send("GET", media(gcs, "a"))[0] == 200
-    assert time.monotonic() - started_s >= 1.2
+    assert time.monotonic() - started_s >= 0.2
 
 
 def test_one_object_is_written_once_in_an_interval(gcs, send):

@@ -19,6 +19,8 @@ blob.upload_from_string(b"content")
 print(blob.download_as_bytes().decode())
 """
 
+WAIT = "import time; print('#', flush=True); time.sleep(600)"
+
 
 def run(*words, **environment):
     return subprocess.run(
@@ -80,6 +82,26 @@ def test_wrong_options_are_refused_before_the_command(words, expected):
     done = run(*words, "echo", "ran")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith(f"error: {expected}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "command"), [(signal.SIGTERM, [sys.executable, "-c", WAIT]), (signal.SIGHUP, [])])
+def test_a_signal_ends_the_command_and_the_server_and_deletes_the_folder(tmp_path, number, command):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    words = ["env", "--default-signal=HUP", *PROGRAM, *command]  # which nohup ignores
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as emulator:
+        while not emulator.stdout.readline().startswith("#"):
+            assert emulator.poll() is None
+        children = _children(emulator.pid)
+        assert len(children) == 1 + bool(command)  # the server, and the command
+        emulator.send_signal(number)
+        assert emulator.wait(timeout=60) == 128 + number
+    assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def _children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @pytest.mark.slow

@@ -251,6 +251,22 @@ def test_of_a_part_that_is_cut_whole_units_are_kept(service):
     assert read(service, "a").body == content
 
 
+def test_of_a_part_that_is_sent_again_what_was_kept_is_ignored(service):
+    upload = start_upload(service, "a")
+    unit = 256 * 1024
+    content = bytes(range(256)) * 4096  # four units
+    part = Call("PUT", upload, {"content-range": f"bytes 0-{3 * unit - 1}/{len(content)}"}, b"")
+    service.keep_part(part, content[: 2 * unit])
+    # By a client that does not ask first: the part of which two units were kept, a whole one that was, and the rest.
+    for first, end in [(0, 3), (0, 2), (1, 3)]:
+        content_range = f"bytes {first * unit}-{end * unit - 1}/{len(content)}"
+        again = send(service, "PUT", upload, content[first * unit : end * unit], content_range=content_range)
+        assert (again.status, again.headers["range"]) == (308, f"bytes=0-{3 * unit - 1}")
+    content_range = f"bytes {2 * unit}-{4 * unit - 1}/{len(content)}"
+    assert send(service, "PUT", upload, content[2 * unit :], content_range=content_range).status == 200
+    assert read(service, "a").body == content
+
+
 def test_an_unknown_upload_is_missing(service):
     assert send(service, "PUT", f"/upload/storage/v1/b/{BUCKET}/o?upload_id=none", b"x").status == 404
 

@@ -9,17 +9,24 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 from gcs import access_log, environment
 from gcs.process import GcsProcess
 
 _NOT_FOUND = 127
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+# How long the command has to end after SIGTERM. Those of beamtune take at most 10 s.
+_END_S = 12.0
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
 
 def main() -> int:
     """Starts the emulator and runs a command in it, or serves until it is interrupted; returns the exit status."""
     options = _parse()
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as for a child process of nohup
+            signal.signal(number, _end)
     with tempfile.TemporaryDirectory(prefix="gcs-emulator-") as folder:
         try:
             emulator = GcsProcess(Path(folder), port=options.port)
@@ -60,14 +67,29 @@ def _log_path(text: str) -> Path:
     return path
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    for other in _ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
 def _run(command: list[str], emulator: GcsProcess) -> int:
     try:
         process = subprocess.Popen(command, env=emulator.environment())
     except OSError as error:
         print(f"scripts/gcs-emulator: {command[0]}: {error.strerror}", file=sys.stderr)
         return _NOT_FOUND
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
-    status = process.wait()
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
+        status = process.wait()
+    except SystemExit:
+        process.terminate()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:  # an interactive shell ignores SIGTERM
+            process.kill()
+            process.wait()
+        raise
     return status if status >= 0 else 128 - status
 
 

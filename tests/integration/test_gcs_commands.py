@@ -15,6 +15,7 @@ from gcs.faults import Faults
 from gcs.fixture import Gcs
 from gcs.process import GcsProcess
 from gcs.session import CommandSession
+from gcs.write_rules import check_writes
 
 from configs.cli import main
 from configs.doctor.credentials import find_credentials
@@ -73,6 +74,7 @@ class Both:
         assert done.returncode == 0, done.stderr
         assert {record.host for record in self.records} <= set(HOSTS)
         assert {record.status for record in self.records if not record.fault} <= EXPECTED_STATUSES
+        check_writes(self.records)
         return done
 
     def clients(self) -> set[str]:

@@ -1,17 +1,14 @@
 """Commands on gs:// with the least rights, in few requests, and where the bucket refuses or does not answer."""
 
-import itertools
 import json
 import signal
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from gcs.access_log import Record
 from gcs.faults import Faults
 from gcs.fixture import Gcs
 from gcs.permissions import ROLES
+from gcs.write_rules import check_writes
 
 from beam_pipelines.common.signals import RUN_AGAIN
 from beam_pipelines.prepare.build_dir import BUILD_FOLDER
@@ -43,16 +40,6 @@ def train(url: str, *words: str) -> list[str]:
     return ["train", f"data_dir={url}/prepared", f"run_dir={url}/runs/a", *NETWORK, *words]
 
 
-def check_written_at_most_once_a_second(records: Sequence[Record]) -> None:
-    times_s = defaultdict(list)
-    for record in records:
-        if record.kind in ("insert", "rewrite", "compose", "patch") and "access-check" not in record.name:
-            times_s[record.name].append(record.time_s)
-    for name, ordered in times_s.items():
-        gaps_s = [after - before for before, after in itertools.pairwise(ordered)]
-        assert min(gaps_s, default=1.0) >= 0.95, name
-
-
 def check_ends_in_one_line(done, *, code: int, expected: str) -> None:
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     [line] = done.stderr.splitlines()
@@ -71,7 +58,7 @@ def test_the_role_of_objects_and_few_requests_are_enough(gcs: Gcs, music: str) -
     done = gcs.run(train(gcs.url, f"epochs={epochs}"))
     assert done.returncode == 0, done.stderr
     assert gcs.count_requests().requests <= 20 * epochs + 120
-    check_written_at_most_once_a_second(gcs.requests())
+    check_writes(gcs.requests())
     # Nothing that was uploaded is uploaded again: the bytes of events grow with the epochs, not with their square.
     events = [record.name for record in gcs.requests() if record.kind == "insert" and "tfevents" in record.name]
     assert len(events) == len(set(events)) == 2 * epochs + 1 + 3
@@ -94,7 +81,7 @@ def test_the_role_of_objects_and_few_requests_are_enough(gcs: Gcs, music: str) -
         done = gcs.run(words)
         assert done.returncode == 0, done.stderr
         assert gcs.count_requests().requests <= 60, words
-        check_written_at_most_once_a_second(gcs.requests())
+        check_writes(gcs.requests())
     assert len(done.stdout.splitlines()) == 4  # of the pattern, whose folder has "=" in its name
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,6 @@ import yaml
 from lease_process import let_another_be_faster, let_another_take_over
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
-from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.extras import naming_missing_extras
 from beam_pipelines.common.python_process import python_command
@@ -376,14 +376,11 @@ def test_tensorflow_reads_every_shard_to_its_end(prepared):
         assert lengths == [int(length) for length in split["shardLengths"]]
 
 
-def test_nothing_is_composed_for_a_bucket_without_the_extra_gcp(tmp_path, monkeypatch):
-    def without_gcp(path):
-        raise ValueError(f"Unable to get filesystem from specified path, found: {path}")
-
-    monkeypatch.setattr(storage.FileSystems, "get_filesystem", without_gcp)
+def test_nothing_is_composed_for_a_bucket_without_its_client(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     music = SyntheticDatasetConfig(root=str(tmp_path / "music"))
     features = {"log_mel": LogMelConfig()}
     config = PrepareConfig(dataset=music, features=features, output_dir="gs://b/p", runner=DirectRunnerConfig())
-    with pytest.raises(UserError, match=r"pip install 'beamtune\[gcp\]'"), naming_missing_extras():
+    with pytest.raises(UserError, match=r"pip install 'beamtune\[cloud\]'"), naming_missing_extras():
         prepare(config)
     assert not (tmp_path / "music").exists()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
+from beam_pipelines.common.paths import is_in_bucket
 from trainer.common import files
 
 
@@ -57,7 +58,7 @@ class StepProfiler:
         first, last = self._steps
         if first <= first_step <= last and not self._is_running:
             # TensorFlow would create the directory in a bucket, which needs more permissions than to write objects.
-            if files.is_in_bucket(self._directory):
+            if is_in_bucket(self._directory):
                 self._scratch = tempfile.TemporaryDirectory(prefix="beamtune-profile-")
             tf.profiler.experimental.start(self._directory if self._scratch is None else self._scratch.name)
             self._is_running = True

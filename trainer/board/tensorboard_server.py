@@ -12,6 +12,7 @@ from tensorboard import program
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_in_bucket, is_local
 from trainer.board.config import LOCAL_HOSTS, TensorboardConfig
 from trainer.common import files
 
@@ -49,7 +50,7 @@ def start(folder: str, *, config: TensorboardConfig) -> str:
     """
     board = program.TensorBoard()
     words = ["beamtune", "--logdir", folder, "--host", config.host, "--port", str(config.port)]
-    if files.is_in_bucket(folder):
+    if is_in_bucket(folder):
         # The fast reader sends no credentials: https://github.com/tensorflow/tensorboard/issues/5850
         words.append("--load_fast=false")
     board.configure(argv=words)
@@ -86,7 +87,7 @@ def one_folder(paths: Sequence[str]) -> Iterator[str]:
         yield paths[0]
         return
     for path in paths:
-        check("://" not in path, key="RUNS", value=path, expected="local folders when there are several")
+        check(is_local(path), key="RUNS", value=path, expected="local folders when there are several")
     with tempfile.TemporaryDirectory(prefix="beamtune-tensorboard-") as links:
         for name, path in _link_names(paths).items():
             link = os.path.join(links, name)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.bucket_errors import BucketOutageError
+from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again
 from beam_pipelines.common.retries import with_retries
 
 _COPY_BYTES = 1 << 24
@@ -86,7 +87,9 @@ def upload(path: str, source: BinaryIO) -> None:
             sink.write(b"")  # the first write opens it: without one, no empty object is made
             shutil.copyfileobj(source, sink, _COPY_BYTES)
 
+    wait_to_write_again(path)
     with_retries(write, path=path)
+    note_write(path)
 
 
 def remove(path: str) -> None:

@@ -22,6 +22,7 @@ import tensorflow as tf
 from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 
+from beam_pipelines.common.paths import is_in_bucket
 from trainer.common import files
 
 # TensorBoard reads the files whose names contain this.
@@ -53,7 +54,7 @@ class EventFile:
         self._directory = directory
         self._suffix = suffix
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        if files.is_in_bucket(directory):
+        if is_in_bucket(directory):
             self._scratch = tempfile.TemporaryDirectory(prefix="beamtune-events-")
         # The first and the last step of the events that are not yet uploaded.
         self._steps: tuple[int, int] | None = None
@@ -213,7 +214,7 @@ def _rewrite(path: str, step: int) -> None:
     # TensorBoard does not read a file of this name.
     directory, _, _ = path.rpartition("/")
     temporary_path = files.temporary_name(files.join(directory, _KEPT_EVENTS))
-    if not files.is_in_bucket(path):
+    if not is_in_bucket(path):
         _write_events_until(step, path, to=temporary_path)
         files.replace(temporary_path, path)
         return
@@ -233,7 +234,7 @@ def _write_events_until(step: int, path: str, *, to: str) -> None:
 def _read_complete_events(path: str) -> Any:
     """Yields each record of a file with its event, up to where the file is truncated."""
     with ExitStack() as stack:
-        if files.is_in_bucket(path):
+        if is_in_bucket(path):
             path = f"/dev/fd/{stack.enter_context(files.download(path)).fileno()}"
         with suppress(tf.errors.DataLossError):
             for record in tf.data.TFRecordDataset(path).as_numpy_iterator():

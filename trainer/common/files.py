@@ -21,10 +21,8 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import IO, Any, BinaryIO
 
-from beam_pipelines.common.bucket_client import split
-from beam_pipelines.common.bucket_writes import wait_to_write_again
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.paths import scheme
+from beam_pipelines.common.paths import bucket_and_name, is_in_bucket, is_local
 from trainer.common import bucket_files
 
 
@@ -73,7 +71,7 @@ def join(directory: str, *names: str) -> str:
 def exists(path: str) -> bool:
     """Returns whether there is a file or directory at `path`."""
     with file_errors(path):
-        if _is_local(path):
+        if is_local(path):
             return os.path.exists(path)
         return bucket_files.exists(path) if is_in_bucket(path) else bool(_gfile().exists(path))
 
@@ -81,7 +79,7 @@ def exists(path: str) -> bool:
 def size_bytes(path: str) -> int:
     """Returns the size of a file."""
     with file_errors(path):
-        if _is_local(path):
+        if is_local(path):
             return os.stat(path).st_size
         return bucket_files.size_bytes(path) if is_in_bucket(path) else int(_gfile().stat(path).length)
 
@@ -89,7 +87,7 @@ def size_bytes(path: str) -> int:
 def list_dir(directory: str) -> list[str]:
     """Returns the names in a directory, sorted. In a bucket, names of directories end with a slash."""
     with file_errors(directory):
-        if _is_local(directory):
+        if is_local(directory):
             return sorted(os.listdir(directory))
         if not is_in_bucket(directory):
             return sorted(_gfile().listdir(directory))
@@ -128,7 +126,7 @@ def expand_pattern(path: str) -> list[str]:
     """
     if not is_in_bucket(path) or not _WILDCARDS.search(path) or exists(path):
         return [path]
-    bucket, name = split(path)
+    bucket, name = bucket_and_name(path)
     found = _matches(f"gs://{bucket}", name.strip("/").split("/"))
     if not found:
         raise UserError(f"{path} matches nothing: expected a pattern of files or folders in the bucket, or their names")
@@ -153,7 +151,7 @@ def make_dirs(directory: str) -> None:
     if is_in_bucket(directory):
         return
     with file_errors(directory):
-        if _is_local(directory):
+        if is_local(directory):
             os.makedirs(directory, exist_ok=True)
         else:
             _gfile().makedirs(directory)
@@ -164,7 +162,7 @@ def read_bytes(path: str) -> bytes:
     with file_errors(path):
         if is_in_bucket(path):
             return bucket_files.read_bytes(path)
-        with open(path, "rb") if _is_local(path) else _gfile().GFile(path, "rb") as source:
+        with open(path, "rb") if is_local(path) else _gfile().GFile(path, "rb") as source:
             return bytes(source.read())
 
 
@@ -201,7 +199,6 @@ def write_text(path: str, text: str) -> None:
     """
     content = text.encode()
     if is_in_bucket(path):
-        wait_to_write_again(path)
         with file_errors(path):
             bucket_files.upload(path, io.BytesIO(content))
         return
@@ -222,13 +219,13 @@ def open_to_write(path: str) -> IO[bytes]:
     Writing to it and closing it raise errors of the system or of TensorFlow, which `file_errors` translates.
     """
     with file_errors(path):
-        return open(path, "wb") if _is_local(path) else _gfile().GFile(path, "wb")
+        return open(path, "wb") if is_local(path) else _gfile().GFile(path, "wb")
 
 
 def replace(source: str, target: str) -> None:
     """Moves a file to the path of another one, which it replaces."""
     with file_errors(source):
-        if _is_local(source) and _is_local(target):
+        if is_local(source) and is_local(target):
             os.replace(source, target)
         else:
             _gfile().rename(source, target, overwrite=True)
@@ -240,9 +237,9 @@ def copy(source: str, target: str) -> None:
         if is_in_bucket(source):
             with bucket_files.download(source) as content:
                 _write(content, target)
-        elif _is_local(source) and _is_local(target):
+        elif is_local(source) and is_local(target):
             shutil.copyfile(source, target)
-        elif _is_local(source):
+        elif is_local(source):
             with open(source, "rb") as content:
                 _write(content, target)
         else:
@@ -265,7 +262,7 @@ def remove(path: str) -> None:
     with file_errors(path):
         if is_in_bucket(path):
             bucket_files.remove(path)
-        elif not _is_local(path):
+        elif not is_local(path):
             (_gfile().rmtree if _gfile().isdir(path) else _gfile().remove)(path)
         elif os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
@@ -295,7 +292,7 @@ def _translate(error: Exception, path: str) -> FileError | None:
     """Returns the FileError for an error of the system or of TensorFlow; None for other errors."""
     if isinstance(error, OSError):
         return _class_of_system_error(error)(error.errno, error.strerror or str(error), error.filename or path)
-    if isinstance(error, ValueError) and _is_local(path):
+    if isinstance(error, ValueError) and is_local(path):
         return FileError(errno.EINVAL, str(error), path)  # such as "embedded null byte"
     # Whoever has raised an error of TensorFlow has imported it.
     tensorflow = sys.modules.get("tensorflow")
@@ -319,15 +316,6 @@ def _class_of_tensorflow_error(error: Exception, errors: Any) -> type[FileError]
         *(errors.InternalError, errors.UnknownError),
     )
     return PassingFileError if isinstance(error, passing) else FileError
-
-
-def is_in_bucket(path: str) -> bool:
-    """Returns whether a path is in a bucket, where there are no directories and files are written whole."""
-    return scheme(path) == "gs"
-
-
-def _is_local(path: str) -> bool:
-    return scheme(path) is None
 
 
 def _gfile() -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
 from beam_pipelines.prepare.plan import make_cache_key
@@ -125,7 +126,7 @@ class _SplitWriter:
         if self._shard is None:
             self._shard = next(self._waiting)
             # In a bucket a shard is uploaded when it is complete.
-            in_bucket = files.is_in_bucket(self._directory)
+            in_bucket = is_in_bucket(self._directory)
             self._sink = tempfile.TemporaryFile(prefix="beamtune-") if in_bucket else files.open_to_write(self._path)  # noqa: SIM115
         with files.file_errors(self._directory):
             self._num_bytes += write_record(self._sink, record)
@@ -141,7 +142,7 @@ class _SplitWriter:
         return files.join(self._directory, self._shard.filename)
 
     def _finish_shard(self, shard: PlannedShard) -> None:
-        if files.is_in_bucket(self._directory):
+        if is_in_bucket(self._directory):
             files.upload(self._sink, to=self._path)
         self.close()
         self.reports.append(

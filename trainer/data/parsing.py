@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.schema import LABEL, SEGMENT_INDEX, START_S, TRACK_ID, FeatureSpec
-from trainer.common import files
 from trainer.data.prepared import Shard
 from trainer.data.shard_copies import copied_records
 
@@ -74,7 +74,7 @@ def records_of(path: str) -> Any:
 
 
 def _reader(paths: Sequence[str]) -> Callable[[Any], Any]:
-    return copied_records if any(map(files.is_in_bucket, paths)) else tf.data.TFRecordDataset
+    return copied_records if any(map(is_in_bucket, paths)) else tf.data.TFRecordDataset
 
 
 def parse_examples(records: Any, specs: Mapping[str, FeatureSpec]) -> ParsedExamples:

@@ -16,7 +16,7 @@ from beam_pipelines.audio.decode import AudioStream, stream_samples
 from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
 from beam_pipelines.common.bucket_errors import BucketError
-from beam_pipelines.common.paths import check_regular
+from beam_pipelines.common.paths import check_regular, is_local
 from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
 from trainer.devices.config import StrategyConfig
@@ -207,7 +207,7 @@ def _open(path: str) -> BinaryIO:
     try:
         check_regular(path)
         # Not by TensorFlow, which cannot open names that are not UTF-8, and whose files libsndfile reads by Python.
-        return io.BytesIO(files.read_bytes(path)) if "://" in path else Path(path).open("rb")
+        return Path(path).open("rb") if is_local(path) else io.BytesIO(files.read_bytes(path))
     except OSError as error:
         raise AudioError("unreadable", f"cannot be read: {error.strerror}", stage="open") from error
     except BucketError as error:

@@ -7,6 +7,7 @@ from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.paths import is_local
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import TRAIN
@@ -103,7 +104,7 @@ def _write_events(
 
 def _directory_name(path: str) -> str:
     """Returns the last part of a path, local or gs://: that of "." is the name of the working folder."""
-    return os.path.basename(path.rstrip("/") if "://" in path else os.path.abspath(path)) or "data"
+    return os.path.basename(os.path.abspath(path) if is_local(path) else path.rstrip("/")) or "data"
 
 
 def _pictures(data: PreparedData, tables: Tables, summary: DatasetSummary, *, config: ExploreConfig) -> Pictures:

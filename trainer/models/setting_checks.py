@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from beam_pipelines.common.checks import check, check_path
+from beam_pipelines.common.paths import is_local
 
 
 def check_filters(filters: Sequence[int]) -> None:
@@ -45,4 +46,4 @@ def check_dropout(share: float, *, key: str = "model.dropout") -> None:
 def check_local_path(path: str, *, key: str) -> None:
     """Checks that a path is not empty and not of a bucket."""
     check_path(path, key=key)
-    check("://" not in path, key=key, value=path, expected="a local path")
+    check(is_local(path), key=key, value=path, expected="a local path")

@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 from beam_pipelines.common.errors import RunFailedError
-from beam_pipelines.common.paths import scheme
+from beam_pipelines.common.paths import is_in_bucket, is_local
 from trainer.common import files
 from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint, read_index, write_index
 from trainer.runs.run_progress import RunProgress
@@ -92,7 +92,7 @@ class Checkpoints:
         return f"{kind}-{self._progress.epochs_done:05d}-{self._progress.epoch_sums.num_steps:08d}"
 
     def _write(self, name: str) -> None:
-        if self._is_writer and not files.is_in_bucket(self._directory):
+        if self._is_writer and not is_in_bucket(self._directory):
             files.make_dirs(self._directory)
             self._checkpoint.write(files.join(self._directory, name))
             return
@@ -165,14 +165,13 @@ def _readable_path(path: str) -> Iterator[str]:
     `tf.train.load_checkpoint` takes the path for a pattern (github.com/tensorflow/tensorflow/issues/34290). A path with
     wildcards is therefore read through a link, and one that is not local through a copy.
     """
-    is_local = scheme(path) is None
-    if is_local and not _WILDCARDS.search(path):
+    if is_local(path) and not _WILDCARDS.search(path):
         yield path
         return
     directory, name = os.path.split(path)
     with tempfile.TemporaryDirectory(prefix="beamtune-checkpoint-") as scratch_dir:
         linked_dir = files.join(scratch_dir, "checkpoints")
-        if is_local:
+        if is_local(path):
             os.symlink(os.path.abspath(directory), linked_dir, target_is_directory=True)
         else:
             files.make_dirs(linked_dir)

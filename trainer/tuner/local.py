@@ -15,12 +15,14 @@ import tensorflow as tf
 
 from beam_pipelines.common.bucket_errors import BucketOutageError
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.common.retries import without_retries
 from beam_pipelines.common.signals import RUN_AGAIN
 from trainer.common import files
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.live import LiveSearch
+from trainer.tuner.process_logs import ProcessLogs, process_logs
 from trainer.tuner.search_dir import SearchDir
 from trainer.tuner.service.cluster_role import ROLE_VARIABLES
 from trainer.tuner.service.search_state import read_search
@@ -33,7 +35,7 @@ _SUCCESS, _FAILED, _USER_ERROR = 0, 1, 2
 _POLL_S = 0.25
 _SHOW_INTERVAL_S = 1.0
 # Each time, the state and the epochs of the running trials are listed and read.
-_SHOW_INTERVAL_IN_BUCKET_S = 15.0
+SHOW_INTERVAL_IN_BUCKET_S = 30.0
 _RESTART_PAUSE_S = 1.0
 # How long workers have to exit by themselves after the end of the search, to save their trial after SIGTERM, and how
 # long the chief has to save its state after SIGTERM.
@@ -82,13 +84,13 @@ def run_local(config: SearchConfig, *, command: Sequence[str]) -> None:
         RunFailedError: The search cannot succeed, or a process crashed too often.
         RunAgainError: SIGTERM or Ctrl-C came, or the storage failed for too long; the same command resumes the search.
     """
-    logs_dir = SearchDir(config.search_dir).logs_dir
-    if "://" in logs_dir:
-        logs_dir = files.join(os.getcwd(), "logs", os.path.basename(config.search_dir))
-    os.makedirs(logs_dir, exist_ok=True)
-    with stop_on_sigterm("the workers have saved their trials") as stop_request, LiveSearch() as live:
-        live.log(f"search_dir={config.search_dir}; each process writes a log in {logs_dir}")
-        search = _LocalSearch(config, command=command, logs_dir=logs_dir, live=live)
+    with (
+        process_logs(SearchDir(config.search_dir).logs_dir) as logs,
+        stop_on_sigterm("the workers have saved their trials") as stop_request,
+        LiveSearch() as live,
+    ):
+        live.log(f"search_dir={config.search_dir}; {logs.describe()}")
+        search = _LocalSearch(config, command=command, logs=logs, live=live)
         try:
             search.run(stop_request)
         finally:
@@ -102,7 +104,7 @@ class _LocalSearch:
 
     config: SearchConfig
     command: Sequence[str]
-    logs_dir: str
+    logs: ProcessLogs
     live: LiveSearch
     processes: list[_Process] = field(default_factory=list)
     shown_s: float = -math.inf
@@ -116,12 +118,12 @@ class _LocalSearch:
         for role, share in zip(roles, shares, strict=True):
             # Variables that the user has set override the share.
             environment = {**share, **own, LOCAL_ROLE_VARIABLE: role, "PYTHONUNBUFFERED": "1"}
-            process = _Process(role, environment, os.path.join(self.logs_dir, f"{role}.log"))
+            process = _Process(role, environment, os.path.join(self.logs.local_dir, f"{role}.log"))
             process.start(self.command)
             self.processes.append(process)
         chief = self.processes[0]
-        in_bucket = files.is_in_bucket(self.config.search_dir)
-        show_interval_s = _SHOW_INTERVAL_IN_BUCKET_S if in_bucket else _SHOW_INTERVAL_S
+        in_bucket = is_in_bucket(self.config.search_dir)
+        show_interval_s = SHOW_INTERVAL_IN_BUCKET_S if in_bucket else _SHOW_INTERVAL_S
         while True:
             if stop_request.is_set:
                 raise stop_request.error("; everything is saved: the same command resumes the search")
@@ -132,6 +134,7 @@ class _LocalSearch:
                 raise RunFailedError(chief.last_line())
             crashed = [process for process in self.processes if self._must_restart(process)]
             if crashed:
+                self.logs.try_upload()
                 time.sleep(_RESTART_PAUSE_S)
                 for process in crashed:
                     process.start(self.command)
@@ -150,7 +153,8 @@ class _LocalSearch:
             error_type = RunAgainError if exit_code == RUN_AGAIN else RunFailedError
             raise error_type(
                 f"{process.role} has exited {process.num_restarts + 1} times (max_restarts={max_restarts}), the last "
-                f"time with {_describe(exit_code)}: {process.last_line()}; see {process.log_path}"
+                f"time with {_describe(exit_code)}: {process.last_line()}; see "
+                f"{files.join(self.logs.directory, os.path.basename(process.log_path))}"
             )
         process.num_restarts += 1
         self.live.log(

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from beam_pipelines.common.bucket_errors import BucketOutageError, translate
+from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError, first_line
 from trainer.common import files
 from trainer.common.tf_graphs import releasing_graphs
@@ -43,6 +44,7 @@ class TrainingRunner:
         keras.utils.clear_session()
         gc.collect()
         check_lease()
+        forget_writes_below(trial.directory)  # another worker may have resumed it since this one did
         write_session_start(trial)
         try:
             with releasing_graphs(), _errors_as_failed_trials():

@@ -1,35 +1,21 @@
 """Objects are received whole or not at all, on the emulator."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from gcs.faults import Faults
 from gcs.fixture import Gcs
 
-from beam_pipelines.common import bucket_client, bucket_objects, lease_owner
+from beam_pipelines.common import bucket_objects, lease_owner
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import HEARTBEAT_S, LEASE_FILE
 from beam_pipelines.common.lease_holder import Holder
 from beam_pipelines.common.lease_owner import check_lease_owner
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("gcs_here")]
 
 CONTENT = bytes(range(256)) * 4_000
 HOLDER = Holder("owner", "elsewhere", 7, started_s=0.0, heartbeat_s=0.0)
-
-
-@pytest.fixture(autouse=True)
-def client(gcs: Gcs, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Lets this process use the emulator."""
-    for name in os.environ.keys() - gcs.environment.keys():
-        monkeypatch.delenv(name)
-    for name, value in gcs.environment.items():
-        monkeypatch.setenv(name, value)
-    bucket_client.client.cache_clear()
-    yield
-    bucket_client.client.cache_clear()
 
 
 def test_one_request_reads_an_object(gcs: Gcs) -> None:
@@ -55,6 +41,16 @@ def test_what_was_cut_is_received_whole(gcs: Gcs, fault: str, times: int) -> Non
     gcs.set_faults(replace(Faults(times=times), **{f"{fault}_share": 1.0}))
     assert bucket_objects.download(f"{gcs.url}/object") == CONTENT
     assert sum(record.fault == fault for record in gcs.requests()) == times
+
+
+def test_objects_are_deleted_whatever_is_cut_of_the_answer(gcs: Gcs) -> None:
+    names = ["a", "b", "c"]
+    for name in names:
+        gcs.write(name, b"x")
+    gcs.set_faults(Faults(kinds=("batch",), truncated_share=1.0, times=1))
+    bucket_objects.delete([f"{gcs.url}/{name}" for name in names])
+    assert gcs.contents() == {}
+    assert [record.fault for record in gcs.requests() if record.kind == "batch"] == ["truncated", ""]
 
 
 def test_an_empty_object_is_empty(gcs: Gcs) -> None:

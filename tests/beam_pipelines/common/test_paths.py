@@ -3,7 +3,7 @@ import re
 import pytest
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.paths import check_apart, is_within, scheme
+from beam_pipelines.common.paths import bucket_and_name, check_apart, is_in_bucket, is_local, is_within, scheme
 
 
 def test_schemes():
@@ -15,6 +15,27 @@ def test_schemes():
         "s3n+x",
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "parts"),
+    [
+        ("gs://b/a//c/", "bucket", ("b", "a//c/")),
+        ("gs://b/", "bucket", ("b", "")),
+        ("gs://b", "bucket", ("b", "")),
+        ("gs://", "bucket", ("", "")),
+        ("gs:///a", "bucket", ("", "a")),
+        ("GS://b/a", "other", None),
+        ("s3://b/a", "other", None),
+        ("gs:/b/a", "local", None),
+        ("a/gs://b", "local", None),
+        ("", "local", None),
+    ],
+)
+def test_where_a_path_is(path, kind, parts):
+    assert (is_local(path), is_in_bucket(path)) == (kind == "local", kind == "bucket")
+    if parts is not None:
+        assert bucket_and_name(path) == parts
 
 
 def test_paths_within_a_folder(tmp_path):

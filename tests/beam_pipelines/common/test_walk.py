@@ -2,13 +2,14 @@ import os
 
 import pytest
 
-from beam_pipelines.common.walk import BROKEN_LINK, LOOP, TOO_DEEP, UNREADABLE, LeftOut, WalkedFile, walk
+from beam_pipelines.common.file_entry import FileEntry
+from beam_pipelines.common.walk import BROKEN_LINK, LOOP, TOO_DEEP, UNREADABLE, LeftOut, walk
 
 
 def walked(root):
     """Returns the paths of the files, and the reasons by path, relative to the root."""
     found = list(walk(str(root)))
-    files = [os.path.relpath(one.path, root) for one in found if isinstance(one, WalkedFile)]
+    files = [os.path.relpath(one.path, root) for one in found if isinstance(one, FileEntry)]
     return sorted(files), {os.path.relpath(one.path, root): one.reason for one in found if isinstance(one, LeftOut)}
 
 

@@ -43,6 +43,7 @@ def test_the_roles_that_the_documentation_names_are_enough(gcs, sync, music, tmp
     gcs.write("extra.mp3", b"x")
     sync(music, gcs.url, "delete=true")
     gcs.set_faults(Faults(granted=VIEWER))
+    assert sync(music, gcs.url, "delete=true", "--dry-run").startswith("0 files would be uploaded")
     sync(gcs.url, tmp_path / "x")
     assert (tmp_path / "x" / "big.wav").read_bytes() == (music / "big.wav").read_bytes()
     assert not [record for record in gcs.requests() if record.status == 403]

@@ -2,7 +2,6 @@ import pytest
 
 from beam_pipelines.sync.names import (
     file_problem,
-    is_copied_last,
     is_leftover,
     is_own,
     object_problem,
@@ -54,11 +53,6 @@ def test_temporary_names_are_own_short_and_of_one_content_of_a_file():
         assert is_own(own) and is_leftover(own)
     assert "/" not in part_name(file, 0)
     assert not is_leftover("a/other.tmp")
-
-
-def test_a_marker_is_copied_last():
-    assert is_copied_last("_SUCCESS") and is_copied_last("prepared/mine/_SUCCESS")
-    assert not is_copied_last("my_SUCCESS") and not is_copied_last("_SUCCESS/a")
 
 
 @pytest.mark.parametrize(

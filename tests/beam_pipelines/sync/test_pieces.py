@@ -2,13 +2,14 @@ import io
 
 import pytest
 
-from beam_pipelines.sync.pieces import read_piece, write_piece
-from beam_pipelines.sync.transfers import ChangingError, StoppedError, Transfers
+from beam_pipelines.sync.errors import ChangingError, StoppedError
+from beam_pipelines.sync.pieces import ReadPiece, WritePiece
+from beam_pipelines.sync.transfers import Transfers
 
 
 def test_a_piece_is_read_like_a_file_of_its_own():
     transfers = Transfers()
-    piece = read_piece(io.BytesIO(b"0123456789"), start=3, size_bytes=4, transfers=transfers)
+    piece = ReadPiece(io.BytesIO(b"0123456789"), start=3, size_bytes=4, transfers=transfers)
     assert (piece.read(3), piece.tell()) == (b"345", 3)
     assert piece.read() == b"6"
     assert piece.read(1) == b""
@@ -20,7 +21,7 @@ def test_a_piece_is_read_like_a_file_of_its_own():
 
 
 def test_a_file_that_has_become_shorter_is_an_error():
-    piece = read_piece(io.BytesIO(b"0123456789"), start=8, size_bytes=4, transfers=Transfers())
+    piece = ReadPiece(io.BytesIO(b"0123456789"), start=8, size_bytes=4, transfers=Transfers())
     with pytest.raises(ChangingError, match="shorter"):
         piece.read()
 
@@ -28,8 +29,8 @@ def test_a_file_that_has_become_shorter_is_an_error():
 def test_a_piece_is_written_where_it_belongs():
     transfers = Transfers()
     file = io.BytesIO(b"0123456789")
-    first = write_piece(file, start=2, size_bytes=3, transfers=transfers)
-    second = write_piece(file, start=6, size_bytes=2, transfers=transfers)
+    first = WritePiece(file, start=2, size_bytes=3, transfers=transfers)
+    second = WritePiece(file, start=6, size_bytes=2, transfers=transfers)
     assert [first.write(b"a"), second.write(b"xy"), first.write(b"bc")] == [1, 2, 2]
     assert file.getvalue() == b"01abc5xy89"
     assert (first.tell(), second.tell(), transfers.num_bytes) == (3, 2, 5)
@@ -37,7 +38,7 @@ def test_a_piece_is_written_where_it_belongs():
 
 def test_no_byte_is_written_behind_a_piece():
     file = io.BytesIO(b"0123456789")
-    piece = write_piece(file, start=2, size_bytes=3, transfers=Transfers())
+    piece = WritePiece(file, start=2, size_bytes=3, transfers=Transfers())
     with pytest.raises(ChangingError, match="more bytes"):
         piece.write(b"abcd")
     assert file.getvalue() == b"0123456789"
@@ -47,6 +48,6 @@ def test_a_stop_ends_reading_and_writing():
     transfers = Transfers()
     transfers.stop()
     with pytest.raises(StoppedError):
-        read_piece(io.BytesIO(b"01"), start=0, size_bytes=2, transfers=transfers).read()
+        ReadPiece(io.BytesIO(b"01"), start=0, size_bytes=2, transfers=transfers).read()
     with pytest.raises(StoppedError):
-        write_piece(io.BytesIO(b"01"), start=0, size_bytes=2, transfers=transfers).write(b"a")
+        WritePiece(io.BytesIO(b"01"), start=0, size_bytes=2, transfers=transfers).write(b"a")

@@ -85,10 +85,24 @@ def test_nothing_is_deleted_for_a_source_that_is_empty_or_missing(gcs, sync, mus
         assert f"source={tmp_path}/{source}: {found}: expected a folder with files; nothing is copied or del" in line
     line = sync(f"{gcs.url}/absent", music, "delete=true", exit_code=2)
     assert f"source={gcs.url}/absent: there is no file in it" in line
-    line = sync(music / "big.wav", gcs.url, exit_code=2)
-    assert f"source={music}/big.wav: it is a file: expected a folder with files" in line
     assert gcs.contents() == files_of(music)
     assert len(files_of(music)) == 5
+
+
+def test_one_file_is_answered_with_the_command_that_copies_it(gcs, sync, tmp_path):
+    gcs.write("a b.mp3", b"x")
+    gcs.write("a b.mp3.txt", b"x")
+    (tmp_path / "mine.mp3").write_bytes(b"x")
+    for source, target, quoted in [
+        (f"{gcs.url}/a b.mp3", tmp_path / "x", f"'{gcs.url}/a b.mp3'"),
+        (tmp_path / "mine.mp3", f"{gcs.url}/x", f"{tmp_path}/mine.mp3"),
+    ]:
+        assert sync(source, target, exit_code=2) == (
+            f"beamtune sync: source={source}: it is one file: expected a folder; to copy a file: "
+            f"gcloud storage cp {quoted} {target}\n"
+        )
+    assert gcs.contents().keys() == {"a b.mp3", "a b.mp3.txt"}
+    assert not (tmp_path / "x").exists()
 
 
 def test_nothing_is_deleted_where_a_part_of_the_source_cannot_be_read(gcs, sync, music):
@@ -114,7 +128,7 @@ def test_a_dry_run_lists_and_writes_nothing(gcs, sync, music, tmp_path):
         f"5 files would be uploaded (9.0 MiB), 0 unchanged, 1 would be deleted: {gcs.url}\n"
     )
     assert gcs.contents() == before
-    assert [record.name for record in gcs.requests() if record.kind == "insert"] == ["data/.beamtune-access-check"]
+    assert [record.kind for record in gcs.requests() if record.kind != "token"] == ["list"]
     assert sync(gcs.url, tmp_path / "absent", "--dry-run").count("download: ") == 2
     assert not (tmp_path / "absent").exists()
 
@@ -129,6 +143,18 @@ def test_trees_are_copied_between_folders_of_buckets_by_the_service(gcs, sync, m
     assert sum(record.kind == "rewrite" for record in records) == 5
     assert sum(record.received_bytes for record in records) < 100_000  # no content was downloaded
     assert sync(f"{gcs.url}/a", f"{gcs.url}/b").startswith("0 files copied (0.0 MiB), 5 unchanged: ")
+
+
+@pytest.mark.parametrize("kind", ["list", "rewrite"])
+def test_an_answer_that_is_incomplete_is_asked_for_again(gcs, sync, tmp_path, kind):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "a.mp3").write_bytes(b"x")
+    sync(tmp_path / "a", f"{gcs.url}/a")
+    gcs.write("b/old.mp3", b"x")
+    gcs.set_faults(Faults(kinds=(kind,), name_pattern="(/|mp3)$", truncated_share=1.0, times=2))
+    sync(f"{gcs.url}/a", f"{gcs.url}/b", "delete=true")
+    assert sum(bool(record.fault) for record in gcs.requests()) == 2
+    assert gcs.contents("b") == {"a.mp3": b"x"}
 
 
 def test_leases_and_temporary_files_are_neither_copied_nor_deleted(gcs, sync, music, tmp_path):

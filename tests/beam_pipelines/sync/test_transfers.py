@@ -1,41 +1,38 @@
 import threading
 import time
+from functools import partial
 
 import pytest
 
-from beam_pipelines.sync.transfers import FileError, Outcome, StoppedError, Transfers, run_tasks
+from beam_pipelines.sync.errors import FileError, StoppedError
+from beam_pipelines.sync.transfers import Transfers, file_tasks, ranges_of, run_tasks
 
 
 def run(tasks, *, transfers=None, num_workers=4):
     ticks: list[int] = []
-    outcome = run_tasks(
-        tasks,
-        transfers=transfers or Transfers(),
-        num_workers=num_workers,
-        on_tick=lambda outcome: ticks.append(outcome.num_files),
-    )
-    return outcome, ticks
+    errors = run_tasks(tasks, transfers=transfers or Transfers(), num_workers=num_workers, on_tick=ticks.append)
+    return errors, ticks
 
 
 def test_all_tasks_run_and_their_files_are_counted():
     done: list[int] = []
-    outcome, ticks = run([lambda number=number: done.append(number) or number % 2 for number in range(100)])
+    errors, ticks = run([lambda number=number: done.append(number) or number % 2 for number in range(100)])
     assert sorted(done) == list(range(100))
-    assert outcome == Outcome(num_files=50, errors=[])
+    assert errors == []
     assert ticks == sorted(ticks) and ticks[-1] == 50
 
 
 def test_no_tasks_are_no_work():
-    assert run([]) == (Outcome(), [])
+    assert run([]) == ([], [])
 
 
 def test_the_error_of_a_file_does_not_keep_the_others_from_being_copied():
     def fail() -> int:
         raise FileError("a.mp3: it is no good")
 
-    outcome, _ = run([lambda: 1, fail, lambda: 1])
-    assert outcome.num_files == 2
-    assert [str(error) for error in outcome.errors] == ["a.mp3: it is no good"]
+    errors, ticks = run([lambda: 1, fail, lambda: 1])
+    assert ticks[-1] == 2
+    assert [str(error) for error in errors] == ["a.mp3: it is no good"]
 
 
 def test_another_error_ends_all_and_drops_the_tasks_that_have_not_begun():
@@ -70,9 +67,9 @@ def test_few_tasks_are_taken_at_a_time():
 
     done: list[int] = []
 
-    def on_tick(outcome: Outcome) -> None:
+    def on_tick(num_done: int) -> None:
         nonlocal most
-        most = max(most, len(taken) - outcome.num_files)
+        most = max(most, len(taken) - num_done)
 
     run_tasks(tasks(), transfers=Transfers(), num_workers=2, on_tick=on_tick)
     assert len(done) == 1000
@@ -82,7 +79,7 @@ def test_few_tasks_are_taken_at_a_time():
 def test_ctrl_c_does_not_wait_for_a_network_that_does_not_answer():
     answer = threading.Event()
 
-    def interrupt(outcome: Outcome) -> None:
+    def interrupt(num_done: int) -> None:
         raise KeyboardInterrupt
 
     started_s = time.monotonic()
@@ -95,3 +92,27 @@ def test_ctrl_c_does_not_wait_for_a_network_that_does_not_answer():
         )
     assert time.monotonic() - started_s < 30.0
     answer.set()
+
+
+def test_the_last_part_finishes_a_file_unless_a_part_has_failed():
+    done: list[str] = []
+    parts = [partial(done.append, "1"), partial(done.append, "2")]
+    tasks = list(file_tasks("a.mp3", parts, finish=partial(done.append, "x")))
+    assert [task() for task in reversed(tasks)] == [0, 1]
+    assert done == ["2", "1", "x"]
+
+    def fail() -> None:
+        raise FileError("it is no good")
+
+    good, bad = file_tasks("a.mp3", [lambda: None, fail], finish=partial(done.append, "y"))
+    with pytest.raises(FileError, match=r"^a\.mp3: it is no good$"):
+        bad()
+    assert good() == 0
+    assert done == ["2", "1", "x"]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "expected"), [(0, [(0, 0)]), (3, [(0, 3)]), (4, [(0, 4)]), (9, [(0, 4), (4, 4), (8, 1)])]
+)
+def test_the_ranges_of_a_file_cover_it(size_bytes, expected):
+    assert ranges_of(size_bytes, step_bytes=4) == expected

@@ -1,12 +1,8 @@
-from beam_pipelines.sync.trees import Copy, Tree, TreeFile, find_equal_sizes, make_plan, without_folder_names
+from beam_pipelines.sync.trees import Copy, Tree, TreeFile, find_equal_sizes, is_marker, make_plan, without_folder_names
 
 
 def tree(*files: TreeFile, left_out: dict[str, list[str]] | None = None) -> Tree:
     return Tree(files={file.name: file for file in files}, left_out=left_out or {})
-
-
-def no(name: str) -> bool:
-    return False
 
 
 def test_what_is_missing_or_differs_is_copied_the_largest_first():
@@ -16,11 +12,7 @@ def test_what_is_missing_or_differs_is_copied_the_largest_first():
     source = tree(new, grown, same, changed)
     destination = tree(old_grown, TreeFile("same", 5, generation=3), old_changed, TreeFile("extra", 1, generation=5))
     assert [file.name for file, _ in find_equal_sizes(source, destination)] == ["same", "changed"]
-    asked: list[str] = []
-    plan = make_plan(
-        source, destination, has_same_bytes=lambda name: asked.append(name) or name == "same", is_marker=no
-    )
-    assert asked == ["same", "changed"]  # no checksum where the sizes differ
+    plan = make_plan(source, destination, equal={"same"})
     assert plan.copies == [Copy(grown, old_grown), Copy(changed, old_changed), Copy(new, None)]
     assert [copy.generation for copy in plan.copies] == [2, 4, 0]
     assert (plan.num_unchanged, plan.size_bytes) == (1, 15)
@@ -29,9 +21,7 @@ def test_what_is_missing_or_differs_is_copied_the_largest_first():
 
 def test_a_name_that_is_left_out_in_the_source_is_not_only_in_the_destination():
     source = tree(TreeFile("a", 1), left_out={"devices and named pipes": ["pipe"]})
-    plan = make_plan(
-        source, tree(TreeFile("pipe", 1), TreeFile("b", 1)), has_same_bytes=lambda name: False, is_marker=no
-    )
+    plan = make_plan(source, tree(TreeFile("pipe", 1), TreeFile("b", 1)), equal=set())
     assert [file.name for file in plan.only_in_destination] == ["b"]
 
 
@@ -43,16 +33,16 @@ def test_of_an_object_with_the_name_of_a_folder_the_folder_is_kept():
     assert without_folder_names(found) is found
 
 
+def test_a_marker_is_known_by_the_last_part_of_its_name():
+    assert is_marker("_SUCCESS") and is_marker("prepared/mine/_SUCCESS")
+    assert not is_marker("my_SUCCESS") and not is_marker("_SUCCESS/a")
+
+
 def test_a_marker_is_copied_anew_where_a_file_below_its_folder_is_copied():
     names = ["a/_SUCCESS", "a/1", "b/_SUCCESS", "b/1", "_SUCCESS", "ab/1", "c/_SUCCESS", "c/1"]
     source = tree(*(TreeFile(name, 1) for name in names))
     old = [TreeFile(name, 1, generation=number) for number, name in enumerate(names, start=1) if name[0] != "c"]
-    plan = make_plan(
-        source,
-        tree(*old),
-        has_same_bytes=lambda name: name != "b/1",
-        is_marker=lambda name: name.endswith("_SUCCESS"),
-    )
+    plan = make_plan(source, tree(*old), equal={file.name for file in old} - {"b/1"})
     assert {file.name for file in plan.outdated_markers} == {"b/_SUCCESS", "_SUCCESS"}
     assert {copy.file.name: copy.generation for copy in plan.copies} == {
         "b/1": 4,

@@ -86,6 +86,7 @@ def test_a_part_that_is_damaged_is_uploaded_again(gcs, sync, large):
     [
         {"unavailable_share": 0.15, "too_many_share": 0.15},
         {"cut_before_share": 0.1, "cut_upload_share": 0.1, "cut_reply_share": 0.1, "cut_after_share": 0.1},
+        {"truncated_share": 0.4},
     ],
     ids=lambda fault: next(iter(fault)),
 )
@@ -119,7 +120,7 @@ def test_an_answer_that_is_lost_is_no_other_command(gcs, sync, large, kinds):
     assert gcs.contents().keys() == {"deep/fma.zip", "small.mp3"}
 
 
-@pytest.mark.parametrize("share", ["cut_before_share", "cut_after_share", "unavailable_share"])
+@pytest.mark.parametrize("share", ["cut_before_share", "cut_upload_share", "cut_after_share", "unavailable_share"])
 def test_a_chunk_that_is_lost_is_sent_again(gcs, sync, music, share):
     gcs.set_faults(Faults(kinds=("chunk",), times=2, **{share: 1.0}))
     sync(music, gcs.url)

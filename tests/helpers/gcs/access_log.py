@@ -16,7 +16,6 @@ class Record:
     Attributes:
         time_s: When it came, in seconds since 1970.
         client: "tensorflow", "beam", "python" or "other".
-        user_agent: What the client calls itself.
         host: The host that was asked.
         method: The HTTP method.
         target: The path and the query.
@@ -35,7 +34,6 @@ class Record:
 
     time_s: float
     client: str = "other"
-    user_agent: str = ""
     host: str = ""
     method: str = ""
     target: str = ""
@@ -89,7 +87,6 @@ class RequestCounts:
         free: Deletions, and parts of uploads after their start.
         sent_bytes: The bodies of the requests.
         received_bytes: The bodies of the answers.
-        kinds: How many there are of each kind.
         clients: How many came from each client.
     """
 
@@ -99,7 +96,6 @@ class RequestCounts:
     free: int
     sent_bytes: int
     received_bytes: int
-    kinds: Counter[str]
     clients: Counter[str]
 
 
@@ -115,6 +111,5 @@ def count(records: Iterable[Record]) -> RequestCounts:
         free=classes["free"],
         sent_bytes=sum(record.sent_bytes for record in sent),
         received_bytes=sum(record.received_bytes for record in sent),
-        kinds=Counter(record.kind for record in counted),
         clients=Counter(record.client for record in sent),
     )

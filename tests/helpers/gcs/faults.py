@@ -46,7 +46,6 @@ class Faults:
         cut_after_share: The request is carried out, and the connection closed instead of an answer.
         truncated_share: The body of the answer is half of what it should be, and so is its Content-Length.
         latency_s: Added to each request.
-        bytes_per_s: The speed of bodies, in both directions; 0 means no limit.
         hold: "before" holds requests before they are carried out, "after" those that were, until other Faults are set.
         min_write_interval_s: Writes of one object that follow sooner are answered with 429.
         granted: The IAM permissions; None means all.
@@ -73,7 +72,6 @@ class Faults:
     truncated_share: float = 0.0
 
     latency_s: float = 0.0
-    bytes_per_s: float = 0.0
     hold: str = ""
 
     min_write_interval_s: float = 0.0

@@ -95,7 +95,6 @@ class Front:
             Record(
                 time_s=started_s,
                 client=call.client,
-                user_agent=call.headers.get("user-agent", ""),
                 host=call.host,
                 method=call.method,
                 target=call.target,
@@ -171,8 +170,7 @@ class _Connection(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         host, _, port = self.path.rpartition(":")
         if host not in HOSTS or port != "443":
-            agent = self.headers.get("User-Agent", "")
-            self.front.log.write(Record(time_s=time.time(), kind="refused", host=self.path, user_agent=agent))
+            self.front.log.write(Record(time_s=time.time(), kind="refused", host=self.path))
             self.send_response_only(403, "The emulator refuses other hosts")
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -227,10 +225,8 @@ class _Connection(BaseHTTPRequestHandler):
     def _answer_whole(self, call: Call, target: Call, fault: str, *, started_s: float) -> None:
         """Answers a request that has arrived."""
         faults = self.front.plan.faults
-        is_concerned = faults.concern(call, target.name)
-        if is_concerned:
-            speed = faults.bytes_per_s
-            time.sleep(faults.latency_s + (len(call.body) / speed if speed else 0.0))
+        if faults.concern(call, target.name):
+            time.sleep(faults.latency_s)
         if fault == "hold" and faults.hold == "before":
             self.front.plan.hold()
             if self._client_is_gone():
@@ -252,8 +248,6 @@ class _Connection(BaseHTTPRequestHandler):
             answer = replace(answer, body=answer.body[: len(answer.body) // 2])
         is_cut = fault == "cut_after" or (fault == "cut_reply" and call.method != "HEAD")
         self.front.record(call, target, None if is_cut else answer, started_s=started_s, fault=fault)
-        if is_concerned and faults.bytes_per_s:
-            time.sleep(len(answer.body) / faults.bytes_per_s)
         if fault == "cut_reply":
             self._send(answer, cut_at=len(answer.body) // 2)
         if is_cut:

@@ -12,7 +12,6 @@ _OBJECTS = ("create", "delete", "get", "list", "update")
 # Of Google's roles, what concerns buckets and objects.
 ROLES = {
     "roles/storage.objectAdmin": frozenset(f"storage.objects.{action}" for action in _OBJECTS),
-    "roles/storage.objectUser": frozenset(f"storage.objects.{action}" for action in _OBJECTS),
     "roles/storage.objectViewer": frozenset({"storage.objects.get", "storage.objects.list"}),
     "roles/storage.objectCreator": frozenset({"storage.objects.create"}),
     "roles/storage.legacyBucketReader": frozenset({"storage.buckets.get", "storage.objects.list"}),

@@ -42,7 +42,11 @@ class GcsProcess:
             start_new_session=True,  # Ctrl-C is for the command that uses it
         )
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        try:
+            line = self._process.stdout.readline()
+        except BaseException:
+            self.stop()
+            raise
         if not line:
             raise RuntimeError(f"the emulator did not start: {self._process.communicate()[1].strip()}")
         self.port = int(line)

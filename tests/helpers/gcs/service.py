@@ -25,6 +25,7 @@ from gcs.calls import Answer, Call, error_answer, json_answer
 
 _PAGE_SIZE = 1000
 _UPLOAD_UNIT_BYTES = 256 * 1024  # the service keeps multiples of this of an upload that is cut
+_PART = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 class _Names(_FileStore):
@@ -140,12 +141,12 @@ class Service:
 
     def keep_part(self, call: Call, received: bytes) -> None:
         """Keeps what arrived of a part of an upload before the connection was cut, as the service does."""
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", call.headers.get("content-range", ""))
+        found = _PART.fullmatch(call.headers.get("content-range", ""))
         size_bytes = len(received) // _UPLOAD_UNIT_BYTES * _UPLOAD_UNIT_BYTES
         if call.kind != "chunk" or found is None or size_bytes == 0:
             return
         first = int(found[1])
-        content_range = f"bytes {first}-{first + size_bytes - 1}/{found[2]}"
+        content_range = f"bytes {first}-{first + size_bytes - 1}/{found[3]}"
         part = Call(call.method, call.target, {"content-range": content_range}, received[:size_bytes])
         self.answer(part)
 
@@ -193,12 +194,25 @@ class Service:
             return refused
         # The media type of the object was said at the start; the emulator parses a body whose type it knows.
         headers = {"content-range": call.headers["content-range"]} if "content-range" in call.headers else {}
-        answer = self._forward(replace(call, headers=headers))
+        answer = self._forward(self._without_kept(replace(call, headers=headers)))
         if answer.status == 200:
             self._uploads[upload_id] = replace(upload, answer=answer)
         elif answer.status == 308 and answer.headers.get("range") == "bytes=0-0":  # nothing has arrived
             return replace(answer, headers={})
         return answer
+
+    def _without_kept(self, call: Call) -> Call:
+        """Returns a part of an upload without the bytes that have arrived before, which the service ignores.
+
+        https://cloud.google.com/storage/docs/performing-resumable-uploads#resume-upload
+        """
+        found = _PART.fullmatch(call.headers.get("content-range", ""))
+        num_kept = self._storage.get_resumable_byte_count(call.query["upload_id"])
+        if found is None or int(found[1]) >= num_kept:
+            return call
+        last, total = int(found[2]), found[3]
+        content_range = f"bytes {num_kept}-{last}/{total}" if last >= num_kept else f"bytes */{total}"
+        return replace(call, headers={"content-range": content_range}, body=call.body[num_kept - int(found[1]) :])
 
     def _compose(self, call: Call) -> Answer:
         try:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.paths import is_in_bucket
 from trainer.common import files
 from trainer.tuner.service.checked_json import DamagedFileError, dump_checked, load_checked
 
@@ -51,7 +52,7 @@ class LeaderLease:
             lease = cls(1 if latest is None else latest.number + 1, secrets.token_hex(8), search_dir)
             chief = {"address": address, "host": socket.gethostname(), "pid": os.getpid(), "started_s": time.time()}
             files.write_text(lease._path, dump_checked(chief))
-            if files.is_in_bucket(search_dir):
+            if is_in_bucket(search_dir):
                 files.write_text(_last_path(search_dir), lease.file_prefix)
         except files.FileError as error:
             raise UserError(f"search_dir={search_dir} is not writable: {error.message}") from error
@@ -70,7 +71,7 @@ class LeaderLease:
     def check(self) -> None:
         """Raises a LostLeadershipError if another chief has acquired the lease."""
         with suppress(files.MissingFileError):
-            if files.is_in_bucket(self.search_dir) and files.read_text(_last_path(self.search_dir)) == self.file_prefix:
+            if is_in_bucket(self.search_dir) and files.read_text(_last_path(self.search_dir)) == self.file_prefix:
                 return
         self._check_names()
 

@@ -17,7 +17,7 @@ class SearchState:
         direction: "min" or "max".
         trials: In the order of their creation.
         best: The completed trial with the best score, the first of several; None if there is none.
-        elapsed_s: How long the chief has run, over all its starts; updated every few seconds.
+        elapsed_s: How long the chief has run, over all its starts; updated every few seconds, in a bucket every 30.
         num_epochs: Epochs that all trials trained together.
     """
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from beam_pipelines.common.errors import RunFailedError, UserError
-from trainer.common import files
+from beam_pipelines.common.paths import is_in_bucket
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.service.leader_lease import LeaderLease
 from trainer.tuner.service.ledger import Ledger
@@ -18,7 +18,7 @@ from trainer.tuner.space.space import Space
 from trainer.tuner.trial import Trial
 
 # Each save is a new object in a bucket, and its request is billed.
-_SAVE_INTERVAL_IN_BUCKET_S = 10.0
+_SAVE_INTERVAL_IN_BUCKET_S = 30.0
 
 
 class ChiefServicer:
@@ -42,7 +42,7 @@ class ChiefServicer:
         self._service = config.service
         self._lease = lease
         self._log = log
-        slowest_s = _SAVE_INTERVAL_IN_BUCKET_S if files.is_in_bucket(config.search_dir) else 0.0
+        slowest_s = _SAVE_INTERVAL_IN_BUCKET_S if is_in_bucket(config.search_dir) else 0.0
         self._save_interval_s = max(self._service.heartbeat_s, slowest_s)
         self._lock = threading.Lock()
         now_s = time.monotonic()

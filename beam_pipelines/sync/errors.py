@@ -4,10 +4,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from beam_pipelines.common.bucket_errors import translate
+from beam_pipelines.common.bucket_errors import BucketError, BucketOutageError
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.sync.bucket_folder import GenerationError
-from beam_pipelines.sync.transfers import ChangingError, FileError, StoppedError
 
 # They concern every other file too.
 _OF_THE_DISK = {
@@ -22,6 +20,22 @@ _ENDINGS = {
 }
 
 
+class FileError(Exception):
+    """One file cannot be copied; the others can."""
+
+
+class ChangingError(FileError):
+    """A file changes while it is copied: another run may copy it."""
+
+
+class GenerationError(Exception):
+    """An object has been written or deleted since it was listed."""
+
+
+class StoppedError(Exception):
+    """The copies end early."""
+
+
 @contextmanager
 def naming_file(name: str) -> Iterator[None]:
     """Turns an error in the body into a FileError that names the file, or into one that concerns all files.
@@ -34,16 +48,13 @@ def naming_file(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except StoppedError:
+    except (StoppedError, BucketError, BucketOutageError):
         raise
     except (ChangingError, GenerationError) as error:
         raise ChangingError(f"{name}: {error}") from error
     except FileError as error:
         raise FileError(f"{name}: {error}") from error
     except Exception as error:
-        translated = translate(error)
-        if translated is not None:
-            raise translated from error
         if isinstance(error, OSError) and error.errno is not None:
             if error.errno in _OF_THE_DISK:
                 raise UserError(f"{name} cannot be written: {_OF_THE_DISK[error.errno]}") from error
