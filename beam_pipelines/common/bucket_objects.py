@@ -14,7 +14,8 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
 from beam_pipelines.common.bucket_client import client
-from beam_pipelines.common.bucket_errors import BucketOutageError
+from beam_pipelines.common.bucket_errors import BucketError, BucketOutageError
+from beam_pipelines.common.bucket_permissions import is_missing
 from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import retry_deadline_s, with_retries
@@ -49,7 +50,11 @@ def size_bytes(path: str) -> int | None:
         blob = client().bucket(bucket).get_blob(name, timeout=_TIMEOUT_S, retry=None)
         return None if blob is None else int(blob.size)
 
-    return with_retries(read, path=path) if bucket_and_name(path)[1] else None
+    if not bucket_and_name(path)[1]:
+        return None
+    with suppress(FileNotFoundError):
+        return _found(read, path)
+    return None
 
 
 def download(path: str) -> bytes:
@@ -128,7 +133,9 @@ def _found(read: Callable[[], _Result], path: str) -> _Result:
 
     try:
         return with_retries(read, path=path)
-    except NotFound as error:
+    except (NotFound, BucketError) as error:
+        if isinstance(error, BucketError) and not is_missing(path, error):
+            raise
         raise FileNotFoundError(f"there is no file {path}") from error
 
 

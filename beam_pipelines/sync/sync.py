@@ -13,7 +13,7 @@ from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted, stderr
-from beam_pipelines.sync.bucket_folder import BucketFolder, require_client
+from beam_pipelines.sync.bucket_folder import BucketFolder
 from beam_pipelines.sync.config import SyncConfig
 from beam_pipelines.sync.download import Downloads
 from beam_pipelines.sync.errors import ChangingError, FileError
@@ -52,7 +52,6 @@ def sync(config: SyncConfig, *, dry_run: bool, stream: TextIO) -> None:
         RunFailedError: Some files could not be copied.
         RunAgainError: Files have changed while they were copied, or the service cannot be reached.
     """
-    require_client()
     run = _Run(config)
     source = run.list_source()
     if dry_run:
