@@ -15,7 +15,8 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
 from beam_pipelines.common.bucket_client import client
-from beam_pipelines.common.bucket_errors import BucketOutageError, is_outage
+from beam_pipelines.common.bucket_errors import BucketError, BucketOutageError, is_outage
+from beam_pipelines.common.bucket_permissions import is_missing
 from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again, written_generation
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.file_entry import FileEntry
@@ -98,7 +99,11 @@ def size_bytes(path: str) -> int | None:
         blob = _look_up(path)
         return None if blob is None else int(blob.size)
 
-    return with_retries(read, path=path) if bucket_and_name(path)[1] else None
+    if not bucket_and_name(path)[1]:
+        return None
+    with suppress(FileNotFoundError):
+        return _found(read, path)
+    return None
 
 
 def download(path: str) -> bytes:
@@ -276,7 +281,9 @@ def _found(read: Callable[[], _Result], path: str) -> _Result:
 
     try:
         return with_retries(read, path=path)
-    except NotFound as error:
+    except (NotFound, BucketError) as error:
+        if isinstance(error, BucketError) and not is_missing(path, error):
+            raise
         raise FileNotFoundError(f"there is no file {path}") from error
 
 
