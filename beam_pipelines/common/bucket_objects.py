@@ -44,6 +44,10 @@ _NAMED_FIELDS = "items(name),prefixes,nextPageToken"
 _Result = TypeVar("_Result")
 
 
+class WriteConflictError(RunFailedError):
+    """Another program writes the same object at the same time."""
+
+
 def list_objects(folder: str) -> list[FileEntry]:
     """Returns the objects below a folder, which may be a whole bucket."""
     bucket, prefix = _bucket_and_prefix(folder)
@@ -168,7 +172,7 @@ def upload(path: str, source: BinaryIO) -> None:
     it is from an earlier command, and is replaced if it still has the generation that was found.
 
     Raises:
-        RunFailedError: Another program has written the object since this one last did, or does so now.
+        WriteConflictError: Another program has written the object since this one last did, or does so now.
     """
     expected = written_generation(path)
     wait_to_write_again(path)
@@ -189,7 +193,7 @@ def upload(path: str, source: BinaryIO) -> None:
         note_write(path, generation=generation)
         return
     note_write(path)
-    raise RunFailedError(
+    raise WriteConflictError(
         f"{path} was written by another program at the same time: this command ends and changes nothing more; end the "
         "other one, and run the same command again"
     )
