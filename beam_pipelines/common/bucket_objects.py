@@ -15,7 +15,8 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
 from beam_pipelines.common.bucket_client import client
-from beam_pipelines.common.bucket_errors import BucketOutageError, is_outage
+from beam_pipelines.common.bucket_errors import BucketError, BucketOutageError, is_outage
+from beam_pipelines.common.bucket_permissions import is_missing
 from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again, written_generation
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.file_entry import FileEntry
@@ -23,8 +24,10 @@ from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import left_s, note_failure, with_retries
 from beam_pipelines.common.stops import GRACE_S
 
-# To connect, and until an answer comes, whose wait is not longer than the operation is repeated, but for the least.
-_CONNECT_S, _ANSWER_S, _LEAST_ANSWER_S = 10.0, 60.0, 5.0
+# To connect, and until an answer comes: the one to an upload comes after what the system has buffered is sent.
+_CONNECT_S, _ANSWER_S, _LONG_ANSWER_S = 10.0, 20.0, 60.0
+# An operation whose deadline is near still has so long for an answer.
+_LEAST_ANSWER_S = 5.0
 # The service refuses larger batches.
 _MAX_BATCH = 100
 _CHECKSUM = "crc32c"
@@ -100,7 +103,11 @@ def size_bytes(path: str) -> int | None:
         blob = _look_up(path)
         return None if blob is None else int(blob.size)
 
-    return with_retries(read, path=path) if bucket_and_name(path)[1] else None
+    if not bucket_and_name(path)[1]:
+        return None
+    with suppress(FileNotFoundError):
+        return _found(read, path)
+    return None
 
 
 def download(path: str) -> bytes:
@@ -278,7 +285,9 @@ def _found(read: Callable[[], _Result], path: str) -> _Result:
 
     try:
         return with_retries(read, path=path)
-    except NotFound as error:
+    except (NotFound, BucketError) as error:
+        if isinstance(error, BucketError) and not is_missing(path, error):
+            raise
         raise FileNotFoundError(f"there is no file {path}") from error
 
 
@@ -317,7 +326,7 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
     """
     blob, checked = _blob(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
     # Raw: an object that is stored compressed by gzip is not decompressed.
-    blob.download_to_file(checked, raw_download=True, checksum=_CHECKSUM, **request_options())
+    blob.download_to_file(checked, raw_download=True, checksum=_CHECKSUM, **request_options(_ANSWER_S))
     if blob.crc32c is not None and blob.crc32c != checked.crc32c:
         raise BucketOutageError(
             f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"
@@ -329,12 +338,12 @@ def _blob(path: str) -> Any:
     return client().bucket(bucket).blob(name)
 
 
-def _timeout_s() -> tuple[float, float]:
-    """Returns how long a request may take to connect, and then until its answer comes."""
-    return _CONNECT_S, min(_ANSWER_S, max(left_s(), _LEAST_ANSWER_S))
+def _timeout_s(answer_s: float = _ANSWER_S) -> tuple[float, float]:
+    """Returns how long a request may take to connect, and then until its answer, or a part of it, comes."""
+    return _CONNECT_S, min(answer_s, max(left_s(), _LEAST_ANSWER_S))
 
 
-def request_options() -> dict[str, Any]:
+def request_options(answer_s: float = _LONG_ANSWER_S) -> dict[str, Any]:
     """Returns how the client makes requests within `with_retries`: a part that fails is repeated, and not the whole."""
     from google.api_core.retry import Retry
 
@@ -346,4 +355,4 @@ def request_options() -> dict[str, Any]:
         timeout=longest_s,
         on_error=note_failure,
     )
-    return {"timeout": _timeout_s(), "retry": retry if longest_s > 0 else None}
+    return {"timeout": _timeout_s(answer_s), "retry": retry if longest_s > 0 else None}

@@ -16,13 +16,13 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import IO, Any, BinaryIO
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.paths import is_in_bucket, is_local
-from beam_pipelines.common.retries import with_retries
+from beam_pipelines.common.paths import bucket_and_name, is_in_bucket, is_local
 from trainer.common import bucket_files
 
 
@@ -126,10 +126,20 @@ def expand_pattern(path: str) -> list[str]:
     """
     if not is_in_bucket(path) or not _WILDCARDS.search(path) or exists(path):
         return [path]
-    found = sorted(with_retries(lambda: _gfile().glob(path), path=path))
+    bucket, name = bucket_and_name(path)
+    found = _matches(f"gs://{bucket}", name.strip("/").split("/"))
     if not found:
         raise UserError(f"{path} matches nothing: expected a pattern of files or folders in the bucket, or their names")
-    return [match.rstrip("/") for match in found]
+    return sorted(found)
+
+
+def _matches(directory: str, patterns: Sequence[str]) -> list[str]:
+    """Returns the paths below a directory of which each part matches its pattern."""
+    pattern, *others = patterns
+    if others and not _WILDCARDS.search(pattern):
+        return _matches(join(directory, pattern), others)
+    matching = [join(directory, name) for name in list_if_exists(directory) if fnmatchcase(name, pattern)]
+    return [path for one in matching for path in _matches(one, others)] if others else matching
 
 
 def make_dirs(directory: str) -> None:

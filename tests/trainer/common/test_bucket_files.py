@@ -9,6 +9,7 @@ from gcs.faults import Faults
 from gcs.fixture import Gcs
 
 from beam_pipelines.common.bucket_errors import BucketError, BucketOutageError
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.retries import StorageConfig
 from trainer.common import bucket_files, files
 
@@ -62,6 +63,22 @@ def test_a_missing_file_is_an_error(gcs_here: Gcs, client: str, tmp_path: Path) 
         files.copy(absent, str(tmp_path / "copy"))
     with pytest.raises(BucketError, match="the bucket gs://nowhere-of-beamtune does not exist"):
         files.read_bytes("gs://nowhere-of-beamtune/file")
+
+
+def test_patterns_match_files_and_folders(gcs_here: Gcs) -> None:
+    url = gcs_here.url
+    for name in ("runs/a1/x.txt", "runs/a2/y.txt", "runs/b/x.txt", "runs/a[1]", "other/a1"):
+        gcs_here.write(name, b"")
+    for pattern, expected in {
+        "runs/a?": ["runs/a1", "runs/a2"],
+        "runs/*/": ["runs/a1", "runs/a2", "runs/a[1]", "runs/b"],
+        "r*/[ab]*/x.*": ["runs/a1/x.txt", "runs/b/x.txt"],
+        "runs/a[1]": ["runs/a[1]"],  # it exists
+        "runs/b": ["runs/b"],
+    }.items():
+        assert files.expand_pattern(f"{url}/{pattern}") == [f"{url}/{name}" for name in expected]
+    with pytest.raises(UserError, match="matches nothing: expected a pattern"):
+        files.expand_pattern(f"{url}/runs/c*")
 
 
 @pytest.mark.parametrize("fault", ["truncated", "cut_reply", "unavailable"])
