@@ -116,6 +116,11 @@ def translate(error: BaseException, *, path: str | None = None) -> BucketError |
     return None
 
 
+def is_outage(error: BaseException) -> bool:
+    """Returns whether an error says that the service cannot be reached or has a fault of its own, which may pass."""
+    return isinstance(translate(error), BucketOutageError)
+
+
 @contextmanager
 def translated_bucket_errors() -> Iterator[None]:
     """Raises an error of a bucket in the body as a BucketError or a BucketOutageError; others pass.

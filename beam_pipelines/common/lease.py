@@ -23,11 +23,12 @@ from dataclasses import replace
 from beam_pipelines.common.bucket_errors import translate
 from beam_pipelines.common.bucket_lease import BucketLeaseFile, open_bucket
 from beam_pipelines.common.bucket_writes import forget_writes_below
-from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.common.lease_holder import STALE_S, Holder, LeaseFile
 from beam_pipelines.common.local_lease import LocalLeaseFile
 from beam_pipelines.common.paths import bucket_and_name, is_local
 from beam_pipelines.common.retries import with_retries
+from beam_pipelines.common.stops import run_stoppable
 from beam_pipelines.common.terminal import stderr
 
 LEASE_FILE = ".beamtune-lease"
@@ -39,6 +40,8 @@ HEARTBEAT_S = 10.0
 # The pauses between attempts grow from the first to the last; a bucket is asked each time.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.1, 2.0
 _SAY_AFTER_S = 10.0
+# How long a command that ends because of an outage or a signal waits until the lease is given back.
+_END_S = 3.0
 
 
 class LeaseHeldError(UserError):
@@ -69,7 +72,7 @@ class Lease:
         """
         # A process that was suspended may be here before its heartbeat thread has noticed.
         if time.monotonic() - self._refreshed_s > 2 * HEARTBEAT_S:
-            self.refresh()
+            run_stoppable(self.refresh, path=self._directory)
         if self._is_lost:
             raise RunFailedError(
                 f"another command has taken over {self._directory}, because this one did not refresh its lease for "
@@ -134,12 +137,24 @@ def holding(
 
     heartbeat = threading.Thread(target=beat, name="lease", daemon=True)
     heartbeat.start()
-    try:
-        yield lease
-    finally:
+
+    def give_back() -> None:
         is_done.set()
         heartbeat.join()
         lease.release()
+
+    try:
+        yield lease
+    except (RunAgainError, KeyboardInterrupt):
+        # The bucket may be away, and the command is to end soon: the lease is stale after a minute.
+        thread = threading.Thread(target=give_back, name="lease end", daemon=True)
+        thread.start()
+        thread.join(_END_S)
+        raise
+    except BaseException:
+        give_back()
+        raise
+    give_back()
 
 
 def _lease_file(directory: str, *, name: str, key: str) -> LeaseFile | None:

@@ -1,6 +1,7 @@
 """What is set before TensorFlow is imported. Nothing here imports it."""
 
 import os
+from importlib.util import find_spec
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
 from beam_pipelines.common.while_importing import while_importing
@@ -15,6 +16,9 @@ def set_up_tensorflow() -> None:
     of the command.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    if find_spec("google.cloud") is None or find_spec("google.cloud.storage") is None:
+        # Then it accesses buckets, and `common/retries.py` repeats its operations for longer than these 2 s.
+        os.environ.setdefault("GCS_RETRY_CONFIG_MAX_RETRIES", "4")
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _FATAL) == _FATAL:
         # From 2.18 on its libraries log before they read the level.
         while_importing("tensorflow", silenced_decoders)

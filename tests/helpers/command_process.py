@@ -15,6 +15,12 @@ def run_command(*words: str) -> None:
     cli.run()
 
 
+def run_command_without_client(*words: str) -> None:
+    """Runs `beamtune WORDS` as where google-cloud-storage is not installed, so that TensorFlow accesses gs://."""
+    sys.modules["google.cloud.storage"] = None  # type: ignore[assignment]
+    run_command(*words)
+
+
 def run_train_command(config: TrainConfig) -> None:
     """Runs `beamtune train` with a config that the test has made, and exits with its code."""
     cli.COMMANDS = {"train": dataclasses.replace(COMMANDS["train"], run=lambda _: train(config) or 0)}

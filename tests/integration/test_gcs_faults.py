@@ -1,6 +1,8 @@
 """`prepare` and `train` on gs:// while the network fails, and killed in the midst of requests: the same results."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,8 +11,8 @@ from typing import Any
 
 import pytest
 from checkpoint_values import assert_same_checkpoints
-from command_process import run_command
-from forked_process import start_forked
+from command_process import run_command, run_command_without_client
+from forked_process import ForkServerProcess, start_forked
 from gcs.faults import Faults
 from gcs.fixture import Gcs
 from gcs.process import GcsProcess
@@ -18,6 +20,7 @@ from gcs.session import CommandSession
 
 from beam_pipelines.common.lease import LEASE_FILES
 from beam_pipelines.common.lease_holder import Holder
+from beam_pipelines.common.signals import INTERRUPTED, RUN_AGAIN
 from configs.cli import main
 
 pytestmark = pytest.mark.slow
@@ -97,14 +100,20 @@ class Place:
         kept = {path.name.partition(".")[0] for path in (folder / "checkpoints").iterdir()}
         assert kept == {*checkpoints, "checkpoints"}
 
-    def kill_at(self, command: str, name: str, faults: Faults, log: Path) -> None:
-        """Kills a command at the request that is held."""
+    def start_until_fault(self, command: str, name: str, faults: Faults, log: Path) -> ForkServerProcess:
+        """Starts a command; returns its process once a request is held or fails."""
+        self.gcs.clear_requests()
         self.gcs.set_faults(faults)
         process = start_forked(run_command, *self.words(command, name), log=log, environment=self.gcs.environment)
         deadline_s = time.monotonic() + WAIT_S
-        while not self.gcs.process.control("state")["held"]:
+        while not (self.gcs.process.control("state")["held"] or any(one.fault for one in self.gcs.requests())):
             assert process.is_alive() and time.monotonic() < deadline_s, log.read_text()
             time.sleep(0.02)
+        return process
+
+    def kill_at(self, command: str, name: str, faults: Faults, log: Path) -> None:
+        """Kills a command at the request that is held."""
+        process = self.start_until_fault(command, name, faults, log)
         process.kill()
         process.join()
         self.gcs.set_faults(Faults())
@@ -154,8 +163,7 @@ def check_with_faults(place: Place, command: str, name: str, faults: Faults, fol
         ("prepare", 0.1, ("unavailable", "too_many")),
         ("prepare", 0.1, ("cut_before", "cut_upload", "cut_after")),
         ("prepare", 0.1, ("cut_reply", "truncated")),
-        ("train", 0.05, ("unavailable", "too_many")),
-        # TensorFlow takes a shard whose answer is too short for a short shard: the training ends with an error.
+        ("train", 0.05, ("unavailable", "too_many", "truncated")),
         ("train", 0.05, ("cut_before", "cut_upload", "cut_reply", "cut_after")),
     ],
 )
@@ -191,3 +199,38 @@ def test_killed_in_an_upload(place: Place, tmp_path: Path, command: str, pattern
     place.kill_at(command, name, faults, tmp_path / "log")
     place.resume(command, name)
     place.check(command, name, tmp_path / "run")
+
+
+def test_without_googles_client_faults_change_nothing(place: Place, tmp_path: Path) -> None:
+    place.gcs.clear_requests()
+    place.gcs.set_faults(Faults(unavailable_share=0.02, cut_reply_share=0.02, truncated_share=0.02, seed=3))
+    words, log = place.words("train", "no-client"), tmp_path / "log"
+    process = start_forked(run_command_without_client, *words, log=log, environment=place.gcs.environment)
+    process.join()
+    place.gcs.set_faults(Faults())
+    assert process.exitcode == 0, log.read_text()
+    assert {record.client for record in place.gcs.requests()} - {"other"} == {"tensorflow"}
+    place.check("train", "no-client", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("number", "faults", "code"),
+    [
+        (signal.SIGTERM, Faults(kinds=("get",), name_pattern=SHARD, hold="before"), RUN_AGAIN),
+        (signal.SIGTERM, Faults(kinds=("insert",), name_pattern="last-00001-00000002", hold="before"), RUN_AGAIN),
+        (signal.SIGINT, Faults(kinds=("insert",), name_pattern="checkpoints/", unavailable_share=1.0), INTERRUPTED),
+    ],
+)
+def test_a_signal_ends_a_wait_for_the_bucket(
+    place: Place, tmp_path: Path, number: int, faults: Faults, code: int
+) -> None:
+    log, name = tmp_path / "log", f"signal-{number}-{len(faults.name_pattern)}"
+    process = place.start_until_fault("train", name, faults, log)
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join()
+    place.gcs.set_faults(Faults())
+    assert process.exitcode == code
+    assert "could not be reached; what was saved before is kept: run the same command again" in log.read_text()
+    place.resume("train", name)
+    place.check("train", name, tmp_path / "run")

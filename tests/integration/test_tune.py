@@ -33,14 +33,9 @@ derive:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(write_tune_folder: Callable[[Path, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Composed music of five genres, prepared: a folder with data/ and space.yaml."""
-    root = tmp_path_factory.mktemp("tune")
-    music = [f"dataset.root={root}/music", "dataset.artists_per_genre=4", "dataset.tracks_per_artist=1"]
-    quick = ["dataset.duration_s=5", "features.log_mel.n_mels=16", "runner.num_workers=2", "shards.min_shards=1"]
-    assert main(["prepare", *music, *quick, f"output_dir={root}/data"]) == 0
-    (root / "space.yaml").write_text(SPACE)
-    return root
+    return write_tune_folder(tmp_path_factory.mktemp("tune"), SPACE)
 
 
 def words(prepared: Path, search: str, *more: str, workers: int = 2) -> list[str]:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from gcs.write_rules import check_writes
 from tuner_processes import processes_of, wait_until
 
 from beam_pipelines.common.signals import RUN_AGAIN
-from configs.cli import main
 from trainer.tuner.service.checked_json import load_checked
 
 pytestmark = pytest.mark.slow
@@ -34,14 +33,9 @@ Results = dict[str, tuple[object, ...]]
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(write_tune_folder: Callable[[Path, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Composed music of five genres, prepared on the local disk."""
-    root = tmp_path_factory.mktemp("tune_gcs")
-    music = [f"dataset.root={root}/music", "dataset.artists_per_genre=4", "dataset.tracks_per_artist=1"]
-    quick = ["dataset.duration_s=5", "features.log_mel.n_mels=16", "runner.num_workers=2", "shards.min_shards=1"]
-    assert main(["prepare", *music, *quick, f"output_dir={root}/data"]) == 0
-    (root / "space.yaml").write_text(SPACE)
-    return root
+    return write_tune_folder(tmp_path_factory.mktemp("tune_gcs"), SPACE)
 
 
 def words(gcs: Gcs, prepared: Path, *more: str) -> list[str]:

@@ -13,6 +13,7 @@ from trainer.baselines.config import BaselineConfig, BaselinesConfig, VectorConf
 from trainer.baselines.fitting import FittedLearner, fit_best
 from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorizer, mean_of_tracks, read_vectors
 from trainer.common import files
+from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_sigterm
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
@@ -79,6 +80,8 @@ def run_baselines(config: BaselinesConfig, *, stream: TextIO) -> None:
                 progress=progress,
                 stop_request=stop_request,
             )
+        else:
+            remove_left_leases(config.output_dir, key="output_dir")
     found = [metrics for run in runs.values() if (metrics := run.metrics()) is not None]
     _print_table(found, config=config, data=data, stream=stream)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.audio.load import AudioError, Limits, load_audio_at_rates
+from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.records.json_lines import tracks_from_json_lines
 from beam_pipelines.records.schema import TRACKS_FILE, kept_audio_path
 from trainer.board.mistakes import Mistake
@@ -120,6 +121,8 @@ def _from_file(path: str, start_s: float, preparation: Preparation) -> AudioClip
         return MissingAudio(f"{path}: {error.message}")
     except files.FileError as error:
         return MissingAudio(f"{path} cannot be read: {error.message}")
+    except BucketError as error:  # its bucket refuses it, or does not exist
+        return MissingAudio(str(error))
     samples = audio.samples[round(start_s * rate_hz) : round(end_s * rate_hz)]
     if len(samples) == 0:
         return MissingAudio(f"{path} ends before the segment starts")

@@ -14,6 +14,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
 
@@ -74,7 +75,9 @@ class EventFile:
         self._writer.close()
         if self._scratch is not None:
             with self._scratch:
-                self._upload(self._scratch.name)
+                # After an error the run writes the events of the current step again, and the bucket may be away.
+                if error is None:
+                    self._upload(self._scratch.name)
 
     def flush(self) -> None:
         """Writes what is buffered in memory; in a bucket, uploads it."""
@@ -230,8 +233,9 @@ def _write_events_until(step: int, path: str, *, to: str) -> None:
 
 def _read_complete_events(path: str) -> Any:
     """Yields each record of a file with its event, up to where the file is truncated."""
-    try:
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            yield record, tf.compat.v1.Event.FromString(record)
-    except tf.errors.DataLossError:
-        return
+    with ExitStack() as stack:
+        if is_in_bucket(path):
+            path = f"/dev/fd/{stack.enter_context(files.download(path)).fileno()}"
+        with suppress(tf.errors.DataLossError):
+            for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+                yield record, tf.compat.v1.Event.FromString(record)

@@ -1,29 +1,29 @@
 """Files and directories, local or gs://. All of `trainer` accesses them through this module.
 
-The standard library accesses local paths, and TensorFlow's `gfile` those with a scheme, such as gs://: it is imported
-for these only, because its import takes seconds. Shards, event files and checkpoints are the exception: TensorFlow's
-own readers and writers take their paths. No path is a pattern, except for `expand_pattern`.
+The standard library accesses local paths, `bucket_files` those in buckets, and TensorFlow's `gfile` those with another
+scheme: it is imported for these only, because its import takes seconds. Of shards, event files and checkpoints, which
+TensorFlow's own readers and writers take, those in buckets are read from and written to local copies. No path is a
+pattern, except for `expand_pattern`.
 
 Every function raises a `FileError` where it does not say otherwise.
 """
 
 import errno
+import io
 import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, cast
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import IO, Any, BinaryIO
 
-from beam_pipelines.common import bucket_objects, bucket_writes
-from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.paths import is_in_bucket, is_local
-from beam_pipelines.common.retries import with_retries
+from beam_pipelines.common.paths import bucket_and_name, is_in_bucket, is_local
+from trainer.common import bucket_files
 
 
 class FileError(OSError):
@@ -52,9 +52,7 @@ class PassingFileError(FileError):
 # Pauses between attempts to list a directory after a PassingFileError.
 LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _WILDCARDS = re.compile(r"[*?[]")
-_SPECIAL = re.compile(r"[*?[\]\\]")
 _COPY_BYTES = 1 << 24
-_MAX_BYTES_IN_MEMORY = 1 << 24
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -73,17 +71,17 @@ def join(directory: str, *names: str) -> str:
 def exists(path: str) -> bool:
     """Returns whether there is a file or directory at `path`."""
     with file_errors(path):
-        return os.path.exists(path) if is_local(path) else bool(with_retries(lambda: _gfile().exists(path), path=path))
+        if is_local(path):
+            return os.path.exists(path)
+        return bucket_files.exists(path) if is_in_bucket(path) else bool(_gfile().exists(path))
 
 
 def size_bytes(path: str) -> int:
     """Returns the size of a file."""
     with file_errors(path):
-        return (
-            os.stat(path).st_size
-            if is_local(path)
-            else int(with_retries(lambda: _gfile().stat(path).length, path=path))
-        )
+        if is_local(path):
+            return os.stat(path).st_size
+        return bucket_files.size_bytes(path) if is_in_bucket(path) else int(_gfile().stat(path).length)
 
 
 def list_dir(directory: str) -> list[str]:
@@ -91,24 +89,23 @@ def list_dir(directory: str) -> list[str]:
     with file_errors(directory):
         if is_local(directory):
             return sorted(os.listdir(directory))
-        return sorted(with_retries(lambda: _gfile().listdir(directory), path=directory))
+        if not is_in_bucket(directory):
+            return sorted(_gfile().listdir(directory))
+        names = sorted(bucket_files.list_names(directory))
+        if not names:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
+        return names
 
 
 def list_if_exists(directory: str) -> list[str]:
     """Returns the names in a directory, sorted; none where there is no such directory.
 
-    Errors of a bucket or a network disk that may pass are retried for some 30 s. In a bucket the names of directories
-    end with no slash, and the files in them are listed, too: this is for directories that have few.
+    Errors of a network disk that may pass are retried for some 30 s. In a bucket the names of directories end with no
+    slash.
     """
-    if is_in_bucket(directory):
-        # `listdir` asks first whether the directory exists, which is a listing of its own.
-        pattern = join(_SPECIAL.sub(r"\\\g<0>", directory), "*")
-        with file_errors(directory):
-            found = with_retries(lambda: _gfile().glob(pattern), path=directory)
-        return sorted(os.path.basename(path.rstrip("/")) for path in found)
     for pause_s in (*LISTING_PAUSES_S, None):
         try:
-            return list_dir(directory)
+            return [name.rstrip("/") for name in list_dir(directory)]
         except MissingFileError:
             return []
         except PassingFileError:
@@ -129,10 +126,20 @@ def expand_pattern(path: str) -> list[str]:
     """
     if not is_in_bucket(path) or not _WILDCARDS.search(path) or exists(path):
         return [path]
-    found = sorted(with_retries(lambda: _gfile().glob(path), path=path))
+    bucket, name = bucket_and_name(path)
+    found = _matches(f"gs://{bucket}", name.strip("/").split("/"))
     if not found:
         raise UserError(f"{path} matches nothing: expected a pattern of files or folders in the bucket, or their names")
-    return [match.rstrip("/") for match in found]
+    return sorted(found)
+
+
+def _matches(directory: str, patterns: Sequence[str]) -> list[str]:
+    """Returns the paths below a directory of which each part matches its pattern."""
+    pattern, *others = patterns
+    if others and not _WILDCARDS.search(pattern):
+        return _matches(join(directory, pattern), others)
+    matching = [join(directory, name) for name in list_if_exists(directory) if fnmatchcase(name, pattern)]
+    return [path for one in matching for path in _matches(one, others)] if others else matching
 
 
 def make_dirs(directory: str) -> None:
@@ -152,16 +159,20 @@ def make_dirs(directory: str) -> None:
 
 def read_bytes(path: str) -> bytes:
     """Returns the content of a file."""
-
-    def read() -> bytes:
+    with file_errors(path):
+        if is_in_bucket(path):
+            return bucket_files.read_bytes(path)
         with open(path, "rb") if is_local(path) else _gfile().GFile(path, "rb") as source:
             return bytes(source.read())
 
+
+def download(path: str) -> BinaryIO:
+    """Returns a file in a bucket as a temporary local file, complete and at its beginning.
+
+    It has no name: the file is deleted when it is closed, and when the process is killed.
+    """
     with file_errors(path):
-        if is_in_bucket(path) and is_installed():
-            # One request, and the checksum is verified; TensorFlow asks for the size first, and verifies nothing.
-            return bucket_objects.download(path)
-        return read() if is_local(path) else with_retries(read, path=path)
+        return bucket_files.download(path)
 
 
 def read_text(path: str) -> str:
@@ -174,6 +185,12 @@ def read_text(path: str) -> str:
     return read_bytes(path).decode()
 
 
+def upload(source: BinaryIO, *, to: str) -> None:
+    """Writes a file in a bucket, or replaces it, with the content of an open file that can seek."""
+    with file_errors(to):
+        bucket_files.upload(to, source)
+
+
 def write_text(path: str, text: str) -> None:
     """Writes a UTF-8 file, so that a reader finds the whole text or the earlier one.
 
@@ -181,18 +198,13 @@ def write_text(path: str, text: str) -> None:
     is only seen when it is complete, and a rename there is a copy and a removal.
     """
     content = text.encode()
-
-    def write(to: str) -> None:
-        with open_to_write(to) as sink:
-            sink.write(content)
-
     if is_in_bucket(path):
         with file_errors(path):
-            with_retries(lambda: write(path), path=path)
+            bucket_files.upload(path, io.BytesIO(content))
         return
     temporary_path = temporary_name(path)
-    with file_errors(temporary_path):
-        write(temporary_path)
+    with file_errors(temporary_path), open_to_write(temporary_path) as sink:
+        sink.write(content)
     replace(temporary_path, path)
 
 
@@ -201,42 +213,13 @@ def temporary_name(path: str) -> str:
     return f"{path}.{uuid.uuid4().hex}.tmp"
 
 
-def open_to_write(path: str) -> BinaryIO:
-    """Opens a new binary file, a context manager. In a bucket, the file is uploaded when it is closed.
+def open_to_write(path: str) -> IO[bytes]:
+    """Opens a new binary file that is not in a bucket, a context manager.
 
     Writing to it and closing it raise errors of the system or of TensorFlow, which `file_errors` translates.
     """
     with file_errors(path):
-        if is_local(path):
-            return open(path, "wb")
-        if is_in_bucket(path):
-            if is_installed():
-                return cast(BinaryIO, _Upload(path))
-            bucket_writes.wait_to_write_again(path)
-        # TensorFlow sends no preconditions.
-        return cast(BinaryIO, _gfile().GFile(path, "wb"))
-
-
-class _Upload:
-    """A temporary file that is uploaded when it is closed; not if the body of its `with` statement fails."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file = tempfile.SpooledTemporaryFile(_MAX_BYTES_IN_MEMORY, prefix="beamtune-")  # noqa: SIM115
-        self.write = self._file.write
-
-    def __enter__(self) -> "_Upload":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._file.close()
-
-    def close(self) -> None:
-        with self._file:
-            bucket_writes.upload(self._path, cast(BinaryIO, self._file))
+        return open(path, "wb") if is_local(path) else _gfile().GFile(path, "wb")
 
 
 def replace(source: str, target: str) -> None:
@@ -251,45 +234,40 @@ def replace(source: str, target: str) -> None:
 def copy(source: str, target: str) -> None:
     """Copies a file, and replaces the target where it exists."""
     with file_errors(source):
-        if is_local(source) and is_local(target):
+        if is_in_bucket(source):
+            with bucket_files.download(source) as content:
+                _write(content, target)
+        elif is_local(source) and is_local(target):
             shutil.copyfile(source, target)
-        elif is_local(source) and is_in_bucket(target) and is_installed():
+        elif is_local(source):
             with open(source, "rb") as content:
-                bucket_writes.upload(target, content)
+                _write(content, target)
         else:
-            remote = source if is_in_bucket(source) else target
-            # Not gfile.copy, which asks first what the target is.
-            with_retries(lambda: _copy_bytes(source, target), path=remote)
+            _gfile().copy(source, target, overwrite=True)
 
 
-def _copy_bytes(source: str, target: str) -> None:
-    with open(source, "rb") if is_local(source) else _gfile().GFile(source, "rb") as content:
-        first = content.read(_COPY_BYTES)  # before the target is made, because there may be no source
-        with open_to_write(target) as sink:
-            sink.write(first)
-            while piece := content.read(_COPY_BYTES):
-                sink.write(piece)
+def _write(content: BinaryIO, target: str) -> None:
+    if is_in_bucket(target):
+        bucket_files.upload(target, content)
+        return
+    with open_to_write(target) as sink:
+        shutil.copyfileobj(content, sink, _COPY_BYTES)
 
 
 def remove(path: str) -> None:
-    """Removes a file, or a directory with all that is in it. Of a symbolic link, only the link is removed."""
+    """Removes a file, or a directory with all that is in it. Of a symbolic link, only the link is removed.
+
+    In a bucket a missing file is no error: a request that is repeated may have succeeded before.
+    """
     with file_errors(path):
-        if not is_local(path):
-            with_retries(lambda: _remove_remote(path), path=path)
+        if is_in_bucket(path):
+            bucket_files.remove(path)
+        elif not is_local(path):
+            (_gfile().rmtree if _gfile().isdir(path) else _gfile().remove)(path)
         elif os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
             os.remove(path)
-
-
-def _remove_remote(path: str) -> Any:
-    import tensorflow as tf
-
-    # In a bucket it is asked only where there is no such object: most are files, and each question is a request.
-    if is_in_bucket(path):
-        with suppress(tf.errors.NotFoundError):
-            return tf.io.gfile.remove(path)
-    return (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
+from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval_dir import CrossvalDir
@@ -89,6 +90,9 @@ class _CrossvalRunner:
         config = self._config
         pairs = [(fold, seed) for fold in range(config.folds) for seed in config.seeds]
         missing = [pair for pair in pairs if not self._load_run(*pair)]
+        for pair in pairs:
+            if pair not in missing:
+                remove_left_leases(self._directory.run_dir(*pair), key="output_dir")
         num_done = len(pairs) - len(missing)
         if num_done:
             _log(f"{num_done} of {len(pairs)} runs are already finished, in {config.output_dir}")
@@ -130,6 +134,7 @@ class _CrossvalRunner:
         key = _fold_key(self._config, fold)
         fold_dir = self._directory.fold_dir(fold)
         if is_written(fold_dir, key, source=self._source):
+            remove_left_leases(fold_dir, key="folds_dir")
             return
         self._stop_request.finishing = "the current examples are copied"
         # A cross-validation that shares folds_dir may write the same fold.

@@ -1,14 +1,15 @@
 """Writes a fold as a prepared data set: copies serialised examples unchanged, in constant memory."""
 
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
 from beam_pipelines.prepare.plan import make_cache_key
@@ -22,7 +23,7 @@ from trainer.common import files
 from trainer.crossval.folds import Partition, PlannedShard, plan_fold
 from trainer.crossval.source import Source
 from trainer.data.batches import shard_read_errors
-from trainer.data.parsing import parse_examples
+from trainer.data.parsing import parse_examples, read_records
 from trainer.data.prepared import Shard, find_shards, read_metadata
 
 # Examples read and parsed at a time.
@@ -124,7 +125,9 @@ class _SplitWriter:
         """Writes an example, and adds these features of it to the statistics of its shard."""
         if self._shard is None:
             self._shard = next(self._waiting)
-            self._sink = files.open_to_write(files.join(self._directory, self._shard.filename))
+            # In a bucket a shard is uploaded when it is complete.
+            in_bucket = is_in_bucket(self._directory)
+            self._sink = tempfile.TemporaryFile(prefix="beamtune-") if in_bucket else files.open_to_write(self._path)  # noqa: SIM115
         with files.file_errors(self._directory):
             self._num_bytes += write_record(self._sink, record)
         self._num_examples += 1
@@ -133,7 +136,14 @@ class _SplitWriter:
         if self._num_examples == self._shard.num_examples:
             self._finish_shard(self._shard)
 
+    @property
+    def _path(self) -> str:
+        assert self._shard is not None
+        return files.join(self._directory, self._shard.filename)
+
     def _finish_shard(self, shard: PlannedShard) -> None:
+        if is_in_bucket(self._directory):
+            files.upload(self._sink, to=self._path)
         self.close()
         self.reports.append(
             ShardReport(
@@ -215,8 +225,7 @@ def _read_batches(source: Source) -> Iterator[tuple[Sequence[bytes], Mapping[str
 def _batches_of(shard: Shard, source: Source) -> Any:
     # In the order of the file, in which the segments of a track are contiguous.
     return (
-        tf.data.TFRecordDataset(shard.path)
-        .apply(tf.data.experimental.assert_cardinality(shard.num_examples))
+        read_records([shard])
         .batch(_BATCH_SIZE)
         .map(lambda records: (records, parse_examples(records, source.data.specs)))
         .prefetch(1)

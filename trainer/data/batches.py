@@ -15,13 +15,20 @@ import tensorflow as tf
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.records.schema import FeatureSpec
+from trainer.common.files import MissingFileError
 from trainer.data.augment import Augmenter
 from trainer.data.config import StreamConfig
 from trainer.data.in_memory import Examples, load_examples
 from trainer.data.keyed_random import example_keys, example_states
 from trainer.data.order import Order, balanced_order, cut_slices, natural_order
-from trainer.data.parsing import empty_record, parse_examples, read_records, reading_options
+from trainer.data.parsing import empty_record, parse_examples, read_records, reading_options, records_of
 from trainer.data.prepared import Shard
+from trainer.data.shard_copies import error_of_copy
+
+_SHARD_ERRORS = (
+    *(tf.errors.DataLossError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError),
+    tf.errors.UnknownError,  # of a file in a bucket that cannot be copied
+)
 
 
 class TrainBatch(NamedTuple):
@@ -326,10 +333,15 @@ def shard_read_errors(shards: Sequence[Shard]) -> Iterator[None]:
 
     Raises:
         RunFailedError: A file is damaged, truncated or missing.
+        RunAgainError: A bucket cannot be reached.
+        UserError: A bucket cannot be accessed.
     """
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError) as error:
+    except _SHARD_ERRORS as error:
+        failure = error_of_copy(error)
+        if failure is not None and not isinstance(failure, MissingFileError):
+            raise failure from error
         for shard in shards:
             problem = _problem_of(shard)
             if problem is not None:
@@ -340,10 +352,15 @@ def shard_read_errors(shards: Sequence[Shard]) -> Iterator[None]:
 def _problem_of(shard: Shard) -> str | None:
     num_read = 0
     try:
-        for _ in tf.data.TFRecordDataset(shard.path):
+        for _ in records_of(shard.path):
             num_read += 1
     except tf.errors.NotFoundError:
         return "is missing"
+    except tf.errors.UnknownError as error:
+        failure = error_of_copy(error)
+        if isinstance(failure, MissingFileError):
+            return "is missing"
+        raise failure or error from error
     except tf.errors.DataLossError:
         return f"is damaged or truncated after {num_read} of {shard.num_examples} examples"
     if num_read != shard.num_examples:

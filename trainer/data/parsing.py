@@ -1,15 +1,17 @@
 """Shards → serialised examples → tensors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.schema import LABEL, SEGMENT_INDEX, START_S, TRACK_ID, FeatureSpec
 from trainer.data.prepared import Shard
+from trainer.data.shard_copies import copied_records
 
 # Number of files that are read in parallel, enough to hide the latency of a bucket.
 _INTERLEAVED_FILES = 8
@@ -52,16 +54,27 @@ def _track_keys(track_ids: Any) -> Any:
 def read_records(shards: Sequence[Shard]) -> Any:
     """Returns a data set of serialised examples in a deterministic order.
 
-    Iteration raises a FailedPreconditionError if a file has another number of examples than its shard says.
+    Iteration raises a FailedPreconditionError if a file has another number of examples than its shard says, and an
+    UnknownError if a file in a bucket cannot be copied: see `shard_copies`.
     """
+    read = _reader([shard.path for shard in shards])
     paths = tf.constant([shard.path for shard in shards], dtype=tf.string)
     lengths = tf.constant([shard.num_examples for shard in shards], dtype=tf.int64)
     return tf.data.Dataset.from_tensor_slices((paths, lengths)).interleave(
-        lambda path, length: tf.data.TFRecordDataset(path).apply(tf.data.experimental.assert_cardinality(length)),
+        lambda path, length: read(path).apply(tf.data.experimental.assert_cardinality(length)),
         cycle_length=min(_INTERLEAVED_FILES, max(1, len(shards))),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
+
+
+def records_of(path: str) -> Any:
+    """Returns a data set of the serialised examples of one file, however many there are."""
+    return _reader([path])(path)
+
+
+def _reader(paths: Sequence[str]) -> Callable[[Any], Any]:
+    return copied_records if any(map(is_in_bucket, paths)) else tf.data.TFRecordDataset
 
 
 def parse_examples(records: Any, specs: Mapping[str, FeatureSpec]) -> ParsedExamples:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.audio.load import Audio, AudioError, load_audio, resample
+from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.features.config import YAMNET_SAMPLE_RATE_HZ, LogMelConfig, MfccConfig
 from beam_pipelines.features.mel import MelSpectrogram, Mfcc
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram, num_whole_frames
@@ -134,7 +135,7 @@ def _first_readable(
             audio = load_audio(io.BytesIO(files.read_bytes(path)), preparation.audio)
         except AudioError as error:
             problems.append(error.message)
-        except OSError as error:
+        except (OSError, BucketError) as error:  # a BucketError: its bucket refuses it, or does not exist
             problems.append(str(error))
         else:
             return _example(track, audio, preparation=preparation, duration_s=duration_s)

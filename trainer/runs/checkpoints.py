@@ -104,12 +104,16 @@ class Checkpoints:
     def restore_last(self) -> bool:
         """Restores the last checkpoint, and returns whether there is one.
 
+        Others, which a process that was killed has left, are removed.
+
         Raises:
             RunFailedError: There is one, and it cannot be read.
         """
         is_restored = self._restore(LAST)
         if is_restored:
             self._last_name = self._name(LAST)
+            if self._is_writer:
+                _remove_others(self._directory, keep=set(read_index(self._directory).values()))
         return is_restored
 
     def restore_best(self) -> bool:

@@ -8,6 +8,7 @@ from beam_pipelines.common.lease import holding
 from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
+from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.data.batches import shard_read_errors
 from trainer.data.prepared import read_groups
@@ -58,6 +59,8 @@ def train(
     with cluster.lost_worker_errors():
         run = RunDir(config.run_dir)
         if _is_finished(run, config, cluster=cluster):
+            if cluster.is_chief and check_owner is None:
+                remove_left_leases(run.path, key="run_dir")
             return
         data = open_training_data(config)
         with (

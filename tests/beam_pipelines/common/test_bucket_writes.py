@@ -1,157 +1,47 @@
-"""Writes of objects: no program replaces what another one has written since, and the limit on writes is kept."""
-
-import io
-from collections.abc import Callable
-from typing import Any
+"""What is remembered of writes: their times and generations."""
 
 import pytest
-from gcs.faults import Faults
-from gcs.fixture import Gcs
 
 from beam_pipelines.common import bucket_writes
-from beam_pipelines.common.bucket_writes import forget_writes_below, upload
-from beam_pipelines.common.errors import RunFailedError
-
-# The client uploads more than 8 MiB in several requests.
-SMALL, LARGE = b"small", bytes(range(256)) * (36 << 10)
-
-
-@pytest.fixture
-def write(gcs_here: Gcs, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    """Writes the object "one" of the bucket, without pauses."""
-    monkeypatch.setattr(bucket_writes, "_INTERVAL_S", 0.0)
-    return lambda content: upload(f"{gcs_here.url}/one", io.BytesIO(content))
+from beam_pipelines.common.bucket_writes import (
+    forget_writes_below,
+    note_write,
+    wait_to_write_again,
+    written_generation,
+)
 
 
-def preconditions(gcs: Gcs) -> list[tuple[str, int]]:
-    """Returns the precondition and the status of each request that begins to write."""
-    records = [record for record in gcs.requests() if record.kind == "insert"]
-    return [(record.query["ifGenerationMatch"], record.status) for record in records]
-
-
-def generation(gcs: Gcs) -> str:
-    return str(gcs.process.list_objects(gcs.bucket)["data/one"]["generation"])
-
-
-@pytest.mark.slow
-def test_a_new_object_has_no_generation_and_the_next_write_expects_the_first(
-    gcs: Gcs, write: Callable[[bytes], None]
-) -> None:
-    write(b"first")
-    first = generation(gcs)
-    write(b"second")
-    assert gcs.read("one") == b"second"
-    assert preconditions(gcs) == [("0", 200), (first, 200)]
-    assert gcs.count_requests().requests == 2
-
-
-@pytest.mark.slow
-def test_the_object_of_an_earlier_command_is_replaced(gcs: Gcs, write: Callable[[bytes], None]) -> None:
-    gcs.write("one", b"earlier")
-    earlier = generation(gcs)
-    write(b"new")
-    assert gcs.read("one") == b"new"
-    assert preconditions(gcs) == [("0", 412), (earlier, 200)]
-    # In the same process, another command has written it since.
-    gcs.write("one", b"of another command")
-    forget_writes_below(f"{gcs.url}/")
-    write(b"newer")
-    assert gcs.read("one") == b"newer"
-
-
-@pytest.mark.slow
-def test_what_another_program_has_written_since_is_not_replaced(gcs: Gcs, write: Callable[[bytes], None]) -> None:
-    write(b"mine")
-    gcs.write("one", b"of another program")
-    with pytest.raises(RunFailedError, match="/data/one was written by another program at the same time"):
-        write(b"mine again")
-    assert gcs.read("one") == b"of another program"
-    write(b"of the next command")
-    assert gcs.read("one") == b"of the next command"
-
-
-@pytest.mark.slow
-def test_what_another_program_writes_between_two_requests_is_not_replaced(
-    gcs: Gcs, write: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    look_up = bucket_writes._look_up
-
-    def look_up_late(path: str) -> Any:
-        found = look_up(path)
-        gcs.write("one", b"of another program")
-        return found
-
-    gcs.write("one", b"earlier")
-    monkeypatch.setattr(bucket_writes, "_look_up", look_up_late)
-    with pytest.raises(RunFailedError, match="written by another program"):
-        write(b"mine")
-    assert gcs.read("one") == b"of another program"
-
-
-@pytest.mark.slow
-def test_an_object_that_was_deleted_is_written_again(gcs: Gcs, write: Callable[[bytes], None]) -> None:
-    write(b"first")
-    gcs.delete("one")
-    write(b"second")
-    assert gcs.read("one") == b"second"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("is_replaced", [False, True])
-@pytest.mark.parametrize(("content", "kind"), [(SMALL, "insert"), (LARGE, "chunk")], ids=["small", "large"])
-def test_a_lost_answer_is_no_write_of_another_program(
-    gcs: Gcs, write: Callable[[bytes], None], content: bytes, kind: str, is_replaced: bool
-) -> None:
-    if is_replaced:
-        write(b"first")
-    gcs.set_faults(Faults(kinds=(kind,), cut_after_share=1.0, times=1))
-    write(content)
-    assert gcs.read("one") == content
-    assert "cut_after" in {record.fault for record in gcs.requests()}
-    # What is remembered is the generation of the write without an answer.
-    gcs.clear_requests()
-    write(b"next")
-    assert [status for _, status in preconditions(gcs)] == [200]
-
-
-def test_an_object_is_written_again_after_a_second_and_another_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> tuple[list[float], list[float]]:
+    """The time, which the test sets, and the pauses; nothing was written before."""
     now_s, pauses_s = [100.0], list[float]()
     monkeypatch.setattr(bucket_writes, "_writes", {})
     monkeypatch.setattr(bucket_writes.time, "monotonic", lambda: now_s[0])
     monkeypatch.setattr(bucket_writes.time, "sleep", pauses_s.append)
-    for after_s, path in [
-        (0.0, "gs://b/x"),
-        (0.25, "gs://b/x"),
-        (0.0, "gs://b/y"),
-        (1.0, "gs://b/x"),
-        (9.0, "gs://b/x"),
-    ]:
+    return now_s, pauses_s
+
+
+def test_an_object_is_written_again_after_a_second_and_another_one_at_once(
+    clock: tuple[list[float], list[float]],
+) -> None:
+    now_s, pauses_s = clock
+    for after_s, path in [(0.0, "gs://b/x"), (0.25, "gs://b/x"), (0.0, "gs://b/y"), (9.0, "gs://b/x")]:
         now_s[0] += after_s
-        bucket_writes.wait_to_write_again(path)
-    assert pauses_s == [0.0, 0.75, 0.0, 0.75, 0.0]
+        wait_to_write_again(path)
+        note_write(path)
+    assert pauses_s == [0.0, 0.75, 0.0, 0.0]
 
 
-@pytest.mark.slow
-def test_the_second_begins_when_an_upload_has_ended(gcs_here: Gcs, monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s, pauses_s = [100.0], list[float]()
-    insert = bucket_writes._insert
-
-    def insert_slowly(path: str, source: io.BytesIO, expected: int) -> int | None:
-        now_s[0] += 5.0
-        return insert(path, source, expected)
-
-    monkeypatch.setattr(bucket_writes, "_insert", insert_slowly)
-    monkeypatch.setattr(bucket_writes.time, "monotonic", lambda: now_s[0])
-    monkeypatch.setattr(bucket_writes.time, "sleep", pauses_s.append)
-    for _ in range(2):
-        upload(f"{gcs_here.url}/one", io.BytesIO(SMALL))
-    assert pauses_s == [0.0, 1.0]
+def test_generations_are_those_of_the_last_writes_and_are_forgotten_by_folder() -> None:
+    for path, generation in [("gs://b/a/x", 1), ("gs://b/a/x", 2), ("gs://b/ab", 3)]:
+        note_write(path, generation=generation)
+    assert [written_generation(path) for path in ("gs://b/a/x", "gs://b/ab", "gs://b/never")] == [2, 3, 0]
+    forget_writes_below("gs://b/a")
+    assert [written_generation(path) for path in ("gs://b/a/x", "gs://b/ab")] == [0, 3]
 
 
 def test_the_oldest_write_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_writes, "_writes", {})
     monkeypatch.setattr(bucket_writes, "_MAX_REMEMBERED", 2)
-    monkeypatch.setattr(bucket_writes.time, "sleep", lambda pause_s: None)
     for name in ("x", "y", "x", "z"):
-        bucket_writes.wait_to_write_again(f"gs://b/{name}")
-    assert list(bucket_writes._writes) == ["gs://b/x", "gs://b/z"]
+        note_write(f"gs://b/{name}", generation=7)
+    assert [written_generation(f"gs://b/{name}") for name in "xyz"] == [7, 0, 7]

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.lease import LEASE_FILE
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from configs.cli import main
 from trainer.baselines import baselines
@@ -154,6 +155,7 @@ def test_finished_learners_are_not_fitted_again(make_config, monkeypatch, capsys
     config = make_config(learners=QUICK)
     first = run(config)
     before = files_of(config.output_dir)
+    (Path(config.output_dir) / LEASE_FILE).touch()  # of a command that was killed after its last other file
     monkeypatch.setattr(baselines, "read_vectors", None)
     monkeypatch.setattr(baselines, "fit_best", None)
     capsys.readouterr()

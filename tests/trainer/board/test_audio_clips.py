@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from gcs.faults import Faults
 
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.records.json_lines import TrackRecord, json_lines
@@ -127,6 +128,14 @@ def test_missing_audio_has_a_reason(predictions, data, tmp_path, monkeypatch):
     assert "cannot be read" in strange
     monkeypatch.setattr(audio_clips, "_MOST_FILE_BYTES", 100)
     assert reasons("short.wav", "gone.wav")[0] == f"{tmp_path}/short.wav is larger than 1 GiB"
+
+
+def test_audio_that_a_bucket_refuses_is_missing(gcs_here, predictions, data, tmp_path):
+    gcs_here.set_faults(Faults(granted=()))
+    write_tracks(tmp_path, {"a": f"{gcs_here.url}/a.wav", "b": "gs://nowhere-of-beamtune/b.wav"})
+    refused, nowhere = (clip.reason for clip in clips_of(predictions, data, FILES))
+    assert refused.startswith(f"{gcs_here.url}/a.wav: ") and "lacks the permission storage.objects.get" in refused
+    assert "the bucket gs://nowhere-of-beamtune does not exist" in nowhere
 
 
 def test_without_mistakes_nothing_is_read(predictions, data):

@@ -8,12 +8,13 @@ import pytest
 import soundfile
 import tensorflow as tf
 from event_reader import read_events
+from gcs.fixture import Gcs
 from PIL import Image
 from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 
 from beam_pipelines.audio.encode import encode_wav
-from trainer.common import event_files, files
+from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 
 
@@ -146,41 +147,42 @@ def test_a_missing_directory_is_ignored(tmp_path):
     assert not (tmp_path / "absent").exists()
 
 
-@pytest.fixture
-def as_in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Treats local folders as those of a bucket."""
-    for module in (files, event_files):
-        monkeypatch.setattr(module, "is_in_bucket", lambda path: True)
-    monkeypatch.setattr(files, "with_retries", lambda operation, path: operation())
-
-
-def test_in_a_bucket_each_flush_writes_a_file_of_its_own(tmp_path: Path, as_in_a_bucket: None) -> None:
-    with EventFile(str(tmp_path), suffix=".epochs.v2") as events:
+def test_in_a_bucket_each_flush_writes_a_file_of_its_own(gcs_here: Gcs, tmp_path: Path) -> None:
+    with EventFile(f"{gcs_here.url}/run", suffix=".epochs.v2") as events:
         for epoch in range(12):
             events.scalar("loss", epoch / 10, step=10 * epoch)
             events.scalar("accuracy", 0.5, step=10 * epoch)
             events.flush()
             events.flush()  # of nothing
-            written = {path: path.read_bytes() for path in tmp_path.iterdir()}
+            written = gcs_here.contents("run")
             assert len(written) == epoch + 1
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == written
+    assert gcs_here.contents("run") == written
     # In the order of their names, in which TensorBoard reads them.
-    assert steps_of(tmp_path) == {tag: [10 * epoch for epoch in range(12)] for tag in ("loss", "accuracy")}
+    steps = {tag: [10 * epoch for epoch in range(12)] for tag in ("loss", "accuracy")}
+    assert steps_of(gcs_here.download(tmp_path, "run")) == steps
     assert len({len(content) // 20 for content in written.values()}) == 1  # files do not grow
-    assert all(path.name.endswith(".epochs.v2") for path in written)
+    assert all(name.endswith(".epochs.v2") for name in written)
 
 
-def test_in_a_bucket_files_of_later_steps_are_removed_unread(tmp_path: Path, as_in_a_bucket: None) -> None:
-    with EventFile(str(tmp_path)) as events:
+def test_in_a_bucket_an_error_uploads_nothing_more(gcs_here: Gcs) -> None:
+    """The bucket may be away, and a run that resumes writes these events again."""
+    with pytest.raises(ZeroDivisionError), EventFile(gcs_here.url) as events:
+        events.scalar("loss", 0.0, step=1)
+        raise ZeroDivisionError
+    assert gcs_here.contents() == {}
+
+
+def test_in_a_bucket_files_of_later_steps_are_removed_unread(gcs_here: Gcs, tmp_path: Path) -> None:
+    with EventFile(gcs_here.url) as events:
         for steps in ((1, 2), (3, 4), (5, 6)):
             for step in steps:
                 events.scalar("loss", 0.0, step=step)
             events.flush()
-    first, middle, last = sorted(tmp_path.iterdir())
-    kept = first.read_bytes()
+    first, middle, last = sorted(gcs_here.contents())
+    kept = gcs_here.read(first)
     for unread in (first, last):
-        unread.write_bytes(b"damaged")
-    remove_events_after(str(tmp_path), step=3)
-    first.write_bytes(kept)
-    assert sorted(tmp_path.iterdir()) == [first, middle]
-    assert steps_of(tmp_path) == {"loss": [1, 2, 3]}
+        gcs_here.write(unread, b"damaged")
+    remove_events_after(gcs_here.url, step=3)
+    gcs_here.write(first, kept)
+    assert sorted(gcs_here.contents()) == [first, middle]
+    assert steps_of(gcs_here.download(tmp_path)) == {"loss": [1, 2, 3]}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from gcs.fixture import Gcs
+from gcs.write_rules import check_writes
 from python_script import script_command
 
 from trainer.common import files
@@ -88,6 +90,24 @@ def test_a_copy_replaces_its_target(tmp_path: Path) -> None:
     files.write_text(two, "22")
     files.copy(one, two)
     assert files.read_text(two) == "1"
+
+
+@pytest.mark.slow
+def test_a_file_in_a_bucket_is_written_by_one_request(gcs_here: Gcs, tmp_path: Path) -> None:
+    text, local, copied = f"{gcs_here.url}/text", str(tmp_path / "local"), f"{gcs_here.url}/copied"
+    files.write_text(local, "of the disk")
+    files.write_text(text, "straße")
+    files.copy(local, copied)
+    files.copy(text, f"{gcs_here.url}/twice")
+    written = {"text": "straße".encode(), "copied": b"of the disk", "twice": "straße".encode()}
+    assert gcs_here.contents() == written
+    records = gcs_here.requests()
+    assert [record.kind for record in records if record.kind != "token"] == ["insert", "insert", "get", "insert"]
+    check_writes(records)
+    for absent in (str(tmp_path / "absent"), f"{gcs_here.url}/absent"):
+        with pytest.raises(files.MissingFileError, match="absent"):
+            files.copy(absent, f"{gcs_here.url}/never")
+    assert gcs_here.contents() == written
 
 
 def test_errors_name_the_path_and_the_problem(directory: str) -> None:
@@ -208,4 +228,4 @@ def test_no_other_module_of_the_trainer_accesses_files() -> None:
         for path in (REPOSITORY / "trainer").rglob("*.py")
         if access.search(path.read_text(encoding="utf-8"))
     }
-    assert names == {"trainer/common/files.py"}
+    assert names == {"trainer/common/files.py", "trainer/common/bucket_files.py"}

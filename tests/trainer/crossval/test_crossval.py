@@ -16,6 +16,7 @@ import yaml
 from checkpoint_values import assert_same_checkpoints
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
+from beam_pipelines.common.lease import UPDATE_LEASE_FILE
 from trainer.compare.compared_results import read_result
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.crossval import crossval
@@ -135,7 +136,11 @@ def test_a_finished_cross_validation_is_printed_again_without_training(
 ) -> None:
     do_in_call(1, interrupt, monkeypatch)
     before = (Path(finished.output_dir) / "crossval.json").read_text()
+    # Of a command that was killed after the evaluation of a run.
+    lease = Path(finished.output_dir) / "runs" / "fold-1-seed-0" / UPDATE_LEASE_FILE
+    lease.touch()
     table = run(finished)
+    assert not lease.exists()
     assert "6 of 6 runs are already finished" in capsys.readouterr().err
     # The settings name the folder that the test has moved it to.
     content = json.loads((Path(finished.output_dir) / "crossval.json").read_text())

@@ -4,6 +4,7 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
+from gcs.faults import Faults
 
 from beam_pipelines.features.config import LogMelConfig, MfccConfig, YamnetLogMelConfig
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
@@ -149,3 +150,10 @@ def test_a_genre_without_audio_is_reported_after_a_few_tracks(find, make_track, 
     assert [(example.genre, example.num_tried) for example in missing] == [("waltz", 1), ("funk", 5)]
     assert sum(path.startswith("/absent/") for path in tried) == 1 + 5
     assert "/absent/only.mp3" in missing[0].reason
+
+
+def test_audio_that_a_bucket_refuses_is_missing(gcs_here, find, make_track):
+    gcs_here.set_faults(Faults(granted=()))
+    [missing] = find([make_track("a.wav", uri=f"{gcs_here.url}/a.wav")])
+    assert isinstance(missing, MissingExample)
+    assert missing.reason.startswith(f"{gcs_here.url}/a.wav: ") and "lacks the permission" in missing.reason

@@ -72,6 +72,16 @@ def test_incomplete_files_of_a_killed_process_are_removed(tmp_path: Path, model:
         np.testing.assert_array_equal(restored, saved)
 
 
+def test_an_earlier_checkpoint_that_a_killed_process_has_left_is_removed(tmp_path: Path, model: keras.Model) -> None:
+    progress = RunProgress()
+    progress.finish_epoch(EarlyStopping(best_epoch=1))
+    make_checkpoints(tmp_path, model, progress).save(best=LAST)
+    for end in (".index", ".data-00000-of-00001"):
+        (tmp_path / f"last-00000-00000004{end}").write_bytes(b"earlier")
+    assert make_checkpoints(tmp_path, model, RunProgress()).restore_last()
+    assert names_in(tmp_path) == ["last-00001-00000000"]
+
+
 @pytest.mark.parametrize("name", ["lr [1e-3]", "what?", "all *", "back\\slash", "[1]/[2]"])
 @pytest.mark.parametrize("is_remote", [False, True])
 def test_the_path_of_a_checkpoint_is_no_pattern(

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
+from beam_pipelines.common.lease import LEASE_FILES
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.training.config import TrainConfig
@@ -92,6 +93,8 @@ def test_a_run_directory_holds_everything(
 
 def test_a_finished_run_is_left_alone(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(finished.run_dir).rglob("*")}
+    for name in LEASE_FILES:  # of a command that was killed after its last other file
+        (Path(finished.run_dir) / name).touch()
     train(finished)
     assert "is finished already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in Path(finished.run_dir).rglob("*")} == before
