@@ -12,7 +12,7 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 def is_installed() -> bool:
     """Returns whether google-cloud-storage is installed."""
     try:
-        from google.cloud import storage  # type: ignore[import-untyped]  # noqa: F401
+        require_client()
     except ImportError:
         return False
     return True
@@ -26,6 +26,13 @@ def require_client() -> Any:
     """
     # `from google.cloud import storage` would not name what is missing where other packages of google.cloud are there.
     return importlib.import_module("google.cloud.storage")
+
+
+def is_anonymous() -> bool:
+    """Returns whether the client of this process has no credentials."""
+    from google.auth.credentials import AnonymousCredentials
+
+    return isinstance(client()._credentials, AnonymousCredentials)
 
 
 @cache

@@ -41,6 +41,7 @@ _PATH = re.compile(r"gs://[^\s'\",;]+")
 _URL = re.compile(r"/b/([^/?\s'\"]+)(?:/o/([^?\s:'\"]+))?")
 _UPLOAD_OR_LISTING = re.compile(r"/o\?|/o\Z|/o[\s:]|initiating an upload")
 _PERMISSION = re.compile(r"\bstorage\.(?:objects|buckets|multipartUploads|folders|managedFolders)\.\w+")
+_READ, _LIST = "storage.objects.get", "storage.objects.list"
 _CALLER = re.compile(r"([^\s\"'(]+@[^\s\"']+) does not have")
 _BODY_MESSAGE = re.compile(r'"message":\s*"((?:[^"\\]|\\.)*)"')
 _PROJECT_PROBLEMS = (
@@ -135,6 +136,23 @@ def translated_bucket_errors() -> Iterator[None]:
         raise translated from error
 
 
+def no_bucket(path: str) -> BucketError:
+    """Returns the error about a path whose bucket does not exist."""
+    bucket = bucket_and_name(path)[0]
+    return BucketError(
+        f"{path}: the bucket gs://{bucket} does not exist: check the name, or create it: gcloud storage buckets create "
+        f"gs://{bucket} --location=REGION"
+    )
+
+
+def no_credentials(what: str) -> BucketError:
+    """Returns the error about a path, or about the service, that cannot be accessed without credentials."""
+    return BucketError(
+        f"{what} cannot be accessed, because there are no credentials for Google Cloud: {_LOG_IN}, or set "
+        "GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account"
+    )
+
+
 def _raised_in_step(error: BaseException) -> BucketError | BucketOutageError | None:
     """Returns the error of this package that a step of a pipeline has raised, which Beam passes on as text."""
     found = _STEP_ERROR.search(str(error)) if isinstance(error, RuntimeError) else None
@@ -215,11 +233,8 @@ def _translate(failure: _Failure) -> BucketError | BucketOutageError | None:
             "cannot do: copy the files to a bucket of your own: gcloud storage cp --recursive "
             f"--billing-project=PROJECT gs://{failure.bucket}/… gs://YOUR-BUCKET/…"
         )
-    if _is_anonymous(failure, text):
-        return BucketError(
-            f"{failure.what} cannot be accessed, because there are no credentials for Google Cloud: {_LOG_IN}, or set "
-            "GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account"
-        )
+    if _is_anonymous(text):
+        return no_credentials(failure.what)
     if any(problem in text for problem in _PROJECT_PROBLEMS):
         return BucketError(
             f"{failure.what} cannot be accessed, because the project is wrong or cannot be billed: "
@@ -237,7 +252,7 @@ def _translate(failure: _Failure) -> BucketError | BucketOutageError | None:
         is_bucket = "bucket does not exist" in text or (
             "upload_id=" not in text and _UPLOAD_OR_LISTING.search(failure.text) is not None
         )
-        return _no_bucket(failure) if is_bucket else None
+        return no_bucket(failure.path or "gs://BUCKET") if is_bucket else None
     if failure.status == 400 and "invalid bucket name" in text:
         return BucketError(f"gs://{failure.bucket} is no valid name of a bucket: check {failure.what}")
     is_received = failure.status is None or failure.status in _RECEIVED_STATUSES
@@ -246,7 +261,7 @@ def _translate(failure: _Failure) -> BucketError | BucketOutageError | None:
     return None
 
 
-def _is_anonymous(failure: _Failure, text: str) -> bool:
+def _is_anonymous(text: str) -> bool:
     return (
         "anonymous caller" in text
         or "anonymous credentials cannot be refreshed" in text
@@ -262,16 +277,11 @@ def _is_passing(failure: _Failure) -> bool:
     )
 
 
-def _no_bucket(failure: _Failure) -> BucketError:
-    return BucketError(
-        f"{failure.what}: the bucket gs://{failure.bucket} does not exist: check the name, or create it: "
-        f"gcloud storage buckets create gs://{failure.bucket} --location=REGION"
-    )
-
-
 def _no_permission(failure: _Failure) -> BucketError:
     permission, caller = _PERMISSION.search(failure.text), _CALLER.search(failure.text)
     named = "a permission" if permission is None else f"the permission {permission[0]}"
+    if permission is not None and permission[0] == _READ:
+        named += f", or there is no such object, which only an account with {_LIST} is told"
     member = "MEMBER"
     if caller is not None:
         kind = "serviceAccount" if caller[1].endswith("gserviceaccount.com") else "user"

@@ -15,7 +15,8 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar
 
 from beam_pipelines.common.bucket_client import client
-from beam_pipelines.common.bucket_errors import BucketOutageError, is_outage
+from beam_pipelines.common.bucket_errors import BucketError, BucketOutageError, is_outage
+from beam_pipelines.common.bucket_permissions import is_missing
 from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again, written_generation
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.file_entry import FileEntry
@@ -41,6 +42,10 @@ _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
 _NAMED_FIELDS = "items(name),prefixes,nextPageToken"
 
 _Result = TypeVar("_Result")
+
+
+class WriteConflictError(RunFailedError):
+    """Another program writes the same object at the same time."""
 
 
 def list_objects(folder: str) -> list[FileEntry]:
@@ -98,7 +103,11 @@ def size_bytes(path: str) -> int | None:
         blob = _look_up(path)
         return None if blob is None else int(blob.size)
 
-    return with_retries(read, path=path) if bucket_and_name(path)[1] else None
+    if not bucket_and_name(path)[1]:
+        return None
+    with suppress(FileNotFoundError):
+        return _found(read, path)
+    return None
 
 
 def download(path: str) -> bytes:
@@ -163,7 +172,7 @@ def upload(path: str, source: BinaryIO) -> None:
     it is from an earlier command, and is replaced if it still has the generation that was found.
 
     Raises:
-        RunFailedError: Another program has written the object since this one last did, or does so now.
+        WriteConflictError: Another program has written the object since this one last did, or does so now.
     """
     expected = written_generation(path)
     wait_to_write_again(path)
@@ -184,7 +193,7 @@ def upload(path: str, source: BinaryIO) -> None:
         note_write(path, generation=generation)
         return
     note_write(path)
-    raise RunFailedError(
+    raise WriteConflictError(
         f"{path} was written by another program at the same time: this command ends and changes nothing more; end the "
         "other one, and run the same command again"
     )
@@ -276,7 +285,9 @@ def _found(read: Callable[[], _Result], path: str) -> _Result:
 
     try:
         return with_retries(read, path=path)
-    except NotFound as error:
+    except (NotFound, BucketError) as error:
+        if isinstance(error, BucketError) and not is_missing(path, error):
+            raise
         raise FileNotFoundError(f"there is no file {path}") from error
 
 

@@ -45,15 +45,15 @@ def note_write(path: str, *, generation: int = 0) -> None:
 
 
 def written_generation(path: str) -> int:
-    """Returns the generation that this process has given to an object since the command began; 0 if it has not."""
+    """Returns the generation that this process has given to an object; 0 if it has given none, or it is forgotten."""
     with _mutex:
         return _writes.get(path, _Write()).generation
 
 
 def forget_writes_below(directory: str) -> None:
-    """Forgets the generations of the objects below a directory, as a command does that begins to write to it.
+    """Forgets the generations of the objects below a directory, which others may have replaced since.
 
-    Other commands may have replaced them since an earlier command of this process.
+    A command does so when it begins to write to the directory, and a worker when it begins a piece of work.
     """
     prefix = f"{directory.rstrip('/')}/"
     with _mutex:

@@ -4,7 +4,6 @@ import math
 import time
 
 from beam_pipelines.common import storage
-from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import HEARTBEAT_S, LEASE_FILE
 from beam_pipelines.common.lease_holder import Holder
@@ -42,6 +41,4 @@ def check_lease_owner(directory: str, owner: str | None) -> None:
             f"the command that started this worker does not hold the lease of {directory} any more: the worker ends, "
             "and changes nothing more"
         )
-    if (directory, owner) not in _seen_s:  # a worker may have worked for an earlier command
-        forget_writes_below(directory)
     _seen_s[directory, owner] = now_s

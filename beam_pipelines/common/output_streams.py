@@ -6,6 +6,7 @@ import os
 import re
 import select
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ _READER_IS_GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
 
 # Control characters but tab and newline, separators of lines, and those that reverse the direction of text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+# Of files that a message names.
+_MAX_NAMES = 5
 
 
 class _OutputFile(io.FileIO):
@@ -70,6 +74,17 @@ def visible(text: str) -> str:
 def visible_line(text: str) -> str:
     """Returns text like `visible`, on one line."""
     return visible(text).replace("\t", "\\t").replace("\n", "\\n")
+
+
+def visible_name(name: str) -> str:
+    """Returns the name of a file like `visible_line`; bytes that are not UTF-8 are escaped."""
+    return visible_line(name.encode("utf-8", "backslashreplace").decode())
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Returns the first names of some files, and how many more there are."""
+    shown = ", ".join(map(visible_name, names[:_MAX_NAMES]))
+    return f"{shown}, and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else shown
 
 
 def protect_standard_streams() -> None:

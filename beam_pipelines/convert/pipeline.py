@@ -15,6 +15,7 @@ import apache_beam as beam
 from beam_pipelines.audio.decode import AudioError
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS
 from beam_pipelines.common import storage
+from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.lease_owner import check_lease_owner
@@ -127,6 +128,7 @@ class ConvertFiles(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
         require_same_code(self._code_version)
 
     def process(self, batch: Batch) -> Iterator[str]:
+        forget_writes_below(self._config.output_dir)  # another worker may have begun the batch since this one did
         report = Report()
         write_report = _ReportWriter(self._work_dir, batch, lease_owner=self._lease_owner)
         for conversion in batch.conversions:

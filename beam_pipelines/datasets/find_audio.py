@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from beam_pipelines.audio.load import AUDIO_EXTENSIONS, is_audio_path
 from beam_pipelines.common import storage
 from beam_pipelines.common.file_entry import FileEntry
+from beam_pipelines.common.output_streams import shown_names
 from beam_pipelines.common.terminal import counted
 
 # Endings of audio files, of which those that are not in AUDIO_EXTENSIONS are left out.
@@ -17,7 +18,6 @@ _AUDIO_LIKE_ENDING = re.compile(
     r"|midi?|mka|mp[1234acp+]|mpga|og[agx]|ofr|oma|opus|paf|pvf|ra|rf64|rm|sd2|sf|shn|snd|spx|tak|tta|voc|vox|w64"
     r"|wave?|weba|webm|wma|wv)"
 )
-_MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,12 @@ def _other_endings_note(names: Sequence[str]) -> Iterator[str]:
         endings = ", ".join(f"{count} {ending}" for ending, count in Counter(map(_ending, names)).most_common())
         yield (
             f"{counted(len(names), 'audio file')} left out, with endings that are not read ({endings}): "
-            f"{_shown(names)}; beamtune reads {' '.join(AUDIO_EXTENSIONS)}"
+            f"{shown_names(names)}; beamtune reads {' '.join(AUDIO_EXTENSIONS)}"
         )
 
 
 def _notes(names_of: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    yield from (f"{what} left out ({len(names)}): {_shown(names)}" for what, names in names_of.items())
-
-
-def _shown(names: Sequence[str]) -> str:
-    shown = [name.encode("utf-8", "backslashreplace").decode() for name in names[:_MAX_NAMES]]
-    more = [f"and {len(names) - _MAX_NAMES} more"] if len(names) > _MAX_NAMES else []
-    return ", ".join([*shown, *more])
+    yield from (f"{what} left out ({len(names)}): {shown_names(names)}" for what, names in names_of.items())
 
 
 def _below(path: str, root: str) -> str:

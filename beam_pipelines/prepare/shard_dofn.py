@@ -7,6 +7,7 @@ import apache_beam as beam
 
 from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common import storage
+from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.lease_owner import check_lease_owner
 from beam_pipelines.common.progress import RateLimit, progress_interval_s
 from beam_pipelines.datasets.track import Track
@@ -45,6 +46,7 @@ class BuildShard(beam.DoFn):  # type: ignore[misc]  # Beam ships no types
 
     def process(self, plan: ShardPlan) -> Iterator[str]:
         self._check_lease()
+        forget_writes_below(self._config.output_dir)  # another worker may have begun the shard since this one did
         shards: list[BuiltShard] = []
         write_progress = _ProgressWriter(self._build_dir, plan)
 

@@ -10,10 +10,8 @@ from contextlib import contextmanager, suppress
 from io import RawIOBase
 from typing import Any
 
-from beam_pipelines.common.bucket_client import client, is_installed
+from beam_pipelines.common.bucket_client import client
 from beam_pipelines.common.bucket_objects import request_options
-from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.extras import DOCTOR_HINT
 from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import with_retries
 from beam_pipelines.sync.errors import GenerationError
@@ -25,16 +23,6 @@ _LISTED_FIELDS = "items(name,size,crc32c,generation),nextPageToken"
 _UPLOAD_CHUNK_BYTES = 16 << 20
 
 
-def require_client() -> None:
-    """Checks that google-cloud-storage is installed.
-
-    Raises:
-        UserError: It is not.
-    """
-    if not is_installed():
-        raise UserError(f"sync needs google-cloud-storage: pip install 'beamtune[cloud]' ({DOCTOR_HINT})")
-
-
 class BucketFolder:
     """The objects below a gs:// path.
 
@@ -44,6 +32,11 @@ class BucketFolder:
     """
 
     def __init__(self, uri: str) -> None:
+        """Makes no request.
+
+        Raises:
+            ModuleNotFoundError: google-cloud-storage is not installed.
+        """
         bucket, prefix = bucket_and_name(uri)
         self.uri = uri
         self.prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""

@@ -34,19 +34,9 @@ class SyncConfig:
     def __post_init__(self) -> None:
         for key, path in (("source", self.source), ("destination", self.destination)):
             check_path(path, key=key)
-            check(
-                paths.scheme(path) in (None, "gs"),
-                key=key,
-                value=path,
-                expected="a local folder, or gs://BUCKET/FOLDER",
-            )
-            if paths.is_in_bucket(path):
-                check(
-                    paths.bucket_and_name(path)[0] != "",
-                    key=key,
-                    value=path,
-                    expected="gs://BUCKET/FOLDER, with the name of a bucket",
-                )
+            has_bucket = paths.is_in_bucket(path) and paths.bucket_and_name(path)[0] != ""
+            expected = "a local folder, or gs://BUCKET/FOLDER with the name of a bucket"
+            check(paths.is_local(path) or has_bucket, key=key, value=path, expected=expected)
         if MISSING not in (self.source, self.destination):
             _check_pair(self.source, self.destination)
         check(

@@ -10,13 +10,13 @@ from typing import TextIO
 from beam_pipelines.common import paths
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.common.lease import Lease, holding
-from beam_pipelines.common.output_streams import visible_line
+from beam_pipelines.common.output_streams import shown_names, visible_name
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted, stderr
-from beam_pipelines.sync.bucket_folder import BucketFolder, require_client
+from beam_pipelines.sync.bucket_folder import BucketFolder
 from beam_pipelines.sync.config import SyncConfig
 from beam_pipelines.sync.download import Downloads
-from beam_pipelines.sync.errors import ChangingError, FileError
+from beam_pipelines.sync.errors import ChangingError
 from beam_pipelines.sync.local_tree import LocalFolder, crc32c_of
 from beam_pipelines.sync.names import file_problem, object_problem
 from beam_pipelines.sync.transfers import Task, Transfers, file_tasks, run_tasks
@@ -33,7 +33,6 @@ from beam_pipelines.sync.trees import (
 from beam_pipelines.sync.upload import Uploads
 
 _MIB = 1 << 20
-_MAX_SHOWN = 5
 _MAX_LOGGED = 10
 
 Folder = LocalFolder | BucketFolder
@@ -52,7 +51,6 @@ def sync(config: SyncConfig, *, dry_run: bool, stream: TextIO) -> None:
         RunFailedError: Some files could not be copied.
         RunAgainError: Files have changed while they were copied, or the service cannot be reached.
     """
-    require_client()
     run = _Run(config)
     source = run.list_source()
     if dry_run:
@@ -77,13 +75,8 @@ class _Run:
         self._source = _folder(config.source)
         self.destination = _folder(config.destination)
         self._transfers = Transfers()
-        self.verb = (
-            "upload"
-            if isinstance(self._source, LocalFolder)
-            else "download"
-            if isinstance(self.destination, LocalFolder)
-            else "copy"
-        )
+        is_up, is_down = paths.is_local(config.source), paths.is_local(config.destination)
+        self.verb = "upload" if is_up else "download" if is_down else "copy"
 
     def list_source(self) -> Tree:
         """Lists the source and prints notes on what is left out.
@@ -97,7 +90,7 @@ class _Run:
         if isinstance(self.destination, LocalFolder):
             tree = without_folder_names(tree)
         for reason, names in tree.left_out.items():
-            print(f"note: {reason} left out ({len(names)}): {_shown(names)}", file=stderr())
+            print(f"note: {reason} left out ({len(names)}): {shown_names(names)}", file=stderr())
         uri = self._source.uri
         if not tree.files:
             if isinstance(self._source, BucketFolder) and self._source.is_object():
@@ -107,8 +100,8 @@ class _Run:
             raise UserError(f"source={uri}: {found}: expected a folder with files; nothing is copied or deleted")
         if self._config.delete and tree.unread:
             raise UserError(
-                f"delete=true: {_shown(tree.unread)} of source={uri} cannot be read, so that it is not known which "
-                "files the source has: make it readable, or leave out delete=true"
+                f"delete=true: {shown_names(tree.unread)} of source={uri} cannot be read, so that it is not known "
+                "which files the source has: make it readable, or leave out delete=true"
             )
         return tree
 
@@ -204,14 +197,19 @@ class _Run:
             errors = run_tasks(tasks, transfers=self._transfers, num_workers=self._config.num_workers, on_tick=show)
             for error in errors[:_MAX_LOGGED]:
                 progress.log(f"note: {error}")
-        _raise_errors(errors)
+        if not errors:
+            return
+        line = f"{counted(len(errors), 'file')} not copied or not deleted, such as {errors[0]}"
+        if all(isinstance(error, ChangingError) for error in errors):
+            raise RunAgainError(f"{line}: run the same command again")
+        raise RunFailedError(f"{line}; what is copied is kept: the same command tries the others again")
 
 
 def _without_linked(files: Sequence[TreeFile], folder: LocalFolder) -> list[TreeFile]:
     """Returns the files that no link leads to, and prints a note on the others."""
     linked = {file.name: file for file in files if folder.is_behind_link(file)}
     if linked:
-        names = _shown(list(linked))
+        names = shown_names(list(linked))
         print(f"note: not deleted ({len(linked)}), because a link leads to them: {names}", file=stderr())
     return [file for file in files if file.name not in linked]
 
@@ -224,9 +222,9 @@ def print_plan(plan: Plan, *, delete: bool, verb: str, stream: TextIO) -> None:
     """Prints one line for each file that would be copied or deleted."""
     for copy in sorted(plan.copies, key=lambda copy: copy.file.name):
         action = verb if copy.replaced is None else f"{verb}, replace"
-        print(f"{action}: {visible_line(_printable(copy.file.name))} ({copy.file.size_bytes:,} bytes)", file=stream)
+        print(f"{action}: {visible_name(copy.file.name)} ({copy.file.size_bytes:,} bytes)", file=stream)
     for file in plan.only_in_destination if delete else ():
-        print(f"delete: {visible_line(_printable(file.name))} ({file.size_bytes:,} bytes)", file=stream)
+        print(f"delete: {visible_name(file.name)} ({file.size_bytes:,} bytes)", file=stream)
 
 
 def print_summary(plan: Plan, *, config: SyncConfig, verb: str, dry_run: bool, stream: TextIO) -> None:
@@ -240,19 +238,10 @@ def print_summary(plan: Plan, *, config: SyncConfig, verb: str, dry_run: bool, s
     ]
     if config.delete:
         parts.append(f"{num_extra} {would}deleted")
-    print(f"{', '.join(parts)}: {visible_line(_printable(config.destination))}", file=stream)
+    print(f"{', '.join(parts)}: {visible_name(config.destination)}", file=stream)
     if num_extra and not config.delete:
         has = "is" if num_extra == 1 else "are"
         print(f"{counted(num_extra, 'file')} {has} only in the destination: delete=true deletes them", file=stream)
-
-
-def _raise_errors(errors: Sequence[FileError]) -> None:
-    if not errors:
-        return
-    line = f"{counted(len(errors), 'file')} not copied or not deleted, such as {errors[0]}"
-    if all(isinstance(error, ChangingError) for error in errors):
-        raise RunAgainError(f"{line}: run the same command again")
-    raise RunFailedError(f"{line}; what is copied is kept: the same command tries the others again")
 
 
 def _check_space(plan: Plan, folder: LocalFolder) -> None:
@@ -267,16 +256,6 @@ def _check_space(plan: Plan, folder: LocalFolder) -> None:
             f"destination={folder.uri}: {needed_bytes / 2**30:.1f} GiB are needed and {free_bytes / 2**30:.1f} GiB are "
             "free: free some space, or choose a folder on another disk"
         )
-
-
-def _shown(names: Sequence[str]) -> str:
-    shown = ", ".join(visible_line(_printable(name)) for name in names[:_MAX_SHOWN])
-    return f"{shown}, and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else shown
-
-
-def _printable(name: str) -> str:
-    """Returns the name of a file that may not be UTF-8 so that it can be printed."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _mib(size_bytes: int) -> int:

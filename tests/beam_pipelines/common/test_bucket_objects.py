@@ -6,7 +6,8 @@ import pytest
 from gcs.faults import Faults
 from gcs.fixture import Gcs
 
-from beam_pipelines.common import bucket_objects, lease_owner
+from beam_pipelines.common import bucket_objects, lease_owner, storage
+from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import HEARTBEAT_S, LEASE_FILE
 from beam_pipelines.common.lease_holder import Holder
@@ -51,6 +52,28 @@ def test_objects_are_deleted_whatever_is_cut_of_the_answer(gcs: Gcs) -> None:
     bucket_objects.delete([f"{gcs.url}/{name}" for name in names])
     assert gcs.contents() == {}
     assert [record.fault for record in gcs.requests() if record.kind == "batch"] == ["truncated", ""]
+
+
+def test_what_only_those_who_list_know_to_be_missing_is_missing(gcs: Gcs) -> None:
+    gcs.write("object", CONTENT)
+    gcs.set_faults(Faults(granted=("storage.objects.get",)))
+    assert storage.sizes_bytes([f"{gcs.url}/absent", f"{gcs.url}/object", f"{gcs.url}/absent2"]) == [0, len(CONTENT), 0]
+    with pytest.raises(FileNotFoundError, match=f"there is no file {gcs.url}/absent$"):
+        storage.open_local(f"{gcs.url}/absent")
+    asked = [record.target for record in gcs.requests() if record.kind == "other"]
+    assert len(asked) == 1 and "testPermissions" in asked[0]
+
+
+def test_where_it_is_not_known_whether_an_object_is_missing_both_are_named(gcs: Gcs) -> None:
+    gcs.set_faults(Faults(granted=()))
+    expected = (
+        f"{gcs.url}/a: tester@test-project.iam.gserviceaccount.com lacks the permission storage.objects.get, or there "
+        "is no such object, which only an account with storage.objects.list is told: gcloud storage buckets"
+    )
+    with pytest.raises(BucketError, match=f"^{expected}"):
+        storage.sizes_bytes([f"{gcs.url}/a"])
+    with pytest.raises(PermissionError, match=f"^{expected}"):
+        storage.open_local(f"{gcs.url}/a")
 
 
 def test_an_empty_object_is_empty(gcs: Gcs) -> None:

@@ -9,9 +9,8 @@ from gcs.faults import Faults
 from gcs.fixture import Gcs
 
 from beam_pipelines.common import bucket_objects, bucket_writes
-from beam_pipelines.common.bucket_objects import upload
+from beam_pipelines.common.bucket_objects import WriteConflictError, upload
 from beam_pipelines.common.bucket_writes import forget_writes_below
-from beam_pipelines.common.errors import RunFailedError
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +62,7 @@ def test_the_object_of_an_earlier_command_is_replaced(gcs: Gcs, write: Callable[
 def test_what_another_program_has_written_since_is_not_replaced(gcs: Gcs, write: Callable[[bytes], None]) -> None:
     write(b"mine")
     gcs.write("one", b"of another program")
-    with pytest.raises(RunFailedError, match="/data/one was written by another program at the same time"):
+    with pytest.raises(WriteConflictError, match="/data/one was written by another program at the same time"):
         write(b"mine again")
     assert gcs.read("one") == b"of another program"
     write(b"of the next command")
@@ -82,7 +81,7 @@ def test_what_another_program_writes_between_two_requests_is_not_replaced(
 
     gcs.write("one", b"earlier")
     monkeypatch.setattr(bucket_objects, "_look_up", look_up_late)
-    with pytest.raises(RunFailedError, match="written by another program"):
+    with pytest.raises(WriteConflictError, match="written by another program"):
         write(b"mine")
     assert gcs.read("one") == b"of another program"
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from python_script import script_command
 
-from beam_pipelines.common.output_streams import flush_with_error, open_text_stream, reader_is_gone
+from beam_pipelines.common.output_streams import flush_with_error, open_text_stream, reader_is_gone, shown_names
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.common.terminal import json_text, make_console, print_line
 
@@ -132,3 +132,11 @@ def test_output_that_is_lost_makes_the_command_fail():
     assert done.stderr == (
         "beamtune: standard output cannot be written to, so that output is lost: No space left on device\n"
     )
+
+
+def test_names_are_shown_on_one_line_and_the_rest_is_counted():
+    hostile = [os.fsdecode(b"\xe4.mp3"), "\x1b[31mred", "a\nb\t", "ä"]
+    assert shown_names(hostile) == "\\udce4.mp3, \\x1b[31mred, a\\nb\\t, ä"
+    assert shown_names([*"abcde"]) == "a, b, c, d, e"
+    assert shown_names([*"abcdefg"]) == "a, b, c, d, e, and 2 more"
+    assert shown_names([]) == ""

@@ -19,8 +19,14 @@ def test_one_of_both_is_in_a_bucket(source, destination):
     [
         ({"source": "a", "destination": "b c"}, "a and b c are both local: expected gs:// for one of them; between"),
         ({"source": "", "destination": "gs://b"}, "source=: expected a path"),
-        ({"source": "a", "destination": "gs://"}, "destination=gs://: expected gs://BUCKET/FOLDER, with the name"),
-        ({"source": "a", "destination": "gs:///x"}, "destination=gs:///x: expected gs://BUCKET/FOLDER, with the name"),
+        (
+            {"source": "a", "destination": "gs://"},
+            "destination=gs://: expected a local folder, or gs://BUCKET/FOLDER w",
+        ),
+        (
+            {"source": "a", "destination": "gs:///x"},
+            "destination=gs:///x: expected a local folder, or gs://BUCKET/",
+        ),
         ({"source": "s3://b/x", "destination": "y"}, "source=s3://b/x: expected a local folder, or gs://BUCKET/FOLDER"),
         ({"source": "a\0", "destination": "gs://b"}, r"source='a\x00': expected a path without NUL characters"),
         ({"source": "gs://b/x", "destination": "gs://b/x/y"}, "destination=gs://b/x/y and source=gs://b/x are one"),

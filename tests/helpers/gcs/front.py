@@ -53,6 +53,8 @@ class Front:
                 return json_answer(400, problem)
             return json_answer(200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
         authorization = call.headers.get("authorization")
+        if not authorization and call.bucket and not self.service.has_bucket(call.bucket):
+            return self.service.answer(call)
         if not authorization:
             return error_answer(
                 401, "required", "Anonymous caller does not have access to the Google Cloud Storage bucket."

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from beam_pipelines.common.bucket_objects import WriteConflictError
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.paths import is_in_bucket
 from trainer.common import files
@@ -53,7 +54,7 @@ class LeaderLease:
             chief = {"address": address, "host": socket.gethostname(), "pid": os.getpid(), "started_s": time.time()}
             files.write_text(lease._path, dump_checked(chief))
             if is_in_bucket(search_dir):
-                files.write_text(_last_path(search_dir), lease.file_prefix)
+                lease._write_last()
         except files.FileError as error:
             raise UserError(f"search_dir={search_dir} is not writable: {error.message}") from error
         lease._check_names()
@@ -67,6 +68,14 @@ class LeaderLease:
     @property
     def _path(self) -> str:
         return files.join(_directory(self.search_dir), f"{self.file_prefix}.json")
+
+    def _write_last(self) -> None:
+        """Writes the name of this lease to `last`; another chief may write that of an earlier one at the same time."""
+        try:
+            files.write_text(_last_path(self.search_dir), self.file_prefix)
+        except WriteConflictError:
+            self._check_names()
+            files.write_text(_last_path(self.search_dir), self.file_prefix)
 
     def check(self) -> None:
         """Raises a LostLeadershipError if another chief has acquired the lease."""

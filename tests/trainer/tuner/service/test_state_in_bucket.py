@@ -17,6 +17,7 @@ import time
 
 import pytest
 
+from beam_pipelines.common.bucket_objects import WriteConflictError
 from trainer.common import files
 from trainer.tuner.service.checked_json import dump_checked
 from trainer.tuner.service.leader_lease import LeaderLease, LostLeadershipError, find_leader, was_leader
@@ -77,13 +78,28 @@ def check_twins(search_dir):
     assert find_leader(search_dir) == (twin, "twin:1")
 
 
+def check_at_the_same_time(search_dir):
+    write_text = files.write_text
+
+    def write_after_another(path, text):
+        if path.endswith("/last"):
+            files.write_text = write_text
+            write_text(path, "00000000.0123456789abcdef")
+            raise WriteConflictError(path)
+        write_text(path, text)
+
+    files.write_text = write_after_another
+    lease = LeaderLease.acquire(search_dir, address="one:1")
+    assert files.read_text(f"{search_dir}/state/terms/last") == lease.file_prefix
+
+
 def check_without_last(search_dir):
     _, lease = start(search_dir)
     files.remove(f"{search_dir}/state/terms/last")
     lease.check()
 
 
-for check in (check_taken_over, check_late_write, check_twins, check_without_last):
+for check in (check_taken_over, check_late_write, check_twins, check_at_the_same_time, check_without_last):
     check(f"{sys.argv[1]}/{check.__name__}")
 
 # What a pattern would match is the name of a folder.
