@@ -217,7 +217,7 @@ def test_without_googles_client_faults_change_nothing(place: Place, tmp_path: Pa
     ("number", "faults", "code"),
     [
         (signal.SIGTERM, Faults(kinds=("get",), name_pattern=SHARD, hold="before"), RUN_AGAIN),
-        (signal.SIGTERM, Faults(kinds=("insert",), name_pattern="last-00001-00000002", hold="before"), RUN_AGAIN),
+        (signal.SIGTERM, Faults(kinds=("insert",), name_pattern="last-00001", hold="before"), RUN_AGAIN),
         (signal.SIGINT, Faults(kinds=("insert",), name_pattern="checkpoints/", unavailable_share=1.0), INTERRUPTED),
     ],
 )
