@@ -61,8 +61,11 @@ def _sync(invocation: Invocation) -> int:
         raise UserError(f"expected a source and a destination, got {len(invocation.paths)}: beamtune sync SRC DST")
     folders = [f"{key}={path}" for key, path in zip(("source", "destination"), invocation.paths, strict=False)]
     config = load_config(SyncConfig, "sync", [*folders, *invocation.overrides], dry_run=invocation.dry_run)
+    from beam_pipelines.common.bucket_access import check_access
     from beam_pipelines.sync.sync import sync
 
+    if invocation.dry_run:
+        check_access(read=[config.destination])  # which is not written, but compared
     sync(config, dry_run=invocation.dry_run, stream=sys.stdout)
     return 0
 

@@ -233,7 +233,7 @@ def _translate(failure: _Failure) -> BucketError | BucketOutageError | None:
             "cannot do: copy the files to a bucket of your own: gcloud storage cp --recursive "
             f"--billing-project=PROJECT gs://{failure.bucket}/… gs://YOUR-BUCKET/…"
         )
-    if _is_anonymous(failure, text):
+    if _is_anonymous(text):
         return no_credentials(failure.what)
     if any(problem in text for problem in _PROJECT_PROBLEMS):
         return BucketError(
@@ -261,7 +261,7 @@ def _translate(failure: _Failure) -> BucketError | BucketOutageError | None:
     return None
 
 
-def _is_anonymous(failure: _Failure, text: str) -> bool:
+def _is_anonymous(text: str) -> bool:
     return (
         "anonymous caller" in text
         or "anonymous credentials cannot be refreshed" in text

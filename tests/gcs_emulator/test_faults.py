@@ -179,6 +179,8 @@ def test_credentials(gcs, send):
     gcs.write("a", b"x")
     status, body = send("GET", media(gcs, "a"), token=None)
     assert (status, message(body).split()[0]) == (401, "Anonymous")
+    status, body = send("GET", "/storage/v1/b/no-such-bucket/o", token=None)
+    assert (status, message(body)) == (404, "The specified bucket does not exist.")
     assert send("GET", media(gcs, "a"), token="other")[0] == 401  # noqa: S106 (no secret)
     assert json.loads(send("POST", "/token")[1])["access_token"] == TOKEN
     gcs.set_faults(Faults(credentials="expired"))

@@ -4,6 +4,8 @@ Both are repeated while the service cannot be reached; see `beam_pipelines.commo
 the client compares checksums. TensorFlow takes an answer that was cut for the whole, so that sizes are compared.
 """
 
+import os
+import re
 import shutil
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again
 from beam_pipelines.common.retries import with_retries
 
 _COPY_BYTES = 1 << 24
+_SPECIAL = re.compile(r"[*?[\]\\]")
 
 
 def exists(path: str) -> bool:
@@ -43,12 +46,19 @@ def list_names(folder: str) -> list[str]:
     """Returns the names in a folder, in any order; those of folders end with a slash. A missing folder has none."""
     if is_installed():
         return bucket_objects.list_names(folder)
-    import tensorflow as tf
 
-    try:
-        return list(with_retries(lambda: _gfile().listdir(folder), path=folder))
-    except tf.errors.NotFoundError:
-        return []
+    def read() -> list[str]:
+        import tensorflow as tf
+
+        try:
+            return list(_gfile().listdir(folder))
+        except tf.errors.NotFoundError:
+            # It says so after any error; `glob` does not.
+            if _gfile().glob(os.path.join(_SPECIAL.sub(r"\\\g<0>", folder), "*")):
+                raise BucketOutageError(f"{folder} could not be listed: run the same command again") from None
+            return []
+
+    return with_retries(read, path=folder)
 
 
 def read_bytes(path: str) -> bytes:

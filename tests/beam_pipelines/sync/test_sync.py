@@ -128,7 +128,7 @@ def test_a_dry_run_lists_and_writes_nothing(gcs, sync, music, tmp_path):
         f"5 files would be uploaded (9.0 MiB), 0 unchanged, 1 would be deleted: {gcs.url}\n"
     )
     assert gcs.contents() == before
-    assert [record.kind for record in gcs.requests() if record.kind != "token"] == ["list"]
+    assert [record.kind for record in gcs.requests() if record.kind != "token"] == ["list", "list"]
     assert sync(gcs.url, tmp_path / "absent", "--dry-run").count("download: ") == 2
     assert not (tmp_path / "absent").exists()
 

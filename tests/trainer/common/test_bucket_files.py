@@ -90,6 +90,13 @@ def test_a_file_is_received_whole(gcs_here: Gcs, client: str, fault: str) -> Non
     assert [record.fault for record in gcs_here.requests() if record.fault] == [fault]
 
 
+def test_a_folder_is_listed_again_after_an_error(gcs_here: Gcs, client: str) -> None:
+    gcs_here.write("a [1]/file", CONTENT)
+    for fault in ("truncated", "cut_reply", "unavailable"):
+        gcs_here.set_faults(replace(Faults(times=1, kinds=("list",)), **{f"{fault}_share": 1.0}))
+        assert files.list_dir(f"{gcs_here.url}/a [1]") == ["file"]
+
+
 def test_a_file_that_is_always_cut_is_an_outage(gcs_here: Gcs, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEAMTUNE_STORAGE_RETRY_DEADLINE_S", "")
     StorageConfig(retry_deadline_s=0).apply()
