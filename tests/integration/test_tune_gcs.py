@@ -1,5 +1,6 @@
 """`beamtune tune` on gs://: few requests, and nothing is lost while the storage is away or processes are killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -57,6 +58,16 @@ def results_of(gcs: Gcs) -> Results:
         trial["trial_id"]: tuple(trial[key] for key in ("values", "status", "score", "best_epoch", "metrics"))
         for trial in state["trials"]
     }
+
+
+def check_nothing_is_left(gcs: Gcs) -> None:
+    """Asserts that there are no leases, no temporary objects, and of each trial no checkpoints but the newest ones."""
+    names = gcs.contents("search")
+    assert not [name for name in names if name.endswith((".tmp", ".partial", ".probe")) or "lease" in name]
+    for trial in range(TRIALS):
+        folder = f"trials/{trial:04d}/checkpoints/"
+        checkpoints = {name.removeprefix(folder).partition(".")[0] for name in names if name.startswith(folder)}
+        assert checkpoints == {"checkpoints", *json.loads(names[f"{folder}checkpoints.json"]).values()}
 
 
 def start_and_wait_for_an_epoch(gcs: Gcs, arguments: list[str], folder: Path) -> "subprocess.Popen[str]":
@@ -131,6 +142,7 @@ def test_killed_workers_and_chiefs_lose_nothing(
     assert "tuner-0 has exited with SIGKILL: restarting it (1 of 5 times)" in err
     assert "chief has exited with SIGKILL: restarting it (1 of 5 times)" in err
     assert results_of(gcs) == reference[0]
+    check_nothing_is_left(gcs)
 
 
 @pytest.mark.parametrize("fault", ["unavailable_share", "cut_before_share", "cut_after_share"])
