@@ -150,8 +150,7 @@ def _errors_as_failed_trials() -> Iterator[None]:
     """Turns errors that a point of the space may cause into a TrialFailedError with one line.
 
     Raises:
-        RunAgainError: A bucket cannot be reached, which is no fault of the trial. TensorFlow's readers of shards do not
-            raise that themselves.
+        RunAgainError: A bucket cannot be reached, which is no fault of the trial.
     """
     try:
         yield
