@@ -6,7 +6,7 @@ come from its code, and are constants in the graph. All functions take batches o
 The Fourier transform has three forms, because not every runtime has every one of them: `Fourier`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -37,6 +37,7 @@ from beam_pipelines.features.yamnet import load_network
 from beam_pipelines.features.yamnet_network import EMBEDDING_SIZE, build_model
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
+from trainer.export.frozen import frozen
 
 _FULL_SCALE = 32768.0
 
@@ -61,7 +62,7 @@ class Fourier(Enum):
         return tf.float64 if self is Fourier.FFT_FLOAT64 else tf.float32
 
 
-class GraphFeatures(tf.Module):  # type: ignore[misc]
+class GraphFeatures:
     """The features of a model, from the samples of segments.
 
     Attributes:
@@ -84,24 +85,18 @@ class GraphFeatures(tf.Module):  # type: ignore[misc]
             UserError: A feature has no graph, its settings are missing, or the file of its weights has changed.
             RunFailedError: The weights are missing and cannot be downloaded.
         """
-        super().__init__(name="features")
         self.specs = dict(specs)
         self._fourier = fourier
         self._configs = {name: _config_of(name, settings) for name in specs}
         self.rate_hz_of = {
             name: config.sample_rate_hz or settings.audio.sample_rate_hz for name, config in self._configs.items()
         }
-        # Pairs and not a dict: a saved model takes dicts with keys of text only.
-        self._lengths = [(rate, segment_length(settings.segment, rate)) for rate in set(self.rate_hz_of.values())]
+        self.num_samples_at = {rate: segment_length(settings.segment, rate) for rate in set(self.rate_hz_of.values())}
         self._networks = {
             name: _embedding_network(name, config, settings)
             for name, config in self._configs.items()
             if isinstance(config, YamnetConfig)
         }
-
-    @property
-    def num_samples_at(self) -> dict[int, int]:
-        return dict(self._lengths)
 
     def __call__(self, segments_at: Mapping[int, Any]) -> dict[str, Any]:
         """Returns the features of segments, {name: (segments, *shape)} in their stored dtypes.
@@ -168,7 +163,7 @@ def yamnet_spectrogram(segments: Any, *, fourier: Fourier) -> Any:
     return tf.cast(tf.math.log(mel), tf.float32)
 
 
-def yamnet_embeddings(segments: Any, network: Any, *, fourier: Fourier) -> Any:
+def yamnet_embeddings(segments: Any, network: Callable[[Any], Any], *, fourier: Fourier) -> Any:
     """(segments, samples) float32 at 16 kHz → (segments, patches, 1024) float32: `Yamnet` of the pipeline.
 
     Args:
@@ -182,7 +177,7 @@ def yamnet_embeddings(segments: Any, network: Any, *, fourier: Fourier) -> Any:
     # Patches overlap by half: two neighbouring blocks of a hop make one patch.
     blocks = tf.reshape(spectrogram, (-1, num_frames // hop, hop, num_bands))
     patches = tf.concat([blocks[:, :-1], blocks[:, 1:]], axis=2)
-    embeddings = network(tf.reshape(patches, (-1, yamnet_log_mel.PATCH_FRAMES, num_bands)), training=False)
+    embeddings = network(tf.reshape(patches, (-1, yamnet_log_mel.PATCH_FRAMES, num_bands)))
     return tf.reshape(embeddings, (-1, num_frames // hop - 1, EMBEDDING_SIZE))
 
 
@@ -253,7 +248,7 @@ def _config_of(name: str, settings: PrepareYaml) -> FeatureConfig:
     return config
 
 
-def _embedding_network(name: str, config: YamnetConfig, settings: PrepareYaml) -> Any:
+def _embedding_network(name: str, config: YamnetConfig, settings: PrepareYaml) -> Callable[[Any], Any]:
     """Returns YAMNet with its weights, (patches, 96, 64) → (patches, 1024).
 
     Raises:
@@ -266,6 +261,4 @@ def _embedding_network(name: str, config: YamnetConfig, settings: PrepareYaml) -
     for layer in whole.layers:
         if layer.weights:
             layer.set_weights(weights[layer.name])
-    network = keras.Model(whole.input, whole.get_layer("embeddings").output, name="yamnet")
-    network.trainable = False
-    return network
+    return frozen(keras.Model(whole.input, whole.get_layer("embeddings").output, name="yamnet"))
