@@ -62,7 +62,8 @@ class ServedModel:
         compute = frozen(embedding_network(network))
         # One function for all signatures, so that a saved model holds the weights once.
         self._network = tf.function(
-            lambda values: compute(values),
+            compute,
+            autograph=False,
             input_signature=[
                 {name: tf.TensorSpec((None, *spec.shape), spec.dtype, name) for name, spec in features.specs.items()}
             ],
