@@ -4,10 +4,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.evaluation.exported_model import SERVE_SEGMENTS
 from trainer.export.served_model import ServedModel
 from trainer.export.source import ExportSource
 
-SERVE, SERVE_FEATURES, SERVE_SEGMENTS = "serving_default", "serve_features", "serve_segments"
+SERVE, SERVE_FEATURES = "serving_default", "serve_features"
 
 
 def write_saved_model(source: ExportSource, directory: str) -> None:
