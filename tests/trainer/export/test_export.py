@@ -227,7 +227,7 @@ def test_a_difference_above_the_limit_fails_and_writes_nothing(
 ) -> None:
     def run_wrongly(name: str, source: ExportSource, directory: str, clips: list[ReferenceClip]) -> FormatRun:
         *expected, silence = predict_clips(source.inference, clips)
-        return FormatRun([Outputs(one.probabilities + [0.002, -0.002, 0.0]) for one in expected] + [silence])
+        return FormatRun([Outputs(one.probabilities + np.array([0.002, -0.002, 0.0])) for one in expected] + [silence])
 
     monkeypatch.setattr(export_module, "_write", lambda source, directory, formats: None)
     monkeypatch.setattr(export_module, "_run", run_wrongly)
