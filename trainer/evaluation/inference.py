@@ -72,6 +72,11 @@ class Inference:
         self.labels = run.dataset().labels
         self._batch_size = batch_size
 
+    @property
+    def segment_duration_s(self) -> float:
+        """The length of a segment in seconds."""
+        return self.front_end.segment_duration_s
+
     def score(self, path: str) -> SegmentValues:
         """Returns the probabilities of the genres, float64, for all of an audio file, local or gs://, however long.
 
@@ -103,14 +108,14 @@ class Inference:
         Raises:
             AudioError: The file cannot be opened or decoded, or is silent.
         """
-        with _open(path) as source:
+        with open_audio(path) as source:
             return self.front_end.process(source, whole=True)
 
     def _of_file(self, path: str, compute: _Compute) -> SegmentValues:
         clip = _read_or_silent(lambda: self.read(path))
         if clip is not None and not clip.audio.is_cut:
             return _of_clip(clip, compute)
-        with _open(path) as source:
+        with open_audio(path) as source:
             decoded = decode(
                 source,
                 lambda stream: self._of_windows(stream, compute),
@@ -198,7 +203,7 @@ def _joined(batches: Sequence[NDArray[Any]], starts_s: Sequence[float], *, durat
     )
 
 
-def _open(path: str) -> BinaryIO:
+def open_audio(path: str) -> BinaryIO:
     """Opens an audio file, a context manager.
 
     Raises:

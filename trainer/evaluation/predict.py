@@ -10,7 +10,9 @@ from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import stdout
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.config import PredictConfig
+from trainer.evaluation.exported_model import ExportedModel
 from trainer.evaluation.inference import Inference
+from trainer.evaluation.open_model import open_model
 from trainer.evaluation.prediction_writers import WRITERS, Prediction
 
 
@@ -21,7 +23,7 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
     A file's result is printed before the next file is read. A list in JSON is closed whatever ends the work.
 
     Args:
-        run_dir: The run, which needs no other files.
+        run_dir: The run or the export, which needs no other files.
         paths: Audio files, local or gs://, of any length.
         config: Batch size and number of genres.
         output_format: "table", "json" or "csv".
@@ -30,10 +32,10 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
         The number of files that could not be read.
 
     Raises:
-        UserError: There is no such run, or it has no checkpoint yet.
-        RunFailedError: The checkpoint is damaged.
+        UserError: There is no such run or export, the run has no checkpoint yet, or the export is not complete.
+        RunFailedError: A checkpoint or a saved model is damaged.
     """
-    inference = Inference(run_dir, batch_size=config.batch_size)
+    inference = open_model(run_dir, batch_size=config.batch_size)
     # Before the bar starts: on a terminal, Rich then replaces sys.stdout.
     stream = stdout()
     writer = WRITERS[output_format](stream, paths=paths, labels=inference.labels)
@@ -54,7 +56,7 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
 
 
 def _predict_files(
-    paths: Sequence[str], *, inference: Inference, top_k: int, progress: ProgressReporter
+    paths: Sequence[str], *, inference: Inference | ExportedModel, top_k: int, progress: ProgressReporter
 ) -> Iterator[Prediction | None]:
     """Yields the prediction for each file, or None where it cannot be read."""
     for num_done, path in enumerate(paths, start=1):

@@ -1,0 +1,96 @@
+"""Every model of the zoo with its features as a graph, against the front end of `beamtune predict` and Keras."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.features.config import (
+    LogMelConfig,
+    MfccConfig,
+    WaveformConfig,
+    YamnetConfig,
+    YamnetLogMelConfig,
+)
+from beam_pipelines.features.frontend import FrontEnd
+from beam_pipelines.features.weights_hash import source_hashes
+from beam_pipelines.prepare.config import ShardConfig
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
+from beam_pipelines.records.schema import BandStats
+from beam_pipelines.splits.config import DuplicatesConfig
+from trainer.export.graph_features import GraphFeatures
+from trainer.export.served_model import ServedModel
+from trainer.models.config import LOGITS
+from trainer.models.embedding import EMBEDDINGS, embedding_network
+from trainer.models.registry import MODELS, build_model
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+YAMNET = REPOSITORY.parent / "shared" / "data" / "yamnet" / "yamnet.h5"
+RATE_HZ = 16_000
+FEATURES = {
+    "log_mel": LogMelConfig(),
+    "mfcc": MfccConfig(deltas=1),
+    "waveform": WaveformConfig(),
+    "yamnet": YamnetConfig(),
+    "yamnet_log_mel": YamnetLogMelConfig(),
+}
+# ImageNet's weights are not downloaded in tests.
+OPTIONS = {"transfer": {"weights": "none", "image_size": 64}}
+
+
+@pytest.mark.slow  # a graph takes seconds to trace
+@pytest.mark.parametrize("name", MODELS)
+def test_probabilities_are_those_of_the_pipeline_and_keras(name, monkeypatch):
+    config = MODELS[name].config_class(**OPTIONS.get(name, {}))
+    configs = {feature: FEATURES[feature] for feature in config.feature_names}
+    if "yamnet" in configs:
+        if not YAMNET.is_file():
+            pytest.skip(f"YAMNet's weights are not there: {YAMNET}")
+        monkeypatch.setenv("BEAMTUNE_CACHE", str(YAMNET.parent))
+    settings = PrepareYaml(
+        text="",
+        cache_key="",
+        versions={},
+        sources={},
+        audio=AudioConfig(),
+        segment=SegmentConfig(duration_s=3.0, hop_s=2.0),
+        duplicates=DuplicatesConfig(),
+        shards=ShardConfig(),
+        features=configs,
+    )
+    front_end = FrontEnd(audio=settings.audio, segment=settings.segment, features=configs)
+    specs = {spec.name: spec for spec in front_end.specs}
+    rng = np.random.default_rng(0)
+    samples = rng.normal(0, np.linspace(0.02, 0.3, 6 * RATE_HZ)).astype(np.float32)
+    segments = front_end.process_samples(samples[:, None], sample_rate_hz=RATE_HZ).segments
+    values = {feature: np.stack([segment.features[feature] for segment in segments]) for feature in configs}
+    model = build_model(
+        config,
+        specs=specs,
+        stats={feature: stats_of(array) for feature, array in values.items()},
+        num_classes=5,
+        pretrained=False,
+    )
+    # Random weights of some models give logits of almost 0.
+    embeddings = np.asarray(embedding_network(model).predict_on_batch(values)[EMBEDDINGS])
+    kernel = rng.normal(0, 1 / np.linalg.norm(embeddings, axis=1).max(), (embeddings.shape[1], 5))
+    model.get_layer(LOGITS).set_weights([kernel, np.zeros(5)])
+    logits = np.asarray(model.predict_on_batch(values), np.float64)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    graph_features = GraphFeatures(replace(settings, sources=source_hashes(configs)), specs)
+    served = ServedModel(model, features=graph_features, settings=settings, labels="abcde")
+    cuts = np.stack([samples[start : start + 3 * RATE_HZ] for start in (0, 2 * RATE_HZ)])
+    found = served.predict_features(graph_features({RATE_HZ: tf.constant(cuts)}))
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-3)
+    assert np.ptp(expected) > 0.05  # otherwise any probabilities would do
+
+
+def stats_of(values):
+    """Returns the statistics of the last axis."""
+    rows = values.astype(np.float64).reshape(-1, values.shape[-1])
+    return BandStats(num_frames=len(rows), mean=tuple(rows.mean(axis=0)), std=tuple(rows.std(axis=0)))
