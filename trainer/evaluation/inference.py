@@ -21,8 +21,10 @@ from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
+from trainer.metrics.calibration import with_temperature
 from trainer.metrics.metrics import softmax
 from trainer.models.embedding import EMBEDDINGS, embedding_network
+from trainer.runs.calibration_file import read_calibration
 from trainer.runs.restored_model import load_best_model
 from trainer.runs.run_dir import RunDir
 
@@ -33,7 +35,7 @@ class SegmentValues:
 
     Attributes:
         values: (segments, values), e.g. the probability of each genre.
-        mean: (values,), their mean over the segments.
+        mean: (values,), their mean over the segments; calibrated by itself if the probabilities are.
         starts_s: (segments,) float64, where each segment starts, in seconds. Silent segments are left out, and so is a
             remainder at the end that is shorter than a segment.
         duration_s: Duration of the audio.
@@ -62,11 +64,13 @@ class Inference:
             batch_size: Segments in a batch.
 
         Raises:
-            UserError: There is no such run, it has no checkpoint yet, or a file that features need has changed.
+            UserError: There is no such run, it has no checkpoint yet, its calibration is damaged, or a file that
+                features need has changed.
             RunFailedError: The checkpoint is damaged.
         """
         run = RunDir(run_dir)
         self.model: keras.Model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
+        self._calibration = read_calibration(run)
         # Not the other features of the data: YAMNet takes seconds, and needs its weights.
         self.front_end = run.prepare_yaml().front_end(tuple(self.model.input))
         self.labels = run.dataset().labels
@@ -75,6 +79,7 @@ class Inference:
     def score(self, path: str) -> SegmentValues:
         """Returns the probabilities of the genres, float64, for all of an audio file, local or gs://, however long.
 
+        They are calibrated if the run is.
         A file that is longer than `audio.max_duration_s` of the prepared data is read in windows, with the memory for
         some minutes of it.
 
@@ -82,11 +87,11 @@ class Inference:
             AudioError: The file cannot be opened or decoded, or is silent; or the network raised an exception, e.g.
                 because a long file needs more memory than there is.
         """
-        return self._of_file(path, self._probabilities)
+        return self._calibrated(self._of_file(path, self._probabilities))
 
     def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
         """Returns the probabilities for samples, (frames, channels) in [-1, 1], as `score` does for a file."""
-        return self._of_samples(samples, sample_rate_hz, self._probabilities)
+        return self._calibrated(self._of_samples(samples, sample_rate_hz, self._probabilities))
 
     def embed(self, path: str) -> SegmentValues:
         """Returns the embeddings of an audio file, float32: the inputs of the logits layer. Raises as `score`."""
@@ -145,6 +150,15 @@ class Inference:
         if not batches:
             raise silent or AudioError("silent", "the file is shorter than a segment", stage="segment")
         return _joined(batches, starts_s, duration_s=0.0)
+
+    def _calibrated(self, found: SegmentValues) -> SegmentValues:
+        if self._calibration is None:
+            return found
+        return replace(
+            found,
+            values=with_temperature(found.values, self._calibration.segment),
+            mean=with_temperature(found.mean, self._calibration.track),
+        )
 
     @unexpected_errors("predict")
     def _probabilities(self, segments: Sequence[Segment]) -> Sequence[NDArray[Any]]:
