@@ -24,6 +24,7 @@ from trainer.data.config import AugmentConfig
 from trainer.devices.config import StrategyConfig
 from trainer.evaluation.config import EvaluateConfig, PredictConfig
 from trainer.explore.config import ExploreConfig
+from trainer.export.config import ExportConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
 from trainer.training.config import TrainConfig
@@ -59,6 +60,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "baselines": BaselinesConfig,
     "crossval": CrossvalConfig,
     "predict": PredictConfig,
+    "export": ExportConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
     "doctor": DoctorConfig,

@@ -110,6 +110,18 @@ def _predict(invocation: Invocation) -> int:
     return 1 if num_failed else 0
 
 
+def _export(invocation: Invocation) -> int:
+    from trainer.export.config import ExportConfig
+
+    if len(invocation.paths) != 1:
+        raise UserError("export needs one run directory: beamtune export RUN output_dir=…")
+    config = load_config(ExportConfig, "export", invocation.overrides, paths=invocation.paths)
+    from trainer.export.export import export
+
+    export(invocation.paths[0], config, stream=sys.stdout)
+    return 0
+
+
 def _compare(invocation: Invocation) -> int:
     from trainer.compare.config import CompareConfig
 
@@ -274,6 +286,25 @@ COMMANDS = (
         extras=("train",),
         paths_usage="RUN FILE…",
         has_output_formats=True,
+        decodes_audio=True,
+    ),
+    Command(
+        name="export",
+        summary="write a finished run as a model that runs without beamtune, front end inside",
+        description=(
+            "Writes a saved model of TensorFlow that takes samples at any rate and returns the probabilities of the\n"
+            "genres: resampling, segments and features are in its graph. Then loads it in a process without beamtune,\n"
+            "compares it with beamtune predict on clips of the prepared data, and prints and saves the differences.\n\n"
+            "formats:  saved_model (all that TensorFlow runs), keras (the network alone, for Python with beamtune)\n"
+            "settings: output_dir, formats, reference_clips, max_difference"
+        ),
+        examples=(
+            "beamtune export runs/first output_dir=exports/first",
+            "beamtune export runs/first output_dir=exports/first 'formats=[saved_model,keras]'",
+        ),
+        run=_export,
+        extras=("train",),
+        paths_usage="RUN",
         decodes_audio=True,
     ),
     Command(

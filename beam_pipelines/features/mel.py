@@ -21,7 +21,7 @@ from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.features.deltas import DELTA_WIDTH, with_deltas
 from beam_pipelines.records.schema import FeatureSpec
 
-_SMALLEST_POWER = 1e-10  # librosa's `amin`
+SMALLEST_POWER = 1e-10  # librosa's `amin`
 # Samples are clipped to this, 120 dB above full scale: float files hold any number, and its square must be finite.
 LARGEST_SAMPLE = np.float32(1e6)
 
@@ -166,7 +166,7 @@ def mel_filters(name: str, config: LogMelConfig, sample_rate_hz: int) -> npt.NDA
 
 
 def _power_to_db(power: npt.NDArray[np.float32], *, top_db: float) -> npt.NDArray[np.float32]:
-    decibels: npt.NDArray[np.float32] = np.log10(np.maximum(power, np.float32(_SMALLEST_POWER)))
+    decibels: npt.NDArray[np.float32] = np.log10(np.maximum(power, np.float32(SMALLEST_POWER)))
     decibels *= np.float32(10.0)
     np.maximum(decibels, decibels.max() - np.float32(top_db), out=decibels)
     return decibels

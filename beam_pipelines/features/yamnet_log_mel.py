@@ -22,15 +22,15 @@ from beam_pipelines.records.schema import FeatureSpec
 NUM_BANDS = 64
 PATCH_FRAMES = 96
 
-_WINDOW_LENGTH = 400  # samples: 25 ms
-_HOP_LENGTH = 160  # samples: 10 ms
-WINDOW_S = _WINDOW_LENGTH / YAMNET_SAMPLE_RATE_HZ
-HOP_S = _HOP_LENGTH / YAMNET_SAMPLE_RATE_HZ
-_FFT_LENGTH = 512
+WINDOW_LENGTH = 400  # samples: 25 ms
+HOP_LENGTH = 160  # samples: 10 ms
+WINDOW_S = WINDOW_LENGTH / YAMNET_SAMPLE_RATE_HZ
+HOP_S = HOP_LENGTH / YAMNET_SAMPLE_RATE_HZ
+FFT_LENGTH = 512
 _FMIN_HZ = 125.0
 _FMAX_HZ = 7500.0
-_LOG_OFFSET = 0.001
-_PATCH_HOP_FRAMES = 48
+LOG_OFFSET = 0.001
+PATCH_HOP_FRAMES = 48
 
 
 class YamnetSpectrogram:
@@ -47,19 +47,19 @@ class YamnetSpectrogram:
         """Prepares window, filter bank and buffers for segments of one length."""
         self._num_samples = round(segment_duration_s * YAMNET_SAMPLE_RATE_HZ)
         # The samples of one patch: 0.96 s, and the rest of the last window.
-        first_patch_samples = (PATCH_FRAMES - 1) * _HOP_LENGTH + _WINDOW_LENGTH
+        first_patch_samples = (PATCH_FRAMES - 1) * HOP_LENGTH + WINDOW_LENGTH
         further_samples = max(0, self._num_samples - first_patch_samples)
-        num_patch_hops = math.ceil(further_samples / (_PATCH_HOP_FRAMES * _HOP_LENGTH))
+        num_patch_hops = math.ceil(further_samples / (PATCH_HOP_FRAMES * HOP_LENGTH))
         self.num_patches = 1 + num_patch_hops
-        self.num_frames = PATCH_FRAMES + num_patch_hops * _PATCH_HOP_FRAMES
-        self._filters = scipy.sparse.csr_matrix(_mel_filters())
-        self._window = hann_window(_WINDOW_LENGTH)
-        self._padded = np.zeros((self.num_frames - 1) * _HOP_LENGTH + _WINDOW_LENGTH, dtype=np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(self._padded, _WINDOW_LENGTH)
-        self._frames = windows[::_HOP_LENGTH]
+        self.num_frames = PATCH_FRAMES + num_patch_hops * PATCH_HOP_FRAMES
+        self._filters = scipy.sparse.csr_matrix(mel_filters())
+        self._window = hann_window(WINDOW_LENGTH)
+        self._padded = np.zeros((self.num_frames - 1) * HOP_LENGTH + WINDOW_LENGTH, dtype=np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(self._padded, WINDOW_LENGTH)
+        self._frames = windows[::HOP_LENGTH]
         # Windowed frames, each padded with zeros to the length of the transform.
-        self._transform_input = np.zeros((self.num_frames, _FFT_LENGTH), dtype=np.float64)
-        self._windowed = self._transform_input[:, :_WINDOW_LENGTH]
+        self._transform_input = np.zeros((self.num_frames, FFT_LENGTH), dtype=np.float64)
+        self._windowed = self._transform_input[:, :WINDOW_LENGTH]
 
     def __call__(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(samples,) float32 at 16 kHz → (frames, 64) float32, natural logarithms."""
@@ -70,13 +70,13 @@ class YamnetSpectrogram:
         magnitude += spectrum.imag**2
         np.sqrt(magnitude, out=magnitude)
         mel: npt.NDArray[np.float64] = (self._filters @ magnitude.T).T
-        mel += _LOG_OFFSET
+        mel += LOG_OFFSET
         return np.log(mel).astype(np.float32)
 
     def patches(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(samples,) float32 at 16 kHz → (patches, 96, 64) float32: the spectrogram as the input of the network."""
         windows = np.lib.stride_tricks.sliding_window_view(self(segment), PATCH_FRAMES, axis=0)
-        return np.ascontiguousarray(windows[::_PATCH_HOP_FRAMES].swapaxes(1, 2))
+        return np.ascontiguousarray(windows[::PATCH_HOP_FRAMES].swapaxes(1, 2))
 
 
 class YamnetLogMel:
@@ -107,12 +107,12 @@ def num_whole_frames(segment_duration_s: float) -> int:
     It is at least 1, also where the segment is shorter than a window.
     """
     num_samples = round(segment_duration_s * YAMNET_SAMPLE_RATE_HZ)
-    return 1 + max(0, num_samples - _WINDOW_LENGTH) // _HOP_LENGTH
+    return 1 + max(0, num_samples - WINDOW_LENGTH) // HOP_LENGTH
 
 
-def _mel_filters() -> npt.NDArray[np.float64]:
+def mel_filters() -> npt.NDArray[np.float64]:
     """Returns the filter bank, (bands, bins): triangles that are linear on the mel scale."""
-    bins_mel = _hz_to_mel(np.linspace(0.0, YAMNET_SAMPLE_RATE_HZ / 2, _FFT_LENGTH // 2 + 1))
+    bins_mel = _hz_to_mel(np.linspace(0.0, YAMNET_SAMPLE_RATE_HZ / 2, FFT_LENGTH // 2 + 1))
     edges_mel = _edges_mel()[:, None]
     lower, centre, upper = edges_mel[:-2], edges_mel[1:-1], edges_mel[2:]
     rising = (bins_mel - lower) / (centre - lower)

@@ -168,7 +168,7 @@ def test_every_command_file_composes():
     names = {path.stem for path in CONFIG_DIR.glob("*.yaml")}
     assert names == {
         *("baselines", "crossval", "tensorboard", "tune"),
-        *("compare", "convert", "doctor", "download", "evaluate", "explore", "models"),
+        *("compare", "convert", "doctor", "download", "evaluate", "explore", "export", "models"),
         *("predict", "prepare", "sync", "synthesize", "train"),
     }
     for name in names:

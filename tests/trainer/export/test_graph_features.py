@@ -1,0 +1,146 @@
+"""The independent source is `beam_pipelines.features`, which is tested against librosa and tf.signal."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from beam_pipelines.audio.config import AudioConfig, SegmentConfig
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import (
+    FeatureConfig,
+    LogMelConfig,
+    MfccConfig,
+    SpectralStatsConfig,
+    WaveformConfig,
+    YamnetConfig,
+    YamnetLogMelConfig,
+)
+from beam_pipelines.features.registry import build_features
+from beam_pipelines.features.weights_hash import source_hashes
+from beam_pipelines.prepare.config import ShardConfig
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
+from beam_pipelines.records.schema import FeatureSpec
+from beam_pipelines.splits.config import DuplicatesConfig
+from trainer.export.graph_features import Fourier, GraphFeatures
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+RATE_HZ = 22_050
+NUM_SEGMENTS = 5
+
+
+def settings_of(features, *, duration_s=1.0, sources=None):
+    return PrepareYaml(
+        text="",
+        cache_key="",
+        versions={},
+        sources=sources or {},
+        audio=AudioConfig(sample_rate_hz=RATE_HZ),
+        segment=SegmentConfig(duration_s=duration_s, hop_s=duration_s),
+        duplicates=DuplicatesConfig(),
+        shards=ShardConfig(),
+        features=features,
+    )
+
+
+def make_segments(rate_hz, *, duration_s=1.0):
+    """A loud sine, noise, a quiet sine in noise, a click and samples beyond full scale, (5, samples)."""
+    rng = np.random.default_rng(7)
+    num_samples = round(duration_s * rate_hz)
+    sine = np.sin(2 * np.pi * 440.0 * np.arange(num_samples) / rate_hz)
+    click = np.zeros(num_samples)
+    click[num_samples // 3] = 1.0
+    noise = rng.normal(0, 0.1, num_samples)
+    return np.stack([sine, noise, 1e-3 * sine + 1e-4 * noise, click, 1.5 * sine]).astype(np.float32)
+
+
+def both(config, *, fourier, duration_s=1.0):
+    """Returns a feature by the graph and by the pipeline, both (segments, *shape)."""
+    settings = settings_of({"x": config}, duration_s=duration_s)
+    [feature] = build_features(settings.features, sample_rate_hz=RATE_HZ, segment=settings.segment)
+    segments = make_segments(feature.sample_rate_hz, duration_s=duration_s)
+    expected = np.stack([feature(segment) for segment in segments])
+    sources = source_hashes(settings.features)
+    graph = GraphFeatures(replace(settings, sources=sources), {"x": feature.spec}, fourier=fourier)
+    compute = tf.function(lambda samples: graph({feature.sample_rate_hz: samples})["x"])
+    got = compute(tf.constant(segments)).numpy()
+    assert got.shape == expected.shape
+    assert got.dtype == expected.dtype
+    return got, expected
+
+
+FEATURES = [
+    (LogMelConfig(dtype="float32"), 1.0),
+    (LogMelConfig(n_fft=2048, hop_length=300, n_mels=64, fmin_hz=20.0, fmax_hz=8000.0, top_db=60.0), 1.3),
+    (MfccConfig(dtype="float32", deltas=2), 1.0),
+    (MfccConfig(dtype="float32", hop_length=2450, deltas=1), 1.0),  # 10 frames: one between the two ends
+    (YamnetLogMelConfig(dtype="float32"), 0.5),  # shorter than a patch
+    (YamnetLogMelConfig(dtype="float32"), 3.1),
+]
+
+
+def largest_difference(got, expected):
+    return float(np.abs(got.astype(np.float64) - expected).max())
+
+
+@pytest.mark.parametrize(("config", "duration_s"), FEATURES)
+def test_features_agree_with_the_pipeline(config, duration_s):
+    got, expected = both(config, fourier=Fourier.FFT_FLOAT64, duration_s=duration_s)
+    # Rounding of float32, or of float16 near a boundary between two of its values.
+    limit = 1e-3 if config.dtype == "float16" else 4e-6
+    assert largest_difference(got, expected) <= limit * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("fourier", [Fourier.FFT_FLOAT32, Fourier.MATRIX_FLOAT32])
+@pytest.mark.parametrize("config", [LogMelConfig(dtype="float32"), YamnetLogMelConfig(dtype="float32")])
+def test_a_transform_in_float32_differs_by_its_rounding(config, fourier):
+    got, expected = both(config, fourier=fourier)
+    assert largest_difference(got, expected) <= 0.01  # dB, or nepers beside a loud sine
+
+
+@pytest.mark.parametrize("fourier", Fourier)
+def test_samples_are_equal(fourier):
+    got, expected = both(WaveformConfig(), fourier=fourier)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_embeddings_agree_with_the_pipeline(monkeypatch):
+    weights = REPOSITORY.parent / "shared" / "data" / "yamnet" / "yamnet.h5"
+    if not weights.is_file():
+        pytest.skip(f"YAMNet's weights are not there: {weights}")
+    monkeypatch.setenv("BEAMTUNE_CACHE", str(weights.parent))
+    got, expected = both(YamnetConfig(dtype="float32"), fourier=Fourier.FFT_FLOAT64, duration_s=1.5)
+    assert got.shape == (NUM_SEGMENTS, 3, 1024)
+    assert largest_difference(got, expected) <= 1e-4
+
+
+def test_other_weights_than_those_of_the_data_are_refused(monkeypatch):
+    weights = REPOSITORY.parent / "shared" / "data" / "yamnet" / "yamnet.h5"
+    if not weights.is_file():
+        pytest.skip(f"YAMNet's weights are not there: {weights}")
+    config = YamnetConfig(weights_path=str(weights))
+    settings = settings_of({"y": config}, sources={"y": {"weights": "0" * 64}})
+    with pytest.raises(UserError, match="prepared with weights of SHA-256 0000"):
+        GraphFeatures(settings, {"y": FeatureSpec(name="y", shape=(1, 1024), dtype="float32")})
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (SpectralStatsConfig(), "^features.x: spectral_stats cannot be exported, because librosa computes it"),
+        (FeatureConfig(kind="later"), "^features.x is later in prepare.yaml of the run: prepare the data again"),
+    ],
+)
+def test_a_feature_without_a_graph_is_refused(config, message):
+    with pytest.raises(UserError, match=message):
+        GraphFeatures(settings_of({"x": config}), {"x": FeatureSpec(name="x", shape=(4,), dtype="float32")})
+
+
+def test_segments_of_another_length_are_refused():
+    config = WaveformConfig()
+    graph = GraphFeatures(settings_of({"x": config}), {"x": FeatureSpec(name="x", shape=(RATE_HZ,), dtype="int16")})
+    assert graph.num_samples_at == {RATE_HZ: RATE_HZ}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="22049"):
+        graph({RATE_HZ: tf.zeros((1, RATE_HZ - 1))})

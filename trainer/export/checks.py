@@ -1,0 +1,150 @@
+"""Comparing the exported files with `beamtune predict` on reference clips."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_pipelines.common.errors import RunFailedError
+from beam_pipelines.features.frontend import AudioError
+from trainer.evaluation.inference import Inference
+from trainer.export.reference_clips import ReferenceClip
+from trainer.metrics.metrics import softmax
+
+_SCRIPT = str(Path(__file__).with_name("run_saved_model.py"))
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What is computed for one clip.
+
+    Attributes:
+        probabilities: (genres,); None where the clip is refused, because it is silent.
+        embedding: (values,); None where it is refused, or not computed.
+    """
+
+    probabilities: NDArray[np.float64] | None
+    embedding: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FormatRun:
+    """What a format computes for all clips.
+
+    Attributes:
+        outputs: The outputs of each clip.
+        load_s: Seconds to load the files.
+        ms_per_clip: The median time of a clip in milliseconds, without the first one, which traces the graph; None if
+            it is not measured.
+    """
+
+    outputs: Sequence[Outputs]
+    load_s: float | None = None
+    ms_per_clip: float | None = None
+
+
+def predict_clips(inference: Inference, clips: Sequence[ReferenceClip]) -> list[Outputs]:
+    """Returns what `beamtune predict` computes."""
+    return [_predict_clip(inference, clip) for clip in clips]
+
+
+def _predict_clip(inference: Inference, clip: ReferenceClip) -> Outputs:
+    samples = clip.samples[:, None]
+    try:
+        probabilities = inference.score_samples(samples, sample_rate_hz=clip.sample_rate_hz).mean
+    except AudioError as error:
+        if error.reason != "silent":
+            raise
+        return Outputs(None)
+    return Outputs(probabilities, inference.embed_samples(samples, sample_rate_hz=clip.sample_rate_hz).mean)
+
+
+def run_saved_model(directory: str, clips: Sequence[ReferenceClip], *, labels: Sequence[str]) -> FormatRun:
+    """Returns what a saved model computes, in a new process that cannot import beamtune.
+
+    Raises:
+        RunFailedError: The process fails, or the model has other labels.
+    """
+    with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
+        clips_path, results_path = (os.path.join(scratch_dir, name) for name in ("clips.npz", "results.npz"))
+        arrays: dict[str, Any] = {str(index): clip.samples for index, clip in enumerate(clips)}
+        np.savez(clips_path, rates_hz=np.array([clip.sample_rate_hz for clip in clips]), **arrays)
+        done = subprocess.run(  # noqa: S603 - this Python and a file of this package
+            [sys.executable, "-P", _SCRIPT, directory, clips_path, results_path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            last_line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise RunFailedError(f"the saved model cannot be loaded and run by TensorFlow alone: {last_line}")
+        with np.load(results_path, allow_pickle=False) as results:
+            found = dict(results)
+    if tuple(found["labels"]) != tuple(labels):
+        raise RunFailedError(f"the saved model has the labels {', '.join(found['labels'])}, not {', '.join(labels)}")
+    for error in found["errors"]:
+        if error and "silent" not in error:
+            raise RunFailedError(f"the saved model refuses a reference clip: {error}")
+    outputs = [
+        Outputs(None) if error else Outputs(probabilities.astype(np.float64), embedding)
+        for probabilities, embedding, error in zip(
+            found["probabilities"], found["embeddings"], found["errors"], strict=True
+        )
+    ]
+    return FormatRun(outputs, load_s=float(found["load_s"]), ms_per_clip=float(np.nanmedian(found["ms"][1:])))
+
+
+def run_keras_file(path: str, clips: Sequence[ReferenceClip], *, inference: Inference) -> FormatRun:
+    """Returns what the network in a file of Keras computes from the features of `beamtune predict`."""
+    network = keras.saving.load_model(path, safe_mode=True)
+    return FormatRun([_run_network(network, clip, inference=inference) for clip in clips])
+
+
+def _run_network(network: keras.Model, clip: ReferenceClip, *, inference: Inference) -> Outputs:
+    try:
+        segments = inference.front_end.process_samples(
+            clip.samples[:, None], sample_rate_hz=clip.sample_rate_hz
+        ).segments
+    except AudioError:
+        return Outputs(None)
+    features = {name: np.stack([segment.features[name] for segment in segments]) for name in network.input}
+    return Outputs(softmax(np.asarray(network.predict_on_batch(features))).mean(axis=0))
+
+
+def largest_difference(found: Sequence[Outputs], expected: Sequence[Outputs]) -> float:
+    """Returns the largest difference of a probability; infinity where only one of the two refuses a clip."""
+    return max(probability_difference(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def probability_difference(found: Outputs, expected: Outputs) -> float:
+    """Returns the largest difference of a probability of a clip; infinity where only one of the two refuses it.
+
+    A NaN counts as infinity.
+    """
+    if found.probabilities is None or expected.probabilities is None:
+        return 0.0 if found.probabilities is expected.probabilities else float("inf")
+    largest = float(np.abs(found.probabilities - expected.probabilities).max())
+    return largest if np.isfinite(largest) else float("inf")
+
+
+def embedding_difference(found: Outputs, expected: Outputs) -> float | None:
+    """Returns the largest difference of a value of the embedding of a clip, as a share of its largest value."""
+    if found.embedding is None or expected.embedding is None:
+        return None
+    scale = max(float(np.abs(expected.embedding).max()), float(np.finfo(np.float32).tiny))
+    return float(np.abs(found.embedding - expected.embedding).max()) / scale
+
+
+def has_same_top(found: Outputs, expected: Outputs) -> bool:
+    """Returns whether the most probable genre of a clip is the same."""
+    if found.probabilities is None or expected.probabilities is None:
+        return found.probabilities is expected.probabilities
+    return int(found.probabilities.argmax()) == int(expected.probabilities.argmax())

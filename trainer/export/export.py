@@ -1,0 +1,210 @@
+"""`beamtune export`: a finished run → a folder with a model that other software runs, checked against `predict`."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TextIO
+
+import tensorflow as tf
+
+from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.paths import check_apart
+from beam_pipelines.common.terminal import make_console, make_table, print_line
+from trainer.common import files
+from trainer.export import checks, texts
+from trainer.export.checks import FormatRun, Outputs
+from trainer.export.config import KERAS, SAVED_MODEL, ExportConfig
+from trainer.export.reference_clips import ReferenceClip, reference_clips
+from trainer.export.saved_model import write_saved_model
+from trainer.export.source import ExportSource, open_source
+
+REPORT_FILE = "export.json"
+# In output_dir, until the export is complete and its checks pass.
+_WORK_DIR = ".beamtune-export"
+
+
+def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
+    """Writes the formats of a run and the files beside them, compares them with `predict`, and prints a table.
+
+    The files are written to a temporary folder and get to their places when the checks pass; `export.json` is last.
+
+    Args:
+        run_dir: The run, local or gs://.
+        config: The settings.
+        stream: Where the table goes.
+
+    Raises:
+        UserError: There is no such finished run, a feature of its model has no graph, or the folder is not empty.
+        RunFailedError: The exported model cannot be run, or differs from `predict` by more than the limit.
+    """
+    check_apart({"RUN": run_dir}, {"output_dir": config.output_dir})
+    _check_is_empty(config.output_dir)
+    source = open_source(run_dir)
+    with holding(config.output_dir, key="output_dir") as lease, _work_dir(config.output_dir) as work_dir:
+        _check_is_empty(config.output_dir)
+        _write(source, work_dir, formats=config.formats)
+        clips = reference_clips(source.run, most=config.reference_clips)
+        expected = checks.predict_clips(source.inference, clips)
+        runs = {name: _run(name, source, work_dir, clips) for name in config.formats}
+        _print_table(runs, clips, expected, stream=stream)
+        _check_differences(runs, expected, limit=config.max_difference)
+        report = _report(runs, clips, expected, work_dir=work_dir, limit=config.max_difference)
+        lease.check()
+        _publish(work_dir, config.output_dir)
+        files.write_text(files.join(config.output_dir, REPORT_FILE), json.dumps(report, indent=2) + "\n")
+    print(f"exported to {config.output_dir}", file=stream)
+
+
+def _check_is_empty(output_dir: str) -> None:
+    """Raises a UserError if a folder holds other files than those of an interrupted export."""
+    names = files.list_dir(output_dir) if files.exists(output_dir) else []
+    others = [name for name in names if name.rstrip("/") not in (*LEASE_FILES, _WORK_DIR)]
+    if others:
+        raise UserError(f"output_dir={output_dir} is not empty ({others[0]}): choose a new or empty folder")
+
+
+@contextmanager
+def _work_dir(output_dir: str) -> Iterator[str]:
+    """Makes a local folder for the files until they are complete, on the disk of a local output folder."""
+    if files.is_in_bucket(output_dir):
+        with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
+            yield scratch_dir
+        return
+    path = os.path.join(output_dir, _WORK_DIR)
+    shutil.rmtree(path, ignore_errors=True)  # of an interrupted export
+    try:
+        with files.file_errors(path):
+            os.makedirs(path)
+        yield path
+    except files.FileError as error:
+        raise UserError(f"output_dir={output_dir} cannot be written: {error.message}") from error
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
+    """Writes the formats and the files beside them."""
+    for name in formats:
+        path = os.path.join(directory, texts.PATHS[name])
+        if name == SAVED_MODEL:
+            write_saved_model(source, path)
+        else:
+            source.inference.model.save(path)
+    found = {
+        texts.SIGNATURE_FILE: texts.signature_json(source, formats=formats),
+        texts.LABELS_FILE: "".join(f"{label}\n" for label in source.labels),
+        texts.CARD_FILE: texts.model_card(source, formats=formats),
+    }
+    license_text = texts.license_text(source)
+    if license_text is not None:
+        found[texts.LICENSE_FILE] = license_text
+    if SAVED_MODEL in formats:
+        found[texts.EXAMPLE_FILE] = texts.example_text()
+        for name, text in texts.vertex_files().items():
+            found[os.path.join(texts.VERTEX_DIR, name)] = text
+    for name, text in found.items():
+        path = os.path.join(directory, name)
+        files.make_dirs(os.path.dirname(path))
+        files.write_text(path, text)
+
+
+def _run(name: str, source: ExportSource, directory: str, clips: Sequence[ReferenceClip]) -> FormatRun:
+    path = os.path.join(directory, texts.PATHS[name])
+    if name == KERAS:
+        return checks.run_keras_file(path, clips, inference=source.inference)
+    return checks.run_saved_model(path, clips, labels=source.labels)
+
+
+def _print_table(
+    runs: Mapping[str, FormatRun], clips: Sequence[ReferenceClip], expected: Sequence[Outputs], *, stream: TextIO
+) -> None:
+    console = make_console(stream)
+    table = make_table(console, "largest difference of a probability from beamtune predict", "clip", *runs)
+    for index, clip in enumerate(clips):
+        cells = [_cell(run.outputs[index], expected[index]) for run in runs.values()]
+        table.add_row(clip.name, *cells)
+    console.print(table)
+    for name, run in runs.items():
+        largest = checks.largest_difference(run.outputs, expected)
+        same = sum(checks.has_same_top(*pair) for pair in zip(run.outputs, expected, strict=True))
+        print_line(console, f"{name}: at most {largest:.1e}; the same top genre for {same} of {len(clips)} clips")
+
+
+def _cell(found: Outputs, expected: Outputs) -> str:
+    if expected.probabilities is None and found.probabilities is None:
+        return "both refuse it: silent"
+    return f"{checks.probability_difference(found, expected):.1e}"
+
+
+def _check_differences(runs: Mapping[str, FormatRun], expected: Sequence[Outputs], *, limit: float) -> None:
+    for name, run in runs.items():
+        largest = checks.largest_difference(run.outputs, expected)
+        if largest > limit:
+            raise RunFailedError(
+                f"{name} differs from beamtune predict by {largest:.1e}, more than max_difference={limit:g}: it is not "
+                "written"
+            )
+
+
+def _report(
+    runs: Mapping[str, FormatRun],
+    clips: Sequence[ReferenceClip],
+    expected: Sequence[Outputs],
+    *,
+    work_dir: str,
+    limit: float,
+) -> dict[str, object]:
+    """Returns the content of `export.json`."""
+    return {
+        "beamtune_version": version("beamtune"),
+        "tensorflow_version": tf.__version__,
+        "max_difference": limit,
+        "formats": {
+            name: {
+                "largest_difference": checks.largest_difference(run.outputs, expected),
+                "bytes": _size_bytes(os.path.join(work_dir, texts.PATHS[name])),
+                "load_s": run.load_s,
+                "ms_per_clip": run.ms_per_clip,
+                "clips": [
+                    {
+                        "name": clip.name,
+                        "duration_s": len(clip.samples) / clip.sample_rate_hz,
+                        "sample_rate_hz": clip.sample_rate_hz,
+                        "is_refused": one.probabilities is None,
+                        "probability_difference": checks.probability_difference(one, other),
+                        "embedding_difference": checks.embedding_difference(one, other),
+                        "same_top_genre": checks.has_same_top(one, other),
+                    }
+                    for clip, one, other in zip(clips, run.outputs, expected, strict=True)
+                ],
+            }
+            for name, run in runs.items()
+        },
+    }
+
+
+def _size_bytes(path: str) -> int:
+    return sum(os.path.getsize(one) for one in _files_in(path))
+
+
+def _files_in(path: str) -> Iterator[str]:
+    """Yields a file, or all files in a folder."""
+    if os.path.isfile(path):
+        yield path
+    for folder, _, names in os.walk(path):
+        yield from (os.path.join(folder, name) for name in sorted(names))
+
+
+def _publish(work_dir: str, output_dir: str) -> None:
+    """Moves the files to their places; into a bucket they are copied."""
+    if not files.is_in_bucket(output_dir):
+        for name in sorted(os.listdir(work_dir)):
+            files.replace(os.path.join(work_dir, name), os.path.join(output_dir, name))
+        return
+    for path in _files_in(work_dir):
+        files.copy(path, files.join(output_dir, os.path.relpath(path, work_dir)))

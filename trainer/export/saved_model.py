@@ -1,0 +1,78 @@
+"""The format `saved_model`: TensorFlow's own, which TensorFlow Serving and Vertex AI serve."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.export.served_model import ServedModel
+from trainer.export.source import ExportSource
+
+SERVE, SERVE_FEATURES, SERVE_SEGMENTS = "serving_default", "serve_features", "serve_segments"
+
+
+def write_saved_model(source: ExportSource, directory: str) -> None:
+    """Writes a saved model with the three signatures to a new local directory."""
+    served = ServedModel(
+        source.inference.model, features=source.graph_features, settings=source.settings, labels=source.labels
+    )
+    audio = [
+        tf.TensorSpec((None, None), tf.float32, "waveform"),
+        # (): columns of requests to TensorFlow Serving; (batch,): rows, which have a rate each.
+        tf.TensorSpec(None, tf.int32, "sample_rate_hz"),
+    ]
+    features = {
+        name: tf.TensorSpec((None, *shape), dtype, name) for name, (shape, dtype) in _feature_types(source).items()
+    }
+    # Without AutoGraph: the code has no Python conditions on tensors, and it takes most of the time.
+    signatures = {
+        SERVE: tf.function(served.predict, input_signature=audio, autograph=False),
+        SERVE_FEATURES: tf.function(
+            lambda **values: served.predict_features(values), autograph=False
+        ).get_concrete_function(**features),
+        SERVE_SEGMENTS: tf.function(
+            lambda *values: served.segments(*values)._asdict(), input_signature=audio, autograph=False
+        ),
+    }
+    tf.saved_model.save(tf.Module(), directory, signatures=signatures)
+
+
+def describe_signatures(source: ExportSource) -> dict[str, Any]:
+    """Returns the inputs and outputs of each signature, for `signature.json`; None is any size."""
+    num_genres = len(source.labels)
+    num_values = int(source.inference.model.get_layer("logits").input.shape[-1])
+    audio = {
+        "waveform": {"shape": [None, None], "axes": ["batch", "samples"], "dtype": "float32"},
+        "sample_rate_hz": {"shape": "[] or [batch]", "dtype": "int32"},
+    }
+    means = {
+        "probabilities": {"shape": [None, num_genres], "dtype": "float32"},
+        "embedding": {"shape": [None, num_values], "dtype": "float32"},
+        "labels": {"shape": [None, num_genres], "dtype": "string"},
+    }
+    return {
+        SERVE: {"inputs": audio, "outputs": means},
+        SERVE_FEATURES: {
+            "inputs": {
+                name: {"shape": [None, *shape], "dtype": dtype}
+                for name, (shape, dtype) in _feature_types(source).items()
+            },
+            "outputs": means,
+        },
+        SERVE_SEGMENTS: {
+            "inputs": audio,
+            "outputs": {
+                "probabilities": {"shape": [None, None, num_genres], "dtype": "float32"},
+                "embeddings": {"shape": [None, None, num_values], "dtype": "float32"},
+                "is_used": {"shape": [None, None], "dtype": "bool"},
+                "starts_s": {"shape": [None], "dtype": "float32"},
+            },
+        },
+    }
+
+
+def _feature_types(source: ExportSource) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Returns shape and dtype of the features that a caller passes: servers have no JSON for float16."""
+    return {
+        name: (spec.shape, "float32" if spec.dtype.startswith("float") else spec.dtype)
+        for name, spec in source.specs.items()
+    }
