@@ -19,7 +19,9 @@ from beamtune.settings import path_text
 from beamtune.split_metrics import SplitMetrics
 from trainer.evaluation.confidence import check_min_confidence, label_of
 from trainer.evaluation.config import PredictConfig
-from trainer.evaluation.inference import Inference, SegmentValues
+from trainer.evaluation.exported_model import ExportedModel
+from trainer.evaluation.inference import SegmentValues
+from trainer.evaluation.open_model import open_model
 from trainer.runs.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -88,18 +90,20 @@ class Embedding:
 
 
 class Classifier:
-    """The best weights of a run, with the front end that its data were prepared with. Made by `beamtune.load`.
+    """The best weights of a run, with the front end that its data were prepared with; or the export of a run.
+
+    Made by `beamtune.load`.
 
     Methods may be called from several threads; they run one after the other.
 
     Attributes:
-        run_dir: The run.
+        run_dir: The run or the export.
         labels: The genres; probabilities are in this order.
     """
 
     def __init__(self, run_dir: str, *, batch_size: int) -> None:
         self.run_dir = run_dir
-        self._inference = Inference(run_dir, batch_size=batch_size)
+        self._inference = open_model(run_dir, batch_size=batch_size)
         self.labels: tuple[str, ...] = self._inference.labels
         self._lock = threading.Lock()
 
@@ -110,16 +114,21 @@ class Classifier:
     def keras_model(self) -> "keras.Model":
         """The network: from {feature: (batch, *shape)} to logits (batch, genres) float32.
 
+        Raises:
+            UserError: This is an export.
+
         Examples:
             >>> import beamtune
             >>> beamtune.load("run").keras_model.output_shape
             (None, 5)
         """
+        if isinstance(self._inference, ExportedModel):
+            raise UserError(f"{self.run_dir} is an export, whose network is in its graph: load the run for keras_model")
         return self._inference.model
 
     @property
     def metrics(self) -> dict[str, SplitMetrics]:
-        """The metrics in the run's `metrics.json`, by split: validation after training, and each evaluated split.
+        """The metrics in `metrics.json` of the run or the export, by split: validation, and each evaluated split.
 
         Examples:
             >>> import beamtune
@@ -258,7 +267,7 @@ class Classifier:
             probabilities=dict(zip(self.labels, scores.mean.tolist(), strict=True)),
             duration_s=scores.duration_s,
             expected_s=scores.expected_s,
-            segment_duration_s=self._inference.front_end.segment_duration_s,
+            segment_duration_s=self._inference.segment_duration_s,
             segment_starts_s=scores.starts_s,
             segment_probabilities=scores.values,
         )
@@ -283,15 +292,16 @@ class Classifier:
 
 
 def load(run_dir: str | os.PathLike[str], *, batch_size: int = 32) -> Classifier:
-    """Loads the best weights of a run of `beamtune.train` or `beamtune train`.
+    """Loads the best weights of a run of `beamtune.train` or `beamtune train`, or an export of `beamtune export`.
 
     Args:
-        run_dir: The run, local or gs://.
-        batch_size: Segments that the network takes at a time.
+        run_dir: The run or the export, local or gs://.
+        batch_size: Segments that the network takes at a time; an export chooses it by itself.
 
     Raises:
-        UserError: There is no such run, it has no checkpoint yet, or the weights of a pretrained feature have changed.
-        RunFailedError: The checkpoint is damaged.
+        UserError: There is no such run or export, the run has no checkpoint yet, the export is not complete, or the
+            weights of a pretrained feature have changed.
+        RunFailedError: The checkpoint or the saved model is damaged.
 
     Warns:
         UserWarning: The run is not finished; its best weights so far are used.
@@ -305,6 +315,6 @@ def load(run_dir: str | os.PathLike[str], *, batch_size: int = 32) -> Classifier
     path = path_text(run_dir, name="run_dir")
     with without_output():
         classifier = Classifier(path, batch_size=config.batch_size)
-    if not RunDir(path).is_finished():
+    if not isinstance(classifier._inference, ExportedModel) and not RunDir(path).is_finished():
         warnings.warn(f"{path} is not finished; its best weights so far are used", stacklevel=2)
     return classifier

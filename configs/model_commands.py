@@ -273,8 +273,8 @@ COMMANDS = (
         name="predict",
         summary="predict the genre of audio files",
         description=(
-            "Prints the most probable genres of each file. For a file that cannot be read, it prints a line to\n"
-            "standard error, continues with the next file, and exits with 1 at the end.\n\n"
+            "Prints the most probable genres of each file, by a run or by an export of it. For a file that cannot be\n"
+            "read, it prints a line to standard error, continues with the next file, and exits with 1 at the end.\n\n"
             "settings: top_k, batch_size, min_confidence (the label of files below it is unknown)"
         ),
         examples=(

@@ -211,7 +211,8 @@ def test_files_that_cannot_be_used_raise_an_audio_error_and_do_not_end_an_iterat
 
 
 @pytest.mark.parametrize(
-    ("function", "stage"), [("FrontEnd.process", "open"), ("Inference._run", "predict"), ("inference._open", "open")]
+    ("function", "stage"),
+    [("FrontEnd.process", "open"), ("Inference._run", "predict"), ("inference.open_audio", "open")],
 )
 def test_an_unexpected_exception_does_not_end_an_iteration(
     classifier: Classifier, tones: Tones, monkeypatch: pytest.MonkeyPatch, function: str, stage: str

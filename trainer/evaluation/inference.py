@@ -21,7 +21,7 @@ from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
-from trainer.metrics.calibration import with_temperature
+from trainer.metrics.calibration import Calibration, with_temperature
 from trainer.metrics.metrics import softmax
 from trainer.models.embedding import EMBEDDINGS, embedding_network
 from trainer.runs.calibration_file import read_calibration
@@ -70,11 +70,16 @@ class Inference:
         """
         run = RunDir(run_dir)
         self.model: keras.Model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
-        self._calibration = read_calibration(run)
+        self.calibration = read_calibration(run)
         # Not the other features of the data: YAMNet takes seconds, and needs its weights.
         self.front_end = run.prepare_yaml().front_end(tuple(self.model.input))
         self.labels = run.dataset().labels
         self._batch_size = batch_size
+
+    @property
+    def segment_duration_s(self) -> float:
+        """The length of a segment in seconds."""
+        return self.front_end.segment_duration_s
 
     def score(self, path: str) -> SegmentValues:
         """Returns the probabilities of the genres, float64, for all of an audio file, local or gs://, however long.
@@ -87,11 +92,12 @@ class Inference:
             AudioError: The file cannot be opened or decoded, or is silent; or the network raised an exception, e.g.
                 because a long file needs more memory than there is.
         """
-        return self._calibrated(self._of_file(path, self._probabilities))
+        return calibrated_values(self._of_file(path, self._probabilities), self.calibration)
 
     def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
         """Returns the probabilities for samples, (frames, channels) in [-1, 1], as `score` does for a file."""
-        return self._calibrated(self._of_samples(samples, sample_rate_hz, self._probabilities))
+        found = self._of_samples(samples, sample_rate_hz, self._probabilities)
+        return calibrated_values(found, self.calibration)
 
     def embed(self, path: str) -> SegmentValues:
         """Returns the embeddings of an audio file, float32: the inputs of the logits layer. Raises as `score`."""
@@ -108,14 +114,14 @@ class Inference:
         Raises:
             AudioError: The file cannot be opened or decoded, or is silent.
         """
-        with _open(path) as source:
+        with open_audio(path) as source:
             return self.front_end.process(source, whole=True)
 
     def _of_file(self, path: str, compute: _Compute) -> SegmentValues:
         clip = _read_or_silent(lambda: self.read(path))
         if clip is not None and not clip.audio.is_cut:
             return _of_clip(clip, compute)
-        with _open(path) as source:
+        with open_audio(path) as source:
             decoded = decode(
                 source,
                 lambda stream: self._of_windows(stream, compute),
@@ -151,15 +157,6 @@ class Inference:
             raise silent or AudioError("silent", "the file is shorter than a segment", stage="segment")
         return _joined(batches, starts_s, duration_s=0.0)
 
-    def _calibrated(self, found: SegmentValues) -> SegmentValues:
-        if self._calibration is None:
-            return found
-        return replace(
-            found,
-            values=with_temperature(found.values, self._calibration.segment),
-            mean=with_temperature(found.mean, self._calibration.track),
-        )
-
     @unexpected_errors("predict")
     def _probabilities(self, segments: Sequence[Segment]) -> Sequence[NDArray[Any]]:
         return [softmax(logits) for logits in self._run(self.model, segments)]
@@ -184,6 +181,17 @@ class Inference:
         """Returns a feature of a batch, (batch_size, *shape), with zeros behind the last segment."""
         stacked = np.stack([segment.features[name] for segment in segments])
         return np.pad(stacked, [(0, self._batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1))
+
+
+def calibrated_values(found: SegmentValues, calibration: Calibration | None) -> SegmentValues:
+    """Returns calibrated probabilities; the same ones for a run that is not calibrated."""
+    if calibration is None:
+        return found
+    return replace(
+        found,
+        values=with_temperature(found.values, calibration.segment),
+        mean=with_temperature(found.mean, calibration.track),
+    )
 
 
 def _read_or_silent(read: Callable[[], Clip]) -> Clip | None:
@@ -212,7 +220,7 @@ def _joined(batches: Sequence[NDArray[Any]], starts_s: Sequence[float], *, durat
     )
 
 
-def _open(path: str) -> BinaryIO:
+def open_audio(path: str) -> BinaryIO:
     """Opens an audio file, a context manager.
 
     Raises:

@@ -11,7 +11,9 @@ from beam_pipelines.common.terminal import stdout
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.confidence import check_min_confidence, label_of
 from trainer.evaluation.config import PredictConfig
+from trainer.evaluation.exported_model import ExportedModel
 from trainer.evaluation.inference import Inference
+from trainer.evaluation.open_model import open_model
 from trainer.evaluation.prediction_writers import WRITERS, Prediction
 
 
@@ -22,7 +24,7 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
     A file's result is printed before the next file is read. A list in JSON is closed whatever ends the work.
 
     Args:
-        run_dir: The run, which needs no other files.
+        run_dir: The run or the export, which needs no other files.
         paths: Audio files, local or gs://, of any length.
         config: Batch size, number of genres, and the confidence that a label needs.
         output_format: "table", "json" or "csv".
@@ -31,10 +33,11 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
         The number of files that could not be read.
 
     Raises:
-        UserError: There is no such run, it has no checkpoint yet, or `min_confidence` cannot be used with its genres.
-        RunFailedError: The checkpoint is damaged.
+        UserError: There is no such run or export, the run has no checkpoint yet, the export is not complete, or
+            `min_confidence` cannot be used with its genres.
+        RunFailedError: A checkpoint or a saved model is damaged.
     """
-    inference = Inference(run_dir, batch_size=config.batch_size)
+    inference = open_model(run_dir, batch_size=config.batch_size)
     check_min_confidence(config.min_confidence, labels=inference.labels)
     # Before the bar starts: on a terminal, Rich then replaces sys.stdout.
     stream = stdout()
@@ -56,7 +59,7 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
 
 
 def _predict_files(
-    paths: Sequence[str], *, inference: Inference, config: PredictConfig, progress: ProgressReporter
+    paths: Sequence[str], *, inference: Inference | ExportedModel, config: PredictConfig, progress: ProgressReporter
 ) -> Iterator[Prediction | None]:
     """Yields the prediction for each file, or None where it cannot be read."""
     for num_done, path in enumerate(paths, start=1):

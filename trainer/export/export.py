@@ -16,14 +16,15 @@ from beam_pipelines.common.lease import LEASE_FILES, holding
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.common import files
+from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
 from trainer.export import checks, texts
 from trainer.export.checks import FormatRun, Outputs
 from trainer.export.config import KERAS, SAVED_MODEL, ExportConfig
 from trainer.export.reference_clips import ReferenceClip, reference_clips
 from trainer.export.saved_model import write_saved_model
 from trainer.export.source import ExportSource, open_source
+from trainer.runs.run_dir import METRICS_FILE
 
-REPORT_FILE = "export.json"
 # In output_dir, until the export is complete and its checks pass.
 _WORK_DIR = ".beamtune-export"
 
@@ -96,10 +97,13 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
         else:
             source.inference.model.save(path)
     found = {
-        texts.SIGNATURE_FILE: texts.signature_json(source, formats=formats),
+        SIGNATURE_FILE: texts.signature_json(source, formats=formats),
         texts.LABELS_FILE: "".join(f"{label}\n" for label in source.labels),
         texts.CARD_FILE: texts.model_card(source, formats=formats),
     }
+    metrics = source.run.metrics()
+    if metrics is not None:
+        found[METRICS_FILE] = metrics.to_json()
     license_text = texts.license_text(source)
     if license_text is not None:
         found[texts.LICENSE_FILE] = license_text

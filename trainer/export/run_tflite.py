@@ -3,8 +3,8 @@
     python run_tflite.py MODEL.tflite SEGMENTS.npz RESULTS.npz
 
 SEGMENTS holds the array `segments`, (segments, samples) float32. RESULTS has `probabilities`, (segments, genres), and
-`load_s` and `ms`, the seconds to load the model and the milliseconds of each segment. LiteRT runs it if it is installed,
-and TensorFlow otherwise.
+`load_s` and `ms`, the seconds to load the model and the milliseconds of each segment. LiteRT runs the model where it is
+installed, and TensorFlow elsewhere.
 """
 
 import sys

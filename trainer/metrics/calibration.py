@@ -4,6 +4,8 @@ See C. Guo et al., "On Calibration of Modern Neural Networks", 2017, section 4.2
 means over the segments of tracks another one, because a mean is less confident than the segments that agree on it.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +33,21 @@ class Calibration:
     segment: float
     track: float
     num_tracks: int
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Calibration":
+        """Inverse of `asdict`.
+
+        Raises:
+            ValueError, KeyError, TypeError: An entry is missing, or a temperature is not a number above 0.
+        """
+        calibration = cls(
+            segment=float(content["segment"]), track=float(content["track"]), num_tracks=int(content["num_tracks"])
+        )
+        # NaN is not above 0.
+        if not all(0 < temperature < math.inf for temperature in (calibration.segment, calibration.track)):
+            raise ValueError("a temperature is not a number above 0")
+        return calibration
 
 
 def fit_calibration(predictions: Predictions) -> Calibration:

@@ -1,9 +1,7 @@
 """`calibration.json` of a run: the temperatures that its probabilities are calibrated with."""
 
 import json
-import math
 from dataclasses import asdict
-from typing import Any
 
 from beam_pipelines.common.errors import UserError
 from trainer.common import files
@@ -31,7 +29,7 @@ def read_calibration(run: RunDir) -> Calibration | None:
         content = json.loads(files.read_text(path))
         version, method = content.pop("version"), content.pop("method")
         if (version, method) == (_VERSION, "temperature"):
-            return _from_json(content)
+            return Calibration.from_json(content)
     except files.MissingFileError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -43,13 +41,3 @@ def read_calibration(run: RunDir) -> Calibration | None:
         f"{path} has version {version} and method {method}: expected version {_VERSION} and method temperature; use "
         "the version of beamtune that has written it"
     )
-
-
-def _from_json(content: dict[str, Any]) -> Calibration:
-    calibration = Calibration(
-        segment=float(content["segment"]), track=float(content["track"]), num_tracks=int(content["num_tracks"])
-    )
-    # NaN is not above 0.
-    if not all(0 < temperature < math.inf for temperature in (calibration.segment, calibration.track)):
-        raise ValueError("a temperature is not a number above 0")
-    return calibration

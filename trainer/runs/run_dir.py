@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _CONFIG_FILE = "config.yaml"
-_METRICS_FILE = "metrics.json"
+METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
 # Runs of beamtune 0.1.0 do not have it: their models divide by at least `trainer.models.layers.STD_FLOOR`.
 _STANDARDIZATION_FILE = "standardization.yaml"
@@ -186,7 +186,7 @@ class RunDir:
         if "learner" in self.config():
             raise UserError(
                 f"{self.path} is a run of beamtune baselines, which saves metrics but no weights: see its "
-                f"{_METRICS_FILE}, or choose a run of beamtune train"
+                f"{METRICS_FILE}, or choose a run of beamtune train"
             )
         path = find_checkpoint(self.checkpoint_dir, BEST)
         if path is None:
@@ -199,7 +199,7 @@ class RunDir:
         Raises:
             UserError: It is damaged.
         """
-        path = files.join(self.path, _METRICS_FILE)
+        path = files.join(self.path, METRICS_FILE)
         if not files.exists(path):
             return None
         try:
@@ -247,7 +247,7 @@ class RunDir:
                 model=model,
                 levels={**({} if before is None else before.levels), split: levels},
             )
-            files.write_text(files.join(self.path, _METRICS_FILE), metrics.to_json())
+            files.write_text(files.join(self.path, METRICS_FILE), metrics.to_json())
 
     def remove_metrics(self) -> list[str]:
         """Removes `metrics.json` and the other files of its splits; returns the splits.
@@ -263,7 +263,7 @@ class RunDir:
             for name in sorted(of_splits & set(files.list_dir(self.path))):
                 files.remove(files.join(self.path, name))
             if before is not None:
-                files.remove(files.join(self.path, _METRICS_FILE))
+                files.remove(files.join(self.path, METRICS_FILE))
         return splits
 
     def mark_finished(self) -> None:

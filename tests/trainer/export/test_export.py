@@ -1,0 +1,301 @@
+"""`beamtune export`: the files, the process without beamtune, the checks, and opening an export again."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+import beamtune
+from beam_pipelines.audio import windows as windows_module
+from beam_pipelines.common.errors import RunFailedError, UserError
+from trainer.evaluation.exported_model import ExportedModel
+from trainer.evaluation.inference import Inference
+from trainer.export import export as export_module
+from trainer.export.checks import FormatRun, Outputs, largest_difference, predict_clips
+from trainer.export.config import ExportConfig
+from trainer.export.export import export
+from trainer.export.reference_clips import ReferenceClip
+from trainer.export.source import ExportSource
+from trainer.training.config import TrainConfig
+
+# They start processes, and make a saved model.
+pytestmark = pytest.mark.slow
+
+LABELS = ("blues", "funk", "waltz")
+RATE_HZ = 8000
+
+
+def noise(duration_s: float, *, rate_hz: int = RATE_HZ, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).normal(0, 0.1, round(duration_s * rate_hz)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def exported(shared_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export in both formats, and `table.txt` with what the command printed, which the tests do not change."""
+    folder = tmp_path_factory.mktemp("exported")
+    with (folder / "table.txt").open("w") as stream:
+        config = ExportConfig(output_dir=str(folder / "export"), formats=["saved_model", "keras"])
+        export(shared_config.run_dir, config, stream=stream)
+    return folder / "export"
+
+
+def test_an_export_has_these_files_and_no_others(exported: Path) -> None:
+    assert {path.name for path in exported.iterdir()} == {
+        *("example.py", "export.json", "labels.txt", "metrics.json", "model.keras", "model_card.md"),
+        *("saved_model", "signature.json", "vertex"),
+    }
+    assert (exported / "labels.txt").read_text() == "blues\nfunk\nwaltz\n"
+
+
+def test_the_report_and_the_table_have_the_differences(exported: Path) -> None:
+    report = json.loads((exported / "export.json").read_text())
+    table = (exported.parent / "table.txt").read_text()
+    for name in ("saved_model", "keras"):
+        found = report["formats"][name]
+        clips = {clip["name"]: clip for clip in found["clips"]}
+        assert list(clips) == ["noise", "sine of 440 Hz", "silence"]  # the audio of this data set does not exist
+        assert clips["silence"]["is_refused"] and not clips["noise"]["is_refused"]
+        differences = [clip["probability_difference"] for clip in found["clips"]]
+        assert found["largest_difference"] == max(differences) < 1e-3
+        assert f"{name}: at most {max(differences):.1e}; the same top genre for 3 of 3 clips" in table
+    saved_model = report["formats"]["saved_model"]
+    assert saved_model["bytes"] == sum(p.stat().st_size for p in (exported / "saved_model").rglob("*") if p.is_file())
+    assert saved_model["load_s"] > 0
+
+
+def test_the_signature_describes_what_the_saved_model_takes_and_returns(exported: Path) -> None:
+    content = json.loads((exported / "signature.json").read_text())
+    assert content["labels"] == list(LABELS)
+    assert content["features"]["log_mel"]["segment_samples"] == 4000
+    signatures = tf.saved_model.load(str(exported / "saved_model")).signatures
+    described = content["formats"]["saved_model"]["signatures"]
+    assert set(described) == set(signatures)
+    for name, signature in signatures.items():
+        for side, specs in (
+            ("inputs", signature.structured_input_signature[1]),
+            ("outputs", signature.structured_outputs),
+        ):
+            assert set(described[name][side]) == set(specs)
+            for key, spec in specs.items():
+                assert described[name][side][key]["dtype"] == spec.dtype.name
+                if spec.shape.rank is not None:
+                    assert described[name][side][key]["shape"] == spec.shape.as_list()
+
+
+def test_the_example_runs_with_tensorflow_only(exported: Path, tmp_path: Path, shared_config: TrainConfig) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, noise(2.2), RATE_HZ)
+    tree = ast.parse((exported / "example.py").read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert imported == {"pathlib", "sys", "tensorflow"}
+    done = subprocess.run(
+        [sys.executable, "-I", str(exported / "example.py"), str(path)], capture_output=True, text=True, check=True
+    )
+    expected = beamtune.load(shared_config.run_dir).predict(path)
+    best = sorted(expected.probabilities.items(), key=lambda item: -item[1])
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert [genre for genre, _ in found] == [genre for genre, _ in best]
+    assert [float(probability) for _, probability in found] == pytest.approx([p for _, p in best], abs=2e-3)
+
+
+def test_a_request_of_rows_is_answered_by_rows(exported: Path) -> None:
+    """As TensorFlow Serving does with "instances": inputs are stacked, and each output is split by its first axis."""
+    request = json.loads((exported / "vertex" / "request.json").read_text())
+    rows = request["instances"] * 2
+    signature = tf.saved_model.load(str(exported / "saved_model")).signatures[request["signature_name"]]
+    inputs = {
+        name: tf.constant([row[name] for row in rows], spec.dtype)
+        for name, spec in signature.structured_input_signature[1].items()
+    }
+    outputs = signature(**inputs)
+    assert {name: len(values) for name, values in outputs.items()} == dict.fromkeys(outputs, 2)
+    assert outputs["labels"][1].numpy().tolist() == [label.encode() for label in LABELS]
+
+
+def test_the_keras_file_is_the_network(exported: Path, shared_config: TrainConfig) -> None:
+    network = keras.saving.load_model(exported / "model.keras", safe_mode=True)
+    features = {"log_mel": np.random.default_rng(0).normal(-40, 6, (3, 8, 16)).astype(np.float16)}
+    expected = Inference(shared_config.run_dir, batch_size=1).model.predict_on_batch(features)
+    np.testing.assert_allclose(network.predict_on_batch(features), expected, atol=1e-5)
+
+
+def test_an_export_predicts_and_embeds_like_its_run(exported: Path, shared_config: TrainConfig, tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, np.stack([noise(2.7, rate_hz=22_050), noise(2.7, rate_hz=22_050, seed=1)], axis=1), 22_050)
+    run, opened = beamtune.load(shared_config.run_dir), beamtune.load(exported)
+    assert opened.labels == LABELS
+    assert opened.metrics == run.metrics
+    for audio, rate_hz in ((path, None), (noise(0.2), RATE_HZ)):
+        expected, found = (model.predict(audio, sample_rate_hz=rate_hz) for model in (run, opened))
+        assert found.label == expected.label
+        assert found.duration_s == pytest.approx(expected.duration_s, abs=1e-3)
+        assert found.segment_duration_s == 0.5
+        np.testing.assert_allclose(found.segment_starts_s, expected.segment_starts_s, atol=1e-6)
+        np.testing.assert_allclose(found.segment_probabilities, expected.segment_probabilities, atol=1e-3)
+        np.testing.assert_allclose(
+            opened.embed(audio, sample_rate_hz=rate_hz).vector,
+            run.embed(audio, sample_rate_hz=rate_hz).vector,
+            atol=0.02,
+        )
+    with pytest.raises(UserError, match="is an export, whose network is in its graph"):
+        _ = opened.keras_model
+    with pytest.raises(beamtune.AudioError, match="silent: no segment is louder than -60.0 dBFS"):
+        opened.predict(np.zeros(9000, np.float32), sample_rate_hz=RATE_HZ)
+
+
+def test_a_file_longer_than_the_longest_duration_is_read_in_windows(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, noise(10.3), RATE_HZ)
+    model = ExportedModel(str(exported))
+    whole = model.score(str(path))
+    assert len(whole.starts_s) == 20
+    monkeypatch.setattr(windows_module, "_WINDOW_S", 3.0)
+    model._max_duration_s = 2.0
+    for found in (model.score(str(path)), model.score_samples(noise(10.3)[:, None], sample_rate_hz=RATE_HZ)):
+        np.testing.assert_allclose(found.starts_s, whole.starts_s, atol=1e-6)
+        np.testing.assert_allclose(found.values, whole.values, atol=1e-3)
+        assert found.duration_s == pytest.approx(10.3)
+
+
+def test_samples_far_beyond_full_scale_are_an_error_of_the_file(exported: Path) -> None:
+    with pytest.raises(beamtune.AudioError, match=r"out_of_range: \[waveform exceeds full scale"):
+        ExportedModel(str(exported)).score_samples(100 * noise(1.0)[:, None], sample_rate_hz=RATE_HZ)
+
+
+def remove_report(folder: Path) -> None:
+    (folder / "export.json").unlink()
+
+
+def cut_signature(folder: Path) -> None:
+    (folder / "signature.json").write_text("{")
+
+
+def without_saved_model(folder: Path) -> None:
+    path = folder / "signature.json"
+    content = json.loads(path.read_text())
+    del content["formats"]["saved_model"]
+    path.write_text(json.dumps(content))
+
+
+def of_later_version(folder: Path) -> None:
+    path = folder / "signature.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "signature_version": 2}))
+
+
+def cut_saved_model(folder: Path) -> None:
+    path = folder / "saved_model" / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (remove_report, UserError, "is not a complete export: it has no export.json; export the run again$"),
+        (cut_signature, UserError, r"signature.json is damaged \(JSONDecodeError.*: export the run again$"),
+        (without_saved_model, UserError, "has the formats keras, and prediction needs saved_model"),
+        (of_later_version, UserError, "was written by a later version of beamtune"),
+        (cut_saved_model, RunFailedError, r"saved_model cannot be loaded \(.*\): export the run again$"),
+    ],
+)
+def test_a_damaged_export_is_an_error_in_one_line(
+    damage: Callable[[Path], None], error: type[Exception], message: str, exported: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    damage(copy)
+    with pytest.raises(error, match=message) as caught:
+        beamtune.load(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_difference_above_the_limit_fails_and_writes_nothing(
+    shared_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_wrongly(name: str, source: ExportSource, directory: str, clips: list[ReferenceClip]) -> FormatRun:
+        *expected, silence = predict_clips(source.inference, clips)
+        return FormatRun([Outputs(one.probabilities + np.array([0.002, -0.002, 0.0])) for one in expected] + [silence])
+
+    monkeypatch.setattr(export_module, "_write", lambda source, directory, formats: None)
+    monkeypatch.setattr(export_module, "_run", run_wrongly)
+    with pytest.raises(RunFailedError, match=r"^saved_model differs from beamtune predict by 2.0e-03, more than max_"):
+        export(shared_config.run_dir, ExportConfig(output_dir=str(tmp_path / "export")), stream=sys.stdout)
+    assert "saved_model: at most 2.0e-03" in capsys.readouterr().out
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_model_that_answers_only_one_of_both_or_nan_differs_by_infinity() -> None:
+    some, refused = Outputs(np.array([0.25, 0.75])), Outputs(None)
+    assert largest_difference([some, refused], [Outputs(np.array([0.5, 0.5])), refused]) == 0.25
+    assert largest_difference([some], [refused]) == largest_difference([refused], [some]) == np.inf
+    assert largest_difference([Outputs(np.array([np.nan, 0.5]))], [some]) == np.inf
+
+
+def refused(run_dir: str, output_dir: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        export(run_dir, ExportConfig(output_dir=str(output_dir)), stream=sys.stdout)
+    return str(caught.value)
+
+
+def test_what_is_no_finished_run_is_refused_in_one_line(finished: TrainConfig, tmp_path: Path) -> None:
+    output_dir = tmp_path / "export"
+    assert re.fullmatch(r".*data holds no training run: expected .*", refused(finished.data_dir, output_dir))
+    run_dir = Path(finished.run_dir)
+    (run_dir / "_SUCCESS").unlink()
+    assert refused(finished.run_dir, output_dir) == (
+        f"{run_dir} is not finished: beamtune train run_dir={run_dir} finishes it; then export it"
+    )
+    config_path = run_dir / "config.yaml"
+    config_path.write_text(config_path.read_text().replace("band_pools:", "pools_of_another_version:"))
+    assert "the settings of model cnn2d are not those of this beamtune" in refused(finished.run_dir, output_dir)
+    assert not output_dir.exists()
+
+
+def test_a_folder_with_other_files_is_refused_and_one_of_an_interrupted_export_is_not(
+    shared_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "song.mp3").touch()
+    assert refused(shared_config.run_dir, tmp_path) == (
+        f"output_dir={tmp_path} is not empty (song.mp3): choose a new or empty folder"
+    )
+    assert "are one folder, or one lies in the other" in refused(
+        shared_config.run_dir, Path(shared_config.run_dir) / "export"
+    )
+    output_dir = tmp_path / "export"
+    (output_dir / ".beamtune-export" / "saved_model").mkdir(parents=True)
+    written = []
+    monkeypatch.setattr(
+        export_module, "_write", lambda source, directory, formats: written.append(os.listdir(directory))
+    )
+    monkeypatch.setattr(export_module, "_run", lambda *_: (_ for _ in ()).throw(UserError("enough")))
+    assert refused(shared_config.run_dir, output_dir) == "enough"
+    assert written == [[]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"formats": ["tflite"]}, "formats=tflite: expected one of saved_model, keras"),
+        ({"formats": []}, "formats=[]: expected a list of some of saved_model, keras, each once"),
+        ({"formats": ["keras", "keras"]}, "formats=['keras', 'keras']: expected a list of some"),
+        ({"max_difference": 0.0}, "max_difference=0.0: expected a difference of probabilities"),
+        ({"reference_clips": -1}, "reference_clips=-1: expected a whole number from 0 to 1000"),
+        ({"output_dir": " "}, "output_dir= : expected a path"),
+    ],
+)
+def test_wrong_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        replace(ExportConfig(output_dir="x"), **changes)

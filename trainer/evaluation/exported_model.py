@@ -1,0 +1,205 @@
+"""An export of `beamtune export`, applied to audio: its saved model does all but decoding and mixing down."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from beam_pipelines.audio.choose_decoder import Limits, decode
+from beam_pipelines.audio.config import SegmentConfig
+from beam_pipelines.audio.decode import AudioStream, stream_samples
+from beam_pipelines.audio.load import Audio, read_at_rates
+from beam_pipelines.audio.unexpected import unexpected_errors
+from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
+from beam_pipelines.common.errors import RunFailedError, UserError, first_line
+from beam_pipelines.features.frontend import AudioError
+from trainer.common import files
+from trainer.evaluation.inference import SegmentValues, calibrated_values, open_audio
+from trainer.metrics.calibration import Calibration
+
+SIGNATURE_FILE = "signature.json"
+# Written last: an export without it is not complete.
+REPORT_FILE = "export.json"
+SAVED_MODEL_DIR = "saved_model"
+# The signature of the saved model that returns what it computes for each segment.
+SERVE_SEGMENTS = "serve_segments"
+# Of signature.json; a later version may add entries to it without a new number.
+SIGNATURE_VERSION = 1
+# Outputs of that signature.
+_PROBABILITIES, _EMBEDDINGS = "probabilities", "embeddings"
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """What is used of `signature.json`."""
+
+    labels: tuple[str, ...]
+    segment: SegmentConfig
+    max_duration_s: float
+    calibration: Calibration | None
+
+
+def is_export(directory: str) -> bool:
+    """Returns whether a directory, local or gs://, holds an export."""
+    return files.exists(files.join(directory, SIGNATURE_FILE))
+
+
+class ExportedModel:
+    """An export. It computes what `trainer.evaluation.inference.Inference` computes from the run."""
+
+    def __init__(self, export_dir: str) -> None:
+        """Loads the saved model.
+
+        Args:
+            export_dir: The export, local or gs://.
+
+        Raises:
+            UserError: The export is not complete, is damaged, has no saved model, or is of a later version.
+            RunFailedError: TensorFlow cannot load the saved model.
+        """
+        signature = _read_signature(export_dir)
+        self.labels = signature.labels
+        self._segment = signature.segment
+        self._calibration = signature.calibration
+        self._max_duration_s = signature.max_duration_s
+        path = files.join(export_dir, SAVED_MODEL_DIR)
+        try:
+            self._saved_model = tf.saved_model.load(path)
+            self._compute_segments = self._saved_model.signatures[SERVE_SEGMENTS]
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise RunFailedError(f"{path} cannot be loaded ({first_line(error)}): export the run again") from error
+
+    @property
+    def segment_duration_s(self) -> float:
+        """The length of a segment in seconds."""
+        return self._segment.duration_s
+
+    def score(self, path: str) -> SegmentValues:
+        """Returns the probabilities of the genres, float64, for all of an audio file, as `Inference.score`.
+
+        Raises:
+            AudioError: The file cannot be opened or decoded, is silent, or far exceeds full scale.
+        """
+        return calibrated_values(self._of_file(path, _PROBABILITIES), self._calibration)
+
+    def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
+        """Returns the probabilities for samples, (frames, channels) in [-1, 1], as `score` does for a file."""
+        return calibrated_values(self._of_samples(samples, sample_rate_hz, _PROBABILITIES), self._calibration)
+
+    def embed(self, path: str) -> SegmentValues:
+        """Returns the embeddings of an audio file, float32, as `Inference.embed`. Raises as `score`."""
+        return self._of_file(path, _EMBEDDINGS)
+
+    def embed_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
+        """Returns the embeddings of samples, as `embed` does for a file."""
+        return self._of_samples(samples, sample_rate_hz, _EMBEDDINGS)
+
+    @unexpected_errors("open")  # e.g. a file larger than the memory
+    def _of_file(self, path: str, output: str) -> SegmentValues:
+        with open_audio(path) as source:
+            start = decode(source, self._read_start, limits=Limits(max_duration_s=self._max_duration_s))
+            if not start.is_cut:
+                return replace(self._of_audio(start.result, output), expected_s=start.expected_s)
+            source.seek(0)
+            decoded = decode(
+                source, lambda stream: self._of_windows(stream, output), limits=Limits(max_duration_s=LONGEST_FILE_S)
+            )
+        return replace(decoded.result, duration_s=decoded.decoded_s, expected_s=decoded.expected_s)
+
+    def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, output: str) -> SegmentValues:
+        if len(samples) <= self._max_duration_s * sample_rate_hz:
+            return self._of_audio(self._read_start(stream_samples(samples, sample_rate_hz)), output)
+        found = self._of_windows(stream_samples(samples, sample_rate_hz), output)
+        return replace(found, duration_s=len(samples) / sample_rate_hz)
+
+    def _read_start(self, stream: AudioStream) -> Audio:
+        """Returns the start of a stream, mono, at its own rate."""
+        rate_hz = stream.sample_rate_hz
+        return read_at_rates(stream, [rate_hz], max_duration_s=self._max_duration_s)[rate_hz]
+
+    def _of_audio(self, audio: Audio, output: str) -> SegmentValues:
+        values, starts_s = self._run(audio.samples, audio.sample_rate_hz, output)
+        return self._joined([values], [starts_s], duration_s=audio.duration_s)
+
+    def _of_windows(self, stream: AudioStream, output: str) -> SegmentValues:
+        """Returns the values of all windows together; the duration is not known yet."""
+        found: list[NDArray[Any]] = []
+        starts_s: list[NDArray[np.float64]] = []
+        for window_start_s, window in windows(stream, self._segment):
+            values, starts = self._run(window[:, 0], stream.sample_rate_hz, output)
+            found.append(values)
+            starts_s.append(starts + window_start_s)
+        return self._joined(found, starts_s, duration_s=0.0)
+
+    @unexpected_errors("predict")
+    def _run(
+        self, samples: NDArray[np.float32], sample_rate_hz: int, output: str
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Returns the values of the segments that are not silent, and where these start."""
+        try:
+            found = self._compute_segments(
+                waveform=tf.constant(samples[None]), sample_rate_hz=tf.constant(sample_rate_hz, tf.int32)
+            )
+        except tf.errors.InvalidArgumentError as error:
+            # Before it is the name of the function of the graph.
+            message = first_line(error).rpartition("assertion failed: ")[2]
+            raise AudioError("out_of_range", message, stage="predict") from error
+        is_used = found["is_used"].numpy()[0]
+        values = found[output].numpy()[0][is_used]
+        return (
+            values.astype(np.float64) if output == _PROBABILITIES else values,
+            found["starts_s"].numpy()[is_used].astype(np.float64),
+        )
+
+    def _joined(
+        self, values: list[NDArray[Any]], starts_s: list[NDArray[np.float64]], *, duration_s: float
+    ) -> SegmentValues:
+        if not any(map(len, values)):
+            threshold = self._segment.silence_threshold_dbfs
+            raise AudioError("silent", f"no segment is louder than {threshold} dBFS", stage="segment")
+        joined = np.concatenate(values)
+        return SegmentValues(
+            values=joined, mean=joined.mean(axis=0), starts_s=np.concatenate(starts_s), duration_s=duration_s
+        )
+
+
+def _read_signature(export_dir: str) -> _Signature:
+    path = files.join(export_dir, SIGNATURE_FILE)
+    if not files.exists(files.join(export_dir, REPORT_FILE)):
+        raise UserError(f"{export_dir} is not a complete export: it has no {REPORT_FILE}; export the run again")
+    try:
+        content = json.loads(files.read_text(path))
+        later = content["signature_version"] > SIGNATURE_VERSION
+        formats = tuple(content["formats"])
+        signature = _Signature(
+            labels=tuple(map(str, content["labels"])),
+            segment=_segment_of(content["segment"]),
+            max_duration_s=float(content["audio"]["max_duration_s"]),
+            calibration=_calibration_of(content["output"]["calibration"]),
+        )
+    except (*files.READ_ERRORS, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error!r}): export the run again") from error
+    if later:
+        raise UserError(f"{export_dir} was written by a later version of beamtune: install that one")
+    if SAVED_MODEL_DIR not in formats:
+        raise UserError(
+            f"{export_dir} has the formats {', '.join(formats)}, and prediction needs {SAVED_MODEL_DIR}: export the "
+            f"run again with formats=[{SAVED_MODEL_DIR}]"
+        )
+    return signature
+
+
+def _calibration_of(content: Mapping[str, Any] | None) -> Calibration | None:
+    return None if content is None else Calibration.from_json(content)
+
+
+def _segment_of(content: Mapping[str, Any]) -> SegmentConfig:
+    return SegmentConfig(
+        duration_s=float(content["duration_s"]),
+        hop_s=float(content["hop_s"]),
+        silence_threshold_dbfs=float(content["silence_threshold_dbfs"]),
+    )
