@@ -9,6 +9,9 @@ from beam_pipelines.common.errors import UserError
 from trainer.export.frozen import frozen
 from trainer.export.graph_features import GraphFeatures
 
+# The scope of the operations of the features.
+FRONT_END = "front_end"
+
 
 def segment_rate_hz(features: GraphFeatures) -> int:
     """Returns the rate of the samples that a segment consists of.
@@ -46,7 +49,9 @@ def write_segment_model(
     rate_hz, compute = segment_rate_hz(features), frozen(network)
 
     def probabilities(waveform: Any) -> dict[str, Any]:
-        logits = tf.cast(compute(features({rate_hz: waveform})), tf.float32)
+        with tf.name_scope(FRONT_END):
+            values = features({rate_hz: waveform})
+        logits = tf.cast(compute(values), tf.float32)
         return {"probabilities": tf.nn.softmax(logits / temperature)}
 
     shape = (batch, features.num_samples_at[rate_hz])
