@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from trainer.export.reference_clips import reference_clips
+from trainer.runs.run_dir import RunDir
+from trainer.training.config import TrainConfig
+
+SYNTHETIC = ["noise", "sine of 440 Hz", "silence"]
+
+
+@pytest.fixture
+def music(finished: TrainConfig, tmp_path: Path) -> Path:
+    """A folder that the tracks of the finished run's data set are said to be in; it is empty."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    path = Path(finished.data_dir) / "tracks.jsonl"
+    tracks = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**t, "uri": str(folder / t["track_id"])}) + "\n" for t in tracks))
+    return folder
+
+
+def test_clips_are_of_each_genre_in_turn_and_of_the_test_split_first(finished: TrainConfig, music: Path) -> None:
+    stereo = np.random.default_rng(0).normal(0, 0.1, (4000, 2)).astype(np.float32)
+    # Of the test split: blues, funk, waltz and blues. The first does not exist, and the third is no audio.
+    for name in ("test1.mp3", "test3.mp3", "train0.mp3", "train1.mp3"):
+        soundfile.write(music / name, stereo, 11_025, format="WAV", subtype="FLOAT")
+    (music / "test2.mp3").write_bytes(b"no audio")
+    clips = reference_clips(RunDir(finished.run_dir), most=3)
+    assert [clip.name for clip in clips] == ["test1.mp3", "test3.mp3", "train1.mp3", *SYNTHETIC]
+    np.testing.assert_allclose(clips[0].samples, stereo.mean(axis=1), atol=1e-7)
+    assert clips[0].sample_rate_hz == 11_025
+
+
+def test_without_the_data_of_the_run_there_are_synthetic_sounds(finished: TrainConfig, music: Path) -> None:
+    soundfile.write(music / "test1.mp3", np.ones(4000), 8000, format="WAV")
+    assert [clip.name for clip in reference_clips(RunDir(finished.run_dir), most=0)] == SYNTHETIC
+    success = Path(finished.data_dir) / "_SUCCESS"
+    success.write_text(success.read_text().replace("abc", "def"))  # prepared again with other content
+    assert [clip.name for clip in reference_clips(RunDir(finished.run_dir), most=8)] == SYNTHETIC
+    success.unlink()
+    assert [clip.name for clip in reference_clips(RunDir(finished.run_dir), most=8)] == SYNTHETIC

@@ -1,0 +1,57 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines.features.config import LogMelConfig, YamnetConfig
+from trainer.export.source import ExportSource
+from trainer.export.texts import license_text
+from trainer.models.architectures.cnn2d import Cnn2dConfig
+from trainer.models.architectures.transfer import TransferConfig
+from trainer.models.architectures.yamnet_finetune import YamnetFinetuneConfig
+from trainer.models.config import ModelConfig
+from trainer.runs.run_dir import RunDir
+from trainer.training.config import TrainConfig
+
+APACHE = (Path(__file__).resolve().parents[3] / "LICENSE").read_text()
+
+
+@pytest.fixture
+def source(shared_config: TrainConfig) -> ExportSource:
+    """A source without its network, which licences do not depend on."""
+    run = RunDir(shared_config.run_dir)
+    data = run.dataset()
+    return ExportSource(
+        run=run,
+        inference=None,  # type: ignore[arg-type]
+        settings=run.prepare_yaml(),
+        data=data,
+        model_config=Cnn2dConfig(),
+        specs=data.specs,
+    )
+
+
+def test_weights_of_ones_own_have_no_licence(source: ExportSource) -> None:
+    assert license_text(source) is None
+    assert license_text(replace(source, model_config=TransferConfig(weights="none"))) is None
+    # A feature that the model does not take.
+    settings = replace(source.settings, features={"log_mel": LogMelConfig(), "yamnet": YamnetConfig()})
+    assert license_text(replace(source, settings=settings)) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "feature", "named"),
+    [
+        (Cnn2dConfig(), YamnetConfig(), "weights of YAMNet"),
+        (YamnetFinetuneConfig(), LogMelConfig(), "weights of YAMNet"),
+        (TransferConfig(backbone="ResNet50V2"), LogMelConfig(), "weights of ResNet50V2 started from those of keras"),
+    ],
+)
+def test_pretrained_weights_come_with_their_licence(
+    model: ModelConfig, feature: LogMelConfig | YamnetConfig, named: str, source: ExportSource
+) -> None:
+    settings = replace(source.settings, features={"log_mel": feature})
+    text = license_text(replace(source, settings=settings, model_config=model))
+    assert text is not None
+    assert named in text
+    assert text.endswith(APACHE)
