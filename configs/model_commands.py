@@ -295,12 +295,13 @@ COMMANDS = (
             "Writes a saved model of TensorFlow that takes samples at any rate and returns the probabilities of the\n"
             "genres: resampling, segments and features are in its graph. Then loads it in a process without beamtune,\n"
             "compares it with beamtune predict on clips of the prepared data, and prints and saves the differences.\n\n"
-            "formats:  saved_model (all that TensorFlow runs), keras (the network alone, for Python with beamtune)\n"
+            "formats:  saved_model (all that TensorFlow runs), keras (the network alone, for Python with beamtune),\n"
+            "          tflite, tflite_float16, tflite_int8, onnx (one segment of samples in, probabilities out)\n"
             "settings: output_dir, formats, reference_clips, max_difference"
         ),
         examples=(
             "beamtune export runs/first output_dir=exports/first",
-            "beamtune export runs/first output_dir=exports/first 'formats=[saved_model,keras]'",
+            "beamtune export runs/first output_dir=exports/first 'formats=[saved_model,tflite]'",
         ),
         run=_export,
         extras=("train",),

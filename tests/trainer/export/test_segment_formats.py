@@ -53,7 +53,7 @@ def test_silence_has_no_segments(shared_config: TrainConfig) -> None:
     silence = ReferenceClip("silence", np.zeros(9000, np.float32), RATE_HZ)
     settings = RunDir(shared_config.run_dir).prepare_yaml()
     joined, counts = join_segments([silence, noise_clip(1.0), silence], settings, rate_hz=RATE_HZ)
-    assert (counts, joined.shape) == ([0, 1, 0], (1, 4000))
+    assert (counts, joined.shape) == ([0, 2, 0], (2, 4000))
 
 
 def test_tracks_have_the_mean_of_what_the_network_gives() -> None:
