@@ -15,8 +15,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import requests
 import soundfile
 import tensorflow as tf
+from serving_http import serving
 
 import beamtune
 from beam_pipelines.audio import windows as windows_module
@@ -50,6 +52,11 @@ def exported(shared_config: TrainConfig, tmp_path_factory: pytest.TempPathFactor
         config = ExportConfig(output_dir=str(folder / "export"), formats=["saved_model", "keras"])
         export(shared_config.run_dir, config, stream=stream)
     return folder / "export"
+
+
+@pytest.fixture(scope="module")
+def model(exported: Path) -> ExportedModel:
+    return ExportedModel(str(exported))
 
 
 def test_an_export_has_these_files_and_no_others(exported: Path) -> None:
@@ -111,18 +118,25 @@ def test_the_example_runs_with_tensorflow_only(exported: Path, tmp_path: Path, s
     assert [float(probability) for _, probability in found] == pytest.approx([p for _, p in best], abs=2e-3)
 
 
-def test_a_request_of_rows_is_answered_by_rows(exported: Path) -> None:
-    """As TensorFlow Serving does with "instances": inputs are stacked, and each output is split by its first axis."""
+def test_the_rest_api_of_tensorflow_serving(exported: Path, shared_config: TrainConfig) -> None:
     request = json.loads((exported / "vertex" / "request.json").read_text())
-    rows = request["instances"] * 2
-    signature = tf.saved_model.load(str(exported / "saved_model")).signatures[request["signature_name"]]
-    inputs = {
-        name: tf.constant([row[name] for row in rows], spec.dtype)
-        for name, spec in signature.structured_input_signature[1].items()
-    }
-    outputs = signature(**inputs)
-    assert {name: len(values) for name, values in outputs.items()} == dict.fromkeys(outputs, 2)
-    assert outputs["labels"][1].numpy().tolist() == [label.encode() for label in LABELS]
+    [row] = request["instances"]
+    samples = np.array(row["waveform"], np.float32)
+    expected = beamtune.load(shared_config.run_dir).predict(samples, sample_rate_hz=row["sample_rate_hz"])
+    columns = {"waveform": [row["waveform"]] * 2, "sample_rate_hz": row["sample_rate_hz"]}
+    with serving(str(exported / "saved_model"), name="genre") as address:
+        by_rows = requests.post(address, json={**request, "instances": [row] * 2}, timeout=60)
+        by_columns = requests.post(address, json={"inputs": columns}, timeout=60)
+        integers = {"waveform": [[0, 20_000, -20_000]], "sample_rate_hz": 16_000}
+        refused = requests.post(address, json={"inputs": integers}, timeout=60)
+    assert (by_rows.status_code, by_columns.status_code, refused.status_code) == (200, 200, 400)
+    assert "waveform exceeds full scale" in refused.json()["error"]
+    rows, outputs = by_rows.json()["predictions"], by_columns.json()["outputs"]
+    assert len(rows) == 2
+    for index, found in enumerate(rows):
+        assert found["labels"] == outputs["labels"][index] == list(LABELS)
+        assert found["probabilities"] == outputs["probabilities"][index]
+        assert found["probabilities"] == pytest.approx(list(expected.probabilities.values()), abs=1e-3)
 
 
 def test_the_keras_file_is_the_network(exported: Path, shared_config: TrainConfig) -> None:
@@ -157,24 +171,23 @@ def test_an_export_predicts_and_embeds_like_its_run(exported: Path, shared_confi
 
 
 def test_a_file_longer_than_the_longest_duration_is_read_in_windows(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: ExportedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "long.wav"
     soundfile.write(path, noise(10.3), RATE_HZ)
-    model = ExportedModel(str(exported))
     whole = model.score(str(path))
     assert len(whole.starts_s) == 20
     monkeypatch.setattr(windows_module, "_WINDOW_S", 3.0)
-    model._max_duration_s = 2.0
+    monkeypatch.setattr(model, "_max_duration_s", 2.0)
     for found in (model.score(str(path)), model.score_samples(noise(10.3)[:, None], sample_rate_hz=RATE_HZ)):
         np.testing.assert_allclose(found.starts_s, whole.starts_s, atol=1e-6)
         np.testing.assert_allclose(found.values, whole.values, atol=1e-3)
         assert found.duration_s == pytest.approx(10.3)
 
 
-def test_samples_far_beyond_full_scale_are_an_error_of_the_file(exported: Path) -> None:
+def test_samples_far_beyond_full_scale_are_an_error_of_the_file(model: ExportedModel) -> None:
     with pytest.raises(beamtune.AudioError, match=r"out_of_range: \[waveform exceeds full scale"):
-        ExportedModel(str(exported)).score_samples(100 * noise(1.0)[:, None], sample_rate_hz=RATE_HZ)
+        model.score_samples(100 * noise(1.0)[:, None], sample_rate_hz=RATE_HZ)
 
 
 def remove_report(folder: Path) -> None:
