@@ -17,6 +17,7 @@ from beam_pipelines.features.frontend import AudioError
 from beamtune.samples import check_rate, check_samples
 from beamtune.settings import path_text
 from beamtune.split_metrics import SplitMetrics
+from trainer.evaluation.confidence import check_min_confidence, label_of
 from trainer.evaluation.config import PredictConfig
 from trainer.evaluation.exported_model import ExportedModel
 from trainer.evaluation.inference import SegmentValues
@@ -33,16 +34,17 @@ class Prediction:
 
     Attributes:
         path: The file as it was given; None for samples.
-        label: The most probable genre.
+        label: The most probable genre, or "unknown" if its probability is below `min_confidence`.
         probabilities: The probability of each genre, in the order of the classifier's labels: the mean over the
-            segments. They sum to 1.
+            segments, calibrated if the run is. They sum to 1.
         duration_s: Seconds of audio that were decoded: all of the file, however long.
         expected_s: Seconds of audio that the file should have according to its headers, more than `duration_s` where a
             part is damaged or missing; None if they do not say, and for samples.
         segment_duration_s: The length of a segment in seconds.
         segment_starts_s: (segments,) float64, where each segment starts, in seconds. Silent segments are left out, and
             so is a remainder at the end that is shorter than a segment.
-        segment_probabilities: (segments, genres) float64.
+        segment_probabilities: (segments, genres) float64, calibrated if the run is. Segments and their mean have
+            different temperatures, so that `probabilities` is not their mean then.
     """
 
     path: str | None
@@ -140,7 +142,13 @@ class Classifier:
             split: SplitMetrics(split=split, labels=found.labels, **levels) for split, levels in found.levels.items()
         }
 
-    def predict(self, audio: str | os.PathLike[str] | ArrayLike, *, sample_rate_hz: float | None = None) -> Prediction:
+    def predict(
+        self,
+        audio: str | os.PathLike[str] | ArrayLike,
+        *,
+        sample_rate_hz: float | None = None,
+        min_confidence: float = 0.0,
+    ) -> Prediction:
         """Predicts the genre of one file, or of samples.
 
         All of the audio is used, also what is beyond the `audio.max_duration_s` of the prepared data. Audio shorter
@@ -150,10 +158,12 @@ class Classifier:
             audio: The path of an audio file, local or gs://. Or samples: (frames,) mono or (frames, channels), as
                 soundfile returns them; floats in [-1, 1], int16 or int32.
             sample_rate_hz: The rate of the samples, from 1000 to 768000; required for samples, not allowed for a path.
+            min_confidence: The label is "unknown" if no genre has at least this probability.
 
         Raises:
             AudioError: The file cannot be read or decoded, or the audio is silent.
-            UserError: The samples have another shape, dtype or range, are not finite, or have no rate.
+            UserError: The samples have another shape, dtype or range, are not finite, or have no rate; or
+                `min_confidence` is not a probability, or a genre is called "unknown".
 
         Examples:
             >>> import beamtune, soundfile
@@ -166,11 +176,16 @@ class Classifier:
             >>> samples, rate_hz = soundfile.read("song.mp3")
             >>> classifier.predict(samples, sample_rate_hz=rate_hz).label == prediction.label
             True
+            >>> classifier.predict("song.mp3", min_confidence=1).label
+            'unknown'
         """
+        check_min_confidence(min_confidence, labels=self.labels)
         path, scores = self._compute(audio, sample_rate_hz, self._inference.score, self._inference.score_samples)
-        return self._prediction(path, scores)
+        return self._prediction(path, scores, min_confidence=min_confidence)
 
-    def predict_many(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction | FailedPrediction]:
+    def predict_many(
+        self, paths: Iterable[str | os.PathLike[str]], *, min_confidence: float = 0.0
+    ) -> Iterator[Prediction | FailedPrediction]:
         """Predicts the genres of many files, one after the other, as the iterator advances.
 
         A file that cannot be read or decoded, or is silent, does not end the iteration: it yields a FailedPrediction.
@@ -178,12 +193,13 @@ class Classifier:
 
         Args:
             paths: Paths of audio files, in any iterable, which is read as the iterator advances.
+            min_confidence: As for `predict`.
 
         Yields:
             A result for each path, in the order of the paths.
 
         Raises:
-            UserError: `paths` is a single path, or holds something that is not a path.
+            UserError: `paths` is a single path, or holds something that is not a path; or as for `predict`.
 
         Examples:
             >>> import beamtune
@@ -198,7 +214,8 @@ class Classifier:
         """
         if isinstance(paths, str | bytes | os.PathLike):
             raise UserError(f"paths={paths!r}: expected several paths, e.g. a list; predict takes a single one")
-        return self._predict_each(paths)
+        check_min_confidence(min_confidence, labels=self.labels)
+        return self._predict_each(paths, min_confidence=min_confidence)
 
     def embed(self, audio: str | os.PathLike[str] | ArrayLike, *, sample_rate_hz: float | None = None) -> Embedding:
         """Returns the embedding of one file, or of samples: the values that the layer before the logits computes.
@@ -228,7 +245,9 @@ class Classifier:
             segment_embeddings=found.values,
         )
 
-    def _predict_each(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction | FailedPrediction]:
+    def _predict_each(
+        self, paths: Iterable[str | os.PathLike[str]], *, min_confidence: float
+    ) -> Iterator[Prediction | FailedPrediction]:
         for path in paths:
             text = path_text(path, name="path")
             try:
@@ -237,14 +256,14 @@ class Classifier:
                 # A new one: the traceback of the old one keeps the content of the file in memory.
                 failed = AudioError(error.reason, error.message, stage=error.stage)
             else:
-                yield self._prediction(text, scores)
+                yield self._prediction(text, scores, min_confidence=min_confidence)
                 continue
             yield FailedPrediction(path=text, error=failed)
 
-    def _prediction(self, path: str | None, scores: SegmentValues) -> Prediction:
+    def _prediction(self, path: str | None, scores: SegmentValues, *, min_confidence: float) -> Prediction:
         return Prediction(
             path=path,
-            label=self.labels[int(scores.mean.argmax())],
+            label=label_of(scores.mean, self.labels, min_confidence=min_confidence),
             probabilities=dict(zip(self.labels, scores.mean.tolist(), strict=True)),
             duration_s=scores.duration_s,
             expected_s=scores.expected_s,

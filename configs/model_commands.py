@@ -174,7 +174,7 @@ COMMANDS = (
             "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none|mirrored|multi_worker|tpu\n"
             "          augment=none|default\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
-            "          label_smoothing, model.*, optimizer.*, …"
+            "          label_smoothing, calibrate, model.*, optimizer.*, …"
         ),
         examples=(
             "beamtune train data_dir=prepared/mine run_dir=runs/first",
@@ -218,7 +218,7 @@ COMMANDS = (
             "Prints accuracy, balanced accuracy, macro-F1 and more, of segments and of tracks (by the mean\n"
             "probability of their segments, and by majority vote), with 95 % confidence intervals, and adds them to\n"
             "metrics.json of the run. Writes the predictions for the tracks to predictions-<split>.csv.\n\n"
-            "settings: run_dir, split, data_dir, batch_size"
+            "settings: run_dir, split, data_dir, batch_size, calibrate (a run that was trained without calibration)"
         ),
         examples=(
             "beamtune evaluate run_dir=runs/first",
@@ -275,11 +275,12 @@ COMMANDS = (
         description=(
             "Prints the most probable genres of each file, by a run or by an export of it. For a file that cannot be\n"
             "read, it prints a line to standard error, continues with the next file, and exits with 1 at the end.\n\n"
-            "settings: top_k, batch_size"
+            "settings: top_k, batch_size, min_confidence (the label of files below it is unknown)"
         ),
         examples=(
             "beamtune predict runs/first song.mp3",
             "beamtune predict runs/first *.mp3 --csv top_k=1 > genres.csv",
+            "beamtune predict runs/first *.mp3 min_confidence=0.6",
         ),
         run=_predict,
         extras=("train",),
@@ -294,12 +295,13 @@ COMMANDS = (
             "Writes a saved model of TensorFlow that takes samples at any rate and returns the probabilities of the\n"
             "genres: resampling, segments and features are in its graph. Then loads it in a process without beamtune,\n"
             "compares it with beamtune predict on clips of the prepared data, and prints and saves the differences.\n\n"
-            "formats:  saved_model (all that TensorFlow runs), keras (the network alone, for Python with beamtune)\n"
+            "formats:  saved_model (all that TensorFlow runs), keras (the network alone, for Python with beamtune),\n"
+            "          tflite, tflite_float16, tflite_int8, onnx (one segment of samples in, probabilities out)\n"
             "settings: output_dir, formats, reference_clips, max_difference"
         ),
         examples=(
             "beamtune export runs/first output_dir=exports/first",
-            "beamtune export runs/first output_dir=exports/first 'formats=[saved_model,keras]'",
+            "beamtune export runs/first output_dir=exports/first 'formats=[saved_model,tflite]'",
         ),
         run=_export,
         extras=("train",),

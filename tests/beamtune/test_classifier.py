@@ -60,8 +60,13 @@ def test_probabilities_and_embeddings_are_those_of_direct_calls_of_keras(classif
     features, model = features_of(classifier, tones), classifier.keras_model
     expected = keras.ops.convert_to_numpy(keras.ops.softmax(model(features)))
     found = classifier.predict(str(tones.song))
-    np.testing.assert_allclose(found.segment_probabilities, expected, rtol=1e-4)
-    np.testing.assert_allclose(list(found.probabilities.values()), expected.mean(axis=0), rtol=1e-4)
+    temperatures = json.loads((tones.run_dir / "calibration.json").read_text())
+    for probabilities, name, before in (
+        (found.segment_probabilities, "segment", expected),
+        (list(found.probabilities.values()), "track", expected.mean(axis=0)),
+    ):
+        after = keras.ops.softmax(np.log(before) / temperatures[name])
+        np.testing.assert_allclose(probabilities, keras.ops.convert_to_numpy(after), rtol=1e-3)
     assert found.segment_starts_s.tolist() == [0.0, 1.0, 2.0, 3.0]
     assert (found.segment_duration_s, found.duration_s, found.expected_s) == (1.0, 4.0, 4.0)
 
@@ -94,6 +99,18 @@ def test_the_features_of_the_model_alone_are_computed_with_the_same_result(
     of_all_features = classifier.predict(tones.song)
     assert found.segment_probabilities.tobytes() == of_all_features.segment_probabilities.tobytes()
     assert found.probabilities == of_all_features.probabilities
+
+
+def test_a_label_below_the_least_confidence_is_unknown(classifier: Classifier, tones: Tones) -> None:
+    [found] = classifier.predict_many([tones.song])
+    [unknown] = classifier.predict_many([tones.song], min_confidence=1.0)
+    assert isinstance(found, beamtune.Prediction) and isinstance(unknown, beamtune.Prediction)
+    confidence = found.probabilities[found.label]
+    assert (unknown.label, unknown.probabilities) == ("unknown", found.probabilities)
+    assert classifier.predict(tones.song, min_confidence=confidence).label == found.label
+    for call in (classifier.predict, classifier.predict_many):
+        with pytest.raises(beamtune.UserError, match="min_confidence=2: expected a probability"):
+            call([], min_confidence=2)  # type: ignore[operator]
 
 
 def test_samples_are_predicted_as_their_file_is(classifier: Classifier, tones: Tones, samples: np.ndarray) -> None:

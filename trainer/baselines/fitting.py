@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -17,10 +16,8 @@ from beam_pipelines.common.checks import check
 from trainer.baselines.config import VectorConfig
 from trainer.baselines.learners import LEARNERS, FitContext, Hyperparameters, Learner, make_pipeline
 from trainer.baselines.vectors import Vectors
+from trainer.metrics import calibration
 from trainer.metrics.metrics import classification_metrics, cross_entropy, softmax
-
-# Temperatures from 1/150 to 150.
-_LOG_TEMPERATURE_BOUNDS = (-5.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -176,15 +173,7 @@ def fit_temperature(decisions: NDArray[np.float64], labels: NDArray[np.int64], *
         A number from 1/150 to 150; 1 if all examples are ignored.
     """
     is_known = np.isin(labels, classes)
-    if not is_known.any():
-        return 1.0
-    columns = np.searchsorted(classes, labels[is_known])
-    found = minimize_scalar(
-        lambda log_temperature: cross_entropy(softmax(decisions[is_known] / np.exp(log_temperature)), columns),
-        bounds=_LOG_TEMPERATURE_BOUNDS,
-        method="bounded",
-    )
-    return float(np.exp(found.x))
+    return calibration.fit_temperature(decisions[is_known], np.searchsorted(classes, labels[is_known]))
 
 
 def with_equal_priors(probabilities: NDArray[np.float64], class_shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.retries import StorageConfig
-from beam_pipelines.records.schema import SPLITS, TEST
+from beam_pipelines.records.schema import SPLITS, TEST, VALIDATION
+from trainer.evaluation.confidence import check_min_confidence
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class EvaluateConfig:
         data_dir: The prepared data set, local or gs://; None is the data set of the run.
         split: train, validation or test.
         batch_size: Examples in a batch, over all devices.
+        calibrate: Whether temperatures are fitted to the validation split, for a run that was trained without.
         storage: How buckets are treated.
     """
 
@@ -24,6 +26,7 @@ class EvaluateConfig:
     data_dir: str | None = None
     split: str = TEST
     batch_size: int = 64
+    calibrate: bool = False
     storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
@@ -32,6 +35,12 @@ class EvaluateConfig:
             check_path(self.data_dir, key="data_dir")
         check_apart({"data_dir": self.data_dir}, {"run_dir": self.run_dir})
         check_choice(self.split, SPLITS, key="split")
+        check(
+            not self.calibrate or self.split == VALIDATION,
+            key="calibrate",
+            value=self.calibrate,
+            expected=f"false with split={self.split}: split=validation is what temperatures are fitted to",
+        )
         _check_batch_size(self.batch_size)
 
 
@@ -42,16 +51,19 @@ class PredictConfig:
     Attributes:
         batch_size: Segments in a batch.
         top_k: Number of genres to print for each file, the most probable first.
+        min_confidence: If the most probable genre has a lower probability, the label of the file is "unknown".
         storage: How buckets are treated.
     """
 
     batch_size: int = 32
     top_k: int = 3
+    min_confidence: float = 0.0
     storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
         _check_batch_size(self.batch_size)
         check(self.top_k >= 1, key="top_k", value=self.top_k, expected="at least 1 genre")
+        check_min_confidence(self.min_confidence)
 
 
 def _check_batch_size(batch_size: int) -> None:

@@ -7,11 +7,13 @@ from trainer.data.prepared import PreparedData, find_shards, open_prepared, read
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.evaluation.config import EvaluateConfig
+from trainer.metrics.calibration import calibrated, fit_calibration
 from trainer.metrics.levels import TRACK, evaluated_levels
 from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import predictions_of_scores
 from trainer.metrics.score_tables import print_genres, print_scores
 from trainer.models.registry import model_config_from_dict
+from trainer.runs.calibration_file import read_calibration, write_calibration
 from trainer.runs.checkpoints import read_progress
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restored_model import check_same_task, load_best_model, summarize_model
@@ -25,7 +27,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     The predictions of the split's tracks go to `predictions-<split>.csv` in the same directory, and the settings of the
     evaluation to `evaluate-<split>.yaml`.
 
-    Metrics on another data set than that of the run are printed only, because `metrics.json` is of one data set.
+    Metrics on another data set than that of the run are printed only, because `metrics.json` is of one data set. With
+    `calibrate`, the run is calibrated.
 
     Returns:
         The metrics by level.
@@ -39,6 +42,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     checkpoint = run.best_checkpoint()
     trained_on = run.dataset()
     data = _open_data(config, run=run, data_dir=run_config["data_dir"], trained_on=trained_on)
+    if config.calibrate:
+        _check_can_be_calibrated(run, trained_on=trained_on, data=data)
     shards = find_shards(data, config.split)
     group_of_track = read_groups(data)
 
@@ -50,7 +55,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     with shard_read_errors(shards):
         scores = ScoringLoop(strategy=strategy, model=model).score(batches)
     predictions = predictions_of_scores(scores, group_of_track=group_of_track)
-    levels = evaluated_levels(predictions)
+    calibration = fit_calibration(predictions) if config.calibrate else read_calibration(run)
+    levels = evaluated_levels(predictions, calibration=calibration)
 
     print_scores(config.split, levels, leak=data.stats.split_leak, stream=stdout())
     print(file=stdout())
@@ -66,7 +72,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
                 f"another command has trained {run.path} further since its weights were read, and these scores are of "
                 "earlier weights; nothing is written: run the same command again"
             )
-        write_predictions(run, config.split, predictions, labels=data.labels)
+        write_predictions(run, config.split, calibrated(predictions, calibration), labels=data.labels)
+        if config.calibrate and calibration is not None:
+            write_calibration(run, calibration)
         run.write_settings(EVALUATION_FILE.format(config.split), config)
 
     run.merge_metrics(
@@ -77,6 +85,23 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         write_others=write_others,
     )
     return levels
+
+
+def _check_can_be_calibrated(run: RunDir, *, trained_on: PreparedData, data: PreparedData) -> None:
+    """Checks that the validation split has not been trained on, and that training will not calibrate the run.
+
+    Raises:
+        UserError: The run is not finished, has learned from its validation split, or was trained on other data.
+    """
+    if not run.is_finished():
+        raise UserError(f"calibrate=true: {run.path} is not finished: its training calibrates it at the end")
+    if run.config().get("learn_from_validation", False):
+        raise UserError(
+            f"calibrate=true: {run.path} was trained with learn_from_validation=true, and so has no examples left to "
+            "calibrate it with"
+        )
+    if data.cache_key != trained_on.cache_key:
+        raise UserError(f"calibrate=true: {data.path} is not the data set of {run.path}: leave data_dir out")
 
 
 def _open_data(config: EvaluateConfig, *, run: RunDir, data_dir: str, trained_on: PreparedData) -> PreparedData:

@@ -18,7 +18,8 @@ from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
 from beam_pipelines.common.errors import RunFailedError, UserError, first_line
 from beam_pipelines.features.frontend import AudioError
 from trainer.common import files
-from trainer.evaluation.inference import SegmentValues, open_audio
+from trainer.evaluation.inference import SegmentValues, calibrated_values, open_audio
+from trainer.metrics.calibration import Calibration
 
 SIGNATURE_FILE = "signature.json"
 # Written last: an export without it is not complete.
@@ -39,6 +40,7 @@ class _Signature:
     labels: tuple[str, ...]
     segment: SegmentConfig
     max_duration_s: float
+    calibration: Calibration | None
 
 
 def is_export(directory: str) -> bool:
@@ -62,6 +64,7 @@ class ExportedModel:
         signature = _read_signature(export_dir)
         self.labels = signature.labels
         self._segment = signature.segment
+        self._calibration = signature.calibration
         self._max_duration_s = signature.max_duration_s
         path = files.join(export_dir, SAVED_MODEL_DIR)
         try:
@@ -81,11 +84,11 @@ class ExportedModel:
         Raises:
             AudioError: The file cannot be opened or decoded, is silent, or far exceeds full scale.
         """
-        return self._of_file(path, _PROBABILITIES)
+        return calibrated_values(self._of_file(path, _PROBABILITIES), self._calibration)
 
     def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
         """Returns the probabilities for samples, (frames, channels) in [-1, 1], as `score` does for a file."""
-        return self._of_samples(samples, sample_rate_hz, _PROBABILITIES)
+        return calibrated_values(self._of_samples(samples, sample_rate_hz, _PROBABILITIES), self._calibration)
 
     def embed(self, path: str) -> SegmentValues:
         """Returns the embeddings of an audio file, float32, as `Inference.embed`. Raises as `score`."""
@@ -176,6 +179,7 @@ def _read_signature(export_dir: str) -> _Signature:
             labels=tuple(map(str, content["labels"])),
             segment=_segment_of(content["segment"]),
             max_duration_s=float(content["audio"]["max_duration_s"]),
+            calibration=_calibration_of(content["output"]["calibration"]),
         )
     except (*files.READ_ERRORS, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error!r}): export the run again") from error
@@ -187,6 +191,10 @@ def _read_signature(export_dir: str) -> _Signature:
             f"run again with formats=[{SAVED_MODEL_DIR}]"
         )
     return signature
+
+
+def _calibration_of(content: Mapping[str, Any] | None) -> Calibration | None:
+    return None if content is None else Calibration.from_json(content)
 
 
 def _segment_of(content: Mapping[str, Any]) -> SegmentConfig:

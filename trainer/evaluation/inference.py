@@ -21,8 +21,10 @@ from beam_pipelines.features.frontend import AudioError, Clip, Segment
 from trainer.common import files
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
+from trainer.metrics.calibration import Calibration, with_temperature
 from trainer.metrics.metrics import softmax
 from trainer.models.embedding import EMBEDDINGS, embedding_network
+from trainer.runs.calibration_file import read_calibration
 from trainer.runs.restored_model import load_best_model
 from trainer.runs.run_dir import RunDir
 
@@ -33,7 +35,7 @@ class SegmentValues:
 
     Attributes:
         values: (segments, values), e.g. the probability of each genre.
-        mean: (values,), their mean over the segments.
+        mean: (values,), their mean over the segments; calibrated by itself if the probabilities are.
         starts_s: (segments,) float64, where each segment starts, in seconds. Silent segments are left out, and so is a
             remainder at the end that is shorter than a segment.
         duration_s: Duration of the audio.
@@ -62,11 +64,13 @@ class Inference:
             batch_size: Segments in a batch.
 
         Raises:
-            UserError: There is no such run, it has no checkpoint yet, or a file that features need has changed.
+            UserError: There is no such run, it has no checkpoint yet, its calibration is damaged, or a file that
+                features need has changed.
             RunFailedError: The checkpoint is damaged.
         """
         run = RunDir(run_dir)
         self.model: keras.Model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
+        self.calibration = read_calibration(run)
         # Not the other features of the data: YAMNet takes seconds, and needs its weights.
         self.front_end = run.prepare_yaml().front_end(tuple(self.model.input))
         self.labels = run.dataset().labels
@@ -80,6 +84,7 @@ class Inference:
     def score(self, path: str) -> SegmentValues:
         """Returns the probabilities of the genres, float64, for all of an audio file, local or gs://, however long.
 
+        They are calibrated if the run is.
         A file that is longer than `audio.max_duration_s` of the prepared data is read in windows, with the memory for
         some minutes of it.
 
@@ -87,11 +92,12 @@ class Inference:
             AudioError: The file cannot be opened or decoded, or is silent; or the network raised an exception, e.g.
                 because a long file needs more memory than there is.
         """
-        return self._of_file(path, self._probabilities)
+        return calibrated_values(self._of_file(path, self._probabilities), self.calibration)
 
     def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
         """Returns the probabilities for samples, (frames, channels) in [-1, 1], as `score` does for a file."""
-        return self._of_samples(samples, sample_rate_hz, self._probabilities)
+        found = self._of_samples(samples, sample_rate_hz, self._probabilities)
+        return calibrated_values(found, self.calibration)
 
     def embed(self, path: str) -> SegmentValues:
         """Returns the embeddings of an audio file, float32: the inputs of the logits layer. Raises as `score`."""
@@ -175,6 +181,17 @@ class Inference:
         """Returns a feature of a batch, (batch_size, *shape), with zeros behind the last segment."""
         stacked = np.stack([segment.features[name] for segment in segments])
         return np.pad(stacked, [(0, self._batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1))
+
+
+def calibrated_values(found: SegmentValues, calibration: Calibration | None) -> SegmentValues:
+    """Returns calibrated probabilities; the same ones for a run that is not calibrated."""
+    if calibration is None:
+        return found
+    return replace(
+        found,
+        values=with_temperature(found.values, calibration.segment),
+        mean=with_temperature(found.mean, calibration.track),
+    )
 
 
 def _read_or_silent(read: Callable[[], Clip]) -> Clip | None:

@@ -9,6 +9,7 @@ from beam_pipelines.common.output_streams import reader_is_gone
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import stdout
 from beam_pipelines.features.frontend import AudioError
+from trainer.evaluation.confidence import check_min_confidence, label_of
 from trainer.evaluation.config import PredictConfig
 from trainer.evaluation.exported_model import ExportedModel
 from trainer.evaluation.inference import Inference
@@ -25,25 +26,27 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
     Args:
         run_dir: The run or the export, which needs no other files.
         paths: Audio files, local or gs://, of any length.
-        config: Batch size and number of genres.
+        config: Batch size, number of genres, and the confidence that a label needs.
         output_format: "table", "json" or "csv".
 
     Returns:
         The number of files that could not be read.
 
     Raises:
-        UserError: There is no such run or export, the run has no checkpoint yet, or the export is not complete.
+        UserError: There is no such run or export, the run has no checkpoint yet, the export is not complete, or
+            `min_confidence` cannot be used with its genres.
         RunFailedError: A checkpoint or a saved model is damaged.
     """
     inference = open_model(run_dir, batch_size=config.batch_size)
+    check_min_confidence(config.min_confidence, labels=inference.labels)
     # Before the bar starts: on a terminal, Rich then replaces sys.stdout.
     stream = stdout()
-    writer = WRITERS[output_format](stream, paths=paths, labels=inference.labels)
+    writer = WRITERS[output_format](stream, paths=paths, labels=inference.labels, has_unknown=config.min_confidence > 0)
     num_failed = 0
     with ProgressReporter("predicting", total=len(paths), unit="files") as progress:
         progress.print_result(writer.start(), stream=stream)
         try:
-            for prediction in _predict_files(paths, inference=inference, top_k=config.top_k, progress=progress):
+            for prediction in _predict_files(paths, inference=inference, config=config, progress=progress):
                 if prediction is None:
                     num_failed += 1
                     continue
@@ -56,7 +59,7 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
 
 
 def _predict_files(
-    paths: Sequence[str], *, inference: Inference | ExportedModel, top_k: int, progress: ProgressReporter
+    paths: Sequence[str], *, inference: Inference | ExportedModel, config: PredictConfig, progress: ProgressReporter
 ) -> Iterator[Prediction | None]:
     """Yields the prediction for each file, or None where it cannot be read."""
     for num_done, path in enumerate(paths, start=1):
@@ -71,11 +74,12 @@ def _predict_files(
                     f"note: {path}: {scores.duration_s:.2f} of {scores.expected_s:.2f} s can be decoded; the "
                     "rest is damaged or missing"
                 )
-            top = np.argsort(-scores.mean, kind="stable")[:top_k]
+            top = np.argsort(-scores.mean, kind="stable")[: config.top_k]
             yield Prediction(
                 file=path,
                 duration_s=scores.duration_s,
                 num_segments=len(scores.starts_s),
+                label=label_of(scores.mean, inference.labels, min_confidence=config.min_confidence),
                 genres=tuple((inference.labels[index], float(scores.mean[index])) for index in top),
             )
         progress.update(completed=num_done)

@@ -17,6 +17,7 @@ from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.inference import Inference
 from trainer.export.reference_clips import ReferenceClip
+from trainer.metrics.calibration import with_temperature
 from trainer.metrics.metrics import softmax
 
 _SCRIPT = str(Path(__file__).with_name("run_saved_model.py"))
@@ -116,7 +117,9 @@ def _run_network(network: keras.Model, clip: ReferenceClip, *, inference: Infere
     except AudioError:
         return Outputs(None)
     features = {name: np.stack([segment.features[name] for segment in segments]) for name in network.input}
-    return Outputs(softmax(np.asarray(network.predict_on_batch(features))).mean(axis=0))
+    mean = softmax(np.asarray(network.predict_on_batch(features))).mean(axis=0)
+    calibration = inference.calibration
+    return Outputs(mean if calibration is None else with_temperature(mean, calibration.track))
 
 
 def largest_difference(found: Sequence[Outputs], expected: Sequence[Outputs]) -> float:

@@ -8,8 +8,15 @@ from dataclasses import dataclass, field
 from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
 from beam_pipelines.common.retries import StorageConfig
 
-SAVED_MODEL, KERAS = "saved_model", "keras"
-FORMATS = (SAVED_MODEL, KERAS)
+SAVED_MODEL, KERAS, ONNX = "saved_model", "keras", "onnx"
+TFLITE, TFLITE_FLOAT16, TFLITE_INT8 = "tflite", "tflite_float16", "tflite_int8"
+# The types of the numbers in each format of TensorFlow Lite.
+TFLITE_TYPES = {TFLITE: "float32", TFLITE_FLOAT16: "float16", TFLITE_INT8: "int8"}
+# Of one segment of audio. The others have whole tracks, or features.
+SEGMENT_FORMATS = (*TFLITE_TYPES, ONNX)
+FORMATS = (SAVED_MODEL, KERAS, *SEGMENT_FORMATS)
+# What `max_difference` is multiplied by: these compute spectra in float32, or the network with fewer bits.
+DIFFERENCE_FACTORS = {TFLITE: 2, ONNX: 2, TFLITE_FLOAT16: 20, TFLITE_INT8: 200}
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,8 @@ class ExportConfig:
         output_dir: Where the export is written, a new or empty folder, local or gs://.
         formats: The formats to write.
         reference_clips: The most clips of the prepared data that the export is compared on with `beamtune predict`.
-        max_difference: The largest difference of a probability between the two; above it the export fails.
+        max_difference: The largest difference of a probability between the two; above it the export fails. It is
+            multiplied by `DIFFERENCE_FACTORS` for the formats that are less exact.
         storage: How buckets are treated.
     """
 

@@ -17,9 +17,9 @@ from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.common import files
 from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
-from trainer.export import checks, texts
+from trainer.export import checks, segment_formats, texts
 from trainer.export.checks import FormatRun, Outputs
-from trainer.export.config import KERAS, SAVED_MODEL, ExportConfig
+from trainer.export.config import DIFFERENCE_FACTORS, KERAS, SAVED_MODEL, SEGMENT_FORMATS, ExportConfig
 from trainer.export.reference_clips import ReferenceClip, reference_clips
 from trainer.export.saved_model import write_saved_model
 from trainer.export.source import ExportSource, open_source
@@ -27,6 +27,8 @@ from trainer.runs.run_dir import METRICS_FILE
 
 # In output_dir, until the export is complete and its checks pass.
 _WORK_DIR = ".beamtune-export"
+# What the formats that are one file contain too.
+_ATTACHED_FILES = (SIGNATURE_FILE, texts.LABELS_FILE, texts.LICENSE_FILE)
 
 
 def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
@@ -46,6 +48,7 @@ def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
     check_apart({"RUN": run_dir}, {"output_dir": config.output_dir})
     _check_is_empty(config.output_dir)
     source = open_source(run_dir)
+    segment_formats.check_can_be_written(config.formats, source)
     with holding(config.output_dir, key="output_dir") as lease, _work_dir(config.output_dir) as work_dir:
         _check_is_empty(config.output_dir)
         _write(source, work_dir, formats=config.formats)
@@ -94,8 +97,10 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
         path = os.path.join(directory, texts.PATHS[name])
         if name == SAVED_MODEL:
             write_saved_model(source, path)
-        else:
+        elif name == KERAS:
             source.inference.model.save(path)
+    segment_paths = {name: os.path.join(directory, texts.PATHS[name]) for name in formats if name in SEGMENT_FORMATS}
+    segment_formats.write_segment_formats(source, segment_paths)
     found = {
         SIGNATURE_FILE: texts.signature_json(source, formats=formats),
         texts.LABELS_FILE: "".join(f"{label}\n" for label in source.labels),
@@ -107,6 +112,9 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
     license_text = texts.license_text(source)
     if license_text is not None:
         found[texts.LICENSE_FILE] = license_text
+    attached = {name: found[name] for name in _ATTACHED_FILES if name in found}
+    for name, path in segment_paths.items():
+        segment_formats.attach_files(name, path, attached)
     if SAVED_MODEL in formats:
         found[texts.EXAMPLE_FILE] = texts.example_text()
         for name, text in texts.vertex_files().items():
@@ -121,6 +129,8 @@ def _run(name: str, source: ExportSource, directory: str, clips: Sequence[Refere
     path = os.path.join(directory, texts.PATHS[name])
     if name == KERAS:
         return checks.run_keras_file(path, clips, inference=source.inference)
+    if name in SEGMENT_FORMATS:
+        return segment_formats.run_segment_format(name, path, clips, source=source)
     return checks.run_saved_model(path, clips, labels=source.labels)
 
 
@@ -147,11 +157,12 @@ def _cell(found: Outputs, expected: Outputs) -> str:
 
 def _check_differences(runs: Mapping[str, FormatRun], expected: Sequence[Outputs], *, limit: float) -> None:
     for name, run in runs.items():
-        largest = checks.largest_difference(run.outputs, expected)
-        if largest > limit:
+        largest, factor = checks.largest_difference(run.outputs, expected), DIFFERENCE_FACTORS.get(name, 1)
+        if largest > limit * factor:
+            times = "" if factor == 1 else f"{factor} times "
             raise RunFailedError(
-                f"{name} differs from beamtune predict by {largest:.1e}, more than max_difference={limit:g}: it is not "
-                "written"
+                f"{name} differs from beamtune predict by {largest:.1e}, more than {times}max_difference={limit:g}: it "
+                "is not written"
             )
 
 

@@ -13,7 +13,7 @@ from beam_pipelines.audio.load import Audio, read_at_rates
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.json_lines import TrackRecord
-from beam_pipelines.records.schema import TEST
+from beam_pipelines.records.schema import TEST, TRAIN
 from trainer.common import files
 from trainer.data.prepared import open_prepared, read_tracks
 from trainer.runs.run_dir import RunDir
@@ -46,12 +46,17 @@ def reference_clips(run: RunDir, *, most: int) -> list[ReferenceClip]:
         run: The run.
         most: The most clips of the data set: of each genre in turn, those of the test split first.
     """
-    return [*_of_data(run, most=most), *_synthetic()]
+    return [*_decoded(_tracks(run), most=most), *_synthetic()]
 
 
-def _of_data(run: RunDir, *, most: int) -> list[ReferenceClip]:
+def training_clips(run: RunDir, *, most: int) -> list[ReferenceClip]:
+    """Returns clips of the train split, of each genre in turn, where its audio is still there."""
+    return _decoded((track for track in _tracks(run) if track.split == TRAIN), most=most)
+
+
+def _decoded(tracks: Iterator[TrackRecord], *, most: int) -> list[ReferenceClip]:
     found: list[ReferenceClip] = []
-    for track in _tracks(run):
+    for track in tracks:
         if len(found) >= most:
             break
         try:

@@ -14,7 +14,11 @@ SERVE, SERVE_FEATURES = "serving_default", "serve_features"
 def write_saved_model(source: ExportSource, directory: str) -> None:
     """Writes a saved model with the three signatures to a new local directory."""
     served = ServedModel(
-        source.inference.model, features=source.graph_features, settings=source.settings, labels=source.labels
+        source.inference.model,
+        features=source.graph_features,
+        settings=source.settings,
+        labels=source.labels,
+        calibration=source.inference.calibration,
     )
     audio = [
         tf.TensorSpec((None, None), tf.float32, "waveform"),

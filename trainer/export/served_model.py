@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from beam_pipelines.audio.segments import segment_length
@@ -17,6 +18,7 @@ from trainer.export.frozen import frozen
 from trainer.export.graph_checks import checked_rate_hz, checked_waveform
 from trainer.export.graph_features import GraphFeatures
 from trainer.export.resampling import resample, resampled_length
+from trainer.metrics.calibration import Calibration
 from trainer.models.config import LOGITS
 from trainer.models.embedding import EMBEDDINGS, embedding_network
 
@@ -45,7 +47,13 @@ class ServedModel:
     """The functions of an exported model."""
 
     def __init__(
-        self, network: keras.Model, *, features: GraphFeatures, settings: PrepareYaml, labels: Sequence[str]
+        self,
+        network: keras.Model,
+        *,
+        features: GraphFeatures,
+        settings: PrepareYaml,
+        labels: Sequence[str],
+        calibration: Calibration | None,
     ) -> None:
         """Freezes the weights.
 
@@ -54,8 +62,10 @@ class ServedModel:
             features: The features that it takes.
             settings: The settings that the data were prepared with.
             labels: The genres in the order of the logits.
+            calibration: The calibration of the run; None for a run that is not calibrated.
         """
         self.labels = tuple(labels)
+        self._calibration = calibration
         self._features = features
         self._segment = settings.segment
         self._rate_hz = settings.audio.sample_rate_hz
@@ -87,6 +97,8 @@ class ServedModel:
         nothing_heard = f"silent: no segment is louder than {self._segment.silence_threshold_dbfs} dBFS at"
         with tf.control_dependencies([tf.debugging.Assert(tf.size(silent) == 0, [nothing_heard, silent])]):
             probabilities = tf.reduce_sum(found.probabilities * weights, axis=1) / num_used
+        if self._calibration is not None:
+            probabilities = _with_temperature(probabilities, self._calibration.track)
         return {
             "probabilities": probabilities,
             "embedding": tf.reduce_sum(found.embeddings * weights, axis=1) / num_used,
@@ -97,11 +109,14 @@ class ServedModel:
         """Returns the same for features of single segments, {feature: (segments, *shape)}: `serve_features`."""
         cast = {name: tf.cast(values[name], spec.dtype) for name, spec in self._features.specs.items()}
         probabilities, embeddings = self._run_network(cast)
+        if self._calibration is not None:
+            probabilities = _with_temperature(probabilities, self._calibration.segment)
         return {"probabilities": probabilities, "embedding": embeddings, "labels": self._labels_of(probabilities)}
 
     def segments(self, waveform: Any, sample_rate_hz: Any) -> SegmentOutputs:
         """Returns what is computed for each segment: the signature `serve_segments`. Arguments are those of `predict`.
 
+        Probabilities are not calibrated: the calibrated ones of tracks are not a mean of calibrated ones of segments.
         A track that is shorter than a segment is padded with silence; a shorter rest behind the last one is not used.
         """
         from_hz = checked_rate_hz(sample_rate_hz)
@@ -171,6 +186,11 @@ class ServedModel:
     def _labels_of(self, probabilities: Any) -> Any:
         """Returns the labels for each row: servers split the outputs of a batch by rows."""
         return tf.tile(tf.constant([self.labels]), [tf.shape(probabilities)[0], 1])
+
+
+def _with_temperature(probabilities: Any, temperature: float) -> Any:
+    """`trainer.metrics.calibration.with_temperature` in the graph, (…, classes) float32."""
+    return tf.nn.softmax(tf.math.log(tf.maximum(probabilities, np.finfo(np.float32).tiny)) / temperature)
 
 
 def _joined(blocks: Any) -> Any:

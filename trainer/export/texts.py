@@ -1,15 +1,17 @@
 """The files of an export beside the model: for its users, and for the tools that serve it."""
 
 import json
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from beam_pipelines.audio.segments import segment_length
 from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
-from trainer.export.config import KERAS, SAVED_MODEL
+from trainer.export.config import KERAS, ONNX, SAVED_MODEL, SEGMENT_FORMATS, TFLITE, TFLITE_FLOAT16, TFLITE_INT8
 from trainer.export.resampling import MAX_RATE_HZ, MIN_RATE_HZ
 from trainer.export.saved_model import describe_signatures
+from trainer.export.segment_formats import describe_segment_format
 from trainer.export.source import ExportSource
 from trainer.metrics.levels import TRACK
 from trainer.metrics.score_tables import leak_note, with_interval
@@ -17,7 +19,14 @@ from trainer.metrics.score_tables import leak_note, with_interval
 LABELS_FILE, LICENSE_FILE, CARD_FILE = "labels.txt", "LICENSE", "model_card.md"
 EXAMPLE_FILE, VERTEX_DIR = "example.py", "vertex"
 # What each format is written to.
-PATHS = {SAVED_MODEL: SAVED_MODEL_DIR, KERAS: "model.keras"}
+PATHS = {
+    SAVED_MODEL: SAVED_MODEL_DIR,
+    KERAS: "model.keras",
+    TFLITE: "model.tflite",
+    TFLITE_FLOAT16: "model-float16.tflite",
+    TFLITE_INT8: "model-int8.tflite",
+    ONNX: "model.onnx",
+}
 _APACHE = Path(__file__).with_name("apache-2.0.txt")
 
 _EXAMPLE = '''\
@@ -55,12 +64,13 @@ and one rate. Mixing down to mono and decoding are left to the caller.
 def signature_json(source: ExportSource, *, formats: list[str]) -> str:
     """Returns the text of `signature.json`: what goes in, what comes out, and what the model was made from."""
     audio, segment = source.settings.audio, source.settings.segment
+    calibration = None if source.inference.calibration is None else asdict(source.inference.calibration)
     content: dict[str, Any] = {
         "signature_version": SIGNATURE_VERSION,
         "beamtune_version": version("beamtune"),
         "labels": list(source.labels),
         # A later version may have "multi_label" with a sigmoid and a threshold for each label.
-        "output": {"kind": "single_label", "activation": "softmax", "temperature": 1.0},
+        "output": {"kind": "single_label", "activation": "softmax", "calibration": calibration},
         "audio": {
             "channels": 1,
             "range": [-1.0, 1.0],
@@ -90,6 +100,8 @@ def signature_json(source: ExportSource, *, formats: list[str]) -> str:
     }
     if SAVED_MODEL in formats:
         content["formats"][SAVED_MODEL]["signatures"] = describe_signatures(source)
+    for name in set(formats) & set(SEGMENT_FORMATS):
+        content["formats"][name] |= describe_segment_format(name, source)
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.metrics.bootstrap import NUM_RESAMPLES
+from trainer.metrics.calibration import Calibration, with_temperature
 from trainer.metrics.intervals import confidence_intervals
 from trainer.metrics.metrics import (
+    CalibratedMetrics,
     LevelMetrics,
     classification_metrics,
+    cross_entropy,
+    expected_calibration_error,
     mean_by_track,
     ranking_metrics,
     softmax,
@@ -35,12 +39,17 @@ def metrics_by_level(scores: SegmentScores) -> dict[str, LevelMetrics]:
 
 
 def evaluated_levels(
-    predictions: Predictions, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+    predictions: Predictions,
+    *,
+    calibration: Calibration | None = None,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, LevelMetrics]:
     """Returns the metrics of each of `LEVELS`, with 95 % intervals over groups.
 
     Args:
-        predictions: The predictions of a split.
+        predictions: The predictions of a split, before calibration.
+        calibration: The calibration of the run; None for a run that is not calibrated.
         num_resamples: Number of resamples.
         seed: Determines the resamples, which are the same for all levels.
     """
@@ -50,19 +59,23 @@ def evaluated_levels(
     levels = _metrics(scores_by_level, segment_labels=predictions.segment_labels, track_labels=predictions.labels)
     track_groups = _group_numbers(predictions.groups)
     segment_groups = track_groups[predictions.segment_tracks]
-    return {
-        level: replace(
+    temperatures = {} if calibration is None else {SEGMENT: calibration.segment, TRACK: calibration.track}
+    evaluated = {}
+    for level, metrics in levels.items():
+        scores = scores_by_level[level]
+        labels = predictions.segment_labels if level == SEGMENT else predictions.labels
+        evaluated[level] = replace(
             metrics,
             intervals=confidence_intervals(
-                scores_by_level[level],
-                predictions.segment_labels if level == SEGMENT else predictions.labels,
+                scores,
+                labels,
                 segment_groups if level == SEGMENT else track_groups,
                 num_resamples=num_resamples,
                 seed=seed,
             ),
+            calibrated=_calibrated(scores, labels, temperature=temperatures.get(level)),
         )
-        for level, metrics in levels.items()
-    }
+    return evaluated
 
 
 def evaluated_tracks(
@@ -103,6 +116,19 @@ def _metrics(
         # Shares of votes are not probabilities, so that they have no loss and no calibration error.
         TRACK_VOTE: ranking_metrics(scores_by_level[TRACK_VOTE], track_labels),
     }
+
+
+def _calibrated(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, temperature: float | None
+) -> CalibratedMetrics | None:
+    if temperature is None:
+        return None
+    after = with_temperature(probabilities, temperature)
+    return CalibratedMetrics(
+        temperature=temperature,
+        loss=cross_entropy(after, labels),
+        expected_calibration_error=expected_calibration_error(after, labels),
+    )
 
 
 def _group_numbers(groups: tuple[str, ...]) -> NDArray[np.int64]:

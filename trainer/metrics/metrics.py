@@ -41,21 +41,37 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class CalibratedMetrics:
+    """The metrics that depend on calibration, with calibrated probabilities.
+
+    Attributes:
+        temperature: The temperature that calibrates the probabilities.
+        loss: As in `LevelMetrics`.
+        expected_calibration_error: As in `LevelMetrics`.
+    """
+
+    temperature: float
+    loss: float
+    expected_calibration_error: float
+
+
+@dataclass(frozen=True)
 class LevelMetrics:
     """The metrics of one level of one split.
 
     Attributes:
         num_examples: Number of segments or tracks.
-        loss: Mean cross-entropy in nats; None without probabilities, as for votes.
+        loss: Mean cross-entropy in nats, before calibration; None without probabilities, as for votes.
         accuracy: The share of examples whose most probable genre is the true one.
         balanced_accuracy: The mean recall over the genres that have examples.
         macro_f1: The mean F1 score over the genres that have examples.
         top2_accuracy: The share of examples whose true genre is one of the two most probable.
         expected_calibration_error: The mean difference between the probability of the predicted genre and the share of
-            correct predictions, in [0, 1]; None without probabilities.
+            correct predictions, in [0, 1], before calibration; None without probabilities.
         per_class: The metrics of each genre, in the order of the labels.
         confusion_matrix: Counts; rows are true genres and columns predicted ones, both in the order of the labels.
         intervals: For each of `COUNTED_METRICS`; None where none were computed.
+        calibrated: The metrics after calibration; None for runs that are not calibrated, and without probabilities.
     """
 
     num_examples: int
@@ -68,6 +84,7 @@ class LevelMetrics:
     per_class: list[ClassMetrics]
     confusion_matrix: list[list[int]]
     intervals: dict[str, Interval] | None = None
+    calibrated: CalibratedMetrics | None = None
 
     def to_json(self) -> dict[str, object]:
         """Returns the entry of this level in `metrics.json`."""
@@ -80,7 +97,7 @@ class LevelMetrics:
         Raises:
             KeyError, TypeError: The dict has other keys.
         """
-        intervals = content["intervals"]
+        intervals, after = content["intervals"], content.get("calibrated")
         return cls(
             **{
                 **content,
@@ -88,6 +105,7 @@ class LevelMetrics:
                 "intervals": None
                 if intervals is None
                 else {name: Interval(**interval) for name, interval in intervals.items()},
+                "calibrated": None if after is None else CalibratedMetrics(**after),
             }
         )
 

@@ -35,7 +35,7 @@ class TrackPredictions:
         track_ids: (tracks), unique.
         groups: (tracks), the group of each track, such as its artist.
         labels: (tracks,) int64, true classes.
-        probabilities: (tracks, classes) float64, the mean over the track's segments.
+        probabilities: (tracks, classes) float64, the mean over the track's segments, or calibrated.
     """
 
     track_ids: tuple[str, ...]
@@ -55,6 +55,7 @@ class Predictions:
         segment_probabilities: (segments, classes) float64.
         segment_tracks: (segments,) int64, the index of each segment's track, ascending.
         segment_starts_s: (segments,) float32, where each segment starts in its track, ascending within a track.
+        track_probabilities: (tracks, classes) float64; None: the means over the segments.
     """
 
     track_ids: tuple[str, ...]
@@ -63,6 +64,7 @@ class Predictions:
     segment_probabilities: NDArray[np.float64]
     segment_tracks: NDArray[np.int64]
     segment_starts_s: NDArray[np.float32]
+    track_probabilities: NDArray[np.float64] | None = None
 
     @property
     def segment_labels(self) -> NDArray[np.int64]:
@@ -70,14 +72,14 @@ class Predictions:
         return self.labels[self.segment_tracks]
 
     def by_track(self) -> TrackPredictions:
-        """Returns the mean probabilities of the tracks."""
-        return TrackPredictions(
-            track_ids=self.track_ids,
-            groups=self.groups,
-            labels=self.labels,
-            probabilities=mean_by_track(
+        """Returns the predictions for the tracks."""
+        probabilities = self.track_probabilities
+        if probabilities is None:
+            probabilities = mean_by_track(
                 self.segment_probabilities, self.segment_tracks, num_tracks=len(self.track_ids)
-            ),
+            )
+        return TrackPredictions(
+            track_ids=self.track_ids, groups=self.groups, labels=self.labels, probabilities=probabilities
         )
 
 

@@ -22,6 +22,12 @@ _ROWS = (
     ("loss", "loss"),
     ("calibration error", "expected_calibration_error"),
 )
+# Only where a level is calibrated.
+_CALIBRATED_ROWS = (
+    ("temperature", "temperature"),
+    ("calibrated loss", "loss"),
+    ("calibrated error", "expected_calibration_error"),
+)
 
 
 def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None, stream: TextIO) -> None:
@@ -38,6 +44,9 @@ def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | 
     table.add_row("examples", *(f"{metrics.num_examples:,}" for metrics in levels.values()))
     for title, name in _ROWS:
         table.add_row(title, *(with_interval(metrics, name) for metrics in levels.values()))
+    if any(metrics.calibrated is not None for metrics in levels.values()):
+        for title, name in _CALIBRATED_ROWS:
+            table.add_row(title, *(score_text(getattr(level.calibrated, name, None)) for level in levels.values()))
     console.print(table)
     if all(metrics.intervals is None for metrics in levels.values()):
         print_line(console, "no intervals: they need tracks of at least 2 groups (artists, albums)")

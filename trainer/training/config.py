@@ -93,6 +93,8 @@ class TrainingConfig:
         shuffle_buffer_examples: Size of the shuffle buffer without cache; with it, all examples are shuffled.
         learn_from_validation: Whether the validation split is trained on too, for a final model whose settings are
             chosen. Nothing is validated then, and the weights of the last epoch are the result.
+        calibrate: Whether temperatures are fitted to the validation split at the end, with which probabilities agree
+            with the share of correct predictions. Without effect if nothing is validated.
         augment: Random changes to training examples.
         model: The model.
         strategy: The devices.
@@ -116,6 +118,7 @@ class TrainingConfig:
     cache: bool = True
     shuffle_buffer_examples: int = 4096
     learn_from_validation: bool = False
+    calibrate: bool = True
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = MISSING
     strategy: StrategyConfig = field(default_factory=StrategyConfig)

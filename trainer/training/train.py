@@ -14,9 +14,11 @@ from trainer.data.batches import shard_read_errors
 from trainer.data.prepared import read_groups
 from trainer.devices.cluster import Cluster
 from trainer.devices.strategy import make_strategy
+from trainer.metrics.calibration import calibrated, fit_calibration
 from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import SegmentScores, predictions_of_scores
 from trainer.metrics.score_tables import print_scores
+from trainer.runs.calibration_file import write_calibration
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restarts import bounded_restarts
 from trainer.runs.restored_model import summarize_model
@@ -174,14 +176,16 @@ def _remove_earlier_scores(run: RunDir) -> None:
 def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, model: ModelSummary, board: Board) -> None:
     run, data = components.run, components.data.prepared
     predictions = predictions_of_scores(scores, group_of_track=read_groups(data))
-    levels = evaluated_levels(predictions)
-    run.merge_metrics(
-        VALIDATION,
-        levels,
-        data=data,
-        model=model,
-        write_others=lambda: write_predictions(run, VALIDATION, predictions, labels=data.labels),
-    )
+    calibration = fit_calibration(predictions) if components.config.calibrate else None
+    levels = evaluated_levels(predictions, calibration=calibration)
+    predictions = calibrated(predictions, calibration)
+
+    def write_others() -> None:
+        write_predictions(run, VALIDATION, predictions, labels=data.labels)
+        if calibration is not None:
+            write_calibration(run, calibration)
+
+    run.merge_metrics(VALIDATION, levels, data=data, model=model, write_others=write_others)
     best_epoch = components.progress.early_stopping.best_epoch
     board.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
     print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=stdout())

@@ -107,7 +107,8 @@ def test_embeddings_are_the_inputs_of_the_logits(finished):
     assert header == ["label", "predicted as", "p", "track", "start in s"]
     assert vectors.shape == (15, finished.model.hidden_units)
     layer = load_best_model(RunDir(finished.run_dir), strategy=tf.distribute.get_strategy()).get_layer("logits")
-    probabilities = softmax(vectors @ layer.kernel.numpy() + layer.bias.numpy())
+    temperature = json.loads((run / "calibration.json").read_text())["segment"]
+    probabilities = softmax((vectors @ layer.kernel.numpy() + layer.bias.numpy()) / temperature)
     assert [LABELS[index] for index in probabilities.argmax(axis=1)] == [row[1] for row in rows]
     np.testing.assert_allclose(probabilities.max(axis=1), [float(row[2]) for row in rows], atol=1e-3)
     # Tracks of the data are of the genres in turn, and have three segments each, half a second apart.

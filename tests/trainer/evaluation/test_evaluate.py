@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,40 @@ def test_evaluate_repeats_the_metrics_of_training(finished: TrainConfig) -> None
     evaluate(EvaluateConfig(run_dir=finished.run_dir, split="validation", batch_size=finished.global_batch_size))
     assert read_json(metrics_path) == of_training
     assert metrics_path.with_name("predictions-validation.csv").read_text() == predictions
+
+
+def test_a_run_without_calibration_is_calibrated_afterwards(finished: TrainConfig) -> None:
+    run = Path(finished.run_dir)
+    names = ("calibration.json", "metrics.json", "predictions-validation.csv")
+    of_training = [(run / name).read_text() for name in names]
+    (run / "calibration.json").unlink()
+    options = {"run_dir": finished.run_dir, "split": "validation", "batch_size": finished.global_batch_size}
+    raw = evaluate(EvaluateConfig(**options))
+    assert all(metrics.calibrated is None for metrics in raw.values())
+    assert not (run / "calibration.json").exists()
+    (run / "calibration.json").write_text("damaged")
+    with pytest.raises(UserError, match="calibration.json is damaged"):
+        evaluate(EvaluateConfig(**options))
+    found = evaluate(EvaluateConfig(**options, calibrate=True))
+    assert [(run / name).read_text() for name in names] == of_training
+    assert {level: replace(metrics, calibrated=None) for level, metrics in found.items()} == raw
+
+
+def test_runs_that_cannot_be_calibrated_are_refused(finished: TrainConfig, write_prepared: WritePrepared) -> None:
+    with pytest.raises(UserError, match="calibrate=True: expected false with split=test"):
+        EvaluateConfig(run_dir=finished.run_dir, calibrate=True)
+    config = EvaluateConfig(run_dir=finished.run_dir, split="validation", calibrate=True)
+    other = write_prepared(directory_name="other", cache_key="other")
+    with pytest.raises(UserError, match="other is not the data set of"):
+        evaluate(replace(config, data_dir=str(other)))
+    run = Path(finished.run_dir)
+    settings = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(settings.replace("learn_from_validation: false", "learn_from_validation: true"))
+    with pytest.raises(UserError, match="was trained with learn_from_validation=true"):
+        evaluate(config)
+    (run / "_SUCCESS").unlink()
+    with pytest.raises(UserError, match="is not finished: its training calibrates it at the end"):
+        evaluate(config)
 
 
 def test_evaluating_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:

@@ -18,6 +18,7 @@ import soundfile
 import yaml
 
 from beam_pipelines.audio import windows as windows_module
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.output_streams import open_text_stream
 from beam_pipelines.features.frontend import Clip
 from trainer.devices.strategy import StrategyConfig, make_strategy
@@ -38,14 +39,21 @@ def write_audio(path: Path, duration_s: float, seed: int = 0) -> str:
     return str(path)
 
 
-def run_predict(run_dir: str, files: list[str], output_format: str, **options: int) -> int:
+def run_predict(run_dir: str, files: list[str], output_format: str, **options: Any) -> int:
     return predict(run_dir, files, config=PredictConfig(**options), output_format=output_format)
 
 
-def test_probabilities_are_the_mean_of_the_segments(
-    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("temperature", [None, 0.5])
+def test_probabilities_are_the_calibrated_mean_of_the_segments(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], temperature: float | None
 ) -> None:
     path = write_audio(tmp_path / "five.wav", 2.7)  # five segments of half a second
+    calibration_path = Path(finished.run_dir) / "calibration.json"
+    if temperature is None:  # as in runs of versions that did not calibrate
+        calibration_path.unlink()
+    else:
+        content = json.loads(calibration_path.read_text())
+        calibration_path.write_text(json.dumps({**content, "track": temperature, "segment": 99.0}))
     assert run_predict(finished.run_dir, [path], "json", top_k=3, batch_size=2) == 0
     (found,) = json.loads(capsys.readouterr().out)
 
@@ -55,6 +63,8 @@ def test_probabilities_are_the_mean_of_the_segments(
         segments = run.prepare_yaml().front_end().process(source).segments
     logits = model({"log_mel": np.stack([segment.features["log_mel"] for segment in segments])}).numpy()
     expected = softmax(logits).mean(axis=0)
+    if temperature is not None:
+        expected = expected ** (1 / temperature) / (expected ** (1 / temperature)).sum()
 
     assert found["file"] == path
     assert found["duration_s"] == pytest.approx(2.7)
@@ -257,6 +267,34 @@ def test_table_and_csv_agree(finished: TrainConfig, tmp_path: Path, capsys: pyte
         assert line.startswith(file)
         assert f"{first['genre']} {float(first['probability']):.3f}" in line
         assert f"{second['genre']} {float(second['probability']):.3f}" in line
+
+
+def test_a_label_is_unknown_where_no_genre_is_probable_enough(
+    finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_audio(tmp_path / "a.wav", 1.0)
+    run_predict(finished.run_dir, [path], "json")
+    [found] = json.loads(capsys.readouterr().out)
+    top = found["genres"][0]
+    assert found["label"] == top["genre"]
+    for min_confidence, label in ((top["probability"], top["genre"]), (1.0, "unknown")):
+        run_predict(finished.run_dir, [path], "json", min_confidence=min_confidence)
+        [again] = json.loads(capsys.readouterr().out)
+        assert again == {**found, "label": label}
+    run_predict(finished.run_dir, [path], "table", min_confidence=1.0)
+    assert capsys.readouterr().out.split()[:3] == [path, "unknown", top["genre"]]
+
+
+def test_a_min_confidence_that_cannot_be_used_is_refused(finished: TrainConfig, tmp_path: Path) -> None:
+    for value in (-0.1, 1.5, float("nan")):
+        with pytest.raises(UserError, match="min_confidence=.*: expected a probability from 0 to 1"):
+            PredictConfig(min_confidence=value)
+    labels = Path(finished.run_dir) / "dataset" / "label.labels.txt"
+    labels.write_text("blues\nunknown\nwaltz\n")
+    path = write_audio(tmp_path / "a.wav", 1.0)
+    with pytest.raises(UserError, match="min_confidence=0.5: a genre of the run is called unknown"):
+        run_predict(finished.run_dir, [path], "csv", min_confidence=0.5)
+    assert run_predict(finished.run_dir, [path], "csv") == 0
 
 
 def test_only_the_run_is_needed(finished: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import softmax
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.features.config import LogMelConfig, YamnetLogMelConfig
@@ -13,12 +14,14 @@ from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.splits.config import DuplicatesConfig
 from trainer.export.graph_features import GraphFeatures
 from trainer.export.served_model import ServedModel
+from trainer.metrics.calibration import Calibration
 from trainer.models.config import LOGITS
 
 LABELS = ("blues", "funk", "waltz")
 FROM_HZ = 48_000
 AUDIO = AudioConfig(sample_rate_hz=22_050)
 SEGMENT = SegmentConfig(duration_s=1.0, hop_s=0.6)
+CALIBRATION = Calibration(segment=0.7, track=1.6, num_tracks=10)
 FEATURES = {"loud": LogMelConfig(n_mels=32), "yamnet": YamnetLogMelConfig(dtype="float32")}
 
 
@@ -51,7 +54,7 @@ def served(network, front_end):
         features=FEATURES,
     )
     features = GraphFeatures(settings, {spec.name: spec for spec in front_end.specs})
-    return ServedModel(network, features=features, settings=settings, labels=LABELS)
+    return ServedModel(network, features=features, settings=settings, labels=LABELS, calibration=CALIBRATION)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,8 @@ def expected_of(track, *, network, front_end):
 def test_probabilities_are_those_of_the_pipeline(duration_s, predict, network, front_end):
     batch = tracks(round(duration_s * FROM_HZ))
     found = predict(batch, FROM_HZ)
-    expected = [expected_of(track, network=network, front_end=front_end)[0].mean(axis=0) for track in batch]
+    means = [expected_of(track, network=network, front_end=front_end)[0].mean(axis=0) for track in batch]
+    expected = softmax(np.log(means) / 1.6, axis=1)
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-4)
     assert np.ptp(expected) > 0.05  # otherwise any probabilities would do
     assert found["labels"].numpy().tolist() == [[label.encode() for label in LABELS]] * 2
@@ -109,7 +113,7 @@ def test_features_of_segments_give_the_same(served, network, front_end):
     stacked = {name: np.stack([segment.features[name] for segment in clip.segments]) for name in network.input}
     found = served.predict_features({name: tf.constant(values, tf.float32) for name, values in stacked.items()})
     expected, _ = expected_of(tracks(2 * FROM_HZ)[1], network=network, front_end=front_end)
-    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
+    np.testing.assert_allclose(found["probabilities"], softmax(np.log(expected) / 0.7, axis=1), atol=1e-6)
 
 
 def test_one_rate_for_each_track_gives_the_same(predict):

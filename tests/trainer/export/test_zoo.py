@@ -1,8 +1,10 @@
 """Every model of the zoo with its features as a graph, against the front end of `beamtune predict` and Keras."""
 
-from dataclasses import replace
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,9 +21,11 @@ from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.config import ShardConfig
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
-from beam_pipelines.records.schema import BandStats
+from beam_pipelines.records.schema import BandStats, FeatureSpec
 from beam_pipelines.splits.config import DuplicatesConfig
-from trainer.export.graph_features import GraphFeatures
+from trainer.export.child_process import run_python
+from trainer.export.graph_features import Fourier, GraphFeatures
+from trainer.export.segment_model import FRONT_END, write_segment_model
 from trainer.export.served_model import ServedModel
 from trainer.models.config import LOGITS
 from trainer.models.embedding import EMBEDDINGS, embedding_network
@@ -41,9 +45,18 @@ FEATURES = {
 OPTIONS = {"transfer": {"weights": "none", "image_size": 64}}
 
 
-@pytest.mark.slow  # a graph takes seconds to trace
-@pytest.mark.parametrize("name", MODELS)
-def test_probabilities_are_those_of_the_pipeline_and_keras(name, monkeypatch):
+@dataclass(frozen=True)
+class Case:
+    """A model with random weights, two segments of samples (2, samples), and their probabilities."""
+
+    model: keras.Model
+    settings: PrepareYaml
+    specs: dict[str, FeatureSpec]
+    segments: np.ndarray
+    expected: np.ndarray
+
+
+def make_case(name, monkeypatch):
     config = MODELS[name].config_class(**OPTIONS.get(name, {}))
     configs = {feature: FEATURES[feature] for feature in config.feature_names}
     if "yamnet" in configs:
@@ -82,12 +95,46 @@ def test_probabilities_are_those_of_the_pipeline_and_keras(name, monkeypatch):
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     expected = exponentials / exponentials.sum(axis=1, keepdims=True)
 
-    graph_features = GraphFeatures(replace(settings, sources=source_hashes(configs)), specs)
-    served = ServedModel(model, features=graph_features, settings=settings, labels="abcde")
-    cuts = np.stack([samples[start : start + 3 * RATE_HZ] for start in (0, 2 * RATE_HZ)])
-    found = served.predict_features(graph_features({RATE_HZ: tf.constant(cuts)}))
-    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-3)
     assert np.ptp(expected) > 0.05  # otherwise any probabilities would do
+    cuts = np.stack([samples[start : start + 3 * RATE_HZ] for start in (0, 2 * RATE_HZ)])
+    return Case(model, replace(settings, sources=source_hashes(configs)), specs, cuts, expected)
+
+
+@pytest.mark.slow  # a graph takes seconds to trace
+@pytest.mark.parametrize("name", MODELS)
+def test_probabilities_are_those_of_the_pipeline_and_keras(name, monkeypatch):
+    case = make_case(name, monkeypatch)
+    graph_features = GraphFeatures(case.settings, case.specs)
+    served = ServedModel(case.model, features=graph_features, settings=case.settings, labels="abcde", calibration=None)
+    found = served.predict_features(graph_features({RATE_HZ: tf.constant(case.segments)}))
+    np.testing.assert_allclose(found["probabilities"], case.expected, atol=1e-3)
+
+
+# The largest difference of a probability. int8 is compared on the segments from which it has the ranges.
+LIMITS = {"float32": 2e-3, "float16": 2e-2, "int8": 0.2}
+# In every run of the tests: a recurrent network, and one on samples. The others take minutes: TEST_EXPORT_MATRIX=1.
+CHOSEN = {("crnn", "float32"), ("wave1d", "int8")}
+IS_WHOLE_MATRIX = os.environ.get("TEST_EXPORT_MATRIX") == "1"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to_type", LIMITS)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_segment_as_tensorflow_lite_gives_the_same(name, to_type, monkeypatch, tmp_path):
+    if not IS_WHOLE_MATRIX and (name, to_type) not in CHOSEN:
+        pytest.skip("the whole matrix takes minutes: TEST_EXPORT_MATRIX=1")
+    case = make_case(name, monkeypatch)
+    features = GraphFeatures(case.settings, case.specs, fourier=Fourier.FFT_FLOAT32)
+    write_segment_model(case.model, str(tmp_path / "saved"), features=features, temperature=0.5, batch=1)
+    np.savez(tmp_path / "segments.npz", segments=case.segments)
+    paths = [str(tmp_path / file) for file in ("segments.npz", "model.tflite", "results.npz")]
+    script = str(REPOSITORY / "trainer" / "export" / "convert_tflite.py")
+    assert run_python([script, str(tmp_path / "saved"), to_type, FRONT_END, *paths[:2]]) is None
+    assert run_python([script.replace("convert", "run"), paths[1], paths[0], paths[2]]) is None
+    found = np.load(paths[2])["probabilities"]
+    sharper = case.expected**2
+    expected = sharper / sharper.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=LIMITS[to_type])
 
 
 def stats_of(values):

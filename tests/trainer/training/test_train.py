@@ -91,6 +91,28 @@ def test_a_run_directory_holds_everything(
     assert scalar_steps(run / "validation")["track/accuracy"] == epoch_steps
 
 
+def test_the_end_of_a_run_calibrates_it_unless_that_is_switched_off(finished: TrainConfig) -> None:
+    run = Path(finished.run_dir)
+    names = ("calibration.json", "metrics.json", "predictions-validation.csv")
+    before = [(run / name).read_text() for name in names]
+
+    def finish_again(config: TrainConfig) -> dict[str, Any]:
+        (run / "_SUCCESS").unlink()
+        (run / "calibration.json").unlink(missing_ok=True)
+        settings = yaml.safe_load((run / "config.yaml").read_text())
+        (run / "config.yaml").write_text(yaml.safe_dump({**settings, "calibrate": config.calibrate}))
+        train(config)
+        return read_json(run / "metrics.json")["validation"]
+
+    raw = finish_again(replace(finished, calibrate=False))
+    assert not (run / "calibration.json").exists()
+    calibrated = finish_again(finished)
+    assert [(run / name).read_text() for name in names] == before
+    for level, metrics in calibrated.items():
+        assert {**metrics, "calibrated": None} == raw[level]
+        assert (metrics["calibrated"] is None) == (level == "track_vote")
+
+
 def test_a_finished_run_is_left_alone(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(finished.run_dir).rglob("*")}
     for name in LEASE_FILES:  # of a command that was killed after its last other file
