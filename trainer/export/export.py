@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILES, holding
-from beam_pipelines.common.paths import check_apart
+from beam_pipelines.common.paths import check_apart, is_in_bucket
 from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.common import files
 from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
@@ -75,7 +75,7 @@ def _check_is_empty(output_dir: str) -> None:
 @contextmanager
 def _work_dir(output_dir: str) -> Iterator[str]:
     """Makes a local folder for the files until they are complete, on the disk of a local output folder."""
-    if files.is_in_bucket(output_dir):
+    if is_in_bucket(output_dir):
         with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
             yield scratch_dir
         return
@@ -217,7 +217,7 @@ def _files_in(path: str) -> Iterator[str]:
 
 def _publish(work_dir: str, output_dir: str) -> None:
     """Moves the files to their places; into a bucket they are copied."""
-    if not files.is_in_bucket(output_dir):
+    if not is_in_bucket(output_dir):
         for name in sorted(os.listdir(work_dir)):
             files.replace(os.path.join(work_dir, name), os.path.join(output_dir, name))
         return
