@@ -301,8 +301,8 @@ def test_a_folder_with_other_files_is_refused_and_one_of_an_interrupted_export_i
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"formats": ["tflite"]}, "formats=tflite: expected one of saved_model, keras"),
-        ({"formats": []}, "formats=[]: expected a list of some of saved_model, keras, each once"),
+        ({"formats": ["coreml"]}, "formats=coreml: expected one of saved_model, keras, tflite, tflite_float16"),
+        ({"formats": []}, "formats=[]: expected a list of some of saved_model, keras, tflite"),
         ({"formats": ["keras", "keras"]}, "formats=['keras', 'keras']: expected a list of some"),
         ({"max_difference": 0.0}, "max_difference=0.0: expected a difference of probabilities"),
         ({"reference_clips": -1}, "reference_clips=-1: expected a whole number from 0 to 1000"),
