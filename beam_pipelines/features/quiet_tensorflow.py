@@ -16,9 +16,17 @@ def set_up_tensorflow() -> None:
     of the command.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    if find_spec("google.cloud") is None or find_spec("google.cloud.storage") is None:
-        # Then it accesses buckets, and `common/retries.py` repeats its operations for longer than these 2 s.
+    if not _has_storage_client():
+        # Then TensorFlow accesses buckets, and `common/retries.py` repeats its operations for longer than these 2 s.
         os.environ.setdefault("GCS_RETRY_CONFIG_MAX_RETRIES", "4")
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _FATAL) == _FATAL:
         # From 2.18 on its libraries log before they read the level.
         while_importing("tensorflow", silenced_decoders)
+
+
+def _has_storage_client() -> bool:
+    """Returns whether google-cloud-storage is installed, without its import."""
+    try:
+        return find_spec("google.cloud.storage") is not None
+    except ModuleNotFoundError:  # there is no package of Google's
+        return False

@@ -1,9 +1,10 @@
 """The label of a track, which is "unknown" if no genre is probable enough."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the settings, which completion reads, import this module and no numpy
+    from numpy.typing import NDArray
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
@@ -29,7 +30,7 @@ def check_min_confidence(min_confidence: float, *, labels: Sequence[str] = ()) -
         )
 
 
-def label_of(probabilities: NDArray[Any], labels: Sequence[str], *, min_confidence: float) -> str:
+def label_of(probabilities: "NDArray[Any]", labels: Sequence[str], *, min_confidence: float) -> str:
     """Returns the most probable genre, or `UNKNOWN` if its probability is below `min_confidence`.
 
     Args:

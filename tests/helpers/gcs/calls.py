@@ -108,9 +108,12 @@ class Call:
 
     def _name_in_body(self) -> str:
         """Returns the name that the metadata of an upload has: all of the body, or its first part."""
-        found = re.search(rb"\{.*?\}\s*$|\{.*?\}(?=\s*--)", self.body[:65_536], re.DOTALL)
+        text = self.body
+        if text.startswith(b"--"):
+            found = re.search(rb"\{.*?\}(?=\s*--)", text[:65_536], re.DOTALL)
+            text = found[0] if found else b""
         try:
-            metadata = json.loads(found[0]) if found else {}
+            metadata = json.loads(text)
         except ValueError:
             return ""
         return str(metadata.get("name", ""))
