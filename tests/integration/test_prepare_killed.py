@@ -1,4 +1,4 @@
-"""`beamtune prepare` killed at random moments, and run again: nothing is lost, nothing is done twice."""
+"""`beamtune prepare` killed at moments of its work, and run again: nothing is lost, nothing is done twice."""
 
 import json
 import shutil
@@ -13,41 +13,47 @@ from python_script import script_command
 from beam_pipelines.common.lease import LEASE_FILE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# With fewer, the undisturbed run that the moments are fractions of was slower than the killed ones.
+# With fewer, the process that kills is too slow to see the reports.
 MIN_SHARE_KILLED_ON_THE_WAY = 0.5
+NUM_SHARDS = 12
 
 # Imports what takes seconds once, and then runs each command in a fork of its own, before Beam has any threads. For a
-# line of JSON that says what to run, and how long after the work has begun to kill it, it answers with another.
+# line of JSON that says what to run, and how long after how many reports of shards to kill it, it answers with another.
 SERVER = """
 import json, os, signal, sys, time
 
 import beam_pipelines.prepare.pipeline, configs.cli, configs.compose, configs.hydra_schemas
 
-def run(words, build_dir, kill_after_s):
+def has_reports(build_dir, number):
+    if not os.path.isdir(build_dir):
+        return False
+    try:
+        return sum(name.endswith(".json") for name in os.listdir(f"{build_dir}/reports")) >= number
+    except FileNotFoundError:
+        return number == 0
+
+def run(words, build_dir, num_reports, pause_s):
     pid = os.fork()
     if pid == 0:
         os.setsid()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os._exit(configs.cli.main(words))
-    ended, begun_s = 0, None  # it never begins where all is done already
+    ended = 0
     while not ended:
-        now_s = time.monotonic()
-        if begun_s is None and os.path.exists(build_dir):
-            begun_s = now_s
-        if kill_after_s is not None and begun_s is not None and now_s - begun_s >= kill_after_s:
+        if num_reports is not None and has_reports(build_dir, num_reports):
+            time.sleep(pause_s)
             os.killpg(pid, signal.SIGKILL)
             ended, status = os.waitpid(pid, 0)
         else:
             time.sleep(0.0005)
             ended, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status), 0.0 if begun_s is None else time.monotonic() - begun_s
+    return os.waitstatus_to_exitcode(status)
 
 for line in sys.stdin:
-    code, worked_s = run(**json.loads(line))
-    print(json.dumps({"code": code, "worked_s": worked_s}), flush=True)
+    print(run(**json.loads(line)), flush=True)
 """
 
-Prepare = Callable[..., tuple[int, float]]
+Prepare = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +72,17 @@ def server() -> Iterator["subprocess.Popen[str]"]:
 
 @pytest.fixture
 def prepare_in_fork(server: "subprocess.Popen[str]", tmp_path: Path) -> Prepare:
-    """Runs `prepare` in a process group of its own; returns the exit code and how long the work took, in seconds."""
+    """Runs `prepare` in a process group of its own; returns the exit code."""
 
-    def run(output_dir: Path, *, kill_after_s: float | None = None) -> tuple[int, float]:
+    def run(output_dir: Path, *, num_reports: int | None = None, pause_s: float = 0.0) -> int:
         words = [
             *("prepare", "dataset=folder", f"dataset.root={tmp_path / 'music'}", f"output_dir={output_dir}"),
             *("features=[log_mel,mfcc]", "segment.duration_s=1", "segment.hop_s=0.5", "split.test_fraction=0.3"),
             *("shards.min_shards=4", "duplicates.min_overlap_s=3", "runner.num_workers=2"),
         ]
-        request = {"words": words, "build_dir": str(output_dir / ".build"), "kill_after_s": kill_after_s}
-        print(json.dumps(request), file=server.stdin, flush=True)
-        answer = json.loads(server.stdout.readline())
-        return answer["code"], answer["worked_s"]
+        kill = {"build_dir": str(output_dir / ".build"), "num_reports": num_reports, "pause_s": pause_s}
+        print(json.dumps({"words": words, **kill}), file=server.stdin, flush=True)
+        return int(server.stdout.readline())
 
     return run
 
@@ -106,40 +111,36 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(
     if has_copies:
         for artist in range(1, 4):
             shutil.copy(music / "genre0" / "artist00" / "0.wav", music / "genre0" / f"artist0{artist}" / "copy.wav")
-    whole_runs = [prepare_in_fork(tmp_path / f"undisturbed{index}") for index in range(2)]
-    assert [code for code, _ in whole_runs] == [0, 0]
-    undisturbed = contents(tmp_path / "undisturbed0")
-    assert len([name for name in undisturbed if ".tfrecord-" in name]) == 12
+    assert prepare_in_fork(tmp_path / "undisturbed") == 0
+    undisturbed = contents(tmp_path / "undisturbed")
+    assert len([name for name in undisturbed if ".tfrecord-" in name]) == NUM_SHARDS
     assert (b'"' in undisturbed["duplicates.jsonl"]) == has_copies
-    worked_s = min(seconds for _, seconds in whole_runs)
-
     num_killed_on_the_way = num_reported = 0
-    # One moment in each of as many equal parts of the run.
-    fractions = (np.arange(num_kills) + np.random.default_rng(int(has_copies)).uniform(0, 1, num_kills)) / num_kills
-    for index, fraction in enumerate(fractions.tolist()):
-        output_dir = tmp_path / f"killed{index}"
-        _, seconds = prepare_in_fork(output_dir, kill_after_s=fraction * worked_s)
+    # From before the first shard to after the last one, and shortly after each of these moments.
+    moments = np.linspace(0, NUM_SHARDS, num_kills).round().astype(int).tolist()
+    pauses_s = np.random.default_rng(int(has_copies)).uniform(0, 0.02, num_kills).tolist()
+    for num_reports, pause_s in zip(moments, pauses_s, strict=True):
+        output_dir = tmp_path / f"killed{num_reports}"
+        prepare_in_fork(output_dir, num_reports=num_reports, pause_s=pause_s)
         is_finished = (output_dir / "_SUCCESS").exists()
         num_killed_on_the_way += not is_finished
         if is_finished:
             assert contents(output_dir) == undisturbed
-            worked_s = min(worked_s, seconds)  # the machine has less to do than it had before
         reported = reported_shards(output_dir)
         num_reported += len(reported)
         if not has_copies:
             assert all(data == undisturbed[name] for name, (data, _) in reported.items())
 
-        code, _ = prepare_in_fork(output_dir)
+        assert prepare_in_fork(output_dir) == 0
 
-        assert code == 0
-        assert contents(output_dir) == undisturbed, f"killed after {fraction:.3f} of {worked_s:.2f} s"
+        assert contents(output_dir) == undisturbed, f"killed after {num_reports} reports"
         assert not (output_dir / ".build").exists() and not (output_dir / LEASE_FILE).exists()
         rewritten = [
             name
             for name, (data, written_ns) in reported.items()
             if data == undisturbed[name] and (output_dir / name).stat().st_mtime_ns != written_ns
         ]
-        assert rewritten == [], f"killed after {fraction:.3f} of {worked_s:.2f} s"
+        assert rewritten == [], f"killed after {num_reports} reports"
         shutil.rmtree(output_dir)
     assert num_killed_on_the_way >= MIN_SHARE_KILLED_ON_THE_WAY * num_kills
     assert num_reported > 0, "no run was killed between two shards"
