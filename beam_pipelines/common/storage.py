@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.common import bucket_objects
+from beam_pipelines.common import bucket_objects, bucket_uploads
 from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.bucket_client import require_client
 from beam_pipelines.common.bucket_errors import BucketError
@@ -126,7 +126,7 @@ def write_atomically(path: str, *, write: Callable[[BinaryIO], None], scratch_di
         with tempfile.SpooledTemporaryFile(_MAX_BYTES_IN_MEMORY, prefix="beamtune-") as spooled:
             content = cast(BinaryIO, spooled)
             write(content)
-            bucket_objects.upload(path, content)
+            bucket_uploads.upload(path, content)
         return
     temporary = join(scratch_dir, f"{uuid.uuid4().hex}.tmp")
     with FileSystems.create(temporary, compression_type=UNCOMPRESSED) as file:

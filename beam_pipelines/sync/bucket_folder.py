@@ -11,7 +11,7 @@ from io import RawIOBase
 from typing import Any
 
 from beam_pipelines.common.bucket_client import client
-from beam_pipelines.common.bucket_objects import request_options
+from beam_pipelines.common.bucket_requests import request_options
 from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import with_retries
 from beam_pipelines.sync.errors import GenerationError

@@ -1,6 +1,5 @@
 """A tree of local files."""
 
-import base64
 import os
 import stat
 from collections import defaultdict
@@ -10,6 +9,7 @@ from dataclasses import replace
 
 import google_crc32c
 
+from beam_pipelines.common.bucket_requests import stored_crc32c
 from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.paths import is_within
 from beam_pipelines.common.walk import LOOP, walk
@@ -112,9 +112,5 @@ def crc32c_of_parts(path: str, ranges: Sequence[tuple[int, int]]) -> tuple[list[
                 part.update(chunk)
                 whole.update(chunk)
                 left -= len(chunk)
-            parts.append(_base64(part))
-    return parts, _base64(whole)
-
-
-def _base64(checksum: google_crc32c.Checksum) -> str:
-    return base64.b64encode(checksum.digest()).decode()
+            parts.append(stored_crc32c(part))
+    return parts, stored_crc32c(whole)

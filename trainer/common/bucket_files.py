@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import Any, BinaryIO
 
-from beam_pipelines.common import bucket_objects
+from beam_pipelines.common import bucket_objects, bucket_uploads
 from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.bucket_errors import BucketOutageError
 from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again
@@ -88,7 +88,7 @@ def download(path: str) -> BinaryIO:
 def upload(path: str, source: BinaryIO) -> None:
     """Writes an object, or replaces it, with the content of a file that can seek."""
     if is_installed():
-        bucket_objects.upload(path, source)
+        bucket_uploads.upload(path, source)
         return
 
     def write() -> None:

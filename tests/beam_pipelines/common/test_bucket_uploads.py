@@ -8,8 +8,8 @@ import pytest
 from gcs.faults import Faults
 from gcs.fixture import Gcs
 
-from beam_pipelines.common import bucket_objects, bucket_writes
-from beam_pipelines.common.bucket_objects import WriteConflictError, upload
+from beam_pipelines.common import bucket_uploads, bucket_writes
+from beam_pipelines.common.bucket_uploads import WriteConflictError, upload
 from beam_pipelines.common.bucket_writes import forget_writes_below
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ def test_what_another_program_has_written_since_is_not_replaced(gcs: Gcs, write:
 def test_what_another_program_writes_between_two_requests_is_not_replaced(
     gcs: Gcs, write: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look_up = bucket_objects._look_up
+    look_up = bucket_uploads.look_up
 
     def look_up_late(path: str) -> Any:
         found = look_up(path)
@@ -80,7 +80,7 @@ def test_what_another_program_writes_between_two_requests_is_not_replaced(
         return found
 
     gcs.write("one", b"earlier")
-    monkeypatch.setattr(bucket_objects, "_look_up", look_up_late)
+    monkeypatch.setattr(bucket_uploads, "look_up", look_up_late)
     with pytest.raises(WriteConflictError, match="written by another program"):
         write(b"mine")
     assert gcs.read("one") == b"of another program"
@@ -112,13 +112,13 @@ def test_a_lost_answer_is_no_write_of_another_program(
 
 def test_the_second_begins_when_an_upload_has_ended(gcs_here: Gcs, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s, pauses_s = [100.0], list[float]()
-    insert = bucket_objects._insert
+    insert = bucket_uploads._insert
 
     def insert_slowly(path: str, source: io.BytesIO, expected: int) -> int | None:
         now_s[0] += 5.0
         return insert(path, source, expected)
 
-    monkeypatch.setattr(bucket_objects, "_insert", insert_slowly)
+    monkeypatch.setattr(bucket_uploads, "_insert", insert_slowly)
     monkeypatch.setattr(bucket_writes.time, "monotonic", lambda: now_s[0])
     monkeypatch.setattr(bucket_writes.time, "sleep", pauses_s.append)
     for _ in range(2):

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from beam_pipelines.common.bucket_objects import WriteConflictError
+from beam_pipelines.common.bucket_uploads import WriteConflictError
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.paths import is_in_bucket
 from trainer.common import files

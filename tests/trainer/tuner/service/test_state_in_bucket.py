@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from beam_pipelines.common.bucket_objects import WriteConflictError
+from beam_pipelines.common.bucket_uploads import WriteConflictError
 from trainer.common import files
 from trainer.tuner.service.checked_json import dump_checked
 from trainer.tuner.service.leader_lease import LeaderLease, LostLeadershipError, find_leader, was_leader
