@@ -17,7 +17,7 @@ from beam_pipelines.common.bucket_errors import BucketError, BucketOutageError
 from beam_pipelines.common.bucket_permissions import is_missing
 from beam_pipelines.common.bucket_requests import ANSWER_S, blob_of, look_up, request_options, stored_crc32c, timeout_s
 from beam_pipelines.common.file_entry import FileEntry
-from beam_pipelines.common.paths import bucket_and_name
+from beam_pipelines.common.paths import bucket_and_name, bucket_and_prefix
 from beam_pipelines.common.retries import with_retries
 
 # The service refuses larger batches.
@@ -30,7 +30,7 @@ _Result = TypeVar("_Result")
 
 def list_objects(folder: str) -> list[FileEntry]:
     """Returns the objects below a folder, which may be a whole bucket."""
-    bucket, prefix = _bucket_and_prefix(folder)
+    bucket, prefix = bucket_and_prefix(folder)
 
     def read() -> list[FileEntry]:
         listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=timeout_s(), retry=None)
@@ -41,7 +41,7 @@ def list_objects(folder: str) -> list[FileEntry]:
 
 def list_names(folder: str) -> list[str]:
     """Returns the names of the objects in a folder, and of the folders in it, which end with a slash; in any order."""
-    bucket, prefix = _bucket_and_prefix(folder)
+    bucket, prefix = bucket_and_prefix(folder)
 
     def read() -> list[str]:
         listed = client().list_blobs(
@@ -59,7 +59,7 @@ def exists(path: str) -> bool:
 
 
 def _has_objects(folder: str) -> bool:
-    bucket, prefix = _bucket_and_prefix(folder)
+    bucket, prefix = bucket_and_prefix(folder)
 
     def read() -> bool:
         listed = client().list_blobs(
@@ -68,12 +68,6 @@ def _has_objects(folder: str) -> bool:
         return any(True for _ in listed)
 
     return with_retries(read, path=folder)
-
-
-def _bucket_and_prefix(folder: str) -> tuple[str, str]:
-    """Returns the bucket of a folder, which may be a whole bucket, and the beginning of the names of its objects."""
-    bucket, name = bucket_and_name(folder)
-    return bucket, f"{name.rstrip('/')}/" if name.strip("/") else ""
 
 
 def size_bytes(path: str) -> int | None:

@@ -33,6 +33,12 @@ def bucket_and_name(path: str) -> tuple[str, str]:
     return bucket, name
 
 
+def bucket_and_prefix(folder: str) -> tuple[str, str]:
+    """Returns the bucket of a gs:// folder, and what the names of the objects in it begin with, "" for all."""
+    bucket, name = bucket_and_name(folder)
+    return bucket, f"{name.rstrip('/')}/" if name.strip("/") else ""
+
+
 def check_regular(path: str) -> None:
     """Checks that a local path is not a device, a named pipe or the like: reading one may never end.
 

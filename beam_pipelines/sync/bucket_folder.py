@@ -12,7 +12,7 @@ from typing import Any
 
 from beam_pipelines.common.bucket_client import client
 from beam_pipelines.common.bucket_requests import request_options
-from beam_pipelines.common.paths import bucket_and_name
+from beam_pipelines.common.paths import bucket_and_prefix
 from beam_pipelines.common.retries import with_retries
 from beam_pipelines.sync.errors import GenerationError
 from beam_pipelines.sync.names import tree_of
@@ -37,9 +37,8 @@ class BucketFolder:
         Raises:
             ModuleNotFoundError: google-cloud-storage is not installed.
         """
-        bucket, prefix = bucket_and_name(uri)
+        bucket, self.prefix = bucket_and_prefix(uri)
         self.uri = uri
-        self.prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
         self._bucket = client().bucket(bucket)
 
     def list(self, *, problem: Callable[[str], str | None]) -> Tree:

@@ -3,7 +3,15 @@ import re
 import pytest
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.paths import bucket_and_name, check_apart, is_in_bucket, is_local, is_within, scheme
+from beam_pipelines.common.paths import (
+    bucket_and_name,
+    bucket_and_prefix,
+    check_apart,
+    is_in_bucket,
+    is_local,
+    is_within,
+    scheme,
+)
 
 
 def test_schemes():
@@ -36,6 +44,11 @@ def test_where_a_path_is(path, kind, parts):
     assert (is_local(path), is_in_bucket(path)) == (kind == "local", kind == "bucket")
     if parts is not None:
         assert bucket_and_name(path) == parts
+
+
+def test_the_prefix_of_a_folder_ends_with_a_slash_unless_it_is_a_whole_bucket():
+    for path, prefix in [("gs://b/a", "a/"), ("gs://b/a/c//", "a/c/"), ("gs://b", ""), ("gs://b//", "")]:
+        assert bucket_and_prefix(path) == ("b", prefix)
 
 
 def test_paths_within_a_folder(tmp_path):
