@@ -84,8 +84,8 @@ class _Operation:
         return math.inf if self._is_said else self.started_s + _SAY_AFTER_S - time.monotonic()
 
     def say_if_long(self) -> None:
-        """Says once that it has failed for some time; called after each failure."""
-        if self.until_said_s() > 0:
+        """Says once that it has failed for some time, if it is tried again; called after each failure."""
+        if self.until_said_s() > 0 or self.left_s() <= 0:
             return
         self._is_said = True
         print(

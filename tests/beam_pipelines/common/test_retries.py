@@ -51,6 +51,21 @@ def test_an_outage_ends_at_the_deadline(clock: list[float]) -> None:
     assert sum(clock) == pytest.approx(100)
 
 
+def test_no_note_says_after_the_last_attempt_that_there_are_others(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    StorageConfig(retry_deadline_s=20).apply()
+
+    def hang() -> None:
+        clock.append(21)
+        retries.note_failure(ServiceUnavailable("x"))
+        raise ServiceUnavailable("x")
+
+    with pytest.raises(RunAgainError):
+        with_retries(hang, path=_PATH, sleep=clock.append)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_deadline_of_0_makes_one_attempt(clock: list[float]) -> None:
     StorageConfig(retry_deadline_s=0).apply()
 
