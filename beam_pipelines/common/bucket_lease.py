@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 from beam_pipelines.common.bucket_client import client, is_installed
 from beam_pipelines.common.bucket_errors import translate
+from beam_pipelines.common.bucket_requests import timeout_s
 from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again
 from beam_pipelines.common.lease_holder import Holder
 from beam_pipelines.common.paths import bucket_and_name, is_in_bucket
 
-_BUCKET_TIMEOUT_S = 20.0
 # A lease that cannot be given back is stale after a minute.
 _DELETE_RETRIES_S = 10.0
 
@@ -92,7 +92,7 @@ class _GoogleBucket:
 
         blob = self._bucket.blob(name)
         try:
-            content = blob.download_as_bytes(timeout=_BUCKET_TIMEOUT_S, retry=None)
+            content = blob.download_as_bytes(timeout=timeout_s(), retry=None)
         except NotFound as error:
             if translate(error) is None:  # the bucket exists
                 return None
@@ -105,7 +105,7 @@ class _GoogleBucket:
         blob, path = self._bucket.blob(name), f"gs://{self._bucket.name}/{name}"
         wait_to_write_again(path)
         try:
-            blob.upload_from_string(content, if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S, retry=None)
+            blob.upload_from_string(content, if_generation_match=generation, timeout=timeout_s(), retry=None)
         except PreconditionFailed:
             return None
         note_write(path)
@@ -118,7 +118,7 @@ class _GoogleBucket:
 
         retry = DEFAULT_RETRY.with_timeout(_DELETE_RETRIES_S)
         try:
-            self._bucket.blob(name).delete(if_generation_match=generation, timeout=_BUCKET_TIMEOUT_S, retry=retry)
+            self._bucket.blob(name).delete(if_generation_match=generation, timeout=timeout_s(), retry=retry)
         except PreconditionFailed:
             return False
         except (GoogleAPIError, GoogleAuthError, OSError):  # those of requests are OSErrors

@@ -7,10 +7,10 @@ from functools import cache
 
 from beam_pipelines.common.bucket_client import client
 from beam_pipelines.common.bucket_errors import BucketError
+from beam_pipelines.common.bucket_requests import timeout_s
 from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import with_retries
 
-_TIMEOUT_S = 20.0
 _GET = "storage.objects.get"
 
 
@@ -32,7 +32,7 @@ def _may_read_objects(bucket: str) -> bool:
     from google.api_core.exceptions import GoogleAPICallError
 
     def ask() -> bool:
-        granted = client().bucket(bucket).test_iam_permissions([_GET], timeout=_TIMEOUT_S, retry=None)
+        granted = client().bucket(bucket).test_iam_permissions([_GET], timeout=timeout_s(), retry=None)
         return _GET in granted
 
     try:
