@@ -95,8 +95,8 @@ def run_tasks(
     end_s: float | None = None
     try:
         while True:
-            # Few at a time: a tree may have a million files.
-            while len(running) < 2 * num_workers and (task := next(waiting, None)) is not None:
+            # No more than can run: a thread would begin one that waits after another one's error.
+            while len(running) < num_workers and (task := next(waiting, None)) is not None:
                 running.add(pool.submit(task))
             if not running:
                 return errors
