@@ -24,7 +24,6 @@ BILLING_CLASSES = {
     "token": "free",
     "other": "free",
 }
-WRITES = frozenset({"insert", "chunk", "rewrite", "compose", "patch", "delete"})
 
 
 @dataclass(frozen=True)
