@@ -15,7 +15,7 @@ from typing import BinaryIO, TypeVar
 from beam_pipelines.common.bucket_client import client
 from beam_pipelines.common.bucket_errors import BucketError, BucketOutageError
 from beam_pipelines.common.bucket_permissions import is_missing
-from beam_pipelines.common.bucket_requests import ANSWER_S, blob_of, look_up, request_options, stored_crc32c, timeout_s
+from beam_pipelines.common.bucket_requests import blob_of, look_up, request_options, stored_crc32c, timeout_s
 from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.paths import bucket_and_name, bucket_and_prefix
 from beam_pipelines.common.retries import with_retries
@@ -231,7 +231,7 @@ def _download(path: str, file: BinaryIO, *, max_bytes: int = sys.maxsize) -> Non
     """
     blob, checked = blob_of(path), _CheckedFile(file, path=path, max_bytes=max_bytes)
     # Raw: an object that is stored compressed by gzip is not decompressed.
-    blob.download_to_file(checked, raw_download=True, checksum="crc32c", **request_options(ANSWER_S))
+    blob.download_to_file(checked, raw_download=True, checksum="crc32c", **request_options())
     if blob.crc32c is not None and blob.crc32c != checked.crc32c:
         raise BucketOutageError(
             f"{path} was received with the checksum {checked.crc32c}, and has {blob.crc32c}: run the same command again"

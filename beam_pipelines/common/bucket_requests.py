@@ -8,8 +8,9 @@ from beam_pipelines.common.bucket_errors import is_outage
 from beam_pipelines.common.paths import bucket_and_name
 from beam_pipelines.common.retries import left_s, note_failure
 
-# To connect, and until an answer comes: the one to an upload comes after what the system has buffered is sent.
-_CONNECT_S, ANSWER_S, _LONG_ANSWER_S = 10.0, 20.0, 60.0
+# To connect, and until an answer comes: the one to a write comes after what the system has buffered is sent, and what
+# the service copies is copied.
+_CONNECT_S, _ANSWER_S, WRITE_ANSWER_S = 10.0, 20.0, 60.0
 # An operation whose deadline is near still has so long for an answer.
 _LEAST_ANSWER_S = 5.0
 _TRANSFER_RETRIES_S = 60.0
@@ -28,12 +29,12 @@ def look_up(path: str) -> Any:
     return client().bucket(bucket).get_blob(name, timeout=timeout_s(), retry=None)
 
 
-def timeout_s(answer_s: float = ANSWER_S) -> tuple[float, float]:
+def timeout_s(answer_s: float = _ANSWER_S) -> tuple[float, float]:
     """Returns how long a request may take to connect, and then until its answer, or a part of it, comes."""
     return _CONNECT_S, min(answer_s, max(left_s(), _LEAST_ANSWER_S))
 
 
-def request_options(answer_s: float = _LONG_ANSWER_S) -> dict[str, Any]:
+def request_options(answer_s: float = _ANSWER_S) -> dict[str, Any]:
     """Returns how the client makes requests within `with_retries`: a part that fails is repeated, and not the whole."""
     from google.api_core.retry import Retry
 

@@ -4,7 +4,7 @@ import io
 from functools import partial
 from typing import BinaryIO
 
-from beam_pipelines.common.bucket_requests import blob_of, look_up, request_options, stored_crc32c
+from beam_pipelines.common.bucket_requests import WRITE_ANSWER_S, blob_of, look_up, request_options, stored_crc32c
 from beam_pipelines.common.bucket_writes import note_write, wait_to_write_again, written_generation
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.retries import with_retries
@@ -67,7 +67,8 @@ def _insert(path: str, source: BinaryIO, expected: int) -> int | None:
     source.seek(0)
     blob = blob_of(path)
     try:
-        blob.upload_from_file(source, size=size, if_generation_match=expected, checksum="crc32c", **request_options())
+        options = {"if_generation_match": expected, "checksum": "crc32c", **request_options(WRITE_ANSWER_S)}
+        blob.upload_from_file(source, size=size, **options)
     except PreconditionFailed:
         return None
     return int(blob.generation)

@@ -11,7 +11,7 @@ from io import RawIOBase
 from typing import Any
 
 from beam_pipelines.common.bucket_client import client
-from beam_pipelines.common.bucket_requests import request_options
+from beam_pipelines.common.bucket_requests import WRITE_ANSWER_S, look_up, request_options
 from beam_pipelines.common.paths import bucket_and_prefix
 from beam_pipelines.common.retries import with_retries
 from beam_pipelines.sync.errors import GenerationError
@@ -80,7 +80,7 @@ class BucketFolder:
 
         def write(blob: Any) -> None:
             source.seek(0)
-            options = {"if_generation_match": generation, "checksum": "crc32c", **request_options()}
+            options = {"if_generation_match": generation, "checksum": "crc32c", **request_options(WRITE_ANSWER_S)}
             blob.chunk_size = _UPLOAD_CHUNK_BYTES
             blob.upload_from_file(source, size=size_bytes, content_type=_content_type_of(name), **options)
 
@@ -101,7 +101,7 @@ class BucketFolder:
         def write(blob: Any) -> None:
             options = {"if_generation_match": generation, "if_source_generation_match": generations}
             blob.content_type = _content_type_of(name)
-            blob.compose(sources, **options, **request_options())
+            blob.compose(sources, **options, **request_options(WRITE_ANSWER_S))
 
         return self._write(name, write, crc32c=lambda: crc32c)
 
@@ -113,7 +113,7 @@ class BucketFolder:
             options = {"if_generation_match": copy.generation, "if_source_generation_match": file.generation}
             token: str | None = None
             while True:
-                token, _, _ = blob.rewrite(original, token=token, **options, **request_options())
+                token, _, _ = blob.rewrite(original, token=token, **options, **request_options(WRITE_ANSWER_S))
                 if token is None:
                     return
 
@@ -158,7 +158,7 @@ class BucketFolder:
             return with_retries(attempt, path=path)
         except GenerationError:
             # A repeated request finds what its first attempt has written, whose answer was lost.
-            found = with_retries(lambda: self._bucket.get_blob(blob.name, **request_options()), path=path)
+            found = with_retries(lambda: look_up(path), path=path)
             if found is None or found.crc32c != crc32c():
                 raise
             return _file_of(found, name)
