@@ -84,14 +84,14 @@ class _Run:
         Raises:
             UserError: It has no files, or an unknown part of it would be deleted.
         """
-        if isinstance(self._source, LocalFolder) and os.path.isfile(self._source.uri):
+        uri = self._source.uri
+        if isinstance(self._source, LocalFolder) and os.path.exists(uri) and not os.path.isdir(uri):
             raise self._one_file()
         tree = self._source.list(problem=self._problem)
         if isinstance(self.destination, LocalFolder):
             tree = without_folder_names(tree)
         for reason, names in tree.left_out.items():
             print(f"note: {reason} left out ({len(names)}): {shown_names(names)}", file=stderr())
-        uri = self._source.uri
         if not tree.files:
             if isinstance(self._source, BucketFolder) and self._source.is_object():
                 raise self._one_file()

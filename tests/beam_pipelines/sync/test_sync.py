@@ -93,9 +93,11 @@ def test_one_file_is_answered_with_the_command_that_copies_it(gcs, sync, tmp_pat
     gcs.write("a b.mp3", b"x")
     gcs.write("a b.mp3.txt", b"x")
     (tmp_path / "mine.mp3").write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe")
     for source, target, quoted in [
         (f"{gcs.url}/a b.mp3", tmp_path / "x", f"'{gcs.url}/a b.mp3'"),
         (tmp_path / "mine.mp3", f"{gcs.url}/x", f"{tmp_path}/mine.mp3"),
+        (tmp_path / "pipe", f"{gcs.url}/x", f"{tmp_path}/pipe"),
     ]:
         assert sync(source, target, exit_code=2) == (
             f"beamtune sync: source={source}: it is one file: expected a folder; to copy a file: "
