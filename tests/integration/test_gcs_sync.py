@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -33,22 +32,15 @@ def tree(tmp_path: Path) -> Path:
     return folder
 
 
-def wait_for_requests(gcs: Gcs, kind: str, count: int) -> None:
-    deadline_s = time.monotonic() + 120.0
-    while sum(record.kind == kind for record in gcs.requests()) < count:
-        assert time.monotonic() < deadline_s, f"no {count} requests of kind {kind}"
-        time.sleep(0.02)
-
-
 def copied(gcs: Gcs) -> dict[str, bytes]:
     return {name: content for name, content in gcs.contents().items() if name != ".beamtune-lease"}
 
 
 @pytest.mark.parametrize("after", [3, 25])
 def test_an_upload_that_was_killed_is_continued(gcs: Gcs, tree: Path, after: int) -> None:
-    gcs.set_faults(Faults(latency_s=0.05))
+    gcs.set_faults(Faults(kinds=("insert",), skip=after, hold="before"))
     process = gcs.start(["sync", tree, gcs.url, "num_workers=2"])
-    wait_for_requests(gcs, "insert", after)
+    gcs.wait_until_held()
     process.kill()
     process.communicate()
     done = copied(gcs)
@@ -73,9 +65,9 @@ def test_an_upload_that_was_killed_is_continued(gcs: Gcs, tree: Path, after: int
 
 def test_a_download_that_was_killed_is_continued(gcs: Gcs, tree: Path, tmp_path: Path) -> None:
     gcs.upload(tree)
-    gcs.set_faults(Faults(latency_s=0.05))
+    gcs.set_faults(Faults(kinds=("get",), skip=12, hold="before"))
     process = gcs.start(["sync", gcs.url, tmp_path / "x", "num_workers=2"])
-    wait_for_requests(gcs, "get", 12)
+    gcs.wait_until_held()
     process.kill()
     process.communicate()
     done = [name for name in files_of(tmp_path / "x") if not name.rpartition("/")[2].startswith(".")]
