@@ -215,7 +215,8 @@ def sizes_bytes(names: Sequence[str]) -> list[int]:
     takes long.
 
     Raises:
-        UserError: The storage does not answer.
+        UserError: A storage does not answer, or a bucket refuses.
+        RunAgainError: A bucket cannot be reached.
     """
     local = [index for index, name in enumerate(names) if is_local(name)]
     remote = [index for index, name in enumerate(names) if not is_local(name)]
@@ -246,7 +247,7 @@ def _size_or_0(name: str) -> int:
     try:
         return size_bytes(name)
     except (OSError, ValueError) as error:
-        # The clients of buckets repeat a request for two minutes before they give up.
+        # Those of buckets end at their deadline; clients of other storages may repeat a request for long.
         if not is_local(name) and time.monotonic() - started_s >= _NO_ANSWER_S:
             raise UserError(
                 f"{name}: its size cannot be looked up ({_cause(error)}): check the network and the credentials"
