@@ -15,6 +15,7 @@ from urllib.parse import quote
 from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.bucket_client import client, is_anonymous, is_installed
 from beam_pipelines.common.bucket_errors import BucketError, no_bucket, no_credentials
+from beam_pipelines.common.bucket_requests import timeout_s
 from beam_pipelines.common.errors import RunAgainError, UserError
 from beam_pipelines.common.paths import bucket_and_name, is_in_bucket
 from beam_pipelines.common.retries import with_retries
@@ -84,7 +85,7 @@ def _check_readable(google: Any, path: str) -> None:
 
     def ask() -> None:
         # Objects of this prefix are either the file, or in the folder.
-        options = {"max_results": 1, "fields": "items(name)", "retry": None, "timeout": _TIMEOUT_S}
+        options = {"max_results": 1, "fields": "items(name)", "retry": None, "timeout": timeout_s(_TIMEOUT_S)}
         list(google.list_blobs(bucket, prefix=name, **options))
 
     try:
@@ -104,7 +105,11 @@ def _check_readable(google: Any, path: str) -> None:
 def _check_writable(google: Any, path: str) -> None:
     bucket, name = _split(path)
     probe = google.bucket(bucket).blob("/".join(filter(None, [name, _PROBE])))
-    _ask(lambda: probe.create_resumable_upload_session(if_generation_match=0, timeout=_TIMEOUT_S, retry=None), path)
+
+    def ask() -> None:
+        probe.create_resumable_upload_session(if_generation_match=0, timeout=timeout_s(_TIMEOUT_S), retry=None)
+
+    _ask(ask, path)
 
 
 def _ask(request: Callable[[], object], path: str) -> None:

@@ -31,7 +31,8 @@ def look_up(path: str) -> Any:
 
 def timeout_s(answer_s: float = _ANSWER_S) -> tuple[float, float]:
     """Returns how long a request may take to connect, and then until its answer, or a part of it, comes."""
-    return _CONNECT_S, min(answer_s, max(left_s(), _LEAST_ANSWER_S))
+    longest_s = min(answer_s, max(left_s(), _LEAST_ANSWER_S))
+    return min(_CONNECT_S, longest_s), longest_s
 
 
 def request_options(answer_s: float = _ANSWER_S) -> dict[str, Any]:
