@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from beam_pipelines.audio.windows import LONGEST_FILE_S
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.inference import Inference
@@ -105,7 +106,7 @@ def run_keras_file(path: str, clips: Sequence[ReferenceClip], *, inference: Infe
 def _run_network(network: keras.Model, clip: ReferenceClip, *, inference: Inference) -> Outputs:
     try:
         segments = inference.front_end.process_samples(
-            clip.samples[:, None], sample_rate_hz=clip.sample_rate_hz
+            clip.samples[:, None], sample_rate_hz=clip.sample_rate_hz, max_duration_s=LONGEST_FILE_S
         ).segments
     except AudioError:
         return Outputs(None)
