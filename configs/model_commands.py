@@ -1,4 +1,4 @@
-"""The commands for models: list, train, tune, evaluate, predict, compare, and TensorBoard.
+"""The commands for models, from `models` to `tensorboard`.
 
 Each imports what it needs when it runs, so that `--help` stays fast.
 """

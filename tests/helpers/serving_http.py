@@ -46,9 +46,11 @@ def serving(saved_model: str, *, name: str) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/models/{name}:predict"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1/models/{name}:predict"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _predict(model: Any, request: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the settings, which completion reads, import this module and no numpy
-    from numpy.typing import NDArray
-
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
+
+if TYPE_CHECKING:  # the settings, which completion reads, import this module and no numpy
+    from numpy.typing import NDArray
 
 UNKNOWN = "unknown"
 

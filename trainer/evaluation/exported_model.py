@@ -173,7 +173,8 @@ def _read_signature(export_dir: str) -> _Signature:
         raise UserError(f"{export_dir} is not a complete export: it has no {REPORT_FILE}; export the run again")
     try:
         content = json.loads(files.read_text(path))
-        later = content["signature_version"] > SIGNATURE_VERSION
+        if content["signature_version"] > SIGNATURE_VERSION:
+            raise UserError(f"{export_dir} was written by a later version of beamtune: install that one")
         formats = tuple(content["formats"])
         signature = _Signature(
             labels=tuple(map(str, content["labels"])),
@@ -183,8 +184,6 @@ def _read_signature(export_dir: str) -> _Signature:
         )
     except (*files.READ_ERRORS, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error!r}): export the run again") from error
-    if later:
-        raise UserError(f"{export_dir} was written by a later version of beamtune: install that one")
     if SAVED_MODEL_DIR not in formats:
         raise UserError(
             f"{export_dir} has the formats {', '.join(formats)}, and prediction needs {SAVED_MODEL_DIR}: export the "

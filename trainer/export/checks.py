@@ -1,8 +1,6 @@
 """Comparing the exported files with `beamtune predict` on reference clips."""
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +11,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from beam_pipelines.audio.windows import LONGEST_FILE_S
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.inference import Inference
+from trainer.export.child_process import run_python
 from trainer.export.reference_clips import ReferenceClip
 from trainer.metrics.calibration import with_temperature
 from trainer.metrics.metrics import softmax
@@ -78,15 +78,9 @@ def run_saved_model(directory: str, clips: Sequence[ReferenceClip], *, labels: S
         clips_path, results_path = (os.path.join(scratch_dir, name) for name in ("clips.npz", "results.npz"))
         arrays: dict[str, Any] = {str(index): clip.samples for index, clip in enumerate(clips)}
         np.savez(clips_path, rates_hz=np.array([clip.sample_rate_hz for clip in clips]), **arrays)
-        done = subprocess.run(  # noqa: S603 - this Python and a file of this package
-            [sys.executable, "-P", _SCRIPT, directory, clips_path, results_path],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            last_line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise RunFailedError(f"the saved model cannot be loaded and run by TensorFlow alone: {last_line}")
+        reason = run_python([_SCRIPT, directory, clips_path, results_path])
+        if reason is not None:
+            raise RunFailedError(f"the saved model cannot be loaded and run by TensorFlow alone: {reason}")
         with np.load(results_path, allow_pickle=False) as results:
             found = dict(results)
     if tuple(found["labels"]) != tuple(labels):
@@ -112,7 +106,7 @@ def run_keras_file(path: str, clips: Sequence[ReferenceClip], *, inference: Infe
 def _run_network(network: keras.Model, clip: ReferenceClip, *, inference: Inference) -> Outputs:
     try:
         segments = inference.front_end.process_samples(
-            clip.samples[:, None], sample_rate_hz=clip.sample_rate_hz
+            clip.samples[:, None], sample_rate_hz=clip.sample_rate_hz, max_duration_s=LONGEST_FILE_S
         ).segments
     except AudioError:
         return Outputs(None)

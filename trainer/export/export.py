@@ -29,12 +29,18 @@ from trainer.runs.run_dir import METRICS_FILE
 _WORK_DIR = ".beamtune-export"
 # What the formats that are one file contain too.
 _ATTACHED_FILES = (SIGNATURE_FILE, texts.LABELS_FILE, texts.LICENSE_FILE)
+# All that an export may have besides the report. The first without the report is of one that was interrupted.
+_FILES = (
+    *(SIGNATURE_FILE, texts.LABELS_FILE, texts.LICENSE_FILE, texts.CARD_FILE, METRICS_FILE, texts.EXAMPLE_FILE),
+    *(texts.VERTEX_DIR, *texts.PATHS.values()),
+)
 
 
 def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
     """Writes the formats of a run and the files beside them, compares them with `predict`, and prints a table.
 
-    The files are written to a temporary folder and get to their places when the checks pass; `export.json` is last.
+    The files are written to a temporary folder and get to their places when the checks pass. An export that was
+    interrupted meanwhile is replaced.
 
     Args:
         run_dir: The run, local or gs://.
@@ -58,18 +64,25 @@ def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
         _print_table(runs, clips, expected, stream=stream)
         _check_differences(runs, expected, limit=config.max_difference)
         report = _report(runs, clips, expected, work_dir=work_dir, limit=config.max_difference)
+        files.write_text(files.join(work_dir, REPORT_FILE), json.dumps(report, indent=2) + "\n")
         lease.check()
         _publish(work_dir, config.output_dir)
-        files.write_text(files.join(config.output_dir, REPORT_FILE), json.dumps(report, indent=2) + "\n")
     print(f"exported to {config.output_dir}", file=stream)
 
 
 def _check_is_empty(output_dir: str) -> None:
     """Raises a UserError if a folder holds other files than those of an interrupted export."""
-    names = files.list_dir(output_dir) if files.exists(output_dir) else []
-    others = [name for name in names if name.rstrip("/") not in (*LEASE_FILES, _WORK_DIR)]
+    names = files.list_if_exists(output_dir)
+    replaced = _files_of_interrupted(names)
+    others = [name for name in names if name not in (*LEASE_FILES, _WORK_DIR, *replaced)]
     if others:
         raise UserError(f"output_dir={output_dir} is not empty ({others[0]}): choose a new or empty folder")
+
+
+def _files_of_interrupted(names: Sequence[str]) -> list[str]:
+    """Returns those names in a folder that an export has written which was interrupted before its end."""
+    is_interrupted = SIGNATURE_FILE in names and REPORT_FILE not in names
+    return [name for name in _FILES if name in names] if is_interrupted else []
 
 
 @contextmanager
@@ -216,10 +229,16 @@ def _files_in(path: str) -> Iterator[str]:
 
 
 def _publish(work_dir: str, output_dir: str) -> None:
-    """Moves the files to their places; into a bucket they are copied."""
-    if not is_in_bucket(output_dir):
-        for name in sorted(os.listdir(work_dir)):
-            files.replace(os.path.join(work_dir, name), os.path.join(output_dir, name))
-        return
-    for path in _files_in(work_dir):
-        files.copy(path, files.join(output_dir, os.path.relpath(path, work_dir)))
+    """Moves the files to their places, the report last; into a bucket they are copied.
+
+    The signature is there as long as others are, and so tells that a folder without a report is of an export.
+    """
+    for name in reversed(_files_of_interrupted(files.list_if_exists(output_dir))):
+        files.remove(files.join(output_dir, name))
+    for name in sorted(os.listdir(work_dir), key=lambda name: (name != SIGNATURE_FILE, name == REPORT_FILE, name)):
+        source = os.path.join(work_dir, name)
+        if not is_in_bucket(output_dir):
+            files.replace(source, os.path.join(output_dir, name))
+            continue
+        for path in _files_in(source):
+            files.copy(path, files.join(output_dir, os.path.relpath(path, work_dir)))

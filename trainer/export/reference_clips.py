@@ -1,7 +1,7 @@
 """The sounds that an export is compared on with `beamtune predict`: clips of the prepared data, and synthetic ones."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from beam_pipelines.audio.load import Audio, read_at_rates
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.json_lines import TrackRecord
-from beam_pipelines.records.schema import TEST, TRAIN
+from beam_pipelines.records.schema import SPLITS, TEST, TRAIN
 from trainer.common import files
 from trainer.data.prepared import open_prepared, read_tracks
 from trainer.runs.run_dir import RunDir
@@ -51,7 +51,7 @@ def reference_clips(run: RunDir, *, most: int) -> list[ReferenceClip]:
 
 def training_clips(run: RunDir, *, most: int) -> list[ReferenceClip]:
     """Returns clips of the train split, of each genre in turn, where its audio is still there."""
-    return _decoded((track for track in _tracks(run) if track.split == TRAIN), most=most)
+    return _decoded(_tracks(run, splits=(TRAIN,)), most=most)
 
 
 def _decoded(tracks: Iterator[TrackRecord], *, most: int) -> list[ReferenceClip]:
@@ -67,8 +67,8 @@ def _decoded(tracks: Iterator[TrackRecord], *, most: int) -> list[ReferenceClip]
     return found
 
 
-def _tracks(run: RunDir) -> Iterator[TrackRecord]:
-    """Yields the tracks of the data set: the first of each genre, then the second of each, and so on."""
+def _tracks(run: RunDir, *, splits: Collection[str] = SPLITS) -> Iterator[TrackRecord]:
+    """Yields the tracks of some splits: the first of each genre, then the second of each, and so on."""
     try:
         data = open_prepared(run.config()["data_dir"])
         if data.cache_key != run.dataset().cache_key:
@@ -78,7 +78,8 @@ def _tracks(run: RunDir) -> Iterator[TrackRecord]:
         return  # removed since the run was trained
     by_genre: dict[str, list[TrackRecord]] = {}
     for track in sorted(tracks, key=lambda track: (track.split != TEST, track.track_id)):
-        by_genre.setdefault(track.label, []).append(track)
+        if track.split in splits:
+            by_genre.setdefault(track.label, []).append(track)
     for rank in range(max(map(len, by_genre.values()), default=0)):
         yield from (of_genre[rank] for _, of_genre in sorted(by_genre.items()) if rank < len(of_genre))
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from trainer.evaluation.exported_model import SERVE_SEGMENTS
 from trainer.export.served_model import ServedModel
 from trainer.export.source import ExportSource
+from trainer.models.config import LOGITS
 
 SERVE, SERVE_FEATURES = "serving_default", "serve_features"
 
@@ -44,7 +45,7 @@ def write_saved_model(source: ExportSource, directory: str) -> None:
 def describe_signatures(source: ExportSource) -> dict[str, Any]:
     """Returns the inputs and outputs of each signature, for `signature.json`; None is any size."""
     num_genres = len(source.labels)
-    num_values = int(source.inference.model.get_layer("logits").input.shape[-1])
+    num_values = int(source.inference.model.get_layer(LOGITS).input.shape[-1])
     audio = {
         "waveform": {"shape": [None, None], "axes": ["batch", "samples"], "dtype": "float32"},
         "sample_rate_hz": {"shape": "[] or [batch]", "dtype": "int32"},

@@ -1,10 +1,13 @@
 """The files of an export beside the model: for its users, and for the tools that serve it."""
 
 import json
+import math
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import tensorflow as tf
 
 from beam_pipelines.audio.segments import segment_length
 from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
@@ -166,10 +169,6 @@ def example_text() -> str:
 
 def vertex_files() -> dict[str, str]:
     """Returns the files for servers, by name."""
-    import math
-
-    import tensorflow as tf
-
     rate_hz = 16_000
     sine = [round(0.5 * math.sin(2 * math.pi * 440 * index / rate_hz), 4) for index in range(rate_hz // 10)]
     request = {"signature_name": "serving_default", "instances": [{"waveform": sine, "sample_rate_hz": rate_hz}]}

@@ -23,6 +23,7 @@ from serving_http import serving
 import beamtune
 from beam_pipelines.audio import windows as windows_module
 from beam_pipelines.common.errors import RunFailedError, UserError
+from trainer.common import files
 from trainer.evaluation.exported_model import ExportedModel
 from trainer.evaluation.inference import Inference
 from trainer.export import export as export_module
@@ -206,8 +207,7 @@ def without_saved_model(folder: Path) -> None:
 
 
 def of_later_version(folder: Path) -> None:
-    path = folder / "signature.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "signature_version": 2}))
+    (folder / "signature.json").write_text(json.dumps({"signature_version": 2, "genres": []}))
 
 
 def cut_saved_model(folder: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_model_that_answers_only_one_of_both_or_nan_differs_by_infinity() -> N
     assert largest_difference([Outputs(np.array([np.nan, 0.5]))], [some]) == np.inf
 
 
-def refused(run_dir: str, output_dir: Path) -> str:
+def refused(run_dir: str, output_dir: Path | str) -> str:
     with pytest.raises(UserError) as caught:
         export(run_dir, ExportConfig(output_dir=str(output_dir)), stream=sys.stdout)
     return str(caught.value)
@@ -296,6 +296,54 @@ def test_a_folder_with_other_files_is_refused_and_one_of_an_interrupted_export_i
     monkeypatch.setattr(export_module, "_run", lambda *_: (_ for _ in ()).throw(UserError("enough")))
     assert refused(shared_config.run_dir, output_dir) == "enough"
     assert written == [[]]
+
+
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_an_interrupted_export_is_completed_by_the_same_command(
+    place: str, shared_config: TrainConfig, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is interrupted where model.keras is to be written; the second command writes other formats."""
+    output_dir = str(request.getfixturevalue("tmp_path") / "export")
+    if place == "bucket":
+        output_dir = f"{request.getfixturevalue('gcs_here').url}/export"
+
+    def write(source: ExportSource, directory: str, formats: list[str]) -> None:
+        weights = {"keras": "model.keras", "saved_model": "saved_model/weights"}[formats[0]]
+        for name in (weights, *more, "signature.json"):
+            path = Path(directory) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(formats[0])
+
+    def run(name: str, source: ExportSource, directory: str, clips: list[ReferenceClip]) -> FormatRun:
+        return FormatRun(predict_clips(source.inference, clips))
+
+    def put(source: str, target: str) -> None:
+        if target.endswith("model.keras"):
+            raise KeyboardInterrupt
+        original(source, target)
+
+    method = "copy" if place == "bucket" else "replace"
+    original = getattr(files, method)
+    monkeypatch.setattr(export_module, "_write", write)
+    monkeypatch.setattr(export_module, "_run", run)
+    monkeypatch.setattr(files, method, put)
+    more = {"labels.txt"}
+    with pytest.raises(KeyboardInterrupt):
+        export(shared_config.run_dir, ExportConfig(output_dir=output_dir, formats=["keras"]), stream=sys.stdout)
+    assert files.list_if_exists(output_dir) == ["labels.txt", "signature.json"]
+    with pytest.raises(UserError, match="is not a complete export: it has no export.json; export the run again$"):
+        ExportedModel(output_dir)
+
+    files.write_text(files.join(output_dir, "song.mp3"), "")
+    assert "is not empty (song.mp3)" in refused(shared_config.run_dir, output_dir)
+    files.remove(files.join(output_dir, "song.mp3"))
+
+    more = {"metrics.json"}
+    export(shared_config.run_dir, ExportConfig(output_dir=output_dir), stream=sys.stdout)
+    assert files.list_if_exists(output_dir) == ["export.json", "metrics.json", "saved_model", "signature.json"]
+    assert files.read_text(files.join(output_dir, "signature.json")) == "saved_model"
+    assert files.list_dir(files.join(output_dir, "saved_model")) == ["weights"]
+    assert "is not empty (export.json)" in refused(shared_config.run_dir, output_dir)
 
 
 @pytest.mark.parametrize(

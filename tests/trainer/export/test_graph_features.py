@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from prepare_settings import prepare_settings
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import UserError
@@ -20,10 +21,7 @@ from beam_pipelines.features.config import (
 )
 from beam_pipelines.features.registry import build_features
 from beam_pipelines.features.weights_hash import source_hashes
-from beam_pipelines.prepare.config import ShardConfig
-from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
-from beam_pipelines.splits.config import DuplicatesConfig
 from trainer.export.graph_features import Fourier, GraphFeatures
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -32,17 +30,8 @@ NUM_SEGMENTS = 5
 
 
 def settings_of(features, *, duration_s=1.0, sources=None):
-    return PrepareYaml(
-        text="",
-        cache_key="",
-        versions={},
-        sources=sources or {},
-        audio=AudioConfig(sample_rate_hz=RATE_HZ),
-        segment=SegmentConfig(duration_s=duration_s, hop_s=duration_s),
-        duplicates=DuplicatesConfig(),
-        shards=ShardConfig(),
-        features=features,
-    )
+    segment = SegmentConfig(duration_s=duration_s, hop_s=duration_s)
+    return prepare_settings(features, audio=AudioConfig(sample_rate_hz=RATE_HZ), segment=segment, sources=sources)
 
 
 def make_segments(rate_hz, *, duration_s=1.0):

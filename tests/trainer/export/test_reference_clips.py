@@ -1,26 +1,13 @@
-import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 
-from trainer.export.reference_clips import reference_clips
+from trainer.export.reference_clips import reference_clips, training_clips
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
 
 SYNTHETIC = ["noise", "sine of 440 Hz", "silence"]
-
-
-@pytest.fixture
-def music(finished: TrainConfig, tmp_path: Path) -> Path:
-    """A folder that the tracks of the finished run's data set are said to be in; it is empty."""
-    folder = tmp_path / "music"
-    folder.mkdir()
-    path = Path(finished.data_dir) / "tracks.jsonl"
-    tracks = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text("".join(json.dumps({**t, "uri": str(folder / t["track_id"])}) + "\n" for t in tracks))
-    return folder
 
 
 def test_clips_are_of_each_genre_in_turn_and_of_the_test_split_first(finished: TrainConfig, music: Path) -> None:
@@ -33,6 +20,14 @@ def test_clips_are_of_each_genre_in_turn_and_of_the_test_split_first(finished: T
     assert [clip.name for clip in clips] == ["test1.mp3", "test3.mp3", "train1.mp3", *SYNTHETIC]
     np.testing.assert_allclose(clips[0].samples, stereo.mean(axis=1), atol=1e-7)
     assert clips[0].sample_rate_hz == 11_025
+
+
+def test_clips_to_train_with_are_of_each_genre_in_turn(finished: TrainConfig, music: Path) -> None:
+    # Of the train split: blues, funk, waltz, blues and so on. In the test split there are two tracks of blues.
+    for number in range(10):
+        soundfile.write(music / f"train{number}.mp3", np.ones(4000), 8000, format="WAV")
+    clips = training_clips(RunDir(finished.run_dir), most=5)
+    assert [clip.name for clip in clips] == [f"train{number}.mp3" for number in range(5)]
 
 
 def test_without_the_data_of_the_run_there_are_synthetic_sounds(finished: TrainConfig, music: Path) -> None:

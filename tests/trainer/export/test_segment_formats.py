@@ -104,12 +104,9 @@ def test_a_model_that_is_not_converted_is_an_error_with_the_reason(
 
 
 @pytest.mark.slow  # two converters in processes of their own
-def test_files_of_tensorflow_lite_are_checked_and_hold_the_signature(finished: TrainConfig, tmp_path: Path) -> None:
-    music = tmp_path / "music"
-    music.mkdir()
-    table = Path(finished.data_dir) / "tracks.jsonl"
-    tracks = [json.loads(line) for line in table.read_text().splitlines()]
-    table.write_text("".join(json.dumps({**track, "uri": str(music / track["track_id"])}) + "\n" for track in tracks))
+def test_files_of_tensorflow_lite_are_checked_and_hold_the_signature(
+    finished: TrainConfig, music: Path, tmp_path: Path
+) -> None:
     for number in range(4):
         soundfile.write(music / f"train{number}.mp3", noise_clip(2.0, seed=number).samples, 11_025, format="WAV")
     output_dir, formats = tmp_path / "export", ["tflite", "tflite_int8"]

@@ -4,14 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from prepare_settings import prepare_settings
 from scipy.special import softmax
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.features.config import LogMelConfig, YamnetLogMelConfig
 from beam_pipelines.features.frontend import FrontEnd
-from beam_pipelines.prepare.config import ShardConfig
-from beam_pipelines.prepare.prepare_yaml import PrepareYaml
-from beam_pipelines.splits.config import DuplicatesConfig
 from trainer.export.graph_features import GraphFeatures
 from trainer.export.served_model import ServedModel
 from trainer.metrics.calibration import Calibration
@@ -42,17 +40,7 @@ def network(front_end):
 
 @pytest.fixture(scope="module")
 def served(network, front_end):
-    settings = PrepareYaml(
-        text="",
-        cache_key="",
-        versions={},
-        sources={},
-        audio=AUDIO,
-        segment=SEGMENT,
-        duplicates=DuplicatesConfig(),
-        shards=ShardConfig(),
-        features=FEATURES,
-    )
+    settings = prepare_settings(FEATURES, audio=AUDIO, segment=SEGMENT)
     features = GraphFeatures(settings, {spec.name: spec for spec in front_end.specs})
     return ServedModel(network, features=features, settings=settings, labels=LABELS, calibration=CALIBRATION)
 
@@ -79,8 +67,7 @@ def expected_of(track, *, network, front_end):
     clip = front_end.process_samples(track[:, None], sample_rate_hz=FROM_HZ)
     stacked = {name: np.stack([segment.features[name] for segment in clip.segments]) for name in network.input}
     logits = np.asarray(network.predict_on_batch(stacked), dtype=np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True), [segment.start_s for segment in clip.segments]
+    return softmax(logits, axis=1), [segment.start_s for segment in clip.segments]
 
 
 # Shorter than a segment; two segments; more segments than a block holds.

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from prepare_settings import prepare_settings
+from scipy.special import softmax
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.features.config import (
@@ -19,10 +21,8 @@ from beam_pipelines.features.config import (
 )
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.features.weights_hash import source_hashes
-from beam_pipelines.prepare.config import ShardConfig
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from beam_pipelines.splits.config import DuplicatesConfig
 from trainer.export.child_process import run_python
 from trainer.export.graph_features import Fourier, GraphFeatures
 from trainer.export.segment_model import FRONT_END, write_segment_model
@@ -63,17 +63,7 @@ def make_case(name, monkeypatch):
         if not YAMNET.is_file():
             pytest.skip(f"YAMNet's weights are not there: {YAMNET}")
         monkeypatch.setenv("BEAMTUNE_CACHE", str(YAMNET.parent))
-    settings = PrepareYaml(
-        text="",
-        cache_key="",
-        versions={},
-        sources={},
-        audio=AudioConfig(),
-        segment=SegmentConfig(duration_s=3.0, hop_s=2.0),
-        duplicates=DuplicatesConfig(),
-        shards=ShardConfig(),
-        features=configs,
-    )
+    settings = prepare_settings(configs, audio=AudioConfig(), segment=SegmentConfig(duration_s=3.0, hop_s=2.0))
     front_end = FrontEnd(audio=settings.audio, segment=settings.segment, features=configs)
     specs = {spec.name: spec for spec in front_end.specs}
     rng = np.random.default_rng(0)
@@ -92,8 +82,7 @@ def make_case(name, monkeypatch):
     kernel = rng.normal(0, 1 / np.linalg.norm(embeddings, axis=1).max(), (embeddings.shape[1], 5))
     model.get_layer(LOGITS).set_weights([kernel, np.zeros(5)])
     logits = np.asarray(model.predict_on_batch(values), np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+    expected = softmax(logits, axis=1)
 
     assert np.ptp(expected) > 0.05  # otherwise any probabilities would do
     cuts = np.stack([samples[start : start + 3 * RATE_HZ] for start in (0, 2 * RATE_HZ)])
