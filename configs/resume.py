@@ -5,6 +5,7 @@ from typing import Any
 
 from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.retries import StorageConfig
 from configs.compose import Settings, compose, config_groups, flat_values, settings_of, without_references
 
 
@@ -21,8 +22,7 @@ def with_saved_settings(settings: Settings) -> dict[str, Any]:
         return given
     from trainer.runs.run_dir import RunDir
 
-    run_dir = compose("train", given).run_dir
-    check_access(written=[run_dir])  # before TensorFlow is imported, which takes seconds, to read gs://
+    run_dir = directory_to_resume("train", given, key="run_dir")
     run = RunDir(run_dir)
     if not run.is_started():
         return given
@@ -34,16 +34,37 @@ def with_saved_settings(settings: Settings) -> dict[str, Any]:
     return settings_to_resume("train", saved, settings=given)
 
 
+def directory_to_resume(config_name: str, settings: Settings, *, key: str) -> str:
+    """Returns the directory of a command that may be resumed, after the check that its bucket can be accessed.
+
+    Args:
+        config_name: The YAML file of the command.
+        settings: The settings that the user gives, whose deadline of operations on buckets is set.
+        key: The setting that is the directory.
+
+    Raises:
+        UserError: A setting is wrong, or the bucket cannot be accessed.
+        RunAgainError: The bucket could not be reached.
+    """
+    config = compose(config_name, settings)
+    StorageConfig(**config.storage).apply()
+    directory: str = config[key]
+    check_access(written=[directory])  # before TensorFlow is imported, which takes seconds, to read gs://
+    return directory
+
+
 def settings_to_resume(config_name: str, saved: Mapping[str, Any], *, settings: Settings) -> dict[str, Any]:
     """Returns the saved values of a command by key and its options by group, replaced by the given ones.
 
-    If the given settings select another option of a group, the saved settings of that group are dropped.
+    If the given settings select another option of a group, the saved settings of that group are dropped, and those of
+    `storage` always are.
     """
     given = settings_of(settings)
     groups = [group for group in config_groups(config_name) if group in saved]
     saved_options = {group: option_of(saved[group]) for group in groups}
     replaced = [group for group in groups if group in given and given[group] != saved_options[group]]
-    kept = {key: value for key, value in saved.items() if key not in replaced}
+    # How a machine reaches its buckets is no property of a run: each start has its own settings of that.
+    kept = {key: value for key, value in saved.items() if key not in (*replaced, "storage")}
     options = {group: option for group, option in saved_options.items() if option is not None}
     values = {key: without_references(value) for key, value in flat_values(kept).items()}
     return {**options, **values, **given}

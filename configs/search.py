@@ -6,11 +6,10 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.errors import UserError
 from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, settings_of
-from configs.resume import option_of, settings_to_resume
+from configs.resume import directory_to_resume, option_of, settings_to_resume
 from trainer.common import files
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
@@ -33,8 +32,7 @@ def load_search(overrides: Sequence[str]) -> tuple[SearchConfig, str]:
     if "search_dir" in given:
         from trainer.tuner.search_dir import SearchDir
 
-        directory = SearchDir(compose("tune", overrides).search_dir)
-        check_access(written=[directory.path])  # before TensorFlow is imported, which takes seconds, to read gs://
+        directory = SearchDir(directory_to_resume("tune", overrides, key="search_dir"))
         if directory.is_started():
             saved = {key: value for key, value in directory.config().items() if key not in _NOT_RESUMED}
             try:

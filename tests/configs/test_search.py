@@ -10,6 +10,8 @@ import yaml
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.python_process import python_command
+from beam_pipelines.common.retries import StorageConfig, retry_deadline_s
+from configs import resume
 from configs.cli import main
 from configs.compose import CONFIG_DIR, compose, to_dataclass
 from configs.override_file import read_overrides
@@ -116,14 +118,15 @@ def test_a_search_is_resumed_with_its_settings(tmp_path):
     search_dir = str(tmp_path / "s")
     (tmp_path / "my.yaml").write_text("search: {seed: {int: [1, 2]}}")
     words = [f"search_dir={search_dir}", f"space={tmp_path}/my.yaml", "model=crnn", "model.dropout=0.5", "tuner=random"]
-    config, text = load_search([*words, "workers=3", "augment=default", "augment.gain_db=3"])
+    of_one_start = ["workers=3", "storage.retry_deadline_s=7"]
+    config, text = load_search([*words, *of_one_start, "augment=default", "augment.gain_db=3"])
     directory = SearchDir(search_dir)
     directory.start(config, space_text=text)
     (tmp_path / "my.yaml").unlink()
     again, text_again = load_search([f"search_dir={search_dir}", "refit=true"])
     assert text_again == text
     assert (again.model, again.tuner, again.augment) == (config.model, config.tuner, config.augment)
-    assert (again.refit, again.workers) == (True, 1)
+    assert (again.refit, again.workers, again.storage) == (True, 1, StorageConfig())
     directory.check_same(again, space_text=text)
     # A larger budget is the same search, another model is not.
     directory.check_same(load_search([f"search_dir={search_dir}", "budget.max_trials=99"])[0], space_text=text)
@@ -219,6 +222,15 @@ def test_a_run_is_resumed_by_its_run_dir_alone(tmp_path, monkeypatch):
     config = to_dataclass(compose("train", words))
     monkeypatch.setattr("trainer.runs.run_dir.copy_metadata", lambda data, to: None)
     assert isinstance(config, TrainConfig)
-    RunDir(run_dir).start(config, data=None)
+    RunDir(run_dir).start(replace(config, storage=StorageConfig(retry_deadline_s=7)), data=None)
     assert to_dataclass(compose("train", with_saved_settings([f"run_dir={run_dir}"]))) == config
     assert to_dataclass(compose("train", with_saved_settings(words))) == config
+
+
+def test_the_directory_to_resume_is_read_within_the_given_deadline(monkeypatch):
+    monkeypatch.setenv("BEAMTUNE_STORAGE_RETRY_DEADLINE_S", "600")
+    checked = []
+    monkeypatch.setattr(resume, "check_access", lambda *, written: checked.append((written, retry_deadline_s())))
+    words = ["search_dir=gs://b/search", "storage.retry_deadline_s=7"]
+    assert resume.directory_to_resume("tune", words, key="search_dir") == "gs://b/search"
+    assert checked == [(["gs://b/search"], 7)]

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -185,12 +186,6 @@ def read_text(path: str) -> str:
     return read_bytes(path).decode()
 
 
-def upload(source: BinaryIO, *, to: str) -> None:
-    """Writes a file in a bucket, or replaces it, with the content of an open file that can seek."""
-    with file_errors(to):
-        bucket_files.upload(to, source)
-
-
 def write_text(path: str, text: str) -> None:
     """Writes a UTF-8 file, so that a reader finds the whole text or the earlier one.
 
@@ -213,17 +208,24 @@ def temporary_name(path: str) -> str:
     return f"{path}.{uuid.uuid4().hex}.tmp"
 
 
-def open_to_write(path: str) -> IO[bytes]:
-    """Opens a new binary file that is not in a bucket, a context manager.
+@contextmanager
+def open_to_write(path: str) -> Iterator[IO[bytes]]:
+    """Yields a new binary file. One in a bucket is a temporary local file, uploaded if the body ends without an error.
 
-    Writing to it and closing it raise errors of the system or of TensorFlow, which `file_errors` translates.
+    Raises:
+        Exception: Errors of the system or of TensorFlow, which `file_errors` translates, to open, write or close it.
     """
-    with file_errors(path):
-        return open(path, "wb") if is_local(path) else _gfile().GFile(path, "wb")
+    if is_in_bucket(path):
+        with tempfile.TemporaryFile(prefix="beamtune-") as copy_on_disk:
+            yield copy_on_disk
+            bucket_files.upload(path, copy_on_disk)
+        return
+    with open(path, "wb") if is_local(path) else _gfile().GFile(path, "wb") as sink:
+        yield sink
 
 
 def replace(source: str, target: str) -> None:
-    """Moves a file to the path of another one, which it replaces."""
+    """Moves a file that is not in a bucket to the path of another one, which it replaces."""
     with file_errors(source):
         if is_local(source) and is_local(target):
             os.replace(source, target)

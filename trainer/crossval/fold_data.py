@@ -1,15 +1,14 @@
 """Writes a fold as a prepared data set: copies serialised examples unchanged, in constant memory."""
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.prepare.metadata import dataset_info, dataset_stats
 from beam_pipelines.prepare.plan import make_cache_key
@@ -109,12 +108,16 @@ def remove_examples(directory: str) -> None:
 
 
 class _SplitWriter:
-    """Writes the examples of one split to its planned shards, one after the other."""
+    """Writes the examples of one split to its planned shards, one after the other.
 
-    def __init__(self, directory: str, shards: Sequence[PlannedShard]) -> None:
+    The open shard is in a stack of the caller, which closes it after an error.
+    """
+
+    def __init__(self, directory: str, shards: Sequence[PlannedShard], *, open_shard: ExitStack) -> None:
         self._directory = directory
         self._waiting = iter(shards)
         self._shard: PlannedShard | None = None
+        self._open_shard = open_shard
         self._sink: Any = None
         self._num_examples = 0
         self._num_bytes = 0
@@ -125,9 +128,9 @@ class _SplitWriter:
         """Writes an example, and adds these features of it to the statistics of its shard."""
         if self._shard is None:
             self._shard = next(self._waiting)
-            # In a bucket a shard is uploaded when it is complete.
-            in_bucket = is_in_bucket(self._directory)
-            self._sink = tempfile.TemporaryFile(prefix="beamtune-") if in_bucket else files.open_to_write(self._path)  # noqa: SIM115
+            path = files.join(self._directory, self._shard.filename)
+            with files.file_errors(path):
+                self._sink = self._open_shard.enter_context(files.open_to_write(path))
         with files.file_errors(self._directory):
             self._num_bytes += write_record(self._sink, record)
         self._num_examples += 1
@@ -136,15 +139,9 @@ class _SplitWriter:
         if self._num_examples == self._shard.num_examples:
             self._finish_shard(self._shard)
 
-    @property
-    def _path(self) -> str:
-        assert self._shard is not None
-        return files.join(self._directory, self._shard.filename)
-
     def _finish_shard(self, shard: PlannedShard) -> None:
-        if is_in_bucket(self._directory):
-            files.upload(self._sink, to=self._path)
-        self.close()
+        with files.file_errors(self._directory):
+            self._open_shard.close()
         self.reports.append(
             ShardReport(
                 filename=shard.filename,
@@ -160,13 +157,6 @@ class _SplitWriter:
         self._shard, self._num_examples, self._num_bytes = None, 0, 0
         self._sums.clear()
 
-    def close(self) -> None:
-        """Closes the open file, if any."""
-        if self._sink is not None:
-            with files.file_errors(self._directory):
-                self._sink.close()
-            self._sink = None
-
 
 def _copy_examples(
     directory: str,
@@ -180,9 +170,16 @@ def _copy_examples(
     """Copies all examples of the source to the splits of the fold; returns a report of each new shard, in order."""
     planned = plan_fold(source, partition, key.fold)
     split_of_segment = partition.split_of_segment(key.fold)
-    writers = [_SplitWriter(directory, [shard for shard in planned if shard.split == split]) for split in schema.SPLITS]
     num_done = 0
-    try:
+    with ExitStack() as stack:
+        writers = [
+            _SplitWriter(
+                directory,
+                [shard for shard in planned if shard.split == split],
+                open_shard=stack.enter_context(ExitStack()),
+            )
+            for split in schema.SPLITS
+        ]
         for records, features in _read_batches(source):
             on_batch()
             splits = split_of_segment[num_done : num_done + len(records)].tolist()
@@ -194,9 +191,6 @@ def _copy_examples(
                 )
             num_done += len(records)
             progress.update(completed=num_done)
-    finally:
-        for writer in writers:
-            writer.close()
     return [report for writer in writers for report in writer.reports]
 
 

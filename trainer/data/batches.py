@@ -25,9 +25,12 @@ from trainer.data.parsing import empty_record, parse_examples, read_records, rea
 from trainer.data.prepared import Shard
 from trainer.data.shard_copies import error_of_copy
 
+# An UnknownError is that of a file in a bucket which cannot be copied.
 _SHARD_ERRORS = (
-    *(tf.errors.DataLossError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError),
-    tf.errors.UnknownError,  # of a file in a bucket that cannot be copied
+    tf.errors.DataLossError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.NotFoundError,
+    tf.errors.UnknownError,
 )
 
 

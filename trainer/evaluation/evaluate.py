@@ -1,5 +1,7 @@
 """`beamtune evaluate`: the metrics of a run on a split."""
 
+import keras
+
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.terminal import stderr, stdout
 from trainer.data.batches import scoring_batches, shard_read_errors
@@ -10,8 +12,9 @@ from trainer.evaluation.config import EvaluateConfig
 from trainer.metrics.calibration import calibrated, fit_calibration
 from trainer.metrics.levels import TRACK, evaluated_levels
 from trainer.metrics.metrics import LevelMetrics
-from trainer.metrics.predictions import predictions_of_scores
+from trainer.metrics.predictions import Predictions, predictions_of_scores
 from trainer.metrics.score_tables import print_genres, print_scores
+from trainer.models.config import ModelConfig
 from trainer.models.registry import model_config_from_dict
 from trainer.runs.calibration_file import read_calibration, write_calibration
 from trainer.runs.checkpoints import read_progress
@@ -44,18 +47,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     data = _open_data(config, run=run, data_dir=run_config["data_dir"], trained_on=trained_on)
     if config.calibrate:
         _check_can_be_calibrated(run, trained_on=trained_on, data=data)
-    shards = find_shards(data, config.split)
-    group_of_track = read_groups(data)
-
-    strategy = make_strategy(StrategyConfig())
-    model = load_best_model(run, strategy=strategy)
+    # Before the scoring, which takes long: it may be damaged.
+    calibration = None if config.calibrate else read_calibration(run)
     model_config = model_config_from_dict(run_config["model"])
-    specs = select_features(data, model_config.feature_names)
-    batches = scoring_batches(strategy, shards, specs=specs, global_batch_size=config.batch_size, cache=False)
-    with shard_read_errors(shards):
-        scores = ScoringLoop(strategy=strategy, model=model).score(batches)
-    predictions = predictions_of_scores(scores, group_of_track=group_of_track)
-    calibration = fit_calibration(predictions) if config.calibrate else read_calibration(run)
+    model, predictions = _predict_split(config, run=run, model_config=model_config, data=data)
+    if config.calibrate:
+        calibration = fit_calibration(predictions)
     levels = evaluated_levels(predictions, calibration=calibration)
 
     print_scores(config.split, levels, leak=data.stats.split_leak, stream=stdout())
@@ -85,6 +82,21 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         write_others=write_others,
     )
     return levels
+
+
+def _predict_split(
+    config: EvaluateConfig, *, run: RunDir, model_config: ModelConfig, data: PreparedData
+) -> tuple[keras.Model, Predictions]:
+    """Returns the model of a run, with its best weights, and its predictions for the split."""
+    shards = find_shards(data, config.split)
+    group_of_track = read_groups(data)
+    strategy = make_strategy(StrategyConfig())
+    model = load_best_model(run, strategy=strategy)
+    specs = select_features(data, model_config.feature_names)
+    batches = scoring_batches(strategy, shards, specs=specs, global_batch_size=config.batch_size, cache=False)
+    with shard_read_errors(shards):
+        scores = ScoringLoop(strategy=strategy, model=model).score(batches)
+    return model, predictions_of_scores(scores, group_of_track=group_of_track)
 
 
 def _check_can_be_calibrated(run: RunDir, *, trained_on: PreparedData, data: PreparedData) -> None:

@@ -91,7 +91,7 @@ def fit_temperature(logits: NDArray[Any], labels: NDArray[Any], *, num_independe
     Returns:
         A number from 1/150 to 150; 1 without examples.
     """
-    from scipy.optimize import minimize_scalar  # takes a half a second, and predicting does not need it
+    from scipy.optimize import minimize_scalar  # takes half a second, and predicting does not need it
 
     num_examples, num_classes = logits.shape
     if num_examples == 0:

@@ -20,7 +20,7 @@ def predictions_path(run: RunDir, split: str) -> str:
 
 
 def write_predictions(run: RunDir, split: str, predictions: Predictions, *, labels: Sequence[str]) -> None:
-    """Writes `predictions-<split>.csv`: a row for each track, with the mean probability of each genre.
+    """Writes `predictions-<split>.csv`: a row for each track, with the probability of each genre.
 
     Probabilities have as many digits as float64 needs to be read back exactly.
 

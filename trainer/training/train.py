@@ -25,7 +25,7 @@ from trainer.runs.restored_model import summarize_model
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary
 from trainer.training.callbacks import Callback
-from trainer.training.components import TrainingComponents, make_components, open_training_data
+from trainer.training.components import TrainingComponents, TrainingData, make_components, open_training_data
 from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
 from trainer.training.epochs import EpochLoop
 
@@ -80,12 +80,7 @@ def train(
             )
             check()
             if cluster.is_chief:
-                if run.is_started():
-                    # Again: another command may have started it since.
-                    run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
-                    run.check_same_data(data.prepared)
-                else:
-                    run.start(config, data.prepared)
+                _start(run, config, data=data)
             # Before this, there is nothing to save.
             with stop_on_sigterm() as stop, shard_read_errors([*data.train_shards, *data.validation_shards]):
                 epochs = EpochLoop(components, board=board, stop_request=stop, callback=callback, check_owner=check)
@@ -121,6 +116,20 @@ def _is_finished(run: RunDir, config: TrainConfig, *, cluster: Cluster) -> bool:
     if is_finished and cluster.is_chief:
         print(f"{run.path} is finished already: nothing to do; to train again, choose another run_dir", file=stdout())
     return is_finished
+
+
+def _start(run: RunDir, config: TrainConfig, *, data: TrainingData) -> None:
+    """Writes the settings of a new run; checks those of one that is resumed.
+
+    Raises:
+        UserError: The run has other settings or other data.
+    """
+    if run.is_started():
+        # Again: another command may have started it since.
+        run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
+        run.check_same_data(data.prepared)
+    else:
+        run.start(config, data.prepared)
 
 
 def _finish(

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
-from beam_pipelines.common.paths import scheme
+from beam_pipelines.common.paths import is_local
 from beam_pipelines.common.retries import without_retries
 from trainer.common import files
 
@@ -62,17 +62,21 @@ def process_logs(directory: str) -> Iterator[ProcessLogs]:
         directory: Where the logs belong, local or gs://.
 
     Raises:
-        FileError: The earlier logs cannot be read.
+        FileError, UserError, RunAgainError: The earlier logs cannot be read.
     """
-    if scheme(directory) is None:
+    if is_local(directory):
         os.makedirs(directory, exist_ok=True)
         yield ProcessLogs(directory, directory)
         return
     local_dir = tempfile.mkdtemp(prefix="beamtune-logs-")
     logs = ProcessLogs(directory, local_dir)
-    for name in files.list_if_exists(directory):
-        if name.endswith(".log"):
-            files.copy(files.join(directory, name), os.path.join(local_dir, name))
+    try:
+        for name in files.list_if_exists(directory):
+            if name.endswith(".log"):
+                files.copy(files.join(directory, name), os.path.join(local_dir, name))
+    except BaseException:
+        shutil.rmtree(local_dir)
+        raise
     try:
         yield logs
     finally:

@@ -1,6 +1,5 @@
 """Files in a bucket, by both clients, on the emulator."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +27,11 @@ def test_files_are_written_read_listed_and_removed(gcs_here: Gcs, client: str, t
     url = gcs_here.url
     files.write_text(f"{url}/a/text", "straße\n")
     files.write_text(f"{url}/a/empty", "")
-    files.upload(io.BytesIO(CONTENT), to=f"{url}/a/b/bytes")
+    with files.open_to_write(f"{url}/a/b/bytes") as sink:
+        sink.write(CONTENT)
+    with pytest.raises(ZeroDivisionError), files.open_to_write(f"{url}/a/never") as sink:
+        sink.write(CONTENT)
+        raise ZeroDivisionError
     assert gcs_here.contents() == {"a/text": "straße\n".encode(), "a/empty": b"", "a/b/bytes": CONTENT}
     assert (files.read_text(f"{url}/a/text"), files.read_bytes(f"{url}/a/empty")) == ("straße\n", b"")
     assert files.list_dir(f"{url}/a") == ["b/", "empty", "text"]

@@ -16,7 +16,7 @@ def in_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "temporary").mkdir()
     (tmp_path / "bucket").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr("trainer.tuner.process_logs.scheme", lambda path: "gs")
+    monkeypatch.setattr("trainer.tuner.process_logs.is_local", lambda path: False)
     return str(tmp_path / "bucket")
 
 
@@ -53,12 +53,23 @@ def test_those_of_a_search_in_a_bucket_are_copied_when_a_process_fails_and_at_th
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def fail(source: str, target: str) -> None:
+    raise RunAgainError(f"{target} cannot be reached")
+
+
+def test_earlier_logs_that_cannot_be_read_end_the_search_and_leave_nothing(
+    in_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(in_bucket, "one\n")
+    monkeypatch.setattr(files, "copy", fail)
+    with pytest.raises(RunAgainError, match="cannot be reached"), process_logs(in_bucket):
+        pass
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_logs_that_cannot_be_copied_stay(
     in_bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(source: str, target: str) -> None:
-        raise RunAgainError(f"{target} cannot be reached")
-
     monkeypatch.setattr(files, "copy", fail)
     with process_logs(in_bucket) as logs:
         append(logs.local_dir, "one\n")
