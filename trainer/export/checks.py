@@ -28,8 +28,8 @@ class Outputs:
     """What is computed for one clip.
 
     Attributes:
-        probabilities: (genres,); None where the clip is refused, because it is silent.
-        embedding: (values,); None where it is refused, or not computed.
+        probabilities: (genres,); None where there are none, because the clip is silent.
+        embedding: (values,); None where the clip is silent, or it is not computed.
     """
 
     probabilities: NDArray[np.float64] | None
@@ -85,16 +85,13 @@ def run_saved_model(directory: str, clips: Sequence[ReferenceClip], *, labels: S
             found = dict(results)
     if tuple(found["labels"]) != tuple(labels):
         raise RunFailedError(f"the saved model has the labels {', '.join(found['labels'])}, not {', '.join(labels)}")
-    for error in found["errors"]:
-        if error and "silent" not in error:
-            raise RunFailedError(f"the saved model refuses a reference clip: {error}")
     outputs = [
-        Outputs(None) if error else Outputs(probabilities.astype(np.float64), embedding)
-        for probabilities, embedding, error in zip(
-            found["probabilities"], found["embeddings"], found["errors"], strict=True
+        Outputs(None) if is_silent else Outputs(probabilities.astype(np.float64), embedding)
+        for probabilities, embedding, is_silent in zip(
+            found["probabilities"], found["embeddings"], found["is_silent"], strict=True
         )
     ]
-    return FormatRun(outputs, load_s=float(found["load_s"]), ms_per_clip=float(np.nanmedian(found["ms"][1:])))
+    return FormatRun(outputs, load_s=float(found["load_s"]), ms_per_clip=float(np.median(found["ms"][1:])))
 
 
 def run_keras_file(path: str, clips: Sequence[ReferenceClip], *, inference: Inference) -> FormatRun:
@@ -117,12 +114,12 @@ def _run_network(network: keras.Model, clip: ReferenceClip, *, inference: Infere
 
 
 def largest_difference(found: Sequence[Outputs], expected: Sequence[Outputs]) -> float:
-    """Returns the largest difference of a probability; infinity where only one of the two refuses a clip."""
+    """Returns the largest difference of a probability; infinity where a clip is silent for one of the two only."""
     return max(probability_difference(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def probability_difference(found: Outputs, expected: Outputs) -> float:
-    """Returns the largest difference of a probability of a clip; infinity where only one of the two refuses it.
+    """Returns the largest difference of a probability of a clip; infinity where it is silent for one only.
 
     A NaN counts as infinity.
     """

@@ -130,7 +130,7 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
         segment_formats.attach_files(name, path, attached)
     if SAVED_MODEL in formats:
         found[texts.EXAMPLE_FILE] = texts.example_text()
-        for name, text in texts.vertex_files().items():
+        for name, text in texts.vertex_files(source).items():
             found[os.path.join(texts.VERTEX_DIR, name)] = text
     for name, text in found.items():
         path = os.path.join(directory, name)
@@ -164,7 +164,7 @@ def _print_table(
 
 def _cell(found: Outputs, expected: Outputs) -> str:
     if expected.probabilities is None and found.probabilities is None:
-        return "both refuse it: silent"
+        return "silent in both"
     return f"{checks.probability_difference(found, expected):.1e}"
 
 
@@ -203,7 +203,7 @@ def _report(
                         "name": clip.name,
                         "duration_s": len(clip.samples) / clip.sample_rate_hz,
                         "sample_rate_hz": clip.sample_rate_hz,
-                        "is_refused": one.probabilities is None,
+                        "is_silent": one.probabilities is None,
                         "probability_difference": checks.probability_difference(one, other),
                         "embedding_difference": checks.embedding_difference(one, other),
                         "same_top_genre": checks.has_same_top(one, other),

@@ -3,12 +3,13 @@
     python run_saved_model.py SAVED_MODEL CLIPS.npz RESULTS.npz
 
 CLIPS holds the samples of clip i as array `i`, and all rates as array `rates_hz`. RESULTS has a row for each clip:
-probabilities (clips, genres), embeddings (clips, values) and ms (clips,); where the graph refuses a clip, they are NaN
-and the entry of `errors` is its message. `labels` and `load_s` are of the model.
+probabilities (clips, genres), embeddings (clips, values), is_silent (clips,) and ms (clips,). `labels` and `load_s` are
+of the model.
 """
 
 import sys
 import time
+from typing import Any
 
 # None makes every import of these fail, wherever they are installed.
 for _name in ("beamtune", "beam_pipelines", "configs", "trainer"):
@@ -24,31 +25,23 @@ def main(saved_model: str, clips_path: str, results_path: str) -> None:
     model = tf.saved_model.load(saved_model)
     predict = model.signatures["serving_default"]
     load_s = time.perf_counter() - started_s
-    num_genres, num_values = (predict.structured_outputs[name].shape[1] for name in ("probabilities", "embedding"))
-    rows: list[tuple[object, object, float, str]] = []
-    labels: list[bytes] = []
+    found: list[dict[str, Any]] = []
+    times_ms: list[float] = []
     with np.load(clips_path, allow_pickle=False) as clips:
         for index, rate_hz in enumerate(clips["rates_hz"]):
             started_s = time.perf_counter()
-            try:
-                found = predict(
-                    waveform=tf.constant(clips[str(index)][None]), sample_rate_hz=tf.constant(int(rate_hz), tf.int32)
-                )
-            except tf.errors.InvalidArgumentError as error:
-                message = next(line for line in error.message.splitlines() if "assertion failed" in line)
-                rows.append((np.full(num_genres, np.nan), np.full(num_values, np.nan), np.nan, message))
-                continue
-            ms = 1000 * (time.perf_counter() - started_s)
-            labels = found["labels"].numpy()[0].tolist()
-            rows.append((found["probabilities"].numpy()[0], found["embedding"].numpy()[0], ms, ""))
-    probabilities, embeddings, times_ms, errors = zip(*rows, strict=True)
+            outputs = predict(
+                waveform=tf.constant(clips[str(index)][None]), sample_rate_hz=tf.constant(int(rate_hz), tf.int32)
+            )
+            found.append({name: values.numpy()[0] for name, values in outputs.items()})
+            times_ms.append(1000 * (time.perf_counter() - started_s))
     np.savez(
         results_path,
-        probabilities=np.stack(probabilities),
-        embeddings=np.stack(embeddings),
+        probabilities=np.stack([one["probabilities"] for one in found]),
+        embeddings=np.stack([one["embedding"] for one in found]),
+        is_silent=np.stack([one["is_silent"] for one in found]),
         ms=np.array(times_ms),
-        errors=np.array(errors),
-        labels=np.array([label.decode() for label in labels]),
+        labels=np.array([label.decode() for label in found[0]["labels"]]),
         load_s=np.array(load_s),
     )
 

@@ -56,7 +56,7 @@ def describe_signatures(source: ExportSource) -> dict[str, Any]:
         "labels": {"shape": [None, num_genres], "dtype": "string"},
     }
     return {
-        SERVE: {"inputs": audio, "outputs": means},
+        SERVE: {"inputs": audio, "outputs": {**means, "is_silent": {"shape": [None], "dtype": "bool"}}},
         SERVE_FEATURES: {
             "inputs": {
                 name: {"shape": [None, *shape], "dtype": dtype}
