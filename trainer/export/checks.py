@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from beam_pipelines.audio.windows import LONGEST_FILE_S
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.features.frontend import AudioError
+from trainer.common import files
 from trainer.evaluation.inference import Inference
 from trainer.export.child_process import run_python
 from trainer.export.reference_clips import ReferenceClip
@@ -77,7 +78,8 @@ def run_saved_model(directory: str, clips: Sequence[ReferenceClip], *, labels: S
     with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
         clips_path, results_path = (os.path.join(scratch_dir, name) for name in ("clips.npz", "results.npz"))
         arrays: dict[str, Any] = {str(index): clip.samples for index, clip in enumerate(clips)}
-        np.savez(clips_path, rates_hz=np.array([clip.sample_rate_hz for clip in clips]), **arrays)
+        with files.file_errors(clips_path):
+            np.savez(clips_path, rates_hz=np.array([clip.sample_rate_hz for clip in clips]), **arrays)
         reason = run_python([_SCRIPT, directory, clips_path, results_path])
         if reason is not None:
             raise RunFailedError(f"the saved model cannot be loaded and run by TensorFlow alone: {reason}")

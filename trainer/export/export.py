@@ -20,7 +20,7 @@ from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
 from trainer.export import checks, segment_formats, texts
 from trainer.export.checks import FormatRun, Outputs
 from trainer.export.config import DIFFERENCE_FACTORS, KERAS, SAVED_MODEL, SEGMENT_FORMATS, ExportConfig
-from trainer.export.reference_clips import ReferenceClip, reference_clips
+from trainer.export.reference_clips import NUM_SYNTHETIC, ReferenceClip, reference_clips
 from trainer.export.saved_model import write_saved_model
 from trainer.export.source import ExportSource, open_source
 from trainer.runs.run_dir import METRICS_FILE
@@ -59,6 +59,8 @@ def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
         _check_is_empty(config.output_dir)
         _write(source, work_dir, formats=config.formats)
         clips = reference_clips(source.run, most=config.reference_clips)
+        if len(clips) == NUM_SYNTHETIC < NUM_SYNTHETIC + config.reference_clips:
+            print(f"note: the audio of the data of {run_dir} is not there: synthetic sounds are compared", file=stream)
         expected = checks.predict_clips(source.inference, clips)
         runs = {name: _run(name, source, work_dir, clips) for name in config.formats}
         _print_table(runs, clips, expected, stream=stream)
@@ -87,7 +89,11 @@ def _files_of_interrupted(names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _work_dir(output_dir: str) -> Iterator[str]:
-    """Makes a local folder for the files until they are complete, on the disk of a local output folder."""
+    """Makes a local folder for the files until they are complete, on the disk of a local output folder.
+
+    Raises:
+        UserError: A file cannot be written, there or in the folder for temporary files.
+    """
     if is_in_bucket(output_dir):
         with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
             yield scratch_dir
@@ -99,7 +105,7 @@ def _work_dir(output_dir: str) -> Iterator[str]:
             os.makedirs(path)
         yield path
     except files.FileError as error:
-        raise UserError(f"output_dir={output_dir} cannot be written: {error.message}") from error
+        raise UserError(f"the export to output_dir={output_dir} cannot be written: {error.message}") from error
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -108,10 +114,11 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
     """Writes the formats and the files beside them."""
     for name in formats:
         path = os.path.join(directory, texts.PATHS[name])
-        if name == SAVED_MODEL:
-            write_saved_model(source, path)
-        elif name == KERAS:
-            source.inference.model.save(path)
+        with files.file_errors(path):
+            if name == SAVED_MODEL:
+                write_saved_model(source, path)
+            elif name == KERAS:
+                source.inference.model.save(path)
     segment_paths = {name: os.path.join(directory, texts.PATHS[name]) for name in formats if name in SEGMENT_FORMATS}
     segment_formats.write_segment_formats(source, segment_paths)
     found = {

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from beam_pipelines.audio.segments import segment_length
+from trainer.common.markdown import plain_text
 from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
 from trainer.export.config import KERAS, ONNX, SAVED_MODEL, SEGMENT_FORMATS, TFLITE, TFLITE_FLOAT16, TFLITE_INT8
 from trainer.export.resampling import MAX_RATE_HZ, MIN_RATE_HZ
@@ -136,10 +137,11 @@ def license_text(source: ExportSource) -> str | None:
 def model_card(source: ExportSource, *, formats: list[str]) -> str:
     """Returns a description of the model, its data and its scores in Markdown."""
     model, segment = source.inference.model, source.settings.segment
+    genres = ", ".join(map(plain_text, source.labels))
     lines = [
-        f"# {source.model_config.name} on {source.data.info.name}",
+        f"# {source.model_config.name} on {plain_text(source.data.info.name)}",
         "",
-        f"A classifier of music into {len(source.labels)} genres: {', '.join(source.labels)}. Trained with beamtune "
+        f"A classifier of music into {len(source.labels)} genres: {genres}. Trained with beamtune "
         f"{version('beamtune')}; {model.count_params():,} parameters; input {', '.join(source.specs)} of segments of "
         f"{segment.duration_s:g} s.",
         "",

@@ -81,6 +81,7 @@ def test_an_export_has_these_files_and_no_others(exported: Path) -> None:
 def test_the_report_and_the_table_have_the_differences(exported: Path) -> None:
     report = json.loads((exported / "export.json").read_text())
     table = (exported.parent / "table.txt").read_text()
+    assert re.match("note: the audio of the data of .*run is not there: synthetic sounds are compared\n", table)
     for name in ("saved_model", "keras"):
         found = report["formats"][name]
         clips = {clip["name"]: clip for clip in found["clips"]}
@@ -386,6 +387,20 @@ def test_a_folder_with_other_files_is_refused_and_one_of_an_interrupted_export_i
     monkeypatch.setattr(export_module, "_run", lambda *_: (_ for _ in ()).throw(UserError("enough")))
     assert refused(shared_config.run_dir, output_dir) == "enough"
     assert written == [[]]
+
+
+def test_a_full_disk_is_an_error_in_one_line_and_leaves_nothing(
+    shared_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(source: ExportSource, directory: str) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, f"{directory}/saved_model.pb; No space left on device")
+
+    monkeypatch.setattr(export_module, "write_saved_model", write)
+    assert re.fullmatch(
+        f"the export to output_dir={tmp_path}/export cannot be written: .*saved_model.pb; No space left on device",
+        refused(shared_config.run_dir, tmp_path / "export"),
+    )
+    assert not (tmp_path / "export").exists()
 
 
 @pytest.mark.parametrize("place", ["folder", "bucket"])
