@@ -15,6 +15,7 @@ _EXTRAS = {
     "keras": "train",
     "keras_tuner": "tune",
     "matplotlib": "train",
+    "pyarrow": "parquet",
     "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",

@@ -202,14 +202,16 @@ def test_a_command_without_extras_is_not_checked(fake_command, capsys, monkeypat
 
 def test_output_formats_need_no_positional_words(fake_command):
     seen = []
-    fake_command(lambda invocation: seen.append(invocation) or 0, has_output_formats=True)
+    fake_command(lambda invocation: seen.append(invocation) or 0, output_formats=("json", "csv"))
     assert main(["fake", "--json", "timeout_s=3"]) == 0
     assert seen == [Invocation(overrides=["timeout_s=3"], paths=[], output_format="json")]
 
 
 def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_path, monkeypatch):
     seen = []
-    fake_command(lambda invocation: seen.append(invocation) or 0, paths_usage="RUN FILE…", has_output_formats=True)
+    fake_command(
+        lambda invocation: seen.append(invocation) or 0, paths_usage="RUN FILE…", output_formats=("json", "csv")
+    )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b.mp3").write_text("x")
     assert main(["fake", "run", "a=b.mp3", "--json", "c.mp3", "top_k=2"]) == 0
