@@ -297,8 +297,8 @@ COMMANDS = (
         description=(
             "Prints the most probable genres of each file, by a run or by an export of it. For a file that cannot be\n"
             "read, it prints a line to standard error, continues with the next file, and exits with 1 at the end.\n"
-            "A folder, local or gs://, stands for all audio files below it, a playlist (.m3u) and a table (.csv with a\n"
-            "column path or file) for those that it names. With output=FILE, a table is written: the same command\n"
+            "A folder, local or gs://, stands for all audio files below it; a playlist (.m3u) and a table (.csv with\n"
+            "a column path or file) for those that it names. With output=FILE, a table is written: the same command\n"
             "continues it after an interruption, and adds the files that are new.\n\n"
             "groups:   runner=direct|dask|dataflow|portable (Apache Beam predicts the files of output)\n"
             "settings: top_k, min_confidence (the label of files below it is unknown), timeline (the genre of each\n"

@@ -1,11 +1,14 @@
 """The parts of a table of predictions: files of JSON lines that are each written once, and what they hold already."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_local
 from trainer.common import files
 
 _PARTS_ENDING = ".parts"
@@ -60,9 +63,16 @@ class PartsDir:
         return int(names[-1].removeprefix(_PART_BEGINNING).removesuffix(_PART_ENDING)) + 1 if names else 0
 
     def remove(self) -> None:
-        """Removes the finished parts."""
-        for path in self._paths():
-            files.remove(path)
+        """Removes the parts, also those that a killed process has begun."""
+        for name in files.list_if_exists(self.path):
+            if name.startswith(_PART_BEGINNING):
+                files.remove(files.join(self.path, name))
+
+    def remove_folder(self) -> None:
+        """Removes the local folder, unless another command has begun to use it; a bucket has none."""
+        if is_local(self.path):
+            with suppress(OSError):
+                os.rmdir(self.path)
 
     def _paths(self) -> list[str]:
         return [files.join(self.path, name) for name in self.names()]

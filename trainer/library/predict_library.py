@@ -83,6 +83,7 @@ def predict_library(
         lease.check()
         tally = _join(parts_dir, in_table=in_table, wanted=set(missing), config=config)
         parts_dir.remove()
+    parts_dir.remove_folder()
     kept = f", {num_kept} kept from earlier" if num_kept else ""
     print(f"{tally.summary()}{kept}: {output}")
     if tally.num_failed:
