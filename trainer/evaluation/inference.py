@@ -3,9 +3,9 @@
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -81,6 +81,7 @@ class Inference:
         self._of_thread = threading.local()
         self._of_thread.front_end = self._make_front_end()
         self._network_lock = threading.Lock()
+        self._networks: dict[str, keras.Model] = {}
 
     @property
     def front_end(self) -> FrontEnd:
@@ -219,16 +220,22 @@ class Inference:
     def _compute_of(self, with_embedding: bool) -> _Compute:
         return self._probabilities_and_embeddings if with_embedding else self._probabilities
 
-    @cached_property
+    @property
     def _embedder(self) -> keras.Model:
-        network = embedding_network(self.model)
-        return keras.Model(network.input, network.output[EMBEDDINGS], name=EMBEDDINGS)
+        return self._network(EMBEDDINGS, lambda outputs: outputs[EMBEDDINGS])
 
-    @cached_property
+    @property
     def _logits_and_embeddings(self) -> keras.Model:
-        network = embedding_network(self.model)
-        both = keras.layers.Concatenate(dtype="float32")([network.output[LOGITS], network.output[EMBEDDINGS]])
-        return keras.Model(network.input, both, name="logits_and_embeddings")
+        join = keras.layers.Concatenate(dtype="float32")
+        return self._network("logits_and_embeddings", lambda outputs: join([outputs[LOGITS], outputs[EMBEDDINGS]]))
+
+    def _network(self, name: str, output_of: Callable[[Mapping[str, Any]], Any]) -> keras.Model:
+        """Returns a network with the weights of the model, made once: Keras cannot make one in two threads at once."""
+        with self._network_lock:
+            if name not in self._networks:
+                network = embedding_network(self.model)
+                self._networks[name] = keras.Model(network.input, output_of(network.output), name=name)
+            return self._networks[name]
 
     def _run(self, network: keras.Model, segments: Sequence[Segment]) -> Iterator[NDArray[Any]]:
         """Yields the outputs of the network for batches of segments. All batches have one size, for one trace."""

@@ -219,14 +219,15 @@ def test_threads_of_a_worker_share_the_model(
     monkeypatch.setattr(module, "open_model", lambda run, **options: opened.append(run) or open_model(run, **options))
     module._cached_model.cache_clear()
     Path(PartsDir(str(output)).path).mkdir(parents=True)
-    work = PredictPart(finished.run_dir, PredictConfig(output=str(output)), lease_owner=None)
+    config = PredictConfig(output=str(output), embeddings=True)
+    work = PredictPart(finished.run_dir, config, lease_owner=None)
     threads = [threading.Thread(target=work, args=(Part(index, (paths[index],)),)) for index in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert opened == [finished.run_dir]
-    assert PartsDir(str(output)).names() == [f"part-00000{index}.jsonl" for index in range(3)]
+    assert [row["file"] for row in PartsDir(str(output)).rows() if len(row["embedding"]) > 0] == paths[:3]
 
 
 @pytest.mark.parametrize(
