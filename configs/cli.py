@@ -30,7 +30,7 @@ from configs.doctor.start_checks import check_start, describe_failed_import
 from configs.slips import find_slip
 
 # Commands that keep what is finished when they are interrupted.
-_RESUMABLE = ("synthesize", "download", "sync", "prepare", "convert", "train", "tune", "baselines", "crossval")
+_RESUMABLE = ("synthesize", "download", "sync", "prepare", "convert", "train", "tune", "baselines", "crossval", "tag")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -15,6 +15,7 @@ _EXTRAS = {
     "keras": "train",
     "keras_tuner": "tune",
     "matplotlib": "train",
+    "mutagen": "tag",
     "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",

@@ -41,7 +41,7 @@ class EvaluateConfig:
             value=self.calibrate,
             expected=f"false with split={self.split}: split=validation is what temperatures are fitted to",
         )
-        _check_batch_size(self.batch_size)
+        check_batch_size(self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,11 @@ class PredictConfig:
     storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
-        _check_batch_size(self.batch_size)
+        check_batch_size(self.batch_size)
         check(self.top_k >= 1, key="top_k", value=self.top_k, expected="at least 1 genre")
         check_min_confidence(self.min_confidence)
 
 
-def _check_batch_size(batch_size: int) -> None:
+def check_batch_size(batch_size: int) -> None:
+    """Raises a UserError unless a number of segments in a batch is in its range."""
     check(1 <= batch_size <= 65_536, key="batch_size", value=batch_size, expected="a whole number from 1 to 65536")

@@ -64,22 +64,32 @@ def _predict_files(
     """Yields the prediction for each file, or None where it cannot be read."""
     for num_done, path in enumerate(paths, start=1):
         try:
-            scores = inference.score(path)
+            yield predict_file(path, inference=inference, config=config, progress=progress)
         except AudioError as error:
             progress.log(f"error: {path}: {error.message}")
             yield None
-        else:
-            if is_partial(scores.duration_s, scores.expected_s):
-                progress.log(
-                    f"note: {path}: {scores.duration_s:.2f} of {scores.expected_s:.2f} s can be decoded; the "
-                    "rest is damaged or missing"
-                )
-            top = np.argsort(-scores.mean, kind="stable")[: config.top_k]
-            yield Prediction(
-                file=path,
-                duration_s=scores.duration_s,
-                num_segments=len(scores.starts_s),
-                label=label_of(scores.mean, inference.labels, min_confidence=config.min_confidence),
-                genres=tuple((inference.labels[index], float(scores.mean[index])) for index in top),
-            )
         progress.update(completed=num_done)
+
+
+def predict_file(
+    path: str, *, inference: Inference | ExportedModel, config: PredictConfig, progress: ProgressReporter
+) -> Prediction:
+    """Returns the prediction for a file, and logs a note where only a part of it can be decoded.
+
+    Raises:
+        AudioError: The file cannot be read or decoded, or is silent.
+    """
+    scores = inference.score(path)
+    if is_partial(scores.duration_s, scores.expected_s):
+        progress.log(
+            f"note: {path}: {scores.duration_s:.2f} of {scores.expected_s:.2f} s can be decoded; the rest is damaged "
+            "or missing"
+        )
+    top = np.argsort(-scores.mean, kind="stable")[: config.top_k]
+    return Prediction(
+        file=path,
+        duration_s=scores.duration_s,
+        num_segments=len(scores.starts_s),
+        label=label_of(scores.mean, inference.labels, min_confidence=config.min_confidence),
+        genres=tuple((inference.labels[index], float(scores.mean[index])) for index in top),
+    )
