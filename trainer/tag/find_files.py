@@ -52,8 +52,7 @@ def find_files(given: Sequence[str]) -> FoundFiles:
 def _matches(path: str) -> list[str]:
     if not is_local(path):
         raise UserError(
-            f"{path} is not on a local disk, where alone tags are changed: copy it first, e.g. by beamtune sync {path} "
-            "music"
+            f"{path}: tags are changed on a local disk only: copy the folder there by beamtune sync, and back later"
         )
     if os.path.lexists(path) or not glob.has_magic(path):
         return [path]

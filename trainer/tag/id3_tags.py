@@ -100,12 +100,17 @@ class Id3Tags:
         """Yields name, offset of the content and size of each chunk of a WAV or AIFF file."""
         if self._container is None:
             return
-        end, offset = file.seek(0, os.SEEK_END), 12
-        while offset + 8 <= end:
+        size_bytes, offset = file.seek(0, os.SEEK_END), 12
+        file.seek(4)
+        end = 8 + struct.unpack(f"{self._container}I", file.read(4))[0]
+        while offset + 8 <= min(end, size_bytes):
             file.seek(offset)
             name, size = struct.unpack(f"{self._container}4sI", file.read(8))
-            yield name.upper(), offset + 8, size
-            offset += 8 + size + size % 2
+            offset += 8
+            if offset + size > size_bytes:
+                raise AudioError("tags", "it is cut, or states a wrong size, so that no tag can be added", stage="tags")
+            yield name.upper(), offset, size
+            offset += size + size % 2
 
     def _start(self, file: BinaryIO) -> int | None:
         """Returns the offset of the tag in the file; None in a WAV or AIFF file without an ID3 chunk."""

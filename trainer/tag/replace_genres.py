@@ -45,7 +45,7 @@ def check_replaceable(path: str) -> None:
     """
     status = os.stat(path)
     # Root may write to any file; one that is read-only was made so on purpose.
-    if not stat.S_IMODE(status.st_mode) & 0o222 or not os.access(path, os.W_OK):
+    if not stat.S_IMODE(status.st_mode) & 0o222 or not os.access(path, os.W_OK, effective_ids=True):
         raise AudioError("read_only", "it is read-only: chmod u+w makes it writable", stage="tags")
     if status.st_nlink > 1:
         raise AudioError(
@@ -80,7 +80,7 @@ def replace_genres(path: str, genres: Sequence[str], *, state: FileState, before
         # Hidden, and with an ending that is no audio's: whatever searches for music leaves it out.
         temporary = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}.tmp")
         try:
-            with open(temporary, "x+b", opener=_open_private) as copy:
+            with _new_file(temporary) as copy:
                 _copy(source, copy)
                 write_genres(copy, genres)
                 copy.flush()
@@ -96,8 +96,13 @@ def replace_genres(path: str, genres: Sequence[str], *, state: FileState, before
     sync_folder(os.path.dirname(path) or ".")
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _new_file(path: str) -> BinaryIO:
+    """Returns a new file that only its owner may read, open for reading and writing."""
+    try:
+        return open(path, "x+b", opener=lambda name, flags: os.open(name, flags, 0o600))
+    except OSError as error:
+        message = f"its folder cannot be written to: {error.strerror}"
+        raise AudioError("unwritable", message, stage="tags") from error
 
 
 @contextmanager
@@ -131,7 +136,8 @@ def _copy(source: BinaryIO, copy: BinaryIO) -> None:
 def _check_copy(copy: BinaryIO, genres: Sequence[str], *, tags: Tags, audio: str) -> None:
     found = read_tags(copy)
     if found.genres != tuple(genres):
-        raise AudioError("tags", f"its tags cannot hold {', '.join(genres)}: they read {found.genres}", stage="tags")
+        written, read = (", ".join(one) or "none" for one in (genres, found.genres))
+        raise AudioError("tags", f"its tags read {read} after {written} was written", stage="tags")
     if found.others != tags.others:
         raise AudioError("tags", "writing the genre would change other tags", stage="tags")
     if audio_hash(copy) != audio:

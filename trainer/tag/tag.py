@@ -1,6 +1,8 @@
 """`beamtune tag`: the predicted genres of music files into their tags."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import stderr, stdout
@@ -35,7 +37,7 @@ def tag(run_dir: str, given: Sequence[str], config: TagConfig) -> int:
     found = find_files(given)
     undo_file = default_undo_file() if config.undo_file is None else config.undo_file
     stream = stdout()
-    with UndoWriter(undo_file) as undo:
+    with UndoWriter(undo_file) as undo, _naming_undo_file(undo):
         inference = open_model(run_dir, batch_size=config.batch_size)
         # One more than are written: a genre of the model may be called "unknown".
         predicting = PredictConfig(batch_size=config.batch_size, top_k=config.max_genres + 1)
@@ -56,6 +58,15 @@ def tag(run_dir: str, given: Sequence[str], config: TagConfig) -> int:
         print(summary(states, write=config.write), file=stderr())
         if not config.write and states[State.CHANGED]:
             print("nothing was written: write=true writes these genres", file=stderr())
-        if undo.num_changes:
-            print(f"old genres: {undo_file}; beamtune tag undo={undo_file} write=true restores them", file=stderr())
     return states[State.FAILED]
+
+
+@contextmanager
+def _naming_undo_file(undo: UndoWriter) -> Iterator[None]:
+    """Says at the end, also of work that is interrupted, how changes are undone."""
+    try:
+        yield
+    finally:
+        if undo.num_changes:
+            command = f"beamtune tag undo={shlex.quote(undo.path)} write=true"
+            print(f"old genres: {undo.path}; {command} restores them", file=stderr())

@@ -89,7 +89,10 @@ def _open_to_append(path: str) -> BinaryIO:
     file = open(path, "ab", buffering=0)  # noqa: SIM115, the caller closes it
     try:
         # Until the process ends: the line that another one is writing would look interrupted.
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(error.errno, "another command writes to it") from error
         # A line that was interrupted belongs to a change that was not made.
         file.truncate(_read(path)[1])
         sync_folder(folder)
@@ -135,6 +138,6 @@ def _changes(content: bytes, path: str) -> Iterator[TagChange]:
                 size_bytes=int(row["size_bytes"]),
                 audio_sha256=row["audio_sha256"],
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path} is no undo file of beamtune tag: line {number} is damaged") from error
         yield change
