@@ -21,8 +21,8 @@ _HEADER_BYTES = 10
 _ID3V1_BYTES = 128
 # Of the flags in the last byte of a frame's header in ID3v2.4: id3.org, ID3v2.4.0 main structure, section 4.1.2.
 _FRAME_UNSYNCHRONISED = 0x02
-# The byte order of chunks.
-_CONTAINERS: dict[type[Any], str] = {WAVE: "<", AIFF: ">"}
+# Of the sizes of chunks, as `struct` writes it.
+_WAV_ORDER, _AIFF_ORDER = "<", ">"
 
 
 class _Frames(dict[str, Any]):
@@ -46,23 +46,24 @@ class Id3Tags:
         others: All other frames, the ID3v1 tag and the list of other chunks, to compare.
     """
 
-    def __init__(self, file: BinaryIO, file_type: Callable[..., Any]) -> None:
+    def __init__(self, file: BinaryIO, file_type: Callable[..., Any], *, byte_order: str | None) -> None:
         """Reads the tags.
 
         Args:
             file: The file, open for reading and seeking.
             file_type: mutagen's MP3, WAVE or AIFF.
+            byte_order: That of the sizes of chunks; None for an mp3, which has none.
 
         Raises:
             AudioError: There is a tag that cannot be written again without a loss.
             mutagen.MutagenError: The file or its tag is damaged.
         """
-        self._container = _CONTAINERS.get(file_type)  # type: ignore[call-overload]
-        self._id3v1 = b"" if self._container else _read_id3v1(file)
+        self._byte_order = byte_order
+        self._id3v1 = _read_id3v1(file) if byte_order is None else b""
         self._tags = _load(file, file_type, _Frames())
         start = self._start(file)
         if self._tags.size == 0:
-            if start is not None and self._container:
+            if start is not None and byte_order is not None:
                 raise AudioError("tags", "its ID3 chunk cannot be read", stage="tags")
             self._frames: list[bytes] = []
         else:
@@ -98,14 +99,14 @@ class Id3Tags:
 
     def _chunks(self, file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         """Yields name, offset of the content and size of each chunk of a WAV or AIFF file."""
-        if self._container is None:
+        if self._byte_order is None:
             return
         size_bytes, offset = file.seek(0, os.SEEK_END), 12
         file.seek(4)
-        end = 8 + struct.unpack(f"{self._container}I", file.read(4))[0]
+        end = 8 + struct.unpack(f"{self._byte_order}I", file.read(4))[0]
         while offset + 8 <= min(end, size_bytes):
             file.seek(offset)
-            name, size = struct.unpack(f"{self._container}4sI", file.read(8))
+            name, size = struct.unpack(f"{self._byte_order}4sI", file.read(8))
             offset += 8
             if offset + size > size_bytes:
                 raise AudioError("tags", "it is cut, or states a wrong size, so that no tag can be added", stage="tags")
@@ -114,7 +115,7 @@ class Id3Tags:
 
     def _start(self, file: BinaryIO) -> int | None:
         """Returns the offset of the tag in the file; None in a WAV or AIFF file without an ID3 chunk."""
-        if self._container is None:
+        if self._byte_order is None:
             return 0
         return next((offset for name, offset, _ in self._chunks(file) if name == b"ID3 "), None)
 
@@ -173,14 +174,14 @@ def _id3v1_genres(tag: bytes) -> tuple[str, ...]:
 
 def mp3_tags(file: BinaryIO) -> Id3Tags:
     """Returns the tags of an mp3."""
-    return Id3Tags(file, MP3)
+    return Id3Tags(file, MP3, byte_order=None)
 
 
 def wav_tags(file: BinaryIO) -> Id3Tags:
     """Returns the tags of a WAV file."""
-    return Id3Tags(file, WAVE)
+    return Id3Tags(file, WAVE, byte_order=_WAV_ORDER)
 
 
 def aiff_tags(file: BinaryIO) -> Id3Tags:
     """Returns the tags of an AIFF or AIFF-C file."""
-    return Id3Tags(file, AIFF)
+    return Id3Tags(file, AIFF, byte_order=_AIFF_ORDER)

@@ -1,5 +1,6 @@
 """The file of `beamtune tag` that holds the old genres: JSON lines, each on the disk before its change is made."""
 
+import errno
 import fcntl
 import json
 import os
@@ -71,10 +72,12 @@ class UndoWriter:
         Raises:
             RunFailedError: The file cannot be written.
         """
+        line = _ENCODER.encode(asdict(change)).encode() + b"\n"
         try:
             if self._file is None:
                 self._file = _open_to_append(self.path)
-            self._file.write(_ENCODER.encode(asdict(change)).encode() + b"\n")
+            if self._file.write(line) != len(line):  # not buffered: a disk that gets full takes a part
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
         except OSError as error:
             raise RunFailedError(

@@ -253,7 +253,7 @@ def test_what_cannot_be_decoded_is_left(tmp_path: Path, mp3_bytes: bytes) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay_s", [0.0, 0.002, 0.005, 0.01, 0.02, 0.05])
+@pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.05])
 def test_a_killed_process_leaves_a_whole_file(song: Path, delay_s: float) -> None:
     """The process changes the genre again and again until it is killed."""
     script = (

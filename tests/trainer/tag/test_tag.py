@@ -1,6 +1,7 @@
 """The command with a trained model: a run, and its export."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile
 from tinytag import TinyTag
 
 from configs.cli import main
+from trainer.tag.undo_file import read_changes
 from trainer.training.config import TrainConfig
 
 RATE_HZ = 8000
@@ -85,7 +87,7 @@ def test_tags_are_shown_written_and_restored(
     assert (music / "a.wav").read_bytes() == before["a.wav"]
 
 
-def test_an_export_and_a_genre_called_unknown(
+def test_a_genre_called_unknown_is_not_written(
     finished: TrainConfig, music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ranked = predicted(finished.run_dir, music / "a.wav", capsys)
@@ -96,6 +98,29 @@ def test_an_export_and_a_genre_called_unknown(
     assert main(["tag", finished.run_dir, str(music / "a.wav"), "min_confidence=0", "write=true"]) == 0
     assert "1 file: 0 changed, 0 unchanged, 1 unknown, 0 failed\n" in capsys.readouterr().err
     assert TinyTag.get(music / "a.wav").genre is None
+
+
+def test_work_that_is_interrupted_says_how_it_is_undone(
+    shared_config: TrainConfig,
+    music: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    undo_file = tmp_path / "my undo.jsonl"
+    replace = os.replace
+
+    def interrupt_after(source: str, target: str) -> None:
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt_after)
+    words = ["tag", shared_config.run_dir, str(music), "min_confidence=0", "write=true", f"undo_file={undo_file}"]
+    assert main(words) == 130
+    assert f"beamtune tag undo='{undo_file}' write=true restores them\n" in capsys.readouterr().err
+    assert [change.path for change in read_changes(str(undo_file))] == [str(music / "a.wav")]
+    assert TinyTag.get(music / "a.wav").genre is not None
+    assert not list(music.glob(".*"))
 
 
 @pytest.mark.parametrize(

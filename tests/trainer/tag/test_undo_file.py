@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,26 @@ def test_a_file_that_cannot_be_written_names_the_file_that_was_not_changed(tmp_p
         pytest.raises(RunFailedError, match=r"undo_file=.* cannot be written \(.*\): /music/a.mp3 was not changed"),
     ):
         undo.add(FIRST)
+
+
+def test_a_line_that_does_not_fit_on_the_disk_is_an_error_and_no_change(tmp_path: Path) -> None:
+    path = tmp_path / "undo.jsonl"
+    write(path, FIRST)
+    complete = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with UndoWriter(str(path)) as undo:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(complete) + 10, hard))
+            with pytest.raises(RunFailedError, match="No space left on device"):
+                undo.add(SECOND)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert len(path.read_bytes()) == len(complete) + 10
+    assert read_changes(str(path)) == [FIRST]
+    write(path, SECOND)
+    assert read_changes(str(path)) == [FIRST, SECOND]
 
 
 def test_a_file_that_another_command_writes_to_is_left(tmp_path: Path) -> None:
