@@ -157,6 +157,19 @@ def with_items(data: bytes, items: Sequence[bytes]) -> bytes:
     return b"".join(box(*one) for one in before) + box(b"moov", *kept, tags)
 
 
+def with_moov_first(data: bytes) -> bytes:
+    """Returns an MP4 file whose `moov` is its last box with that box behind the first one."""
+    first, *others, (name, moov) = boxes(data)
+    assert name == b"moov"
+    at = moov.index(b"stco") + 8  # the offsets of the chunks of samples
+    (count,) = struct.unpack(">I", moov[at : at + 4])
+    end = at + 4 + 4 * count
+    offsets = struct.unpack(f">{count}I", moov[at + 4 : end])
+    moved = struct.pack(f">{count}I", *(offset + 8 + len(moov) for offset in offsets))
+    moov = moov[: at + 4] + moved + moov[end:]
+    return b"".join(box(*one) for one in (first, (name, moov), *others))
+
+
 def items(data: bytes) -> list[bytes]:
     """Returns the boxes of tags of an MP4 file."""
     for name in (b"moov", b"udta", b"meta", b"ilst"):

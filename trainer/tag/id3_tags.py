@@ -19,6 +19,8 @@ from beam_pipelines.audio.decode import AudioError
 _GENRE_FRAME = "TCON"
 _HEADER_BYTES = 10
 _ID3V1_BYTES = 128
+# Of a tag's header, and of the flags in it: sections 3.1 and 3.4 of the document below.
+_FLAGS, _FOOTER = 5, 0x10
 # Of the flags in the last byte of a frame's header in ID3v2.4: id3.org, ID3v2.4.0 main structure, section 4.1.2.
 _FRAME_UNSYNCHRONISED = 0x02
 # Of the sizes of chunks, as `struct` writes it.
@@ -137,8 +139,10 @@ def _raw_frames(tags: Any, file: BinaryIO, start: int) -> list[bytes]:
             "tags", "its tag is ID3v2.2, which is not written: convert it to ID3v2.3 or ID3v2.4 first", stage="tags"
         )
     frames = [bytes(frame) for frame in tags.unknown_frames]
-    file.seek(start + _HEADER_BYTES)
-    body = file.read(tags.size - _HEADER_BYTES)
+    file.seek(start)
+    header, body = file.read(_HEADER_BYTES), file.read(tags.size - _HEADER_BYTES)
+    if header[_FLAGS] & _FOOTER:
+        raise AudioError("tags", "its ID3 tag has a footer, which would stay in front of the audio", stage="tags")
     if version == 3 and tags.f_unsynch:
         body = body.replace(b"\xff\x00", b"\xff")
     joined = b"".join(frames)

@@ -150,9 +150,13 @@ def test_sizes_of_frames_as_old_versions_of_itunes_wrote_them(mp3_bytes: bytes) 
             id3_tag([id3_frame("TIT2", b"\x00Title"), b"\xc3\xa4bc" + synchsafe(2) + b"\0\0ab"]),
             "its ID3 tag holds bytes in no valid frame, which would be lost",
         ),
+        (
+            id3_tag([id3_frame("TIT2", b"\x00Title")], flags=0x10) + b"3DI\x04\x00\x10" + synchsafe(16),
+            "its ID3 tag has a footer, which would stay in front of the audio",
+        ),
         (b"ID3\x09\x00\x00" + synchsafe(20) + bytes(20), "its tags cannot be read: "),
     ],
-    ids=["version 2.2", "junk behind", "empty frame", "bad name", "version 2.9"],
+    ids=["version 2.2", "junk behind", "empty frame", "bad name", "footer", "version 2.9"],
 )
 def test_a_tag_that_cannot_be_kept_is_refused(mp3_bytes: bytes, tag: bytes, message: str) -> None:
     with pytest.raises(AudioError) as caught:

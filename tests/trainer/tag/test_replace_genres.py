@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import raw_tags
 from tinytag import TinyTag
@@ -20,7 +22,7 @@ from tinytag import TinyTag
 from beam_pipelines.audio.decode import AudioError
 from trainer.tag import replace_genres as module
 from trainer.tag.audio_hash import audio_hash
-from trainer.tag.formats import write_genres
+from trainer.tag.formats import read_tags, write_genres
 from trainer.tag.replace_genres import check_replaceable, file_state, replace_genres
 
 
@@ -250,6 +252,38 @@ def test_what_cannot_be_decoded_is_left(tmp_path: Path, mp3_bytes: bytes) -> Non
     path.write_bytes(mp3_bytes[:3] + bytes(len(mp3_bytes)))
     with unchanged(path), pytest.raises(AudioError):
         replace(path, "techno")
+
+
+@pytest.mark.parametrize("name", ["mp3", "wav", "aiff", "flac", "ogg", "opus", "oga", "m4a"])
+def test_damaged_files_are_left_or_keep_all_but_their_genre(
+    untagged: dict[str, bytes], tmp_path: Path, name: str
+) -> None:
+    """A few bytes are others, of the beginning, where most tags are, or of all; or the end is missing."""
+    path = tmp_path / "song"
+    path.write_bytes(untagged[name])
+    replace(path, "waltz")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(len(whole))
+    num_written = 0
+    for _ in range(25):
+        damaged = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            damaged[rng.integers(rng.choice([400, len(damaged)]))] = rng.integers(256)
+        if rng.random() < 0.3:
+            del damaged[rng.integers(len(damaged)) :]
+        path.write_bytes(damaged)
+        try:
+            replace(path, "techno")
+        except AudioError as error:
+            assert error.message and "\n" not in error.message
+            assert path.read_bytes() == damaged
+            continue
+        num_written += 1
+        with path.open("rb") as file:
+            assert read_tags(file).genres == ("techno",)
+            assert audio_hash(file) == audio_hash(io.BytesIO(damaged))
+        assert os.listdir(tmp_path) == ["song"]
+    assert num_written > 0
 
 
 @pytest.mark.slow

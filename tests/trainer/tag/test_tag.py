@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,12 @@ def music(tmp_path: Path) -> Path:
     return folder
 
 
-def predicted(run_dir: str, path: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, float]]:
-    assert main(["predict", run_dir, str(path), "--json"]) == 0
-    [found] = json.loads(capsys.readouterr().out)
-    return [(genre["genre"], genre["probability"]) for genre in found["genres"]]
+def predicted(
+    run_dir: str, music: Path, names: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> dict[str, tuple[str, float]]:
+    assert main(["predict", run_dir, *(str(music / name) for name in names), "--json", "top_k=1"]) == 0
+    found = [one["genres"][0] for one in json.loads(capsys.readouterr().out)]
+    return {name: (one["genre"], one["probability"]) for name, one in zip(names, found, strict=True)}
 
 
 def test_tags_are_shown_written_and_restored(
@@ -47,7 +50,7 @@ def test_tags_are_shown_written_and_restored(
     run_dir = shared_config.run_dir
     files = ("a.wav", "b/c.flac", "cut.mp3", "d.ogg", "e.mp3")
     before = {name: (music / name).read_bytes() for name in files}
-    expected = {name: predicted(run_dir, music / name, capsys)[0] for name in files}
+    expected = predicted(run_dir, music, files, capsys)
 
     assert main(["tag", run_dir, "music", "min_confidence=0"]) == 1
     captured = capsys.readouterr()
@@ -68,7 +71,7 @@ def test_tags_are_shown_written_and_restored(
     assert {name: TinyTag.get(music / name).genre for name in files} == {
         name: genre for name, (genre, _) in expected.items()
     }
-    assert {name: predicted(run_dir, music / name, capsys)[0] for name in files} == expected
+    assert predicted(run_dir, music, files, capsys) == expected
     [undo_file] = (tmp_path / "tags").iterdir()
     assert captured.err.endswith(
         f"old genres: tags/{undo_file.name}; beamtune tag undo=tags/{undo_file.name} write=true restores them\n"
@@ -90,10 +93,10 @@ def test_tags_are_shown_written_and_restored(
 def test_a_genre_called_unknown_is_not_written(
     finished: TrainConfig, music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ranked = predicted(finished.run_dir, music / "a.wav", capsys)
+    genre, _ = predicted(finished.run_dir, music, ["a.wav"], capsys)["a.wav"]
     labels_path = Path(finished.run_dir) / "dataset" / "label.labels.txt"
     labels = labels_path.read_text().splitlines()
-    labels[labels.index(ranked[0][0])] = "unknown"
+    labels[labels.index(genre)] = "unknown"
     labels_path.write_text("\n".join(labels) + "\n")
     assert main(["tag", finished.run_dir, str(music / "a.wav"), "min_confidence=0", "write=true"]) == 0
     assert "1 file: 0 changed, 0 unchanged, 1 unknown, 0 failed\n" in capsys.readouterr().err
