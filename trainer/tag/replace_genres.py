@@ -40,13 +40,15 @@ def check_replaceable(path: str) -> None:
     """Checks that a file may be replaced by a changed copy.
 
     Raises:
-        AudioError: It is read-only, or has several names, of which only one would be replaced.
+        AudioError: It or its folder is read-only, or it has several names, of which only one would be replaced.
         OSError: There is no such file.
     """
     status = os.stat(path)
     # Root may write to any file; one that is read-only was made so on purpose.
     if not stat.S_IMODE(status.st_mode) & 0o222 or not os.access(path, os.W_OK, effective_ids=True):
         raise AudioError("read_only", "it is read-only: chmod u+w makes it writable", stage="tags")
+    if not os.access(os.path.dirname(path) or ".", os.W_OK | os.X_OK, effective_ids=True):
+        raise _unwritable_folder(os.strerror(errno.EACCES))
     if status.st_nlink > 1:
         raise AudioError(
             "hard_links",
@@ -101,8 +103,11 @@ def _new_file(path: str) -> BinaryIO:
     try:
         return open(path, "x+b", opener=lambda name, flags: os.open(name, flags, 0o600))
     except OSError as error:
-        message = f"its folder cannot be written to: {error.strerror}"
-        raise AudioError("unwritable", message, stage="tags") from error
+        raise _unwritable_folder(error.strerror or str(error)) from error
+
+
+def _unwritable_folder(reason: str) -> AudioError:
+    return AudioError("unwritable", f"its folder cannot be written to: {reason}", stage="tags")
 
 
 @contextmanager

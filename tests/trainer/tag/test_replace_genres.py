@@ -98,12 +98,23 @@ def test_a_folder_that_may_not_be_written_to_is_an_error(song: Path, as_nobody: 
     song.parent.chmod(0o555)
 
     def check() -> None:
-        with pytest.raises(AudioError, match="its folder cannot be written to: Permission denied"):
-            replace(song, "techno")
+        for call in (lambda: check_replaceable(str(song)), lambda: replace(song, "techno")):
+            with pytest.raises(AudioError, match="its folder cannot be written to: Permission denied"):
+                call()
 
     with unchanged(song):
         as_nobody(check)
     song.parent.chmod(0o755)
+
+
+def test_a_file_system_that_takes_no_new_file_is_an_error(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str, flags: int, mode: int = 0o777) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(module.os, "open", fail)
+    with pytest.raises(AudioError, match="its folder cannot be written to: Read-only file system"):
+        replace(song, "techno")
+    assert TinyTag.get(song).genre == "Rock"
 
 
 def test_a_file_with_several_names_is_refused(song: Path) -> None:

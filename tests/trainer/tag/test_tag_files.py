@@ -12,10 +12,10 @@ import raw_tags
 from tinytag import TinyTag
 
 from beam_pipelines.audio.decode import AudioError
-from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.progress import ProgressReporter
 from trainer.tag.config import TagConfig
-from trainer.tag.rows import State, Table
+from trainer.tag.rows import Table
 from trainer.tag.tag_files import chosen_genres, tag_files
 from trainer.tag.undo_file import UndoWriter, read_changes
 
@@ -241,24 +241,3 @@ def test_a_file_is_not_changed_where_its_old_genre_cannot_be_saved(song: Path, r
         run([song], {"song.mp3": TECHNO}, write=True)
     assert TinyTag.get(song).genre == "Rock"
     assert sorted(os.listdir(song.parent)) == ["song.mp3", "undo"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"min_confidence": 1.5}, "min_confidence=1.5: expected a probability from 0 to 1"),
-        ({"max_genres": 0}, "max_genres=0: expected a whole number from 1 to 20"),
-        ({"batch_size": 0}, "batch_size=0: expected a whole number from 1 to 65536"),
-        ({"undo": "gs://b/undo.jsonl"}, "undo=gs://b/undo.jsonl: expected a local file"),
-        ({"undo_file": "gs://b/undo.jsonl"}, "undo_file=gs://b/undo.jsonl: expected a local file"),
-        ({"undo": " "}, "undo= : expected a path"),
-    ],
-)
-def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        TagConfig(**settings)
-    assert str(caught.value) == message
-
-
-def test_states_are_those_of_the_summary() -> None:
-    assert [state.value for state in State] == ["changed", "unchanged", "unknown", "failed"]
