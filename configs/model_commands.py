@@ -132,6 +132,24 @@ def _run_parts(runner: "RunnerConfig | None") -> "RunParts | None":
     return partial(run_parts, config=runner, job_name="beamtune-predict")
 
 
+def _tag(invocation: Invocation) -> int:
+    from trainer.tag.config import TagConfig
+
+    config = load_config(TagConfig, "tag", invocation.overrides, paths=invocation.paths[:1])
+    if config.undo is not None:
+        if invocation.paths:
+            raise UserError(f"undo={config.undo} names the files: {' '.join(invocation.paths)} must be left out")
+        from trainer.tag.undo import undo
+
+        return 1 if undo(config.undo, config) else 0
+    if len(invocation.paths) < 2:
+        raise UserError("tag needs a run directory and music files or folders: beamtune tag RUN FILE_OR_FOLDER…")
+    from trainer.tag.tag import tag
+
+    run_dir, *given = invocation.paths
+    return 1 if tag(run_dir, given, config) else 0
+
+
 def _export(invocation: Invocation) -> int:
     from trainer.export.config import ExportConfig
 
@@ -315,6 +333,29 @@ COMMANDS = (
         extras=("train",),
         paths_usage="RUN FILE…",
         output_formats=("json", "jsonl", "csv"),
+        decodes_audio=True,
+    ),
+    Command(
+        name="tag",
+        summary="write the predicted genres into the tags of music files, or only show them",
+        description=(
+            "Prints the genre in the tags of each file and the predicted one. Nothing is written without write=true.\n"
+            "Then the old genres are saved to a file first, from which undo=FILE restores them. Each file is replaced\n"
+            "by a checked copy; audio and other tags stay. For a file that fails, it prints a line to standard error,\n"
+            "continues with the next file, and exits with 1 at the end.\n\n"
+            "formats:  mp3, MP4 (m4a), FLAC, Ogg Vorbis, Opus, Ogg FLAC, WAV, AIFF\n"
+            "settings: write, min_confidence (less probable genres are not written), max_genres,\n"
+            "          only_missing (leave files that have a genre), undo_file, undo, batch_size"
+        ),
+        examples=(
+            "beamtune tag runs/first ~/Music",
+            "beamtune tag runs/first ~/Music min_confidence=0.8 write=true",
+            "beamtune tag runs/first *.mp3 max_genres=2 min_confidence=0.3 only_missing=true write=true",
+            "beamtune tag undo=tags/undo-20261129T201530Z-4711.jsonl write=true",
+        ),
+        run=_tag,
+        extras=("train", "tag"),
+        paths_usage="RUN FILE_OR_FOLDER…",
         decodes_audio=True,
     ),
     Command(

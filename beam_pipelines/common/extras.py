@@ -15,6 +15,7 @@ _EXTRAS = {
     "keras": "train",
     "keras_tuner": "tune",
     "matplotlib": "train",
+    "mutagen": "tag",
     "pyarrow": "parquet",
     "sklearn": "train",
     "tensorboard": "train",

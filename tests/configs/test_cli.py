@@ -148,7 +148,8 @@ def test_an_error_of_a_graph_is_named_by_its_cause(fake_command, capsys):
 
 
 @pytest.mark.parametrize(
-    ("module", "extra"), [("apache_beam.io", "beam"), ("keras_tuner", "tune"), ("tensorflow_io", "io")]
+    ("module", "extra"),
+    [("apache_beam.io", "beam"), ("keras_tuner", "tune"), ("tensorflow_io", "io"), ("mutagen.id3", "tag")],
 )
 def test_a_missing_package_names_its_extra(fake_command, capsys, module, extra):
     def run(_):

@@ -32,7 +32,7 @@ def complete(capsys):
 
 
 def test_commands_are_completed(complete):
-    assert complete("t") == ["tensorboard", "train", "tune"]
+    assert complete("t") == ["tag", "tensorboard", "train", "tune"]
     assert complete("") == sorted([*COMMANDS, "completion", "--help", "--version"])
     assert complete() == complete("")
     assert complete("completion", "") == ["bash", "zsh"]

@@ -45,7 +45,7 @@ class EvaluateConfig:
             value=self.calibrate,
             expected=f"false with split={self.split}: split=validation is what temperatures are fitted to",
         )
-        _check_batch_size(self.batch_size)
+        check_batch_size(self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class PredictConfig:
     storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
-        _check_batch_size(self.batch_size)
+        check_batch_size(self.batch_size)
         check(
             self.num_threads is None or 1 <= self.num_threads <= 1024,
             key="num_threads",
@@ -103,5 +103,6 @@ class PredictConfig:
             raise UserError("runner is set, and output is not: Apache Beam writes a table, so give output=…")
 
 
-def _check_batch_size(batch_size: int) -> None:
+def check_batch_size(batch_size: int) -> None:
+    """Raises a UserError unless a number of segments in a batch is in its range."""
     check(1 <= batch_size <= 65_536, key="batch_size", value=batch_size, expected="a whole number from 1 to 65536")

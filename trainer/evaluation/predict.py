@@ -13,7 +13,8 @@ from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted, stdout
 from trainer.evaluation.confidence import UNKNOWN, check_min_confidence, label_of
 from trainer.evaluation.config import PredictConfig
-from trainer.evaluation.inference import SegmentValues
+from trainer.evaluation.exported_model import ExportedModel
+from trainer.evaluation.inference import Inference, SegmentValues
 from trainer.evaluation.open_model import open_model
 from trainer.evaluation.prediction_writers import Failure, Prediction, SegmentGenre, make_writer
 from trainer.evaluation.score_files import FailedFile, ScoredFile, score_files
@@ -86,6 +87,10 @@ def result_of(scored: ScoredFile | FailedFile, *, labels: Sequence[str], config:
     """
     if isinstance(scored, FailedFile):
         return Failure(file=scored.path, reason=scored.error.reason, message=scored.error.message)
+    return _prediction(scored, labels=labels, config=config)
+
+
+def _prediction(scored: ScoredFile, *, labels: Sequence[str], config: PredictConfig) -> Prediction:
     scores = scored.scores
     top = np.argsort(-scores.mean, kind="stable")[: config.top_k]
     return Prediction(
@@ -155,3 +160,16 @@ class Tally:
         """Returns the numbers in words."""
         unknown = f" ({self.num_unknown} unknown)" if self.num_unknown else ""
         return f"{counted(self.num_files, 'file')}: {self.num_done} predicted{unknown}, {self.num_failed} failed"
+
+
+def predict_file(
+    path: str, *, model: Inference | ExportedModel, config: PredictConfig, progress: ProgressReporter
+) -> Prediction:
+    """Returns the prediction for one file, and prints a note where only a part of it can be decoded.
+
+    Raises:
+        AudioError: The file cannot be read or decoded, or is silent.
+    """
+    scored = ScoredFile(path, model.score(path), None)
+    report_file(scored, progress=progress)
+    return _prediction(scored, labels=model.labels, config=config)
