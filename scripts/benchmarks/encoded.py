@@ -37,7 +37,8 @@ def main() -> None:
 
 
 def compare_decoders(paths: list[Path]) -> None:
-    graph = tf.function(decode, input_signature=[tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.int32)])
+    inputs = [tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.int32)]
+    graph = tf.function(decode, input_signature=inputs, autograph=False)
     lengths, differences, num_different, times_s = [], [], 0, {"serve_bytes": 0.0, "libsndfile": 0.0}
     for index, path in enumerate(paths):
         started_s = time.process_time()
@@ -54,8 +55,8 @@ def compare_decoders(paths: list[Path]) -> None:
         num_different += int((by_sample > EQUAL).sum())
     times = ", ".join(f"{1000 * time_s / (len(paths) - 1):.0f} ms a file by {name}" for name, time_s in times_s.items())
     print(
-        f"{len(paths)} files: their lengths differ by {max(lengths)} samples at most, and {num_different} samples by more "
-        f"than {EQUAL:.0e}; the largest difference of a sample is {max(differences):.1e}; {times}"
+        f"{len(paths)} files: their lengths differ by {max(lengths)} samples at most, and {num_different} samples by "
+        f"more than {EQUAL:.0e}; the largest difference of a sample is {max(differences):.1e}; {times}"
     )
 
 

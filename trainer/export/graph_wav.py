@@ -33,7 +33,7 @@ def decode_wav(file: FileBytes) -> tuple[Any, Any]:
     num_stated = file.number(data + 4, num_bytes=4, is_little=True)
     num_left = tf.cast(file.size - data - 8, tf.int64)
     checks = (
-        (header < file.size, "encoded is a WAV file without a format chunk: its bytes are", file.size),
+        (header < file.size, "encoded is a WAV file without a format chunk; its bytes are", file.size),
         (tf.reduce_any(is_kind), "encoded is a WAV file of a kind that is not decoded: format, bits:", [tag, bits]),
         (channels > 0, "encoded is a WAV file with a damaged header: channels:", channels),
         (data < file.size, "encoded is a truncated WAV file: it has no data chunk; its bytes are", file.size),

@@ -4,8 +4,8 @@
 
 CLIPS holds the samples of clip i as array `i`, and all rates as array `rates_hz`; without rates, the arrays are the
 bytes of encoded files. RESULTS has a row for each clip: probabilities (clips, genres), embeddings (clips, values) and
-ms (clips,); where the graph refuses a clip, they are NaN and the entry of `errors` is its message. `labels` and `load_s`
-are of the model.
+ms (clips,); where the graph refuses a clip, they are NaN and the entry of `errors` is its message. `labels` and
+`load_s` are of the model.
 """
 
 import sys
