@@ -7,6 +7,7 @@ their number is wrong.
 Source: RFC 9639, sections 8 (metadata) and 9 (frames).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -14,11 +15,12 @@ import tensorflow as tf
 from trainer.export.graph_bytes import FileBytes, bits
 
 MAGIC = b"fLaC"
-# x^16 + x^15 + x^2 + 1, and the smallest number of bits after which its remainders repeat.
+# Of headers x^8 + x^2 + x + 1, and of frames x^16 + x^15 + x^2 + 1, whose remainders repeat after the period in bits.
+_CRC8 = 0x107
 _CRC16 = 0x18005
 _CRC16_PERIOD = 32_767
-# 192 samples, all 0, of one channel of 8 bits; the largest number of a first sample; with both of its checksums.
-_STOP_FRAME = bytes.fromhex("fff91002 febfbfbfbfbfbf")
+# 192 samples of one channel of 8 bits, and the largest number of a first sample.
+_STOP_HEADER = bytes.fromhex("fff91002 febfbfbfbfbfbf")
 # More bytes than the longest frame can have, 65,535 samples of 8 channels: a frame that is cut off ends in them.
 _STOP_BYTES = 1 << 22
 _MAX_METADATA_BLOCKS = 4096
@@ -26,7 +28,7 @@ _MAX_METADATA_BLOCKS = 4096
 _TYPES = {8: (tf.uint8, 2.0**7), 16: (tf.int16, 2.0**15), 24: (tf.int32, 2.0**31)}
 
 
-def decode_flac(file: FileBytes, decode: Any) -> tuple[Any, Any]:
+def decode_flac(file: FileBytes, decode: Callable[..., Any]) -> tuple[Any, Any]:
     """Returns the samples of a FLAC file, (samples,) float32 in [-1, 1], mono, and their rate, () int32.
 
     The graph fails where the file is truncated or damaged, does not state its length, or has samples of other than 8,
@@ -34,7 +36,7 @@ def decode_flac(file: FileBytes, decode: Any) -> tuple[Any, Any]:
 
     Args:
         file: The file.
-        decode: The operation of tensorflow-io.
+        decode: The operation of tensorflow-io, from the bytes and `dtype` to (samples, channels).
     """
     # 20 bits of rate, 3 of channels, 5 of bits of a sample, 36 of samples.
     rate_and_kind = file.number(18, num_bytes=4)
@@ -119,7 +121,7 @@ def _remainders() -> list[int]:
 
 def _stop_frame() -> bytes:
     """Returns a whole frame at which the operation stops with an error."""
-    header = _STOP_FRAME + bytes([_remainder(_STOP_FRAME, 0x107, 8)])
+    header = _STOP_HEADER + bytes([_remainder(_STOP_HEADER, _CRC8, 8)])
     frame = header + bytes([0, 0])  # a constant, which is 0
     return frame + _remainder(frame, _CRC16, 16).to_bytes(2, "big")
 

@@ -8,6 +8,7 @@ Sources: ISO/IEC 11172-3, section 2.4; ISO/IEC 13818-3 (half rates); VbrTag.c of
 `beam_pipelines.audio.mp3_headers`.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -63,14 +64,14 @@ class _Info(NamedTuple):
     num_last: Any
 
 
-def decode_mp3(file: FileBytes, decode: Any) -> tuple[Any, Any]:
+def decode_mp3(file: FileBytes, decode: Callable[[Any], Any]) -> tuple[Any, Any]:
     """Returns the samples of an mp3 file, (samples,) float32 in [-1, 1], mono, and their rate, () int32.
 
     The encoder's delay and padding are left out. The graph fails where the file is no mp3, is truncated or is damaged.
 
     Args:
         file: The file.
-        decode: The operation of tensorflow-io.
+        decode: The operation of tensorflow-io, from the bytes to (samples, channels) float32.
     """
     frames = _find_frames(file)
     first = _first_frame(file, frames)
@@ -99,7 +100,7 @@ def decode_mp3(file: FileBytes, decode: Any) -> tuple[Any, Any]:
     mono = tf.reduce_mean(decode(text), axis=1)
     num_samples = num_whole * tf.gather(frames.num_samples, first)
     mono = tf.pad(mono, [[tf.maximum(num_samples - tf.size(mono), 0), 0]])
-    return mono[info.num_first : num_samples - info.num_last], tf.gather(frames.rate_hz, first)
+    return mono[info.num_first : tf.maximum(num_samples - info.num_last, 0)], tf.gather(frames.rate_hz, first)
 
 
 def _find_frames(file: FileBytes) -> _Frames:

@@ -75,6 +75,14 @@ def test_delay_and_padding_are_left_out_as_by_libsndfile(rate_hz, channels):
     assert samples[num_silent : num_silent + 2].tolist() == [NUM_LOST, NUM_LOST + 1]
 
 
+def test_padding_of_more_than_all_samples_leaves_none():
+    at = WHOLE.index(b"LAME") + 22
+    changed = WHOLE[:at] + bytes([WHOLE[at] | 15, 255]) + WHOLE[at + 2 :]
+    short = frames_of(changed)[:4]
+    short[0] = short[0][:44] + (3).to_bytes(4, "big") + short[0][48:]  # the number of frames
+    assert decode(b"".join(short))[0].tolist() == []
+
+
 def test_without_a_header_in_the_first_frame_all_of_it_is_decoded():
     data = b"".join(FRAMES[1:])
     samples, _, text = decode(data)

@@ -144,7 +144,7 @@ def served(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         PROGRAM,
         *map(str, (exported / "saved_model_bytes", songs, damaged, results)),
     ]
-    subprocess.run(command, check=True, timeout=300)
+    subprocess.run(command, check=True, timeout=600)
     with np.load(results, allow_pickle=False) as content:
         found = dict(content)
     return SimpleNamespace(songs=sorted(songs.iterdir()), expected=expected, **found)
