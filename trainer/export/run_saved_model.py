@@ -2,9 +2,10 @@
 
     python run_saved_model.py SAVED_MODEL CLIPS.npz RESULTS.npz
 
-CLIPS holds the samples of clip i as array `i`, and all rates as array `rates_hz`. RESULTS has a row for each clip:
-probabilities (clips, genres), embeddings (clips, values) and ms (clips,); where the graph refuses a clip, they are NaN
-and the entry of `errors` is its message. `labels` and `load_s` are of the model.
+CLIPS holds the samples of clip i as array `i`, and all rates as array `rates_hz`; without rates, the arrays are the
+bytes of encoded files. RESULTS has a row for each clip: probabilities (clips, genres), embeddings (clips, values) and
+ms (clips,); where the graph refuses a clip, they are NaN and the entry of `errors` is its message. `labels` and
+`load_s` are of the model.
 """
 
 import sys
@@ -19,28 +20,41 @@ import tensorflow as tf  # noqa: E402
 
 
 def main(saved_model: str, clips_path: str, results_path: str) -> None:
-    """Runs the signature `serving_default`."""
+    """Runs the signature `serving_default` on samples, or `serve_bytes` on encoded files."""
+    with np.load(clips_path, allow_pickle=False) as content:
+        clips = dict(content)
+    rates_hz = clips.pop("rates_hz", None)
+    if rates_hz is None:
+        from tensorflow_io.python.ops import core_ops
+
+        _ = core_ops.io_audio_decode_mp3  # loads the operations
     started_s = time.perf_counter()
     model = tf.saved_model.load(saved_model)
-    predict = model.signatures["serving_default"]
+    predict = model.signatures["serve_bytes" if rates_hz is None else "serving_default"]
     load_s = time.perf_counter() - started_s
     num_genres, num_values = (predict.structured_outputs[name].shape[1] for name in ("probabilities", "embedding"))
     rows: list[tuple[object, object, float, str]] = []
     labels: list[bytes] = []
-    with np.load(clips_path, allow_pickle=False) as clips:
-        for index, rate_hz in enumerate(clips["rates_hz"]):
-            started_s = time.perf_counter()
-            try:
-                found = predict(
-                    waveform=tf.constant(clips[str(index)][None]), sample_rate_hz=tf.constant(int(rate_hz), tf.int32)
-                )
-            except tf.errors.InvalidArgumentError as error:
-                message = next(line for line in error.message.splitlines() if "assertion failed" in line)
-                rows.append((np.full(num_genres, np.nan), np.full(num_values, np.nan), np.nan, message))
-                continue
-            ms = 1000 * (time.perf_counter() - started_s)
-            labels = found["labels"].numpy()[0].tolist()
-            rows.append((found["probabilities"].numpy()[0], found["embedding"].numpy()[0], ms, ""))
+    for index in range(len(clips)):
+        clip = clips[str(index)]
+        if rates_hz is None:
+            inputs = {"encoded": tf.constant([clip.tobytes()])}
+        else:
+            inputs = {
+                "waveform": tf.constant(clip[None]),
+                "sample_rate_hz": tf.constant(int(rates_hz[index]), tf.int32),
+            }
+        started_s = time.perf_counter()
+        try:
+            found = predict(**inputs)
+        except tf.errors.InvalidArgumentError as error:
+            lines = error.message.splitlines()
+            message = next((line for line in lines if "assertion failed" in line), lines[0])
+            rows.append((np.full(num_genres, np.nan), np.full(num_values, np.nan), np.nan, message))
+            continue
+        ms = 1000 * (time.perf_counter() - started_s)
+        labels = found["labels"].numpy()[0].tolist()
+        rows.append((found["probabilities"].numpy()[0], found["embedding"].numpy()[0], ms, ""))
     probabilities, embeddings, times_ms, errors = zip(*rows, strict=True)
     np.savez(
         results_path,

@@ -44,7 +44,12 @@ class SegmentOutputs(NamedTuple):
 
 
 class ServedModel:
-    """The functions of an exported model."""
+    """The functions of an exported model.
+
+    Attributes:
+        labels: The genres.
+        num_values: The number of values of an embedding.
+    """
 
     def __init__(
         self,
@@ -78,14 +83,16 @@ class ServedModel:
                 {name: tf.TensorSpec((None, *spec.shape), spec.dtype, name) for name, spec in features.specs.items()}
             ],
         )
-        self._network_outputs = self._network.get_concrete_function().structured_outputs
+        outputs = self._network.get_concrete_function().structured_outputs
+        self.num_values = int(outputs[EMBEDDINGS].shape[1])
 
-    def predict(self, waveform: Any, sample_rate_hz: Any) -> dict[str, Any]:
+    def predict(self, waveform: Any, sample_rate_hz: Any, *, first_index: Any = 0) -> dict[str, Any]:
         """Returns the means over the segments of each track: the signature `serving_default`.
 
         Args:
             waveform: (batch, samples) float32, mono, in [-1, 1].
             sample_rate_hz: () int32, or (batch,) with the same rate for all.
+            first_index: The number of the first track in messages, () int32.
 
         Returns:
             probabilities (batch, genres) float32, embedding (batch, values) float32, and labels (batch, genres) string.
@@ -93,7 +100,7 @@ class ServedModel:
         found = self.segments(waveform, sample_rate_hz)
         weights = tf.cast(found.is_used, tf.float32)[..., None]
         num_used = tf.reduce_sum(weights, axis=1)
-        silent = tf.where(num_used[:, 0] == 0)[:, 0]
+        silent = tf.cast(tf.where(num_used[:, 0] == 0)[:, 0], tf.int32) + first_index
         nothing_heard = f"silent: no segment is louder than {self._segment.silence_threshold_dbfs} dBFS at"
         with tf.control_dependencies([tf.debugging.Assert(tf.size(silent) == 0, [nothing_heard, silent])]):
             probabilities = tf.reduce_sum(found.probabilities * weights, axis=1) / num_used
@@ -135,13 +142,12 @@ class ServedModel:
             starts = (first + tf.range(tf.cast(block_segments, tf.int64))) * hop
             return self._of_block(waveform, from_hz, starts)
 
-        num_genres, num_values = (self._network_outputs[name].shape[1] for name in (LOGITS, EMBEDDINGS))
         blocks = tf.map_fn(
             block,
             tf.range(num_blocks),
             fn_output_signature=(
-                tf.TensorSpec((None, None, num_genres), tf.float32),
-                tf.TensorSpec((None, None, num_values), tf.float32),
+                tf.TensorSpec((None, None, len(self.labels)), tf.float32),
+                tf.TensorSpec((None, None, self.num_values), tf.float32),
                 tf.TensorSpec((None, None), tf.bool),
             ),
             parallel_iterations=1,
