@@ -10,7 +10,7 @@ from beam_pipelines.common.retries import StorageConfig
 
 # Settings that are written to; other gs:// paths are read.
 _WRITTEN = frozenset(
-    {"destination", "output_dir", "run_dir", "search_dir", "folds_dir", "output.markdown", "output.csv"}
+    {"destination", "output_dir", "run_dir", "search_dir", "folds_dir", "output", "output.markdown", "output.csv"}
     | {"runner.temp_location"}
 )
 

@@ -29,8 +29,9 @@ from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
 from configs.doctor.start_checks import check_start, describe_failed_import
 from configs.slips import find_slip
 
+_FORMAT_NAMES = {"json": "JSON", "jsonl": "JSON, an object in each line,", "csv": "CSV"}
 # Commands that keep what is finished when they are interrupted.
-_RESUMABLE = ("synthesize", "download", "sync", "prepare", "convert", "train", "tune", "baselines", "crossval")
+_RESUMABLE = ("synthesize", "download", "sync", "prepare", "convert", "train", "tune", "baselines", "crossval", "tag")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,7 +109,9 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
         with quiet, translated_bucket_errors(), naming_missing_extras(), ending_on_sigterm(name):
             return command.run(invocation)
     except KeyboardInterrupt as interruption:
-        hint = "; what is finished is kept: the same command resumes" if command.name in _RESUMABLE else ""
+        # Without an output, `predict` prints and keeps nothing.
+        is_resumable = command.name in _RESUMABLE or any(word.startswith("output=") for word in arguments.words)
+        hint = "; what is finished is kept: the same command resumes" if is_resumable else ""
         is_sigterm = isinstance(interruption, TerminatedError)
         _print_error(name, f"{'stopped by SIGTERM' if is_sigterm else 'interrupted'}{hint}")
         return RUN_AGAIN if is_sigterm else INTERRUPTED
@@ -150,7 +153,7 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     return Invocation(
         overrides=[word for word in words if word not in paths],
         paths=paths,
-        output_format=arguments.output_format if command.has_output_formats else "table",
+        output_format=arguments.output_format if command.output_formats else "table",
         dry_run=command.has_dry_run and arguments.dry_run,
     )
 
@@ -201,16 +204,16 @@ def _parser(command: Command) -> argparse.ArgumentParser:
         parser.add_argument(
             "--dry-run", action="store_true", help="show what the command would do (see above) and exit"
         )
-    if command.has_output_formats:
+    if command.output_formats:
         output = parser.add_mutually_exclusive_group()
-        for name in ("json", "csv"):
+        for name in command.output_formats:
             output.add_argument(
                 f"--{name}",
                 dest="output_format",
                 action="store_const",
                 const=name,
                 default="table",
-                help=f"print {name.upper()} instead of a table",
+                help=f"print {_FORMAT_NAMES[name]} instead of a table",
             )
     return parser
 

@@ -17,7 +17,7 @@ class Invocation:
     Attributes:
         overrides: `key=value` settings.
         paths: Positional arguments that are not settings; empty unless the command has `paths_usage`.
-        output_format: table, json or csv.
+        output_format: table, or one of the command's `output_formats`.
         dry_run: Whether to show what would be done, and write nothing.
     """
 
@@ -37,7 +37,7 @@ class Command:
         examples: Complete command lines.
         run: Runs it; returns the exit code.
         paths_usage: Names of the positional paths in the usage line, such as "RUN FILE…"; None if there are none.
-        has_output_formats: Whether the command has the options --json and --csv.
+        output_formats: What the command prints in place of a table if it is asked to: the option --json for "json".
         positional_words: Words that tab completion offers as positional arguments.
         positional_key: The setting whose value may be given without its key. With "name", `download fma_small` is
             `download name=fma_small`.
@@ -52,7 +52,7 @@ class Command:
     examples: Sequence[str]
     run: Callable[[Invocation], int]
     paths_usage: str | None = None
-    has_output_formats: bool = False
+    output_formats: Sequence[str] = ()
     positional_words: Sequence[str] = ()
     positional_key: str | None = None
     decodes_audio: bool = False

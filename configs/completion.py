@@ -4,6 +4,7 @@ completion.bash and completion.zsh call this through `beamtune __complete WORDâ€
 less than half a second: it composes the settings of one command, and imports nothing that the settings do not need.
 """
 
+import glob
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def complete(
 def _settings(command: Command, before: Sequence[str], word: str) -> list[str]:
     """Returns words of their own, keys, or values that a command takes, where these are not names of files."""
     takes_paths = command.paths_usage is not None or command.positional_key is not None
-    if takes_paths and not word and not command.positional_words:
+    if takes_paths and not command.positional_words and (not word or _begins_a_file_name(word)):
         return []
     if command.paths_usage is not None and before and before[0] in command.positional_words:
         return []
@@ -68,6 +69,10 @@ def _settings(command: Command, before: Sequence[str], word: str) -> list[str]:
         return _with_values(key, settings.get(key))
     keys = [_up_to_next_dot(setting, word) for setting in settings]
     return [*command.positional_words, *(f"{group}=" for group in groups), *keys, "overrides="]
+
+
+def _begins_a_file_name(word: str) -> bool:
+    return "=" not in word and bool(glob.glob(f"{glob.escape(word)}*"))
 
 
 def _up_to_next_dot(key: str, word: str) -> str:

@@ -27,6 +27,7 @@ from trainer.explore.config import ExploreConfig
 from trainer.export.config import ExportConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
+from trainer.tag.config import TagConfig
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
 
@@ -60,6 +61,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "baselines": BaselinesConfig,
     "crossval": CrossvalConfig,
     "predict": PredictConfig,
+    "tag": TagConfig,
     "export": ExportConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,

@@ -4,10 +4,17 @@ Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
 import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.python_process import python_command
 from configs.command import Command, Invocation, load_config
+
+if TYPE_CHECKING:
+    from beam_pipelines.runners.config import RunnerConfig
+    from trainer.library.predict_library import RunParts
 
 
 def _models(invocation: Invocation) -> int:
@@ -101,13 +108,46 @@ def _predict(invocation: Invocation) -> int:
     if len(invocation.paths) < 2:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
     config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
-    from trainer.common.files import expand_pattern
     from trainer.evaluation.predict import predict
+    from trainer.library.inputs import list_inputs
+    from trainer.library.predict_library import predict_library
 
     run_dir, *given = invocation.paths
-    paths = [path for one in given for path in expand_pattern(one)]
-    num_failed = predict(run_dir, paths, config=config, output_format=invocation.output_format)
+    inputs = list_inputs(given)
+    for note in inputs.notes:
+        print(f"note: {visible_line(note)}", file=sys.stderr)
+    if config.output is None:
+        num_failed = predict(run_dir, inputs.paths, config=config, output_format=invocation.output_format)
+    else:
+        num_failed = predict_library(run_dir, inputs.paths, config=config, run_parts=_run_parts(config.runner))
     return 1 if num_failed else 0
+
+
+def _run_parts(runner: "RunnerConfig | None") -> "RunParts | None":
+    """Returns what predicts on a runner; None without one."""
+    if runner is None:
+        return None
+    from beam_pipelines.runners.run_parts import run_parts
+
+    return partial(run_parts, config=runner, job_name="beamtune-predict")
+
+
+def _tag(invocation: Invocation) -> int:
+    from trainer.tag.config import TagConfig
+
+    config = load_config(TagConfig, "tag", invocation.overrides, paths=invocation.paths[:1])
+    if config.undo is not None:
+        if invocation.paths:
+            raise UserError(f"undo={config.undo} names the files: {' '.join(invocation.paths)} must be left out")
+        from trainer.tag.undo import undo
+
+        return 1 if undo(config.undo, config) else 0
+    if len(invocation.paths) < 2:
+        raise UserError("tag needs a run directory and music files or folders: beamtune tag RUN FILE_OR_FOLDER…")
+    from trainer.tag.tag import tag
+
+    run_dir, *given = invocation.paths
+    return 1 if tag(run_dir, given, config) else 0
 
 
 def _export(invocation: Invocation) -> int:
@@ -208,7 +248,7 @@ COMMANDS = (
         extras=("train", "tune"),
         paths_usage="[status SEARCH_DIR]",
         positional_words=("status",),
-        has_output_formats=True,
+        output_formats=("json", "csv"),
         has_dry_run=True,
     ),
     Command(
@@ -271,21 +311,51 @@ COMMANDS = (
     ),
     Command(
         name="predict",
-        summary="predict the genre of audio files",
+        summary="predict the genre of audio files, folders, playlists and tables",
         description=(
             "Prints the most probable genres of each file, by a run or by an export of it. For a file that cannot be\n"
-            "read, it prints a line to standard error, continues with the next file, and exits with 1 at the end.\n\n"
-            "settings: top_k, batch_size, min_confidence (the label of files below it is unknown)"
+            "read, it prints a line to standard error, continues with the next file, and exits with 1 at the end.\n"
+            "A folder, local or gs://, stands for all audio files below it; a playlist (.m3u) and a table (.csv with\n"
+            "a column path or file) for those that it names. With output=FILE, a table is written: the same command\n"
+            "continues it after an interruption, and adds the files that are new.\n\n"
+            "groups:   runner=direct|dask|dataflow|portable (Apache Beam predicts the files of output)\n"
+            "settings: top_k, min_confidence (the label of files below it is unknown), timeline (the genre of each\n"
+            "          segment), embeddings, output (ends with .csv, .jsonl or .parquet), num_threads, batch_size"
         ),
         examples=(
             "beamtune predict runs/first song.mp3",
             "beamtune predict runs/first *.mp3 --csv top_k=1 > genres.csv",
-            "beamtune predict runs/first *.mp3 min_confidence=0.6",
+            "beamtune predict runs/first mix.mp3 timeline=true",
+            "beamtune predict runs/first ~/Music output=genres.csv min_confidence=0.6",
+            "beamtune predict runs/first gs://my-bucket/music output=gs://my-bucket/genres.parquet runner=dataflow …",
         ),
         run=_predict,
         extras=("train",),
         paths_usage="RUN FILE…",
-        has_output_formats=True,
+        output_formats=("json", "jsonl", "csv"),
+        decodes_audio=True,
+    ),
+    Command(
+        name="tag",
+        summary="write the predicted genres into the tags of music files, or only show them",
+        description=(
+            "Prints the genre in the tags of each file and the predicted one. Nothing is written without write=true.\n"
+            "Then the old genres are saved to a file first, from which undo=FILE restores them. Each file is replaced\n"
+            "by a checked copy; audio and other tags stay. For a file that fails, it prints a line to standard error,\n"
+            "continues with the next file, and exits with 1 at the end.\n\n"
+            "formats:  mp3, MP4 (m4a), FLAC, Ogg Vorbis, Opus, Ogg FLAC, WAV, AIFF\n"
+            "settings: write, min_confidence (less probable genres are not written), max_genres,\n"
+            "          only_missing (leave files that have a genre), undo_file, undo, batch_size"
+        ),
+        examples=(
+            "beamtune tag runs/first ~/Music",
+            "beamtune tag runs/first ~/Music min_confidence=0.8 write=true",
+            "beamtune tag runs/first *.mp3 max_genres=2 min_confidence=0.3 only_missing=true write=true",
+            "beamtune tag undo=tags/undo-20261129T201530Z-4711.jsonl write=true",
+        ),
+        run=_tag,
+        extras=("train", "tag"),
+        paths_usage="RUN FILE_OR_FOLDER…",
         decodes_audio=True,
     ),
     Command(
@@ -296,7 +366,8 @@ COMMANDS = (
             "genres: resampling, segments and features are in its graph. Then loads it in a process without beamtune,\n"
             "compares it with beamtune predict on clips of the prepared data, and prints and saves the differences.\n\n"
             "formats:  saved_model (all that TensorFlow runs), keras (the network alone, for Python with beamtune),\n"
-            "          tflite, tflite_float16, tflite_int8, onnx (one segment of samples in, probabilities out)\n"
+            "          tflite, tflite_float16, tflite_int8, onnx (one segment of samples in, probabilities out);\n"
+            "          where tensorflow-io is installed, a second saved model takes mp3, FLAC and WAV files\n"
             "settings: output_dir, formats, reference_clips, max_difference"
         ),
         examples=(

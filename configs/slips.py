@@ -27,7 +27,7 @@ def find_slip(command: Command, words: Sequence[str], *, options: Sequence[str])
         words: The words behind its name.
         options: The options of the command, such as --debug.
     """
-    for find in (_spaced_equals, _spaced_list, _setting_as_option, _plain_path, _folder_to_predict):
+    for find in (_spaced_equals, _spaced_list, _setting_as_option, _plain_path):
         found = find(command, words, options)
         if found is not None:
             problem, corrected = found
@@ -98,19 +98,6 @@ def _plain_path(command: Command, words: Sequence[str], options: Sequence[str]) 
     return None
 
 
-def _folder_to_predict(command: Command, words: Sequence[str], options: Sequence[str]) -> _Found:
-    """`predict RUN FOLDER`."""
-    paths = [word for word in words if _is_bare(word)]
-    if command.name != "predict" or len(paths) != 2 or not os.path.isdir(paths[1]):
-        return None
-    index = max(index for index, word in enumerate(words) if word == paths[1])
-    return f"{paths[1]} is a folder, and predict takes files", [
-        *words[:index],
-        os.path.join(paths[1], f"*{_most_common_extension(paths[1])}"),
-        *words[index + 1 :],
-    ]
-
-
 def _path_settings(command: Command, path: str) -> list[tuple[str, str]]:
     """Returns the settings that a path was probably meant for, and its kind of data set."""
     if command.name == "prepare":
@@ -119,13 +106,6 @@ def _path_settings(command: Command, path: str) -> list[tuple[str, str]]:
     # A run has a config.yaml.
     is_run = command.name == "train" and os.path.exists(os.path.join(path, "config.yaml"))
     return [("run_dir" if is_run else _PATH_KEYS[command.name], path)]
-
-
-def _most_common_extension(folder: str) -> str:
-    from beam_pipelines.audio.load import is_audio_path
-
-    endings = [os.path.splitext(name)[1] for name in sorted(os.listdir(folder)) if is_audio_path(name)]
-    return max(endings, key=endings.count, default=".mp3")
 
 
 def _settings(command: Command) -> set[str]:

@@ -15,6 +15,8 @@ _EXTRAS = {
     "keras": "train",
     "keras_tuner": "tune",
     "matplotlib": "train",
+    "mutagen": "tag",
+    "pyarrow": "parquet",
     "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",

@@ -1,9 +1,10 @@
 """The lease of an output directory as the workers of a pipeline see it, who do not hold it themselves."""
 
 import math
+import os
 import time
 
-from beam_pipelines.common import storage
+from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import HEARTBEAT_S, LEASE_FILE
 from beam_pipelines.common.lease_holder import Holder
@@ -33,7 +34,7 @@ def check_lease_owner(directory: str, owner: str | None) -> None:
     if is_in_bucket(directory) and now_s - _seen_s.get((directory, owner), -math.inf) < HEARTBEAT_S:
         return
     try:
-        holder = Holder.from_json(storage.read_bytes(storage.join(directory, LEASE_FILE)))
+        holder = Holder.from_json(_read(os.path.join(directory, LEASE_FILE)))
     except FileNotFoundError:
         holder = None
     if holder is None or holder.owner != owner:
@@ -42,3 +43,11 @@ def check_lease_owner(directory: str, owner: str | None) -> None:
             "and changes nothing more"
         )
     _seen_s[directory, owner] = now_s
+
+
+def _read(path: str) -> bytes:
+    """Returns the content of a file; leases are on the local disk and in buckets."""
+    if is_in_bucket(path):
+        return bucket_objects.download(path)
+    with open(path, "rb") as source:
+        return source.read()

@@ -104,7 +104,7 @@ class ProgressReporter:
             plain_interval_s: The shortest time between two plain lines; the last line is always printed.
         """
         self._description = description
-        self._total = total
+        self.total = total
         self._unit = unit
         self._stream = stderr() if stream is None else stream
         self._plain_interval_s = plain_interval_s
@@ -171,9 +171,9 @@ class ProgressReporter:
     def _print_plain(self) -> None:
         self._last_plain_s = time.monotonic()
         elapsed_s = self._last_plain_s - self._started_s
-        line = f"{self._description}: {self._completed}/{self._total} {self._unit}, {elapsed_s:.0f} s"
-        if 0 < self._completed < self._total:
-            line += f", {elapsed_s / self._completed * (self._total - self._completed):.0f} s left"
+        line = f"{self._description}: {self._completed}/{self.total} {self._unit}, {elapsed_s:.0f} s"
+        if 0 < self._completed < self.total:
+            line += f", {elapsed_s / self._completed * (self.total - self._completed):.0f} s left"
         self._print(f"{line}, {self._details}" if self._details else line)
 
     def _print(self, line: str) -> None:

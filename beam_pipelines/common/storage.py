@@ -15,13 +15,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.common import bucket_objects, bucket_uploads
+from beam_pipelines.common import bucket_objects, bucket_uploads, source_listing
 from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.bucket_client import require_client
 from beam_pipelines.common.bucket_errors import BucketError
@@ -29,8 +28,8 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.local_copy import MAX_COPY_BYTES, copy_to_disk
 from beam_pipelines.common.paths import check_regular, is_in_bucket, is_local
+from beam_pipelines.common.source_listing import SourceListing
 from beam_pipelines.common.terminal import counted, stderr
-from beam_pipelines.common.walk import LeftOut, walk
 
 UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
 _MAX_SIZE_REQUESTS = 2048
@@ -161,28 +160,11 @@ def list_files(folder: str) -> list[FileEntry]:
     return sorted(entries, key=lambda entry: entry.path)
 
 
-@dataclass(frozen=True)
-class SourceListing:
-    """What lies in a person's own folder.
-
-    Attributes:
-        files: The files, ordered by path.
-        left_out: Links and folders that could not be followed.
-    """
-
-    files: Sequence[FileEntry]
-    left_out: Sequence[LeftOut] = ()
-
-
 def list_source(folder: str) -> SourceListing:
-    """Returns the files in a folder and below it; local links to folders are followed, each folder once."""
-    if not is_local(folder):
-        return SourceListing(files=list_files(folder))
-    found = list(walk(folder))
-    return SourceListing(
-        files=sorted((one for one in found if isinstance(one, FileEntry)), key=lambda entry: entry.path),
-        left_out=[one for one in found if isinstance(one, LeftOut)],
-    )
+    """Returns the files in a person's own folder and below it, as `source_listing` does, for any scheme."""
+    if is_local(folder) or is_in_bucket(folder):
+        return source_listing.list_source(folder)
+    return SourceListing(files=list_files(folder))
 
 
 def size_bytes(path: str) -> int:

@@ -31,5 +31,5 @@ COMMAND = Command(
         "beamtune doctor --json timeout_s=300",
     ),
     run=_doctor,
-    has_output_formats=True,
+    output_formats=("json", "csv"),
 )

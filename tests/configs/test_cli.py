@@ -148,7 +148,8 @@ def test_an_error_of_a_graph_is_named_by_its_cause(fake_command, capsys):
 
 
 @pytest.mark.parametrize(
-    ("module", "extra"), [("apache_beam.io", "beam"), ("keras_tuner", "tune"), ("tensorflow_io", "io")]
+    ("module", "extra"),
+    [("apache_beam.io", "beam"), ("keras_tuner", "tune"), ("tensorflow_io", "io"), ("mutagen.id3", "tag")],
 )
 def test_a_missing_package_names_its_extra(fake_command, capsys, module, extra):
     def run(_):
@@ -202,14 +203,16 @@ def test_a_command_without_extras_is_not_checked(fake_command, capsys, monkeypat
 
 def test_output_formats_need_no_positional_words(fake_command):
     seen = []
-    fake_command(lambda invocation: seen.append(invocation) or 0, has_output_formats=True)
+    fake_command(lambda invocation: seen.append(invocation) or 0, output_formats=("json", "csv"))
     assert main(["fake", "--json", "timeout_s=3"]) == 0
     assert seen == [Invocation(overrides=["timeout_s=3"], paths=[], output_format="json")]
 
 
 def test_files_with_an_equals_sign_are_files_where_they_exist(fake_command, tmp_path, monkeypatch):
     seen = []
-    fake_command(lambda invocation: seen.append(invocation) or 0, paths_usage="RUN FILE…", has_output_formats=True)
+    fake_command(
+        lambda invocation: seen.append(invocation) or 0, paths_usage="RUN FILE…", output_formats=("json", "csv")
+    )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b.mp3").write_text("x")
     assert main(["fake", "run", "a=b.mp3", "--json", "c.mp3", "top_k=2"]) == 0

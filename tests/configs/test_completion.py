@@ -32,7 +32,7 @@ def complete(capsys):
 
 
 def test_commands_are_completed(complete):
-    assert complete("t") == ["tensorboard", "train", "tune"]
+    assert complete("t") == ["tag", "tensorboard", "train", "tune"]
     assert complete("") == sorted([*COMMANDS, "completion", "--help", "--version"])
     assert complete() == complete("")
     assert complete("completion", "") == ["bash", "zsh"]
@@ -40,7 +40,7 @@ def test_commands_are_completed(complete):
 
 def test_options_are_those_of_the_command(complete):
     assert complete("prepare", "--d") == ["--debug", "--dry-run"]
-    assert complete("predict", "runs/a", "--") == ["--csv", "--debug", "--help", "--json", "--show-config"]
+    assert complete("predict", "runs/a", "--") == ["--csv", "--debug", "--help", "--json", "--jsonl", "--show-config"]
 
 
 def test_options_of_a_group_are_its_yaml_files(complete):
@@ -183,6 +183,14 @@ SHELL_COMMANDS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], "source <(beamtune completion bash)"),
     "zsh": (["zsh", "-f", "-i"], "autoload -Uz compinit; compinit -u; source <(beamtune completion zsh)"),
 }
+
+
+def test_files_come_before_settings_of_the_same_beginning(complete, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert complete("predict", "ru") == ["runner="]
+    (tmp_path / "runs").mkdir()
+    assert complete("predict", "ru") == []
+    assert complete("predict", "runner=di") == ["runner=direct"]
 
 
 @pytest.mark.slow

@@ -169,7 +169,7 @@ def test_every_command_file_composes():
     assert names == {
         *("baselines", "crossval", "tensorboard", "tune"),
         *("compare", "convert", "doctor", "download", "evaluate", "explore", "export", "models"),
-        *("predict", "prepare", "sync", "synthesize", "train"),
+        *("predict", "prepare", "sync", "synthesize", "tag", "train"),
     }
     for name in names:
         compose(name, [])

@@ -38,8 +38,6 @@ def folders(tmp_path, monkeypatch):
         (["train", "data_dir=", "data"], "train data_dir=data"),
         (["train", "data_dir", "=data"], "train data_dir=data"),
         (["prepare", "features=[log_mel,", "mfcc]", "seed=1"], "prepare 'features=[log_mel,mfcc]' seed=1"),
-        (["predict", "run", "My Music"], "predict run 'My Music'/*.flac"),
-        (["predict", "run", "My Music/", "--json"], "predict run 'My Music'/*.flac --json"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -204,6 +204,17 @@ def test_export_and_its_predictions_are_in_the_bucket(trained: Both) -> None:
         assert found == {**expected, "probability": pytest.approx(expected["probability"], abs=1e-3)}
 
 
+def test_a_table_of_predictions_is_written_and_continued(trained: Both, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    words = ("predict", "{url}/runs/first", "{url}/music/funk", "output={url}/tables/genres.csv")
+    assert ", 0 failed" in trained.run(*words).stdout
+    assert ", 0 failed" in trained.run(*words[:2], "{url}/music", *words[3:], "runner=direct").stdout
+    assert trained.clients() == {"python"}
+    rows = trained.gcs.read("tables/genres.csv").decode().replace(trained.gcs.url, str(trained.local)).splitlines()
+    assert sorted(rows) == sorted((trained.local / "tables" / "genres.csv").read_text().splitlines())
+    assert sorted(trained.gcs.contents("tables")) == ["genres.csv", "genres.csv.settings.json"]
+
+
 def test_compare_writes_the_same_table(trained: Both) -> None:
     trained.run("compare", "{url}/runs/first", "split=validation", "output.csv={url}/comparison.csv")
     local = (trained.local / "comparison.csv").read_text().splitlines()

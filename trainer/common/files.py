@@ -81,6 +81,14 @@ def exists(path: str) -> bool:
         return bucket_files.exists(path) if is_in_bucket(path) else bool(_gfile().exists(path))
 
 
+def is_dir(path: str) -> bool:
+    """Returns whether there is a directory at `path`; in a bucket, whether objects are below it."""
+    with file_errors(path):
+        if is_local(path):
+            return os.path.isdir(path)
+        return bool(bucket_files.list_names(path)) if is_in_bucket(path) else bool(_gfile().isdir(path))
+
+
 def size_bytes(path: str) -> int:
     """Returns the size of a file."""
     with file_errors(path):
@@ -243,6 +251,16 @@ def open_to_write(path: str) -> Iterator[IO[bytes]]:
         return
     with open(path, "wb") if is_local(path) else _gfile().GFile(path, "wb") as sink:
         yield sink
+
+
+@contextmanager
+def open_to_read(path: str) -> Iterator[BinaryIO]:
+    """Yields a binary file at its beginning, which can seek. One in a bucket is a complete temporary local copy.
+
+    Errors of the body about files are translated, too.
+    """
+    with file_errors(path), download(path) if is_in_bucket(path) else open(path, "rb") as source:
+        yield source
 
 
 def replace(source: str, target: str) -> None:

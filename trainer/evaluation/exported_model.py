@@ -1,5 +1,6 @@
 """An export of `beamtune export`, applied to audio: its saved model does all but decoding and mixing down."""
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from beam_pipelines.common.errors import RunFailedError, UserError, first_line
 from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.features.frontend import AudioError
 from trainer.common import files
-from trainer.evaluation.inference import SegmentValues, calibrated_values, open_audio
+from trainer.evaluation.inference import SegmentValues, calibrated_values, open_audio, split_embedding
 from trainer.metrics.calibration import Calibration
 
 SIGNATURE_FILE = "signature.json"
@@ -70,6 +71,7 @@ class ExportedModel:
         self._calibration = signature.calibration
         self._max_duration_s = signature.max_duration_s
         path = files.join(export_dir, SAVED_MODEL_DIR)
+        self._graph_path = files.join(path, "saved_model.pb")
         try:
             with _on_disk(path) as directory:
                 self._saved_model = tf.saved_model.load(directory)
@@ -82,6 +84,10 @@ class ExportedModel:
         """The length of a segment in seconds."""
         return self._segment.duration_s
 
+    def weights_hash(self) -> str:
+        """Returns a short hash of the graph, whose constants are the weights."""
+        return hashlib.sha256(files.read_bytes(self._graph_path)).hexdigest()[:16]
+
     def score(self, path: str) -> SegmentValues:
         """Returns the probabilities of the genres, float64, for all of an audio file, as `Inference.score`.
 
@@ -89,6 +95,11 @@ class ExportedModel:
             AudioError: The file cannot be opened or decoded, is silent, or far exceeds full scale.
         """
         return calibrated_values(self._of_file(path, _PROBABILITIES), self._calibration)
+
+    def score_and_embed(self, path: str) -> tuple[SegmentValues, NDArray[np.float32] | None]:
+        """Returns the probabilities, as `score`, and the mean embedding. Raises as `score`."""
+        found = self._of_file(path, _PROBABILITIES, _EMBEDDINGS)
+        return split_embedding(found, num_genres=len(self.labels), calibration=self._calibration)
 
     def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
         """Returns the probabilities for samples, (frames, channels) in [-1, 1], as `score` does for a file."""
@@ -103,21 +114,21 @@ class ExportedModel:
         return self._of_samples(samples, sample_rate_hz, _EMBEDDINGS)
 
     @unexpected_errors("open")  # e.g. a file larger than the memory
-    def _of_file(self, path: str, output: str) -> SegmentValues:
+    def _of_file(self, path: str, *outputs: str) -> SegmentValues:
         with open_audio(path) as source:
             start = decode(source, self._read_start, limits=Limits(max_duration_s=self._max_duration_s))
             if not start.is_cut:
-                return replace(self._of_audio(start.result, output), expected_s=start.expected_s)
+                return replace(self._of_audio(start.result, *outputs), expected_s=start.expected_s)
             source.seek(0)
             decoded = decode(
-                source, lambda stream: self._of_windows(stream, output), limits=Limits(max_duration_s=LONGEST_FILE_S)
+                source, lambda stream: self._of_windows(stream, *outputs), limits=Limits(max_duration_s=LONGEST_FILE_S)
             )
         return replace(decoded.result, duration_s=decoded.decoded_s, expected_s=decoded.expected_s)
 
-    def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, output: str) -> SegmentValues:
+    def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, *outputs: str) -> SegmentValues:
         if len(samples) <= self._max_duration_s * sample_rate_hz:
-            return self._of_audio(self._read_start(stream_samples(samples, sample_rate_hz)), output)
-        found = self._of_windows(stream_samples(samples, sample_rate_hz), output)
+            return self._of_audio(self._read_start(stream_samples(samples, sample_rate_hz)), *outputs)
+        found = self._of_windows(stream_samples(samples, sample_rate_hz), *outputs)
         return replace(found, duration_s=len(samples) / sample_rate_hz)
 
     def _read_start(self, stream: AudioStream) -> Audio:
@@ -125,23 +136,23 @@ class ExportedModel:
         rate_hz = stream.sample_rate_hz
         return read_at_rates(stream, [rate_hz], max_duration_s=self._max_duration_s)[rate_hz]
 
-    def _of_audio(self, audio: Audio, output: str) -> SegmentValues:
-        values, starts_s = self._run(audio.samples, audio.sample_rate_hz, output)
+    def _of_audio(self, audio: Audio, *outputs: str) -> SegmentValues:
+        values, starts_s = self._run(audio.samples, audio.sample_rate_hz, *outputs)
         return self._joined([values], [starts_s], duration_s=audio.duration_s)
 
-    def _of_windows(self, stream: AudioStream, output: str) -> SegmentValues:
+    def _of_windows(self, stream: AudioStream, *outputs: str) -> SegmentValues:
         """Returns the values of all windows together; the duration is not known yet."""
         found: list[NDArray[Any]] = []
         starts_s: list[NDArray[np.float64]] = []
         for window_start_s, window in windows(stream, self._segment):
-            values, starts = self._run(window[:, 0], stream.sample_rate_hz, output)
+            values, starts = self._run(window[:, 0], stream.sample_rate_hz, *outputs)
             found.append(values)
             starts_s.append(starts + window_start_s)
         return self._joined(found, starts_s, duration_s=0.0)
 
     @unexpected_errors("predict")
     def _run(
-        self, samples: NDArray[np.float32], sample_rate_hz: int, output: str
+        self, samples: NDArray[np.float32], sample_rate_hz: int, *outputs: str
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Returns the values of the segments that are not silent, and where these start."""
         try:
@@ -153,9 +164,9 @@ class ExportedModel:
             message = first_line(error).rpartition("assertion failed: ")[2]
             raise AudioError("out_of_range", message, stage="predict") from error
         is_used = found["is_used"].numpy()[0]
-        values = found[output].numpy()[0][is_used]
+        values = np.concatenate([found[name].numpy()[0][is_used] for name in outputs], axis=1)
         return (
-            values.astype(np.float64) if output == _PROBABILITIES else values,
+            values.astype(np.float64) if _PROBABILITIES in outputs else values,
             found["starts_s"].numpy()[is_used].astype(np.float64),
         )
 

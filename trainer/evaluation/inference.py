@@ -1,9 +1,11 @@
 """The best weights of a run, applied to audio: what `beamtune predict` and the Python API share."""
 
+import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,12 +19,13 @@ from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.paths import check_regular, is_local
-from beam_pipelines.features.frontend import AudioError, Clip, Segment
+from beam_pipelines.features.frontend import AudioError, Clip, FrontEnd, Segment
 from trainer.common import files
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.metrics.calibration import Calibration, with_temperature
 from trainer.metrics.metrics import softmax
+from trainer.models.config import LOGITS
 from trainer.models.embedding import EMBEDDINGS, embedding_network
 from trainer.runs.calibration_file import read_calibration
 from trainer.runs.restored_model import load_best_model
@@ -54,7 +57,7 @@ _Compute = Callable[[Sequence[Segment]], Sequence[NDArray[Any]]]
 
 
 class Inference:
-    """A trained model with the front end of the features that it takes. One object serves one thread at a time."""
+    """A trained model with the front end of the features that it takes. Methods may be called from several threads."""
 
     def __init__(self, run_dir: str, *, batch_size: int) -> None:
         """Loads the best weights of a run; nothing but the run is needed.
@@ -71,15 +74,34 @@ class Inference:
         run = RunDir(run_dir)
         self.model: keras.Model = load_best_model(run, strategy=make_strategy(StrategyConfig()))
         self.calibration = read_calibration(run)
-        # Not the other features of the data: YAMNet takes seconds, and needs its weights.
-        self.front_end = run.prepare_yaml().front_end(tuple(self.model.input))
+        self.batch_size = batch_size
         self.labels = run.dataset().labels
-        self._batch_size = batch_size
+        # Not the other features of the data: YAMNet takes seconds, and needs its weights.
+        self._make_front_end = partial(run.prepare_yaml().front_end, tuple(self.model.input))
+        self._of_thread = threading.local()
+        self._of_thread.front_end = self._make_front_end()
+        self._network_lock = threading.Lock()
+        self._networks: dict[str, keras.Model] = {}
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The front end of the calling thread: one serves one thread."""
+        if not hasattr(self._of_thread, "front_end"):
+            self._of_thread.front_end = self._make_front_end()
+        found: FrontEnd = self._of_thread.front_end
+        return found
 
     @property
     def segment_duration_s(self) -> float:
         """The length of a segment in seconds."""
         return self.front_end.segment_duration_s
+
+    def weights_hash(self) -> str:
+        """Returns a short hash of the weights: two models with the same one predict the same."""
+        digest = hashlib.sha256()
+        for weights in self.model.get_weights():
+            digest.update(weights.tobytes())
+        return digest.hexdigest()[:16]
 
     def score(self, path: str) -> SegmentValues:
         """Returns the probabilities of the genres, float64, for all of an audio file, local or gs://, however long.
@@ -99,6 +121,23 @@ class Inference:
         found = self._of_samples(samples, sample_rate_hz, self._probabilities)
         return calibrated_values(found, self.calibration)
 
+    def score_long(self, path: str, *, with_embedding: bool) -> tuple[SegmentValues, NDArray[np.float32] | None]:
+        """Returns the probabilities, as `score`, and the mean embedding if it is asked for; always reads in windows."""
+        return self.result(self._of_long_file(path, self._compute_of(with_embedding)))
+
+    def compute(self, segments: Sequence[Segment], *, with_embedding: bool) -> NDArray[Any]:
+        """Returns what `result` takes as values, (segments, values), for at most `batch_size` segments of any files.
+
+        Raises:
+            AudioError: The network raised an exception.
+        """
+        (values,) = self._compute_of(with_embedding)(segments)
+        return values
+
+    def result(self, found: SegmentValues) -> tuple[SegmentValues, NDArray[np.float32] | None]:
+        """Returns the probabilities, calibrated if the run is, and the mean embedding if the values hold one."""
+        return split_embedding(found, num_genres=len(self.labels), calibration=self.calibration)
+
     def embed(self, path: str) -> SegmentValues:
         """Returns the embeddings of an audio file, float32: the inputs of the logits layer. Raises as `score`."""
         return self._of_file(path, self._embeddings)
@@ -117,10 +156,16 @@ class Inference:
         with open_audio(path) as source:
             return self.front_end.process(source, whole=True)
 
-    def _of_file(self, path: str, compute: _Compute) -> SegmentValues:
+    def read_short(self, path: str) -> Clip | None:
+        """Returns what `read` does; None where the file is longer, or what is read of it is silent."""
         clip = _read_or_silent(lambda: self.read(path))
-        if clip is not None and not clip.audio.is_cut:
-            return _of_clip(clip, compute)
+        return None if clip is None or clip.audio.is_cut else clip
+
+    def _of_file(self, path: str, compute: _Compute) -> SegmentValues:
+        clip = self.read_short(path)
+        return self._of_long_file(path, compute) if clip is None else values_of_clip(clip, compute(clip.segments))
+
+    def _of_long_file(self, path: str, compute: _Compute) -> SegmentValues:
         with open_audio(path) as source:
             decoded = decode(
                 source,
@@ -132,7 +177,7 @@ class Inference:
     def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, compute: _Compute) -> SegmentValues:
         clip = _read_or_silent(lambda: self.front_end.process_samples(samples, sample_rate_hz=sample_rate_hz))
         if clip is not None and not clip.audio.is_cut:
-            return _of_clip(clip, compute)
+            return values_of_clip(clip, compute(clip.segments))
         found = self._of_windows(stream_samples(samples, sample_rate_hz), compute)
         return replace(found, duration_s=len(samples) / sample_rate_hz)
 
@@ -165,22 +210,46 @@ class Inference:
     def _embeddings(self, segments: Sequence[Segment]) -> Sequence[NDArray[Any]]:
         return [np.asarray(batch, dtype=np.float32) for batch in self._run(self._embedder, segments)]
 
-    @cached_property
+    @unexpected_errors("predict")
+    def _probabilities_and_embeddings(self, segments: Sequence[Segment]) -> Sequence[NDArray[Any]]:
+        return [
+            np.concatenate([softmax(batch[:, : len(self.labels)]), batch[:, len(self.labels) :]], axis=1)
+            for batch in self._run(self._logits_and_embeddings, segments)
+        ]
+
+    def _compute_of(self, with_embedding: bool) -> _Compute:
+        return self._probabilities_and_embeddings if with_embedding else self._probabilities
+
+    @property
     def _embedder(self) -> keras.Model:
-        network = embedding_network(self.model)
-        return keras.Model(network.input, network.output[EMBEDDINGS], name=EMBEDDINGS)
+        return self._network(EMBEDDINGS, lambda outputs: outputs[EMBEDDINGS])
+
+    @property
+    def _logits_and_embeddings(self) -> keras.Model:
+        join = keras.layers.Concatenate(dtype="float32")
+        return self._network("logits_and_embeddings", lambda outputs: join([outputs[LOGITS], outputs[EMBEDDINGS]]))
+
+    def _network(self, name: str, output_of: Callable[[Mapping[str, Any]], Any]) -> keras.Model:
+        """Returns a network with the weights of the model, made once: Keras cannot make one in two threads at once."""
+        with self._network_lock:
+            if name not in self._networks:
+                network = embedding_network(self.model)
+                self._networks[name] = keras.Model(network.input, output_of(network.output), name=name)
+            return self._networks[name]
 
     def _run(self, network: keras.Model, segments: Sequence[Segment]) -> Iterator[NDArray[Any]]:
         """Yields the outputs of the network for batches of segments. All batches have one size, for one trace."""
-        for start in range(0, len(segments), self._batch_size):
-            batch = segments[start : start + self._batch_size]
+        for start in range(0, len(segments), self.batch_size):
+            batch = segments[start : start + self.batch_size]
             features = {name: self._stack(name, batch) for name in network.input}
-            yield network.predict_on_batch(features)[: len(batch)]
+            with self._network_lock:  # Keras makes the function of a network at its first call
+                values = network.predict_on_batch(features)
+            yield values[: len(batch)]
 
     def _stack(self, name: str, segments: Sequence[Segment]) -> NDArray[Any]:
         """Returns a feature of a batch, (batch_size, *shape), with zeros behind the last segment."""
         stacked = np.stack([segment.features[name] for segment in segments])
-        return np.pad(stacked, [(0, self._batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1))
+        return np.pad(stacked, [(0, self.batch_size - len(segments))] + [(0, 0)] * (stacked.ndim - 1))
 
 
 def calibrated_values(found: SegmentValues, calibration: Calibration | None) -> SegmentValues:
@@ -194,6 +263,24 @@ def calibrated_values(found: SegmentValues, calibration: Calibration | None) -> 
     )
 
 
+def split_embedding(
+    found: SegmentValues, *, num_genres: int, calibration: Calibration | None
+) -> tuple[SegmentValues, NDArray[np.float32] | None]:
+    """Splits probabilities with embeddings beside them.
+
+    Args:
+        found: Its values are (segments, genres), or (segments, genres + values of an embedding).
+        num_genres: The number of genres.
+        calibration: Applied to the probabilities; None for a run that is not calibrated.
+
+    Returns:
+        The calibrated probabilities, and the mean embedding, or None if there is none.
+    """
+    probabilities = replace(found, values=found.values[:, :num_genres], mean=found.mean[:num_genres])
+    embedding = found.mean[num_genres:].astype(np.float32) if len(found.mean) > num_genres else None
+    return calibrated_values(probabilities, calibration), embedding
+
+
 def _read_or_silent(read: Callable[[], Clip]) -> Clip | None:
     """Returns a clip; None if it is silent, which the audio behind its end may not be."""
     try:
@@ -204,9 +291,10 @@ def _read_or_silent(read: Callable[[], Clip]) -> Clip | None:
         return None
 
 
-def _of_clip(clip: Clip, compute: _Compute) -> SegmentValues:
+def values_of_clip(clip: Clip, batches: Sequence[NDArray[Any]]) -> SegmentValues:
+    """Returns the values of a file from those of all its segments, in batches, each (segments of the batch, values)."""
     starts_s = [segment.start_s for segment in clip.segments]
-    found = _joined(compute(clip.segments), starts_s, duration_s=clip.audio.duration_s)
+    found = _joined(batches, starts_s, duration_s=clip.audio.duration_s)
     return replace(found, expected_s=clip.audio.expected_s)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,13 @@ class FormatRun:
     """What a format computes for all clips.
 
     Attributes:
-        outputs: The outputs of each clip.
+        outputs: The outputs of each clip; None where it is not compared.
         load_s: Seconds to load the files.
         ms_per_clip: The median time of a clip in milliseconds, without the first one, which traces the graph; None if
             it is not measured.
     """
 
-    outputs: Sequence[Outputs]
+    outputs: Sequence[Outputs | None]
     load_s: float | None = None
     ms_per_clip: float | None = None
 
@@ -75,25 +75,65 @@ def run_saved_model(directory: str, clips: Sequence[ReferenceClip], *, labels: S
     Raises:
         RunFailedError: The process fails, or the model has other labels.
     """
+    arrays: dict[str, Any] = {str(index): clip.samples for index, clip in enumerate(clips)}
+    arrays["rates_hz"] = np.array([clip.sample_rate_hz for clip in clips])
+    found = _run_script(directory, arrays, needs="TensorFlow alone", labels=labels)
+    for error in found["errors"]:
+        if error:
+            raise RunFailedError(f"the saved model refuses a reference clip: {error}")
+    return FormatRun(_outputs(found), load_s=float(found["load_s"]), ms_per_clip=_median_ms(found))
+
+
+def run_saved_model_bytes(directory: str, clips: Sequence[ReferenceClip], *, labels: Sequence[str]) -> FormatRun:
+    """Returns what a saved model of encoded files computes, in a new process that cannot import beamtune.
+
+    Clips are not compared where there is no file of them, or where its format is not decoded or it is damaged: what is
+    decoded of such a file differs between decoders.
+
+    Raises:
+        RunFailedError: The process fails, the model has other labels, or it refuses all files.
+    """
+    numbers = [index for index, clip in enumerate(clips) if clip.encoded is not None]
+    arrays = {str(place): np.frombuffer(clips[index].encoded or b"", np.uint8) for place, index in enumerate(numbers)}
+    found = _run_script(directory, arrays, needs="TensorFlow and tensorflow-io", labels=labels)
+    outputs: list[Outputs | None] = [None] * len(clips)
+    for index, output, error in zip(numbers, _outputs(found), found["errors"], strict=True):
+        outputs[index] = None if error else output
+    if not any(outputs):
+        raise RunFailedError(f"the saved model of encoded files refuses all of them: {found['errors'][0]}")
+    return FormatRun(outputs, load_s=float(found["load_s"]), ms_per_clip=_median_ms(found))
+
+
+def _run_script(
+    directory: str, arrays: Mapping[str, NDArray[Any]], *, needs: str, labels: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Returns the results of `run_saved_model.py`."""
     with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
         clips_path, results_path = (os.path.join(scratch_dir, name) for name in ("clips.npz", "results.npz"))
-        arrays: dict[str, Any] = {str(index): clip.samples for index, clip in enumerate(clips)}
         with files.file_errors(clips_path):
-            np.savez(clips_path, rates_hz=np.array([clip.sample_rate_hz for clip in clips]), **arrays)
+            np.savez(clips_path, **arrays)  # type: ignore[arg-type]
         reason = run_python([_SCRIPT, directory, clips_path, results_path])
         if reason is not None:
-            raise RunFailedError(f"the saved model cannot be loaded and run by TensorFlow alone: {reason}")
+            raise RunFailedError(f"the saved model cannot be loaded and run by {needs}: {reason}")
         with np.load(results_path, allow_pickle=False) as results:
             found = dict(results)
-    if tuple(found["labels"]) != tuple(labels):
+    # There are none where the model has refused all clips.
+    if len(found["labels"]) and tuple(found["labels"]) != tuple(labels):
         raise RunFailedError(f"the saved model has the labels {', '.join(found['labels'])}, not {', '.join(labels)}")
-    outputs = [
+    return found
+
+
+def _outputs(found: Mapping[str, NDArray[Any]]) -> list[Outputs]:
+    return [
         Outputs(None) if is_silent else Outputs(probabilities.astype(np.float64), embedding)
         for probabilities, embedding, is_silent in zip(
             found["probabilities"], found["embeddings"], found["is_silent"], strict=True
         )
     ]
-    return FormatRun(outputs, load_s=float(found["load_s"]), ms_per_clip=float(np.median(found["ms"][1:])))
+
+
+def _median_ms(found: Mapping[str, NDArray[Any]]) -> float:
+    return float(np.nanmedian(found["ms"][1:]))
 
 
 def run_keras_file(path: str, clips: Sequence[ReferenceClip], *, inference: Inference) -> FormatRun:
@@ -115,9 +155,10 @@ def _run_network(network: keras.Model, clip: ReferenceClip, *, inference: Infere
     return Outputs(mean if calibration is None else with_temperature(mean, calibration.track))
 
 
-def largest_difference(found: Sequence[Outputs], expected: Sequence[Outputs]) -> float:
+def largest_difference(found: Sequence[Outputs | None], expected: Sequence[Outputs]) -> float:
     """Returns the largest difference of a probability; infinity where a clip is silent for one of the two only."""
-    return max(probability_difference(one, other) for one, other in zip(found, expected, strict=True))
+    pairs = zip(found, expected, strict=True)
+    return max(probability_difference(one, other) for one, other in pairs if one is not None)
 
 
 def probability_difference(found: Outputs, expected: Outputs) -> float:

@@ -19,9 +19,17 @@ from trainer.common import files
 from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
 from trainer.export import checks, segment_formats, texts
 from trainer.export.checks import FormatRun, Outputs
-from trainer.export.config import DIFFERENCE_FACTORS, KERAS, SAVED_MODEL, SEGMENT_FORMATS, ExportConfig
+from trainer.export.config import (
+    DIFFERENCE_FACTORS,
+    KERAS,
+    SAVED_MODEL,
+    SAVED_MODEL_BYTES,
+    SEGMENT_FORMATS,
+    ExportConfig,
+)
 from trainer.export.reference_clips import NUM_SYNTHETIC, ReferenceClip, reference_clips
-from trainer.export.saved_model import write_saved_model
+from trainer.export.saved_model import SERVE_BYTES, write_saved_model, write_saved_model_bytes
+from trainer.export.served_bytes import why_not_decoded
 from trainer.export.source import ExportSource, open_source
 from trainer.runs.run_dir import METRICS_FILE
 
@@ -32,7 +40,7 @@ _ATTACHED_FILES = (SIGNATURE_FILE, texts.LABELS_FILE, texts.LICENSE_FILE)
 # All that an export may have besides the report. The first without the report is of one that was interrupted.
 _FILES = (
     *(SIGNATURE_FILE, texts.LABELS_FILE, texts.LICENSE_FILE, texts.CARD_FILE, METRICS_FILE, texts.EXAMPLE_FILE),
-    *(texts.VERTEX_DIR, *texts.PATHS.values()),
+    *(texts.EXAMPLE_BYTES_FILE, texts.VERTEX_DIR, *texts.PATHS.values()),
 )
 
 
@@ -57,12 +65,13 @@ def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
     segment_formats.check_can_be_written(config.formats, source)
     with holding(config.output_dir, key="output_dir") as lease, _work_dir(config.output_dir) as work_dir:
         _check_is_empty(config.output_dir)
-        _write(source, work_dir, formats=config.formats)
+        formats = _formats_to_write(config.formats, stream=stream)
+        _write(source, work_dir, formats=formats)
         clips = reference_clips(source.run, most=config.reference_clips)
         if len(clips) == NUM_SYNTHETIC < NUM_SYNTHETIC + config.reference_clips:
             print(f"note: the audio of the data of {run_dir} is not there: synthetic sounds are compared", file=stream)
         expected = checks.predict_clips(source.inference, clips)
-        runs = {name: _run(name, source, work_dir, clips) for name in config.formats}
+        runs = {name: _run(name, source, work_dir, clips) for name in formats}
         _print_table(runs, clips, expected, stream=stream)
         _check_differences(runs, expected, limit=config.max_difference)
         report = _report(runs, clips, expected, work_dir=work_dir, limit=config.max_difference)
@@ -70,6 +79,17 @@ def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
         lease.check()
         _publish(work_dir, config.output_dir)
     print(f"exported to {config.output_dir}", file=stream)
+
+
+def _formats_to_write(formats: Sequence[str], *, stream: TextIO) -> list[str]:
+    """Returns formats with the saved model of encoded files, if it can be written; otherwise prints why it cannot."""
+    if SAVED_MODEL not in formats:
+        return [*formats]
+    reason = why_not_decoded()
+    if reason is None:
+        return [*formats, SAVED_MODEL_BYTES]
+    print(f"note: {SERVE_BYTES}, which takes mp3, FLAC and WAV files, is left out: {reason}", file=stream)
+    return [*formats]
 
 
 def _check_is_empty(output_dir: str) -> None:
@@ -117,6 +137,8 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
         with files.file_errors(path):
             if name == SAVED_MODEL:
                 write_saved_model(source, path)
+            elif name == SAVED_MODEL_BYTES:
+                write_saved_model_bytes(source, path)
             elif name == KERAS:
                 source.inference.model.save(path)
     segment_paths = {name: os.path.join(directory, texts.PATHS[name]) for name in formats if name in SEGMENT_FORMATS}
@@ -135,8 +157,8 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
     attached = {name: found[name] for name in _ATTACHED_FILES if name in found}
     for name, path in segment_paths.items():
         segment_formats.attach_files(name, path, attached)
+    found |= texts.example_files(formats)
     if SAVED_MODEL in formats:
-        found[texts.EXAMPLE_FILE] = texts.example_text()
         for name, text in texts.vertex_files(source).items():
             found[os.path.join(texts.VERTEX_DIR, name)] = text
     for name, text in found.items():
@@ -151,6 +173,8 @@ def _run(name: str, source: ExportSource, directory: str, clips: Sequence[Refere
         return checks.run_keras_file(path, clips, inference=source.inference)
     if name in SEGMENT_FORMATS:
         return segment_formats.run_segment_format(name, path, clips, source=source)
+    if name == SAVED_MODEL_BYTES:
+        return checks.run_saved_model_bytes(path, clips, labels=source.labels)
     return checks.run_saved_model(path, clips, labels=source.labels)
 
 
@@ -165,11 +189,15 @@ def _print_table(
     console.print(table)
     for name, run in runs.items():
         largest = checks.largest_difference(run.outputs, expected)
-        same = sum(checks.has_same_top(*pair) for pair in zip(run.outputs, expected, strict=True))
-        print_line(console, f"{name}: at most {largest:.1e}; the same top genre for {same} of {len(clips)} clips")
+        pairs = zip(run.outputs, expected, strict=True)
+        compared = [(one, other) for one, other in pairs if one is not None]
+        same = sum(checks.has_same_top(one, other) for one, other in compared)
+        print_line(console, f"{name}: at most {largest:.1e}; the same top genre for {same} of {len(compared)} clips")
 
 
-def _cell(found: Outputs, expected: Outputs) -> str:
+def _cell(found: Outputs | None, expected: Outputs) -> str:
+    if found is None:
+        return "not compared"
     if expected.probabilities is None and found.probabilities is None:
         return "silent in both"
     return f"{checks.probability_difference(found, expected):.1e}"
@@ -216,6 +244,7 @@ def _report(
                         "same_top_genre": checks.has_same_top(one, other),
                     }
                     for clip, one, other in zip(clips, run.outputs, expected, strict=True)
+                    if one is not None
                 ],
             }
             for name, run in runs.items()

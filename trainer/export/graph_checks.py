@@ -35,7 +35,7 @@ def checked_waveform(waveform: Any) -> Any:
             largest,
         ),
     )
-    return _after(checks, waveform)
+    return after_checks(checks, waveform)
 
 
 def checked_rate_hz(sample_rate_hz: Any) -> Any:
@@ -58,12 +58,15 @@ def checked_rate_hz(sample_rate_hz: Any) -> Any:
             rates[:1],
         ),
     )
-    return _after(checks, rates)[0]
+    return after_checks(checks, rates)[0]
 
 
-def _after(checks: tuple[tuple[Any, str, Any], ...], value: Any) -> Any:
-    """Returns a value that the graph computes after checks, each (condition, message, what is wrong)."""
+def after_checks(checks: tuple[tuple[Any, str, Any], ...], value: Any, *, place: tuple[Any, ...] = ()) -> Any:
+    """Returns a value that the graph computes after checks, each (condition, message, what is wrong).
+
+    `place` follows in the message: where in the batch it is.
+    """
     for condition, message, wrong in checks:
-        with tf.control_dependencies([tf.debugging.Assert(condition, [message, wrong])]):
+        with tf.control_dependencies([tf.debugging.Assert(condition, [message, wrong, *place])]):
             value = tf.identity(value)
     return value

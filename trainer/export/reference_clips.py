@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from beam_pipelines.audio.choose_decoder import Limits, decode
 from beam_pipelines.audio.decode import AudioError, AudioStream
+from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.audio.load import Audio, read_at_rates
 from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.errors import UserError
@@ -33,11 +34,13 @@ class ReferenceClip:
         name: The id of the track, or what the sound is.
         samples: (samples,) float32, mono.
         sample_rate_hz: Their rate: that of the file.
+        encoded: The bytes of a file with these samples; None if its file is longer.
     """
 
     name: str
     samples: NDArray[np.float32]
     sample_rate_hz: int
+    encoded: bytes | None = None
 
 
 def reference_clips(run: RunDir, *, most: int) -> list[ReferenceClip]:
@@ -61,10 +64,12 @@ def _decoded(tracks: Iterator[TrackRecord], *, most: int) -> list[ReferenceClip]
         if len(found) >= most:
             break
         try:
-            audio = _decode(track.uri)
+            encoded = files.read_bytes(track.uri)
+            audio = _decode(encoded)
         except (AudioError, BucketError, OSError):
             continue  # moved or removed since the data were prepared
-        found.append(ReferenceClip(track.track_id, audio.samples, audio.sample_rate_hz))
+        whole = None if audio.is_cut else encoded
+        found.append(ReferenceClip(track.track_id, audio.samples, audio.sample_rate_hz, whole))
     return found
 
 
@@ -85,14 +90,14 @@ def _tracks(run: RunDir, *, splits: Collection[str] = SPLITS) -> Iterator[TrackR
         yield from (of_genre[rank] for _, of_genre in sorted(by_genre.items()) if rank < len(of_genre))
 
 
-def _decode(uri: str) -> Audio:
+def _decode(encoded: bytes) -> Audio:
     """Returns a file as mono samples at its own rate, as `beamtune predict` decodes it."""
 
     def read(stream: AudioStream) -> Audio:
         rate_hz = stream.sample_rate_hz
         return read_at_rates(stream, [rate_hz], max_duration_s=_LONGEST_S)[rate_hz]
 
-    return decode(io.BytesIO(files.read_bytes(uri)), read, limits=Limits(max_duration_s=_LONGEST_S)).result
+    return decode(io.BytesIO(encoded), read, limits=Limits(max_duration_s=_LONGEST_S)).result
 
 
 def _synthetic() -> list[ReferenceClip]:
@@ -100,4 +105,9 @@ def _synthetic() -> list[ReferenceClip]:
     noise = np.random.default_rng(0).normal(0.0, 0.1, num_samples)
     sine = 0.5 * np.sin(2 * np.pi * 440.0 * np.arange(num_samples) / _SYNTHETIC_RATE_HZ)
     sounds = {"noise": noise, "sine of 440 Hz": sine, "silence": np.zeros(num_samples)}
-    return [ReferenceClip(name, samples.astype(np.float32), _SYNTHETIC_RATE_HZ) for name, samples in sounds.items()]
+    found = []
+    for name, values in sounds.items():
+        samples = values.astype(np.float32)
+        encoded = encode_wav(samples, sample_rate_hz=_SYNTHETIC_RATE_HZ)
+        found.append(ReferenceClip(name, samples, _SYNTHETIC_RATE_HZ, encoded))
+    return found

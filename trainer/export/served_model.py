@@ -44,7 +44,12 @@ class SegmentOutputs(NamedTuple):
 
 
 class ServedModel:
-    """The functions of an exported model."""
+    """The functions of an exported model.
+
+    Attributes:
+        labels: The genres.
+        num_values: The number of values of an embedding.
+    """
 
     def __init__(
         self,
@@ -78,7 +83,8 @@ class ServedModel:
                 {name: tf.TensorSpec((None, *spec.shape), spec.dtype, name) for name, spec in features.specs.items()}
             ],
         )
-        self._network_outputs = self._network.get_concrete_function().structured_outputs
+        outputs = self._network.get_concrete_function().structured_outputs
+        self.num_values = int(outputs[EMBEDDINGS].shape[1])
 
     def predict(self, waveform: Any, sample_rate_hz: Any) -> dict[str, Any]:
         """Returns the means over the segments of each track: the signature `serving_default`.
@@ -138,13 +144,12 @@ class ServedModel:
             starts = (first + tf.range(tf.cast(block_segments, tf.int64))) * hop
             return self._of_block(waveform, from_hz, starts)
 
-        num_genres, num_values = (self._network_outputs[name].shape[1] for name in (LOGITS, EMBEDDINGS))
         blocks = tf.map_fn(
             block,
             tf.range(num_blocks),
             fn_output_signature=(
-                tf.TensorSpec((None, None, num_genres), tf.float32),
-                tf.TensorSpec((None, None, num_values), tf.float32),
+                tf.TensorSpec((None, None, len(self.labels)), tf.float32),
+                tf.TensorSpec((None, None, self.num_values), tf.float32),
                 tf.TensorSpec((None, None), tf.bool),
             ),
             parallel_iterations=1,

@@ -12,19 +12,29 @@ import tensorflow as tf
 from beam_pipelines.audio.segments import segment_length
 from trainer.common.markdown import plain_text
 from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
-from trainer.export.config import KERAS, ONNX, SAVED_MODEL, SEGMENT_FORMATS, TFLITE, TFLITE_FLOAT16, TFLITE_INT8
+from trainer.export.config import (
+    KERAS,
+    ONNX,
+    SAVED_MODEL,
+    SAVED_MODEL_BYTES,
+    SEGMENT_FORMATS,
+    TFLITE,
+    TFLITE_FLOAT16,
+    TFLITE_INT8,
+)
 from trainer.export.resampling import MAX_RATE_HZ, MIN_RATE_HZ
-from trainer.export.saved_model import describe_signatures
+from trainer.export.saved_model import describe_saved_model, describe_saved_model_bytes
 from trainer.export.segment_formats import describe_segment_format
 from trainer.export.source import ExportSource
 from trainer.metrics.levels import TRACK
 from trainer.metrics.score_tables import leak_note, with_interval
 
 LABELS_FILE, LICENSE_FILE, CARD_FILE = "labels.txt", "LICENSE", "model_card.md"
-EXAMPLE_FILE, VERTEX_DIR = "example.py", "vertex"
+EXAMPLE_FILE, EXAMPLE_BYTES_FILE, VERTEX_DIR = "example.py", "example_bytes.py", "vertex"
 # What each format is written to.
 PATHS = {
     SAVED_MODEL: SAVED_MODEL_DIR,
+    SAVED_MODEL_BYTES: "saved_model_bytes",
     KERAS: "model.keras",
     TFLITE: "model.tflite",
     TFLITE_FLOAT16: "model-float16.tflite",
@@ -50,6 +60,31 @@ for index in tf.argsort(found["probabilities"][0], direction="DESCENDING")[:3]:
     print(f"{found['labels'][0, index].numpy().decode()} {found['probabilities'][0, index]:.3f}")
 '''
 
+_EXAMPLE_BYTES = '''\
+"""Prints the most probable genres of mp3, FLAC and WAV files: python example_bytes.py song.mp3 other.flac.
+
+It needs TensorFlow and tensorflow-io.
+"""
+import pathlib
+import sys
+
+import tensorflow as tf
+from tensorflow_io.python.ops import core_ops
+
+core_ops.io_audio_decode_mp3  # loads the operations, which the model refers to
+model = tf.saved_model.load(str(pathlib.Path(__file__).with_name("saved_model_bytes")))
+encoded = [tf.io.read_file(path) for path in sys.argv[1:]]
+found = model.signatures["serve_bytes"](encoded=tf.stack(encoded))
+for path, labels, probabilities, is_silent in zip(
+    sys.argv[1:], found["labels"], found["probabilities"], found["is_silent"]
+):
+    if is_silent:
+        print(f"{path} silent")
+        continue
+    for index in tf.argsort(probabilities, direction="DESCENDING")[:3]:
+        print(f"{path} {labels[index].numpy().decode()} {probabilities[index]:.3f}")
+'''
+
 _VERTEX = """\
 # Serving with Vertex AI or TensorFlow Serving
 
@@ -66,9 +101,10 @@ TensorFlow Serving's REST API.
 
 `request.json` is a request to both, a tenth of a second of a sine. Each instance has `waveform`, mono samples in
 [-1, 1], and `sample_rate_hz`. All instances of a request have one length and one rate; mixing down to mono and decoding
-are left to the caller. The answer has in `predictions`, for each instance in the same order, `probabilities`, `labels`
-(the genres, in the order of the probabilities), `embedding` and `is_silent`. Where that is true, all probabilities are
-0, and the track has no genre.
+are left to the caller: these servers cannot load `saved_model_bytes/`, if it is there, because tensorflow-io is not in
+them. The answer has in `predictions`, for each instance in the same order, `probabilities`, `labels` (the genres, in
+the order of the probabilities), `embedding` and `is_silent`. Where that is true, all probabilities are 0, and the track
+has no genre.
 """
 
 
@@ -110,7 +146,9 @@ def signature_json(source: ExportSource, *, formats: list[str]) -> str:
         "formats": {name: {"path": PATHS[name]} for name in formats},
     }
     if SAVED_MODEL in formats:
-        content["formats"][SAVED_MODEL]["signatures"] = describe_signatures(source)
+        content["formats"][SAVED_MODEL] |= describe_saved_model(source)
+    if SAVED_MODEL_BYTES in formats:
+        content["formats"][SAVED_MODEL_BYTES] |= describe_saved_model_bytes(source)
     for name in set(formats) & set(SEGMENT_FORMATS):
         content["formats"][name] |= describe_segment_format(name, source)
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -171,9 +209,10 @@ def _score_lines(source: ExportSource) -> list[str]:
     return lines
 
 
-def example_text() -> str:
-    """Returns a program of a few lines that predicts with the saved model and TensorFlow only."""
-    return _EXAMPLE
+def example_files(formats: list[str]) -> dict[str, str]:
+    """Returns programs of a few lines, by name, that predict with the saved models of some formats."""
+    programs = {SAVED_MODEL: (EXAMPLE_FILE, _EXAMPLE), SAVED_MODEL_BYTES: (EXAMPLE_BYTES_FILE, _EXAMPLE_BYTES)}
+    return dict(programs[name] for name in formats if name in programs)
 
 
 def vertex_files(source: ExportSource) -> dict[str, str]:

@@ -125,6 +125,7 @@ IMPORTS = {
     "train": {"tensorflow", "keras", "tensorboard", "sklearn", "matplotlib"},
     "tune": {"keras_tuner", "grpc"},
     "explore": {"jinja2"},
+    "tag": {"mutagen"},
 }
 # Imported by the features yamnet, and for runs in buckets.
 ONLY_FOR_SOME_SETTINGS = {"prepare": {"train"}, "compare": {"train"}}

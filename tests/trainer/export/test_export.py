@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,21 @@ def test_an_export_has_these_files_and_no_others(exported: Path) -> None:
     assert (exported / "labels.txt").read_text() == "blues\nfunk\nwaltz\n"
 
 
+@pytest.mark.skipif(find_spec("tensorflow_io") is not None, reason="tensorflow-io is installed")
+def test_a_line_says_that_files_are_not_taken_without_tensorflow_io(exported: Path) -> None:
+    lines = (exported.parent / "table.txt").read_text().splitlines()
+    assert lines[0] == (
+        "note: serve_bytes, which takes mp3, FLAC and WAV files, is left out: tensorflow_io is not installed: "
+        "pip install 'beamtune[io]'"
+    )
+    assert sum("serve_bytes" in line for line in lines) == 1
+    assert set(json.loads((exported / "signature.json").read_text())["formats"]) == {"saved_model", "keras"}
+
+
 def test_the_report_and_the_table_have_the_differences(exported: Path) -> None:
     report = json.loads((exported / "export.json").read_text())
     table = (exported.parent / "table.txt").read_text()
-    assert re.match("note: the audio of the data of .*run is not there: synthetic sounds are compared\n", table)
+    assert re.search("^note: the audio of the data of .*run is not there: synthetic sounds are compared$", table, re.M)
     for name in ("saved_model", "keras"):
         found = report["formats"][name]
         clips = {clip["name"]: clip for clip in found["clips"]}

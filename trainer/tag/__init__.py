@@ -1,0 +1,1 @@
+"""Predicted genres → the tags of music files, and back."""
