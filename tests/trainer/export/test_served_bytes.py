@@ -234,7 +234,8 @@ def test_files_that_are_refused_are_not_compared(exported: Path, monkeypatch: py
     ]
     found = run_saved_model_bytes(str(exported / "saved_model_bytes"), clips, labels=LABELS).outputs
     assert [one is None for one in found] == [True, True, False]
-    refused = {"probabilities": np.full((1, 3), np.nan), "embeddings": np.full((1, 2), np.nan)}
+    numbers = {"probabilities": np.full((1, 3), np.nan), "embeddings": np.full((1, 2), np.nan)}
+    refused = {**numbers, "is_silent": np.array([False])}
     monkeypatch.setattr(checks, "_run_script", lambda *_, **__: {**refused, "errors": np.array(["encoded is no mp3"])})
     with pytest.raises(RunFailedError, match="encoded files refuses all of them: encoded is no mp3$"):
         run_saved_model_bytes("", clips[1:2], labels=LABELS)
