@@ -2,8 +2,8 @@
 
     scripts/bench review [--music FOLDER] [--weights yamnet.h5]
 
-A tenth of the labels of FOLDER/tracks.csv are swapped at random, for each of three seeds. YAMNet's embeddings and logistic
-regression predict the tracks in five folds, artists apart.
+A tenth of the labels of FOLDER/tracks.csv are swapped at random, for each of three seeds. YAMNet's embeddings and
+logistic regression predict the tracks in five folds, artists apart.
 """
 
 import argparse
