@@ -3,6 +3,7 @@
 import importlib
 import os
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 # Otherwise google-cloud-storage asks for the metadata of each bucket, which needs the permission storage.buckets.get.
@@ -10,12 +11,11 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 
 def is_installed() -> bool:
-    """Returns whether google-cloud-storage is installed."""
+    """Returns whether google-cloud-storage is installed, without its import."""
     try:
-        require_client()
-    except ImportError:
+        return find_spec("google.cloud.storage") is not None
+    except ModuleNotFoundError:  # there is no package of Google's
         return False
-    return True
 
 
 def require_client() -> Any:

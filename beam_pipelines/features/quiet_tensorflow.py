@@ -1,9 +1,9 @@
 """What is set before TensorFlow is imported. Nothing here imports it."""
 
 import os
-from importlib.util import find_spec
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
+from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.while_importing import while_importing
 
 _FATAL = "3"
@@ -16,17 +16,9 @@ def set_up_tensorflow() -> None:
     of the command.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    if not _has_storage_client():
+    if not is_installed():
         # Then TensorFlow accesses buckets, and `common/retries.py` repeats its operations for longer than these 2 s.
         os.environ.setdefault("GCS_RETRY_CONFIG_MAX_RETRIES", "4")
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _FATAL) == _FATAL:
         # From 2.18 on its libraries log before they read the level.
         while_importing("tensorflow", silenced_decoders)
-
-
-def _has_storage_client() -> bool:
-    """Returns whether google-cloud-storage is installed, without its import."""
-    try:
-        return find_spec("google.cloud.storage") is not None
-    except ModuleNotFoundError:  # there is no package of Google's
-        return False

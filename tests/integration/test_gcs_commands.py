@@ -1,7 +1,7 @@
 """Each command with all its paths on gs://, compared with the same command on local folders.
 
 The commands run one after the other in one process, and the local ones in this one. Those of `scripts/demo` come in its
-order: music, `prepare`, `train`, `evaluate`, `predict`, `tensorboard`.
+order: music, `prepare`, `train`, `evaluate`, `predict`, `tensorboard`. An export is compared with its run.
 """
 
 import json
@@ -178,6 +178,30 @@ def test_predict_gives_the_same_probabilities(trained: Both, capsys: pytest.Capt
     local = json.loads(capsys.readouterr().out.replace(str(trained.local), trained.gcs.url))
     assert json.loads(done.stdout) == local
     assert trained.clients() == {"python"}
+
+
+def test_export_and_its_predictions_are_in_the_bucket(trained: Both) -> None:
+    done = trained.run_on_gcs("export", "{url}/runs/first", "output_dir={url}/exports/first", "reference_clips=1")
+    assert done.stdout.endswith(f"exported to {trained.gcs.url}/exports/first\n")
+    assert trained.clients() == {"python"}
+    names = trained.gcs.contents("exports/first")
+    assert {"export.json", "example.py", "saved_model/saved_model.pb", "vertex/request.json"} <= set(names)
+    trained.check_no_leftovers("exports/first")
+    report = json.loads(names["export.json"])
+    [song, *_] = report["formats"]["saved_model"]["clips"]
+    [track] = [
+        track
+        for track in map(json.loads, trained.gcs.read("prepared/tracks.jsonl").splitlines())
+        if track["track_id"] == song["name"]
+    ]
+    of_run, of_export = (
+        json.loads(trained.run_on_gcs("predict", "{url}/" + directory, track["uri"], "--json").stdout)
+        for directory in ("runs/first", "exports/first")
+    )
+    assert trained.clients() == {"python"}
+    assert of_export[0]["label"] == of_run[0]["label"]
+    for found, expected in zip(of_export[0]["genres"], of_run[0]["genres"], strict=True):
+        assert found == {**expected, "probability": pytest.approx(expected["probability"], abs=1e-3)}
 
 
 def test_a_table_of_predictions_is_written_and_continued(trained: Both, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,8 @@ def searched(prepared: Path) -> Path:
         (hostile / name).mkdir(parents=True)
         (hostile / name / "__init__.py").touch()
     (hostile / "queue.py").write_text("raise ImportError('of the working folder')")
-    arguments = words(prepared, "random", "tuner=random", "budget.max_trials=3", "epochs=2")
+    more = ("tuner=random", "budget.max_trials=3", "epochs=2", "storage.retry_deadline_s=500")
+    arguments = words(prepared, "random", *more)
     code, out, err = finish(start(arguments, cwd=hostile))
     assert code == 0, err
     assert "the best of 3 trials by validation/track/accuracy (max)" in out
@@ -121,6 +122,7 @@ def test_train_accepts_the_settings_of_the_best_trial(searched: Path, prepared: 
     assert metrics["track"]["loss"] == pytest.approx(of_trial["track"]["loss"], rel=1e-3)
     lines = yaml.safe_load((searched / "best.yaml").read_text())
     assert f"model.dropout={view.best.values['model.dropout']}" in lines
+    assert not [line for line in lines if line.startswith(("storage", "run_dir"))]
     # Later settings override those of the file.
     assert main(["train", f"overrides={searched}/best.yaml", f"run_dir={run_dir}", "epochs=7", "--show-config"]) == 0
 

@@ -9,6 +9,7 @@ Every function raises a `FileError` where it does not say otherwise.
 """
 
 import errno
+import fcntl
 import io
 import os
 import re
@@ -18,7 +19,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from typing import IO, Any, BinaryIO
 
@@ -54,6 +55,9 @@ class PassingFileError(FileError):
 LISTING_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _WILDCARDS = re.compile(r"[*?[]")
 _COPY_BYTES = 1 << 24
+_TEMPORARY_NAME = re.compile(r".+\.[0-9a-f]{32}\.tmp", re.DOTALL)
+# More than passes between the making of a temporary file and its lock.
+_UNLOCKED_S = 60.0
 # What read_text raises.
 READ_ERRORS = (FileError, UnicodeDecodeError)
 
@@ -198,7 +202,8 @@ def write_text(path: str, text: str) -> None:
     """Writes a UTF-8 file, so that a reader finds the whole text or the earlier one.
 
     It is written under a temporary name and renamed. In a bucket it is uploaded under its own name, because an object
-    is only seen when it is complete, and a rename there is a copy and a removal.
+    is only seen when it is complete, and a rename there is a copy and a removal. Temporary files that killed processes
+    have left in the folder are removed.
     """
     content = text.encode()
     if is_in_bucket(path):
@@ -207,6 +212,10 @@ def write_text(path: str, text: str) -> None:
         return
     temporary_path = temporary_name(path)
     with file_errors(temporary_path), open_to_write(temporary_path) as sink:
+        if is_local(path):
+            with suppress(OSError):  # the disk has no locks
+                fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_left_temporary_files(os.path.dirname(path))
         sink.write(content)
     replace(temporary_path, path)
 
@@ -214,6 +223,18 @@ def write_text(path: str, text: str) -> None:
 def temporary_name(path: str) -> str:
     """Returns a path in the folder of a file that no other process uses."""
     return f"{path}.{uuid.uuid4().hex}.tmp"
+
+
+def _remove_left_temporary_files(directory: str) -> None:
+    """Removes temporary files whose writers, which lock them, have ended."""
+    for name in os.listdir(directory or "."):
+        if not _TEMPORARY_NAME.fullmatch(name):
+            continue
+        # Another process removes it first, or the disk has no locks: then it stays.
+        with suppress(OSError), open(os.path.join(directory, name), "rb+") as left:
+            if time.time() - os.stat(left.fileno()).st_mtime > _UNLOCKED_S:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.remove(left.name)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Text and tables in Markdown, for TensorBoard."""
+"""Text and tables in Markdown, for TensorBoard and model cards."""
 
 import html
 import re

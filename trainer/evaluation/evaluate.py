@@ -50,7 +50,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     # Before the scoring, which takes long: it may be damaged.
     calibration = None if config.calibrate else read_calibration(run)
     model_config = model_config_from_dict(run_config["model"])
-    model, predictions = _predict_split(config, run=run, model_config=model_config, data=data)
+    model, predictions = predict_split(config, run=run, model_config=model_config, data=data)
     if config.calibrate:
         calibration = fit_calibration(predictions)
     levels = evaluated_levels(predictions, calibration=calibration)
@@ -84,7 +84,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     return levels
 
 
-def _predict_split(
+def predict_split(
     config: EvaluateConfig, *, run: RunDir, model_config: ModelConfig, data: PreparedData
 ) -> tuple[keras.Model, Predictions]:
     """Returns the model of a run, with its best weights, and its predictions for the split."""

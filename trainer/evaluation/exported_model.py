@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from beam_pipelines.audio.load import Audio, read_at_rates
 from beam_pipelines.audio.unexpected import unexpected_errors
 from beam_pipelines.audio.windows import LONGEST_FILE_S, windows
 from beam_pipelines.common.errors import RunFailedError, UserError, first_line
+from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.features.frontend import AudioError
 from trainer.common import files
 from trainer.evaluation.inference import SegmentValues, calibrated_values, open_audio, split_embedding
@@ -70,7 +73,8 @@ class ExportedModel:
         path = files.join(export_dir, SAVED_MODEL_DIR)
         self._graph_path = files.join(path, "saved_model.pb")
         try:
-            self._saved_model = tf.saved_model.load(path)
+            with _on_disk(path) as directory:
+                self._saved_model = tf.saved_model.load(directory)
             self._compute_segments = self._saved_model.signatures[SERVE_SEGMENTS]
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise RunFailedError(f"{path} cannot be loaded ({first_line(error)}): export the run again") from error
@@ -176,6 +180,28 @@ class ExportedModel:
         return SegmentValues(
             values=joined, mean=joined.mean(axis=0), starts_s=np.concatenate(starts_s), duration_s=duration_s
         )
+
+
+@contextmanager
+def _on_disk(directory: str) -> Iterator[str]:
+    """Yields a folder on the disk with the files of one that may be in a bucket.
+
+    Whatever TensorFlow loads from a bucket it asks for by itself, with credentials and retries of its own.
+    """
+    if not is_in_bucket(directory):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
+        _copy_folder(directory, scratch_dir)
+        yield scratch_dir
+
+
+def _copy_folder(source: str, target: str) -> None:
+    files.make_dirs(target)
+    for entry in files.list_dir(source):
+        name = entry.rstrip("/")
+        copy = files.copy if name == entry else _copy_folder
+        copy(files.join(source, name), files.join(target, name))
 
 
 def _read_signature(export_dir: str) -> _Signature:

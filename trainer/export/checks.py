@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from beam_pipelines.audio.windows import LONGEST_FILE_S
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.features.frontend import AudioError
+from trainer.common import files
 from trainer.evaluation.inference import Inference
 from trainer.export.child_process import run_python
 from trainer.export.reference_clips import ReferenceClip
@@ -28,8 +29,8 @@ class Outputs:
     """What is computed for one clip.
 
     Attributes:
-        probabilities: (genres,); None where the clip is refused, because it is silent.
-        embedding: (values,); None where it is refused, or not computed.
+        probabilities: (genres,); None where there are none, because the clip is silent.
+        embedding: (values,); None where the clip is silent, or it is not computed.
     """
 
     probabilities: NDArray[np.float64] | None
@@ -78,7 +79,7 @@ def run_saved_model(directory: str, clips: Sequence[ReferenceClip], *, labels: S
     arrays["rates_hz"] = np.array([clip.sample_rate_hz for clip in clips])
     found = _run_script(directory, arrays, needs="TensorFlow alone", labels=labels)
     for error in found["errors"]:
-        if error and "silent" not in error:
+        if error:
             raise RunFailedError(f"the saved model refuses a reference clip: {error}")
     return FormatRun(_outputs(found), load_s=float(found["load_s"]), ms_per_clip=_median_ms(found))
 
@@ -97,7 +98,7 @@ def run_saved_model_bytes(directory: str, clips: Sequence[ReferenceClip], *, lab
     found = _run_script(directory, arrays, needs="TensorFlow and tensorflow-io", labels=labels)
     outputs: list[Outputs | None] = [None] * len(clips)
     for index, output, error in zip(numbers, _outputs(found), found["errors"], strict=True):
-        outputs[index] = None if error and "silent" not in error else output
+        outputs[index] = None if error else output
     if not any(outputs):
         raise RunFailedError(f"the saved model of encoded files refuses all of them: {found['errors'][0]}")
     return FormatRun(outputs, load_s=float(found["load_s"]), ms_per_clip=_median_ms(found))
@@ -109,7 +110,8 @@ def _run_script(
     """Returns the results of `run_saved_model.py`."""
     with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
         clips_path, results_path = (os.path.join(scratch_dir, name) for name in ("clips.npz", "results.npz"))
-        np.savez(clips_path, **arrays)  # type: ignore[arg-type]
+        with files.file_errors(clips_path):
+            np.savez(clips_path, **arrays)  # type: ignore[arg-type]
         reason = run_python([_SCRIPT, directory, clips_path, results_path])
         if reason is not None:
             raise RunFailedError(f"the saved model cannot be loaded and run by {needs}: {reason}")
@@ -123,9 +125,9 @@ def _run_script(
 
 def _outputs(found: Mapping[str, NDArray[Any]]) -> list[Outputs]:
     return [
-        Outputs(None) if error else Outputs(probabilities.astype(np.float64), embedding)
-        for probabilities, embedding, error in zip(
-            found["probabilities"], found["embeddings"], found["errors"], strict=True
+        Outputs(None) if is_silent else Outputs(probabilities.astype(np.float64), embedding)
+        for probabilities, embedding, is_silent in zip(
+            found["probabilities"], found["embeddings"], found["is_silent"], strict=True
         )
     ]
 
@@ -154,13 +156,13 @@ def _run_network(network: keras.Model, clip: ReferenceClip, *, inference: Infere
 
 
 def largest_difference(found: Sequence[Outputs | None], expected: Sequence[Outputs]) -> float:
-    """Returns the largest difference of a probability; infinity where only one of the two refuses a clip."""
+    """Returns the largest difference of a probability; infinity where a clip is silent for one of the two only."""
     pairs = zip(found, expected, strict=True)
     return max(probability_difference(one, other) for one, other in pairs if one is not None)
 
 
 def probability_difference(found: Outputs, expected: Outputs) -> float:
-    """Returns the largest difference of a probability of a clip; infinity where only one of the two refuses it.
+    """Returns the largest difference of a probability of a clip; infinity where it is silent for one only.
 
     A NaN counts as infinity.
     """

@@ -27,7 +27,7 @@ from trainer.export.config import (
     SEGMENT_FORMATS,
     ExportConfig,
 )
-from trainer.export.reference_clips import ReferenceClip, reference_clips
+from trainer.export.reference_clips import NUM_SYNTHETIC, ReferenceClip, reference_clips
 from trainer.export.saved_model import SERVE_BYTES, write_saved_model, write_saved_model_bytes
 from trainer.export.served_bytes import why_not_decoded
 from trainer.export.source import ExportSource, open_source
@@ -68,6 +68,8 @@ def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
         formats = _formats_to_write(config.formats, stream=stream)
         _write(source, work_dir, formats=formats)
         clips = reference_clips(source.run, most=config.reference_clips)
+        if len(clips) == NUM_SYNTHETIC < NUM_SYNTHETIC + config.reference_clips:
+            print(f"note: the audio of the data of {run_dir} is not there: synthetic sounds are compared", file=stream)
         expected = checks.predict_clips(source.inference, clips)
         runs = {name: _run(name, source, work_dir, clips) for name in formats}
         _print_table(runs, clips, expected, stream=stream)
@@ -107,7 +109,11 @@ def _files_of_interrupted(names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _work_dir(output_dir: str) -> Iterator[str]:
-    """Makes a local folder for the files until they are complete, on the disk of a local output folder."""
+    """Makes a local folder for the files until they are complete, on the disk of a local output folder.
+
+    Raises:
+        UserError: A file cannot be written, there or in the folder for temporary files.
+    """
     if is_in_bucket(output_dir):
         with tempfile.TemporaryDirectory(prefix="beamtune-export-") as scratch_dir:
             yield scratch_dir
@@ -119,7 +125,7 @@ def _work_dir(output_dir: str) -> Iterator[str]:
             os.makedirs(path)
         yield path
     except files.FileError as error:
-        raise UserError(f"output_dir={output_dir} cannot be written: {error.message}") from error
+        raise UserError(f"the export to output_dir={output_dir} cannot be written: {error.message}") from error
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -128,12 +134,13 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
     """Writes the formats and the files beside them."""
     for name in formats:
         path = os.path.join(directory, texts.PATHS[name])
-        if name == SAVED_MODEL:
-            write_saved_model(source, path)
-        elif name == SAVED_MODEL_BYTES:
-            write_saved_model_bytes(source, path)
-        elif name == KERAS:
-            source.inference.model.save(path)
+        with files.file_errors(path):
+            if name == SAVED_MODEL:
+                write_saved_model(source, path)
+            elif name == SAVED_MODEL_BYTES:
+                write_saved_model_bytes(source, path)
+            elif name == KERAS:
+                source.inference.model.save(path)
     segment_paths = {name: os.path.join(directory, texts.PATHS[name]) for name in formats if name in SEGMENT_FORMATS}
     segment_formats.write_segment_formats(source, segment_paths)
     found = {
@@ -152,7 +159,7 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
         segment_formats.attach_files(name, path, attached)
     found |= texts.example_files(formats)
     if SAVED_MODEL in formats:
-        for name, text in texts.vertex_files().items():
+        for name, text in texts.vertex_files(source).items():
             found[os.path.join(texts.VERTEX_DIR, name)] = text
     for name, text in found.items():
         path = os.path.join(directory, name)
@@ -192,7 +199,7 @@ def _cell(found: Outputs | None, expected: Outputs) -> str:
     if found is None:
         return "not compared"
     if expected.probabilities is None and found.probabilities is None:
-        return "both refuse it: silent"
+        return "silent in both"
     return f"{checks.probability_difference(found, expected):.1e}"
 
 
@@ -231,7 +238,7 @@ def _report(
                         "name": clip.name,
                         "duration_s": len(clip.samples) / clip.sample_rate_hz,
                         "sample_rate_hz": clip.sample_rate_hz,
-                        "is_refused": one.probabilities is None,
+                        "is_silent": one.probabilities is None,
                         "probability_difference": checks.probability_difference(one, other),
                         "embedding_difference": checks.embedding_difference(one, other),
                         "same_top_genre": checks.has_same_top(one, other),

@@ -23,6 +23,7 @@ _LONGEST_S = 60.0
 _SYNTHETIC_S = 5.0
 # Another rate than data have, so that it is resampled.
 _SYNTHETIC_RATE_HZ = 44_100
+NUM_SYNTHETIC = 3
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,9 @@
     python run_saved_model.py SAVED_MODEL CLIPS.npz RESULTS.npz
 
 CLIPS holds the samples of clip i as array `i`, and all rates as array `rates_hz`; without rates, the arrays are the
-bytes of encoded files. RESULTS has a row for each clip: probabilities (clips, genres), embeddings (clips, values) and
-ms (clips,); where the graph refuses a clip, they are NaN and the entry of `errors` is its message. `labels` and
-`load_s` are of the model.
+bytes of encoded files. RESULTS has a row for each clip: probabilities (clips, genres), embeddings (clips, values),
+is_silent (clips,) and ms (clips,); where the graph refuses a clip, numbers are NaN and the entry of `errors` is its
+message. `labels` and `load_s` are of the model.
 """
 
 import sys
@@ -33,7 +33,7 @@ def main(saved_model: str, clips_path: str, results_path: str) -> None:
     predict = model.signatures["serve_bytes" if rates_hz is None else "serving_default"]
     load_s = time.perf_counter() - started_s
     num_genres, num_values = (predict.structured_outputs[name].shape[1] for name in ("probabilities", "embedding"))
-    rows: list[tuple[object, object, float, str]] = []
+    rows: list[tuple[object, object, bool, float, str]] = []
     labels: list[bytes] = []
     for index in range(len(clips)):
         clip = clips[str(index)]
@@ -50,16 +50,18 @@ def main(saved_model: str, clips_path: str, results_path: str) -> None:
         except tf.errors.InvalidArgumentError as error:
             lines = error.message.splitlines()
             message = next((line for line in lines if "assertion failed" in line), lines[0])
-            rows.append((np.full(num_genres, np.nan), np.full(num_values, np.nan), np.nan, message))
+            rows.append((np.full(num_genres, np.nan), np.full(num_values, np.nan), False, np.nan, message))
             continue
         ms = 1000 * (time.perf_counter() - started_s)
         labels = found["labels"].numpy()[0].tolist()
-        rows.append((found["probabilities"].numpy()[0], found["embedding"].numpy()[0], ms, ""))
-    probabilities, embeddings, times_ms, errors = zip(*rows, strict=True)
+        row = (found[name].numpy()[0] for name in ("probabilities", "embedding", "is_silent"))
+        rows.append((*row, ms, ""))
+    probabilities, embeddings, is_silent, times_ms, errors = zip(*rows, strict=True)
     np.savez(
         results_path,
         probabilities=np.stack(probabilities),
         embeddings=np.stack(embeddings),
+        is_silent=np.array(is_silent),
         ms=np.array(times_ms),
         errors=np.array(errors),
         labels=np.array([label.decode() for label in labels]),

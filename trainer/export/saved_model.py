@@ -12,6 +12,8 @@ from trainer.export.source import ExportSource
 from trainer.models.config import LOGITS
 
 SERVE, SERVE_FEATURES, SERVE_BYTES = "serving_default", "serve_features", "serve_bytes"
+# An output of the signatures of whole tracks.
+_IS_SILENT = {"is_silent": {"shape": [None], "dtype": "bool"}}
 # What a process executes before it loads a model of files.
 _LOAD_OPERATIONS = "from tensorflow_io.python.ops import core_ops; core_ops.io_audio_decode_mp3"
 
@@ -70,7 +72,7 @@ def describe_saved_model(source: ExportSource) -> dict[str, Any]:
     }
     means = _describe_means(source)
     signatures = {
-        SERVE: {"inputs": audio, "outputs": means},
+        SERVE: {"inputs": audio, "outputs": {**means, **_IS_SILENT}},
         SERVE_FEATURES: {
             "inputs": {
                 name: {"shape": [None, *shape], "dtype": dtype}
@@ -93,9 +95,10 @@ def describe_saved_model(source: ExportSource) -> dict[str, Any]:
 
 def describe_saved_model_bytes(source: ExportSource) -> dict[str, Any]:
     """Returns the same for the model of encoded files, and what a process needs to load it."""
+    outputs = {**_describe_means(source), **_IS_SILENT}
     encoded = {"shape": [None], "axes": ["batch"], "dtype": "string", "encodings": ["mp3", "flac", "wav"]}
     return {
-        "signatures": {SERVE_BYTES: {"inputs": {"encoded": encoded}, "outputs": _describe_means(source)}},
+        "signatures": {SERVE_BYTES: {"inputs": {"encoded": encoded}, "outputs": outputs}},
         "requires": {
             "tensorflow": tf.__version__,
             "tensorflow-io": version("tensorflow-io"),

@@ -38,9 +38,8 @@ def serve_bytes(served: ServedModel, encoded: Any) -> dict[str, Any]:
     """
 
     def of_file(text_and_index: Any) -> dict[str, Any]:
-        text, index = text_and_index
-        samples, rate_hz = decode(text, index)
-        found = served.predict(samples[None], rate_hz, first_index=index)
+        samples, rate_hz = decode(*text_and_index)
+        found = served.predict(samples[None], rate_hz)
         return {name: value[0] for name, value in found.items()}
 
     num_genres = len(served.labels)
@@ -52,6 +51,7 @@ def serve_bytes(served: ServedModel, encoded: Any) -> dict[str, Any]:
                 "probabilities": tf.TensorSpec((num_genres,), tf.float32),
                 "embedding": tf.TensorSpec((served.num_values,), tf.float32),
                 "labels": tf.TensorSpec((num_genres,), tf.string),
+                "is_silent": tf.TensorSpec((), tf.bool),
             },
             parallel_iterations=1,
         )

@@ -86,30 +86,32 @@ class ServedModel:
         outputs = self._network.get_concrete_function().structured_outputs
         self.num_values = int(outputs[EMBEDDINGS].shape[1])
 
-    def predict(self, waveform: Any, sample_rate_hz: Any, *, first_index: Any = 0) -> dict[str, Any]:
+    def predict(self, waveform: Any, sample_rate_hz: Any) -> dict[str, Any]:
         """Returns the means over the segments of each track: the signature `serving_default`.
+
+        A silent track is no error, which would take the answers for the other tracks of its batch with it.
 
         Args:
             waveform: (batch, samples) float32, mono, in [-1, 1].
             sample_rate_hz: () int32, or (batch,) with the same rate for all.
-            first_index: The number of the first track in messages, () int32.
 
         Returns:
-            probabilities (batch, genres) float32, embedding (batch, values) float32, and labels (batch, genres) string.
+            probabilities (batch, genres) float32, embedding (batch, values) float32, labels (batch, genres) string, and
+            is_silent (batch,) bool. Probabilities and embedding of a silent track are 0.
         """
         found = self.segments(waveform, sample_rate_hz)
         weights = tf.cast(found.is_used, tf.float32)[..., None]
         num_used = tf.reduce_sum(weights, axis=1)
-        silent = tf.cast(tf.where(num_used[:, 0] == 0)[:, 0], tf.int32) + first_index
-        nothing_heard = f"silent: no segment is louder than {self._segment.silence_threshold_dbfs} dBFS at"
-        with tf.control_dependencies([tf.debugging.Assert(tf.size(silent) == 0, [nothing_heard, silent])]):
-            probabilities = tf.reduce_sum(found.probabilities * weights, axis=1) / num_used
+        is_silent = num_used == 0
+        divisor = tf.maximum(num_used, 1.0)
+        probabilities = tf.reduce_sum(found.probabilities * weights, axis=1) / divisor
         if self._calibration is not None:
             probabilities = _with_temperature(probabilities, self._calibration.track)
         return {
-            "probabilities": probabilities,
-            "embedding": tf.reduce_sum(found.embeddings * weights, axis=1) / num_used,
+            "probabilities": tf.where(is_silent, tf.zeros_like(probabilities), probabilities),
+            "embedding": tf.reduce_sum(found.embeddings * weights, axis=1) / divisor,
             "labels": self._labels_of(probabilities),
+            "is_silent": is_silent[:, 0],
         }
 
     def predict_features(self, values: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from beam_pipelines.audio.segments import segment_length
+from trainer.common.markdown import plain_text
 from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
 from trainer.export.config import (
     KERAS,
@@ -43,7 +44,7 @@ PATHS = {
 _APACHE = Path(__file__).with_name("apache-2.0.txt")
 
 _EXAMPLE = '''\
-"""Prints the most probable genres of a WAV file: python example.py song.wav. It needs TensorFlow only."""
+"""Prints the most probable genres of a 16-bit WAV file: python example.py song.wav. It needs TensorFlow only."""
 import pathlib
 import sys
 
@@ -53,6 +54,8 @@ model = tf.saved_model.load(str(pathlib.Path(__file__).with_name("saved_model"))
 samples, rate_hz = tf.audio.decode_wav(tf.io.read_file(sys.argv[1]))
 mono = tf.reduce_mean(samples, axis=1)
 found = model.signatures["serving_default"](waveform=mono[None], sample_rate_hz=rate_hz)
+if found["is_silent"][0]:
+    sys.exit("silent")
 for index in tf.argsort(found["probabilities"][0], direction="DESCENDING")[:3]:
     print(f"{found['labels'][0, index].numpy().decode()} {found['probabilities'][0, index]:.3f}")
 '''
@@ -72,7 +75,12 @@ core_ops.io_audio_decode_mp3  # loads the operations, which the model refers to
 model = tf.saved_model.load(str(pathlib.Path(__file__).with_name("saved_model_bytes")))
 encoded = [tf.io.read_file(path) for path in sys.argv[1:]]
 found = model.signatures["serve_bytes"](encoded=tf.stack(encoded))
-for path, labels, probabilities in zip(sys.argv[1:], found["labels"], found["probabilities"]):
+for path, labels, probabilities, is_silent in zip(
+    sys.argv[1:], found["labels"], found["probabilities"], found["is_silent"]
+):
+    if is_silent:
+        print(f"{path} silent")
+        continue
     for index in tf.argsort(probabilities, direction="DESCENDING")[:3]:
         print(f"{path} {labels[index].numpy().decode()} {probabilities[index]:.3f}")
 '''
@@ -83,15 +91,20 @@ _VERTEX = """\
 Not tried on Vertex AI: the facts below are of its documentation, and of requests to the saved model in the format of
 TensorFlow Serving's REST API.
 
-- Vertex AI's prebuilt TensorFlow containers take a folder with `saved_model.pb`: upload `saved_model/` to a bucket and
-  name it as the artifact. The container's TensorFlow must not be older than {tensorflow}, which wrote the model.
 - TensorFlow Serving takes a folder with a number for each version: copy `saved_model/` to `genre/1/` and start it with
-  `--model_name=genre --model_base_path=/path/genre`.
+  `--model_name=genre --model_base_path=/path/genre`. Leave `--enable_batching` off: it joins requests of other rates.
+- Vertex AI's prebuilt TensorFlow containers take a folder with `saved_model.pb`: upload `saved_model/` to a bucket and
+  name it as the artifact. The newest of them has TensorFlow 2.15, and {tensorflow} wrote this model. TensorFlow does
+  not promise that older versions load newer models; 2.15.1 has loaded one and returned the same probabilities.
+- A request to a shared public endpoint of Vertex AI has 1.5 MB at most: some 190,000 samples as JSON, 12 s at 16,000
+  Hz. Send longer tracks to a dedicated endpoint, or at a lower rate: the model needs no more than {rate_hz} Hz.
 
-Both call the signature `serving_default`. `request.json` is a request of the row format, a tenth of a second of a sine:
-each instance has `waveform`, mono samples in [-1, 1], and `sample_rate_hz`. All instances of a request have one length
-and one rate. Mixing down to mono and decoding are left to the caller: these servers cannot load `saved_model_bytes/`,
-if it is there, because tensorflow-io is not in them.
+`request.json` is a request to both, a tenth of a second of a sine. Each instance has `waveform`, mono samples in
+[-1, 1], and `sample_rate_hz`. All instances of a request have one length and one rate; mixing down to mono and decoding
+are left to the caller: these servers cannot load `saved_model_bytes/`, if it is there, because tensorflow-io is not in
+them. The answer has in `predictions`, for each instance in the same order, `probabilities`, `labels` (the genres, in
+the order of the probabilities), `embedding` and `is_silent`. Where that is true, all probabilities are 0, and the track
+has no genre.
 """
 
 
@@ -162,10 +175,11 @@ def license_text(source: ExportSource) -> str | None:
 def model_card(source: ExportSource, *, formats: list[str]) -> str:
     """Returns a description of the model, its data and its scores in Markdown."""
     model, segment = source.inference.model, source.settings.segment
+    genres = ", ".join(map(plain_text, source.labels))
     lines = [
-        f"# {source.model_config.name} on {source.data.info.name}",
+        f"# {source.model_config.name} on {plain_text(source.data.info.name)}",
         "",
-        f"A classifier of music into {len(source.labels)} genres: {', '.join(source.labels)}. Trained with beamtune "
+        f"A classifier of music into {len(source.labels)} genres: {genres}. Trained with beamtune "
         f"{version('beamtune')}; {model.count_params():,} parameters; input {', '.join(source.specs)} of segments of "
         f"{segment.duration_s:g} s.",
         "",
@@ -201,9 +215,10 @@ def example_files(formats: list[str]) -> dict[str, str]:
     return dict(programs[name] for name in formats if name in programs)
 
 
-def vertex_files() -> dict[str, str]:
+def vertex_files(source: ExportSource) -> dict[str, str]:
     """Returns the files for servers, by name."""
     rate_hz = 16_000
     sine = [round(0.5 * math.sin(2 * math.pi * 440 * index / rate_hz), 4) for index in range(rate_hz // 10)]
-    request = {"signature_name": "serving_default", "instances": [{"waveform": sine, "sample_rate_hz": rate_hz}]}
-    return {"README.md": _VERTEX.format(tensorflow=tf.__version__), "request.json": json.dumps(request) + "\n"}
+    request = {"instances": [{"waveform": sine, "sample_rate_hz": rate_hz}]}
+    readme = _VERTEX.format(tensorflow=tf.__version__, rate_hz=max(source.graph_features.rate_hz_of.values()))
+    return {"README.md": readme, "request.json": json.dumps(request) + "\n"}

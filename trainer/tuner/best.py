@@ -15,6 +15,8 @@ from trainer.tuner.trial import Trial
 
 # A configuration as overrides of `beamtune train`: ["model=cnn2d", "model.dropout=0.2", …].
 ToOverrides = Callable[[TrainConfig], Sequence[str]]
+# Of the search, and not of its trials.
+_LEFT_OUT = ("run_dir=", "storage.")
 
 
 def config_of(trial: Trial, config: SearchConfig, *, space: Space) -> TrainConfig:
@@ -29,7 +31,7 @@ def write_best(search: SearchState, config: SearchConfig, *, space: Space, to_ov
         return
     path = SearchDir(config.search_dir).best_path
     overrides = to_overrides(config_of(best, config, space=space))
-    overrides = [override for override in overrides if not override.startswith("run_dir=")]
+    overrides = [override for override in overrides if not override.startswith(_LEFT_OUT)]
     comment = (
         f"trial {best.trial_id}: {search.objective} {best.score:.4f} in epoch {best.best_epoch}; "
         f"beamtune train overrides={path} trains it again"

@@ -2,9 +2,12 @@
 
 import copy
 import errno
+import fcntl
 import os
 import re
 import subprocess
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +60,32 @@ def test_a_write_that_fails_leaves_the_old_text(directory: str, monkeypatch: pyt
         files.write_text(path, "new")
     assert caught.value.message.startswith(path)
     assert files.read_text(path) == "old"
+
+
+def test_temporary_files_of_killed_writers_are_removed_and_those_of_others_are_kept(tmp_path: Path) -> None:
+    names = {kind: f"a.txt.{uuid.uuid4().hex}.tmp" for kind in ("left", "locked", "new")} | {"other": "a.0123abcd.tmp"}
+    for kind, name in names.items():
+        (tmp_path / name).touch()
+        if kind != "new":
+            os.utime(tmp_path / name, (time.time() - 100, time.time() - 100))
+    with open(tmp_path / names["locked"], "rb") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        files.write_text(str(tmp_path / "b.txt"), "b")
+    assert files.list_dir(str(tmp_path)) == sorted([names["locked"], names["new"], names["other"], "b.txt"])
+
+
+def test_a_temporary_file_is_locked_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    def look(directory: str) -> None:
+        [path] = Path(directory).iterdir()
+        with open(path, "rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found.append(path.name)
+
+    monkeypatch.setattr(files, "_remove_left_temporary_files", look)
+    files.write_text(str(tmp_path / "b.txt"), "b")
+    assert re.fullmatch(r"b\.txt\.[0-9a-f]{32}\.tmp", found[0])
 
 
 def test_directories_are_listed_and_removed(directory: str) -> None:

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -25,8 +26,10 @@ import beamtune
 from beam_pipelines.audio import windows as windows_module
 from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.common import files
+from trainer.evaluation.config import PredictConfig
 from trainer.evaluation.exported_model import ExportedModel
 from trainer.evaluation.inference import Inference
+from trainer.evaluation.predict import predict
 from trainer.export import export as export_module
 from trainer.export.checks import FormatRun, Outputs, largest_difference, predict_clips
 from trainer.export.config import ExportConfig
@@ -40,6 +43,13 @@ pytestmark = pytest.mark.slow
 
 LABELS = ("blues", "funk", "waltz")
 RATE_HZ = 8000
+# Runs a program with an import of beamtune, wherever it is installed, as an error.
+WITHOUT_BEAMTUNE = """
+import runpy, sys
+sys.modules.update(dict.fromkeys(("beamtune", "beam_pipelines", "configs", "trainer")))
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def noise(duration_s: float, *, rate_hz: int = RATE_HZ, seed: int = 0) -> Any:
@@ -83,11 +93,12 @@ def test_a_line_says_that_files_are_not_taken_without_tensorflow_io(exported: Pa
 def test_the_report_and_the_table_have_the_differences(exported: Path) -> None:
     report = json.loads((exported / "export.json").read_text())
     table = (exported.parent / "table.txt").read_text()
+    assert re.search("^note: the audio of the data of .*run is not there: synthetic sounds are compared$", table, re.M)
     for name in ("saved_model", "keras"):
         found = report["formats"][name]
         clips = {clip["name"]: clip for clip in found["clips"]}
         assert list(clips) == ["noise", "sine of 440 Hz", "silence"]  # the audio of this data set does not exist
-        assert clips["silence"]["is_refused"] and not clips["noise"]["is_refused"]
+        assert clips["silence"]["is_silent"] and not clips["noise"]["is_silent"]
         differences = [clip["probability_difference"] for clip in found["clips"]]
         assert found["largest_difference"] == max(differences) < 1e-3
         assert f"{name}: at most {max(differences):.1e}; the same top genre for 3 of 3 clips" in table
@@ -121,9 +132,8 @@ def test_the_example_runs_with_tensorflow_only(exported: Path, tmp_path: Path, s
     tree = ast.parse((exported / "example.py").read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert imported == {"pathlib", "sys", "tensorflow"}
-    done = subprocess.run(
-        [sys.executable, "-I", str(exported / "example.py"), str(path)], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-I", "-c", WITHOUT_BEAMTUNE, str(exported / "example.py"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     expected = beamtune.load(shared_config.run_dir).predict(path)
     best = sorted(expected.probabilities.items(), key=lambda item: -item[1])
     found = [line.split() for line in done.stdout.splitlines()]
@@ -131,23 +141,72 @@ def test_the_example_runs_with_tensorflow_only(exported: Path, tmp_path: Path, s
     assert [float(probability) for _, probability in found] == pytest.approx([p for _, p in best], abs=2e-3)
 
 
+def test_the_example_names_no_genre_for_silence(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(9000), RATE_HZ)
+    monkeypatch.setattr(sys, "argv", ["example.py", str(tmp_path / "silence.wav")])
+    with pytest.raises(SystemExit, match="^silent$"):
+        runpy.run_path(str(exported / "example.py"))
+
+
+def test_tensorflows_command_line_shows_and_runs_the_saved_model(
+    exported: Path, tmp_path: Path, shared_config: TrainConfig
+) -> None:
+    np.save(tmp_path / "samples.npy", noise(1.0, rate_hz=44_100)[None])
+    where = ["--dir", str(exported / "saved_model"), "--tag_set", "serve", "--signature_def", "serving_default"]
+    inputs = ["--inputs", "waveform=samples.npy", "--input_exprs", "sample_rate_hz=44100"]
+    shown, run = (
+        subprocess.run(
+            [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        ).stdout
+        for words in (["show", *where], ["run", *where, *inputs, "--outdir", "found"])
+    )
+    assert re.search(r"inputs\['waveform'\] tensor_info:\s+dtype: DT_FLOAT\s+shape: \(-1, -1\)", shown)
+    assert re.search(r"outputs\['probabilities'\] tensor_info:\s+dtype: DT_FLOAT\s+shape: \(-1, 3\)", shown)
+    assert "b'blues' b'funk' b'waltz'" in run
+    expected = beamtune.load(shared_config.run_dir).predict(noise(1.0, rate_hz=44_100), sample_rate_hz=44_100)
+    found = np.load(tmp_path / "found" / "probabilities.npy")
+    np.testing.assert_allclose(found, [list(expected.probabilities.values())], atol=1e-3)
+
+
+def test_integers_are_no_samples(exported: Path) -> None:
+    serve = tf.saved_model.load(str(exported / "saved_model")).signatures["serving_default"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected to be a float tensor but is a int16 tensor"):
+        serve(waveform=tf.zeros((1, 9000), tf.int16), sample_rate_hz=tf.constant(RATE_HZ))
+
+
 def test_the_rest_api_of_tensorflow_serving(exported: Path, shared_config: TrainConfig) -> None:
     request = json.loads((exported / "vertex" / "request.json").read_text())
+    assert set(request) == {"instances"}  # Vertex AI knows no more
     [row] = request["instances"]
     samples = np.array(row["waveform"], np.float32)
     expected = beamtune.load(shared_config.run_dir).predict(samples, sample_rate_hz=row["sample_rate_hz"])
     columns = {"waveform": [row["waveform"]] * 2, "sample_rate_hz": row["sample_rate_hz"]}
     with serving(str(exported / "saved_model"), name="genre") as address:
-        by_rows = requests.post(address, json={**request, "instances": [row] * 2}, timeout=60)
+        by_rows = requests.post(address, json={"instances": [row] * 2}, timeout=60)
+        content = (exported / "vertex" / "request.json").read_bytes()
+        by_file = requests.post(address, data=content, timeout=60).json()
         by_columns = requests.post(address, json={"inputs": columns}, timeout=60)
+        silent = {**row, "waveform": [0.0] * len(samples)}
+        with_silence = requests.post(address, json={"instances": [silent, row]}, timeout=60).json()
         integers = {"waveform": [[0, 20_000, -20_000]], "sample_rate_hz": 16_000}
         refused = requests.post(address, json={"inputs": integers}, timeout=60)
     assert (by_rows.status_code, by_columns.status_code, refused.status_code) == (200, 200, 400)
     assert "waveform exceeds full scale" in refused.json()["error"]
+    silence, sound = with_silence["predictions"]
+    assert (silence["is_silent"], silence["probabilities"]) == (True, [0.0] * 3)
     rows, outputs = by_rows.json()["predictions"], by_columns.json()["outputs"]
     assert len(rows) == 2
+    assert by_file["predictions"][0]["probabilities"] == pytest.approx(rows[0]["probabilities"], abs=1e-6)
+    assert sound["probabilities"] == pytest.approx(rows[0]["probabilities"], abs=1e-6)
     for index, found in enumerate(rows):
         assert found["labels"] == outputs["labels"][index] == list(LABELS)
+        assert found["is_silent"] is False
         assert found["probabilities"] == outputs["probabilities"][index]
         assert found["probabilities"] == pytest.approx(list(expected.probabilities.values()), abs=1e-3)
 
@@ -177,10 +236,42 @@ def test_an_export_predicts_and_embeds_like_its_run(exported: Path, shared_confi
             run.embed(audio, sample_rate_hz=rate_hz).vector,
             atol=0.02,
         )
+        for min_confidence in (max(expected.probabilities.values()) - 0.01, 1.0):
+            labels = [
+                model.predict(audio, sample_rate_hz=rate_hz, min_confidence=min_confidence).label
+                for model in (run, opened)
+            ]
+            assert labels == [expected.label if min_confidence < 1 else "unknown"] * 2
     with pytest.raises(UserError, match="is an export, whose network is in its graph"):
         _ = opened.keras_model
     with pytest.raises(beamtune.AudioError, match="silent: no segment is louder than -60.0 dBFS"):
         opened.predict(np.zeros(9000, np.float32), sample_rate_hz=RATE_HZ)
+
+
+def test_the_command_calls_a_file_unknown_as_with_the_run(
+    exported: Path, shared_config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "song.wav")
+    soundfile.write(path, noise(1.2), RATE_HZ)
+    found = []
+    for directory in (str(exported), shared_config.run_dir):
+        assert predict(directory, [path], config=PredictConfig(min_confidence=1.0), output_format="json") == 0
+        found += json.loads(capsys.readouterr().out)
+    assert [one["label"] for one in found] == ["unknown"] * 2
+    assert [one["genre"] for one in found[0]["genres"]] == [one["genre"] for one in found[1]["genres"]]
+
+
+def test_other_software_can_calibrate_with_the_temperatures_of_the_signature(
+    exported: Path, shared_config: TrainConfig
+) -> None:
+    temperatures = json.loads((exported / "signature.json").read_text())["output"]["calibration"]
+    segments = tf.saved_model.load(str(exported / "saved_model")).signatures["serve_segments"]
+    samples = noise(2.1)
+    found = segments(waveform=tf.constant(samples[None]), sample_rate_hz=tf.constant(RATE_HZ))
+    mean = found["probabilities"].numpy()[0].mean(axis=0)
+    powers = mean ** (1 / temperatures["track"])
+    expected = beamtune.load(shared_config.run_dir).predict(samples, sample_rate_hz=RATE_HZ)
+    np.testing.assert_allclose(powers / powers.sum(), list(expected.probabilities.values()), atol=1e-3)
 
 
 def test_a_file_longer_than_the_longest_duration_is_read_in_windows(
@@ -308,6 +399,20 @@ def test_a_folder_with_other_files_is_refused_and_one_of_an_interrupted_export_i
     monkeypatch.setattr(export_module, "_run", lambda *_: (_ for _ in ()).throw(UserError("enough")))
     assert refused(shared_config.run_dir, output_dir) == "enough"
     assert written == [[]]
+
+
+def test_a_full_disk_is_an_error_in_one_line_and_leaves_nothing(
+    shared_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(source: ExportSource, directory: str) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, f"{directory}/saved_model.pb; No space left on device")
+
+    monkeypatch.setattr(export_module, "write_saved_model", write)
+    assert re.fullmatch(
+        f"the export to output_dir={tmp_path}/export cannot be written: .*saved_model.pb; No space left on device",
+        refused(shared_config.run_dir, tmp_path / "export"),
+    )
+    assert not (tmp_path / "export").exists()
 
 
 @pytest.mark.parametrize("place", ["folder", "bucket"])

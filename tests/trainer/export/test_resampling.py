@@ -41,6 +41,22 @@ def test_other_rates_agree_with_soxr_up_to_its_passband(from_hz):
     assert everything < 10**-3.5  # with the edge of the filter, where soxr approximates
 
 
+@pytest.mark.parametrize("from_hz", [1_001, 11_003, 15_999, 44_099, 44_100, 191_999])
+def test_each_sample_is_the_sum_of_the_filter_at_its_time(from_hz):
+    """Computed in float64 from the filter itself, whatever the number of phases of the ratio."""
+    samples = noise(from_hz)
+    start = 1_003
+    got = graph(samples[None], from_hz, start, 20_000).numpy()[0]
+    share = min(1, TO_HZ / from_hz)
+    for output in np.random.default_rng(0).choice(20_000, 40):
+        time = (start + output) * from_hz / TO_HZ
+        near = np.arange(max(0, int(time - 98 / share)), min(len(samples), int(time + 98 / share) + 2))
+        apart = (time - near) * share
+        window = np.i0(13.04 * np.sqrt(np.maximum(1 - (apart / 97.25) ** 2, 0))) / np.i0(13.04)
+        weights = 0.956872 * share * np.sinc(0.956872 * apart) * window * (np.abs(apart) < 97.25)
+        assert got[output] == pytest.approx(weights @ samples[near].astype(np.float64), abs=5e-7)
+
+
 @pytest.mark.parametrize("from_hz", [8_000, 32_000])
 def test_twice_or_half_the_rate_agrees_with_soxr(from_hz):
     samples = noise(from_hz)

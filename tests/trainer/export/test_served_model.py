@@ -126,12 +126,26 @@ SAMPLES = np.full((2, 16_000), 0.5, np.float32)
         (SAMPLES, 1_000_000, r"is out of range: .*\[1000000\]"),
         (SAMPLES, [16_000, 44_100], r"differs within the batch: .*\[16000 44100\]"),
         (SAMPLES, [], "sample_rate_hz has no value"),
-        (SAMPLES * [[1.0], [1e-4]], 16_000, r"silent: no segment is louder than -60.0 dBFS at.*\[1\]"),
     ],
 )
 def test_wrong_input_is_an_error_of_the_graph(waveform, rate, message, predict):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         predict(waveform.astype(np.float32), tf.constant(rate, tf.int32))
+
+
+def test_a_silent_track_leaves_the_others_of_its_batch_as_they_are(predict):
+    batch = tracks(2 * FROM_HZ)
+    expected = predict(batch, FROM_HZ)
+    assert expected["is_silent"].numpy().tolist() == [False, False]
+    # Below the threshold of -60 dBFS, and nothing at all.
+    found = predict(np.stack([batch[0], batch[1] * 1e-4, batch[1] * 0, batch[1]]), FROM_HZ)
+    assert found["is_silent"].numpy().tolist() == [False, True, True, False]
+    for name in ("probabilities", "embedding"):
+        np.testing.assert_allclose(found[name][::3], expected[name], atol=1e-6)
+        assert (found[name][1:3] == 0.0).numpy().all()
+    alone = predict(batch[:1] * 0, FROM_HZ)
+    assert alone["is_silent"].numpy().tolist() == [True]
+    assert alone["probabilities"].numpy().tolist() == [[0.0] * 3]
 
 
 def test_full_scale_may_be_exceeded_a_little(predict):

@@ -1,11 +1,12 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from beam_pipelines.features.config import LogMelConfig, YamnetConfig
 from trainer.export.source import ExportSource
-from trainer.export.texts import license_text
+from trainer.export.texts import license_text, model_card
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.models.architectures.transfer import TransferConfig
 from trainer.models.architectures.yamnet_finetune import YamnetFinetuneConfig
@@ -37,6 +38,13 @@ def test_weights_of_ones_own_have_no_licence(source: ExportSource) -> None:
     # A feature that the model does not take.
     settings = replace(source.settings, features={"log_mel": LogMelConfig(), "yamnet": YamnetConfig()})
     assert license_text(replace(source, settings=settings)) is None
+
+
+def test_genres_are_no_markup_in_the_model_card(source: ExportSource) -> None:
+    model = SimpleNamespace(count_params=lambda: 7)
+    inference = SimpleNamespace(labels=("a|b", "<i>", "d'n'b"), model=model)
+    card = model_card(replace(source, inference=inference), formats=["saved_model"])  # type: ignore[arg-type]
+    assert "3 genres: a&#124;b, &lt;i&gt;, d'n'b." in card
 
 
 @pytest.mark.parametrize(
