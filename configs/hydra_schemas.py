@@ -27,6 +27,7 @@ from trainer.explore.config import ExploreConfig
 from trainer.export.config import ExportConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
+from trainer.review.config import ReviewConfig
 from trainer.tag.config import TagConfig
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
@@ -63,6 +64,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "predict": PredictConfig,
     "tag": TagConfig,
     "export": ExportConfig,
+    "review": ReviewConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
     "doctor": DoctorConfig,

@@ -162,6 +162,18 @@ def _export(invocation: Invocation) -> int:
     return 0
 
 
+def _review(invocation: Invocation) -> int:
+    from trainer.review.config import ReviewConfig
+
+    if len(invocation.paths) != 1:
+        raise UserError("review needs one directory of crossval: beamtune review CROSSVAL_DIR output_dir=…")
+    config = load_config(ReviewConfig, "review", invocation.overrides, paths=invocation.paths)
+    from trainer.review.review import review
+
+    review(invocation.paths[0], config, stream=sys.stdout)
+    return 0
+
+
 def _compare(invocation: Invocation) -> int:
     from trainer.compare.config import CompareConfig
 
@@ -377,6 +389,26 @@ COMMANDS = (
         run=_export,
         extras=("train",),
         paths_usage="RUN",
+        decodes_audio=True,
+    ),
+    Command(
+        name="review",
+        summary="find tracks whose genre is likely wrong, hear them, and correct the table of the data set",
+        description=(
+            "Reads the predictions of a cross-validation for all tracks, each by models that were not trained on it,\n"
+            "and writes a page with excerpts of suspected label errors and of the least certain tracks. Choose the\n"
+            "right genres there and save the table: prepare dataset=csv dataset.path=corrected.csv reads it.\n"
+            "ranking.csv has all tracks, the most likely errors first.\n\n"
+            "settings: output_dir, suspects, uncertain (the most tracks on the page), excerpt_duration_s,\n"
+            "          data_dir (where the data set is now)"
+        ),
+        examples=(
+            "beamtune review crossval/mine output_dir=review/mine",
+            "beamtune review crossval/baselines/logistic_regression output_dir=review/mine suspects=300",
+        ),
+        run=_review,
+        extras=("explore",),
+        paths_usage="CROSSVAL_DIR",
         decodes_audio=True,
     ),
     Command(

@@ -129,10 +129,8 @@ def _first_readable(
 ) -> AudioExample | MissingExample:
     problems = []
     for track in tracks:
-        is_kept = preparation.audio.keep == "wav"
-        path = files.join(data_dir, kept_audio_path(track.track_id)) if is_kept else track.uri
         try:
-            audio = load_audio(io.BytesIO(files.read_bytes(path)), preparation.audio)
+            audio = read_track(track, data_dir=data_dir, preparation=preparation)
         except AudioError as error:
             problems.append(error.message)
         except (OSError, BucketError) as error:  # a BucketError: its bucket refuses it, or does not exist
@@ -140,6 +138,18 @@ def _first_readable(
         else:
             return _example(track, audio, preparation=preparation, duration_s=duration_s)
     return MissingExample(genre=tracks[0].label, num_tried=len(tracks), reason=problems[0])
+
+
+def read_track(track: TrackRecord, *, data_dir: str, preparation: PrepareYaml) -> Audio:
+    """Returns the audio of a track as it was prepared: of its copy in the data set, or of its file.
+
+    Raises:
+        AudioError: It cannot be decoded.
+        OSError: It cannot be read; a BucketError, if its bucket refuses it.
+    """
+    is_kept = preparation.audio.keep == "wav"
+    path = files.join(data_dir, kept_audio_path(track.track_id)) if is_kept else track.uri
+    return load_audio(io.BytesIO(files.read_bytes(path)), preparation.audio)
 
 
 def _example(track: TrackRecord, audio: Audio, *, preparation: PrepareYaml, duration_s: float) -> AudioExample:

@@ -1,0 +1,1 @@
+"""A finished cross-validation in; suspected label errors and the least certain tracks out, to be corrected by ear."""

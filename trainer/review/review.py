@@ -1,0 +1,184 @@
+"""`beamtune review`: the suspected label errors of a data set, from the predictions of a cross-validation."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from beam_pipelines.audio.load import AudioError
+from beam_pipelines.common.bucket_errors import BucketError
+from beam_pipelines.common.checks import check
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.progress import ProgressReporter
+from beam_pipelines.common.terminal import counted
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
+from beam_pipelines.records.json_lines import TrackRecord
+from trainer.common import files
+from trainer.data.prepared import open_prepared
+from trainer.explore.audio_examples import loudest_excerpt, read_track
+from trainer.explore.prepared_tables import read_tables
+from trainer.review.config import ReviewConfig
+from trainer.review.label_errors import LabelReview, review_labels
+from trainer.review.out_of_fold import OutOfFold, read_out_of_fold
+from trainer.review.page import Entry, render_page
+from trainer.review.tables import dataset_csv, dataset_rows, ranking, ranking_csv
+
+PAGE_FILE, RANKING_FILE, TABLE_FILE = "index.html", "ranking.csv", "tracks.csv"
+_MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_MP3_RATE_HZ = 22_050
+
+
+def review(crossval_dir: str, config: ReviewConfig, *, stream: TextIO) -> None:
+    """Writes the page, the ranking of all tracks, and the data set as a table, and prints a summary.
+
+    Args:
+        crossval_dir: A finished cross-validation, or one learner of it, local or gs://.
+        config: The settings.
+        stream: Where the summary is printed.
+
+    Raises:
+        UserError: The cross-validation or its data set is missing, not finished or damaged, or the output cannot be
+            written.
+    """
+    found = read_out_of_fold(crossval_dir)
+    data_dir = found.data_dir if config.data_dir is None else config.data_dir
+    data, tables = open_prepared(data_dir), read_tables(data_dir)
+    tracks = {track.track_id: track for track in tables.tracks}
+    if missing := [track_id for track_id in found.track_ids if track_id not in tracks]:
+        raise UserError(f"{data_dir} has no track {missing[0]}, which {crossval_dir} predicts: give its own data_dir")
+    reviewed = review_labels(found.probabilities, found.labels)
+    rows = dataset_rows(found, tracks=tracks)
+    _check_output_dir(config.output_dir)
+    with holding(config.output_dir, key="output_dir") as lease:
+        shown = _shown(reviewed, config)
+        excerpts = _read_excerpts(
+            [tracks[found.track_ids[index]] for index in (*shown.suspects, *shown.uncertain)],
+            data_dir=data_dir,
+            preparation=tables.preparation,
+            duration_s=config.excerpt_duration_s,
+        )
+        page = render_page(
+            name=data.info.name,
+            num_tracks=len(found.track_ids),
+            num_suspected=int(reviewed.is_suspected.sum()),
+            split_leak=found.split_leak,
+            genres=found.genres,
+            suspects=[_entry(index, found, reviewed, rows, excerpts) for index in shown.suspects],
+            uncertain=[_entry(index, found, reviewed, rows, excerpts) for index in shown.uncertain],
+            rows=rows,
+        )
+        lease.check()
+        files.write_text(files.join(config.output_dir, RANKING_FILE), ranking_csv(found, reviewed, tracks=tracks))
+        files.write_text(files.join(config.output_dir, TABLE_FILE), dataset_csv(rows))
+        files.write_text(files.join(config.output_dir, PAGE_FILE), page)
+    _print_summary(found, reviewed, output_dir=config.output_dir, stream=stream)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The indices of the tracks on the page."""
+
+    suspects: Sequence[int]
+    uncertain: Sequence[int]
+
+
+@dataclass(frozen=True)
+class _Excerpt:
+    """An excerpt as mp3, or why there is none."""
+
+    mp3: bytes | None = None
+    problem: str | None = None
+
+
+def _shown(reviewed: LabelReview, config: ReviewConfig) -> _Shown:
+    """Returns the suspected tracks, the clearest contradictions first, and the least certain of the others."""
+    suspects = [index for index in ranking(reviewed) if reviewed.is_suspected[index]][: config.suspects]
+    by_certainty = [int(index) for index in np.argsort(reviewed.certainty, kind="stable")]
+    uncertain = [index for index in by_certainty if not reviewed.is_suspected[index]][: config.uncertain]
+    return _Shown(suspects=suspects, uncertain=uncertain)
+
+
+def _check_output_dir(output_dir: str) -> None:
+    """Raises a UserError if the folder holds files of the user or of another command."""
+    try:
+        names = set(files.list_if_exists(output_dir))
+    except files.FileError as error:
+        raise UserError(f"output_dir={output_dir} cannot be listed: {error.message}") from error
+    check(
+        RANKING_FILE in names or names <= set(LEASE_FILES),
+        key="output_dir",
+        value=output_dir,
+        expected="a new or empty folder, or one that beamtune review has written",
+    )
+
+
+def _read_excerpts(
+    tracks: Sequence[TrackRecord], *, data_dir: str, preparation: PrepareYaml, duration_s: float
+) -> dict[str, _Excerpt]:
+    """Returns the loudest excerpt of each track, by its id."""
+    excerpts = {}
+    with ProgressReporter("reading excerpts", total=len(tracks), unit="tracks") as progress:
+        for num_done, track in enumerate(tracks, start=1):
+            try:
+                audio = read_track(track, data_dir=data_dir, preparation=preparation)
+            except AudioError as error:
+                excerpts[track.track_id] = _Excerpt(problem=error.message)
+            except (OSError, BucketError) as error:  # a BucketError: its bucket refuses it, or does not exist
+                excerpts[track.track_id] = _Excerpt(problem=str(error))
+            else:
+                rate_hz = audio.sample_rate_hz
+                _, samples = loudest_excerpt(audio.samples, sample_rate_hz=rate_hz, duration_s=duration_s)
+                excerpts[track.track_id] = _Excerpt(mp3=encode_mp3(samples, sample_rate_hz=rate_hz))
+            progress.update(completed=num_done)
+    return excerpts
+
+
+def encode_mp3(samples: NDArray[np.float32], *, sample_rate_hz: int) -> bytes:
+    """Returns samples, (samples,) float32, as an mp3 file. MPEG has few rates: others are resampled to 22,050 Hz."""
+    if sample_rate_hz not in _MPEG_RATES_HZ:
+        samples = soxr.resample(samples, sample_rate_hz, _MP3_RATE_HZ)
+        sample_rate_hz = _MP3_RATE_HZ
+    target = io.BytesIO()
+    soundfile.write(target, samples, sample_rate_hz, format="MP3")
+    return target.getvalue()
+
+
+def _entry(
+    index: int,
+    found: OutOfFold,
+    reviewed: LabelReview,
+    rows: Sequence[tuple[str, str, str]],
+    excerpts: Mapping[str, _Excerpt],
+) -> Entry:
+    track_id, suggested = found.track_ids[index], int(reviewed.suggested[index])
+    excerpt = excerpts[track_id]
+    return Entry(
+        row=index,
+        track_id=track_id,
+        genre=rows[index][1],
+        suggested=found.genres[suggested],
+        probability_of_genre=float(found.probabilities[index, found.labels[index]]),
+        probability_of_suggested=float(found.probabilities[index, suggested]),
+        artist=rows[index][2],
+        mp3=excerpt.mp3,
+        problem=excerpt.problem,
+    )
+
+
+def _print_summary(found: OutOfFold, reviewed: LabelReview, *, output_dir: str, stream: TextIO) -> None:
+    if found.split_leak is not None:
+        print(f"note: the models may have heard these artists: {found.split_leak}", file=stream)
+    num_tracks = counted(len(found.track_ids), "track")
+    print(f"{int(reviewed.is_suspected.sum())} of {num_tracks} may have a wrong genre", file=stream)
+    for name, what in (
+        (PAGE_FILE, "excerpts to hear, and the corrected table to save"),
+        (RANKING_FILE, "all tracks, the most likely errors first"),
+        (TABLE_FILE, "the data set as it is, for beamtune prepare dataset=csv"),
+    ):
+        print(f"{files.join(output_dir, name)}: {what}", file=stream)
