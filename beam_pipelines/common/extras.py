@@ -15,10 +15,13 @@ _EXTRAS = {
     "keras": "train",
     "keras_tuner": "tune",
     "matplotlib": "train",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
     "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",
     "tensorflow_io": "io",
+    "tf2onnx": "onnx",
 }
 
 

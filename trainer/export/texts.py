@@ -11,7 +11,16 @@ import tensorflow as tf
 
 from beam_pipelines.audio.segments import segment_length
 from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
-from trainer.export.config import KERAS, ONNX, SAVED_MODEL, SEGMENT_FORMATS, TFLITE, TFLITE_FLOAT16, TFLITE_INT8
+from trainer.export.config import (
+    KERAS,
+    ONNX,
+    SAVED_MODEL,
+    SEGMENT_FORMATS,
+    TFLITE,
+    TFLITE_DYNAMIC,
+    TFLITE_FLOAT16,
+    TFLITE_INT8,
+)
 from trainer.export.resampling import MAX_RATE_HZ, MIN_RATE_HZ
 from trainer.export.saved_model import describe_signatures
 from trainer.export.segment_formats import describe_segment_format
@@ -27,6 +36,7 @@ PATHS = {
     KERAS: "model.keras",
     TFLITE: "model.tflite",
     TFLITE_FLOAT16: "model-float16.tflite",
+    TFLITE_DYNAMIC: "model-dynamic.tflite",
     TFLITE_INT8: "model-int8.tflite",
     ONNX: "model.onnx",
 }

@@ -78,7 +78,7 @@ def test_what_cannot_be_written_is_said_first(monkeypatch: pytest.MonkeyPatch) -
     one_rate: Any = SimpleNamespace(graph_features=SimpleNamespace(rate_hz_of={"a": 8000, "b": 8000}))
     monkeypatch.setattr(segment_formats, "find_spec", lambda name: None if name == "tf2onnx" else name)
     check_can_be_written(["saved_model", "tflite"], one_rate)
-    with pytest.raises(UserError, match=r"onnx needs tf2onnx, which is not installed: pip install 'beamtune\[onnx\]'"):
+    with pytest.raises(UserError, match=r"this needs tf2onnx, which is not installed: pip install 'beamtune\[onnx\]'"):
         check_can_be_written(["onnx"], one_rate)
     two_rates: Any = SimpleNamespace(rate_hz_of={"log_mel": 22_050, "yamnet": 16_000})
     with pytest.raises(UserError, match="takes features of audio at 16000 and 22050 Hz, and a segment has one rate"):
