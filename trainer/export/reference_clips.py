@@ -32,11 +32,13 @@ class ReferenceClip:
         name: The id of the track, or what the sound is.
         samples: (samples,) float32, mono.
         sample_rate_hz: Their rate: that of the file.
+        genre: The genre that the data have for the track; None for synthetic sounds.
     """
 
     name: str
     samples: NDArray[np.float32]
     sample_rate_hz: int
+    genre: str | None = None
 
 
 def reference_clips(run: RunDir, *, most: int) -> list[ReferenceClip]:
@@ -63,7 +65,7 @@ def _decoded(tracks: Iterator[TrackRecord], *, most: int) -> list[ReferenceClip]
             audio = _decode(track.uri)
         except (AudioError, BucketError, OSError):
             continue  # moved or removed since the data were prepared
-        found.append(ReferenceClip(track.track_id, audio.samples, audio.sample_rate_hz))
+        found.append(ReferenceClip(track.track_id, audio.samples, audio.sample_rate_hz, genre=track.label))
     return found
 
 
