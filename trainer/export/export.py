@@ -221,7 +221,7 @@ def _report(
                 "load_s": run.load_s,
                 "ms_per_clip": run.ms_per_clip,
                 "same_top_genre": _share_json(checks.num_same_top(run.outputs, expected), len(clips)),
-                "accuracy": None if changes[name] is None else asdict(changes[name]),
+                "accuracy": None if change is None else asdict(change),
                 "clips": [
                     {
                         "name": clip.name,
@@ -235,7 +235,7 @@ def _report(
                     for clip, one, other in zip(clips, run.outputs, expected, strict=True)
                 ],
             }
-            for name, run in runs.items()
+            for (name, run), change in zip(runs.items(), changes.values(), strict=True)
         },
     }
 
