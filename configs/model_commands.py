@@ -378,7 +378,7 @@ COMMANDS = (
             "genres: resampling, segments and features are in its graph. Then loads it in a process without beamtune,\n"
             "compares it with beamtune predict on clips of the prepared data, and prints and saves the differences.\n\n"
             "formats:  saved_model (all that TensorFlow runs), keras (the network alone, for Python with beamtune),\n"
-            "          tflite, tflite_float16, tflite_int8, onnx (one segment of samples in, probabilities out);\n"
+            "          tflite, tflite_float16, tflite_dynamic, tflite_int8, onnx (one segment of samples);\n"
             "          where tensorflow-io is installed, a second saved model takes mp3, FLAC and WAV files\n"
             "settings: output_dir, formats, reference_clips, max_difference"
         ),

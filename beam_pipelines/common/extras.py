@@ -16,11 +16,14 @@ _EXTRAS = {
     "keras_tuner": "tune",
     "matplotlib": "train",
     "mutagen": "tag",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
     "pyarrow": "parquet",
     "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",
     "tensorflow_io": "io",
+    "tf2onnx": "onnx",
 }
 
 

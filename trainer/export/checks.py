@@ -44,8 +44,8 @@ class FormatRun:
     Attributes:
         outputs: The outputs of each clip; None where it is not compared.
         load_s: Seconds to load the files.
-        ms_per_clip: The median time of a clip in milliseconds, without the first one, which traces the graph; None if
-            it is not measured.
+        ms_per_clip: The median time of a clip in milliseconds; None if it is not measured. Of a saved model, it is wall
+            time without the first clip, which traces the graph; of other formats, both times are of one processor.
     """
 
     outputs: Sequence[Outputs | None]
@@ -178,6 +178,12 @@ def embedding_difference(found: Outputs, expected: Outputs) -> float | None:
         return None
     scale = max(float(np.abs(expected.embedding).max()), float(np.finfo(np.float32).tiny))
     return float(np.abs(found.embedding - expected.embedding).max()) / scale
+
+
+def num_same_top(found: Sequence[Outputs | None], expected: Sequence[Outputs]) -> tuple[int, int]:
+    """Returns for how many clips the most probable genre is the same, and how many are compared."""
+    pairs = [(one, other) for one, other in zip(found, expected, strict=True) if one is not None]
+    return sum(has_same_top(*pair) for pair in pairs), len(pairs)
 
 
 def has_same_top(found: Outputs, expected: Outputs) -> bool:

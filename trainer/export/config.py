@@ -11,15 +11,22 @@ from beam_pipelines.common.retries import StorageConfig
 SAVED_MODEL, KERAS, ONNX = "saved_model", "keras", "onnx"
 # Of encoded files. It is written with `saved_model` where tensorflow-io is installed, and cannot be chosen.
 SAVED_MODEL_BYTES = "saved_model_bytes"
-TFLITE, TFLITE_FLOAT16, TFLITE_INT8 = "tflite", "tflite_float16", "tflite_int8"
+TFLITE, TFLITE_FLOAT16, TFLITE_DYNAMIC, TFLITE_INT8 = "tflite", "tflite_float16", "tflite_dynamic", "tflite_int8"
 # The types of the numbers in each format of TensorFlow Lite.
-TFLITE_TYPES = {TFLITE: "float32", TFLITE_FLOAT16: "float16", TFLITE_INT8: "int8"}
+TFLITE_TYPES = {TFLITE: "float32", TFLITE_FLOAT16: "float16", TFLITE_DYNAMIC: "dynamic", TFLITE_INT8: "int8"}
 # Of one segment of audio. The others have whole tracks, or features.
 SEGMENT_FORMATS = (*TFLITE_TYPES, ONNX)
 FORMATS = (SAVED_MODEL, KERAS, *SEGMENT_FORMATS)
 # What `max_difference` is multiplied by: these compute spectra in float32, or the network with fewer bits, or decode
 # files with another decoder.
-DIFFERENCE_FACTORS = {SAVED_MODEL_BYTES: 10, TFLITE: 2, ONNX: 2, TFLITE_FLOAT16: 20, TFLITE_INT8: 200}
+DIFFERENCE_FACTORS = {
+    SAVED_MODEL_BYTES: 10,
+    TFLITE: 2,
+    ONNX: 2,
+    TFLITE_FLOAT16: 20,
+    TFLITE_DYNAMIC: 200,
+    TFLITE_INT8: 200,
+}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import TextIO
 
@@ -18,6 +19,7 @@ from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.common import files
 from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
 from trainer.export import checks, segment_formats, texts
+from trainer.export.accuracy import AccuracyChange, accuracy_change
 from trainer.export.checks import FormatRun, Outputs
 from trainer.export.config import (
     DIFFERENCE_FACTORS,
@@ -31,6 +33,8 @@ from trainer.export.reference_clips import NUM_SYNTHETIC, ReferenceClip, referen
 from trainer.export.saved_model import SERVE_BYTES, write_saved_model, write_saved_model_bytes
 from trainer.export.served_bytes import why_not_decoded
 from trainer.export.source import ExportSource, open_source
+from trainer.metrics.intervals import clopper_pearson
+from trainer.metrics.score_tables import score_text
 from trainer.runs.run_dir import METRICS_FILE
 
 # In output_dir, until the export is complete and its checks pass.
@@ -72,9 +76,13 @@ def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
             print(f"note: the audio of the data of {run_dir} is not there: synthetic sounds are compared", file=stream)
         expected = checks.predict_clips(source.inference, clips)
         runs = {name: _run(name, source, work_dir, clips) for name in formats}
-        _print_table(runs, clips, expected, stream=stream)
+        changes = {
+            name: accuracy_change(run.outputs, expected, clips=clips, labels=source.labels)
+            for name, run in runs.items()
+        }
+        _print_table(runs, clips, expected, changes, stream=stream)
         _check_differences(runs, expected, limit=config.max_difference)
-        report = _report(runs, clips, expected, work_dir=work_dir, limit=config.max_difference)
+        report = _report(runs, clips, expected, changes, work_dir=work_dir, limit=config.max_difference)
         files.write_text(files.join(work_dir, REPORT_FILE), json.dumps(report, indent=2) + "\n")
         lease.check()
         _publish(work_dir, config.output_dir)
@@ -179,7 +187,12 @@ def _run(name: str, source: ExportSource, directory: str, clips: Sequence[Refere
 
 
 def _print_table(
-    runs: Mapping[str, FormatRun], clips: Sequence[ReferenceClip], expected: Sequence[Outputs], *, stream: TextIO
+    runs: Mapping[str, FormatRun],
+    clips: Sequence[ReferenceClip],
+    expected: Sequence[Outputs],
+    changes: Mapping[str, AccuracyChange | None],
+    *,
+    stream: TextIO,
 ) -> None:
     console = make_console(stream)
     table = make_table(console, "largest difference of a probability from beamtune predict", "clip", *runs)
@@ -189,10 +202,16 @@ def _print_table(
     console.print(table)
     for name, run in runs.items():
         largest = checks.largest_difference(run.outputs, expected)
-        pairs = zip(run.outputs, expected, strict=True)
-        compared = [(one, other) for one, other in pairs if one is not None]
-        same = sum(checks.has_same_top(one, other) for one, other in compared)
-        print_line(console, f"{name}: at most {largest:.1e}; the same top genre for {same} of {len(compared)} clips")
+        same, num_compared = checks.num_same_top(run.outputs, expected)
+        line = f"{name}: at most {largest:.1e}; the same top genre for {same} of {num_compared} clips"
+        print_line(console, line + _accuracy_text(changes[name]))
+
+
+def _accuracy_text(change: AccuracyChange | None) -> str:
+    if change is None:
+        return ""
+    accuracies = f"{score_text(change.of_format, change.of_format_interval)}, of predict {change.of_predict:.3f}"
+    return f"; accuracy {accuracies} (lost {score_text(change.lost, change.lost_interval)})"
 
 
 def _cell(found: Outputs | None, expected: Outputs) -> str:
@@ -218,6 +237,7 @@ def _report(
     runs: Mapping[str, FormatRun],
     clips: Sequence[ReferenceClip],
     expected: Sequence[Outputs],
+    changes: Mapping[str, AccuracyChange | None],
     *,
     work_dir: str,
     limit: float,
@@ -233,6 +253,8 @@ def _report(
                 "bytes": _size_bytes(os.path.join(work_dir, texts.PATHS[name])),
                 "load_s": run.load_s,
                 "ms_per_clip": run.ms_per_clip,
+                "same_top_genre": _share_json(*checks.num_same_top(run.outputs, expected)),
+                "accuracy": None if change is None else asdict(change),
                 "clips": [
                     {
                         "name": clip.name,
@@ -247,9 +269,16 @@ def _report(
                     if one is not None
                 ],
             }
-            for name, run in runs.items()
+            for (name, run), change in zip(runs.items(), changes.values(), strict=True)
         },
     }
+
+
+def _share_json(num: int, of: int) -> dict[str, object] | None:
+    """Returns a share of clips with its 95 % interval; None without clips."""
+    if of == 0:
+        return None
+    return {"share": num / of, "interval": asdict(clopper_pearson(num / of, of))}
 
 
 def _size_bytes(path: str) -> int:

@@ -35,12 +35,14 @@ class ReferenceClip:
         samples: (samples,) float32, mono.
         sample_rate_hz: Their rate: that of the file.
         encoded: The bytes of a file with these samples; None if its file is longer.
+        genre: The genre that the data have for the track; None for synthetic sounds.
     """
 
     name: str
     samples: NDArray[np.float32]
     sample_rate_hz: int
     encoded: bytes | None = None
+    genre: str | None = None
 
 
 def reference_clips(run: RunDir, *, most: int) -> list[ReferenceClip]:
@@ -69,7 +71,7 @@ def _decoded(tracks: Iterator[TrackRecord], *, most: int) -> list[ReferenceClip]
         except (AudioError, BucketError, OSError):
             continue  # moved or removed since the data were prepared
         whole = None if audio.is_cut else encoded
-        found.append(ReferenceClip(track.track_id, audio.samples, audio.sample_rate_hz, whole))
+        found.append(ReferenceClip(track.track_id, audio.samples, audio.sample_rate_hz, whole, track.label))
     return found
 
 

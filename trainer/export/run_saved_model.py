@@ -48,8 +48,8 @@ def main(saved_model: str, clips_path: str, results_path: str) -> None:
         try:
             found = predict(**inputs)
         except tf.errors.InvalidArgumentError as error:
-            lines = error.message.splitlines()
-            message = next((line for line in lines if "assertion failed" in line), lines[0])
+            of_ours = (line for line in error.message.splitlines() if "assertion failed" in line)
+            message = next(of_ours, " ".join(error.message.split()))
             rows.append((np.full(num_genres, np.nan), np.full(num_values, np.nan), False, np.nan, message))
             continue
         ms = 1000 * (time.perf_counter() - started_s)

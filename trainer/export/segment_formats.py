@@ -8,20 +8,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.extras import DOCTOR_HINT
+from beam_pipelines.common.extras import naming_missing_extras
 from trainer.export.checks import FormatRun, Outputs
 from trainer.export.child_process import run_python
 from trainer.export.clip_segments import join_segments
-from trainer.export.config import ONNX, SEGMENT_FORMATS, TFLITE_INT8, TFLITE_TYPES
+from trainer.export.config import ONNX, SEGMENT_FORMATS, TFLITE, TFLITE_INT8, TFLITE_TYPES
 from trainer.export.graph_features import Fourier, GraphFeatures
 from trainer.export.reference_clips import ReferenceClip, training_clips
 from trainer.export.segment_model import FRONT_END, segment_rate_hz, write_segment_model
 from trainer.export.source import ExportSource
+from trainer.export.unrolled import unrolled
 from trainer.metrics.calibration import Calibration, with_temperature
+from trainer.models.layers import BandCentering, BandStandardization, Clipping
 
 _SCRIPTS = Path(__file__).parent
 # The newest set of operations that tf2onnx writes.
@@ -43,9 +46,8 @@ def check_can_be_written(formats: Sequence[str], source: ExportSource) -> None:
     segment_rate_hz(source.graph_features)
     missing = [name for name in _ONNX_PACKAGES if ONNX in formats and find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"formats: onnx needs {missing[0]}, which is not installed: pip install 'beamtune[onnx]' ({DOCTOR_HINT})"
-        )
+        with naming_missing_extras():
+            raise ModuleNotFoundError(name=missing[0])
 
 
 def write_segment_formats(source: ExportSource, paths: Mapping[str, str]) -> None:
@@ -59,17 +61,15 @@ def write_segment_formats(source: ExportSource, paths: Mapping[str, str]) -> Non
         segments_path = os.path.join(scratch_dir, "segments.npz")
         if TFLITE_INT8 in paths:
             np.savez(segments_path, segments=_representative_segments(source))
-        saved_models: dict[bool, str] = {}
+        scopes = ",".join(float32_scopes(source.inference.model))
         for name, path in paths.items():
-            is_onnx = name == ONNX
-            if is_onnx not in saved_models:
-                saved_models[is_onnx] = _write_saved_model(source, scratch_dir, for_onnx=is_onnx)
-            if is_onnx:
-                arguments = ["-m", "tf2onnx.convert", "--saved-model", saved_models[True], "--opset", _OPSET]
+            saved_model = _write_saved_model(source, scratch_dir, name=name)
+            if name == ONNX:
+                arguments = ["-m", "tf2onnx.convert", "--saved-model", saved_model, "--opset", _OPSET]
                 arguments += ["--signature_def", "serving_default", "--output", path]
             else:
                 script = str(_SCRIPTS / "convert_tflite.py")
-                arguments = [script, saved_models[False], TFLITE_TYPES[name], FRONT_END, segments_path, path]
+                arguments = [script, saved_model, TFLITE_TYPES[name], scopes, segments_path, path]
             reason = run_python(arguments)
             if reason is not None:
                 raise RunFailedError(
@@ -148,18 +148,33 @@ def describe_segment_format(name: str, source: ExportSource) -> dict[str, Any]:
     }
 
 
-def _write_saved_model(source: ExportSource, scratch_dir: str, *, for_onnx: bool) -> str:
-    directory = os.path.join(scratch_dir, "onnx" if for_onnx else "tflite")
-    calibration = source.inference.calibration
+def float32_scopes(network: keras.Model) -> list[str]:
+    """Returns the scopes of the operations that int8 leaves in float32: of the features, and of some layers.
+
+    One scale for all values of a tensor does not suit features. The powers of a spectrum span 80 dB, of which 8 bits
+    keep the loudest part only, and the values of an embedding differ as much, until each is divided by its deviation.
+    Of two activations with 8 bits, XNNPACK, which the runtimes of TensorFlow 2.21 compute with, gives a product of 0.
+    """
+    kinds = (BandStandardization, BandCentering, Clipping, keras.layers.Dot)
+    return [f"{FRONT_END}/", *(layer.name for layer in network.layers if isinstance(layer, kinds))]
+
+
+def _write_saved_model(source: ExportSource, scratch_dir: str, *, name: str) -> str:
+    """Writes what the converter of a format reads; returns its directory."""
+    is_onnx, is_int8 = name == ONNX, name == TFLITE_INT8
+    directory = os.path.join(scratch_dir, name if is_onnx or is_int8 else TFLITE)
+    if os.path.isdir(directory):
+        return directory
+    network, calibration = source.inference.model, source.inference.calibration
     write_segment_model(
-        source.inference.model,
+        unrolled(network) if is_int8 else network,
         directory,
         # ONNX has no transform for an open number of segments; TensorFlow Lite has one, which is smaller and faster.
         features=GraphFeatures(
-            source.settings, source.specs, fourier=Fourier.MATRIX_FLOAT32 if for_onnx else Fourier.FFT_FLOAT32
+            source.settings, source.specs, fourier=Fourier.MATRIX_FLOAT32 if is_onnx else Fourier.FFT_FLOAT32
         ),
         temperature=1.0 if calibration is None else calibration.segment,
-        batch=None if for_onnx else 1,
+        batch=None if is_onnx else 1,
     )
     return directory
 

@@ -19,6 +19,7 @@ from trainer.export.config import (
     SAVED_MODEL_BYTES,
     SEGMENT_FORMATS,
     TFLITE,
+    TFLITE_DYNAMIC,
     TFLITE_FLOAT16,
     TFLITE_INT8,
 )
@@ -38,6 +39,7 @@ PATHS = {
     KERAS: "model.keras",
     TFLITE: "model.tflite",
     TFLITE_FLOAT16: "model-float16.tflite",
+    TFLITE_DYNAMIC: "model-dynamic.tflite",
     TFLITE_INT8: "model-int8.tflite",
     ONNX: "model.onnx",
 }

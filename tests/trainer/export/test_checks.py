@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from beam_pipelines.common.errors import RunFailedError
 from trainer.evaluation.inference import Inference
-from trainer.export.checks import largest_difference, predict_clips, run_keras_file
+from trainer.export.checks import largest_difference, predict_clips, run_keras_file, run_saved_model
 from trainer.export.reference_clips import ReferenceClip
 from trainer.training.config import TrainConfig
 
@@ -24,3 +26,19 @@ def test_all_of_a_clip_is_compared_where_data_have_the_start_of_their_tracks(
     assert largest_difference(found.outputs, expected) < 1e-5
     start = predict_clips(inference, [ReferenceClip("sine", samples[:8000], 8000)])
     assert largest_difference(start, expected[:1]) > 0.01
+
+
+@pytest.mark.slow  # a process of its own
+def test_a_saved_model_that_fails_says_what_happened(tmp_path: Path) -> None:
+    def predict(waveform: tf.Tensor, sample_rate_hz: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = tf.reshape(waveform, [1, 3]) + tf.cast(sample_rate_hz, tf.float32)
+        return {"probabilities": probabilities, "embedding": probabilities, "labels": tf.constant([["a", "b", "c"]])}
+
+    inputs = [tf.TensorSpec((None, None), tf.float32, "waveform"), tf.TensorSpec((), tf.int32, "sample_rate_hz")]
+    function = tf.function(predict, input_signature=inputs)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "model"), signatures={"serving_default": function})
+    clips = [ReferenceClip(str(size), np.ones(size, np.float32), 8000) for size in (3, 3, 7)]
+    with pytest.raises(
+        RunFailedError, match=r"^the saved model refuses a reference clip: .*7 values.*shape has 3[^\n]*$"
+    ):
+        run_saved_model(str(tmp_path / "model"), clips, labels="abc")

@@ -78,7 +78,7 @@ def test_what_cannot_be_written_is_said_first(monkeypatch: pytest.MonkeyPatch) -
     one_rate: Any = SimpleNamespace(graph_features=SimpleNamespace(rate_hz_of={"a": 8000, "b": 8000}))
     monkeypatch.setattr(segment_formats, "find_spec", lambda name: None if name == "tf2onnx" else name)
     check_can_be_written(["saved_model", "tflite"], one_rate)
-    with pytest.raises(UserError, match=r"onnx needs tf2onnx, which is not installed: pip install 'beamtune\[onnx\]'"):
+    with pytest.raises(UserError, match=r"this needs tf2onnx, which is not installed: pip install 'beamtune\[onnx\]'"):
         check_can_be_written(["onnx"], one_rate)
     two_rates: Any = SimpleNamespace(rate_hz_of={"log_mel": 22_050, "yamnet": 16_000})
     with pytest.raises(UserError, match="takes features of audio at 16000 and 22050 Hz, and a segment has one rate"):
@@ -109,15 +109,21 @@ def test_files_of_tensorflow_lite_are_checked_and_hold_the_signature(
 ) -> None:
     for number in range(4):
         soundfile.write(music / f"train{number}.mp3", noise_clip(2.0, seed=number).samples, 11_025, format="WAV")
-    output_dir, formats = tmp_path / "export", ["tflite", "tflite_int8"]
+    output_dir, formats = tmp_path / "export", ["tflite", "tflite_dynamic", "tflite_int8"]
     with (tmp_path / "table.txt").open("w") as stream:
         export(finished.run_dir, ExportConfig(output_dir=str(output_dir), formats=formats), stream=stream)
     report = json.loads((output_dir / "export.json").read_text())["formats"]
-    for name, limit in zip(formats, (2e-3, 0.2), strict=True):
+    for name, limit in zip(formats, (2e-3, 0.2, 0.2), strict=True):
         clips = {clip["name"]: clip for clip in report[name]["clips"]}
         assert set(clips) == {*(f"train{number}.mp3" for number in range(4)), "noise", "sine of 440 Hz", "silence"}
         assert clips["silence"]["is_silent"]
         assert report[name]["largest_difference"] <= limit
+        accuracy = report[name]["accuracy"]
+        assert accuracy["num_clips"] == 4
+        assert accuracy["lost"] == accuracy["of_predict"] - accuracy["of_format"]
+        same = report[name]["same_top_genre"]
+        assert same["share"] == sum(clip["same_top_genre"] for clip in clips.values()) / 7
+        assert same["interval"]["low"] <= same["share"] <= same["interval"]["high"]
     with zipfile.ZipFile(output_dir / "model.tflite") as archive:
         assert archive.namelist() == ["signature.json", "labels.txt"]
         signature = json.loads(archive.read("signature.json"))
