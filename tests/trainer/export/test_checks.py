@@ -32,7 +32,12 @@ def test_all_of_a_clip_is_compared_where_data_have_the_start_of_their_tracks(
 def test_a_saved_model_that_fails_says_what_happened(tmp_path: Path) -> None:
     def predict(waveform: tf.Tensor, sample_rate_hz: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = tf.reshape(waveform, [1, 3]) + tf.cast(sample_rate_hz, tf.float32)
-        return {"probabilities": probabilities, "embedding": probabilities, "labels": tf.constant([["a", "b", "c"]])}
+        return {
+            "probabilities": probabilities,
+            "embedding": probabilities,
+            "labels": tf.constant([["a", "b", "c"]]),
+            "is_silent": tf.constant([False]),
+        }
 
     inputs = [tf.TensorSpec((None, None), tf.float32, "waveform"), tf.TensorSpec((), tf.int32, "sample_rate_hz")]
     function = tf.function(predict, input_signature=inputs)
