@@ -21,6 +21,7 @@ CONTEXT.set_forkserver_preload(
         "trainer.tuner.service.chief",
         "trainer.tuner.service.worker",
         "sklearn.gaussian_process",
+        "uncollected_preload",
     ]
 )
 
