@@ -21,6 +21,7 @@ from gcs.process import GcsProcess
 from gcs.session import CommandSession
 from gcs.write_rules import check_writes
 
+from beam_pipelines.common.python_process import python_command
 from configs.cli import main
 from configs.doctor.credentials import find_credentials
 
@@ -194,7 +195,8 @@ def test_compare_writes_the_same_table(trained: Both) -> None:
 def test_tensorboard_shows_the_same_curves(trained: Both) -> None:
     expected = read_events(trained.local / "runs" / "first" / "validation")["track/loss"]
     trained.gcs.clear_requests()
-    with trained.gcs.start(["tensorboard", f"{trained.gcs.url}/runs", "port=0"]) as process:
+    command = python_command("configs.cli:run", "tensorboard", f"{trained.gcs.url}/runs", "port=0")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=trained.gcs.environment) as process:
         try:
             line = process.stdout.readline()
             address = re.search(r"http://\S+", line)
