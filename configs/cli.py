@@ -22,7 +22,7 @@ from beam_pipelines.common.errors import InterruptedRunError, RunAgainError, Run
 from beam_pipelines.common.extras import naming_missing_extras
 from beam_pipelines.common.output_streams import flush_with_error, protect_standard_streams, visible_line
 from beam_pipelines.common.signals import INTERRUPTED, RUN_AGAIN, TerminatedError, ending_on_sigterm
-from configs import lean_keras
+from configs import lean_keras, uncollected_imports
 from configs.command import Command, Invocation
 from configs.commands import COMMANDS
 from configs.completion import QUERY_WORD, SHELLS, complete, shell_script
@@ -48,6 +48,7 @@ def run() -> NoReturn:
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     protect_standard_streams()
     lean_keras.install()
+    uncollected_imports.install()
     try:
         exit_code = main()
     except SystemExit as end:  # raised by argparse after --help or a wrong option

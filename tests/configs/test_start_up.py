@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked_command import run_forked
 from python_script import script_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,7 +22,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(
     tmp_path_factory: pytest.TempPathFactory,
-    beamtune: Callable[..., "subprocess.CompletedProcess[str]"],
     make_collection: Callable[..., Path],
     write_audio: Callable[..., Path],
 ) -> Path:
@@ -36,7 +36,7 @@ def folder(
         ["evaluate", "run_dir=run"],
         ["tune", "data_dir=data", "search_dir=search", "tuner=random", "budget.max_trials=1", "budget.max_epochs=1"],
     ):
-        done = beamtune(*words, cwd=folder)
+        done = run_forked(words, cwd=folder)
         assert done.returncode == 0, done.stderr
     return folder
 

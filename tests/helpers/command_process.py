@@ -1,7 +1,10 @@
 """What a process of a test that `start_forked` starts does: it runs a command as the command line does."""
 
 import dataclasses
+import os
 import sys
+
+from forked_search import fork_roles
 
 from configs import cli
 from configs.commands import COMMANDS
@@ -13,6 +16,18 @@ def run_command(*words: str) -> None:
     """Runs `beamtune WORDS` and exits with its code."""
     sys.argv = ["beamtune", *words]
     cli.run()
+
+
+def run_command_apart(stderr: str, cwd: str, *words: str) -> None:
+    """Runs `beamtune WORDS` in a folder, appends its standard error to a file, and exits with its code.
+
+    The chief and the workers of `tune` are forked, too.
+    """
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    os.chdir(cwd)
+    if words[0] == "tune":
+        fork_roles()
+    run_command(*words)
 
 
 def run_command_without_client(*words: str) -> None:

@@ -1,4 +1,4 @@
-"""Processes that are forked from one that has imported TensorFlow once, which takes seconds of each new process.
+"""Processes that are forked from one that has imported TensorFlow and Beam, which takes seconds of each new process.
 
 They are for tests of what a process does after its start; tests of the start itself use `python_process`.
 """
@@ -8,21 +8,32 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
     [
         "command_process",
         "tuner_processes",
+        "beam_pipelines.convert.pipeline",
+        "beam_pipelines.prepare.pipeline",
+        "configs.compose",
+        "configs.override_file",
+        "google.cloud.storage",
         "trainer.crossval.crossval",
+        "trainer.evaluation.evaluate",
+        "trainer.training.train",
         "trainer.tuner.service.chief",
         "trainer.tuner.service.worker",
         "sklearn.gaussian_process",
+        "uncollected_preload",
     ]
 )
+_HELPERS = Path(__file__).resolve().parent
+_REPOSITORY = _HELPERS.parents[1]
 
 
 def start_forked(
@@ -37,9 +48,24 @@ def start_forked(
         environment: The variables of the process; None for those of this one.
     """
     variables = dict(os.environ if environment is None else environment)
-    process = CONTEXT.Process(target=_main, args=(function, arguments, str(log), variables))
+    process = forked_process(_main, function, arguments, str(log), variables)
     process.start()
     return process
+
+
+def forked_process(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """Returns a process that will call a function of an importable module. The first call imports the libraries."""
+    before = os.environ.get("PYTHONPATH")
+    # The server ignores the path of this process, and what it cannot import.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_HELPERS), str(_REPOSITORY), before]))
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    return _CONTEXT.Process(target=function, args=arguments)
 
 
 def log_to(path: str) -> None:

@@ -2,16 +2,17 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from forked_process import CONTEXT, log_to
+from forked_process import forked_process, log_to
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from trainer.models.architectures.cnn2d import Cnn2dConfig
@@ -23,6 +24,8 @@ from trainer.tuner.space.space import Space
 from trainer.tuner.space.space_file import parse_space
 from trainer.tuner.trial import ReportEpoch, Trial, TrialFailedError, TrialResult, TrialRunner
 
+# The file by which a forked process of a search is found; `forked_search` creates it.
+ROLE_FILE = re.compile(r"/memfd:(?P<role>\S+) search_dir=(?P<search_dir>.*) \(deleted\)")
 OBJECTIVE = "validation/track/accuracy"
 EPOCHS = 4
 
@@ -177,7 +180,7 @@ class Cluster:
         return self._start(worker_main, name, arguments)
 
     def _start(self, main: Callable[..., None], name: str, arguments: dict[str, Any]) -> Any:
-        process = CONTEXT.Process(target=main, args=(str(self.directory / f"{name}.log"), arguments))
+        process = forked_process(main, str(self.directory / f"{name}.log"), arguments)
         process.start()
         self.processes.append(process)
         return process
@@ -208,17 +211,27 @@ def cluster(directory: Path) -> Iterator[Cluster]:
 
 
 def processes_of(search_dir: Path | str) -> dict[str, int]:
-    """Returns the process ids of a local search by role."""
+    """Returns the process ids of a local search by role, whether its processes are new or forked ones."""
     found = {}
-    for entry in Path("/proc").iterdir():
-        try:
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, UnicodeDecodeError):
             variables = dict(pair.split("=", 1) for pair in (entry / "environ").read_text().split("\0") if "=" in pair)
             command = (entry / "cmdline").read_text()
-        except (OSError, UnicodeDecodeError):
-            continue
-        if "BEAMTUNE_SEARCH_ROLE" in variables and f"search_dir={search_dir}\0" in command:
-            found[variables["BEAMTUNE_SEARCH_ROLE"]] = int(entry.name)
+            if "BEAMTUNE_SEARCH_ROLE" in variables and f"search_dir={search_dir}\0" in command:
+                found[variables["BEAMTUNE_SEARCH_ROLE"]] = int(entry.name)
+            for role in filter(None, (_role_of(link, search_dir) for link in (entry / "fd").iterdir())):
+                found[role] = int(entry.name)
     return found
+
+
+def _role_of(link: Path, search_dir: Path | str) -> str | None:
+    """Returns the role that an open file names, if it is one of this search."""
+    try:
+        # A Path would have no "//" as in gs://.
+        match = ROLE_FILE.fullmatch(os.readlink(link))
+    except OSError:  # it is closed
+        return None
+    return match["role"] if match and match["search_dir"] == str(search_dir) else None
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = 600.0) -> None:

@@ -12,6 +12,8 @@ from command_process import run_command
 from forked_process import start_forked
 from tuner_processes import exit_code
 
+from configs.cli import main
+
 pytestmark = pytest.mark.slow
 
 EX_TEMPFAIL = 75
@@ -19,15 +21,15 @@ WAIT_S = 900  # on a busy machine
 
 
 @pytest.fixture
-def prepared(make_collection: Callable[..., Path], beamtune: Any, tmp_path: Path) -> Path:
+def prepared(make_collection: Callable[..., Path], tmp_path: Path) -> Path:
     """Data of two genres and three artists each, prepared by the command."""
     music = make_collection(tmp_path / "music", artists=3, tracks=2)
-    done = beamtune(
+    words = [
         *("prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={tmp_path / 'prepared'}"),
         *("segment.duration_s=1", "segment.hop_s=1", "features.log_mel.n_mels=16", "shards.min_shards=2"),
         *("duplicates.mode=off", "runner.mode=in_memory"),
-    )
-    assert done.returncode == 0, done.stderr
+    ]
+    assert main(words) == 0
     return tmp_path / "prepared"
 
 
@@ -61,10 +63,10 @@ def results(output_dir: Path) -> dict[str, Any]:
     return content
 
 
-def test_an_interrupted_process_resumes_with_the_same_results(prepared: Path, beamtune: Any, tmp_path: Path) -> None:
+def test_an_interrupted_process_resumes_with_the_same_results(prepared: Path, tmp_path: Path) -> None:
     uninterrupted, interrupted, log = tmp_path / "uninterrupted", tmp_path / "interrupted", tmp_path / "log.txt"
-    done = beamtune(*words(prepared, uninterrupted))
-    assert done.returncode == 0, done.stderr
+    assert exit_code(start(prepared, uninterrupted, log)) == 0, log.read_text()
+    log.unlink()
 
     process = start(prepared, interrupted, log)
     wait_for(interrupted / "runs" / "fold-0-seed-0" / "checkpoints" / "checkpoints.json", process, log)

@@ -1,7 +1,8 @@
 """Each command with all its paths on gs://, compared with the same command on local folders.
 
-The commands run one after the other in one process, and the local ones in this one. Those of `scripts/demo` come in its
-order: music, `prepare`, `train`, `evaluate`, `predict`, `tensorboard`. An export is compared with its run.
+The commands run one after the other in one process, and the local ones in this one, but for `tune`. Those of
+`scripts/demo` come in its order: music, `prepare`, `train`, `evaluate`, `predict`, `tensorboard`. An export is
+compared with its run.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 from event_reader import read_events
+from forked_command import run_forked
 from gcs.access_log import Record, count
 from gcs.certificates import HOSTS
 from gcs.fixture import Gcs
@@ -21,6 +23,7 @@ from gcs.process import GcsProcess
 from gcs.session import CommandSession
 from gcs.write_rules import check_writes
 
+from beam_pipelines.common.python_process import python_command
 from configs.cli import main
 from configs.doctor.credentials import find_credentials
 
@@ -63,13 +66,16 @@ class Both:
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Runs a command on both; returns what that on gs:// printed. {url} is the bucket's or the local folder."""
-        assert main([word.format(url=self.local) for word in words]) == 0
+        on_local = [word.format(url=self.local) for word in words]
+        code = run_forked(on_local).returncode if words[0] == "tune" else main(on_local)
+        assert code == 0
         return self.run_on_gcs(*words)
 
     def run_on_gcs(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Runs a command on gs:// alone."""
         self.gcs.clear_requests()
-        done = self.session.run([word.format(url=self.gcs.url) for word in words])
+        run = self.gcs.run if words[0] == "tune" else self.session.run  # which would start new processes
+        done = run([word.format(url=self.gcs.url) for word in words])
         self.records = self.gcs.requests()
         assert done.returncode == 0, done.stderr
         assert {record.host for record in self.records} <= set(HOSTS)
@@ -229,7 +235,8 @@ def test_compare_writes_the_same_table(trained: Both) -> None:
 def test_tensorboard_shows_the_same_curves(trained: Both) -> None:
     expected = read_events(trained.local / "runs" / "first" / "validation")["track/loss"]
     trained.gcs.clear_requests()
-    with trained.gcs.start(["tensorboard", f"{trained.gcs.url}/runs", "port=0"]) as process:
+    command = python_command("configs.cli:run", "tensorboard", f"{trained.gcs.url}/runs", "port=0")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=trained.gcs.environment) as process:
         try:
             line = process.stdout.readline()
             address = re.search(r"http://\S+", line)

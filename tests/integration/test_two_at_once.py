@@ -1,13 +1,13 @@
 """Two commands with the same folder, as real processes; and folders that are read-only."""
 
-import ctypes
 import os
 import re
 import subprocess
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
 import pytest
+from forked_command import ForkedCommand
 
 from beam_pipelines.common.python_process import python_command
 from configs.cli import main
@@ -18,26 +18,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = ("dataset.artists_per_genre=3", "dataset.tracks_per_artist=1", "dataset.duration_s=2")
 QUICK = ("segment.duration_s=1", "features=spectral_stats", "runner.num_workers=2", "shards.min_shards=1")
 REFUSED = r"beamtune \w+: [\w.]+=\S+ is in use by another command: process \d+ on .*: wait until it ends, or .*\n"
-_PR_CAPBSET_DROP = 24
-_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
-
-
-def start(words: list[str], *, cwd: Path, preexec_fn: Callable[[], None] | None = None) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        python_command("configs.cli:run", *words),
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=preexec_fn,
-    )
-
-
-def obey_permissions() -> None:
-    """Lets root obey the permissions of files, as other users do."""
-    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
-        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+# Runs a command in which root obeys the permissions of files, as other users do: without CAP_DAC_OVERRIDE (1) and
+# CAP_DAC_READ_SEARCH (2), by PR_CAPBSET_DROP (24). A `preexec_fn` would run in a copy of the tests' process, whose
+# libraries have threads that the copy lacks.
+OBEY_PERMISSIONS = """
+import ctypes, os, sys
+for capability in (1, 2):
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +58,7 @@ def test_of_two_commands_with_one_folder_both_succeed_or_one_is_refused(
     root: Path, tmp_path: Path, command: str
 ) -> None:
     words = words_of(command, root=root, out=tmp_path / "out")
-    both = [start(words, cwd=tmp_path) for _ in range(2)]
+    both = [ForkedCommand(words, cwd=tmp_path) for _ in range(2)]
     ends = [(process.communicate(timeout=300)[1], process.returncode) for process in both]
     assert sorted(code for _, code in ends) in ([0, 0], [0, 2])
     for errors, code in ends:
@@ -83,9 +72,17 @@ def test_of_two_commands_with_one_folder_both_succeed_or_one_is_refused(
 def test_a_read_only_folder_is_one_line(root: Path, tmp_path: Path, command: str) -> None:
     out = tmp_path / "out"
     out.mkdir(mode=0o555)
-    process = start(words_of(command, root=root, out=out), cwd=tmp_path, preexec_fn=obey_permissions)
-    errors = process.communicate(timeout=300)[1]
-    assert process.returncode == 2
+    words = words_of(command, root=root, out=out)
+    done = subprocess.run(
+        [sys.executable, "-c", OBEY_PERMISSIONS, *python_command("configs.cli:run", *words)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2
     setting = COMMANDS[command][1].format(out=out)
-    assert errors.splitlines()[-1] == f"beamtune {command}: {setting} cannot be written to: Permission denied"
+    assert done.stderr.splitlines()[-1] == f"beamtune {command}: {setting} cannot be written to: Permission denied"
     assert list(out.iterdir()) == []

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from beam_pipelines.common.python_process import python_command
+from forked_command import ForkedCommand, run_forked
+
 from gcs import access_log
 from gcs.access_log import Record, RequestCounts
 from gcs.certificates import HOSTS
@@ -42,24 +43,11 @@ class Gcs:
         self, words: Sequence[object], *, cwd: Path | None = None, timeout_s: float = _COMMAND_TIMEOUT_S
     ) -> "subprocess.CompletedProcess[str]":
         """Runs a command of beamtune to its end; returns its returncode, stdout and stderr."""
-        with self.start(words, cwd=cwd) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=timeout_s)
-            except BaseException:
-                process.kill()
-                raise
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        return run_forked(words, cwd=cwd, environment=self.environment, timeout_s=timeout_s)
 
-    def start(self, words: Sequence[object], *, cwd: Path | None = None) -> "subprocess.Popen[str]":
-        """Starts a command of beamtune; returns the process, with pipes for its output."""
-        return subprocess.Popen(
-            python_command("configs.cli:run", *map(str, words)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=cwd,
-            env=self.environment,
-        )
+    def start(self, words: Sequence[object], *, cwd: Path | None = None) -> ForkedCommand:
+        """Starts a command of beamtune."""
+        return ForkedCommand(words, cwd=cwd, environment=self.environment)
 
     def set_faults(self, faults: Faults) -> None:
         """Sets what goes wrong from now on; requests that are held go on."""

@@ -1,6 +1,7 @@
 """`beamtune explore` as a command: its output and its errors."""
 
 import pytest
+from forked_command import run_forked
 from lease_process import another_command
 
 from beam_pipelines.common.errors import UserError
@@ -27,8 +28,8 @@ def test_the_page_is_named_after_the_prepared_directory(directory, tmp_path, mon
 
 
 @pytest.mark.slow
-def test_it_prints_where_the_page_and_the_events_are(beamtune, directory, tmp_path):
-    done = beamtune("explore", directory, cwd=tmp_path)
+def test_it_prints_where_the_page_and_the_events_are(directory, tmp_path):
+    done = run_forked(["explore", directory], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         f"explore/{directory.name}/index.html: 4 tracks of 2 genres, 8 segments\n"

@@ -1,6 +1,6 @@
 """What TensorBoard's HParams plugin shows of a search, by its own backend."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,12 @@ def make_trial(directory: Path, trial_id: str, **values: Any) -> Trial:
     return Trial(trial_id, values, str(directory / "trials" / trial_id))
 
 
-@pytest.fixture
-def made(tmp_path: Path, make_config: Callable[..., TrainConfig]) -> Backend:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, shared_config: TrainConfig) -> Backend:
     """A search with a completed trial, one that failed, one that was lost, and one that is running."""
-    search_dir = tmp_path / "search"
+    search_dir = tmp_path_factory.mktemp("made") / "search"
     write_experiment(str(search_dir), SPACE, objective=OBJECTIVE, created_s=1_000.0)
-    config = SearchConfig(**vars(make_config(epochs=2)), search_dir=str(search_dir), objective=OBJECTIVE)
+    config = SearchConfig(**vars(replace(shared_config, epochs=2)), search_dir=str(search_dir), objective=OBJECTIVE)
     runner = TrainingRunner(config, space=SPACE)
     common = {"width": 4, "augment.time_masks": 1, "augment.time_mask_max_share": 0.15}
     done = make_trial(search_dir, "0000", **common, **{"model.dropout": 0.25, "optimizer.gradient_clip_norm": "null"})

@@ -3,8 +3,9 @@
 import gc
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from trainer.training.train import train
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.runner import TrainingRunner, copy_checkpoints
 from trainer.tuner.space.space_file import parse_space
-from trainer.tuner.trial import Metrics, Trial, TrialFailedError, TrialLeaseLostError
+from trainer.tuner.trial import Metrics, Trial, TrialFailedError, TrialLeaseLostError, TrialResult
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,6 @@ SPACE = parse_space(
     where="space",
 )
 OBJECTIVE = "validation/track/accuracy"
-MakeConfig = Callable[..., TrainConfig]
 
 
 class Chief:
@@ -71,10 +71,12 @@ class Chief:
         return [epoch for epoch, _ in self.reports]
 
 
-@pytest.fixture
-def make_runner(make_config: MakeConfig) -> Callable[..., TrainingRunner]:
+@pytest.fixture(scope="module")
+def make_runner(shared_config: TrainConfig) -> Callable[..., TrainingRunner]:
+    """Makes runners on prepared data that all tests share."""
+
     def make(*, epochs: int = 3, timeout_s: float | None = None, objective: str = OBJECTIVE, **changes: Any):
-        base = make_config(epochs=epochs, early_stopping_patience_epochs=None, **changes)
+        base = replace(shared_config, epochs=epochs, early_stopping_patience_epochs=None, **changes)
         search = {"search_dir": "search", "objective": objective, "trial_timeout_s": timeout_s}
         return TrainingRunner(SearchConfig(**vars(base), **search), space=SPACE)
 
@@ -100,13 +102,42 @@ def make_trial(
     )
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A trial that nothing interrupted, which tests must not change."""
+
+    trial: Trial
+    chief: Chief
+    result: TrialResult
+
+
+@pytest.fixture(scope="module")
+def whole(make_runner: Callable[..., TrainingRunner], tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A trial of three epochs."""
+    trial, chief = make_trial(tmp_path_factory.mktemp("whole")), Chief()
+    return Whole(trial, chief, make_runner().run(trial, report=chief.report))
+
+
+@pytest.fixture(scope="module")
+def _parent(make_runner: Callable[..., TrainingRunner], tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    trial, chief = make_trial(tmp_path_factory.mktemp("parent"), until_epoch=1), Chief()
+    return Whole(trial, chief, make_runner(epochs=2).run(trial, report=chief.report))
+
+
+@pytest.fixture
+def parent(_parent: Whole, tmp_path: Path) -> Whole:
+    """A trial that ended after its first epoch to be promoted, a copy that the test may change."""
+    trial = make_trial(tmp_path, until_epoch=1)
+    shutil.copytree(_parent.trial.directory, trial.directory)
+    return replace(_parent, trial=trial)
+
+
 def resident_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def test_a_trial_is_a_run_with_its_values_and_reports_every_epoch(make_runner, tmp_path):
-    chief, trial = Chief(), make_trial(tmp_path)
-    outcome = make_runner().run(trial, report=chief.report)
+def test_a_trial_is_a_run_with_its_values_and_reports_every_epoch(whole):
+    trial, chief, outcome = whole.trial, whole.chief, whole.result
     assert chief.epochs == [1, 2, 3]
     run = RunDir(trial.directory)
     config = run.config()
@@ -124,11 +155,9 @@ def test_a_trial_is_a_run_with_its_values_and_reports_every_epoch(make_runner, t
     )
 
 
-def test_the_metrics_are_those_of_the_run(make_runner, tmp_path):
-    chief, trial = Chief(), make_trial(tmp_path)
-    make_runner(epochs=1).run(trial, report=chief.report)
-    written = json.loads((Path(trial.directory) / "metrics.json").read_text())["validation"]
-    [(_, metrics)] = chief.reports
+def test_the_metrics_are_those_of_the_run(whole):
+    written = json.loads((Path(whole.trial.directory) / "metrics.json").read_text())["validation"]
+    _, metrics = whole.chief.reports[whole.result.best_epoch - 1]
     for level in ("segment", "track"):
         for name in ("loss", "accuracy", "macro_f1"):
             assert metrics[f"validation/{level}/{name}"] == pytest.approx(written[level][name], rel=1e-6)
@@ -143,23 +172,19 @@ def test_a_stopped_trial_ends_with_the_epochs_that_it_has(make_runner, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [RunAgainError("to end"), TrialLeaseLostError("another has it")])
-def test_an_interrupted_trial_resumes_and_has_the_result_of_an_uninterrupted_one(make_runner, tmp_path, error):
-    straight, broken = make_trial(tmp_path, "0000"), make_trial(tmp_path, "0001")
-    runner = make_runner()
-    whole = Chief()
-    expected = runner.run(straight, report=whole.report)
-    first = Chief(raise_after={2: error})
+def test_an_interrupted_trial_resumes_and_has_the_result_of_an_uninterrupted_one(make_runner, whole, tmp_path, error):
+    broken, first = make_trial(tmp_path, "0001"), Chief(raise_after={2: error})
     with pytest.raises(type(error)):
-        runner.run(broken, report=first.report)
+        make_runner().run(broken, report=first.report)
     assert not RunDir(broken.directory).is_finished()
     again = Chief(history=first.history)
     # Another worker, with a runner of its own.
     resumed = make_trial(tmp_path, "0001", history=first.history)
     result = make_runner().run(resumed, report=again.report)
     assert again.epochs == [2, 3]
-    assert result == expected
-    assert_same_checkpoints(straight.directory, broken.directory)
-    assert again.history == whole.history
+    assert result == whole.result
+    assert_same_checkpoints(whole.trial.directory, broken.directory)
+    assert again.history == whole.chief.history
 
 
 def test_a_trial_that_lost_its_lease_wrote_nothing_of_the_epoch(make_runner, tmp_path):
@@ -171,11 +196,11 @@ def test_a_trial_that_lost_its_lease_wrote_nothing_of_the_epoch(make_runner, tmp
     assert Path(path).name.startswith("last-00001-")
 
 
-def test_a_finished_trial_that_is_run_again_has_the_same_result(make_runner, tmp_path):
-    runner, chief = make_runner(), Chief()
-    first = runner.run(make_trial(tmp_path), report=chief.report)
+def test_a_finished_trial_that_is_run_again_has_the_same_result(make_runner, whole, tmp_path):
+    shutil.copytree(whole.trial.directory, make_trial(tmp_path).directory)
     again = Chief()
-    assert runner.run(make_trial(tmp_path, history=chief.history), report=again.report) == first
+    finished = make_trial(tmp_path, history=whole.chief.history)
+    assert make_runner().run(finished, report=again.report) == whole.result
     assert again.epochs == []
 
 
@@ -202,43 +227,36 @@ def test_hyperbands_promotions_equal_an_uninterrupted_run(make_runner, tmp_path)
     assert RunDir(trial.directory).config()["run_dir"] == trial.directory
 
 
-def test_an_interrupted_copy_is_repeated_and_a_complete_one_is_not(make_runner, tmp_path):
-    parent = make_trial(tmp_path, "0000", until_epoch=1)
-    make_runner().run(parent, report=Chief().report)
+def test_an_interrupted_copy_is_repeated_and_a_complete_one_is_not(parent, tmp_path):
     child = tmp_path / "trials" / "0001"
     checkpoint = child / "checkpoints" / "last-00001-00000000.index"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("half")
-    copy_checkpoints(parent.directory, to=str(child))
-    assert_same_checkpoints(parent.directory, str(child))
+    copy_checkpoints(parent.trial.directory, to=str(child))
+    assert_same_checkpoints(parent.trial.directory, str(child))
     checkpoint.write_text("changed since")
-    copy_checkpoints(parent.directory, to=str(child))
+    copy_checkpoints(parent.trial.directory, to=str(child))
     assert checkpoint.read_text() == "changed since"
 
 
 @pytest.mark.parametrize("has_relative_floors", [True, False], ids=["now", "0.1.0"])
-def test_a_promoted_trial_standardises_as_its_parent(make_runner, tmp_path, has_relative_floors):
-    runner, chief = make_runner(epochs=2), Chief()
-    parent = make_trial(tmp_path, "0000", until_epoch=1)
-    runner.run(parent, report=chief.report)
+def test_a_promoted_trial_standardises_as_its_parent(make_runner, parent, tmp_path, has_relative_floors):
     if not has_relative_floors:
-        Path(parent.directory, "standardization.yaml").unlink()
-    child = make_trial(tmp_path, "0001", parent_id="0000", history=chief.history)
-    runner.run(child, report=Chief(history=chief.history).report)
+        Path(parent.trial.directory, "standardization.yaml").unlink()
+    history = parent.chief.history
+    child = make_trial(tmp_path, "0001", parent_id="0000", history=history)
+    make_runner(epochs=2).run(child, report=Chief(history=history).report)
     assert Path(child.directory, "standardization.yaml").exists() == has_relative_floors
     run = RunDir(child.directory)
     assert {stats.has_floors for stats in run.band_stats(run.dataset()).values()} == {has_relative_floors}
 
 
-def test_a_worker_that_lost_its_trial_copies_no_checkpoints(make_runner, tmp_path):
-    parent = make_trial(tmp_path, "0000", until_epoch=1)
-    make_runner().run(parent, report=Chief().report)
-
+def test_a_worker_that_lost_its_trial_copies_no_checkpoints(parent, tmp_path):
     def lose() -> None:
         raise TrialLeaseLostError("x")
 
     with pytest.raises(TrialLeaseLostError):
-        copy_checkpoints(parent.directory, to=str(tmp_path / "trials" / "0001"), check_owner=lose)
+        copy_checkpoints(parent.trial.directory, to=str(tmp_path / "trials" / "0001"), check_owner=lose)
     assert not list((tmp_path / "trials" / "0001" / "checkpoints").glob("*"))
 
 
