@@ -18,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from typing import IO, Any, BinaryIO
 
@@ -206,9 +206,14 @@ def write_text(path: str, text: str) -> None:
             bucket_files.upload(path, io.BytesIO(content))
         return
     temporary_path = temporary_name(path)
-    with file_errors(temporary_path), open_to_write(temporary_path) as sink:
-        sink.write(content)
-    replace(temporary_path, path)
+    try:
+        with file_errors(temporary_path), open_to_write(temporary_path) as sink:
+            sink.write(content)
+        replace(temporary_path, path)
+    except BaseException:
+        with suppress(FileError):  # the reason why it was not written, such as a full disk, is the first one
+            remove(temporary_path)
+        raise
 
 
 def temporary_name(path: str) -> str:

@@ -14,6 +14,7 @@ from trainer.common import files
 _PARTS_ENDING = ".parts"
 _SETTINGS_ENDING = ".settings.json"
 _PART_BEGINNING, _PART_ENDING = "part-", ".jsonl"
+_JOINED = f"{_PART_BEGINNING}joined.tmp"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PartsDir:
     def __init__(self, output: str) -> None:
         self.output = output
         self.path = f"{output}{_PARTS_ENDING}"
+        # Where the parts become a table. What a killed process leaves of it is replaced or removed with the parts.
+        self.joined = files.join(self.path, _JOINED)
 
     def names(self) -> list[str]:
         """Returns the names of the finished parts, in their order."""
