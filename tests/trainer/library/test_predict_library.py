@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -205,6 +206,23 @@ def test_other_settings_or_another_model_do_not_continue_a_table(
     with pytest.raises(UserError, match=r"was begun with model=[0-9a-f]{16} \(now other\)"):
         run(finished, paths, output)
     assert len(rows(output)) == 1
+
+
+def test_parts_without_their_settings_are_not_continued(
+    finished: TrainConfig, paths: list[str], output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_join", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            run(finished, paths[:2], output)
+    with pytest.raises(UserError, match=rf"top_k=3 \(now 1\): .*\.settings\.json and {output}\.parts, as far"):
+        run(finished, paths[:2], output, top_k=1)
+    Path(f"{output}.settings.json").unlink()
+    with pytest.raises(UserError, match=rf"settings\.json is missing: delete the folder {output}\.parts,"):
+        run(finished, paths[:2], output, top_k=1)
+    shutil.rmtree(f"{output}.parts")
+    assert run(finished, paths[:2], output, top_k=1) == 0
+    assert [len(row["genres"]) for row in rows(output)] == [1, 1]
 
 
 def test_a_file_of_another_program_is_not_continued(finished: TrainConfig, paths: list[str], output: Path) -> None:
