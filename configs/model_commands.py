@@ -3,6 +3,7 @@
 Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
+import os
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -107,6 +108,7 @@ def _predict(invocation: Invocation) -> int:
 
     if len(invocation.paths) < 2:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
+    _check_model_is_first(invocation)
     config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
     from trainer.evaluation.predict import predict
     from trainer.library.inputs import list_inputs
@@ -121,6 +123,13 @@ def _predict(invocation: Invocation) -> int:
     else:
         num_failed = predict_library(run_dir, inputs.paths, config=config, run_parts=_run_parts(config.runner))
     return 1 if num_failed else 0
+
+
+def _check_model_is_first(invocation: Invocation) -> None:
+    """Raises a UserError if the first path is a file: runs and exports are folders."""
+    path = invocation.paths[0]
+    if os.path.isfile(path):
+        raise UserError(f"{path} is a file: expected the folder of a run or an export first, and then the audio files")
 
 
 def _run_parts(runner: "RunnerConfig | None") -> "RunParts | None":
@@ -144,6 +153,7 @@ def _tag(invocation: Invocation) -> int:
         return 1 if undo(config.undo, config) else 0
     if len(invocation.paths) < 2:
         raise UserError("tag needs a run directory and music files or folders: beamtune tag RUN FILE_OR_FOLDER…")
+    _check_model_is_first(invocation)
     from trainer.tag.tag import tag
 
     run_dir, *given = invocation.paths

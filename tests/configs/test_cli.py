@@ -80,6 +80,11 @@ def test_the_version_is_that_of_the_package(capsys):
         ),
         (["prepare", "datset=x"], "beamtune prepare: datset: there is no such setting; did you mean dataset?"),
         (["predict", "runs/x"], "beamtune predict: predict needs a run directory and at least one audio file"),
+        (
+            ["predict", __file__, "runs/x"],
+            f"beamtune predict: {__file__} is a file: expected the folder of a run or an ",
+        ),
+        (["tag", __file__, "runs/x"], f"beamtune tag: {__file__} is a file: expected the folder of a run or"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, line):

@@ -109,6 +109,23 @@ def test_data_that_have_moved_are_named(reviewed: Path, capsys: pytest.CaptureFi
     assert "expected a new or empty folder" in capsys.readouterr().err
 
 
+def test_audio_that_is_gone_is_noted(reviewed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moved = shutil.move(reviewed / "music", reviewed / "gone")
+    words = ["review", f"{reviewed}/crossval/logistic_regression", f"output_dir={reviewed}/third"]
+    try:
+        assert main([*words, "suspects=2", "uncertain=1"]) == 0
+    finally:
+        shutil.move(moved, reviewed / "music")
+    assert "note: 3 of 3 excerpts cannot be read, the first one because: " in capsys.readouterr().out
+    assert (reviewed / "third" / "index.html").read_text().count("No such file or directory") == 3
+
+
+def test_learners_of_a_cross_validation_are_named(reviewed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["review", f"{reviewed}/crossval", f"output_dir={reviewed}/fourth"]) == 2
+    line = f"has no crossval.json: expected one learner of it: {reviewed}/crossval/logistic_regression\n"
+    assert capsys.readouterr().err.endswith(line)
+
+
 @pytest.mark.parametrize("content", [None, "{", '{"data": {}}'])
 def test_what_is_no_cross_validation_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None

@@ -211,13 +211,18 @@ def write_text(path: str, text: str) -> None:
             bucket_files.upload(path, io.BytesIO(content))
         return
     temporary_path = temporary_name(path)
-    with file_errors(temporary_path), open_to_write(temporary_path) as sink:
-        if is_local(path):
-            with suppress(OSError):  # the disk has no locks
-                fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove_left_temporary_files(os.path.dirname(path))
-        sink.write(content)
-    replace(temporary_path, path)
+    try:
+        with file_errors(temporary_path), open_to_write(temporary_path) as sink:
+            if is_local(path):
+                with suppress(OSError):  # the disk has no locks
+                    fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove_left_temporary_files(os.path.dirname(path))
+            sink.write(content)
+        replace(temporary_path, path)
+    except BaseException:
+        with suppress(FileError):  # the reason why it was not written, such as a full disk, is the first one
+            remove(temporary_path)
+        raise
 
 
 def temporary_name(path: str) -> str:

@@ -39,6 +39,7 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
     """
     directory, trainer = CrossvalDir(config), make_fold_trainer(config)
     source = open_source(config.data_dir)
+    trainer.check(source.data)
     partition = partition_segments(source, config)
     directory.check(source_cache_key=source.data.cache_key)
     for fold in range(config.folds):  # before anything is written: a shared folds_dir may contain other folds

@@ -8,8 +8,11 @@ from typing import Any, Protocol
 
 import keras
 
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
+from trainer.baselines.vectors import make_vectorizer
 from trainer.crossval.config import NETWORK, CrossvalConfig
+from trainer.data.prepared import PreparedData
 from trainer.devices.strategy import make_strategy
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
@@ -27,6 +30,13 @@ class FoldTrainer(Protocol):
 
     result_names: tuple[str, ...]
 
+    def check(self, data: PreparedData) -> None:
+        """Checks, before folds are written, that the data set has what the models take.
+
+        Raises:
+            UserError: It has not.
+        """
+
     def run(self, *, data_dir: str, run_dir: str, seed: int) -> None:
         """Trains on a fold, or resumes, and evaluates the test split.
 
@@ -43,6 +53,9 @@ class NetworkTrainer:
     def __init__(self, config: CrossvalConfig) -> None:
         self._config = config
         self._strategy: Any = None
+
+    def check(self, data: PreparedData) -> None:
+        pass  # `train` checks it on the first fold
 
     def run(self, *, data_dir: str, run_dir: str, seed: int) -> None:
         # Making a second strategy with the same devices in one process fails.
@@ -64,6 +77,12 @@ class BaselinesTrainer:
     def __init__(self, config: CrossvalConfig) -> None:
         self._config = config.baselines
         self.result_names: tuple[str, ...] = tuple(config.baselines.learners)
+
+    def check(self, data: PreparedData) -> None:
+        try:
+            make_vectorizer(data, self._config.feature, pooling=self._config.pooling)
+        except UserError as error:
+            raise UserError(f"baselines.{error}") from error
 
     def run(self, *, data_dir: str, run_dir: str, seed: int) -> None:
         # scikit-learn takes seconds to import, and networks do not need it.

@@ -226,7 +226,8 @@ class Inference:
 
     @property
     def _logits_and_embeddings(self) -> keras.Model:
-        join = keras.layers.Concatenate(dtype="float32")
+        # Named, because each thread of Keras begins to number names anew, and the model may have a layer of that name.
+        join = keras.layers.Concatenate(dtype="float32", name="join_logits_and_embeddings")
         return self._network("logits_and_embeddings", lambda outputs: join([outputs[LOGITS], outputs[EMBEDDINGS]]))
 
     def _network(self, name: str, output_of: Callable[[Mapping[str, Any]], Any]) -> keras.Model:

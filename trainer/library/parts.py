@@ -14,6 +14,7 @@ from trainer.common import files
 _PARTS_ENDING = ".parts"
 _SETTINGS_ENDING = ".settings.json"
 _PART_BEGINNING, _PART_ENDING = "part-", ".jsonl"
+_JOINED = f"{_PART_BEGINNING}joined.tmp"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PartsDir:
     def __init__(self, output: str) -> None:
         self.output = output
         self.path = f"{output}{_PARTS_ENDING}"
+        # Where the parts become a table. What a killed process leaves of it is replaced or removed with the parts.
+        self.joined = files.join(self.path, _JOINED)
 
     def names(self) -> list[str]:
         """Returns the names of the finished parts, in their order."""
@@ -93,12 +96,14 @@ def require_same_settings(output: str, settings: Mapping[str, Any]) -> None:
     """Checks that a table is continued with the settings that it was begun with, which are written beside it.
 
     Raises:
-        UserError: A setting is another one.
+        UserError: A setting is another one, or it is not known with which settings what is there was begun.
     """
     path = f"{output}{_SETTINGS_ENDING}"
     if not files.exists(path):
         if files.exists(output):
             raise UserError(f"output={output} exists and was not written by beamtune predict: choose another output")
+        if PartsDir(output).names():
+            raise UserError(f"{path} is missing: delete the folder {output}{_PARTS_ENDING}, which cannot be continued")
         files.write_text(path, json.dumps(settings, indent=2) + "\n")
         return
     try:
@@ -108,4 +113,7 @@ def require_same_settings(output: str, settings: Mapping[str, Any]) -> None:
     changed = [key for key in settings if found.get(key) != settings[key]]
     if changed:
         others = ", ".join(f"{key}={found.get(key)} (now {settings[key]})" for key in changed)
-        raise UserError(f"output={output} was begun with {others}: choose another output, or delete it and {path}")
+        raise UserError(
+            f"output={output} was begun with {others}: choose another output, or delete {output}, {path} and "
+            f"{output}{_PARTS_ENDING}, as far as they exist"
+        )

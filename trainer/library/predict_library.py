@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.lease_owner import check_lease_owner
+from beam_pipelines.common.paths import is_local
 from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted
 from trainer.common import files
@@ -58,13 +60,13 @@ def predict_library(
 
     Raises:
         UserError: There is no such run or export, the table is damaged, or was begun with other settings.
-        RunFailedError: The model is damaged, or Beam failed.
+        RunFailedError: The model is damaged, the disk is full, or Beam failed.
     """
     output = str(config.output)
     model = open_model(run_dir, batch_size=config.batch_size)
     check_min_confidence(config.min_confidence, labels=model.labels)
     parts_dir = PartsDir(output)
-    with holding(parts_dir.path, key="output") as lease:
+    with _naming_output(output), holding(parts_dir.path, key="output") as lease:
         require_same_settings(output, _settings(model, config))
         in_table = files_of(output, table=table_of(output, has_timeline=config.timeline))
         done = in_table.union(found.file for found in _rows(parts_dir) if isinstance(found, Prediction))
@@ -89,6 +91,19 @@ def predict_library(
     if tally.num_failed:
         print(f"{output}{FAILED_ENDING} has the reasons; the same command tries these files again")
     return tally.num_failed
+
+
+@contextmanager
+def _naming_output(output: str) -> Iterator[None]:
+    """Says of an error of the disk, such as that it is full, what to do. Audio that cannot be read raises none."""
+    try:
+        yield
+    except files.FileError as error:
+        if not is_local(output):
+            raise
+        raise RunFailedError(
+            f"output={output} cannot be written: {error.strerror}; finished parts are kept: the same command continues"
+        ) from error
 
 
 def _settings(model: Inference | ExportedModel, config: PredictConfig) -> dict[str, Any]:
@@ -239,7 +254,8 @@ def _join(parts_dir: PartsDir, *, in_table: set[str], wanted: set[str], config: 
                 tally = tally.add(found) if found.file in wanted else tally
                 yield found
 
-    extend_table(str(config.output), new(), table=table_of(str(config.output), has_timeline=config.timeline))
+    table = table_of(str(config.output), has_timeline=config.timeline)
+    extend_table(str(config.output), new(), table=table, temporary=parts_dir.joined)
     failed = [failure for failure in failures.values() if failure.file not in written]
     path = f"{config.output}{FAILED_ENDING}"
     if failed:

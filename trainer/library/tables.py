@@ -113,9 +113,16 @@ def table_of(path: str, *, has_timeline: bool) -> Table:
     return ParquetTable() if path.endswith(".parquet") else JsonLinesTable()
 
 
-def extend_table(path: str, predictions: Iterable[Prediction], *, table: Table) -> None:
-    """Adds predictions to a table, local or gs://, or begins it; a reader finds the earlier table or the new one."""
-    target = files.temporary_name(path) if is_local(path) else path
+def extend_table(path: str, predictions: Iterable[Prediction], *, table: Table, temporary: str) -> None:
+    """Adds predictions to a table, local or gs://, or begins it; a reader finds the earlier table or the new one.
+
+    Args:
+        path: The table.
+        predictions: The rows.
+        table: Its format.
+        temporary: A path on the same disk, where a local table is written first. It may exist.
+    """
+    target = temporary if is_local(path) else path
     with ExitStack() as stack:
         before = stack.enter_context(files.open_to_read(path)) if files.exists(path) else None
         stack.enter_context(files.file_errors(path))

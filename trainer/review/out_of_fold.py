@@ -52,9 +52,7 @@ def read_out_of_fold(crossval_dir: str) -> OutOfFold:
         run_dirs = [files.join(crossval_dir, run["run_dir"]) for run in content["runs"]]
         is_finished = bool(content["finished"])
     except files.MissingFileError as error:
-        raise UserError(
-            f"{crossval_dir} has no {RESULT_FILE}: expected a directory of beamtune crossval, or of one learner in it"
-        ) from error
+        raise UserError(f"{crossval_dir} has no {RESULT_FILE}: {_expected_in_place_of(crossval_dir)}") from error
     except (*files.READ_ERRORS, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error!r}): the command that wrote it writes it again") from error
     if not is_finished:
@@ -79,3 +77,12 @@ def read_out_of_fold(crossval_dir: str) -> OutOfFold:
         labels=np.array([label_of[track_id] for track_id in track_ids], dtype=np.int64),
         probabilities=np.array([np.mean(rows[track_id], axis=0) for track_id in track_ids]),
     )
+
+
+def _expected_in_place_of(crossval_dir: str) -> str:
+    """Returns what should have been given in place of a folder without results."""
+    folders = [files.join(crossval_dir, name) for name in files.list_if_exists(crossval_dir)]
+    learners = [folder for folder in folders if files.exists(files.join(folder, RESULT_FILE))]
+    if learners:
+        return f"expected one learner of it: {', '.join(learners)}"
+    return "expected a directory of beamtune crossval, of which a run is finished"

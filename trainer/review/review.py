@@ -77,7 +77,7 @@ def review(crossval_dir: str, config: ReviewConfig, *, stream: TextIO) -> None:
         files.write_text(files.join(config.output_dir, RANKING_FILE), ranking_csv(found, reviewed, tracks=tracks))
         files.write_text(files.join(config.output_dir, TABLE_FILE), dataset_csv(rows))
         files.write_text(files.join(config.output_dir, PAGE_FILE), page)
-    _print_summary(found, reviewed, output_dir=config.output_dir, stream=stream)
+    _print_summary(found, reviewed, excerpts=excerpts, output_dir=config.output_dir, stream=stream)
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,22 @@ def _entry(
     )
 
 
-def _print_summary(found: OutOfFold, reviewed: LabelReview, *, output_dir: str, stream: TextIO) -> None:
+def _print_summary(
+    found: OutOfFold,
+    reviewed: LabelReview,
+    *,
+    excerpts: Mapping[str, _Excerpt],
+    output_dir: str,
+    stream: TextIO,
+) -> None:
     if found.split_leak is not None:
         print(f"note: the models may have heard these artists: {found.split_leak}", file=stream)
+    problems = [excerpt.problem for excerpt in excerpts.values() if excerpt.problem is not None]
+    if problems:
+        num_excerpts = counted(len(excerpts), "excerpt")
+        print(
+            f"note: {len(problems)} of {num_excerpts} cannot be read, the first one because: {problems[0]}", file=stream
+        )
     num_tracks = counted(len(found.track_ids), "track")
     print(f"{int(reviewed.is_suspected.sum())} of {num_tracks} may have a wrong genre", file=stream)
     for name, what in (

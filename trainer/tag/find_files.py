@@ -33,6 +33,8 @@ class FoundFiles:
 def find_files(given: Sequence[str]) -> FoundFiles:
     """Returns each music file once: those that are named, match a local pattern, or lie in a folder or below it.
 
+    A file that is named is taken whatever its ending; of what a pattern matches or a folder holds, music files are.
+
     A file that does not exist is in the result too.
 
     Raises:
@@ -40,9 +42,10 @@ def find_files(given: Sequence[str]) -> FoundFiles:
     """
     found: dict[str, str] = {}
     left_out: dict[str, list[str]] = defaultdict(list)
-    for path in (match for one in given for match in _matches(one)):
-        for file in _below(path, left_out) if os.path.isdir(path) else [path]:
-            found.setdefault(os.path.realpath(file), file)
+    for one in given:
+        for path in _matches(one):
+            for file in _music(path, left_out, is_named=path == one):
+                found.setdefault(os.path.realpath(file), file)
     notes = [f"{what} left out ({len(names)}): {shown_names(names)}" for what, names in left_out.items()]
     if not found:
         raise UserError(". ".join([f"{' '.join(given)}: there is no file in {FORMAT_NAMES}", *notes]))
@@ -62,16 +65,29 @@ def _matches(path: str) -> list[str]:
     return matches
 
 
+def _music(path: str, left_out: dict[str, list[str]], *, is_named: bool) -> Iterator[str]:
+    if os.path.isdir(path):
+        yield from _below(path, left_out)
+    elif is_named or _is_music(path, os.path.basename(path), left_out):
+        yield path
+
+
 def _below(folder: str, left_out: dict[str, list[str]]) -> Iterator[str]:
     for entry in sorted(walk(folder), key=lambda entry: entry.path):
-        name = os.path.relpath(entry.path, folder)
         if isinstance(entry, LeftOut):
             left_out[entry.reason].append(entry.path)
-        elif not name.lower().endswith(AUDIO_EXTENSIONS):
-            continue
-        elif not is_audio_path(name):
-            left_out[_HIDDEN].append(entry.path)
-        elif not name.lower().endswith(TAGGED_EXTENSIONS):
-            left_out[_OTHER_FORMATS].append(entry.path)
-        else:
+        elif _is_music(entry.path, os.path.relpath(entry.path, folder), left_out):
             yield entry.path
+
+
+def _is_music(path: str, name: str, left_out: dict[str, list[str]]) -> bool:
+    """Returns whether a file is tagged; one that is audio, and is not, is added to what is left out."""
+    if not name.lower().endswith(AUDIO_EXTENSIONS):
+        return False
+    if not is_audio_path(name):
+        left_out[_HIDDEN].append(path)
+        return False
+    if not name.lower().endswith(TAGGED_EXTENSIONS):
+        left_out[_OTHER_FORMATS].append(path)
+        return False
+    return True

@@ -34,6 +34,16 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     files.remove(path)
 
 
+def test_nothing_is_left_of_a_text_that_cannot_be_written(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(source: str, target: str) -> None:
+        raise files.FileError(errno.ENOSPC, "No space left on device", target)
+
+    monkeypatch.setattr(files, "replace", fail)
+    with pytest.raises(files.FileError, match="No space left on device"):
+        files.write_text(files.join(directory, "a.txt"), "text")
+    assert files.list_dir(directory) == []
+
+
 def test_text_is_written_and_read(directory: str) -> None:
     path = files.join(directory, "a.txt")
     assert not files.exists(path)

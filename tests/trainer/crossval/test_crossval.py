@@ -338,6 +338,13 @@ def test_a_leak_is_reported_with_all_scores(quick: CrossvalConfig, split_by: str
     assert entry_leak is not None and leak in entry_leak
 
 
+def test_a_feature_that_the_data_lack_is_refused_before_folds_are_written(quick: CrossvalConfig) -> None:
+    config = replace(quick, baselines=replace(quick.baselines, feature="yamnet"))
+    with pytest.raises(UserError, match=r"^baselines\.feature=yamnet: .* has no such feature, it has log_mel"):
+        run(config)
+    assert not Path(config.output_dir).exists()
+
+
 def test_classical_learners_have_a_result_each(quick: CrossvalConfig) -> None:
     config = replace(quick, baselines=replace(quick.baselines, learners=["naive_bayes", "knn"]))
     table = run(config)

@@ -5,6 +5,13 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines.common.errors import UserError
+from trainer.evaluation.prediction_writers import (
+    CsvWriter,
+    Prediction,
+    PredictionWriter,
+    SegmentGenre,
+    TimelineCsvWriter,
+)
 from trainer.library.inputs import list_inputs
 
 
@@ -42,8 +49,22 @@ def test_a_pattern_stands_for_files_and_folders(music: Path) -> None:
     ]
     (music / "what?.mp3").write_bytes(b"")
     assert names([f"{music}/what?.mp3"], music) == ["what?.mp3"]
-    with pytest.raises(UserError, match=r"nothing\*: .*|\*.ogg matches nothing: expected a pattern"):
+    with pytest.raises(UserError, match=r"\*.ogg matches nothing: expected a pattern"):
         list_inputs([f"{music}/*.ogg"])
+
+
+def test_a_pattern_leaves_out_what_is_no_audio(music: Path) -> None:
+    (music / "empty").mkdir()
+    (music / "list.m3u").write_text("Ä/deep/d#1.wav\n")
+    (music / "genres.csv").write_text("file,rank,genre,probability,label\nmusic/gone.mp3,1,funk,0.5,funk\n")
+    inputs = list_inputs([f"{music}/*"])
+    assert inputs.paths == [f"{music}/{name}" for name in ("a.mp3", "Ä/b c.flac", "Ä/deep/d#1.wav")]
+    names_left_out = ", ".join(f"{music}/{name}" for name in ("genres.csv", "list.m3u", "notes.txt"))
+    assert inputs.notes == [f"{music}/*: files that are no audio left out (3): {names_left_out}"]
+    assert names([f"{music}/l*.m3u"], music) == ["Ä/deep/d#1.wav"]
+    for pattern in ("e*", "n*"):
+        with pytest.raises(UserError, match=rf"{pattern[0]}\* matches no audio file"):
+            list_inputs([f"{music}/{pattern}"])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
@@ -56,6 +77,24 @@ def test_a_playlist_names_files_beside_it(music: Path, encoding: str) -> None:
     inputs = list_inputs([str(playlist)])
     assert inputs.paths == [f"{music}/Ä/b c.flac", "/else/e.mp3", "/x/f 1.mp3", "gs://bucket/h.mp3"]
     assert inputs.notes == [f"{playlist}: 1 address left out: only files and gs:// are read"]
+
+
+def test_names_in_a_playlist_may_be_as_on_windows_and_have_any_character(music: Path) -> None:
+    (music / "back\\slash.mp3").write_bytes(b"")
+    (music / "list.m3u").write_bytes("Ä\\deep\\d#1.wav\r\nback\\slash.mp3\rwait\x85\u2028.mp3\n".encode())
+    assert names([str(music / "list.m3u")], music) == ["Ä/deep/d#1.wav", "back\\slash.mp3", "wait\x85\u2028.mp3"]
+
+
+@pytest.mark.parametrize("writer", [CsvWriter(), TimelineCsvWriter()])
+def test_a_table_of_predictions_names_files_as_they_were_given(
+    music: Path, writer: PredictionWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeline = (SegmentGenre(0.0, "funk", 0.5),)
+    found = Prediction("music/a.mp3", 3.0, 1, "funk", (("funk", 0.5), ("waltz", 0.25)), timeline)
+    table = music / "Ä" / "genres.csv"
+    table.write_text(writer.start() + writer.add(found))
+    monkeypatch.chdir(music.parent)
+    assert list_inputs([str(table)]).paths == ["music/a.mp3"]
 
 
 @pytest.mark.parametrize("column", ["path", "file"])

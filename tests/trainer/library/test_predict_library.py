@@ -1,13 +1,17 @@
 """Tables of predictions: begun, interrupted, continued, in this process and by Beam."""
 
 import csv
+import errno
 import json
 import os
 import pickle
+import shutil
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -22,6 +26,7 @@ from trainer.evaluation.inference import Inference
 from trainer.library import predict_library as module
 from trainer.library.parts import Part, PartsDir
 from trainer.library.predict_library import PredictPart, predict_library
+from trainer.library.tables import JsonLinesTable
 from trainer.training.config import TrainConfig
 
 RATE_HZ = 8000
@@ -164,6 +169,33 @@ def test_a_table_that_was_joined_just_before_a_kill_gets_no_rows_twice(
     assert [row["file"] for row in rows(output)] == paths[:3]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_nothing_is_left_of_a_table_whose_writing_ended(
+    finished: TrainConfig, paths: list[str], output: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def write_half(self: object, predictions: object, sink: IO[bytes], *, before: object) -> None:
+        sink.write(b"half of it")
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JsonLinesTable, "write", write_half)
+        expected, message = (
+            (KeyboardInterrupt, None)
+            if isinstance(error, KeyboardInterrupt)
+            else (
+                RunFailedError,
+                f"output={output} cannot be written: No space left on device; finished parts are kept",
+            )
+        )
+        with pytest.raises(expected, match=message):
+            run(finished, paths[:2], output)
+    assert not output.exists()
+    assert len(list(output.parent.rglob("*.tmp"))) == 1
+    assert run(finished, paths[:2], output) == 0
+    assert [row["file"] for row in rows(output)] == paths[:2]
+    assert files_beside(output) == {"genres.jsonl.settings.json"}
+
+
 def test_other_settings_or_another_model_do_not_continue_a_table(
     finished: TrainConfig, paths: list[str], output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +206,23 @@ def test_other_settings_or_another_model_do_not_continue_a_table(
     with pytest.raises(UserError, match=r"was begun with model=[0-9a-f]{16} \(now other\)"):
         run(finished, paths, output)
     assert len(rows(output)) == 1
+
+
+def test_parts_without_their_settings_are_not_continued(
+    finished: TrainConfig, paths: list[str], output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_join", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            run(finished, paths[:2], output)
+    with pytest.raises(UserError, match=rf"top_k=3 \(now 1\): .*\.settings\.json and {output}\.parts, as far"):
+        run(finished, paths[:2], output, top_k=1)
+    Path(f"{output}.settings.json").unlink()
+    with pytest.raises(UserError, match=rf"settings\.json is missing: delete the folder {output}\.parts,"):
+        run(finished, paths[:2], output, top_k=1)
+    shutil.rmtree(f"{output}.parts")
+    assert run(finished, paths[:2], output, top_k=1) == 0
+    assert [len(row["genres"]) for row in rows(output)] == [1, 1]
 
 
 def test_a_file_of_another_program_is_not_continued(finished: TrainConfig, paths: list[str], output: Path) -> None:
@@ -228,6 +277,14 @@ def test_threads_of_a_worker_share_the_model(
         thread.join()
     assert opened == [finished.run_dir]
     assert [row["file"] for row in PartsDir(str(output)).rows() if len(row["embedding"]) > 0] == paths[:3]
+
+
+def test_the_first_embedding_may_be_that_of_another_thread(finished: TrainConfig, paths: list[str]) -> None:
+    model = Inference(finished.run_dir, batch_size=4)
+    segments = model.read(paths[0]).segments
+    with ThreadPoolExecutor(1) as pool:
+        values = pool.submit(model.compute, segments, with_embedding=True).result()
+    np.testing.assert_array_equal(values, model.compute(segments, with_embedding=True))
 
 
 @pytest.mark.parametrize(

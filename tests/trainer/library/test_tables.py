@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,17 @@ import pytest
 
 from beam_pipelines.common.errors import UserError
 from trainer.evaluation.prediction_writers import Prediction, SegmentGenre
-from trainer.library.tables import extend_table, files_of, table_of
+from trainer.library.tables import Table, files_of, table_of
+from trainer.library.tables import extend_table as extend_table_by
 
 TIMELINE = (SegmentGenre(0.0, "funk", 0.5), SegmentGenre(3.0, "waltz", 0.75))
 FIRST = Prediction('ä, "1".mp3', 1.5, 2, "funk", (("funk", 0.75), ("waltz", 0.25)), TIMELINE, (0.5, -1.0))
 SECOND = Prediction("b\n.mp3", 60.0, 20, "unknown", (("waltz", 0.5), ("funk", 0.5)), TIMELINE, (0.25, 2.0))
 ENDINGS = (".csv", ".jsonl", ".parquet")
+
+
+def extend_table(path: str, predictions: Iterable[Prediction], *, table: Table) -> None:
+    extend_table_by(path, predictions, table=table, temporary=f"{path}.tmp")
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

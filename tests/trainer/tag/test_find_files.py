@@ -39,6 +39,13 @@ def test_patterns_match_below_folders_and_a_file_may_be_named_like_one(music: Pa
     assert names(music, "x[1].mp3") == ["x[1].mp3"]
 
 
+def test_a_pattern_leaves_out_what_a_folder_leaves_out(music: Path) -> None:
+    assert names(music, "a/*") == ["a/c.FLAC", "a/d.opus"]
+    assert find_files([f"{music}/a/*"]).notes == [f"audio files of other formats left out (1): {music}/a/e.wma"]
+    with pytest.raises(UserError, match="there is no file in mp3"):
+        find_files([f"{music}/a/*.jpg"])
+
+
 def test_a_named_file_may_have_any_name_and_need_not_exist(music: Path) -> None:
     assert names(music, "a/e.wma", "a/.hidden.mp3", "none.mp3") == ["a/e.wma", "a/.hidden.mp3", "none.mp3"]
 
