@@ -204,6 +204,9 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
         try:
             OmegaConf.update(config, setting.key, _value_for(config, setting))
         except OmegaConfBaseException as error:
+            if OmegaConf.is_list(OmegaConf.select(config, setting.key)) and not isinstance(setting.value, list):
+                expected = f"expected a list, e.g. '{setting.key}=[{setting.value}]'"
+                raise UserError(f"{setting.text}: {expected}") from error
             raise UserError(f"{setting.text}: {first_line(error)}") from error
     return config
 

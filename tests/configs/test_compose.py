@@ -132,6 +132,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
         ("train", ["data_dir="], "data_dir=: expected a path"),
         ("train", ["run_dir="], "run_dir=: expected a path"),
         ("evaluate", ["run_dir="], "run_dir=: expected a path"),
+        ("export", ["formats=tflite"], "formats=tflite: expected a list, e.g. 'formats=[tflite]'"),
         ("evaluate", [], "run_dir is not set: give run_dir=…"),
         ("train", ["epochs=0"], "epochs=0: expected a whole number from 1"),
     ],
@@ -169,7 +170,7 @@ def test_every_command_file_composes():
     assert names == {
         *("baselines", "crossval", "tensorboard", "tune"),
         *("compare", "convert", "doctor", "download", "evaluate", "explore", "export", "models"),
-        *("predict", "prepare", "sync", "synthesize", "tag", "train"),
+        *("predict", "prepare", "review", "sync", "synthesize", "tag", "train"),
     }
     for name in names:
         compose(name, [])

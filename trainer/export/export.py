@@ -73,7 +73,11 @@ def export(run_dir: str, config: ExportConfig, *, stream: TextIO) -> None:
         _write(source, work_dir, formats=formats)
         clips = reference_clips(source.run, most=config.reference_clips)
         if len(clips) == NUM_SYNTHETIC < NUM_SYNTHETIC + config.reference_clips:
-            print(f"note: the audio of the data of {run_dir} is not there: synthetic sounds are compared", file=stream)
+            print(
+                f"note: the audio of the data of {run_dir} is not there, or has relative paths of another folder: "
+                "synthetic sounds are compared",
+                file=stream,
+            )
         expected = checks.predict_clips(source.inference, clips)
         runs = {name: _run(name, source, work_dir, clips) for name in formats}
         changes = {
@@ -195,7 +199,7 @@ def _print_table(
     stream: TextIO,
 ) -> None:
     console = make_console(stream)
-    table = make_table(console, "largest difference of a probability from beamtune predict", "clip", *runs)
+    table = make_table(console, "largest difference from predict", "clip", *runs)
     for index, clip in enumerate(clips):
         cells = [_cell(run.outputs[index], expected[index]) for run in runs.values()]
         table.add_row(clip.name, *cells)
@@ -203,7 +207,7 @@ def _print_table(
     for name, run in runs.items():
         largest = checks.largest_difference(run.outputs, expected)
         same, num_compared = checks.num_same_top(run.outputs, expected)
-        line = f"{name}: at most {largest:.1e}; the same top genre for {same} of {num_compared} clips"
+        line = f"{name}: at most {largest:.1e}; the same top genre for {same} of {num_compared} sounds"
         print_line(console, line + _accuracy_text(changes[name]))
 
 

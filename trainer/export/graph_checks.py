@@ -13,8 +13,9 @@ _LARGEST_SAMPLE = 10.0
 def checked_waveform(waveform: Any) -> Any:
     """Returns samples, (batch, samples) float32. The graph fails where there are none, or some are no audio in [-1, 1].
 
-    Overshoot up to 10 is accepted, as in the Python API.
+    Overshoot up to 10 is accepted, as in the Python API. A batch of more tracks than samples is refused.
     """
+    shape = tf.shape(waveform)
     # A sum is finite only where all samples are: unlike a comparison, it needs no second array of their size.
     total = tf.reduce_sum(waveform)
     largest = tf.maximum(tf.reduce_max(waveform), -tf.reduce_min(waveform))
@@ -22,7 +23,15 @@ def checked_waveform(waveform: Any) -> Any:
         (
             tf.size(waveform) > 0,
             "waveform has no samples: expected (batch, samples) float32; its shape is",
-            tf.shape(waveform),
+            shape,
+        ),
+        (
+            # (samples, channels), as most decoders return it, would be a batch of millions of tracks, each padded to a
+            # segment: hundreds of GB.
+            shape[0] <= shape[1],
+            "waveform has more tracks than samples: expected (batch, samples), mono, and not (samples, channels); its "
+            "shape is",
+            shape,
         ),
         (
             tf.math.is_finite(total),

@@ -192,5 +192,6 @@ def _representative_segments(source: ExportSource) -> NDArray[np.float32]:
             return segments[:: -(-len(segments) // _REPRESENTATIVE_SEGMENTS)]
     raise UserError(
         f"formats: {TFLITE_INT8} measures the ranges of values on audio of the train split, and none of the files that "
-        "the data were prepared from is there: restore them, or leave the format out"
+        "the data were prepared from is there: restore them, or leave the format out; where their paths are relative, "
+        "start the command in the folder where prepare ran"
     )

@@ -52,6 +52,8 @@ import sys
 
 import tensorflow as tf
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 model = tf.saved_model.load(str(pathlib.Path(__file__).with_name("saved_model")))
 samples, rate_hz = tf.audio.decode_wav(tf.io.read_file(sys.argv[1]))
 mono = tf.reduce_mean(samples, axis=1)
@@ -73,6 +75,8 @@ import sys
 import tensorflow as tf
 from tensorflow_io.python.ops import core_ops
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 core_ops.io_audio_decode_mp3  # loads the operations, which the model refers to
 model = tf.saved_model.load(str(pathlib.Path(__file__).with_name("saved_model_bytes")))
 encoded = [tf.io.read_file(path) for path in sys.argv[1:]]

@@ -121,6 +121,7 @@ SAMPLES = np.full((2, 16_000), 0.5, np.float32)
         (np.where(np.arange(16_000) == 77, np.inf, SAMPLES), 16_000, "holds NaN or infinite values"),
         (SAMPLES[:, :0], 16_000, r"has no samples: .* its shape is.*\[2 0\]"),
         (SAMPLES[:0], 16_000, "has no samples"),
+        (SAMPLES.T, 16_000, r"has more tracks than samples: .* not \(samples, channels\); its shape is.*\[16000 2\]"),
         (SAMPLES, 0, "is out of range: expected 1000 to 768000, not.*\\[0\\]"),
         (SAMPLES, 999, "is out of range"),
         (SAMPLES, 1_000_000, r"is out of range: .*\[1000000\]"),
