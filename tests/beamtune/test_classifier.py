@@ -94,7 +94,7 @@ def test_the_features_of_the_model_alone_are_computed_with_the_same_result(
     classifier = beamtune.load(run_dir)
     assert [spec.name for spec in classifier._inference.front_end.specs] == names
     found = classifier.predict(tones.song)
-    classifier._inference.front_end = RunDir(str(run_dir)).prepare_yaml().front_end()
+    classifier._inference._of_thread.front_end = RunDir(str(run_dir)).prepare_yaml().front_end()
     assert [spec.name for spec in classifier._inference.front_end.specs] == ["log_mel", "mfcc"]
     of_all_features = classifier.predict(tones.song)
     assert found.segment_probabilities.tobytes() == of_all_features.segment_probabilities.tobytes()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.lease_owner import check_lease_owner
@@ -198,6 +199,7 @@ class PredictPart:
     def __call__(self, part: Part) -> str:
         """Returns the name of the part."""
         parts_dir = PartsDir(str(self.config.output))
+        forget_writes_below(parts_dir.path)  # another worker may have written the part since this one did
         model = _model_of_process(self.run_dir, self.config.batch_size)
         # A runner has a thread for each part that a machine predicts at the same time.
         config = replace(self.config, num_threads=1)
