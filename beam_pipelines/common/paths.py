@@ -77,3 +77,12 @@ def check_apart(inputs: Mapping[str, str | None], outputs: Mapping[str, str | No
                     f"{output_key}={output} and {input_key}={source} are one folder, or one lies in the other: choose "
                     f"another {output_key}, so that what is read is not replaced"
                 )
+
+
+def is_utf8(path: str) -> bool:
+    """Returns whether a name is UTF-8: Python decodes other bytes to lone surrogates, which cannot be encoded."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_utf8
 from beam_pipelines.common.terminal import counted
 from beam_pipelines.datasets.compared_artists import artist_key, artist_names, is_nobody
 from beam_pipelines.datasets.config import FolderDatasetConfig
@@ -26,7 +27,7 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
     entries = found.files
     if not entries and not storage.exists(root):
         raise UserError(f"dataset.root={config.root}: there is no such folder")
-    readable = [entry for entry in entries if _is_utf8(entry.path)]
+    readable = [entry for entry in entries if is_utf8(entry.path)]
     notes = list(found.notes)
     if len(readable) < len(entries):
         notes.append(f"{counted(len(entries) - len(readable), 'file')} left out: names that are not UTF-8")
@@ -62,12 +63,3 @@ def _artist(track_id: str) -> str | None:
     """Returns the name of the first folder below the genre, or None if there is none or it names no artist."""
     _, *folders, _ = track_id.split("/")
     return folders[0] if folders and not is_nobody(folders[0]) else None
-
-
-def _is_utf8(path: str) -> bool:
-    """Returns whether a name is UTF-8: Python decodes other bytes to lone surrogates, which cannot be encoded."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -12,7 +12,7 @@ from beam_pipelines.common.bucket_writes import forget_writes_below
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.lease_owner import check_lease_owner
-from beam_pipelines.common.paths import is_local
+from beam_pipelines.common.paths import is_local, is_utf8
 from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
 from beam_pipelines.common.terminal import counted
 from trainer.common import files
@@ -155,9 +155,9 @@ def _results(
     paths: Sequence[str], *, model: Inference | ExportedModel, config: PredictConfig, progress: ProgressReporter | None
 ) -> Iterator[Prediction | Failure]:
     """Yields the result for each file, in the order of the paths."""
-    named = [path for path in paths if _is_utf8(path)]
+    named = [path for path in paths if is_utf8(path)]
     for path in paths:
-        if not _is_utf8(path):
+        if not is_utf8(path):
             message = "its name is not UTF-8, and a table has no other names: rename it"
             yield Failure(file=path.encode(errors="backslashreplace").decode(), reason="name", message=message)
     scored = score_files(named, model=model, num_threads=num_threads_of(config), with_embedding=config.embeddings)
@@ -165,15 +165,6 @@ def _results(
         if progress is not None:
             report_file(one, progress=progress)
         yield result_of(one, labels=model.labels, config=config)
-
-
-def _is_utf8(path: str) -> bool:
-    """Returns whether a name is UTF-8: Python decodes other bytes to lone surrogates, which cannot be encoded."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _plan(paths: Sequence[str], *, parts_dir: PartsDir, config: PredictConfig) -> list[Part]:
