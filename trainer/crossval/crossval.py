@@ -39,9 +39,9 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
     """
     directory, trainer = CrossvalDir(config), make_fold_trainer(config)
     source = open_source(config.data_dir)
-    trainer.check(source.data)
     partition = partition_segments(source, config)
     directory.check(source_cache_key=source.data.cache_key)
+    trainer.check(source.data)
     for fold in range(config.folds):  # before anything is written: a shared folds_dir may contain other folds
         is_written(directory.fold_dir(fold), _fold_key(config, fold), source=source)
     with holding(config.output_dir, key="output_dir") as lease, stop_on_sigterm() as stop_request:
