@@ -110,6 +110,11 @@ def _predict(invocation: Invocation) -> int:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
     _check_model_is_first(invocation)
     config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
+    if config.output is not None and invocation.output_format != "table":
+        raise UserError(
+            f"--{invocation.output_format} prints, and output={config.output} writes a table in its place: leave one "
+            "out"
+        )
     from trainer.evaluation.predict import predict
     from trainer.library.inputs import list_inputs
     from trainer.library.predict_library import predict_library

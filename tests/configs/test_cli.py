@@ -81,6 +81,10 @@ def test_the_version_is_that_of_the_package(capsys):
         (["prepare", "datset=x"], "beamtune prepare: datset: there is no such setting; did you mean dataset?"),
         (["predict", "runs/x"], "beamtune predict: predict needs a run directory and at least one audio file"),
         (
+            ["predict", "runs/x", "a.mp3", "output=a.csv", "--json"],
+            "beamtune predict: --json prints, and output=a.csv writes a table in its place: leave one out",
+        ),
+        (
             ["predict", __file__, "runs/x"],
             f"beamtune predict: {__file__} is a file: expected the folder of a run or an ",
         ),
