@@ -75,6 +75,10 @@ def write_segment_formats(source: ExportSource, paths: Mapping[str, str]) -> Non
                 raise RunFailedError(
                     f"{source.model_config.name} cannot be converted to {name} ({reason}): leave {name} out of formats"
                 )
+            if name == ONNX:
+                from trainer.export.onnx_resize import state_sizes
+
+                state_sizes(path)
 
 
 def attach_files(name: str, path: str, texts: Mapping[str, str]) -> None:
