@@ -1,0 +1,219 @@
+"""The commands that train models and score them, from `models` to `crossval`.
+
+Each imports what it needs when it runs, so that `--help` stays fast.
+"""
+
+import sys
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.python_process import python_command
+from configs.command import Command, Invocation, load_config
+
+
+def _models(invocation: Invocation) -> int:
+    from trainer.models.config import ZooConfig
+
+    config = load_config(ZooConfig, "models", invocation.overrides)
+    from trainer.models.zoo import list_models
+
+    list_models(config, stream=sys.stdout)
+    return 0
+
+
+def _train(invocation: Invocation) -> int:
+    from configs.resume import with_saved_settings
+    from trainer.training.config import TrainConfig
+
+    config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
+    from trainer.training.train import train
+
+    train(config)
+    return 0
+
+
+def _tune(invocation: Invocation) -> int:
+    from configs.search import load_search, train_overrides
+
+    if invocation.paths:
+        return _tune_status(invocation)
+    config, space_text = load_search(invocation.overrides)
+    if invocation.dry_run:
+        from trainer.tuner.space.describe import show_space
+        from trainer.tuner.space.space_file import read_space
+
+        show_space(read_space(config, space_text), config, stream=sys.stdout)
+        return 0
+    from trainer.tuner.tune import tune
+
+    return tune(
+        config,
+        space_text=space_text,
+        command=python_command("configs.cli:run", "tune", *invocation.overrides),
+        to_overrides=train_overrides,
+        stream=sys.stdout,
+    )
+
+
+def _tune_status(invocation: Invocation) -> int:
+    if len(invocation.paths) != 2 or invocation.paths[0] != "status" or invocation.overrides:
+        raise UserError(f"tune {' '.join(invocation.paths)}: expected beamtune tune status SEARCH_DIR, or settings")
+    from beam_pipelines.common.bucket_access import check_access
+    from trainer.tuner.status import show_status
+
+    check_access(read=[invocation.paths[1]])
+    show_status(invocation.paths[1], output_format=invocation.output_format, stream=sys.stdout)
+    return 0
+
+
+def _evaluate(invocation: Invocation) -> int:
+    from trainer.evaluation.config import EvaluateConfig
+
+    config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
+    from trainer.evaluation.evaluate import evaluate
+
+    evaluate(config)
+    return 0
+
+
+def _baselines(invocation: Invocation) -> int:
+    from trainer.baselines.config import BaselinesConfig
+
+    config = load_config(BaselinesConfig, "baselines", invocation.overrides)
+    from trainer.baselines.baselines import run_baselines
+
+    run_baselines(config, stream=sys.stdout)
+    return 0
+
+
+def _crossval(invocation: Invocation) -> int:
+    from trainer.crossval.config import CrossvalConfig
+
+    config = load_config(CrossvalConfig, "crossval", invocation.overrides)
+    from trainer.crossval.crossval import crossval
+
+    crossval(config, stream=sys.stdout)
+    return 0
+
+
+COMMANDS = (
+    Command(
+        name="models",
+        summary="list the models with their input features and numbers of parameters",
+        description=(
+            "Prints each model with its input features and its numbers of all and of trainable parameters, with\n"
+            "default settings and for data of the given sizes. Nothing is downloaded.\n\n"
+            "settings: num_genres, segment_duration_s, sample_rate_hz"
+        ),
+        examples=(
+            "beamtune models",
+            "beamtune models num_genres=8 segment_duration_s=10",
+        ),
+        run=_models,
+        extras=("train",),
+    ),
+    Command(
+        name="train",
+        summary="train a classifier on a prepared data set",
+        description=(
+            "Trains until the validation loss stops falling and keeps the best weights. Given the run_dir of an\n"
+            "interrupted run, it resumes that run with its settings. overrides=FILE reads settings from a YAML file,\n"
+            "such as the best.yaml of a search.\n\n"
+            "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none|mirrored|multi_worker|tpu\n"
+            "          augment=none|default\n"
+            "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
+            "          label_smoothing, calibrate, model.*, optimizer.*, …"
+        ),
+        examples=(
+            "beamtune train data_dir=prepared/mine run_dir=runs/first",
+            "beamtune train run_dir=runs/first",
+            "beamtune train data_dir=prepared/mine epochs=40 optimizer.learning_rate=0.001 model.dropout=0.5",
+        ),
+        run=_train,
+        extras=("train",),
+    ),
+    Command(
+        name="tune",
+        summary="search for good settings of train, on one machine or several",
+        description=(
+            "Trains with many settings and writes the best to best.yaml in search_dir, which train reads as\n"
+            "overrides=FILE. If the search is interrupted, or its machines are lost, the same command resumes it. Run\n"
+            "the same command on each machine of a cluster; environment variables set the role of each. --dry-run\n"
+            "prints the search space; `tune status DIR` shows a running or finished search.\n\n"
+            "groups:   tuner=bayesian|random|hyperband|grid   model, strategy, augment, as for train\n"
+            "settings: data_dir, search_dir, space (a YAML file), objective, direction, budget.max_trials,\n"
+            "          budget.max_epochs, budget.max_hours, trial_timeout_s, pruning.*, workers, max_restarts,\n"
+            "          refit (train the best model on train and validation, evaluate it once on test), service.*,\n"
+            "          tuner.*, and all settings of train, for settings that are not searched"
+        ),
+        examples=(
+            "beamtune tune data_dir=prepared/mine search_dir=searches/mine workers=2 budget.max_hours=8",
+            "beamtune tune data_dir=prepared/mine search_dir=searches/crnn model=crnn tuner=hyperband --dry-run",
+            "beamtune tune status searches/mine",
+            "beamtune tune search_dir=searches/mine refit=true",
+        ),
+        run=_tune,
+        extras=("train", "tune"),
+        paths_usage="[status SEARCH_DIR]",
+        positional_words=("status",),
+        output_formats=("json", "csv"),
+        has_dry_run=True,
+    ),
+    Command(
+        name="evaluate",
+        summary="evaluate a trained model on one split, by segment and by track",
+        description=(
+            "Prints accuracy, balanced accuracy, macro-F1 and more, of segments and of tracks (by the mean\n"
+            "probability of their segments, and by majority vote), with 95 % confidence intervals, and adds them to\n"
+            "metrics.json of the run. Writes the predictions for the tracks to predictions-<split>.csv.\n\n"
+            "settings: run_dir, split, data_dir, batch_size, calibrate (a run that was trained without calibration)"
+        ),
+        examples=(
+            "beamtune evaluate run_dir=runs/first",
+            "beamtune evaluate run_dir=runs/first split=validation",
+        ),
+        run=_evaluate,
+        extras=("train",),
+    ),
+    Command(
+        name="baselines",
+        summary="fit classical classifiers to a prepared data set and evaluate them like networks",
+        description=(
+            "Fits classifiers of scikit-learn to one vector per segment: a feature that is a vector, or the mean and\n"
+            "standard deviation over the frames of one that has frames. Each gets a run directory below output_dir\n"
+            "with a metrics.json, which beamtune compare reads like those of networks. Finished ones are not fitted\n"
+            "again.\n\n"
+            "learners: naive_bayes, knn, logistic_regression, svm, mlp, gradient_boosting\n"
+            "settings: data_dir, output_dir, learners, feature=spectral_stats|yamnet|mfcc|log_mel|…,\n"
+            "          pooling=mean_std|mean, unit=segment|track, pca, class_weighting=balanced|none, tune, seed,\n"
+            "          max_matrix_mib"
+        ),
+        examples=(
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/mine",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/yamnet feature=yamnet tune=true",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca 'learners=[knn,svm]' pca=0.95",
+        ),
+        run=_baselines,
+        extras=("train",),
+    ),
+    Command(
+        name="crossval",
+        summary="cross-validate: mean and standard deviation of the scores over folds and seeds",
+        description=(
+            "Divides a prepared data set into folds that keep artists together, trains once per fold and seed,\n"
+            "evaluates on the test tracks of the fold, and prints the scores over all runs. If it is interrupted, the\n"
+            "same command resumes it. Each fold is a prepared directory, and each run a run directory of train.\n\n"
+            "groups:   model, strategy, augment, as for train\n"
+            "settings: data_dir, output_dir, folds, seeds, split_by=group|track|segment, split_seed, folds_dir,\n"
+            "          keep_folds, learner=network|baselines, baselines.* (those of beamtune baselines), and all\n"
+            "          settings of train except run_dir and seed"
+        ),
+        examples=(
+            "beamtune crossval data_dir=prepared/mine output_dir=crossval/mine",
+            "beamtune crossval data_dir=prepared/mine output_dir=crossval/res2d model=res2d folds=10 'seeds=[0]'",
+            "beamtune crossval data_dir=prepared/mine output_dir=crossval/classic learner=baselines 'seeds=[0]' "
+            "baselines.feature=yamnet",
+        ),
+        run=_crossval,
+        extras=("train",),
+    ),
+)
