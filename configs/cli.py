@@ -156,6 +156,7 @@ def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
         paths=paths,
         output_format=arguments.output_format if command.output_formats else "table",
         dry_run=command.has_dry_run and arguments.dry_run,
+        assume_yes=command.has_question and arguments.yes,
     )
 
 
@@ -205,6 +206,8 @@ def _parser(command: Command) -> argparse.ArgumentParser:
         parser.add_argument(
             "--dry-run", action="store_true", help="show what the command would do (see above) and exit"
         )
+    if command.has_question:
+        parser.add_argument("--yes", action="store_true", help="begin without a question")
     if command.output_formats:
         output = parser.add_mutually_exclusive_group()
         for name in command.output_formats:

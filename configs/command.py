@@ -19,12 +19,14 @@ class Invocation:
         paths: Positional arguments that are not settings; empty unless the command has `paths_usage`.
         output_format: table, or one of the command's `output_formats`.
         dry_run: Whether to show what would be done, and write nothing.
+        assume_yes: Whether to do it without a question.
     """
 
     overrides: Sequence[str]
     paths: Sequence[str] = ()
     output_format: str = "table"
     dry_run: bool = False
+    assume_yes: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Command:
             `download name=fma_small`.
         decodes_audio: Whether the command decodes audio; what decoders write to stderr is then hidden.
         has_dry_run: Whether the command has the option --dry-run.
+        has_question: Whether the command asks before it begins, and so has the option --yes.
         extras: The extras of beamtune that the command needs.
     """
 
@@ -57,6 +60,7 @@ class Command:
     positional_key: str | None = None
     decodes_audio: bool = False
     has_dry_run: bool = False
+    has_question: bool = False
     extras: Sequence[str] = ()
 
 

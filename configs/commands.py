@@ -2,6 +2,7 @@
 
 from configs import data_commands, run_commands, training_commands
 from configs.doctor import command as doctor
+from configs.launch import command as launch
 
 COMMANDS = {
     command.name: command
@@ -9,6 +10,7 @@ COMMANDS = {
         *data_commands.COMMANDS,
         *training_commands.COMMANDS,
         *run_commands.COMMANDS,
+        launch.COMMAND,
         doctor.COMMAND,
     )
 }

@@ -16,6 +16,7 @@ from beam_pipelines.runners import config as runner_config
 from beam_pipelines.splits.config import SplitConfig
 from beam_pipelines.sync.config import SyncConfig
 from configs.doctor.config import DoctorConfig
+from configs.launch import config as launch_config
 from trainer.baselines.config import BaselinesConfig
 from trainer.board.config import TensorboardConfig
 from trainer.compare.config import CompareConfig
@@ -72,6 +73,10 @@ _SCHEMAS: dict[str, type[Any]] = {
     **{f"{name}_model": entry.config_class for name, entry in MODELS.items()},
     "strategy": StrategyConfig,
     "tune": SearchConfig,
+    "launch": launch_config.LaunchCommandConfig,
+    "local_launch": launch_config.LocalLaunchConfig,
+    "dataflow_launch": launch_config.DataflowLaunchConfig,
+    "vertex_launch": launch_config.VertexLaunchConfig,
 }
 
 SCHEMA_GROUP = "schema"

@@ -10,6 +10,7 @@ DOCTOR_HINT = "beamtune doctor shows what is missing or broken"
 _EXTRAS = {
     "apache_beam": "beam",
     "google": "cloud",
+    "google.cloud.aiplatform_v1": "launch",
     "grpc": "tune",
     "jinja2": "explore",
     "keras": "train",
@@ -33,7 +34,8 @@ def naming_missing_extras() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        name = error.name or ""
+        extra = _EXTRAS.get(name, _EXTRAS.get(name.split(".")[0]))
         if extra is None:
             raise
         raise UserError(

@@ -5,18 +5,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from beam_pipelines.common import cloud_names
 from beam_pipelines.common.checks import MISSING, check, check_choice
 from beam_pipelines.runners.machine_types import KNOWN_FAMILIES, Machine, parse_machine_type
 
-_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]")
-_REGION = re.compile(r"[a-z]+-[a-z]+\d+")
-_BUCKET_PATH = re.compile(r"gs://[a-z0-9][-a-z0-9._]{1,220}[a-z0-9](/.*)?")
 _IMAGE = re.compile(r"[^\s/]+(/[^\s/]+)+")
 _SUBNETWORK = re.compile(r"(https://\S+/)?regions/[^\s/]+/subnetworks/[^\s/]+")
 _SCHEDULER = re.compile(r"([a-z]+://)?[^\s/]+:\d{1,5}")
 _OPTION = re.compile(r"--[A-Za-z]\w*(=.*)?", re.DOTALL)
-_LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
-_LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
 # The options that install packages on workers whose image does not contain them.
 _PACKAGE_FLAGS = ("extra_package", "extra_packages", "requirements_file", "setup_file")
 
@@ -151,13 +147,13 @@ class DataflowRunnerConfig(RunnerConfig):
 
     def _check_place(self) -> None:
         check(
-            _PROJECT.fullmatch(self.project) is not None,
+            cloud_names.PROJECT.fullmatch(self.project) is not None,
             key="runner.project",
             value=self.project,
             expected="the id of a project, 6 to 30 lower-case letters, digits and hyphens",
         )
         check(
-            _REGION.fullmatch(self.region) is not None,
+            cloud_names.REGION.fullmatch(self.region) is not None,
             key="runner.region",
             value=self.region,
             expected="a region, e.g. us-central1",
@@ -206,8 +202,7 @@ class DataflowRunnerConfig(RunnerConfig):
             expected="the name of an image with its registry, or null for Beam's own",
         )
         check(
-            self.service_account_email is None
-            or re.fullmatch(r"[^\s@]+@[^\s@]+", self.service_account_email) is not None,
+            self.service_account_email is None or cloud_names.ACCOUNT.fullmatch(self.service_account_email) is not None,
             key="runner.service_account_email",
             value=self.service_account_email,
             expected="an e-mail address, or null for the project's default account",
@@ -220,10 +215,11 @@ class DataflowRunnerConfig(RunnerConfig):
         )
         for key, value in self.labels.items():
             check(
-                _LABEL_KEY.fullmatch(key) is not None and _LABEL_VALUE.fullmatch(value) is not None,
+                cloud_names.LABEL_KEY.fullmatch(key) is not None
+                and cloud_names.LABEL_VALUE.fullmatch(value) is not None,
                 key=f"runner.labels.{key}",
                 value=value,
-                expected="at most 63 lower-case letters, digits, hyphens and underscores; a key begins with a letter",
+                expected=cloud_names.LABEL_FORM,
             )
 
     @property
@@ -319,12 +315,7 @@ def _check_options(options: Sequence[str]) -> None:
 
 
 def _check_bucket_path(path: str, *, key: str) -> None:
-    check(
-        _BUCKET_PATH.fullmatch(path) is not None,
-        key=key,
-        value=path,
-        expected="a path that begins with gs://, because the machines of Dataflow reach no other",
-    )
+    cloud_names.check_bucket_path(path, key=key, because="the machines of Dataflow reach no other")
 
 
 def _num_cores() -> int:

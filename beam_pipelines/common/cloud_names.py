@@ -1,0 +1,35 @@
+"""The forms of names of Google Cloud, for checks of settings before a request is made."""
+
+import re
+
+from beam_pipelines.common.checks import check
+
+PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]")
+REGION = re.compile(r"[a-z]+-[a-z]+\d+")
+ZONE = re.compile(r"[a-z]+-[a-z]+\d+-[a-z]")
+ACCOUNT = re.compile(r"[^\s@]+@[^\s@]+")
+KMS_KEY = re.compile(r"projects/[^\s/]+/locations/[^\s/]+/keyRings/[^\s/]+/cryptoKeys/[^\s/]+")
+LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
+LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
+# https://cloud.google.com/storage/docs/buckets#naming
+BUCKET_PATH = re.compile(r"gs://[a-z0-9][-a-z0-9._]{1,220}[a-z0-9](/.*)?")
+
+LABEL_FORM = "at most 63 lower-case letters, digits, hyphens and underscores; a key begins with a letter"
+
+
+def check_bucket_path(path: str, *, key: str, because: str) -> None:
+    """Raises a UserError unless a path is gs:// with the name of a bucket that can exist.
+
+    Args:
+        path: The path.
+        key: Its setting.
+        because: Why no other path will do, for the message.
+    """
+    check(path.startswith("gs://"), key=key, value=path, expected=f"a path that begins with gs://, because {because}")
+    check(
+        BUCKET_PATH.fullmatch(path) is not None,
+        key=key,
+        value=path,
+        expected="the name of a bucket after gs://, which has 3 to 222 lower-case letters, digits, hyphens, dots and "
+        "underscores",
+    )

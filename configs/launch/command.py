@@ -1,0 +1,121 @@
+"""The command `launch`."""
+
+import sys
+from collections.abc import Sequence
+
+from beam_pipelines.common.errors import UserError
+from configs.command import Command, Invocation
+
+_TARGETS = ("vertex", "dataflow", "local")
+_ACTIONS = ("status", "logs", "cancel", "list")
+_USAGE = "beamtune launch vertex|dataflow|local COMMAND …, beamtune launch status|logs|cancel JOB, or launch list"
+
+
+def _launch(invocation: Invocation) -> int:
+    if not invocation.paths or invocation.paths[0] not in (*_TARGETS, *_ACTIONS):
+        raise UserError(f"launch {' '.join(invocation.paths[:1])}: expected {_USAGE}")
+    if invocation.paths[0] in _ACTIONS:
+        return _look(invocation)
+    if len(invocation.paths) < 2:
+        raise UserError(f"launch {invocation.paths[0]} needs a command, such as train: {_USAGE}")
+    target, name, *paths = invocation.paths
+    own, words = _divided(invocation.overrides)
+    from configs.commands import COMMANDS
+    from configs.compose import compose, to_dataclass
+    from configs.launch.config import LaunchCommandConfig, LocalLaunchConfig
+    from configs.launch.plan import make_plan
+
+    config = to_dataclass(compose("launch", [f"launch={target}", *own]))
+    assert isinstance(config, LaunchCommandConfig)
+    if isinstance(config.launch, LocalLaunchConfig):
+        return _run_here(COMMANDS.get(name), name, paths, words, invocation)
+    plan = make_plan(config.launch, name, paths, words)
+    from configs.launch.launch import show_request, submit
+
+    if invocation.dry_run:
+        show_request(plan, as_json=invocation.output_format == "json", stream=sys.stdout)
+        return 0
+    from configs.launch.data_checks import check_data
+
+    data_key = check_data(plan.launched)
+    submit(plan, data_key=data_key, assume_yes=invocation.assume_yes, stream=sys.stdout)
+    return 0
+
+
+def _run_here(
+    command: Command | None, name: str, paths: Sequence[str], words: Sequence[str], invocation: Invocation
+) -> int:
+    """Runs a command in this process, as it would be launched."""
+    from configs.launch.launched import LAUNCHABLE
+
+    if command is None or name not in LAUNCHABLE:
+        raise UserError(f"launch local {name}: expected one of {', '.join(LAUNCHABLE)}")
+    if invocation.dry_run:
+        print(" ".join(["beamtune", name, *paths, *words]))
+        return 0
+    return command.run(Invocation(overrides=words, paths=paths))
+
+
+def _look(invocation: Invocation) -> int:
+    from omegaconf import OmegaConf
+
+    from configs.compose import compose
+    from configs.launch import jobs
+
+    action, *rest = invocation.paths
+    if len(rest) != (0 if action == "list" else 1):
+        needs = "no job" if action == "list" else "one job: its number, or last"
+        raise UserError(f"launch {action} takes {needs}: got {' '.join(rest) or 'none'}")
+    settings = OmegaConf.to_container(compose("launch", invocation.overrides))
+    assert isinstance(settings, dict)
+    place = jobs.place_of(settings["launch"])
+    if action == "list":
+        jobs.list_jobs(place, output_format=invocation.output_format, stream=sys.stdout)
+        return 0
+    if action == "status":
+        return jobs.show_status(rest[0], place, output_format=invocation.output_format, stream=sys.stdout)
+    show = jobs.show_logs if action == "logs" else jobs.cancel
+    show(rest[0], place, stream=sys.stdout)
+    return 0
+
+
+def _divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the settings of the launch, and those of the command that is launched."""
+    own = [word for word in words if word.partition("=")[0].partition(".")[0] == "launch"]
+    return own, [word for word in words if word not in own]
+
+
+COMMAND = Command(
+    name="launch",
+    summary="run a command on Vertex AI or Dataflow, where this machine is too small",
+    description=(
+        "Starts a job that runs a command with its settings, which are those of this machine; those of the job begin\n"
+        "with launch. Settings, buckets and data are checked here first, and the cost is estimated. Asks before it\n"
+        "starts a job. The same job is not started twice. --dry-run prints the request, and needs no network.\n\n"
+        "targets:  vertex (train, tune, crossval, evaluate, predict, baselines, export, prepare, convert)\n"
+        "          dataflow (prepare, convert, predict), started by a small job so that this machine may be off\n"
+        "          local (this machine, in this process)\n"
+        "jobs:     status JOB, logs JOB, cancel JOB, list; JOB is last, or a number\n"
+        "settings: launch.project, launch.region, launch.image, launch.machine=cpu-8|t4|l4|a100|h100|…,\n"
+        "          launch.accelerators (of a machine), launch.replicas (machines), launch.chief_machine,\n"
+        "          launch.scheduling=standard|spot|flex_start, launch.timeout_s, launch.service_account,\n"
+        "          launch.again, …"
+    ),
+    examples=(
+        "beamtune launch vertex train data_dir=gs://b/prepared run_dir=gs://b/runs/1 launch.project=my-project "
+        "launch.image=us-central1-docker.pkg.dev/my-project/images/beamtune:0.1.0 launch.machine=l4 --dry-run",
+        "beamtune launch vertex tune data_dir=gs://b/prepared search_dir=gs://b/search launch.project=my-project "
+        "launch.image=… launch.machine=l4 launch.replicas=4 launch.scheduling=spot",
+        "beamtune launch dataflow prepare dataset=folder dataset.root=gs://b/music output_dir=gs://b/prepared "
+        "runner.temp_location=gs://b/temp launch.project=my-project launch.image=…",
+        "beamtune launch status last",
+        "beamtune launch list launch.project=my-project --json",
+    ),
+    run=_launch,
+    paths_usage="TARGET COMMAND [PATH…]",
+    positional_words=(*_TARGETS, *_ACTIONS),
+    output_formats=("json",),
+    has_dry_run=True,
+    has_question=True,
+    extras=("launch",),
+)

@@ -1,0 +1,316 @@
+"""Settings of `beamtune launch`: where a command runs, as frozen dataclasses that check their values."""
+
+import re
+from dataclasses import dataclass, field
+
+from beam_pipelines.common import cloud_names
+from beam_pipelines.common.checks import MISSING, check, check_choice
+from beam_pipelines.common.errors import UserError
+from configs.launch.machines import PRESETS, ChosenMachine, choose_machine
+
+STANDARD, SPOT, FLEX_START = "standard", "spot", "flex_start"
+SCHEDULINGS = (STANDARD, SPOT, FLEX_START)
+OWN_LABELS = ("beamtune-launch", "beamtune-command", "beamtune-version", "beamtune-experiment")
+
+_DAY_S = 86_400
+_MAX_ENVIRONMENT = 32
+# host/path[:tag][@sha256:digest]; a host has a dot or a port, or is localhost.
+_IMAGE = re.compile(
+    r"(?P<host>localhost(:\d{1,5})?|[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?)(?P<path>(/[a-z0-9]+([._-]+[a-z0-9]+)*)+)"
+    r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_NETWORK = re.compile(r"projects/\d+/global/networks/[a-z]([-a-z0-9]*[a-z0-9])?")
+_ATTACHMENT = re.compile(r"projects/[^\s/]+/regions/[^\s/]+/networkAttachments/[^\s/]+|[a-z]([-a-z0-9]*[a-z0-9])?")
+_BOARD = re.compile(r"projects/[^\s/]+/locations/[^\s/]+/tensorboards/[^\s/]+")
+_ENDPOINT = re.compile(r"https://[^\s/]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
+# Variables of libraries that are no secrets. Vertex AI sets AIP_*, CLUSTER_SPEC and TF_CONFIG by itself.
+_ENVIRONMENT = re.compile(
+    r"(TF|NCCL|OMP|MKL|XLA|KERAS|GCS|BEAMTUNE|CUDA)_[A-Z0-9_]{1,60}|PYTHONHASHSEED|PYTHONUNBUFFERED"
+)
+_SET_BY_SERVICE = ("TF_CONFIG",)
+
+
+@dataclass(frozen=True)
+class LaunchConfig:
+    """Where a command runs. Each target is a subclass of its own."""
+
+
+@dataclass(frozen=True)
+class LocalLaunchConfig(LaunchConfig):
+    """This machine, in this process: the command as it would be launched, without a job."""
+
+
+@dataclass(frozen=True)
+class CloudLaunchConfig(LaunchConfig):
+    """What all jobs on Google Cloud share.
+
+    Attributes:
+        project: The project that the job belongs to.
+        region: Where its machines run. Buckets in the same region are read fastest.
+        image: The container image, with beamtune in it; best with its digest (…@sha256:…), which cannot change.
+        service_account: The account that the job runs as; None is the default one of the service.
+        network: A peered network, projects/<number>/global/networks/<name>; None for none.
+        psc_network_attachment: The network attachment of a Private Service Connect interface; None for none.
+        kms_key: The key that encrypts what the service stores; None is a key of Google's.
+        labels: Labels of the job, for billing and searches.
+        experiment: The label `beamtune-experiment`, by which jobs that belong together are found; None for none.
+        environment: Variables of the containers; only names of an allow list, none of which holds a secret.
+        timeout_s: The job is cancelled after so many seconds, in [600, 2419200].
+        boot_disk_size_gb: The disk of each machine in GB, in [100, 64000].
+        again: Whether to start the job although one with the same command, settings and data runs or has succeeded.
+        retry_deadline_s: How long a request is repeated while the service cannot be reached, in [0, 3600].
+        api_endpoint: The address of the service, such as that of a Private Service Connect endpoint; None is
+            https://<region>-aiplatform.googleapis.com. With http://, which is for this machine only, no credentials are
+            sent.
+    """
+
+    project: str = MISSING
+    region: str = "us-central1"
+    image: str = MISSING
+    service_account: str | None = None
+    network: str | None = None
+    psc_network_attachment: str | None = None
+    kms_key: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    experiment: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    timeout_s: int = _DAY_S
+    boot_disk_size_gb: int = 100
+    again: bool = False
+    retry_deadline_s: float = 120.0
+    api_endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        check_place(self.project, self.region, self.api_endpoint)
+        self._check_access()
+        self._check_labels()
+        for name, condition, expected in (
+            ("timeout_s", 600 <= self.timeout_s <= 28 * _DAY_S, "600 to 2419200 s (28 days)"),
+            ("boot_disk_size_gb", 100 <= self.boot_disk_size_gb <= 64_000, "100 to 64000 GB"),
+            ("retry_deadline_s", 0 <= self.retry_deadline_s <= 3_600, "0 to 3600 s"),
+        ):
+            check(condition, key=f"launch.{name}", value=getattr(self, name), expected=expected)
+
+    def _check_access(self) -> None:
+        for name, pattern, expected in (
+            (
+                "image",
+                _IMAGE,
+                "the name of an image with its registry, e.g. us-central1-docker.pkg.dev/PROJECT/images/beamtune:0.1.0",
+            ),
+            ("service_account", cloud_names.ACCOUNT, "an e-mail address, or null for the default account"),
+            ("network", _NETWORK, "projects/NUMBER/global/networks/NAME, or null"),
+            (
+                "psc_network_attachment",
+                _ATTACHMENT,
+                "projects/PROJECT/regions/REGION/networkAttachments/NAME or its name alone, or null",
+            ),
+            (
+                "kms_key",
+                cloud_names.KMS_KEY,
+                "projects/…/locations/…/keyRings/…/cryptoKeys/…, or null for a key of Google's",
+            ),
+        ):
+            _check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+        check(
+            self.network is None or self.psc_network_attachment is None,
+            key="launch.psc_network_attachment",
+            value=self.psc_network_attachment,
+            expected="null with launch.network: a job has one of both",
+        )
+
+    def _check_labels(self) -> None:
+        for key, value in self.labels.items():
+            check(
+                cloud_names.LABEL_KEY.fullmatch(key) is not None
+                and cloud_names.LABEL_VALUE.fullmatch(value) is not None,
+                key=f"launch.labels.{key}",
+                value=value,
+                expected=cloud_names.LABEL_FORM,
+            )
+            check(
+                key not in OWN_LABELS, key=f"launch.labels.{key}", value=value, expected="another name: this one is set"
+            )
+        _check_text(
+            self.experiment, cloud_names.LABEL_VALUE, key="launch.experiment", expected=f"{cloud_names.LABEL_FORM}"
+        )
+        check(
+            len(self.environment) <= _MAX_ENVIRONMENT,
+            key="launch.environment",
+            value=len(self.environment),
+            expected=f"at most {_MAX_ENVIRONMENT} variables",
+        )
+        for name in self.environment:
+            # The value is not shown: a variable with another name may hold a secret.
+            if _ENVIRONMENT.fullmatch(name) is None or name in _SET_BY_SERVICE:
+                raise UserError(
+                    f"launch.environment: {name} is not passed on: expected names that begin with TF_, NCCL_, OMP_, "
+                    "MKL_, XLA_, KERAS_, GCS_, CUDA_ or BEAMTUNE_; the job reads secrets with its service account"
+                )
+
+    @property
+    def digest(self) -> str | None:
+        """The digest in the name of the image."""
+        return self._image_part("digest")
+
+    @property
+    def tag(self) -> str | None:
+        """The tag in the name of the image."""
+        return self._image_part("tag")
+
+    def _image_part(self, name: str) -> str | None:
+        match = _IMAGE.fullmatch(self.image)
+        return None if match is None else match[name]
+
+
+@dataclass(frozen=True)
+class DataflowLaunchConfig(CloudLaunchConfig):
+    """Dataflow: a small job on Vertex AI starts the pipeline there and waits for it, so that this machine may be off.
+
+    Attributes:
+        machine: The machine of the small job, which lists, plans and writes the last files; a CPU preset.
+    """
+
+    machine: str = "cpu-4"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.machine, tuple(name for name in PRESETS if name.startswith("cpu-")), key="launch.machine")
+
+
+@dataclass(frozen=True)
+class VertexLaunchConfig(CloudLaunchConfig):
+    """Vertex AI: the command runs on machines of a custom job.
+
+    Attributes:
+        machine: The kind of machine: cpu-4, cpu-8, cpu-16, cpu-32, cpu-64, t4, l4, a100, a100-80, h100, h200, tpu-v5e.
+        accelerators: GPUs or TPU chips of each machine; None for the fewest that the kind of machine has.
+        machine_type: Another machine type than the default one of `machine`.
+        replicas: Machines. Several of them train together (train), or are the workers of a search (tune).
+        chief_machine: The kind of machine of the chief of a search, which trains nothing; None is the same kind as the
+            workers have, which flex_start needs: with one worker, both are then one machine.
+        boot_disk_type: pd-ssd, pd-standard or hyperdisk-balanced; None is the default of the machine type.
+        scheduling: standard; spot: cheaper machines that may be taken away, after which the job starts again;
+            flex_start: waits for machines, which are then not taken away.
+        max_wait_s: How long flex_start waits for machines, in seconds; 0 waits without a limit.
+        base_output_dir: The gs:// folder from which the service makes AIP_MODEL_DIR, AIP_CHECKPOINT_DIR and
+            AIP_TENSORBOARD_LOG_DIR; None sets none of them.
+        tensorboard: An instance of Vertex AI TensorBoard, which shows what is written below <base_output_dir>/logs: the
+            run_dir or search_dir must be there. It needs a service account.
+    """
+
+    machine: str = "cpu-8"
+    accelerators: int | None = None
+    machine_type: str | None = None
+    replicas: int = 1
+    chief_machine: str | None = "cpu-4"
+    boot_disk_type: str | None = None
+    scheduling: str = STANDARD
+    max_wait_s: int = _DAY_S
+    base_output_dir: str | None = None
+    tensorboard: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        machine = self.chosen_machine()
+        check(1 <= self.replicas <= 128, key="launch.replicas", value=self.replicas, expected="1 to 128 machines")
+        if self.chief_machine is not None:
+            check(
+                self.chief_machine.startswith("cpu-") and self.chief_machine in PRESETS,
+                key="launch.chief_machine",
+                value=self.chief_machine,
+                expected="a CPU preset such as cpu-4, or null for a machine like those of the workers",
+            )
+        if self.boot_disk_type is not None:
+            types = ("pd-ssd", "pd-standard", "hyperdisk-balanced")
+            check_choice(self.boot_disk_type, types, key="launch.boot_disk_type")
+        self._check_scheduling(machine)
+        self._check_output()
+
+    def chosen_machine(self) -> ChosenMachine:
+        """Returns the machine of the workers, or of the only replica.
+
+        Raises:
+            UserError: There is no such machine.
+        """
+        return choose_machine(self.machine, self.accelerators, self.machine_type)
+
+    def _check_scheduling(self, machine: ChosenMachine) -> None:
+        check_choice(self.scheduling, SCHEDULINGS, key="launch.scheduling")
+        flexible = [name for name, preset in PRESETS.items() if preset.can_flex_start]
+        for condition, key, value, expected in (
+            (
+                self.scheduling != FLEX_START or machine.preset.can_flex_start,
+                "machine",
+                self.machine,
+                f"one of {', '.join(flexible)} with launch.scheduling=flex_start",
+            ),
+            (
+                self.scheduling != FLEX_START or self.timeout_s <= 7 * _DAY_S,
+                "timeout_s",
+                self.timeout_s,
+                "at most 604800 s (7 days) with launch.scheduling=flex_start",
+            ),
+            (
+                self.scheduling == STANDARD or not machine.preset.is_tpu,
+                "scheduling",
+                self.scheduling,
+                f"standard with launch.machine={self.machine}",
+            ),
+            (
+                self.replicas == 1 or not machine.preset.is_tpu,
+                "replicas",
+                self.replicas,
+                f"1 with launch.machine={self.machine}",
+            ),
+            (0 <= self.max_wait_s <= 28 * _DAY_S, "max_wait_s", self.max_wait_s, "0 (no limit) to 2419200 s"),
+        ):
+            check(condition, key=f"launch.{key}", value=value, expected=expected)
+
+    def _check_output(self) -> None:
+        _check_text(
+            self.base_output_dir,
+            cloud_names.BUCKET_PATH,
+            key="launch.base_output_dir",
+            expected="a folder gs://BUCKET/…, or null",
+        )
+        _check_text(
+            self.tensorboard,
+            _BOARD,
+            key="launch.tensorboard",
+            expected="projects/…/locations/…/tensorboards/…, or null",
+        )
+        check(
+            self.tensorboard is None or (self.service_account is not None and self.base_output_dir is not None),
+            key="launch.tensorboard",
+            value=self.tensorboard,
+            expected="launch.service_account and launch.base_output_dir with it, or null",
+        )
+
+
+@dataclass(frozen=True)
+class LaunchCommandConfig:
+    """The settings of `beamtune launch`, besides those of the command that is launched."""
+
+    launch: LaunchConfig = MISSING
+
+
+def check_place(project: str | None, region: str, api_endpoint: str | None) -> None:
+    """Raises a UserError unless these are a project or None, a region, and an address of the service or None."""
+    _check_text(
+        project,
+        cloud_names.PROJECT,
+        key="launch.project",
+        expected="the id of a project, 6 to 30 lower-case letters, digits and hyphens",
+    )
+    _check_text(region, cloud_names.REGION, key="launch.region", expected="a region, e.g. us-central1")
+    _check_text(
+        api_endpoint,
+        _ENDPOINT,
+        key="launch.api_endpoint",
+        expected="https://HOST, or http:// for this machine, or null",
+    )
+
+
+def _check_text(value: str | None, pattern: re.Pattern[str], *, key: str, expected: str) -> None:
+    check(value is None or pattern.fullmatch(value) is not None, key=key, value=value, expected=expected)

@@ -1,0 +1,97 @@
+"""`beamtune launch TARGET COMMAND …`: checks a command here, and starts the job that runs it, once."""
+
+import json
+import sys
+from typing import TextIO
+
+import yaml
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.output_streams import visible_line
+from configs.launch.history import LaunchedJob, remember
+from configs.launch.identity import identify
+from configs.launch.plan import Plan, describe_plan
+from configs.launch.service import Job, JobService
+
+
+def show_request(plan: Plan, *, as_json: bool, stream: TextIO) -> None:
+    """Prints the request that would be sent, and to standard error what is worth saying of it. Needs no network.
+
+    The label `beamtune-launch` is made from the settings alone: the data are not read.
+    """
+    request = {
+        "parent": f"projects/{plan.config.project}/locations/{plan.config.region}",
+        "customJob": plan.job(identify(plan.launched, data_key=None)),
+    }
+    _say(describe_plan(plan))
+    if as_json:
+        print(json.dumps(request, indent=2), file=stream)
+    else:
+        yaml.safe_dump(request, stream, sort_keys=False, allow_unicode=True, width=1_000)
+
+
+def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO) -> None:
+    """Starts a job, unless the same one runs or has succeeded; asks before, on a terminal.
+
+    Args:
+        plan: The job.
+        data_key: The cache key of its prepared data; None if it reads none.
+        assume_yes: Whether not to ask.
+        stream: Where its name is printed.
+
+    Raises:
+        UserError: The service refuses it, or nobody could be asked.
+        RunAgainError: The service could not be reached until the deadline.
+    """
+    config, identity = plan.config, identify(plan.launched, data_key=data_key)
+    service = JobService(
+        project=config.project,
+        region=config.region,
+        api_endpoint=config.api_endpoint,
+        retry_deadline_s=config.retry_deadline_s,
+    )
+    before = service.list_jobs(key=identity.key)
+    same = next((job for job in before if job.is_kept), None)
+    if same is not None and not config.again:
+        _remember(plan, same)
+        print(
+            f"{same.name} ({same.state}, created {same.created}) has the same command, settings and data: it is not "
+            "started again; launch.again=true starts another one",
+            file=stream,
+        )
+        return
+    _say(describe_plan(plan))
+    if not assume_yes:
+        _ask(f"start {identity.display_name} in {config.project}?")
+    job = service.create_job(plan.job(identity), key=identity.key, known=frozenset(job.name for job in before))
+    _remember(plan, job)
+    print(f"{job.name} ({job.state})", file=stream)
+    _say(
+        [
+            f"https://console.cloud.google.com/vertex-ai/locations/{config.region}/training/{job.job_id}"
+            f"?project={config.project}",
+            "beamtune launch status last, beamtune launch logs last, beamtune launch cancel last",
+        ]
+    )
+
+
+def _remember(plan: Plan, job: Job) -> None:
+    remember(LaunchedJob(job.name, plan.config.project, plan.config.region, plan.config.api_endpoint))
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        print(visible_line(line), file=sys.stderr)
+
+
+def _ask(question: str) -> None:
+    """Asks on the terminal.
+
+    Raises:
+        UserError: The answer is not yes, or there is no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise UserError("there is no terminal to ask on whether to start a job that costs money: add --yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError("nothing was started")

@@ -1,0 +1,216 @@
+"""The request for a custom job of Vertex AI, in the JSON form of the API: pure functions of the settings.
+
+https://docs.cloud.google.com/gemini-enterprise-agent-platform/reference/rest/v1/CustomJobSpec
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from beam_pipelines.common.checks import check
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_within
+from configs.launch.config import FLEX_START, CloudLaunchConfig, DataflowLaunchConfig, VertexLaunchConfig
+from configs.launch.identity import JobIdentity
+from configs.launch.launched import CROSSVAL, LAUNCHABLE, TRAIN, TUNE, Launched, launched_command
+from configs.launch.machines import ChosenMachine, choose_machine
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Machines of one kind: the API's worker pool.
+
+    Attributes:
+        machine: Each of them.
+        num_replicas: How many.
+    """
+
+    machine: ChosenMachine
+    num_replicas: int
+
+
+def vertex_command(config: VertexLaunchConfig, launched: Launched) -> Launched:
+    """Returns the command as it runs on the machines of a job: with the strategy that fits them.
+
+    Raises:
+        UserError: The command cannot use these machines, or the given strategy does not fit them.
+    """
+    machine = config.chosen_machine()
+    _check_use(config, launched, machine)
+    if launched.name not in (TRAIN, TUNE, CROSSVAL):
+        return launched
+    fitting = _strategy(config, launched, machine)
+    if launched.strategy is None:
+        return launched if fitting == "none" else launched.adding([f"strategy={fitting}"])
+    is_several = fitting == "multi_worker"
+    check(
+        (launched.strategy == "multi_worker") == is_several and (launched.strategy == "tpu") == machine.preset.is_tpu,
+        key="strategy",
+        value=launched.strategy,
+        expected=f"{fitting} with launch.machine={config.machine} and launch.replicas={config.replicas}, or nothing: "
+        "it is chosen by these",
+    )
+    num_devices, most = launched.config.strategy.num_devices, max(machine.num_accelerators, 1)
+    check(
+        num_devices is None or num_devices <= most or not machine.num_accelerators,
+        key="strategy.num_devices",
+        value=num_devices,
+        expected=f"at most {most} with launch.accelerators={machine.num_accelerators}",
+    )
+    return launched
+
+
+def _strategy(config: VertexLaunchConfig, launched: Launched, machine: ChosenMachine) -> str:
+    if machine.preset.is_tpu:
+        return "tpu"
+    # TF_CONFIG is set only where there are several machines. Those of a search train by themselves.
+    if config.replicas > 1 and launched.name == TRAIN:
+        return "multi_worker"
+    return "mirrored" if machine.num_accelerators > 1 else "none"
+
+
+def _check_use(config: VertexLaunchConfig, launched: Launched, machine: ChosenMachine) -> None:
+    one, name = launched.launchable, launched.name
+    check(
+        config.replicas == 1 or one.several_machines,
+        key="launch.replicas",
+        value=config.replicas,
+        expected=f"1: {name} runs on one machine",
+    )
+    most, count = one.most_accelerators, machine.num_accelerators
+    if machine.preset.is_tpu:
+        check(
+            name in (TRAIN, CROSSVAL),
+            key="launch.machine",
+            value=config.machine,
+            expected=f"CPUs or GPUs: {name} does not use TPUs",
+        )
+    check(
+        count == 0 or most != 0, key="launch.machine", value=config.machine, expected=f"CPUs: {name} does not use GPUs"
+    )
+    check(
+        most is None or count <= most,
+        key="launch.accelerators",
+        value=count,
+        expected=f"{most}: {name} uses no more",
+    )
+    check(
+        name != TUNE or config.scheduling != FLEX_START or config.chief_machine is None,
+        key="launch.chief_machine",
+        value=config.chief_machine,
+        expected="null with launch.scheduling=flex_start, whose machines are all of one kind: the chief of the search "
+        "then has a machine like those of the workers",
+    )
+    runner = type(getattr(launched.config, "runner", None)).__name__
+    if runner == "DataflowRunnerConfig":
+        raise UserError(
+            f"runner=dataflow: expected beamtune launch dataflow {name} …, whose machine only waits for the pipeline"
+        )
+    for key, value in launched.values(one.written) if config.tensorboard is not None else ():
+        check(
+            is_within(value, f"{config.base_output_dir}/logs"),
+            key=key,
+            value=value,
+            expected=f"a folder below {config.base_output_dir}/logs, which is what launch.tensorboard shows",
+        )
+
+
+def vertex_pools(config: VertexLaunchConfig, launched: Launched) -> list[Pool]:
+    """Returns the machines of a job. The first pool has one machine, as the service expects."""
+    machine = config.chosen_machine()
+    if launched.name == TUNE and config.chief_machine is not None:
+        return [
+            Pool(choose_machine(config.chief_machine, None, key="launch.chief_machine"), 1),
+            Pool(machine, config.replicas),
+        ]
+    if launched.name == TUNE and config.replicas > 1:
+        return [Pool(machine, 1), Pool(machine, config.replicas)]
+    return [Pool(machine, 1)] + ([Pool(machine, config.replicas - 1)] if config.replicas > 1 else [])
+
+
+def vertex_job(config: VertexLaunchConfig, launched: Launched, identity: JobIdentity) -> dict[str, Any]:
+    """Returns the CustomJob of a command that runs on machines of Vertex AI, as `vertex_command` returned it."""
+    spec: dict[str, Any] = {
+        "workerPoolSpecs": [
+            _pool_spec(config, pool, launched.arguments, boot_disk_type=config.boot_disk_type)
+            for pool in vertex_pools(config, launched)
+        ],
+        "scheduling": {
+            "timeout": f"{config.timeout_s}s",
+            "strategy": config.scheduling.upper(),
+            # Workers that train together cannot go on without one. A search can: it gives the trial to another worker.
+            "restartJobOnWorkerRestart": launched.name == TRAIN and config.replicas > 1,
+        },
+    }
+    if config.scheduling == FLEX_START:
+        spec["scheduling"]["maxWaitDuration"] = f"{config.max_wait_s}s"
+    if config.base_output_dir is not None:
+        spec["baseOutputDirectory"] = {"outputUriPrefix": config.base_output_dir}
+    if config.tensorboard is not None:
+        spec["tensorboard"] = config.tensorboard
+    return _job(config, spec, identity)
+
+
+def dataflow_command(config: DataflowLaunchConfig, name: str, paths: Sequence[str], words: Sequence[str]) -> Launched:
+    """Returns a pipeline as it is started on Dataflow: with runner=dataflow, and the project, region and image.
+
+    Raises:
+        UserError: The command is no pipeline, another runner was chosen, or a setting is wrong or missing.
+    """
+    if name in LAUNCHABLE and not LAUNCHABLE[name].has_runner:
+        raise UserError(f"launch dataflow {name}: expected prepare, convert or predict, which Beam can run")
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    check(given.get("runner", "dataflow") == "dataflow", key="runner", value=given.get("runner"), expected="dataflow")
+    added = {
+        "runner": "dataflow",
+        "runner.project": config.project,
+        "runner.region": config.region,
+        "runner.worker_image": config.image,
+    }
+    return launched_command(name, paths, [*words, *(f"{key}={added[key]}" for key in added if key not in given)])
+
+
+def dataflow_pools(config: DataflowLaunchConfig) -> list[Pool]:
+    """Returns the one machine of the job that starts a pipeline."""
+    return [Pool(choose_machine(config.machine, None), 1)]
+
+
+def dataflow_job(config: DataflowLaunchConfig, launched: Launched, identity: JobIdentity) -> dict[str, Any]:
+    """Returns the CustomJob that starts a pipeline and waits for it, as `dataflow_command` returned it."""
+    pools = [_pool_spec(config, pool, launched.arguments) for pool in dataflow_pools(config)]
+    scheduling = {"timeout": f"{config.timeout_s}s", "strategy": "STANDARD", "restartJobOnWorkerRestart": False}
+    return _job(config, {"workerPoolSpecs": pools, "scheduling": scheduling}, identity)
+
+
+def _pool_spec(
+    config: CloudLaunchConfig, pool: Pool, arguments: Sequence[str], *, boot_disk_type: str | None = None
+) -> dict[str, Any]:
+    container: dict[str, Any] = {"imageUri": config.image, "command": ["beamtune"], "args": list(arguments)}
+    if config.environment:
+        container["env"] = [{"name": name, "value": value} for name, value in sorted(config.environment.items())]
+    disk: dict[str, Any] = {} if boot_disk_type is None else {"bootDiskType": boot_disk_type}
+    return {
+        "machineSpec": pool.machine.spec(),
+        "replicaCount": str(pool.num_replicas),
+        "diskSpec": {**disk, "bootDiskSizeGb": config.boot_disk_size_gb},
+        "containerSpec": container,
+    }
+
+
+def _job(config: CloudLaunchConfig, spec: Mapping[str, Any], identity: JobIdentity) -> dict[str, Any]:
+    spec = dict(spec)
+    if config.service_account is not None:
+        spec["serviceAccount"] = config.service_account
+    if config.network is not None:
+        spec["network"] = config.network
+    if config.psc_network_attachment is not None:
+        spec["pscInterfaceConfig"] = {"networkAttachment": config.psc_network_attachment}
+    experiment = {} if config.experiment is None else {"beamtune-experiment": config.experiment}
+    job: dict[str, Any] = {
+        "displayName": identity.display_name,
+        "labels": {**config.labels, **experiment, **identity.labels},
+        "jobSpec": spec,
+    }
+    if config.kms_key is not None:
+        job["encryptionSpec"] = {"kmsKeyName": config.kms_key}
+    return job
