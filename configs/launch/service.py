@@ -113,7 +113,8 @@ class JobService:
         """
         from google.protobuf import json_format
 
-        custom_job = self._module.CustomJob(json_format.ParseDict(dict(content), self._module.CustomJob.pb()))
+        custom_job = self._module.CustomJob()
+        json_format.ParseDict(dict(content), self._module.CustomJob.pb(custom_job))
         attempts = 0
 
         def attempt() -> Job:

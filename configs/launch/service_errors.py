@@ -14,7 +14,7 @@ _PASSING_TYPES = frozenset(
     {"ConnectionError", "ConnectTimeout", "ReadTimeout", "Timeout", "ChunkedEncodingError", "TransportError"}
     | {"ProtocolError", "SSLError", "ProxyError", "RetryError", "JSONDecodeError", "ContentDecodingError"}
 )
-_REFUSED_TYPES = frozenset({"RefreshError", "ReauthFailError", "MalformedError"})
+_REFUSED_TYPES = frozenset({"RefreshError", "ReauthFailError", "MalformedError", "InvalidOperation"})
 _REQUEST = re.compile(r"\A(?:\d{3} )?(?:(?:GET|POST|DELETE|PATCH) \S+: )?")
 _PERMISSION = re.compile(
     r"\b([a-z]+\.[A-Za-z]+\.[A-Za-z]+)\b(?=['\" ].*(?:denied|missing|lack|required|does not have))"
@@ -67,7 +67,7 @@ def translate(error: BaseException, *, what: str, project: str) -> UserError | S
         return UserError(f"{what}: it exists already, or is being changed: {reason}")
     if status == 400:
         return UserError(f"{what}: Vertex AI does not accept the request: {reason}")
-    return UserError(f"{what}: {reason}") if isinstance(status, int) else None
+    return UserError(f"{what}: {reason}")
 
 
 def _exhausted(reason: str) -> UserError | ServiceOutageError:
