@@ -199,10 +199,14 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
     values = [setting for setting in settings if setting.key not in groups]
     keys = list(_leaves(config))
     for setting in values:
-        _check_key(setting.key, keys=keys, groups=groups)
+        if _mapping_of(config, setting.key) is None:
+            _check_key(setting.key, keys=keys, groups=groups)
     for setting in values:
+        is_in_mapping = _mapping_of(config, setting.key) is not None
         try:
-            OmegaConf.update(config, setting.key, _value_for(config, setting))
+            OmegaConf.update(
+                config, setting.key, _value_for(config, setting), merge=not is_in_mapping, force_add=is_in_mapping
+            )
         except OmegaConfBaseException as error:
             if OmegaConf.is_list(OmegaConf.select(config, setting.key)) and not isinstance(setting.value, list):
                 expected = f"expected a list, e.g. '{setting.key}=[{setting.value}]'"
@@ -223,6 +227,8 @@ def _value_for(config: DictConfig, setting: _Setting) -> Any:
         or not setting.text.startswith(f"{setting.key}=")
     ):
         return setting.value
+    if _mapping_of(config, setting.key) not in (None, setting.key):
+        return setting.text.partition("=")[2]
     *parents, name = setting.key.split(".")
     parent = OmegaConf.select(config, ".".join(parents)) if parents else config
     is_text = isinstance(parent, DictConfig) and isinstance(parent._get_node(name), StringNode)
@@ -240,14 +246,30 @@ def _check_key(key: str, *, keys: Sequence[str], groups: Mapping[str, Sequence[s
     raise UserError(f"{key}: there is no such setting{_hint(key, choices) or '; --show-config lists them'}")
 
 
+def _mapping_of(config: DictConfig, key: str) -> str | None:
+    """Returns the setting that is a mapping with names of the user's, such as labels: the key, or the one above it."""
+    for candidate in (key, key.rpartition(".")[0]):
+        *parents, name = candidate.split(".")
+        parent = OmegaConf.select(config, ".".join(parents)) if parents else config
+        node = parent._get_node(name) if isinstance(parent, DictConfig) and name in parent else None
+        if isinstance(node, DictConfig) and _is_mapping(node):
+            return candidate
+    return None
+
+
+def _is_mapping(node: DictConfig) -> bool:
+    return OmegaConf.get_type(node) is dict and node._metadata.element_type is str
+
+
 def _leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
     leaves: dict[str, Any] = {}
     for name in map(str, config):
         child = None if OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, name) else config[name]
-        if isinstance(child, DictConfig):
+        if isinstance(child, DictConfig) and not _is_mapping(child):
             leaves.update(_leaves(child, f"{prefix}{name}."))
         else:
-            leaves[f"{prefix}{name}"] = OmegaConf.to_container(child) if isinstance(child, ListConfig) else child
+            is_container = isinstance(child, DictConfig | ListConfig)
+            leaves[f"{prefix}{name}"] = OmegaConf.to_container(child) if is_container else child
     return leaves
 
 

@@ -47,6 +47,20 @@ def test_groups_choose_and_keys_set():
     assert (made.segment.duration_s, made.runner.num_workers) == (5.0, 3)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "labels"),
+    [
+        (["runner.labels={team: music, cost-center: 007}"], {"team": "music", "cost-center": "007"}),
+        (["runner.labels.team=007", "runner.labels.stage=test"], {"team": "007", "stage": "test"}),
+        (["runner.labels={team: music}", "runner.labels.stage=test"], {"team": "music", "stage": "test"}),
+        (["runner.labels.team=music", "runner.labels={}"], {}),
+    ],
+)
+def test_a_mapping_has_names_of_the_user(overrides, labels):
+    dataflow = ["runner=dataflow", "runner.project=my-project", "runner.temp_location=gs://bucket/temp"]
+    assert config("prepare", *dataflow, *overrides).runner.labels == labels
+
+
 def test_one_feature_replaces_the_default():
     assert config("prepare", "features=mfcc").features == {"mfcc": MfccConfig()}
 
