@@ -43,8 +43,24 @@ def complete(
     elif word.startswith("-"):
         candidates = options_of(commands[before[0]])
     else:
-        candidates = _settings(commands[before[0]], before[1:], word)
+        command = commands[before[0]]
+        candidates = _launched(command, commands, before[1:], word) or _settings(command, before[1:], word)
     return sorted({candidate for candidate in candidates if candidate.startswith(word)})
+
+
+def _launched(command: Command, commands: Mapping[str, Command], before: Sequence[str], word: str) -> list[str]:
+    """Returns the commands that another one launches, or the settings of both; none for a word of its own."""
+    positional = [one for one in before if "=" not in one and not one.startswith("-")]
+    if not positional or positional[0] not in command.launches:
+        return []
+    if len(positional) < 2:
+        from configs.launch.launched import LAUNCHABLE
+
+        return [] if word.partition(".")[0] == command.name else list(LAUNCHABLE)
+    target, launched = positional[0], commands.get(positional[1])
+    if word.startswith(f"{command.name}."):
+        return _settings(command, [f"{command.name}={target}"], word)
+    return [] if launched is None else [*_settings(launched, before[2:], word), f"{command.name}."]
 
 
 def _settings(command: Command, before: Sequence[str], word: str) -> list[str]:

@@ -118,4 +118,5 @@ COMMAND = Command(
     has_dry_run=True,
     has_question=True,
     extras=("launch",),
+    launches=_TARGETS,
 )

@@ -27,8 +27,8 @@ def check_data(launched: Launched) -> str | None:
         if not bucket_objects.exists(path):
             raise UserError(f"{key}={path}: there is nothing: beamtune sync copies files there")
     for path in launched.paths[1:] if launched.name == PREDICT else ():
-        if not expand_pattern(path):
-            raise UserError(f"{path}: there is no such file")
+        if not bucket_objects.exists(expand_pattern(path)[0]):
+            raise UserError(f"{path}: there is no such file or folder: beamtune sync copies files there")
     for run in [*launched.paths[:1], *(path for key, path in launched.values(one.read) if key == "run_dir")]:
         if not any(bucket_objects.exists(f"{run.rstrip('/')}/{name}") for name in ("config.yaml", "export.json")):
             raise UserError(f"{run} is no run: expected what beamtune train has written")

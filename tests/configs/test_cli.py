@@ -56,7 +56,15 @@ def test_the_examples_name_settings_that_exist(name):
 
     for example in COMMANDS[name].examples:
         words = example.split(" > ")[0].replace("'", "").split()[2:]
-        compose(name, [word for word in words if "=" in word and not word.startswith("overrides=")])
+        settings = [word for word in words if "=" in word and not word.startswith("overrides=")]
+        if name == "launch":
+            own = [word for word in settings if word.startswith("launch.")]
+            compose(name, own)
+            settings = [word for word in settings if word not in own]
+            launched = words[1] if settings else "train"
+            compose(launched, [f"runner={words[0]}", *settings] if words[0] == "dataflow" else settings)
+            continue
+        compose(name, settings)
 
 
 def test_without_arguments_the_overview_is_printed(capsys):

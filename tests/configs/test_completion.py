@@ -94,6 +94,16 @@ def test_words_of_their_own_are_completed(complete):
     assert complete("tune", "sta") == ["status"]
 
 
+def test_a_command_that_launches_others_offers_these_and_their_settings(complete):
+    assert complete("launch", "v") == ["vertex"]
+    assert complete("launch", "vertex", "t") == ["train", "tune"]
+    assert complete("launch", "vertex", "train", "model=c") == ["model=cnn1d", "model=cnn2d", "model=crnn"]
+    assert complete("launch", "vertex", "train", "la") == ["label_smoothing=", "launch."]
+    assert complete("launch", "vertex", "train", "launch.machine") == ["launch.machine=", "launch.machine_type="]
+    assert complete("launch", "dataflow", "prepare", "launch.machine") == ["launch.machine="]
+    assert complete("launch", "status", "") == []
+
+
 def test_every_command_offers_settings_and_imports_nothing_heavy():
     """In one process: a command that imports a library is the first one after which the library is found."""
     script = (

@@ -11,6 +11,7 @@ from beam_pipelines.features.config import LogMelConfig, MfccConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml, without_references
+from configs.launch.config import LocalLaunchConfig
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import TrainConfig
 
@@ -167,8 +168,13 @@ def test_every_option_of_every_group_composes():
         "dataflow": ["runner.project=my-project", "runner.temp_location=gs://my-bucket/temp"],
         "portable": ["runner.name=FlinkRunner"],
     }
+    image = "launch.image=us-central1-docker.pkg.dev/my-project/images/beamtune:1"
     of_command = {"convert": ["source=x", "output_dir=y"]}
-    composed = set()
+    composed = {"launch/local.yaml"}
+    assert config("launch", "launch=local").launch == LocalLaunchConfig()
+    for option in ("dataflow", "vertex"):
+        config("launch", f"launch={option}", "launch.project=my-project", image)
+        composed.add(f"launch/{option}.yaml")
     for name in ("convert", "prepare", "train", "tune"):
         for group, options in config_groups(name).items():
             for option in options:
@@ -183,7 +189,7 @@ def test_every_command_file_composes():
     names = {path.stem for path in CONFIG_DIR.glob("*.yaml")}
     assert names == {
         *("baselines", "crossval", "tensorboard", "tune"),
-        *("compare", "convert", "doctor", "download", "evaluate", "explore", "export", "models"),
+        *("compare", "convert", "doctor", "download", "evaluate", "explore", "export", "launch", "models"),
         *("predict", "prepare", "review", "sync", "synthesize", "tag", "train"),
     }
     for name in names:

@@ -129,6 +129,8 @@ IMPORTS = {
 }
 # Imported by the features yamnet, and for runs in buckets.
 ONLY_FOR_SOME_SETTINGS = {"prepare": {"train"}, "compare": {"train"}, "review": {"train"}}
+# They import the list of commands.
+USING_OTHERS = ("doctor", "launch")
 # Its package, google-cloud-storage, is optional for every command but sync, so that imports do not show who needs it.
 OPTIONAL_FOR_OTHERS = {"cloud"}
 
@@ -139,7 +141,7 @@ def graph():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "doctor"])  # it imports the list of commands
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in USING_OTHERS])
 def test_the_extras_of_a_command_are_those_that_its_code_imports(name, graph):
     source = ast.parse(textwrap.dedent(inspect.getsource(COMMANDS[name].run)))
     modules = [node.module for node in ast.walk(source) if isinstance(node, ast.ImportFrom)]

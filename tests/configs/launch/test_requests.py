@@ -1,4 +1,4 @@
-"""The requests for jobs: compared field by field with files that were read beside the API's documentation, and in general."""
+"""The requests for jobs: compared field by field with files that were read beside the API's documentation."""
 
 import json
 from collections.abc import Sequence
@@ -29,12 +29,34 @@ DATA = "data_dir=gs://bucket/prepared"
 
 LAUNCHES = {
     "train_cpu": ("vertex", "train", DATA, "run_dir=gs://bucket/run"),
-    "train_four_gpus": ("vertex", "train", DATA, "run_dir=gs://bucket/run", "launch.machine=l4", "launch.accelerators=4"),
+    "train_four_gpus": (
+        "vertex",
+        "train",
+        DATA,
+        "run_dir=gs://bucket/run",
+        "launch.machine=l4",
+        "launch.accelerators=4",
+    ),
     "train_three_machines_spot": (
-        *("vertex", "train", DATA, "run_dir=gs://bucket/run", "epochs=3", "launch.machine=a100-80", "launch.replicas=3"),
+        *(
+            "vertex",
+            "train",
+            DATA,
+            "run_dir=gs://bucket/run",
+            "epochs=3",
+            "launch.machine=a100-80",
+            "launch.replicas=3",
+        ),
         *("launch.scheduling=spot", "launch.timeout_s=7200"),
     ),
-    "train_tpu": ("vertex", "train", DATA, "run_dir=gs://bucket/run", "launch.machine=tpu-v5e", "launch.accelerators=8"),
+    "train_tpu": (
+        "vertex",
+        "train",
+        DATA,
+        "run_dir=gs://bucket/run",
+        "launch.machine=tpu-v5e",
+        "launch.accelerators=8",
+    ),
     "tune_chief_and_workers": (
         *("vertex", "tune", DATA, "search_dir=gs://bucket/search", "launch.machine=t4", "launch.replicas=2"),
     ),
@@ -170,17 +192,32 @@ def test_every_accepted_launch_is_a_valid_job(
     [
         (["train", "launch.machine=cpu-5"], "launch.machine=cpu-5: expected one of cpu-4, "),
         (["train", "launch.machine=l4", "launch.accelerators=3"], "launch.accelerators=3: expected 1, 2, 4 or 8 with "),
-        (["train", "launch.machine=h200", "launch.accelerators=4"], "launch.accelerators=4: expected 8 with launch.machine"),
+        (
+            ["train", "launch.machine=h200", "launch.accelerators=4"],
+            "launch.accelerators=4: expected 8 with launch.machine",
+        ),
         (
             ["train", "launch.machine=l4", "launch.machine_type=g2-standard-24", "launch.accelerators=1"],
             "launch.accelerators=1: expected 2 with launch.machine=l4 and g2-standard-24",
         ),
-        (["train", "launch.accelerators=1"], "launch.accelerators=1: expected 0 or null with launch.machine=cpu-8, which "),
+        (
+            ["train", "launch.accelerators=1"],
+            "launch.accelerators=1: expected 0 or null with launch.machine=cpu-8, which ",
+        ),
         (["baselines", "launch.machine=l4"], "launch.machine=l4: expected CPUs: baselines does not use GPUs"),
-        (["evaluate", "launch.machine=l4", "launch.accelerators=2"], "launch.accelerators=2: expected 1: evaluate uses no "),
-        (["evaluate", "launch.machine=tpu-v5e"], "launch.machine=tpu-v5e: expected CPUs or GPUs: evaluate does not use "),
+        (
+            ["evaluate", "launch.machine=l4", "launch.accelerators=2"],
+            "launch.accelerators=2: expected 1: evaluate uses no ",
+        ),
+        (
+            ["evaluate", "launch.machine=tpu-v5e"],
+            "launch.machine=tpu-v5e: expected CPUs or GPUs: evaluate does not use ",
+        ),
         (["crossval", "launch.replicas=2"], "launch.replicas=2: expected 1: crossval runs on one machine"),
-        (["train", "launch.replicas=2", "launch.machine=tpu-v5e"], "launch.replicas=2: expected 1 with launch.machine=tpu"),
+        (
+            ["train", "launch.replicas=2", "launch.machine=tpu-v5e"],
+            "launch.replicas=2: expected 1 with launch.machine=tpu",
+        ),
         (
             ["train", "launch.scheduling=flex_start"],
             "launch.machine=cpu-8: expected one of l4, a100, a100-80, h100, h200 with launch.scheduling=flex_start",
@@ -191,9 +228,12 @@ def test_every_accepted_launch_is_a_valid_job(
         ),
         (
             ["tune", "launch.scheduling=flex_start", "launch.machine=l4"],
-            "launch.chief_machine=cpu-4: expected null with launch.scheduling=flex_start, whose machines are all of one",
+            "launch.chief_machine=cpu-4: expected null with launch.scheduling=flex_start, whose machines are all of ",
         ),
-        (["train", "launch.scheduling=spot", "launch.machine=tpu-v5e"], "launch.scheduling=spot: expected standard with "),
+        (
+            ["train", "launch.scheduling=spot", "launch.machine=tpu-v5e"],
+            "launch.scheduling=spot: expected standard with ",
+        ),
         (["train", "strategy=mirrored", "launch.replicas=2"], "strategy=mirrored: expected multi_worker with "),
         (["train", "strategy=multi_worker"], "strategy=multi_worker: expected none with launch.machine=cpu-8 and "),
         (["train", "strategy=tpu"], "strategy=tpu: expected none with "),
@@ -201,10 +241,19 @@ def test_every_accepted_launch_is_a_valid_job(
             *(["train", "strategy=mirrored", "strategy.num_devices=4", "launch.machine=l4", "launch.accelerators=2"],),
             "strategy.num_devices=4: expected at most 2 with launch.accelerators=2",
         ),
-        (["tune", "strategy=multi_worker"], "strategy=multi_worker: expected none or mirrored: each worker of a search"),
-        (["prepare", "dataset=folder", "dataset.root=gs://bkt/m", "runner=dataflow"], "runner.project is not set: give "),
+        (
+            ["tune", "strategy=multi_worker"],
+            "strategy=multi_worker: expected none or mirrored: each worker of a search",
+        ),
+        (
+            ["prepare", "dataset=folder", "dataset.root=gs://bkt/m", "runner=dataflow"],
+            "runner.project is not set: give ",
+        ),
         (["train", "launch.image=beamtune"], "launch.image=beamtune: expected the name of an image with its registry"),
-        (["train", "launch.image=host.dev/a/b:1@sha256:12"], "launch.image=host.dev/a/b:1@sha256:12: expected the name of"),
+        (
+            ["train", "launch.image=host.dev/a/b:1@sha256:12"],
+            "launch.image=host.dev/a/b:1@sha256:12: expected the name of",
+        ),
         (["train", "launch.project=P"], "launch.project=P: expected the id of a project"),
         (["train", "launch.region=moon"], "launch.region=moon: expected a region"),
         (["train", "launch.timeout_s=599"], "launch.timeout_s=599: expected 600 to 2419200 s (28 days)"),
@@ -214,7 +263,10 @@ def test_every_accepted_launch_is_a_valid_job(
         (["train", "launch.experiment=A"], "launch.experiment=A: expected at most 63 lower-case letters"),
         (["train", "launch.network=default"], "launch.network=default: expected projects/NUMBER/global/networks/NAME"),
         (["train", "launch.kms_key=key"], "launch.kms_key=key: expected projects/…/locations/…/keyRings/"),
-        (["train", "launch.api_endpoint=http://example.com"], "launch.api_endpoint=http://example.com: expected https://"),
+        (
+            ["train", "launch.api_endpoint=http://example.com"],
+            "launch.api_endpoint=http://example.com: expected https://",
+        ),
         (
             ["train", "launch.network=projects/1/global/networks/a", "launch.psc_network_attachment=b"],
             "launch.psc_network_attachment=b: expected null with launch.network",
@@ -250,9 +302,7 @@ def test_variables_that_may_hold_secrets_are_not_passed_on_and_not_shown(name: s
 
 def test_a_pipeline_of_dataflow_is_not_waited_for_on_a_large_machine() -> None:
     with pytest.raises(UserError, match="runner=dataflow: expected beamtune launch dataflow prepare"):
-        plan_of(
-            ["vertex", *LAUNCHES["prepare_on_dataflow"][1:-1], "runner=dataflow", "runner.project=my-project"]
-        )
+        plan_of(["vertex", *LAUNCHES["prepare_on_dataflow"][1:-1], "runner=dataflow", "runner.project=my-project"])
 
 
 def test_the_machine_of_a_pipeline_has_no_gpu() -> None:
