@@ -13,6 +13,7 @@ from beam_pipelines.download.config import DownloadConfig
 from beam_pipelines.features import config as feature_config
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.runners import config as runner_config
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from beam_pipelines.splits.config import SplitConfig
 from beam_pipelines.sync.config import SyncConfig
 from configs.doctor.config import DoctorConfig
@@ -54,7 +55,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "spectral_stats_feature": feature_config.SpectralStatsConfig,
     "direct_runner": runner_config.DirectRunnerConfig,
     "dask_runner": runner_config.DaskRunnerConfig,
-    "dataflow_runner": runner_config.DataflowRunnerConfig,
+    "dataflow_runner": DataflowRunnerConfig,
     "portable_runner": runner_config.PortableRunnerConfig,
     "explore": ExploreConfig,
     "models": ZooConfig,

@@ -22,7 +22,7 @@ from beam_pipelines.prepare.plan import ShardPlan, estimated_duration_s, estimat
 from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SPLITS, FeatureSpec
-from beam_pipelines.runners.config import DataflowRunnerConfig
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from beam_pipelines.splits.assign import assign_splits
 
 # The number of tracks that are tried before the estimate fails.

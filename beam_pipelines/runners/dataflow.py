@@ -12,7 +12,7 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from apache_beam.runners.dataflow.internal.apiclient import DataflowApplicationClient
 
 from beam_pipelines.runners.backend import Backend
-from beam_pipelines.runners.config import DataflowRunnerConfig
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 
 
 @contextmanager
@@ -41,18 +41,27 @@ def dataflow_options(config: DataflowRunnerConfig, *, job_name: str) -> Pipeline
         "temp_location": config.temp_location,
         "staging_location": config.temp_location,
         "job_name": f"{job_name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}",
-        "machine_type": config.machine_type,
+        "machine_type": None if config.uses_prime else config.machine_type,
         "max_num_workers": config.max_workers,
         "number_of_worker_harness_threads": config.threads_per_machine,
         "experiments": "no_use_multiple_sdk_containers",
         "sdk_container_image": config.worker_image,
         "service_account_email": config.service_account_email,
         "subnetwork": config.subnetwork,
+        "num_workers": config.num_workers,
+        "autoscaling_algorithm": config.autoscaling_algorithm,
+        "disk_size_gb": config.disk_size_gb,
+        "worker_zone": config.worker_zone,
+        "flexrs_goal": config.flexrs_goal,
+        "dataflow_kms_key": config.dataflow_kms_key,
+        "impersonate_service_account": config.impersonate_service_account,
+        "element_processing_timeout_minutes": config.element_processing_timeout_minutes,
     }
     return PipelineOptions(
         [
             *(f"--{flag}={value}" for flag, value in flags.items() if value is not None),
             *(f"--label={key}={value}" for key, value in config.labels.items()),
+            *(f"--dataflow_service_options={option}" for option in config.dataflow_service_options),
             "--use_public_ips" if config.use_public_ips else "--no_use_public_ips",
             *config.options,
         ]

@@ -13,11 +13,11 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.runners.backend import Backend
 from beam_pipelines.runners.config import (
     DaskRunnerConfig,
-    DataflowRunnerConfig,
     DirectRunnerConfig,
     PortableRunnerConfig,
     RunnerConfig,
 )
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from beam_pipelines.runners.direct import open_direct
 from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.portable import open_portable

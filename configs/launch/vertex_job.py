@@ -10,6 +10,7 @@ from typing import Any
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_within
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from configs.launch.config import FLEX_START, CloudLaunchConfig, DataflowLaunchConfig, VertexLaunchConfig
 from configs.launch.identity import JobIdentity
 from configs.launch.launched import CROSSVAL, LAUNCHABLE, TRAIN, TUNE, Launched, launched_command
@@ -101,8 +102,7 @@ def _check_use(config: VertexLaunchConfig, launched: Launched, machine: ChosenMa
         expected="null with launch.scheduling=flex_start, whose machines are all of one kind: the chief of the search "
         "then has a machine like those of the workers",
     )
-    runner = type(getattr(launched.config, "runner", None)).__name__
-    if runner == "DataflowRunnerConfig":
+    if isinstance(getattr(launched.config, "runner", None), DataflowRunnerConfig):
         raise UserError(
             f"runner=dataflow: expected beamtune launch dataflow {name} …, whose machine only waits for the pipeline"
         )

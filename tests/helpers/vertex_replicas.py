@@ -1,4 +1,4 @@
-"""What Vertex AI starts for a custom job, as its documentation says: the replicas, each with its words and variables."""
+"""What Vertex AI starts for a custom job, as its documentation says: replicas, each with its words and variables."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -27,11 +27,11 @@ from beam_pipelines.prepare.pipeline import prepare
 from beam_pipelines.runners import dask_cluster
 from beam_pipelines.runners.config import (
     DaskRunnerConfig,
-    DataflowRunnerConfig,
     DirectRunnerConfig,
     PortableRunnerConfig,
     RunnerConfig,
 )
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from beam_pipelines.runners.run_pipeline import run_pipeline
 
 pytestmark = pytest.mark.slow

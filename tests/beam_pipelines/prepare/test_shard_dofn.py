@@ -14,7 +14,8 @@ from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import TrackResult
-from beam_pipelines.runners.config import DataflowRunnerConfig, DirectRunnerConfig
+from beam_pipelines.runners.config import DirectRunnerConfig
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from beam_pipelines.runners.work_progress import WorkProgress
 
 TRACK = Track(track_id="a", uri="a.wav", label="rock", group="someone", size_bytes=1)

@@ -7,10 +7,10 @@ import pytest
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.runners.config import (
     DaskRunnerConfig,
-    DataflowRunnerConfig,
     DirectRunnerConfig,
     PortableRunnerConfig,
 )
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from beam_pipelines.runners.machine_types import Machine
 
 NEEDED = {
@@ -46,6 +46,22 @@ def dataflow(**values) -> DataflowRunnerConfig:
         (DataflowRunnerConfig, "service_account_email", "worker", "expected an e-mail address"),
         (DataflowRunnerConfig, "subnetwork", "inner", "expected regions/<region>/subnetworks/<name>"),
         (DataflowRunnerConfig, "options", ["disk_size_gb=30"], "expected options that begin with two hyphens"),
+        (
+            DataflowRunnerConfig,
+            "temp_location",
+            "gs://b/temp",
+            "expected the name of a bucket after gs://, which has 3 ",
+        ),
+        (DataflowRunnerConfig, "num_workers", 5, "expected 1 to runner.max_workers=4 machines, or null"),
+        (DataflowRunnerConfig, "autoscaling_algorithm", "NON", "expected one of THROUGHPUT_BASED, NONE; did you mean"),
+        (DataflowRunnerConfig, "disk_size_gb", 9, "expected 10 to 64000 GB"),
+        (DataflowRunnerConfig, "worker_zone", "europe-west4-a", "expected a zone of runner.region=us-central1, e.g. "),
+        (DataflowRunnerConfig, "worker_zone", "us-central1", "expected a zone of runner.region=us-central1, e.g. "),
+        (DataflowRunnerConfig, "flexrs_goal", "CHEAP", "expected one of COST_OPTIMIZED, SPEED_OPTIMIZED"),
+        (DataflowRunnerConfig, "dataflow_service_options", ["--x"], "expected options of the service such as "),
+        (DataflowRunnerConfig, "dataflow_kms_key", "key", "expected projects/…/locations/…/keyRings/"),
+        (DataflowRunnerConfig, "impersonate_service_account", "a@b,c", "expected an e-mail address, or several"),
+        (DataflowRunnerConfig, "element_processing_timeout_minutes", 0, "expected 1 to 10080 minutes"),
         (DataflowRunnerConfig, "price_usd_per_vcpu_hour", -1.0, "expected a price"),
         (DataflowRunnerConfig, "price_usd_per_gib_hour", -1.0, "expected a price"),
         (PortableRunnerConfig, "name", "Flink Runner", "expected the name of a runner"),

@@ -15,8 +15,9 @@ from beam_pipelines.datasets.config import CsvDatasetConfig, FolderDatasetConfig
 from beam_pipelines.features.config import LogMelConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.pipeline import build_pipeline, prepare
-from beam_pipelines.runners.config import DataflowRunnerConfig
 from beam_pipelines.runners.counters import progress_of
+from beam_pipelines.runners.dataflow import dataflow_options
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
 from beam_pipelines.runners.work_progress import WorkProgress
@@ -179,6 +180,50 @@ def test_what_is_not_set_is_left_to_the_service_but_threads_are_capped(service, 
     [pool] = second["environment"]["workerPools"]
     assert (pool["machineType"], pool["numThreadsPerWorker"]) == ("n2-standard-4", 1)
     assert first["name"] != second["name"]
+
+
+def test_settings_of_the_service_are_passed_on(service, staged):
+    key = "projects/p/locations/us-central1/keyRings/ring/cryptoKeys/key"
+    submit(
+        config_for(
+            service,
+            num_workers=2,
+            autoscaling_algorithm="NONE",
+            disk_size_gb=60,
+            worker_zone="us-central1-b",
+            flexrs_goal="COST_OPTIMIZED",
+            dataflow_service_options=["enable_google_cloud_profiler", "min_num_workers=2"],
+            dataflow_kms_key=key,
+            element_processing_timeout_minutes=90,
+        )
+    )
+    [(_, job)] = service.requests
+    environment = job["environment"]
+    [pool] = environment["workerPools"]
+    assert pool["numWorkers"] == 2
+    assert pool["autoscalingSettings"]["algorithm"] in ("AUTOSCALING_ALGORITHM_NONE", 1)
+    assert pool["diskSizeGb"] == 60
+    assert environment["workerZone"] == "us-central1-b"
+    assert environment["flexResourceSchedulingGoal"] in ("FLEXRS_COST_OPTIMIZED", 2)
+    assert environment["serviceKmsKeyName"] == key
+    assert {"enable_google_cloud_profiler", "min_num_workers=2"} <= set(environment["serviceOptions"])
+    options = sdk_options(job)
+    assert options["element_processing_timeout_minutes"] == 90
+    assert options["worker_zone"] == "us-central1-b"
+
+
+def test_machines_that_the_service_chooses_have_no_type(service, staged):
+    submit(config_for(service, dataflow_service_options=["enable_prime"]))
+    [(_, job)] = service.requests
+    [pool] = job["environment"]["workerPools"]
+    assert "machineType" not in pool
+    assert "enable_prime" in job["environment"]["serviceOptions"]
+
+
+def test_a_job_is_started_as_another_account():
+    account = "a@my-project.iam.gserviceaccount.com,b@my-project.iam.gserviceaccount.com"
+    options = dataflow_options(config_for(impersonate_service_account=account), job_name="beamtune-prepare")
+    assert options.view_as(GoogleCloudOptions).impersonate_service_account == account
 
 
 def test_a_failed_job_fails_the_run(staged):

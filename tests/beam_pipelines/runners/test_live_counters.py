@@ -13,11 +13,11 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from beam_pipelines.runners import run_pipeline as run_pipeline_module
 from beam_pipelines.runners.config import (
     DaskRunnerConfig,
-    DataflowRunnerConfig,
     DirectRunnerConfig,
     PortableRunnerConfig,
 )
 from beam_pipelines.runners.counters import count
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from beam_pipelines.runners.direct import open_direct
 from beam_pipelines.runners.live_counters import LiveCounters
 from beam_pipelines.runners.run_pipeline import run_pipeline
