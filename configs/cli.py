@@ -180,7 +180,10 @@ def _with_key(words: Sequence[str], key: str) -> list[str]:
 def _show_config(command: Command, invocation: Invocation) -> int:
     from configs.compose import compose, to_yaml
 
-    print(to_yaml(compose(command.name, invocation.overrides)), end="")
+    if command.settings_yaml is not None:
+        print(command.settings_yaml(invocation), end="")
+    else:
+        print(to_yaml(compose(command.name, invocation.overrides)), end="")
     return 0
 
 

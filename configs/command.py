@@ -47,6 +47,7 @@ class Command:
         has_dry_run: Whether the command has the option --dry-run.
         has_question: Whether the command asks before it begins, and so has the option --yes.
         extras: The extras of beamtune that the command needs.
+        settings_yaml: Returns what --show-config prints; None for the settings of configs/<name>.yaml.
         launches: First positional words after which the second is another command, whose settings it takes too.
     """
 
@@ -63,6 +64,7 @@ class Command:
     has_dry_run: bool = False
     has_question: bool = False
     extras: Sequence[str] = ()
+    settings_yaml: Callable[[Invocation], str] | None = None
     launches: Sequence[str] = ()
 
 

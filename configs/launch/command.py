@@ -42,6 +42,20 @@ def _launch(invocation: Invocation) -> int:
     return 0
 
 
+def _settings_yaml(invocation: Invocation) -> str:
+    """Returns the settings of the launch, and those of the command that is launched where there is one."""
+    from configs.compose import compose, to_yaml
+    from configs.launch.launched import LAUNCHABLE
+
+    own, words = _divided(invocation.overrides)
+    target, name, *_ = [*invocation.paths, "", ""]
+    shown = to_yaml(compose("launch", [f"launch={target}", *own] if target in _TARGETS else own))
+    if name not in LAUNCHABLE:
+        return shown
+    runner = [] if target != "dataflow" or any(word.startswith("runner=") for word in words) else ["runner=dataflow"]
+    return shown + to_yaml(compose(name, [*runner, *words]))
+
+
 def _run_here(
     command: Command | None, name: str, paths: Sequence[str], words: Sequence[str], invocation: Invocation
 ) -> int:
@@ -118,5 +132,6 @@ COMMAND = Command(
     has_dry_run=True,
     has_question=True,
     extras=("launch",),
+    settings_yaml=_settings_yaml,
     launches=_TARGETS,
 )

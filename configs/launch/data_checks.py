@@ -1,6 +1,7 @@
 """Whether what a command reads is there and complete, before machines are paid for that would find it out."""
 
 from beam_pipelines.common import bucket_objects
+from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.errors import UserError
 from configs.bucket_paths import check_buckets
@@ -21,8 +22,10 @@ def check_data(launched: Launched) -> str | None:
     """
     if not is_installed():
         raise UserError("launch looks into the buckets first: pip install 'beamtune[launch]'")
-    check_buckets(launched.config, paths=launched.paths)
     one = launched.launchable
+    # The job writes as an account of its own: here it is only looked at whether the buckets of its output are there.
+    check_buckets(launched.config, paths=launched.paths, dry_run=True)
+    check_access(read=[path for _, path in launched.values(one.written)])
     for key, path in launched.values(one.read):
         if not bucket_objects.exists(path):
             raise UserError(f"{key}={path}: there is nothing: beamtune sync copies files there")

@@ -81,7 +81,7 @@ PRESETS: Mapping[str, Preset] = {
     "t4": _gpu(
         "NVIDIA_TESLA_T4",
         "t4",
-        {"n1-standard-8": (1, 2, 4), "n1-standard-4": (1, 2, 4), "n1-standard-16": (1, 2, 4), "n1-standard-32": (2, 4)},
+        {"n1-standard-8": (1,), "n1-standard-4": (1,), "n1-standard-16": (1, 2), "n1-standard-32": (2, 4)},
         flex=False,
     ),
     "l4": _gpu(

@@ -50,7 +50,7 @@ def dataflow(**values) -> DataflowRunnerConfig:
             DataflowRunnerConfig,
             "temp_location",
             "gs://b/temp",
-            "expected the name of a bucket after gs://, which has 3 ",
+            "expected the name of a bucket after gs://, which ",
         ),
         (DataflowRunnerConfig, "num_workers", 5, "expected 1 to runner.max_workers=4 machines, or null"),
         (DataflowRunnerConfig, "autoscaling_algorithm", "NON", "expected one of THROUGHPUT_BASED, NONE; did you mean"),

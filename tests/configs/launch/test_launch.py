@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import yaml
 from vertex_server import VertexServer, as_documented
 
 from configs.cli import main
@@ -210,6 +211,15 @@ def test_a_mistake_is_one_line(
     assert captured.err.startswith(f"beamtune launch: {line}")
     assert captured.err.count("\n") == 1
     assert vertex.requests == []
+
+
+def test_all_settings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("dataset=folder", "dataset.root=gs://bucket/music", "runner.max_workers=9", "launch.machine=cpu-16")
+    assert main(["launch", "dataflow", "prepare", *words, "--show-config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["launch"]["machine"], shown["runner"]["max_workers"]) == ("cpu-16", 9)
+    assert main(["launch", "--show-config"]) == 0
+    assert set(yaml.safe_load(capsys.readouterr().out)) == {"launch"}
 
 
 def test_here_the_command_runs_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

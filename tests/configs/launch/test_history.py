@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines.common.errors import UserError
+from configs.launch.history import LaunchedJob, find_job, remember
+
+JOBS = "projects/my-project/locations/us-central1/customJobs"
+FIRST = LaunchedJob(f"{JOBS}/1", "my-project", "us-central1")
+SECOND = LaunchedJob(
+    "projects/77/locations/europe-west4/customJobs/23", "other-project", "europe-west4", "https://x.dev"
+)
+
+
+@pytest.fixture(autouse=True)
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "launched-jobs.jsonl"
+
+
+def test_jobs_are_found_by_last_by_number_and_by_name() -> None:
+    remember(FIRST)
+    remember(SECOND)
+    assert find_job("last", project=None, region=None) == SECOND
+    assert find_job("1", project=None, region=None) == FIRST
+    assert find_job(SECOND.name, project=None, region=None) == SECOND
+    assert find_job("3", project="my-project", region="us-east1").name == (
+        "projects/my-project/locations/us-east1/customJobs/3"
+    )
+    assert find_job(f"{JOBS}/4", project=None, region=None) == LaunchedJob(f"{JOBS}/4", "my-project", "us-central1")
+
+
+def test_damaged_lines_are_left_out(history: Path) -> None:
+    remember(FIRST)
+    with open(history, "ab") as file:
+        for line in (
+            *(b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"name": "x"}'),
+            *(json.dumps({"name": name, "project": "p", "region": "r"}).encode() for name in (1, "../x", f"{JOBS}/x")),
+        ):
+            file.write(line + b"\n")
+    assert find_job("last", project=None, region=None) == FIRST
+
+
+def test_the_end_of_a_large_file_is_read(history: Path) -> None:
+    history.parent.mkdir()
+    history.write_text("x" * (2 << 20) + "\n")
+    remember(SECOND)
+    assert find_job("last", project=None, region=None) == SECOND
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path / "file"))
+    remember(FIRST)
+    with pytest.raises(UserError, match="last: no job was launched from this machine"):
+        find_job("last", project=None, region=None)
