@@ -4,10 +4,12 @@ from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_in_bucket
 from configs.bucket_paths import check_buckets
 from configs.launch.launched import PREDICT, Launched
 from trainer.common.files import expand_pattern
 from trainer.data.prepared import open_prepared
+from trainer.runs.run_dir import RunDir
 
 
 def check_data(launched: Launched) -> str | None:
@@ -32,8 +34,21 @@ def check_data(launched: Launched) -> str | None:
     for path in launched.paths[1:] if launched.name == PREDICT else ():
         if not bucket_objects.exists(expand_pattern(path)[0]):
             raise UserError(f"{path}: there is no such file or folder: beamtune sync copies files there")
-    for run in [*launched.paths[:1], *(path for key, path in launched.values(one.read) if key == "run_dir")]:
+    runs = [*launched.paths[:1], *(path for key, path in launched.values(one.read) if key == "run_dir")]
+    for run in runs:
         if not any(bucket_objects.exists(f"{run.rstrip('/')}/{name}") for name in ("config.yaml", "export.json")):
             raise UserError(f"{run} is no run: expected what beamtune train has written")
-    keys = [open_prepared(path).cache_key for _, path in launched.values(one.data)]
+    data = [path for _, path in launched.values(one.data)] or [_data_of(run) for run in runs if one.data]
+    keys = [open_prepared(path).cache_key for path in data]
     return keys[0] if keys else None
+
+
+def _data_of(run: str) -> str:
+    """Returns the prepared data of a run, which a command reads that is given no others."""
+    data_dir: str = RunDir(run).config()["data_dir"]
+    if not is_in_bucket(data_dir):
+        raise UserError(
+            f"{run} was trained on {data_dir}, which the job does not reach: copy it with beamtune sync {data_dir} "
+            "gs://BUCKET/…, and set data_dir to the copy"
+        )
+    return data_dir

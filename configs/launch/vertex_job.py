@@ -167,7 +167,14 @@ def dataflow_command(config: DataflowLaunchConfig, name: str, paths: Sequence[st
         "runner.region": config.region,
         "runner.worker_image": config.image,
     }
-    return launched_command(name, paths, [*words, *(f"{key}={added[key]}" for key in added if key not in given)])
+    if config.labels:
+        added["runner.labels"] = "{" + ",".join(f"{key}:'{value}'" for key, value in config.labels.items()) + "}"
+    if config.kms_key is not None:
+        added["runner.dataflow_kms_key"] = config.kms_key
+    if any(key.startswith("runner.labels.") for key in given):
+        added.pop("runner.labels", None)
+    missing = [key for key in added if key not in given]
+    return launched_command(name, paths, [*words, *(f"{key}={added[key]}" for key in missing)])
 
 
 def dataflow_pools(config: DataflowLaunchConfig) -> list[Pool]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from forked_command import ForkedCommand
 from gcs.fixture import Gcs
 from vertex_replicas import Replica, replicas_of
@@ -91,8 +92,13 @@ def test_a_launched_training_runs_as_a_job(
     assert launch(vertex, *words) == 0
     assert "(SUCCEEDED, created" in capsys.readouterr().out
     # The run is what evaluate reads, and it does not start without.
-    assert launch(vertex, "evaluate", f"run_dir={bucket.url}/run", f"data_dir={bucket.url}/prepared") == 0
+    assert launch(vertex, "evaluate", f"run_dir={bucket.url}/run") == 0
     assert len(vertex.of_kind("create")) == 2
+    config = yaml.safe_load(bucket.read("run/config.yaml"))
+    bucket.write("local/config.yaml", yaml.safe_dump({**config, "data_dir": "prepared/mine"}).encode())
+    capsys.readouterr()
+    assert launch(vertex, "evaluate", f"run_dir={bucket.url}/local") == 2
+    assert "/local was trained on prepared/mine, which the job does not reach: " in capsys.readouterr().err
 
 
 def test_a_launched_search_runs_on_a_chief_and_a_worker(bucket: Gcs, vertex: VertexServer, tmp_path: Path) -> None:

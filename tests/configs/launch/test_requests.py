@@ -81,6 +81,8 @@ LAUNCHES = {
     "prepare_on_dataflow": (
         *("dataflow", "prepare", "dataset=folder", "dataset.root=gs://bucket/music", "output_dir=gs://bucket/prepared"),
         *("runner.temp_location=gs://bucket/temp", "launch.network=projects/123/global/networks/inner"),
+        *("launch.labels={team: music, cost-center: '007'}", "runner.max_workers=9"),
+        "launch.kms_key=projects/p/locations/us-central1/keyRings/ring/cryptoKeys/key",
     ),
 }
 

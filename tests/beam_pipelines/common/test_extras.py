@@ -1,0 +1,27 @@
+import pytest
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import naming_missing_extras
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("tensorflow", "train"),
+        ("keras_tuner.engine", "tune"),
+        ("google", "cloud"),
+        ("google.cloud.storage", "cloud"),
+        ("google.cloud.aiplatform_v1", "launch"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(module: str, extra: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"this needs {module}, which is not installed: pip install 'beamtune\[{extra}\]'"
+    ):
+        with naming_missing_extras():
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
+def test_a_missing_package_of_no_extra_passes() -> None:
+    with pytest.raises(ModuleNotFoundError), naming_missing_extras():
+        raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
