@@ -15,11 +15,13 @@ from beam_pipelines.common.extras import naming_missing_extras
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(module: str, extra: str) -> None:
-    with pytest.raises(
-        UserError, match=rf"this needs {module}, which is not installed: pip install 'beamtune\[{extra}\]'"
+    with (
+        pytest.raises(
+            UserError, match=rf"this needs {module}, which is not installed: pip install 'beamtune\[{extra}\]'"
+        ),
+        naming_missing_extras(),
     ):
-        with naming_missing_extras():
-            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 def test_a_missing_package_of_no_extra_passes() -> None:
