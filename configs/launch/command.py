@@ -116,12 +116,10 @@ COMMAND = Command(
         "          launch.again, …"
     ),
     examples=(
-        "beamtune launch vertex train data_dir=gs://b/prepared run_dir=gs://b/runs/1 launch.project=my-project "
-        "launch.image=us-central1-docker.pkg.dev/my-project/images/beamtune:0.1.0 launch.machine=l4 --dry-run",
-        "beamtune launch vertex tune data_dir=gs://b/prepared search_dir=gs://b/search launch.project=my-project "
-        "launch.image=… launch.machine=l4 launch.replicas=4 launch.scheduling=spot",
-        "beamtune launch dataflow prepare dataset=folder dataset.root=gs://b/music output_dir=gs://b/prepared "
-        "runner.temp_location=gs://b/temp launch.project=my-project launch.image=…",
+        "beamtune launch vertex train data_dir=gs://bucket/data run_dir=gs://bucket/run launch.machine=l4 --dry-run …",
+        "beamtune launch vertex tune data_dir=gs://bucket/data search_dir=gs://bucket/search launch.replicas=4 …",
+        "beamtune launch dataflow prepare dataset=folder dataset.root=gs://bucket/music output_dir=gs://bucket/data …",
+        "beamtune launch vertex train --show-config",
         "beamtune launch status last",
         "beamtune launch list launch.project=my-project --json",
     ),
