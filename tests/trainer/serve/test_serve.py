@@ -17,6 +17,8 @@ from forked_command import ForkedCommand, run_forked
 from served_requests import RAW, noise_wav
 
 from beam_pipelines.common.errors import UserError
+from configs.command import Invocation
+from configs.commands import COMMANDS
 from trainer.serve.config import ServeConfig
 from trainer.serve.platform import Platform
 from trainer.serve.serve import serve
@@ -184,3 +186,9 @@ def test_an_address_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     config = ServeConfig(host="192.0.2.1", port=0, token_file=str(token))
     with pytest.raises(UserError, match="host=192.0.2.1 port=0: Cannot assign requested address.*: choose others"):
         serve("run", config=config, platform=Platform())
+
+
+def test_the_command_needs_one_model() -> None:
+    for paths in ([], ["a", "b"]):
+        with pytest.raises(UserError, match=r"^serve needs one run or export: beamtune serve RUN_OR_EXPORT$"):
+            COMMANDS["serve"].run(Invocation(overrides=[], paths=paths))
