@@ -5,7 +5,7 @@ locals {
     account = "workflows of `ci`"
     role    = "roles/iam.workloadIdentityUser"
     on      = "account ci"
-    why     = "workflows of that branch act as the account `ci`; only with `ci`"
+    why     = "act as the account ci, from one branch of one repository"
   }
 }
 

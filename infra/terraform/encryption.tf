@@ -14,10 +14,10 @@ locals {
     aiplatform = "service-${data.google_project.this.number}@gcp-sa-aiplatform.iam.gserviceaccount.com"
   }
   key_role = {
-    account = "service agents"
+    account = "service agents, with `kms_key`"
     role    = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
     on      = "key"
-    why     = "Cloud Storage, Artifact Registry and Vertex AI encrypt and decrypt what they store; only with `kms_key`"
+    why     = "Cloud Storage, Artifact Registry and Vertex AI encrypt and decrypt what they store"
   }
 }
 

@@ -45,6 +45,7 @@ output "roles" {
   description = "Every role that is granted here: who has it, on what, and why."
   value = concat(
     local.grants,
+    length(var.launcher_members) == 0 ? [] : [local.member_role],
     var.ci == null ? [] : [local.ci_identity_role],
     var.kms_key == null ? [] : [local.key_role],
   )

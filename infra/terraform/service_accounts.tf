@@ -85,7 +85,7 @@ locals {
         account = "trainer"
         role    = "roles/aiplatform.user"
         on      = "project"
-        why     = "writes to Vertex AI TensorBoard; only with `tensorboard`"
+        why     = "writes to Vertex AI TensorBoard; with `tensorboard`"
       },
     ] : [],
     [
@@ -101,7 +101,7 @@ locals {
         account = "ci"
         role    = "roles/artifactregistry.writer"
         on      = "repository"
-        why     = "pushes images; only with `ci`"
+        why     = "pushes images; with `ci`"
       },
     ],
   )
@@ -113,6 +113,15 @@ locals {
   }
   grants_on_accounts = {
     for grant in local.grants : "${grant.account} ${grant.role} ${grant.on}" => grant if startswith(grant.on, "account ")
+  }
+}
+
+locals {
+  member_role = {
+    account = "`launcher_members`"
+    role    = "roles/iam.serviceAccountTokenCreator"
+    on      = "account launcher"
+    why     = "act as the launcher with credentials that last an hour"
   }
 }
 
@@ -165,4 +174,12 @@ resource "google_service_account_iam_member" "account" {
   service_account_id = google_service_account.account[trimprefix(each.value.on, "account ")].name
   role               = each.value.role
   member             = "serviceAccount:${google_service_account.account[each.value.account].email}"
+}
+
+resource "google_service_account_iam_member" "launcher_member" {
+  for_each = var.launcher_members
+
+  service_account_id = google_service_account.account["launcher"].name
+  role               = local.member_role.role
+  member             = each.value
 }

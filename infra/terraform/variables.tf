@@ -86,6 +86,19 @@ variable "delete_data_on_destroy" {
   default     = false
 }
 
+variable "launcher_members" {
+  description = "Who may act as the launcher, without a key: user:ADDRESS, group:ADDRESS or serviceAccount:ADDRESS."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition = alltrue([
+      for member in var.launcher_members : can(regex("^(user|group|serviceAccount):[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", member))
+    ])
+    error_message = "Expected user:, group: or serviceAccount: and an e-mail address. allUsers and whole domains are refused."
+  }
+}
+
 variable "kms_key" {
   description = "Key of Cloud KMS that encrypts the bucket, the images and TensorBoard; null is Google's own key."
   type        = string

@@ -1,8 +1,9 @@
 """A stand-in for Terraform's provider of Google Cloud: it has the provider's schema, and makes nothing.
 
-Terraform needs the schema of a provider to check a configuration, and would download the provider to get it. A test serves
-`tests/infra/google_provider.json` in its place, over version 5 of Terraform's plugin protocol, on loopback. Terraform finds the
-server in TF_REATTACH_PROVIDERS. `terraform validate` and `terraform test` with a mocked provider call no more than this.
+Terraform needs the schema of a provider to check a configuration, and would download the provider to get it. A test
+serves `tests/infra/google_provider.json` in its place, over version 5 of Terraform's plugin protocol, on loopback.
+Terraform finds the server in TF_REATTACH_PROVIDERS. `terraform validate`, and `terraform test` with a mocked provider, call
+no more than this.
 """
 
 import json
@@ -113,7 +114,7 @@ def _handlers(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _handler(answer: Callable[[Any], Any], *, request: str = "Empty") -> Any:
-    """A method whose request is parsed as one of the messages: as an empty one, all its fields are unknown and ignored."""
+    """A method whose request is parsed as one of the messages: by an empty one, all its fields are ignored."""
     return grpc.unary_unary_rpc_method_handler(
         lambda parsed, _context: answer(parsed),
         request_deserializer=_CLASSES[request].FromString,

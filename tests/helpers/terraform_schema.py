@@ -1,10 +1,11 @@
-"""Writes the schema of Terraform's provider of Google Cloud, as far as infra/terraform uses it, out of Python's bindings for it.
+"""Writes the schema of Terraform's provider of Google Cloud, for infra/terraform, out of Python's bindings for it.
 
     pip download --no-deps cdktn-provider-google==21.1.0
     PYTHONPATH=tests/helpers .venv/bin/python -m terraform_schema cdktn_provider_google-*.whl
 
-The bindings are generated from the provider's own schema. They say of each attribute whether it is computed, optional or
-required, what type it has, and how blocks nest. The file has the format of `terraform providers schema -json`, for one provider.
+The bindings are generated from the provider's own schema. They say of each attribute whether it is computed, optional
+or required, what type it has, and how blocks nest. The file has the format of `terraform providers schema -json`, for one
+provider, and only the resources and data sources that are used.
 """
 
 import io
@@ -31,7 +32,8 @@ _FIELD = re.compile(
 )
 # An entry of the function that writes a class as HCL: only what can be set has one.
 _HCL_ENTRY = re.compile(
-    r"^ {8,12}(\w+): \{\n\s+value: (?:.*),\n\s+isBlock: (true|false),\n\s+type: \"(\w+)\",\n\s+storageClassType: \"(\w+)\",",
+    r"^ {8,12}(\w+): \{\n\s+value: (?:.*),\n\s+isBlock: (true|false),\n\s+type: \"(\w+)\",\n"
+    r"\s+storageClassType: \"(\w+)\",",
     re.MULTILINE,
 )
 _NESTED = re.compile(r'= new (\w+?)(List|MapList|Map|OutputReference)\(this, "\w+"(?:, (true|false))?\)')
@@ -59,8 +61,9 @@ class Bindings:
         return self._block(body, _hcl_entries(_SYNTHESIZE.search(body)))
 
     def provider(self) -> Block:
-        """Returns the block of the provider, of which nothing is computed: its class has no getters that name types."""
-        entries = _hcl_entries(_SYNTHESIZE.search(self._class(r"class GoogleProvider extends cdktn\.TerraformProvider")))
+        """Returns the block of the provider. Its class has no getters that name types, as nothing of it is computed."""
+        body = self._class(r"class GoogleProvider extends cdktn\.TerraformProvider")
+        entries = _hcl_entries(_SYNTHESIZE.search(body))
         attributes = {
             name: {"type": _hcl_type(kind, storage), "optional": True}
             for name, (is_block, kind, storage) in entries.items()

@@ -5,13 +5,14 @@ mock_provider "google" {
 }
 
 variables {
-  project         = "my-project"
-  region          = "europe-west4"
-  kms_key         = "projects/keys/locations/europe-west4/keyRings/ring/cryptoKeys/key"
-  internet_access = true
-  billing_account = "01ABCD-234567-89EF01"
-  monthly_budget  = 250
-  alert_email     = "me@example.com"
+  project          = "my-project"
+  region           = "europe-west4"
+  kms_key          = "projects/keys/locations/europe-west4/keyRings/ring/cryptoKeys/key"
+  internet_access  = true
+  billing_account  = "01ABCD-234567-89EF01"
+  monthly_budget   = 250
+  alert_email      = "me@example.com"
+  launcher_members = ["user:me@example.com", "group:team@example.com"]
   ci = {
     repository    = "owner/name"
     repository_id = "123456789"
@@ -40,6 +41,13 @@ run "complete" {
       "serviceAccount:service-123456789012@gcp-sa-aiplatform.iam.gserviceaccount.com",
     ])
     error_message = "The key can be used by others than the three services."
+  }
+  assert {
+    condition = toset([for member in google_service_account_iam_member.launcher_member : "${member.member} ${member.service_account_id}"]) == toset([
+      "user:me@example.com projects/my-project/serviceAccounts/beamtune-launcher@my-project.iam.gserviceaccount.com",
+      "group:team@example.com projects/my-project/serviceAccounts/beamtune-launcher@my-project.iam.gserviceaccount.com",
+    ])
+    error_message = "Others than launcher_members act as the launcher."
   }
   assert {
     condition     = google_compute_router_nat.internet[0].source_subnetwork_ip_ranges_to_nat == "LIST_OF_SUBNETWORKS"
