@@ -2,8 +2,8 @@
 
 Terraform needs the schema of a provider to check a configuration, and would download the provider to get it. A test
 serves `tests/infra/google_provider.json` in its place, over version 5 of Terraform's plugin protocol, on loopback.
-Terraform finds the server in TF_REATTACH_PROVIDERS. `terraform validate`, and `terraform test` with a mocked provider, call
-no more than this.
+Terraform finds the server in TF_REATTACH_PROVIDERS. `terraform validate`, and `terraform test` with a mocked provider,
+call no more than this.
 """
 
 import json

@@ -4,8 +4,8 @@
     PYTHONPATH=tests/helpers .venv/bin/python -m terraform_schema cdktn_provider_google-*.whl
 
 The bindings are generated from the provider's own schema. They say of each attribute whether it is computed, optional
-or required, what type it has, and how blocks nest. The file has the format of `terraform providers schema -json`, for one
-provider, and only the resources and data sources that are used.
+or required, what type it has, and how blocks nest. The file has the format of `terraform providers schema -json`, for
+one provider, and only the resources and data sources that are used.
 """
 
 import io
