@@ -2,8 +2,6 @@
 
 data "google_storage_project_service_account" "this" {
   count = var.kms_key == null ? 0 : 1
-
-  depends_on = [google_project_service.needed]
 }
 
 locals {

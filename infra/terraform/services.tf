@@ -25,8 +25,8 @@ resource "google_project_service" "needed" {
   disable_on_destroy = false
 }
 
+# No data source waits for the APIs: it would be read anew whenever one is added, and what names it would be replaced.
+# README.md turns on the APIs that they need.
 data "google_project" "this" {
   project_id = var.project
-
-  depends_on = [google_project_service.needed]
 }

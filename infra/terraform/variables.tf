@@ -64,7 +64,7 @@ variable "sync_folders" {
   default     = ["music/"]
 
   validation {
-    condition     = alltrue([for folder in var.sync_folders : can(regex("^([^/\\s]+/)*$", folder))])
+    condition     = alltrue([for folder in var.sync_folders : can(regex("^([^/\r\n]+/)*$", folder))])
     error_message = "Expected folders that end with a slash and do not begin with one, such as music/."
   }
 }
@@ -75,7 +75,7 @@ variable "exports_folder" {
   default     = "exports/"
 
   validation {
-    condition     = can(regex("^([^/\\s]+/)+$", var.exports_folder))
+    condition     = can(regex("^([^/\r\n]+/)+$", var.exports_folder))
     error_message = "Expected a folder that ends with a slash and does not begin with one, such as exports/."
   }
 }

@@ -49,11 +49,11 @@ class Terraform:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `terraform test` has made, on paper, of infra/terraform.
+    """What `terraform test` says of infra/terraform, where nothing is made.
 
     Attributes:
         status: "pass", "fail", "error" or "skip" of each run, by its name.
-        problems: The errors, as Terraform words them.
+        problems: What Terraform says of runs that did not pass. A run that passes may have errors that it expects.
         states: The resources and outputs of each run that applied, by its name.
     """
 
@@ -76,12 +76,13 @@ class Outcome:
         messages = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
         assert any(message["type"] == "test_summary" for message in messages), result.stdout + result.stderr
         runs = [one for one in messages if one["type"] == "test_run" and "status" in one["test_run"]]
+        status = {one["@testrun"]: one["test_run"]["status"] for one in runs}
         return Outcome(
-            status={one["@testrun"]: one["test_run"]["status"] for one in runs},
+            status=status,
             problems=[
                 f"{one.get('@testrun')}: {one['diagnostic']['summary']}: {one['diagnostic'].get('detail')}"
                 for one in messages
-                if one["type"] == "diagnostic" and one["diagnostic"]["severity"] == "error"
+                if one["type"] == "diagnostic" and status.get(one.get("@testrun")) != "pass"
             ],
             states={one["@testrun"]: one["test_state"] for one in messages if one["type"] == "test_state"},
         )

@@ -146,3 +146,28 @@ run "whole_bucket_is_synced" {
     error_message = "The prefix is not the one of docs/cloud.md."
   }
 }
+
+run "unusual_values_are_accepted" {
+  command = plan
+
+  variables {
+    project          = "a-project-whose-id-has-30-chrs"
+    region           = "northamerica-northeast1"
+    name             = "abc"
+    labels           = { team = "" }
+    bucket_name      = "music_of-2026"
+    sync_folders     = ["music/", "more music/2026/"]
+    exports_folder   = "models/exports/"
+    kms_key          = "projects/example.com:keys/locations/northamerica-northeast1/keyRings/r/cryptoKeys/k"
+    launcher_members = ["serviceAccount:jobs@my-project.iam.gserviceaccount.com"]
+    subnet_range     = "172.16.0.0/12"
+    tuner_port       = 65535
+    monthly_budget   = 1
+    ci               = { repository = "Owner-1/na.me_2", repository_id = "1", branch = "release/1.x" }
+  }
+
+  assert {
+    condition     = google_storage_bucket.data.name == "music_of-2026" && google_storage_managed_folder.exports.name == "models/exports/"
+    error_message = "The bucket and the folder have other names."
+  }
+}
