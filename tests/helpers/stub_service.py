@@ -1,0 +1,133 @@
+"""A service that answers the page of `beamtune serve` as a test says: states that the real one is rarely in."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+
+PAGE = Path(__file__).resolve().parents[2] / "trainer" / "serve" / "page"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src blob:; "
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def error(reason: str, message: str) -> dict[str, Any]:
+    return {"error": {"reason": reason, "message": message}}
+
+
+def make_result(
+    probabilities: Mapping[str, float], timeline: Sequence[tuple[str, float]], **changes: Any
+) -> dict[str, Any]:
+    """Returns an answer of /v1/predict; timeline: genre and probability of each segment of 3 s."""
+    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
+    return {
+        "duration_s": 3.0 * len(timeline),
+        "expected_duration_s": 3.0 * len(timeline),
+        "is_partial": False,
+        "num_segments": len(timeline),
+        "label": ranked[0][0],
+        "genres": [{"genre": genre, "probability": probability} for genre, probability in ranked],
+        "timeline": [
+            {"start_s": 3.0 * index, "duration_s": 3.0, "genre": genre, "probability": probability}
+            for index, (genre, probability) in enumerate(timeline)
+        ],
+        **changes,
+    }
+
+
+@dataclass
+class StubService:
+    """What the service answers, which a test may change at any time, and what it has received."""
+
+    labels: Sequence[str]
+    result: dict[str, Any]
+    token: str | None = None
+    limits: dict[str, float] = field(default_factory=lambda: {"max_upload_bytes": 64 * 2**20, "max_duration_s": 600.0})
+    model_status: int = 200
+    # Status and body of /v1/predict, in place of the result.
+    failure: tuple[int, str] | None = None
+    # Whether uploads are read and whether answers are given; a test closes one to see the page wait.
+    reads: threading.Event = field(default_factory=threading.Event)
+    answers: threading.Event = field(default_factory=threading.Event)
+    bodies: list[bytes] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    num_disconnected: int = 0
+    url: str = ""
+
+    def reset(self) -> None:
+        """Back to a service that answers at once."""
+        self.token, self.model_status, self.failure = None, 200, None
+        self.reads.set()
+        self.answers.set()
+        self.bodies.clear()
+        self.headers.clear()
+
+    def refusal(self, request: Request) -> Response | None:
+        if self.token is not None and request.headers.get("authorization") != f"Bearer {self.token}":
+            return JSONResponse(error("unauthorized", "The token is missing or wrong."), 401)
+        return None
+
+    def application(self) -> FastAPI:
+        app = FastAPI(openapi_url=None)
+
+        @app.get("/v1/model")
+        def model(request: Request) -> Response:
+            if self.model_status != 200:
+                return JSONResponse(error("not_ready", "The model is being loaded."), self.model_status)
+            return self.refusal(request) or JSONResponse(
+                {
+                    "name": "a-model",
+                    "kind": "run",
+                    "labels": list(self.labels),
+                    "segment_duration_s": 3.0,
+                    "limits": self.limits,
+                    "min_confidence": 0.5,
+                    "beamtune_version": "0.1.0",
+                }
+            )
+
+        @app.post("/v1/predict")
+        async def predict(request: Request) -> Response:
+            self.headers.append(dict(request.headers))
+            while not self.reads.is_set():
+                await asyncio.sleep(0.02)
+            try:
+                self.bodies.append(await request.body())
+            except Exception:
+                self.num_disconnected += 1
+                raise
+            while not self.answers.is_set():
+                await asyncio.sleep(0.02)
+            if self.failure is not None:
+                return Response(self.failure[1], self.failure[0])
+            return self.refusal(request) or JSONResponse(self.result)
+
+        @app.get("/{name:path}")
+        def file(name: str) -> Response:
+            return FileResponse(PAGE / (name or "index.html"), headers={"Content-Security-Policy": POLICY})
+
+        return app
+
+
+@contextmanager
+def serving(service: StubService) -> Iterator[StubService]:
+    """Serves it on a free port of this computer."""
+    server = uvicorn.Server(uvicorn.Config(service.application(), port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.02)
+    service.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    service.reset()
+    yield service
+    service.reset()
+    server.should_exit = True
+    thread.join(30)
