@@ -87,7 +87,7 @@ function drawTimeAxis(context, { scale, width, height, durationS }) {
   context.textBaseline = "bottom";
   for (let seconds = 0; seconds <= durationS; seconds += step) {
     const x = scale.xOf(seconds);
-    context.textAlign = x + 16 > width ? "right" : seconds === 0 ? "left" : "center";
+    context.textAlign = x + 16 > width ? "right" : "center";
     context.fillRect(x - 0.5, height - AXIS_PX, 1, 4);
     context.fillText(clock(seconds), x, height);
   }
@@ -100,11 +100,35 @@ function drawSegment(context, { segment, scale, top, index }) {
   context.fillRect(left, top, width, STRIP_PX);
   context.fillStyle = colour("back");
   context.fillRect(left + width - 1, top, width > 3 ? 1 : 0, STRIP_PX);
-  if (context.measureText(segment.genre).width + 10 <= width && index < NUM_COLOURS) {
-    context.fillStyle = inkOn(colour(`genre-${index % NUM_COLOURS}`));
+}
+
+/** Returns the stretches of one genre: segments of it that follow one another. */
+function runsOf(segments) {
+  const runs = [];
+  for (const { genre, start_s, end_s } of segments) {
+    const last = runs.at(-1);
+    if (last?.genre === genre && start_s - last.end_s < 0.01) {
+      last.end_s = end_s;
+    } else {
+      runs.push({ genre, start_s, end_s });
+    }
+  }
+  return runs;
+}
+
+/** Writes the name of a genre in the middle of its stretch, if there is space for it. */
+function drawName(context, { run, scale, top, index }) {
+  const [left, right] = [scale.xOf(run.start_s), scale.xOf(run.end_s)];
+  const width = context.measureText(run.genre).width + 10;
+  if (width + 2 <= right - left) {
+    const middle = (left + right) / 2;
+    const base = colour(`genre-${index % NUM_COLOURS}`);
+    context.fillStyle = base;
+    context.fillRect(middle - width / 2, top, width, STRIP_PX);
+    context.fillStyle = inkOn(base);
     context.textBaseline = "middle";
     context.textAlign = "center";
-    context.fillText(segment.genre, left + width / 2, top + STRIP_PX / 2 + 1);
+    context.fillText(run.genre, middle, top + STRIP_PX / 2 + 1);
   }
 }
 
@@ -147,6 +171,9 @@ export function drawTimeline(canvas, { segments, indexOf, durationS, peaks, cove
   }
   for (const segment of segments) {
     drawSegment(context, { segment, scale, top, index: indexOf(segment.genre) });
+  }
+  for (const run of runsOf(segments)) {
+    drawName(context, { run, scale, top, index: indexOf(run.genre) });
   }
   drawTimeAxis(context, { scale, width, height, durationS });
 }

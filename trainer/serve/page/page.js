@@ -174,6 +174,7 @@ function showRecording(running) {
   byId("record").textContent = running ? "Stop" : "Record";
   byId("recording").hidden = !running;
   byId("elapsed").textContent = clock(0);
+  byId("longest-recording").textContent = running ? durationText(running.longestS) : "";
 }
 
 async function record() {
@@ -237,7 +238,6 @@ async function loadModel() {
   byId("alert").textContent = "";
   byId("token-form").hidden = true;
   showModel(model);
-  byId("longest-recording").textContent = durationText(model.limits.max_duration_s);
   byId("choice").hidden = false;
   byId("record").hidden = !canRecord();
   byId("no-microphone").hidden = canRecord();

@@ -52,6 +52,7 @@ export class Pictures {
     this.#shown = { segments, durationS, indexOf: (genre) => labels.indexOf(genre), peaks: null, image: null, coveredS: 0 };
     this.#seek.setAttribute("aria-valuemax", durationS.toFixed(2));
     this.#showSpace(true);
+    this.#setBusy(true);
     this.#moveTo(0);
     this.#draw();
   }
@@ -60,12 +61,18 @@ export class Pictures {
   addAudio({ peaks, image, coveredS }) {
     Object.assign(this.#shown, { peaks, image, coveredS });
     this.#draw();
+    this.#setBusy(false);
   }
 
   /** Takes the space for waveform and spectrogram away: there will be none. */
   withoutAudio() {
     this.#showSpace(false);
     this.#draw();
+    this.#setBusy(false);
+  }
+
+  #setBusy(isBusy) {
+    byId("pictures").setAttribute("aria-busy", String(isBusy));
   }
 
   #showSpace(isThere) {

@@ -3,37 +3,29 @@
 const WAV_HEADER_BYTES = 44;
 const BYTES_PER_SAMPLE = 2;
 
-/**
- * Returns a WAV file of 16 bits, mono, as an ArrayBuffer.
- *
- * `blocks` are Float32Arrays of samples from -1 to 1; what lies outside is clipped. Rounds as libsndfile does, to the
- * nearest of 32,767 steps.
- */
-export function encodeWav(blocks, sampleRateHz) {
-  const numSamples = blocks.reduce((sum, block) => sum + block.length, 0);
-  const dataBytes = numSamples * BYTES_PER_SAMPLE;
-  const file = new DataView(new ArrayBuffer(WAV_HEADER_BYTES + dataBytes));
-  const writeText = (offset, text) => [...text].forEach((letter, i) => file.setUint8(offset + i, letter.charCodeAt(0)));
+/** Returns samples from -1 to 1 as 16 bits: the nearest of 32,767 steps, clipped outside. */
+export function toInt16(samples) {
+  return Int16Array.from(samples, (sample) => Math.round(Math.max(-1, Math.min(1, sample)) * 32767));
+}
+
+/** Returns a WAV file of 16 bits, mono (Blob); `blocks` are Int16Arrays, whose bytes are little-endian in any browser. */
+export function wavFile(blocks, sampleRateHz) {
+  const dataBytes = blocks.reduce((sum, block) => sum + block.byteLength, 0);
+  const header = new DataView(new ArrayBuffer(WAV_HEADER_BYTES));
+  const writeText = (offset, text) => [...text].forEach((letter, i) => header.setUint8(offset + i, letter.charCodeAt(0)));
   writeText(0, "RIFF");
-  file.setUint32(4, WAV_HEADER_BYTES - 8 + dataBytes, true);
+  header.setUint32(4, WAV_HEADER_BYTES - 8 + dataBytes, true);
   writeText(8, "WAVEfmt ");
-  file.setUint32(16, 16, true);
-  file.setUint16(20, 1, true);
-  file.setUint16(22, 1, true);
-  file.setUint32(24, sampleRateHz, true);
-  file.setUint32(28, sampleRateHz * BYTES_PER_SAMPLE, true);
-  file.setUint16(32, BYTES_PER_SAMPLE, true);
-  file.setUint16(34, 8 * BYTES_PER_SAMPLE, true);
+  header.setUint32(16, 16, true);
+  header.setUint16(20, 1, true);
+  header.setUint16(22, 1, true);
+  header.setUint32(24, sampleRateHz, true);
+  header.setUint32(28, sampleRateHz * BYTES_PER_SAMPLE, true);
+  header.setUint16(32, BYTES_PER_SAMPLE, true);
+  header.setUint16(34, 8 * BYTES_PER_SAMPLE, true);
   writeText(36, "data");
-  file.setUint32(40, dataBytes, true);
-  let offset = WAV_HEADER_BYTES;
-  for (const block of blocks) {
-    for (const sample of block) {
-      file.setInt16(offset, Math.round(Math.max(-1, Math.min(1, sample)) * 32767), true);
-      offset += BYTES_PER_SAMPLE;
-    }
-  }
-  return file.buffer;
+  header.setUint32(40, dataBytes, true);
+  return new Blob([header, ...blocks], { type: "audio/wav" });
 }
 
 /** Whether the browser lets this page use a microphone at all; it does not over http from another computer. */
@@ -47,11 +39,12 @@ export function maxSamples({ max_duration_s: maxDurationS, max_upload_bytes: max
 }
 
 /**
- * Starts a recording from the microphone; returns {stop, discard}, two functions that end it.
+ * Starts a recording from the microphone; returns two functions that end it, `stop` and `discard`, and the
+ * longest duration that `limits` allow, `longestS`, in seconds.
  *
- * `onElapsed` gets the duration so far, in seconds. `onEnd` gets the WAV file (File), once, after `stop` was
- * called, the longest duration that `limits` allow is reached, or the microphone is gone. Less than the last tenth of a
- * second, a block that is not full, is left out.
+ * `onElapsed` gets the duration so far, in seconds. `onEnd` gets the WAV file (File), once, after `stop` was called, the
+ * longest duration is reached, or the microphone is gone. The last block, which is not full and shorter than a tenth of
+ * a second, is left out.
  *
  * Throws what getUserMedia does, such as a NotAllowedError.
  */
@@ -74,21 +67,23 @@ export async function startRecording(limits, { onElapsed, onEnd }) {
   let numSamples = 0;
   let ended = false;
   const discard = () => {
-    ended = true;
-    stopTracks();
-    context.close();
+    if (!ended) {
+      ended = true;
+      stopTracks();
+      context.close();
+    }
   };
   const stop = () => {
     if (!ended) {
       discard();
-      onEnd(new File([encodeWav(blocks, context.sampleRate)], "recording.wav", { type: "audio/wav" }));
+      onEnd(new File([wavFile(blocks, context.sampleRate)], "recording.wav", { type: "audio/wav" }));
     }
   };
   node.port.onmessage = ({ data }) => {
     if (ended) {
       return;
     }
-    const block = data.subarray(0, longest - numSamples);
+    const block = toInt16(data.subarray(0, longest - numSamples));
     blocks.push(block);
     numSamples += block.length;
     onElapsed(numSamples / context.sampleRate);
@@ -98,5 +93,5 @@ export async function startRecording(limits, { onElapsed, onEnd }) {
   };
   stream.getAudioTracks()[0].addEventListener("ended", stop);
   context.createMediaStreamSource(stream).connect(node);
-  return { stop, discard };
+  return { stop, discard, longestS: longest / context.sampleRate };
 }
