@@ -1,0 +1,46 @@
+"""Lets clients that still send a body read why it is refused.
+
+A server that closes a connection with unread data resets it, and the client may lose the response.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# What a client sends for longer than this is not read.
+_DRAIN_S = 2.0
+
+
+class Drain:
+    """Reads and discards the rest of a body before an error is sent, for a short time."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self._app(scope, receive, send)
+            return
+        is_read = False
+
+        async def noting_receive() -> Message:
+            nonlocal is_read
+            message = await receive()
+            is_read = is_read or message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        async def draining_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400 and not is_read:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN_S):
+                        while not is_read:
+                            await noting_receive()
+            await send(message)
+
+        await self._app(scope, noting_receive, draining_send)
+
+
+def _has_body(scope: Scope) -> bool:
+    names = {name for name, _ in scope["headers"]}
+    return b"content-length" in names or b"transfer-encoding" in names
