@@ -17,7 +17,7 @@ from trainer.serve.api_types import ModelAnswer, PredictionAnswer, StateAnswer, 
 from trainer.serve.body import received_audio, received_json
 from trainer.serve.drain import Drain
 from trainer.serve.guard import Guard
-from trainer.serve.instances import predict_instances
+from trainer.serve.instances import failure_message, predict_instances
 from trainer.serve.page_files import PageFile, docs_files, page_files
 from trainer.serve.platform import Platform
 from trainer.serve.request_log import CLIENT_GONE, RequestLog, record_of
@@ -151,8 +151,9 @@ def _add_answers_to_errors(app: FastAPI) -> None:
 
     @app.exception_handler(AudioError)
     async def failed_file(request: Request, error: AudioError) -> Response:
-        message = f"{error.message[:1].upper()}{error.message[1:]}."
-        return respond(request, ServiceError(HTTPStatus.UNPROCESSABLE_ENTITY, error.reason, message))
+        return respond(
+            request, ServiceError(HTTPStatus.UNPROCESSABLE_ENTITY, error.reason, failure_message(error.message))
+        )
 
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: HTTPException) -> Response:

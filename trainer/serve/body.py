@@ -45,8 +45,11 @@ async def received_audio(request: Request, *, folder: str, max_bytes: int, timeo
         )
     with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-") as file:
         target: BinaryIO = file  # type: ignore[assignment]
-        form = MultipartFile(options.get(b"boundary"), target=target) if media_type == FORM_TYPE else None
-        most = max_bytes if form is None else max_bytes + _FORM_BYTES
+        form = None
+        most = max_bytes
+        if media_type == FORM_TYPE:
+            form = MultipartFile(options.get(b"boundary"), target=target, max_bytes=max_bytes)
+            most += _FORM_BYTES
         async for chunk in _chunks(request, max_bytes=most, timeout_s=timeout_s):
             if form is None:
                 target.write(chunk)

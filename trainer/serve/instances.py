@@ -28,11 +28,16 @@ class Batch:
 
     Attributes:
         instances: The instances, not checked yet.
-        min_confidence: The probability below which labels are "unknown"; None for that of the service.
+        min_confidence: The probability below which labels are "unknown".
     """
 
     instances: Sequence[Any]
-    min_confidence: float | None
+    min_confidence: float
+
+
+def failure_message(problem: str) -> str:
+    """Returns a sentence about a file that has no prediction."""
+    return f"The file cannot be predicted: {problem.rstrip('.')}."
 
 
 def predict_instances(path: str, service: Service, *, stop: threading.Event) -> list[dict[str, Any]]:
@@ -47,12 +52,16 @@ def predict_instances(path: str, service: Service, *, stop: threading.Event) -> 
         ServiceError: The request is malformed, or the service does not accept work.
     """
     with open(path, "rb") as file:
-        batch = parse_batch(file.read())
+        batch = parse_batch(file.read(), min_confidence=service.config.min_confidence)
     return [_predict(instance, batch, service, stop=stop) for instance in batch.instances]
 
 
-def parse_batch(content: bytes) -> Batch:
+def parse_batch(content: bytes, *, min_confidence: float) -> Batch:
     """Returns a request from its JSON.
+
+    Args:
+        content: The JSON.
+        min_confidence: That of requests that have none.
 
     Raises:
         ServiceError: It is no JSON, is nested too deeply, has other entries or too many instances.
@@ -70,10 +79,10 @@ def parse_batch(content: bytes) -> Batch:
     parameters = found.get("parameters") or {}
     if not isinstance(parameters, dict) or parameters.keys() - {_MIN_CONFIDENCE}:
         raise _malformed(f"expected no parameters but {_MIN_CONFIDENCE}")
-    min_confidence = parameters.get(_MIN_CONFIDENCE)
-    if min_confidence is not None and not _is_probability(min_confidence):
+    wanted = parameters.get(_MIN_CONFIDENCE, min_confidence)
+    if not _is_probability(wanted):
         raise _malformed(f"expected a {_MIN_CONFIDENCE} from 0 to 1")
-    return Batch(found["instances"], min_confidence)
+    return Batch(found["instances"], wanted)
 
 
 def _predict(instance: Any, batch: Batch, service: Service, *, stop: threading.Event) -> dict[str, Any]:
@@ -83,11 +92,14 @@ def _predict(instance: Any, batch: Batch, service: Service, *, stop: threading.E
             _write_audio(instance, file.name, service)
             return model.answer(
                 file.name,
+                min_confidence=batch.min_confidence,
                 max_duration_s=service.config.max_duration_s,
                 stop=stop,
-                min_confidence=batch.min_confidence,
             )
-        except (AudioError, _InstanceError) as error:
+        except AudioError as error:
+            service.metrics.count_rejected(error.reason)
+            return error_content(error.reason, failure_message(error.message))
+        except _InstanceError as error:
             service.metrics.count_rejected(error.reason)
             return error_content(error.reason, error.message)
         except UserError as error:

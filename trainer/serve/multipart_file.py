@@ -16,12 +16,13 @@ MAX_FIELDS = 8
 class MultipartFile:
     """Takes the chunks of a form and writes the content of its file. The name that the client gives it is not used."""
 
-    def __init__(self, boundary: bytes | None, *, target: BinaryIO) -> None:
+    def __init__(self, boundary: bytes | None, *, target: BinaryIO, max_bytes: int) -> None:
         """Begins a form.
 
         Args:
             boundary: The boundary in the content type.
             target: What the content is written to.
+            max_bytes: The size of the largest file.
 
         Raises:
             ServiceError: The content type has no boundary.
@@ -29,6 +30,7 @@ class MultipartFile:
         if not boundary:
             raise _malformed("the content type has no boundary")
         self._target = target
+        self._bytes_left = max_bytes
         self._num_fields = 0
         self._has_file = False
         self._is_file = False
@@ -55,7 +57,7 @@ class MultipartFile:
         """Takes the next bytes of the form.
 
         Raises:
-            ServiceError: The form is malformed, has too many fields, or several files.
+            ServiceError: The form is malformed, has too many fields, several files, or a file that is too large.
         """
         try:
             self._parser.write(chunk)
@@ -102,6 +104,9 @@ class MultipartFile:
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
+            self._bytes_left -= end - start
+            if self._bytes_left < 0:
+                raise ServiceError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The file has too many bytes.")
             self._target.write(data[start:end])
 
     def _end(self) -> None:

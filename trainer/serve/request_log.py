@@ -83,10 +83,9 @@ class RequestLog:
             record.status = CLIENT_GONE
         except Exception as error:
             record.error = type(error).__name__
-            if record.status is not None:
-                raise
-            failed = ServiceError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed.")
-            await error_response(failed)(scope, counting_receive, noting_send)
+            if record.status is None:
+                failed = ServiceError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed.")
+                await error_response(failed)(scope, counting_receive, noting_send)
         finally:
             self._finish(scope, record)
 

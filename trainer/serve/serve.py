@@ -1,6 +1,7 @@
 """`beamtune serve`: listens, loads the model, and ends after SIGTERM or Ctrl-C when running requests have ended."""
 
 import asyncio
+import math
 import os
 import socket
 import sys
@@ -9,6 +10,7 @@ import threading
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
@@ -54,23 +56,25 @@ def serve(directory: str, *, config: ServeConfig, platform: Platform) -> None:
     hosts = [*LOOPBACK_HOSTS, *map(str.lower, config.allowed_hosts)] if is_local else None
     with _listening(host, port) as listener, tempfile.TemporaryDirectory(prefix="beamtune-serve-") as folder:
         service = Service(config, directory, folder)
-        server = _Server(
-            service,
-            uvicorn.Config(
-                make_app(service, platform=platform, token=token, hosts=hosts),
-                http=limited_to(config.max_connections),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-                timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=int(-(-config.shutdown_timeout_s // 1)),
-            ),
-        )
-        _run(server, service, listener)
+        app = make_app(service, platform=platform, token=token, hosts=hosts)
+        _run(_Server(service, server_settings(app, config)), service, listener)
+
+
+def server_settings(app: ASGIApp, config: ServeConfig) -> uvicorn.Config:
+    """Returns the settings of the server of an application."""
+    return uvicorn.Config(
+        app,
+        http=limited_to(config.max_connections),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=math.ceil(config.shutdown_timeout_s),
+    )
 
 
 class _Server(uvicorn.Server):

@@ -51,21 +51,18 @@ class StoppableFile:
 class ServedModel:
     """A run or an export, loaded. Methods may be called from several threads."""
 
-    def __init__(self, directory: str, *, batch_size: int, min_confidence: float) -> None:
+    def __init__(self, directory: str, *, batch_size: int) -> None:
         """Loads it.
 
         Args:
             directory: The run or the export, local or gs://.
             batch_size: Segments in a batch of a run.
-            min_confidence: The probability below which the label is "unknown".
 
         Raises:
-            UserError: There is neither, or `min_confidence` cannot be used with its genres.
+            UserError: There is neither.
             RunFailedError: A file is damaged.
         """
         self._model = open_model(directory, batch_size=batch_size)
-        check_min_confidence(min_confidence, labels=self._model.labels)
-        self._min_confidence = min_confidence
         self.segment_duration_s = self._model.segment_duration_s
 
     @property
@@ -85,30 +82,25 @@ class ServedModel:
         self._model.score_samples(noise.astype(np.float32), sample_rate_hz=_WARM_UP_RATE_HZ)
 
     def answer(
-        self, path: str, *, max_duration_s: float, stop: threading.Event, min_confidence: float | None = None
+        self, path: str, *, min_confidence: float, max_duration_s: float, stop: threading.Event
     ) -> dict[str, Any]:
         """Returns the JSON of the prediction for a local file.
 
         Args:
             path: The file.
+            min_confidence: The probability below which the label is "unknown".
             max_duration_s: Longer audio is an error.
             stop: Ends the decoding.
-            min_confidence: The probability below which the label is "unknown"; None for that of the service.
 
         Raises:
             AudioError: The file cannot be decoded, is silent or too long.
             UserError: `min_confidence` cannot be used with the genres.
         """
-        if min_confidence is not None:
-            check_min_confidence(min_confidence, labels=self.labels)
+        check_min_confidence(min_confidence, labels=self.labels)
         scores = self._model.score_opened(
             lambda: cast(BinaryIO, StoppableFile(path, stop)), max_duration_s=max_duration_s
         )
-        config = PredictConfig(
-            top_k=len(self.labels),
-            min_confidence=self._min_confidence if min_confidence is None else min_confidence,
-            timeline=True,
-        )
+        config = PredictConfig(top_k=len(self.labels), min_confidence=min_confidence, timeline=True)
         found = cast(Prediction, result_of(ScoredFile(path, scores, None), labels=self.labels, config=config))
         return {
             "duration_s": found.duration_s,

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.common.paths import is_in_bucket
+from trainer.evaluation.confidence import check_min_confidence
 from trainer.serve.config import ServeConfig
 from trainer.serve.service_error import unavailable
 from trainer.serve.service_metrics import ServiceMetrics
@@ -61,9 +62,8 @@ class Service:
         """
         from trainer.serve.served_model import ServedModel
 
-        model = ServedModel(
-            self.directory, batch_size=self.config.batch_size, min_confidence=self.config.min_confidence
-        )
+        model = ServedModel(self.directory, batch_size=self.config.batch_size)
+        check_min_confidence(self.config.min_confidence, labels=model.labels)
         self.queue.do_in_each_thread(model.warm_up)
         self.model = model
 
@@ -120,4 +120,6 @@ class Service:
         }
 
     def _answer(self, model: "ServedModel", path: str, stop: threading.Event) -> dict[str, Any]:
-        return model.answer(path, max_duration_s=self.config.max_duration_s, stop=stop)
+        return model.answer(
+            path, min_confidence=self.config.min_confidence, max_duration_s=self.config.max_duration_s, stop=stop
+        )
