@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,29 +17,33 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src blob:; "
     "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 )
+# More genres than there are colours, and one that would run if it were HTML.
+HOSTILE = "<img src=x onerror=document.title='run'>"
+_TEN = ("ambient", "blues", "country", "disco", "electronic", "folk", "grunge", "house", "industrial", "jazz")
+LABELS = (*_TEN, HOSTILE)
+PROBABILITIES = {label: 0.01 * index for index, label in enumerate(LABELS)} | {"blues": 0.4321}
+# Genre and probability of each segment of 3 s.
+TIMELINE = (("blues", 0.61251), ("blues", 0.5), ("jazz", 0.34), (HOSTILE, 0.999))
 
 
 def error(reason: str, message: str) -> dict[str, Any]:
     return {"error": {"reason": reason, "message": message}}
 
 
-def make_result(
-    probabilities: Mapping[str, float], timeline: Sequence[tuple[str, float]], **changes: Any
-) -> dict[str, Any]:
-    """Returns an answer of /v1/predict; timeline: genre and probability of each segment of 3 s."""
-    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
+def _result() -> dict[str, Any]:
+    ranked = sorted(PROBABILITIES.items(), key=lambda item: -item[1])
+    duration_s = 3.0 * len(TIMELINE)
     return {
-        "duration_s": 3.0 * len(timeline),
-        "expected_duration_s": 3.0 * len(timeline),
+        "duration_s": duration_s,
+        "expected_duration_s": duration_s,
         "is_partial": False,
-        "num_segments": len(timeline),
+        "num_segments": len(TIMELINE),
         "label": ranked[0][0],
         "genres": [{"genre": genre, "probability": probability} for genre, probability in ranked],
         "timeline": [
             {"start_s": 3.0 * index, "duration_s": 3.0, "genre": genre, "probability": probability}
-            for index, (genre, probability) in enumerate(timeline)
+            for index, (genre, probability) in enumerate(TIMELINE)
         ],
-        **changes,
     }
 
 
@@ -47,10 +51,9 @@ def make_result(
 class StubService:
     """What the service answers, which a test may change at any time, and what it has received."""
 
-    labels: Sequence[str]
-    result: dict[str, Any]
+    result: dict[str, Any] = field(default_factory=_result)
     token: str | None = None
-    limits: dict[str, float] = field(default_factory=lambda: {"max_upload_bytes": 64 * 2**20, "max_duration_s": 600.0})
+    limits: dict[str, float] = field(default_factory=dict)
     model_status: int = 200
     # Status and body of /v1/predict, in place of the result.
     failure: tuple[int, str] | None = None
@@ -64,6 +67,8 @@ class StubService:
 
     def reset(self) -> None:
         """Back to a service that answers at once."""
+        self.result = _result()
+        self.limits = {"max_upload_bytes": 64 * 2**20, "max_duration_s": 600.0}
         self.token, self.model_status, self.failure = None, 200, None
         self.reads.set()
         self.answers.set()
@@ -86,7 +91,7 @@ class StubService:
                 {
                     "name": "a-model",
                     "kind": "run",
-                    "labels": list(self.labels),
+                    "labels": LABELS,
                     "segment_duration_s": 3.0,
                     "limits": self.limits,
                     "min_confidence": 0.5,

@@ -73,6 +73,8 @@ function askForToken(error) {
   const wasOpen = !byId("token-form").hidden;
   byId("token-form").hidden = false;
   byId("choice").hidden = true;
+  // A link sends no token.
+  byId("api").hidden = true;
   if (wasOpen) {
     fail(error.message);
   }

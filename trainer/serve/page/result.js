@@ -31,11 +31,11 @@ function element(tag, { text = "", classes = [], children = [] } = {}) {
 
 function genreName(genre, labels) {
   const swatch = element("span", { classes: ["swatch", ...genreClasses(labels.indexOf(genre))] });
-  return [swatch, element("bdi", { text: genre })];
+  return element("span", { classes: ["genre"], children: [swatch, element("bdi", { text: genre })] });
 }
 
 function legendItems(genres, labels) {
-  return genres.map((genre) => element("li", { children: genreName(genre, labels) }));
+  return genres.map((genre) => element("li", { children: [genreName(genre, labels)] }));
 }
 
 /** Shows the answer of /v1/model. */
@@ -54,7 +54,7 @@ export function showModel({ name, kind, labels, segment_duration_s, limits }) {
 function probabilityRow({ genre, probability }, labels) {
   const bar = element("span", { classes: ["bar", ...genreClasses(labels.indexOf(genre))] });
   bar.style.width = `${100 * probability}%`;
-  const name = element("th", { children: genreName(genre, labels) });
+  const name = element("th", { children: [genreName(genre, labels)] });
   name.scope = "row";
   return element("tr", {
     children: [name, element("td", { children: [bar] }), element("td", { text: probabilityText(probability), classes: ["number"] })],
@@ -66,7 +66,7 @@ function segmentRow({ start_s, duration_s, genre, probability }, labels) {
     children: [
       element("td", { text: start_s.toFixed(1), classes: ["number"] }),
       element("td", { text: duration_s.toFixed(1), classes: ["number"] }),
-      element("td", { children: genreName(genre, labels) }),
+      element("td", { children: [genreName(genre, labels)] }),
       element("td", { text: probabilityText(probability), classes: ["number"] }),
     ],
   });
