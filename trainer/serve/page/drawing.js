@@ -147,7 +147,7 @@ function drawWaveform(context, { peaks, coveredS, scale, segments, indexOf, heig
     const segment = segments[next]?.start_s <= seconds ? segments[next] : null;
     const index = segment ? indexOf(segment.genre) : -1;
     if (!fills.has(index)) {
-      fills.set(index, index < 0 ? colour("soft") : colour(`genre-${index % NUM_COLOURS}`));
+      fills.set(index, index < 0 ? colour("soft") : genreFill(context, index));
     }
     context.fillStyle = fills.get(index);
     const top = middle - (high[column] / loudest) * (middle - 2);

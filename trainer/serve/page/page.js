@@ -71,6 +71,7 @@ function releasePlayer() {
 
 function askForToken(error) {
   const wasOpen = !byId("token-form").hidden;
+  byId("model-note").textContent = "";
   byId("token-form").hidden = false;
   byId("choice").hidden = true;
   // A link sends no token.

@@ -50,16 +50,16 @@ export class Pictures {
     const durationS = Math.max(result.duration_s, last, 0.001);
     const segments = drawnSegments(result.timeline, durationS);
     this.#shown = { segments, durationS, indexOf: (genre) => labels.indexOf(genre), peaks: null, image: null, coveredS: 0 };
-    this.#seek.setAttribute("aria-valuemax", durationS.toFixed(2));
     this.#showSpace(true);
     this.#setBusy(true);
     this.#moveTo(0);
     this.#draw();
   }
 
-  /** Adds what was computed from the decoded audio, which lasts coveredS. */
+  /** Adds what was computed from the decoded audio, which lasts coveredS; the service may have decoded a part of it. */
   addAudio({ peaks, image, coveredS }) {
-    Object.assign(this.#shown, { peaks, image, coveredS });
+    const durationS = Math.max(this.#shown.durationS, coveredS);
+    Object.assign(this.#shown, { peaks, image, coveredS, durationS });
     this.#draw();
     this.#setBusy(false);
   }
@@ -106,6 +106,7 @@ export class Pictures {
     }
     const segment = this.#segmentAt(this.#positionS);
     const genre = segment && this.#positionS <= segment.end_s ? `, ${segment.genre} ${probabilityText(segment.probability)}` : "";
+    this.#seek.setAttribute("aria-valuemax", durationS.toFixed(2));
     this.#seek.setAttribute("aria-valuenow", this.#positionS.toFixed(2));
     this.#seek.setAttribute("aria-valuetext", `${clock(this.#positionS)} of ${clock(durationS)}${genre}`);
   }

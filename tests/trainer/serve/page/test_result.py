@@ -70,11 +70,17 @@ def test_the_result_is_shown(service: StubService, browser, song: Path) -> None:
 
 
 def test_an_unknown_genre_and_partial_audio_are_stated(service: StubService, browser, song: Path) -> None:
-    service.result |= {"label": "unknown", "is_partial": True, "expected_duration_s": 75.25}
+    service.result |= {"label": "unknown", "is_partial": True, "duration_s": 6.0, "expected_duration_s": 75.25}
+    service.result["timeline"] = service.result["timeline"][:2]
     predict(browser, song)
     assert text(browser, "#label") == "unknown"
     assert text(browser, "#unknown").startswith("The most probable genre reaches 0.432; ")
-    assert "12 s of the 75.3 s that the file states" in text(browser, "#partial")
+    assert "6 s of the 75.3 s that the file states" in text(browser, "#partial")
+    # The browser has decoded all of the file.
+    seek = find(browser, "#seek")
+    assert float(seek.get_attribute("aria-valuemax")) == 12.0
+    seek.send_keys(Keys.END)
+    assert seek.get_attribute("aria-valuetext") == "0:12 of 0:12"
 
 
 def test_the_timeline_follows_and_moves_the_player(service: StubService, browser, song: Path) -> None:
