@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import Any
 
 import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from trainer.serve.service_error import error_content, error_response, unavailable
+from trainer.serve.service_error import ServiceError, error_content, error_response, unavailable
 
 # How long a client may take to send the headers of a request.
 HEADERS_TIMEOUT_S = 10.0
@@ -64,6 +65,12 @@ class LimitedConnection(H11Protocol):
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         if len(self.connections) > self.max_connections:
             error = unavailable("too_many_connections", "Too many clients are connected: try again later.")
+            await error_response(error)(scope, receive, send)
+        elif sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            # h11 limits headers that are not complete: many may arrive at once.
+            error = ServiceError(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request has too many headers."
+            )
             await error_response(error)(scope, receive, send)
         else:
             await self._served(scope, receive, send)

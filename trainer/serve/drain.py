@@ -13,7 +13,7 @@ _DRAIN_S = 2.0
 
 
 class Drain:
-    """Reads and discards the rest of a body before an error is sent, for a short time."""
+    """Reads and discards the rest of a body before an error is sent, for a short time; then the connection ends."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,6 +36,8 @@ class Drain:
                     async with asyncio.timeout(_DRAIN_S):
                         while not is_read:
                             await noting_receive()
+                if not is_read:
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
         await self._app(scope, noting_receive, draining_send)

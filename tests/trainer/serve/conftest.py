@@ -1,7 +1,7 @@
 """One loaded model for all tests of the service, applications around it, and a real server."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -53,11 +53,14 @@ def make_client(make_service: MakeService) -> Callable[..., TestClient]:
     """Returns a client of an application in this process; keywords are settings, and those of `make_app`."""
 
     def make(
-        *, service: Service | None = None, platform: Platform | None = None, token: str | None = None, **settings: Any
+        *,
+        service: Service | None = None,
+        platform: Platform | None = None,
+        token: str | None = None,
+        hosts: Sequence[str] = LOOPBACK_HOSTS,
+        **settings: Any,
     ) -> TestClient:
-        app = make_app(
-            service or make_service(**settings), platform=platform or Platform(), token=token, hosts=LOOPBACK_HOSTS
-        )
+        app = make_app(service or make_service(**settings), platform=platform or Platform(), token=token, hosts=hosts)
         return TestClient(app, base_url="http://127.0.0.1:8080")
 
     return make
