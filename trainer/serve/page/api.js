@@ -42,7 +42,10 @@ function resultOf(status, text) {
 export async function fetchModel() {
   let response;
   try {
-    response = await fetch("v1/model", { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" });
+    response = await fetch("v1/model", {
+      headers: token ? { Authorization: `Bearer ${token}` } : {},
+      cache: "no-store",
+    });
   } catch {
     throw new ServiceError("The service does not answer. Is it still running?", 0);
   }

@@ -12,8 +12,17 @@ const TICKS_HZ = [100, 300, 1000, 3000, 10000];
 const TICK_STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 // Eleven evenly spaced colours of matplotlib's map magma (CC0).
 const MAGMA = [
-  [0, 0, 4], [20, 14, 54], [59, 15, 112], [100, 26, 128], [140, 41, 129], [183, 55, 121], [222, 73, 104], [247, 112, 92],
-  [254, 159, 109], [254, 207, 146], [252, 253, 191],
+  [0, 0, 4],
+  [20, 14, 54],
+  [59, 15, 112],
+  [100, 26, 128],
+  [140, 41, 129],
+  [183, 55, 121],
+  [222, 73, 104],
+  [247, 112, 92],
+  [254, 159, 109],
+  [254, 207, 146],
+  [252, 253, 191],
 ];
 
 /** Returns the CSS classes of a genre: its colour, and from the ninth genre on a pattern. */
@@ -50,7 +59,15 @@ function genreFill(context, index) {
   ink.strokeStyle = colour("back");
   ink.lineWidth = 2;
   ink.beginPath();
-  const lines = { 1: [[-2, 10, 10, -2], [-2, 2, 2, -2], [6, 10, 10, 6]], 2: [[4, 0, 4, 8]], 3: [[0, 4, 8, 4]] }[pattern];
+  const lines = {
+    1: [
+      [-2, 10, 10, -2],
+      [-2, 2, 2, -2],
+      [6, 10, 10, 6],
+    ],
+    2: [[4, 0, 4, 8]],
+    3: [[0, 4, 8, 4]],
+  }[pattern];
   for (const [x1, y1, x2, y2] of lines) {
     ink.moveTo(x1, y1);
     ink.lineTo(x2, y2);
@@ -134,7 +151,11 @@ function drawName(context, { run, scale, top, index }) {
 
 function drawWaveform(context, { peaks, coveredS, scale, segments, indexOf, height }) {
   const { low, high } = peaks;
-  const loudest = Math.max(1e-6, high.reduce((a, b) => Math.max(a, b), 0), -low.reduce((a, b) => Math.min(a, b), 0));
+  const loudest = Math.max(
+    1e-6,
+    high.reduce((a, b) => Math.max(a, b), 0),
+    -low.reduce((a, b) => Math.min(a, b), 0),
+  );
   const middle = height / 2;
   const columnPx = Math.max(1, scale.xOf(coveredS / low.length) - scale.xOf(0));
   const fills = new Map();
@@ -197,9 +218,11 @@ export function drawScale(canvas) {
 /** Returns a canvas with a pixel for each value of a mel spectrogram, the highest band on top. */
 export function spectrogramImage({ numColumns, values }) {
   const image = new ImageData(numColumns, NUM_BANDS);
+  const palette = Array.from({ length: 256 }, (_, i) => [...magma(FLOOR_DB * (1 - i / 255)), 255]);
   for (let column = 0; column < numColumns; column += 1) {
     for (let band = 0; band < NUM_BANDS; band += 1) {
-      image.data.set([...magma(values[column * NUM_BANDS + band]), 255], 4 * ((NUM_BANDS - 1 - band) * numColumns + column));
+      const level = Math.round(255 * (1 - values[column * NUM_BANDS + band] / FLOOR_DB));
+      image.data.set(palette[level], 4 * ((NUM_BANDS - 1 - band) * numColumns + column));
     }
   }
   const canvas = document.createElement("canvas");

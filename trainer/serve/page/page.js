@@ -202,7 +202,11 @@ async function record() {
     showRecording(started);
   } catch (error) {
     if (!signal.aborted) {
-      fail(error.name === "NotAllowedError" ? "The browser does not allow the microphone." : `The microphone cannot be used: ${error.message}`);
+      fail(
+        error.name === "NotAllowedError"
+          ? "The browser does not allow the microphone."
+          : `The microphone cannot be used: ${error.message}`,
+      );
     }
   }
 }

@@ -49,7 +49,14 @@ export class Pictures {
     const last = result.timeline.reduce((end, segment) => Math.max(end, segment.start_s), 0);
     const durationS = Math.max(result.duration_s, last, 0.001);
     const segments = drawnSegments(result.timeline, durationS);
-    this.#shown = { segments, durationS, indexOf: (genre) => labels.indexOf(genre), peaks: null, image: null, coveredS: 0 };
+    this.#shown = {
+      segments,
+      durationS,
+      indexOf: (genre) => labels.indexOf(genre),
+      peaks: null,
+      image: null,
+      coveredS: 0,
+    };
     this.#showSpace(true);
     this.#setBusy(true);
     this.#moveTo(0);
@@ -105,7 +112,8 @@ export class Pictures {
       cursor.style.transform = `translateX(${x - 1}px)`;
     }
     const segment = this.#segmentAt(this.#positionS);
-    const genre = segment && this.#positionS <= segment.end_s ? `, ${segment.genre} ${probabilityText(segment.probability)}` : "";
+    const genre =
+      segment && this.#positionS <= segment.end_s ? `, ${segment.genre} ${probabilityText(segment.probability)}` : "";
     this.#seek.setAttribute("aria-valuemax", durationS.toFixed(2));
     this.#seek.setAttribute("aria-valuenow", this.#positionS.toFixed(2));
     this.#seek.setAttribute("aria-valuetext", `${clock(this.#positionS)} of ${clock(durationS)}${genre}`);

@@ -12,7 +12,8 @@ export function toInt16(samples) {
 export function wavFile(blocks, sampleRateHz) {
   const dataBytes = blocks.reduce((sum, block) => sum + block.byteLength, 0);
   const header = new DataView(new ArrayBuffer(WAV_HEADER_BYTES));
-  const writeText = (offset, text) => [...text].forEach((letter, i) => header.setUint8(offset + i, letter.charCodeAt(0)));
+  const writeText = (offset, text) =>
+    [...text].forEach((letter, i) => header.setUint8(offset + i, letter.charCodeAt(0)));
   writeText(0, "RIFF");
   header.setUint32(4, WAV_HEADER_BYTES - 8 + dataBytes, true);
   writeText(8, "WAVEfmt ");
@@ -35,7 +36,10 @@ export function canRecord() {
 
 /** Returns how many samples a recording may have for the service's limits. */
 export function maxSamples({ max_duration_s: maxDurationS, max_upload_bytes: maxBytes }, sampleRateHz) {
-  return Math.max(0, Math.floor(Math.min(maxDurationS * sampleRateHz, (maxBytes - WAV_HEADER_BYTES) / BYTES_PER_SAMPLE)));
+  return Math.max(
+    0,
+    Math.floor(Math.min(maxDurationS * sampleRateHz, (maxBytes - WAV_HEADER_BYTES) / BYTES_PER_SAMPLE)),
+  );
 }
 
 /**
@@ -56,6 +60,8 @@ export async function startRecording(limits, { onElapsed, onEnd }) {
   const stopTracks = () => stream.getTracks().forEach((track) => track.stop());
   try {
     await context.audioWorklet.addModule("recorder_worklet.js");
+    // Some browsers suspend what was not created in the click itself.
+    await context.resume();
   } catch (error) {
     stopTracks();
     await context.close();

@@ -41,7 +41,9 @@ function legendItems(genres, labels) {
 /** Shows the answer of /v1/model. */
 export function showModel({ name, kind, labels, segment_duration_s, limits }) {
   document.title = `${name}: music genre`;
-  byId("model-note").textContent = `A ${kind} of beamtune names one of ${labels.length} genres for each segment and for the whole.`;
+  const model = kind === "export" ? "An exported model" : "A run";
+  byId("model-note").textContent =
+    `${model} of beamtune names one of ${labels.length} genres, for each segment and for the whole.`;
   byId("model-name").textContent = name;
   byId("model-segment").textContent = `${number(segment_duration_s, 3)} s`;
   byId("max-duration").textContent = durationText(limits.max_duration_s);
@@ -57,7 +59,11 @@ function probabilityRow({ genre, probability }, labels) {
   const name = element("th", { children: [genreName(genre, labels)] });
   name.scope = "row";
   return element("tr", {
-    children: [name, element("td", { children: [bar] }), element("td", { text: probabilityText(probability), classes: ["number"] })],
+    children: [
+      name,
+      element("td", { children: [bar] }),
+      element("td", { text: probabilityText(probability), classes: ["number"] }),
+    ],
   });
 }
 
@@ -84,17 +90,24 @@ export function showNumbers(result, { name, model }) {
   byId("partial").hidden = !result.is_partial;
   byId("partial").textContent = result.is_partial ? partialText(result) : "";
   byId("unknown").hidden = !isUnknown;
-  byId("unknown").textContent = isUnknown
-    ? `The most probable genre reaches ${probabilityText(best.probability)}; the service names a genre from ${number(model.min_confidence, 3)} on.`
-    : "";
+  byId("unknown").textContent = isUnknown ? unknownText(best, model) : "";
   const rows = result.genres.map((genre) => probabilityRow(genre, labels));
   byId("probabilities").tBodies[0].replaceChildren(...rows);
   byId("segments").tBodies[0].replaceChildren(...result.timeline.map((segment) => segmentRow(segment, labels)));
   const occurring = new Set(result.timeline.map((segment) => segment.genre));
-  byId("legend").replaceChildren(...legendItems(labels.filter((label) => occurring.has(label)), labels));
+  byId("legend").replaceChildren(
+    ...legendItems(
+      labels.filter((label) => occurring.has(label)),
+      labels,
+    ),
+  );
 }
 
 function partialText({ duration_s: decoded, expected_duration_s: expected }) {
   const stated = typeof expected === "number" ? ` of the ${number(expected, 1)} s that the file states` : "";
   return `The result is of a part of the audio: ${number(decoded, 1)} s${stated} could be decoded.`;
+}
+
+function unknownText({ probability }, { min_confidence: least }) {
+  return `The most probable genre reaches ${probabilityText(probability)}; the service names one from ${number(least, 3)} on.`;
 }

@@ -154,5 +154,8 @@ export async function melSpectrogram(samples, { signal }) {
     await pause();
   }
   const loudest = values.reduce((a, b) => Math.max(a, b), 1e-10);
-  return { numColumns, values: values.map((power) => Math.max(FLOOR_DB, 10 * Math.log10(Math.max(power, 1e-30) / loudest))) };
+  return {
+    numColumns,
+    values: values.map((power) => Math.max(FLOOR_DB, 10 * Math.log10(Math.max(power, 1e-30) / loudest))),
+  };
 }
