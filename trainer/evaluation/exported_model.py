@@ -34,6 +34,8 @@ SAVED_MODEL_DIR = "saved_model"
 SERVE_SEGMENTS = "serve_segments"
 # Of signature.json; a later version may add entries to it without a new number.
 SIGNATURE_VERSION = 1
+# Up to this rate, `audio.max_duration_s` are in memory as a whole; of higher rates, as many samples.
+_HIGHEST_WHOLE_RATE_HZ = 96_000
 # Outputs of that signature.
 _PROBABILITIES, _EMBEDDINGS = "probabilities", "embeddings"
 
@@ -140,7 +142,7 @@ class ExportedModel:
         return replace(decoded.result, duration_s=decoded.decoded_s, expected_s=decoded.expected_s)
 
     def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, *outputs: str) -> SegmentValues:
-        if len(samples) <= self._max_duration_s * sample_rate_hz:
+        if len(samples) <= self._longest_start_s(sample_rate_hz) * sample_rate_hz:
             return self._of_audio(self._read_start(stream_samples(samples, sample_rate_hz)), *outputs)
         found = self._of_windows(stream_samples(samples, sample_rate_hz), *outputs)
         return replace(found, duration_s=len(samples) / sample_rate_hz)
@@ -148,7 +150,11 @@ class ExportedModel:
     def _read_start(self, stream: AudioStream) -> Audio:
         """Returns the start of a stream, mono, at its own rate."""
         rate_hz = stream.sample_rate_hz
-        return read_at_rates(stream, [rate_hz], max_duration_s=self._max_duration_s)[rate_hz]
+        return read_at_rates(stream, [rate_hz], max_duration_s=self._longest_start_s(rate_hz))[rate_hz]
+
+    def _longest_start_s(self, rate_hz: int) -> float:
+        """Returns the duration that is in memory as a whole: a small file can state a very high rate."""
+        return self._max_duration_s * min(1.0, _HIGHEST_WHOLE_RATE_HZ / rate_hz)
 
     def _of_audio(self, audio: Audio, *outputs: str) -> SegmentValues:
         values, starts_s = self._run(audio.samples, audio.sample_rate_hz, *outputs)

@@ -78,24 +78,24 @@ _ERRORS = {
     400: "The request is malformed.",
     401: "The token is missing or wrong.",
     403: "A page of another site sent the request.",
-    404: "There is no such path.",
     405: "The path has no such method.",
     408: "The request did not arrive in time.",
     413: "The request is too large.",
     415: "The content type is not accepted.",
     421: "The header Host does not name this service.",
     422: "The file cannot be decoded, is silent or is too long.",
+    431: "The headers are too long.",
     500: "The service failed.",
     503: "The service is loading, stopping or busy: try again later.",
 }
 # Of all routes.
-_GUARD_ERRORS = (400, 401, 403, 405, 421, 500)
+_COMMON_ERRORS = (400, 401, 403, 405, 421, 431, 500)
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Returns the errors of a route for its description, with those of all routes."""
     found: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({*statuses, *_GUARD_ERRORS}):
+    for status in sorted({*statuses, *_COMMON_ERRORS}):
         found[status] = {"model": ErrorAnswer, "description": _ERRORS[status]}
         if status == 503:
             found[status]["headers"] = {

@@ -107,7 +107,7 @@ def _add_instances(app: FastAPI, service: Service, *, path: str) -> None:
 
 def _add_states(app: FastAPI, service: Service, *, health_route: str | None) -> None:
     async def ready(request: Request) -> Response:
-        service.ready_model()
+        service.check_ready()
         return JSONResponse({"status": "ready"})
 
     @app.get("/healthz", response_model=StateAnswer, responses=error_responses(), summary="Whether the process lives")

@@ -2,25 +2,24 @@
 
 import asyncio
 import json
-from http import HTTPStatus
 from typing import Any
 
 import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from trainer.serve.service_error import ServiceError, error_content, error_response, unavailable
+from trainer.serve.guard import CROWDED
+from trainer.serve.service_error import error_content
 
 # How long a client may take to send the headers of a request.
 HEADERS_TIMEOUT_S = 10.0
-MAX_HEADER_BYTES = 16 << 10
 
 
 class LimitedConnection(H11Protocol):
     """A connection of a service with at most `max_connections` of them.
 
-    Requests on more connections are refused, and connections are closed at once when there are twice as many. A client
-    that does not send the headers of a request in time is disconnected.
+    Requests on more connections are marked, for the guard to refuse, and connections are closed at once when there are
+    twice as many. A client that does not send the headers of a request in time is disconnected.
     """
 
     max_connections = 0
@@ -28,7 +27,7 @@ class LimitedConnection(H11Protocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._served = self.app
-        self.app = self._limited
+        self.app = self._noting_crowds
         self._headers_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -62,18 +61,9 @@ class LimitedConnection(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self.connections) > self.max_connections:
-            error = unavailable("too_many_connections", "Too many clients are connected: try again later.")
-            await error_response(error)(scope, receive, send)
-        elif sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            # h11 limits headers that are not complete: many may arrive at once.
-            error = ServiceError(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request has too many headers."
-            )
-            await error_response(error)(scope, receive, send)
-        else:
-            await self._served(scope, receive, send)
+    async def _noting_crowds(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[CROWDED] = len(self.connections) > self.max_connections
+        await self._served(scope, receive, send)
 
     def _start_timer(self) -> None:
         self._headers_timer = self.loop.call_later(HEADERS_TIMEOUT_S, self.transport.close)

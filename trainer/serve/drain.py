@@ -23,19 +23,26 @@ class Drain:
             await self._app(scope, receive, send)
             return
         is_read = False
+        # Receiving asks such a client for the body, which it does not send otherwise.
+        waits_to_be_asked = (b"expect", b"100-continue") in scope["headers"]
 
         async def noting_receive() -> Message:
-            nonlocal is_read
+            nonlocal is_read, waits_to_be_asked
+            waits_to_be_asked = False
             message = await receive()
             is_read = is_read or message["type"] != "http.request" or not message.get("more_body", False)
             return message
 
+        async def drain() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_S):
+                    while not is_read:
+                        await noting_receive()
+
         async def draining_send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400 and not is_read:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_DRAIN_S):
-                        while not is_read:
-                            await noting_receive()
+                if not waits_to_be_asked:
+                    await drain()
                 if not is_read:
                     message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)

@@ -10,10 +10,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from beam_pipelines.common.errors import UserError
 from trainer.serve.request_log import record_of
-from trainer.serve.service_error import ServiceError, error_response
+from trainer.serve.service_error import ServiceError, error_response, unavailable
 
 # A token that can be guessed is none.
 _MIN_TOKEN_LENGTH = 16
+MAX_HEADER_BYTES = 16 << 10
+# In the scope of a request: whether there are more connections than the service takes.
+CROWDED = "is_crowded"
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
@@ -84,7 +87,17 @@ class Guard:
         await error_response(error)(scope, receive, send_with_headers)
 
     def _error(self, scope: Scope) -> ServiceError | None:
+        if scope.get(CROWDED, False):
+            return unavailable("too_many_connections", "Too many clients are connected: try again later.")
+        # h11 limits headers that are not complete: many may arrive at once.
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            return ServiceError(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request has too many headers."
+            )
         headers = Headers(scope=scope)
+        return self._host_error(scope, headers) or self._token_error(scope, headers)
+
+    def _host_error(self, scope: Scope, headers: Headers) -> ServiceError | None:
         if self._hosts is not None:
             host = headers.get("host", "")
             if _host_name(f"//{host}") not in self._hosts:
@@ -97,6 +110,9 @@ class Guard:
                 return ServiceError(
                     HTTPStatus.FORBIDDEN, "cross_origin", "Pages of other sites may not use this service."
                 )
+        return None
+
+    def _token_error(self, scope: Scope, headers: Headers) -> ServiceError | None:
         if self._token is None or scope["path"] in self._public_paths:
             return None
         kind, _, given = headers.get("authorization", "").partition(" ")

@@ -86,7 +86,7 @@ def parse_batch(content: bytes, *, min_confidence: float) -> Batch:
 
 
 def _predict(instance: Any, batch: Batch, service: Service, *, stop: threading.Event) -> dict[str, Any]:
-    model = service.ready_model()
+    model = service.loaded_model()
     with tempfile.NamedTemporaryFile(dir=service.folder, prefix="instance-") as file:
         try:
             _write_audio(instance, file.name, service)

@@ -17,8 +17,8 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.signals import watching_signals
 from trainer.serve.app import make_app
 from trainer.serve.config import ServeConfig
-from trainer.serve.connections import MAX_HEADER_BYTES, limited_to
-from trainer.serve.guard import LOOPBACK_HOSTS, read_token
+from trainer.serve.connections import limited_to
+from trainer.serve.guard import LOOPBACK_HOSTS, MAX_HEADER_BYTES, read_token
 from trainer.serve.platform import Platform
 from trainer.serve.request_log import log
 from trainer.serve.service import Service

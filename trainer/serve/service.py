@@ -67,21 +67,25 @@ class Service:
         self.queue.do_in_each_thread(model.warm_up)
         self.model = model
 
-    def ready_model(self) -> "ServedModel":
-        """Returns the model.
+    def loaded_model(self) -> "ServedModel":
+        """Returns the model, also for requests that are finished while the service stops.
 
         Raises:
-            ServiceError: It is not loaded yet, or the service is stopping.
+            ServiceError: It is not loaded yet.
         """
-        if self.is_stopping:
-            raise unavailable("stopping", "The service is stopping.")
         if self.model is None:
             raise unavailable("loading", "The model is not loaded yet.")
         return self.model
 
+    def check_ready(self) -> None:
+        """Raises a ServiceError unless the service accepts requests: the model is loaded, and it is not stopping."""
+        if self.is_stopping:
+            raise unavailable("stopping", "The service is stopping.")
+        self.loaded_model()
+
     def check_accepts_work(self) -> None:
         """Raises a ServiceError if a request would be refused after its body has arrived."""
-        self.ready_model()
+        self.check_ready()
         self.queue.check_free()
 
     async def predict(self, path: str, *, disconnected: Callable[[], Awaitable[None]]) -> dict[str, Any]:
@@ -93,10 +97,10 @@ class Service:
 
         Raises:
             AudioError: The file cannot be decoded, is silent or too long.
-            ServiceError: The service does not accept work.
+            ServiceError: The queue is full.
             ClientDisconnect: The client is gone.
         """
-        model = self.ready_model()
+        model = self.loaded_model()
         return await self.queue.run(partial(self._answer, model, path), disconnected=disconnected)
 
     def describe(self) -> Mapping[str, Any]:
@@ -105,7 +109,7 @@ class Service:
         Raises:
             ServiceError: It is not loaded yet.
         """
-        model = self.ready_model()
+        model = self.loaded_model()
         return {
             "name": self.name,
             "kind": model.kind,

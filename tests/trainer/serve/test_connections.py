@@ -239,3 +239,19 @@ def test_connections_beyond_the_limit_are_503(make_service: MakeService, serving
             with connect(port), connect(port), connect(port) as fifth:
                 assert fifth.recv(1) == b""
         until(lambda: httpx.get(url).status_code == 200)
+
+
+def test_a_client_that_asks_first_does_not_send_a_body_that_is_refused(
+    make_service: MakeService, serving: Serving
+) -> None:
+    with serving(make_service(max_upload_bytes=1000)) as port, connect(port) as connection:
+        connection.sendall(head("Content-Length: 1001", "Expect: 100-continue"))
+        assert answer_of(connection) == (413, "too_large")
+
+
+def test_refused_connections_and_headers_are_counted(make_service: MakeService, serving: Serving) -> None:
+    service = make_service()
+    with serving(service) as port, connect(port) as connection:
+        connection.sendall(head("Connection: close", *(f"A{index}: x" for index in range(5000))))
+        assert answer_of(connection) == (431, "headers_too_large")
+    assert b'beamtune_rejected_total{reason="headers_too_large"} 1.0' in service.metrics.text()
