@@ -28,6 +28,7 @@ from trainer.export.config import ExportConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
 from trainer.review.config import ReviewConfig
+from trainer.serve.config import ServeConfig
 from trainer.tag.config import TagConfig
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
@@ -65,6 +66,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "tag": TagConfig,
     "export": ExportConfig,
     "review": ReviewConfig,
+    "serve": ServeConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
     "doctor": DoctorConfig,
