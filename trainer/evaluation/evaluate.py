@@ -14,6 +14,7 @@ from trainer.metrics.levels import TRACK, evaluated_levels
 from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import Predictions, predictions_of_scores
 from trainer.metrics.score_tables import print_genres, print_scores
+from trainer.model_card.model_card import write_model_card
 from trainer.models.config import ModelConfig
 from trainer.models.registry import model_config_from_dict
 from trainer.runs.calibration_file import read_calibration, write_calibration
@@ -28,7 +29,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     """Prints the metrics of a split at all levels, and merges them into the run's `metrics.json`.
 
     The predictions of the split's tracks go to `predictions-<split>.csv` in the same directory, and the settings of the
-    evaluation to `evaluate-<split>.yaml`.
+    evaluation to `evaluate-<split>.yaml`. `model_card.md` gets the new scores.
 
     Metrics on another data set than that of the run are printed only, because `metrics.json` is of one data set. With
     `calibrate`, the run is calibrated.
@@ -81,6 +82,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         model=summarize_model(model_config, model, train_duration_s=train_duration_s),
         write_others=write_others,
     )
+    if run.is_finished():  # otherwise the end of the training writes it
+        write_model_card(run)
     return levels
 
 

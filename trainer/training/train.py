@@ -18,12 +18,14 @@ from trainer.metrics.calibration import calibrated, fit_calibration
 from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import SegmentScores, predictions_of_scores
 from trainer.metrics.score_tables import print_scores
+from trainer.model_card.model_card import write_model_card
 from trainer.runs.calibration_file import write_calibration
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restarts import bounded_restarts
 from trainer.runs.restored_model import summarize_model
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary
+from trainer.runs.versions_file import write_versions
 from trainer.training.callbacks import Callback
 from trainer.training.components import TrainingComponents, TrainingData, make_components, open_training_data
 from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
@@ -165,6 +167,8 @@ def _finish(
         if scores is not None:
             _write_metrics(components, scores, model=model, board=board)
         check_owner()
+        write_versions(run)
+        write_model_card(run)
         run.mark_finished()
         print(f"the weights of epoch {progress.early_stopping.best_epoch} are in {run.path}", file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.
