@@ -24,6 +24,9 @@ from trainer.training.callbacks import Callback, EpochMetrics
 from trainer.training.components import TrainingComponents
 from trainer.training.loop import NonFiniteLossError
 
+# From this share on, an epoch says how long it has waited for input.
+_NOTABLE_INPUT_WAIT = 0.25
+
 
 class _ValidationStoppedError(Exception):
     """A process of the run received SIGTERM or Ctrl-C during the validation."""
@@ -226,6 +229,9 @@ def _summary(metrics: EpochMetrics) -> str:
         if metrics.validation
         else ""
     )
+    share = metrics.input_wait_share
+    wait = "" if share < _NOTABLE_INPUT_WAIT else f"; input wait {share:.0%} of the time"
     return (
         f"loss {metrics.loss:.3f}, accuracy {metrics.accuracy:.3f}; {validation}{metrics.examples_per_s:.0f} examples/s"
+        f"{wait}"
     )
