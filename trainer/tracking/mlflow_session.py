@@ -127,7 +127,7 @@ class MlflowSession:
         self._put(lambda run_id: self._log_files(run_id, paths, folder))
 
     def keep_status(self) -> None:
-        """Leaves the status of the run to another process, which continues it: `set_status` does nothing from now on."""
+        """Leaves the status of the run to another process, which continues it: `set_status` does nothing then."""
         self._keeps_status = True
 
     def set_status(self, status: str) -> None:

@@ -1,6 +1,7 @@
 """What a training does where MLflow is off, not installed, away or slow."""
 
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -56,7 +57,7 @@ def test_a_server_that_is_away_is_one_warning(finished: TrainConfig, capsys: pyt
     assert (Path(finished.run_dir) / "_SUCCESS").exists()
     err = capsys.readouterr().err
     assert err.count("warning: MLflow at http://127.0.0.1:1 does not take what it is sent (") == 1
-    assert err.count("127.0.0.1") == err.splitlines()[-1].count("127.0.0.1") or err.count("warning") == 1
+    assert err.count("warning") == 1
 
 
 def test_a_server_that_does_not_answer_does_not_keep_a_training(
@@ -141,8 +142,6 @@ def test_trials_and_folds_are_below_their_search_and_cross_validation(
 
 @pytest.mark.slow
 def test_mlflow_reports_nothing_to_its_makers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import subprocess
-
     pytest.importorskip("mlflow")
     script = (
         "import os, sys\n"
