@@ -26,7 +26,7 @@ from trainer.training.train import train
 
 GRAPH = "__run_graph__"
 LABELS = ["blues", "funk", "waltz"]
-TIMES = ("time/input_wait_ms", "time/compute_ms", "time/input_wait_share")
+TIMES = ("examples_per_s", "step_time_ms", "time/input_wait_ms", "time/compute_ms", "time/input_wait_share")
 STEPS_PER_EPOCH = 4  # 30 segments in batches of 8
 
 
