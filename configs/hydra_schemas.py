@@ -27,6 +27,7 @@ from trainer.explore.config import ExploreConfig
 from trainer.export.config import ExportConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
+from trainer.report.config import ReportConfig
 from trainer.review.config import ReviewConfig
 from trainer.tag.config import TagConfig
 from trainer.training.config import TrainConfig
@@ -64,6 +65,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "predict": PredictConfig,
     "tag": TagConfig,
     "export": ExportConfig,
+    "report": ReportConfig,
     "review": ReviewConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
