@@ -1,5 +1,6 @@
 """The command line of saved settings, such as those in the `config.yaml` of a run."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any, cast
@@ -7,11 +8,12 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from beam_pipelines.common.errors import UserError
-from configs.compose import compose, config_groups, overrides_of
+from configs.compose import compose, config_groups, overrides_of, settings_of
 from configs.resume import option_of
 
 # How a machine reaches its buckets is no property of a result.
 _LEFT_OUT = ("storage",)
+_PLAIN_VALUE = re.compile(r"'[A-Za-z/][\w./:-]*'")
 
 
 def saved_command(name: str, values: Mapping[str, Any]) -> str | None:
@@ -27,7 +29,15 @@ def saved_command(name: str, values: Mapping[str, Any]) -> str | None:
         compose(name, overrides)
     except (UserError, KeyError, TypeError):
         return None
-    return shlex.join(["beamtune", name, *overrides])
+    return shlex.join(["beamtune", name, *map(_without_quotes, overrides)])
+
+
+def _without_quotes(override: str) -> str:
+    """Returns an override without the quotes around its value, if it means the same."""
+    key, _, value = override.partition("=")
+    plain = f"{key}={value[1:-1]}"
+    is_plain = _PLAIN_VALUE.fullmatch(value) is not None and settings_of([plain]) == settings_of([override])
+    return plain if is_plain else override
 
 
 def differing_overrides(name: str, values: Mapping[str, Any]) -> list[str]:

@@ -24,14 +24,10 @@ def calibration_chart(calibration: Mapping[str, Any]) -> str:
     def paint(figure: "Figure") -> None:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=":")
-        for (name, bins), style in zip(_calibration_series(calibration), _STYLES, strict=False):
-            _line(
-                axes,
-                [one["confidence"] for one in bins],
-                [one["accuracy"] for one in bins],
-                label=name,
-                style=style,
-            )
+        for number, (name, style) in enumerate(zip(calibration["series"], _STYLES, strict=False)):
+            rows = [row["series"][number] for row in calibration["bins"] if row["series"][number]["num_examples"]]
+            x, y = ([row[key] for row in rows] for key in ("confidence", "accuracy"))
+            _line(axes, x, y, label=name, style=style)
         axes.set_xlim(0, 1)
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel("mean probability of the predicted genre")
@@ -120,12 +116,6 @@ def trials_chart(scores: Sequence[float], *, objective: str, best: float) -> str
         figure.legend(loc="outside upper left", ncols=2, columnspacing=1.0)
 
     return draw_svg(paint, name="trials", width_px=_WIDTH_PX, height_px=_HEIGHT_PX)
-
-
-def _calibration_series(calibration: Mapping[str, Any]) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:
-    if calibration["after"] is None:
-        return [("as predicted", calibration["before"])]
-    return [("before scaling", calibration["before"]), ("after scaling", calibration["after"])]
 
 
 def _line(axes: "Axes", x: Sequence[float], y: Sequence[float], *, label: str, style: tuple[str, str, str]) -> None:

@@ -32,8 +32,8 @@ class ReportConfig:
     baselines: str | None = None
     split: str = TEST
     confused_pairs: int = 4
-    confident_mistakes: int = 6
-    uncertain_mistakes: int = 6
+    confident_mistakes: int = 8
+    uncertain_mistakes: int = 8
     excerpt_duration_s: float = 8.0
     storage: StorageConfig = field(default_factory=StorageConfig)
 

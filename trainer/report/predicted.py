@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainer.metrics.calibration import with_temperature
-from trainer.metrics.metrics import LevelMetrics, calibration_bins
+from trainer.metrics.metrics import CalibrationBin, LevelMetrics, calibration_bins
 from trainer.metrics.predictions import TrackPredictions
 from trainer.metrics.score_tables import frequent_confusions
 from trainer.metrics.selective import at_coverages, coverage_curve
@@ -108,13 +108,33 @@ def _calibration(predicted: PredictedTracks) -> dict[str, Any]:
     """Returns the bins before and after scaling. The predictions are scaled: the inverse gives those before."""
     tracks, metrics = predicted.tracks, predicted.metrics
     after = metrics.calibrated
-    before = tracks.probabilities if after is None else with_temperature(tracks.probabilities, 1 / after.temperature)
+    series = {"as predicted": tracks.probabilities}
+    if after is not None:
+        before = with_temperature(tracks.probabilities, 1 / after.temperature)
+        series = {"before scaling": before, "after scaling": tracks.probabilities}
+    bins = [{one.low: one for one in calibration_bins(values, tracks.labels)} for values in series.values()]
     return {
         "temperature": None if after is None else after.temperature,
         "error_before": metrics.expected_calibration_error,
         "error_after": None if after is None else after.expected_calibration_error,
-        "before": [asdict(one) for one in calibration_bins(before, tracks.labels)],
-        "after": None
-        if after is None
-        else [asdict(one) for one in calibration_bins(tracks.probabilities, tracks.labels)],
+        "series": list(series),
+        "bins": [
+            {
+                "low": one.low,
+                "high": one.high,
+                "series": [_bin_row(of_series.get(one.low)) for of_series in bins],
+            }
+            for one in sorted({low: one for of_series in bins for low, one in of_series.items()}.values(), key=_low)
+        ],
     }
+
+
+def _low(one: CalibrationBin) -> float:
+    return one.low
+
+
+def _bin_row(one: CalibrationBin | None) -> dict[str, Any]:
+    """Returns the numbers of a bin; None stands for one without tracks."""
+    if one is None:
+        return {"num_examples": 0, "confidence": None, "accuracy": None}
+    return {"num_examples": one.num_examples, "confidence": one.confidence, "accuracy": one.accuracy}

@@ -40,8 +40,11 @@ def answered(
             name = f" {row['name']}," if kind == "baseline" else ""
             others.append(f"{words}{name} {row['levels']['track']['accuracy']:.3f}")
     beside = f"; {', '.join(others)}" if others else ""
-    score = score_text(accuracy, interval)
-    return f"The answer: {score} of {counted(num_tracks, f'{split} track')}{of_groups} get the right genre{beside}."
+    num_right, right = round(accuracy * num_tracks), score_text(accuracy, interval)
+    return (
+        f"The answer: {num_right} of {counted(num_tracks, f'{split} track')}{of_groups} get the right genre, {right}"
+        f"{beside}."
+    )
 
 
 def fails(sections: Mapping[str, Any]) -> str:
