@@ -91,7 +91,7 @@ def _references(predicted: PredictedTracks) -> list[Any]:
     num_true = [genre.num_true for genre in predicted.metrics.per_class]
     largest = num_true.index(max(num_true))
     counts = {TRACK: num_true}
-    return [majority(largest, labels=predicted.labels, num_true=counts), chance(counts)]
+    return [majority(largest, of="all tracks", labels=predicted.labels, num_true=counts), chance(counts)]
 
 
 def _run_row(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,10 @@ def data_card(data: PreparedData, found: FoundData, *, prepare_text: str) -> dic
         "split_source": stats.split_source,
         "splits": splits,
         "genres": [_genre_row(label, splits, data) for label in data.labels],
+        "totals": {
+            "tracks": {split: sum(stats.num_tracks.get(split, {}).values()) for split in splits},
+            "segments": {split: sum(stats.num_segments.get(split, {}).values()) for split in splits},
+        },
         "audio_hours": {split: stats.audio_s.get(split, 0.0) / 3600 for split in splits},
         "num_groups": None,
         "crossing_groups": None,

@@ -41,6 +41,7 @@ class ConfusedPair:
         predicted: The predicted genre.
         num_tracks: Number of these tracks.
         num_true: All tracks of the true genre.
+        share: The share of the first in the second.
         example: The one of them whose true genre has the lowest probability.
     """
 
@@ -48,16 +49,18 @@ class ConfusedPair:
     predicted: str
     num_tracks: int
     num_true: int
+    share: float
     example: WrongTrack
 
 
 @dataclass(frozen=True)
 class GroupErrors:
-    """The errors on the tracks of a group, such as an artist."""
+    """The errors on the tracks of a group, such as an artist: their number, and their share of the tracks."""
 
     group: str
     num_tracks: int
     num_wrong: int
+    share: float
 
 
 def wrong_tracks(tracks: TrackPredictions, labels: Sequence[str]) -> list[WrongTrack]:
@@ -98,13 +101,16 @@ def confused_pairs(tracks: TrackPredictions, labels: Sequence[str], *, most: int
         members[track.label, track.predicted].append(track)
     pairs = [
         ConfusedPair(
-            label=label, predicted=predicted, num_tracks=len(wrong), num_true=num_true[label], example=wrong[0]
+            label=label,
+            predicted=predicted,
+            num_tracks=len(wrong),
+            num_true=num_true[label],
+            share=len(wrong) / num_true[label],
+            example=wrong[0],
         )
         for (label, predicted), wrong in members.items()
     ]
-    return sorted(
-        pairs, key=lambda pair: (-pair.num_tracks, -pair.num_tracks / pair.num_true, pair.label, pair.predicted)
-    )[:most]
+    return sorted(pairs, key=lambda pair: (-pair.num_tracks, -pair.share, pair.label, pair.predicted))[:most]
 
 
 def errors_by_group(tracks: TrackPredictions) -> list[GroupErrors] | None:
@@ -114,7 +120,8 @@ def errors_by_group(tracks: TrackPredictions) -> list[GroupErrors] | None:
     num_tracks = Counter(tracks.groups)
     num_wrong = Counter(tracks.groups[index] for index in worst_first(tracks))
     groups = [
-        GroupErrors(group=group, num_tracks=num_tracks[group], num_wrong=num_wrong[group]) for group in num_tracks
+        GroupErrors(group=group, num_tracks=count, num_wrong=num_wrong[group], share=num_wrong[group] / count)
+        for group, count in num_tracks.items()
     ]
     return sorted(groups, key=lambda errors: (-errors.num_wrong, -errors.num_tracks, errors.group))
 

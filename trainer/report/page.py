@@ -49,7 +49,7 @@ def render_page(report: Mapping[str, Any], *, excerpts: Mapping[str, Excerpt | M
         most_matrix_genres=MOST_MATRIX_GENRES,
         in_words=in_words,
         score=_score,
-        share=_share,
+        percent=_percent,
     )
 
 
@@ -82,6 +82,5 @@ def _score(value: float | None, interval: Mapping[str, float] | None = None) -> 
     return score_text(value, None if interval is None else Interval(**interval))
 
 
-def _share(part: int, whole: int) -> str:
-    """Returns a share in percent, or "–" of nothing."""
-    return f"{100 * part / whole:.0f} %" if whole else "–"
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"

@@ -53,6 +53,7 @@ def predicted_sections(predicted: PredictedTracks, config: ReportConfig) -> dict
         "num_tracks": len(tracks.track_ids),
         "num_groups": predicted.num_groups if predicted.has_groups else None,
         "confusion_matrix": predicted.metrics.confusion_matrix,
+        "confusion_shares": [_shares(counts) for counts in predicted.metrics.confusion_matrix],
         "frequent_confusions": [
             {"label": labels[true], "predicted": labels[guess], "num_tracks": count}
             for true, guess, count in frequent_confusions(predicted.metrics.confusion_matrix)
@@ -69,6 +70,11 @@ def predicted_sections(predicted: PredictedTracks, config: ReportConfig) -> dict
         "uncertain_mistakes": _rows(least_certain(tracks, labels, most=config.uncertain_mistakes)),
         "groups": None if groups is None else [asdict(group) for group in groups[:_MOST_GROUP_ROWS]],
     }
+
+
+def _shares(counts: Sequence[int]) -> list[float | None]:
+    total = sum(counts)
+    return [count / total if total else None for count in counts]
 
 
 def shown_track_ids(sections: Mapping[str, Any]) -> list[str]:

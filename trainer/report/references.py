@@ -72,16 +72,17 @@ def chance(num_true: Mapping[str, Sequence[int]]) -> Reference:
     )
 
 
-def majority(genre: int, *, labels: Sequence[str], num_true: Mapping[str, Sequence[int]]) -> Reference:
+def majority(genre: int, *, of: str, labels: Sequence[str], num_true: Mapping[str, Sequence[int]]) -> Reference:
     """Returns the row of always predicting one genre.
 
     Args:
-        genre: The genre with the most segments in the train split.
+        genre: The largest genre.
+        of: Of what it is the largest one.
         labels: The genres.
         num_true: Examples of each genre, by level.
     """
     return Reference(
-        name=f"always {labels[genre]}, the largest genre of the train split",
+        name=f"always {labels[genre]}, the largest genre of {of}",
         kind="majority",
         levels={level: _majority_score(genre, counts) for level, counts in num_true.items()},
     )

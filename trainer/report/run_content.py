@@ -143,7 +143,10 @@ def _trivial(levels: Mapping[str, LevelMetrics], *, data: PreparedData) -> list[
     num_true = {level: [genre.num_true for genre in levels[level].per_class] for level in (SEGMENT, TRACK)}
     in_train = data.stats.num_segments.get(TRAIN, {})
     counts = [in_train.get(label, 0) for label in data.labels]
-    return [majority(counts.index(max(counts)), labels=data.labels, num_true=num_true), chance(num_true)]
+    return [
+        majority(counts.index(max(counts)), of="the train split", labels=data.labels, num_true=num_true),
+        chance(num_true),
+    ]
 
 
 def _sentences(
