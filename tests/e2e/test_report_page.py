@@ -82,7 +82,7 @@ SEARCH = {
 def reports(make_collection, tmp_path_factory):
     """A folder with the reports `run`, `crossval`, `search` and `baselines`, of music whose genres are chosen badly."""
     folder = tmp_path_factory.mktemp("reports")
-    music = make_collection(folder / "music", genres=3, artists=5)
+    music = make_collection(folder / "music", genres=3, artists=5, tracks=1)
     for number in range(5):  # the tones of one genre are those of another, so that tracks are wrong
         (music / "genre2" / f"artist2{number}" / "0.wav").write_bytes(
             (music / "genre1" / f"artist1{number}" / "0.wav").read_bytes()
@@ -93,7 +93,7 @@ def reports(make_collection, tmp_path_factory):
         ["evaluate", f"run_dir={folder}/run"],
         [
             *("baselines", f"data_dir={folder}/data", f"output_dir={folder}/baselines"),
-            *("learners=[naive_bayes,logistic_regression]", "feature=log_mel"),
+            *("learners=[naive_bayes]", "feature=log_mel"),
         ],
         [
             *("crossval", f"data_dir={folder}/data", f"output_dir={folder}/folds", "folds=3", "seeds=[0]"),
@@ -138,7 +138,7 @@ def test_the_page_is_complete_and_requests_nothing(browser, reports):
     assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 0 for image in images)
     assert [svg.size["width"] > 300 for svg in browser.find_elements(By.CSS_SELECTOR, ".chart svg")] == [True] * 4
     assert len(numbers["epochs"]) == 3
-    assert {row["name"] for row in numbers["references"][1:3]} == {"naive_bayes", "logistic_regression"}
+    assert numbers["references"][1]["name"] == "naive_bayes"
     assert browser.get_log("browser") == []
     assert {urlsplit(url).scheme for url in requested_urls(browser)} == {"file", "data"}
 
