@@ -29,6 +29,7 @@ from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
 from trainer.report.config import ReportConfig
 from trainer.review.config import ReviewConfig
+from trainer.serve.config import ServeConfig
 from trainer.tag.config import TagConfig
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
@@ -67,6 +68,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "export": ExportConfig,
     "report": ReportConfig,
     "review": ReviewConfig,
+    "serve": ServeConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
     "doctor": DoctorConfig,

@@ -116,6 +116,21 @@ def _report(invocation: Invocation) -> int:
     return 0
 
 
+def _serve(invocation: Invocation) -> int:
+    from trainer.serve.config import ServeConfig
+    from trainer.serve.platform import platform_of
+
+    platform = platform_of()
+    paths = list(invocation.paths) or [uri for uri in [platform.storage_uri] if uri is not None]
+    if len(paths) != 1:
+        raise UserError("serve needs one run or export: beamtune serve RUN_OR_EXPORT")
+    config = load_config(ServeConfig, "serve", invocation.overrides, paths=paths)
+    from trainer.serve.serve import serve
+
+    serve(paths[0], config=config, platform=platform)
+    return 0
+
+
 def _compare(invocation: Invocation) -> int:
     from trainer.compare.config import CompareConfig
 
@@ -253,6 +268,29 @@ COMMANDS = (
         run=_report,
         extras=("explore",),
         paths_usage="RUN",
+        decodes_audio=True,
+    ),
+    Command(
+        name="serve",
+        summary="predict the genre of files that are sent to an HTTP service, with a page for the browser",
+        description=(
+            "Serves a run or an export on this machine: a page at /, POST /v1/predict, GET /v1/model, /docs (the\n"
+            "API), /healthz, /readyz, /metrics. It answers with the probabilities of beamtune predict. Limits of\n"
+            "size, duration and number are settings. SIGTERM or Ctrl-C stops it when running requests have ended.\n"
+            "For other machines to connect, it needs token_file, a file with a token that clients send. In a\n"
+            "container of Vertex AI it takes port, routes and model from the variables AIP_*.\n\n"
+            "settings: port, host, token_file, allowed_hosts (of a reverse proxy), max_upload_bytes, max_duration_s,\n"
+            "          upload_timeout_s, num_threads, max_waiting, max_connections, min_confidence, batch_size,\n"
+            "          allowed_buckets (of Vertex AI's requests), shutdown_timeout_s"
+        ),
+        examples=(
+            "beamtune serve runs/first",
+            "beamtune serve exports/first port=9000 min_confidence=0.5",
+            "beamtune serve gs://my-bucket/exports/first host=0.0.0.0 token_file=token.txt",
+        ),
+        run=_serve,
+        extras=("serve", "train"),
+        paths_usage="RUN_OR_EXPORT",
         decodes_audio=True,
     ),
     Command(

@@ -9,6 +9,7 @@ DOCTOR_HINT = "beamtune doctor shows what is missing or broken"
 
 _EXTRAS = {
     "apache_beam": "beam",
+    "fastapi": "serve",
     "google": "cloud",
     "grpc": "tune",
     "jinja2": "explore",
@@ -18,12 +19,17 @@ _EXTRAS = {
     "mutagen": "tag",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "prometheus_client": "serve",
     "pyarrow": "parquet",
+    "python_multipart": "serve",
     "sklearn": "train",
+    "starlette": "serve",
+    "swagger_ui_bundle": "serve",
     "tensorboard": "train",
     "tensorflow": "train",
     "tensorflow_io": "io",
     "tf2onnx": "onnx",
+    "uvicorn": "serve",
 }
 
 

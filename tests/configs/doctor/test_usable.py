@@ -126,6 +126,7 @@ IMPORTS = {
     "tune": {"keras_tuner", "grpc"},
     "explore": {"jinja2"},
     "tag": {"mutagen"},
+    "serve": {"fastapi", "prometheus_client", "python_multipart", "starlette", "swagger_ui_bundle", "uvicorn"},
 }
 # Imported by the features yamnet, and for runs in buckets.
 ONLY_FOR_SOME_SETTINGS = {"prepare": {"train"}, "compare": {"train"}, "report": {"train"}, "review": {"train"}}
