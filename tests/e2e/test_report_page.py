@@ -73,6 +73,7 @@ SEARCH = {
         "cache_key": None,
         "weights": [],
         "prepared_with": {},
+        "trained_with": {},
         "reported_with": {"Python": "3"},
     },
 }
@@ -138,6 +139,7 @@ def test_the_page_is_complete_and_requests_nothing(browser, reports):
     assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 0 for image in images)
     assert [svg.size["width"] > 300 for svg in browser.find_elements(By.CSS_SELECTOR, ".chart svg")] == [True] * 4
     assert len(numbers["epochs"]) == 3
+    assert set(numbers["provenance"]["trained_with"]) == {"beamtune", "tensorflow", "keras", "python"}
     assert numbers["references"][1]["name"] == "naive_bayes"
     assert browser.get_log("browser") == []
     assert {urlsplit(url).scheme for url in requested_urls(browser)} == {"file", "data"}

@@ -12,6 +12,7 @@ from trainer.common import files
 from trainer.data.prepared import PreparedData
 from trainer.runs.checkpoint_index import BEST, find_checkpoint
 from trainer.runs.run_dir import RunDir
+from trainer.runs.versions_file import read_versions
 
 # The name of a command and its saved settings → the command line; None where its settings do not exist any more.
 ToCommand = Callable[[str, Mapping[str, Any]], str | None]
@@ -42,6 +43,7 @@ def provenance(
         "settings": yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True),
         "prepare_yaml": prepare_text,
         "cache_key": None if data is None else data.cache_key,
+        "trained_with": {} if run is None else dict(read_versions(run)),
         "prepared_with": {str(name): str(value) for name, value in versions.items()},
         "reported_with": {"Python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "weights": [] if run is None else weight_hashes(run),

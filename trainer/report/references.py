@@ -76,7 +76,7 @@ def majority(genre: int, *, of: str, labels: Sequence[str], num_true: Mapping[st
     """Returns the row of always predicting one genre.
 
     Args:
-        genre: The largest genre.
+        genre: The index of the largest genre.
         of: Of what it is the largest one.
         labels: The genres.
         num_true: Examples of each genre, by level.

@@ -5,11 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.records.schema import TRAIN, VALIDATION
+from beam_pipelines.records.schema import VALIDATION
 from trainer.common import files
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics, confusion_matrix
+from trainer.model_card.scores import train_counts
 from trainer.report import sentences
 from trainer.report.collected import BASELINES, RUN, Collected, are_groups_apart, name_of
 from trainer.report.config import ReportConfig
@@ -141,7 +142,7 @@ def _validation_accuracy(metrics: RunMetrics) -> float:
 def _trivial(levels: Mapping[str, LevelMetrics], *, data: PreparedData) -> list[Reference]:
     """Returns the rows of the largest genre and of chance."""
     num_true = {level: [genre.num_true for genre in levels[level].per_class] for level in (SEGMENT, TRACK)}
-    in_train = data.stats.num_segments.get(TRAIN, {})
+    in_train = train_counts(data, level=TRACK)
     counts = [in_train.get(label, 0) for label in data.labels]
     return [
         majority(counts.index(max(counts)), of="the train split", labels=data.labels, num_true=num_true),
