@@ -103,6 +103,19 @@ def _review(invocation: Invocation) -> int:
     return 0
 
 
+def _report(invocation: Invocation) -> int:
+    from trainer.report.config import ReportConfig
+
+    if len(invocation.paths) != 1:
+        raise UserError("report needs one directory: beamtune report RUN output_dir=…")
+    config = load_config(ReportConfig, "report", invocation.overrides, paths=invocation.paths)
+    from configs.saved_command import saved_command
+    from trainer.report.report import report
+
+    report(invocation.paths[0], config, to_command=saved_command, stream=sys.stdout)
+    return 0
+
+
 def _serve(invocation: Invocation) -> int:
     from trainer.serve.config import ServeConfig
     from trainer.serve.platform import platform_of
@@ -233,6 +246,28 @@ COMMANDS = (
         run=_review,
         extras=("explore",),
         paths_usage="CROSSVAL_DIR",
+        decodes_audio=True,
+    ),
+    Command(
+        name="report",
+        summary="write one page about a run, a cross-validation, a search or a folder of baselines",
+        description=(
+            "Writes index.html, one file that loads nothing, and report.json, which has every number on it:\n"
+            "accuracy with intervals beside chance, the largest genre and baselines; genres, confusion, calibration,\n"
+            "accuracy by certainty, learning curves; mistakes to hear; errors by artist; data, settings, versions and\n"
+            "hashes. It is made from what the run has saved, without TensorFlow.\n\n"
+            "settings: output_dir, split=test|validation|train, baselines (a folder of beamtune baselines),\n"
+            "          data_dir (where the data set is now), confused_pairs, confident_mistakes, uncertain_mistakes\n"
+            "          (how many are on the page), excerpt_duration_s"
+        ),
+        examples=(
+            "beamtune report runs/first output_dir=report/first baselines=baselines/mine",
+            "beamtune report crossval/mine output_dir=report/crossval",
+            "beamtune report search/mine output_dir=report/search",
+        ),
+        run=_report,
+        extras=("explore",),
+        paths_usage="RUN",
         decodes_audio=True,
     ),
     Command(

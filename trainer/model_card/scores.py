@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.common.markdown import markdown_table, plain_text
+from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
-from trainer.metrics.score_tables import leak_note, score_text, split_title, with_interval
+from trainer.metrics.score_tables import frequent_confusions, leak_note, score_text, split_title, with_interval
 from trainer.model_card.facts import RunFacts
 
 _NUM_CONFUSIONS = 5
@@ -71,14 +70,15 @@ def _score_cells(metrics: LevelMetrics, *, level: str, facts: RunFacts) -> list[
         f"{metrics.num_examples:,}",
         with_interval(metrics, "accuracy"),
         score_text(1 / len(facts.data.labels)),
-        score_text(_majority_accuracy(metrics, counts=_train_counts(facts, level=level), labels=facts.data.labels)),
+        score_text(_majority_accuracy(metrics, counts=train_counts(facts.data, level=level), labels=facts.data.labels)),
         with_interval(metrics, "balanced_accuracy"),
         with_interval(metrics, "macro_f1"),
     ]
 
 
-def _train_counts(facts: RunFacts, *, level: str) -> Mapping[str, int]:
-    stats = facts.data.stats
+def train_counts(data: PreparedData, *, level: str) -> Mapping[str, int]:
+    """Returns the segments or the tracks of each genre in the train split; none where the data have no counts."""
+    stats = data.stats
     of_tracks = stats.num_tracks.get(TRAIN, {}) if level != SEGMENT else {}
     # Data of some versions have no counts of tracks.
     return of_tracks or stats.num_segments.get(TRAIN, {})
@@ -109,15 +109,10 @@ def _weaknesses(metrics: LevelMetrics, labels: Sequence[str]) -> list[str]:
     """Returns the genres with the lowest F1, and the most frequent confusions."""
     scored = [(genre.f1, label) for label, genre in zip(labels, metrics.per_class, strict=True) if genre.f1 is not None]
     weakest = [(f1, label) for f1, label in sorted(scored, key=lambda pair: pair[0])[:_NUM_WEAKEST] if f1 < 1]
-    counts = np.array(metrics.confusion_matrix)
-    totals = counts.sum(axis=1)
-    np.fill_diagonal(counts, 0)
-    order = np.argsort(-counts, axis=None, kind="stable")[:_NUM_CONFUSIONS]
     confusions = [
         f"{plain_text(labels[true])} as {plain_text(labels[predicted])} "
-        f"({counts[true, predicted]} of {totals[true]} tracks)"
-        for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True)
-        if counts[true, predicted] > 0
+        f"({count} of {metrics.per_class[true].num_true} tracks)"
+        for true, predicted, count in frequent_confusions(metrics.confusion_matrix)[:_NUM_CONFUSIONS]
     ]
     lines = []
     if weakest:

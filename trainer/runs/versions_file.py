@@ -5,9 +5,6 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 
-import keras
-import tensorflow as tf
-
 from trainer.common import files
 from trainer.runs.run_dir import RunDir
 
@@ -16,6 +13,9 @@ _FILE = "versions.json"
 
 def write_versions(run: RunDir) -> None:
     """Writes `versions.json`: the versions of beamtune, TensorFlow, Keras and Python in this process."""
+    import keras  # reading the versions does not need it, nor TensorFlow
+    import tensorflow as tf
+
     content = {
         "beamtune": version("beamtune"),
         "tensorflow": tf.__version__,
