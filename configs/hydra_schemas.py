@@ -29,7 +29,9 @@ from trainer.explore.config import ExploreConfig
 from trainer.export.config import ExportConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
+from trainer.report.config import ReportConfig
 from trainer.review.config import ReviewConfig
+from trainer.serve.config import ServeConfig
 from trainer.tag.config import TagConfig
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
@@ -66,7 +68,9 @@ _SCHEMAS: dict[str, type[Any]] = {
     "predict": PredictConfig,
     "tag": TagConfig,
     "export": ExportConfig,
+    "report": ReportConfig,
     "review": ReviewConfig,
+    "serve": ServeConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
     "doctor": DoctorConfig,

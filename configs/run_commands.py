@@ -103,6 +103,34 @@ def _review(invocation: Invocation) -> int:
     return 0
 
 
+def _report(invocation: Invocation) -> int:
+    from trainer.report.config import ReportConfig
+
+    if len(invocation.paths) != 1:
+        raise UserError("report needs one directory: beamtune report RUN output_dir=…")
+    config = load_config(ReportConfig, "report", invocation.overrides, paths=invocation.paths)
+    from configs.saved_command import saved_command
+    from trainer.report.report import report
+
+    report(invocation.paths[0], config, to_command=saved_command, stream=sys.stdout)
+    return 0
+
+
+def _serve(invocation: Invocation) -> int:
+    from trainer.serve.config import ServeConfig
+    from trainer.serve.platform import platform_of
+
+    platform = platform_of()
+    paths = list(invocation.paths) or [uri for uri in [platform.storage_uri] if uri is not None]
+    if len(paths) != 1:
+        raise UserError("serve needs one run or export: beamtune serve RUN_OR_EXPORT")
+    config = load_config(ServeConfig, "serve", invocation.overrides, paths=paths)
+    from trainer.serve.serve import serve
+
+    serve(paths[0], config=config, platform=platform)
+    return 0
+
+
 def _compare(invocation: Invocation) -> int:
     from trainer.compare.config import CompareConfig
 
@@ -218,6 +246,51 @@ COMMANDS = (
         run=_review,
         extras=("explore",),
         paths_usage="CROSSVAL_DIR",
+        decodes_audio=True,
+    ),
+    Command(
+        name="report",
+        summary="write one page about a run, a cross-validation, a search or a folder of baselines",
+        description=(
+            "Writes index.html, one file that loads nothing, and report.json, which has every number on it:\n"
+            "accuracy with intervals beside chance, the largest genre and baselines; genres, confusion, calibration,\n"
+            "accuracy by certainty, learning curves; mistakes to hear; errors by artist; data, settings, versions and\n"
+            "hashes. It is made from what the run has saved, without TensorFlow.\n\n"
+            "settings: output_dir, split=test|validation|train, baselines (a folder of beamtune baselines),\n"
+            "          data_dir (where the data set is now), confused_pairs, confident_mistakes, uncertain_mistakes\n"
+            "          (how many are on the page), excerpt_duration_s"
+        ),
+        examples=(
+            "beamtune report runs/first output_dir=report/first baselines=baselines/mine",
+            "beamtune report crossval/mine output_dir=report/crossval",
+            "beamtune report search/mine output_dir=report/search",
+        ),
+        run=_report,
+        extras=("explore",),
+        paths_usage="RUN",
+        decodes_audio=True,
+    ),
+    Command(
+        name="serve",
+        summary="predict the genre of files that are sent to an HTTP service, with a page for the browser",
+        description=(
+            "Serves a run or an export on this machine: a page at /, POST /v1/predict, GET /v1/model, /docs (the\n"
+            "API), /healthz, /readyz, /metrics. It answers with the probabilities of beamtune predict. Limits of\n"
+            "size, duration and number are settings. SIGTERM or Ctrl-C stops it when running requests have ended.\n"
+            "For other machines to connect, it needs token_file, a file with a token that clients send. In a\n"
+            "container of Vertex AI it takes port, routes and model from the variables AIP_*.\n\n"
+            "settings: port, host, token_file, allowed_hosts (of a reverse proxy), max_upload_bytes, max_duration_s,\n"
+            "          upload_timeout_s, num_threads, max_waiting, max_connections, min_confidence, batch_size,\n"
+            "          allowed_buckets (of Vertex AI's requests), shutdown_timeout_s"
+        ),
+        examples=(
+            "beamtune serve runs/first",
+            "beamtune serve exports/first port=9000 min_confidence=0.5",
+            "beamtune serve gs://my-bucket/exports/first host=0.0.0.0 token_file=token.txt",
+        ),
+        run=_serve,
+        extras=("serve", "train"),
+        paths_usage="RUN_OR_EXPORT",
         decodes_audio=True,
     ),
     Command(

@@ -1,15 +1,13 @@
 """The settings of `beamtune tune`, new or saved, its search space, and the settings of a trial as overrides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, cast
-
-from omegaconf import OmegaConf
 
 from beam_pipelines.common.errors import UserError
 from configs.command import load_config
-from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, settings_of
-from configs.resume import directory_to_resume, option_of, settings_to_resume
+from configs.compose import CONFIG_DIR, settings_of
+from configs.resume import directory_to_resume, settings_to_resume
+from configs.saved_command import differing_overrides
 from trainer.common import files
 from trainer.training.config import TrainConfig
 from trainer.tuner.config import SearchConfig
@@ -64,21 +62,4 @@ def read_space_text(config: SearchConfig) -> str:
 
 def train_overrides(config: TrainConfig) -> list[str]:
     """Returns the overrides of `beamtune train` for a configuration: options, and values that differ from theirs."""
-    values = asdict(config)
-    options_by_group = {group: option_of(values[group]) for group in config_groups("train")}
-    options = [f"{group}={option}" for group, option in options_by_group.items() if option is not None]
-    defaults = cast(dict[str, Any], OmegaConf.to_container(compose("train", options), resolve=True))
-    return [*options, *overrides_of(_differing(values, defaults))]
-
-
-def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values, at any depth, that differ from their defaults."""
-    differing: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            below = _differing(value, defaults[key])
-            if below:
-                differing[key] = below
-        elif value != defaults[key]:
-            differing[key] = value
-    return differing
+    return differing_overrides("train", asdict(config))

@@ -99,17 +99,17 @@ def download(path: str) -> bytes:
     return _found(read, path)
 
 
-def download_to_file(path: str, target: str) -> None:
+def download_to_file(path: str, target: str, *, max_bytes: int = sys.maxsize) -> None:
     """Writes the content of an object to a local file.
 
     Raises:
         FileNotFoundError: There is no such object.
-        OSError: The file cannot be written.
+        OSError: It is larger than `max_bytes`, or the file cannot be written.
     """
 
     def read() -> None:
         with open(target, "wb") as file:
-            _download(path, file)
+            _download(path, file, max_bytes=max_bytes)
 
     _found(read, path)
 

@@ -9,6 +9,7 @@ DOCTOR_HINT = "beamtune doctor shows what is missing or broken"
 
 _EXTRAS = {
     "apache_beam": "beam",
+    "fastapi": "serve",
     "google": "cloud",
     "google.cloud.aiplatform_v1": "launch",
     "grpc": "tune",
@@ -19,12 +20,17 @@ _EXTRAS = {
     "mutagen": "tag",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "prometheus_client": "serve",
     "pyarrow": "parquet",
+    "python_multipart": "serve",
     "sklearn": "train",
+    "starlette": "serve",
+    "swagger_ui_bundle": "serve",
     "tensorboard": "train",
     "tensorflow": "train",
     "tensorflow_io": "io",
     "tf2onnx": "onnx",
+    "uvicorn": "serve",
 }
 
 

@@ -53,6 +53,11 @@ class ForkedCommand:
         """The exit code, or minus the number of the signal that ended it; None while it runs."""
         return self._process.exitcode
 
+    def stderr_so_far(self) -> str:
+        """Returns what it has written to the standard error."""
+        path = self._outputs[1]
+        return path.read_text() if path.exists() else ""
+
     def poll(self) -> int | None:
         """Returns `returncode`."""
         return self._process.exitcode

@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(installed):
         str(path.relative_to(REPOSITORY))
         for package in ("beam_pipelines", "trainer", "configs", "beamtune")
         for path in (REPOSITORY / package).rglob("*")
-        if path.suffix in (".py", ".yaml", ".jinja", ".js", ".json", ".typed")
+        if path.suffix in (".py", ".yaml", ".jinja", ".html", ".css", ".js", ".json", ".typed")
     }
     assert in_tree <= set(names)
     assert any(name.endswith(".yaml") for name in in_tree)

@@ -1,16 +1,17 @@
 """Writes a run's settings, the scores of each epoch, and the examples of its best weights for TensorBoard.
 
 Scores are written to `train/` and `validation/` in the run directory, so that TensorBoard draws both splits in one
-chart; settings and final scores are written to the run directory itself.
+chart; settings and final scores are written to the run directory itself. Another directory can take its place.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
 
+from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.board.audio_clips import AudioClip, find_audio_clips
 from trainer.board.config import RunSettings
 from trainer.board.hparams_plugin import best_scores, end_summary, experiment_summary, settings_of, start_summary
@@ -20,12 +21,14 @@ from trainer.board.projector import Embedder, write_projector
 from trainer.board.segment_reader import read_segments, sample_segments
 from trainer.board.spectrograms import Spectrogram, read_preparation
 from trainer.board.texts import config_text, data_card
+from trainer.common import files
 from trainer.common.drawing import shown_name
 from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 from trainer.data.prepared import PreparedData, Shard, select_features
-from trainer.metrics.levels import SEGMENT, TRACK
+from trainer.metrics.levels import TRACK
 from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import Predictions
+from trainer.metrics.scalars import scalars_of_split
 from trainer.models.registry import build_model
 from trainer.runs.checkpoints import restore_model
 from trainer.runs.run_dir import RunDir
@@ -36,7 +39,7 @@ _EPOCHS_SUFFIX = ".epochs.v2"
 
 
 class Board:
-    """The TensorBoard events of one run. Every process of a run has a board; only the chief's writes."""
+    """The TensorBoard events of one run: a `RunSink`. Every process of a run has a board; only the chief's writes."""
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Board:
         run: RunDir,
         data: PreparedData,
         validation_shards: Sequence[Shard],
+        directory: str | None = None,
         is_writer: bool = True,
         check_owner: Callable[[], None] = lambda: None,
     ) -> None:
@@ -55,6 +59,7 @@ class Board:
             run: The directory of the run.
             data: The data set that the model is trained on.
             validation_shards: The shards of the validation split.
+            directory: Where the events are written, local or gs://; None is the directory of the run.
             is_writer: Whether this process writes.
             check_owner: Raises if the run belongs to another process now; called before events are written or removed.
 
@@ -68,8 +73,14 @@ class Board:
         self._is_writer = is_writer
         self._check_owner = check_owner
         self._preparation = read_preparation(data)
+        own = run.path if directory is None else directory
+        self._directories = own, files.join(own, TRAIN), files.join(own, VALIDATION)
         self._train: EventFile | None = None
         self._validation: EventFile | None = None
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Returns an empty context: files are opened when something is written."""
+        return nullcontext()
 
     @contextmanager
     def epochs(self, *, num_steps_done: int) -> Iterator[None]:
@@ -84,8 +95,7 @@ class Board:
             yield
             return
         self._check_owner()
-        directories = (self._run.path, self._run.train_events_dir, self._run.validation_events_dir)
-        for directory in directories:
+        for directory in self._directories:
             if num_steps_done == 0:
                 for suffix in (_EPOCHS_SUFFIX, _END_SUFFIX):
                     remove_event_files(directory, suffix=suffix)
@@ -95,14 +105,14 @@ class Board:
             self._write_start()
         with ExitStack() as stack:
             self._train, self._validation = (
-                stack.enter_context(EventFile(directory, suffix=_EPOCHS_SUFFIX)) for directory in directories[1:]
+                stack.enter_context(EventFile(directory, suffix=_EPOCHS_SUFFIX)) for directory in self._directories[1:]
             )
             yield
         self._train = self._validation = None
 
     def _write_start(self) -> None:
         settings = settings_of(self._config, self._data)
-        with EventFile(self._run.path, suffix=_EPOCHS_SUFFIX) as events:
+        with EventFile(self._directories[0], suffix=_EPOCHS_SUFFIX) as events:
             events.text("config", config_text(self._config), step=0)
             events.text("data", data_card(self._data), step=0)
             if self._config.board.hparams:
@@ -128,7 +138,7 @@ class Board:
         self._validation.flush()
 
     def _write_validation(self, events: EventFile, validation: Mapping[str, LevelMetrics], *, step: int) -> None:
-        for tag, value in _validation_scalars(validation, labels=self._data.labels).items():
+        for tag, value in scalars_of_split(validation, labels=self._data.labels).items():
             events.scalar(tag, value, step=step)
         if self._config.board.confusion_matrix:
             png = confusion_png(validation[TRACK].confusion_matrix, self._data.labels)
@@ -145,10 +155,9 @@ class Board:
             step: Training steps up to the end of the best epoch.
         """
         self._check_owner()
-        directories = (self._run.path, self._run.train_events_dir, self._run.validation_events_dir)
-        for directory in directories:
+        for directory in self._directories:
             remove_event_files(directory, suffix=_END_SUFFIX)
-        own, train, validation = (EventFile(directory, suffix=_END_SUFFIX) for directory in directories)
+        own, train, validation = (EventFile(directory, suffix=_END_SUFFIX) for directory in self._directories)
         with own, train, validation:
             if self._config.board.hparams:
                 for tag, value in best_scores(levels).items():
@@ -157,6 +166,9 @@ class Board:
             self._write_mistakes(validation, predictions, step=step)
             self._write_spectrograms(validation, predictions, step=step)
             self._write_embeddings(train, predictions)
+
+    def write_files(self) -> None:
+        """Does nothing: TensorBoard shows no files of a run."""
 
     def _write_mistakes(self, events: EventFile, predictions: Predictions, *, step: int) -> None:
         if self._config.board.num_mistakes == 0:
@@ -237,24 +249,9 @@ class Board:
         num_segments = len(predictions.segment_tracks)
         rows = sample_segments(predictions, range(num_segments), most=config.board.num_embeddings, seed=config.seed)
         write_projector(
-            self._run.validation_events_dir,
+            self._directories[2],
             embedder.embed(self._shards, predictions, rows, data=data),
             predictions=predictions,
             rows=rows,
             labels=data.labels,
         )
-
-
-def _validation_scalars(levels: Mapping[str, LevelMetrics], *, labels: Sequence[str]) -> dict[str, float]:
-    """Returns the scalars of the validation split, by tag; metrics that are None are left out."""
-    scalars: dict[str, float | None] = {}
-    for level, metrics in levels.items():
-        scalars[f"{level}/loss"] = metrics.loss
-        scalars[f"{level}/accuracy"] = metrics.accuracy
-        scalars[f"{level}/balanced_accuracy"] = metrics.balanced_accuracy
-        scalars[f"{level}/macro_f1"] = metrics.macro_f1
-    for level in (SEGMENT, TRACK):
-        scalars[f"{level}/expected_calibration_error"] = levels[level].expected_calibration_error
-    for label, genre in zip(labels, levels[TRACK].per_class, strict=True):
-        scalars[f"per_class_f1/{label}"] = genre.f1
-    return {tag: value for tag, value in scalars.items() if value is not None}

@@ -1,6 +1,5 @@
 """The row of a run in the table of TensorBoard's HParams plugin: its settings and its scores."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,37 +11,19 @@ from trainer.board.config import RunSettings
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
+from trainer.runs.saved_settings import SettingValue, trained_settings
 
 # Scalars in the run directory itself: the scores of the best weights on the validation split.
 SCORES = ("track/accuracy", "track/balanced_accuracy", "track/macro_f1", "track/loss", "segment/accuracy")
 
-# Settings that do not change the trained weights: paths, devices, and those of speed.
-_LEFT_OUT = frozenset(
-    {"run_dir", "data_dir", "checkpoint_interval_s", "steps_per_call", "cache", "shuffle_buffer_examples"}
-    | {"strategy", "board", "weights_path", "storage"}
-)
 # TensorBoard first shows five columns, in the order of their names, and prefers those that are marked as different
 # between runs: these are.
 _FIRST_COLUMNS = frozenset({"data", "model.feature", "model.features", "model.name", "optimizer.learning_rate", "seed"})
 
-Value = bool | int | float | str | None
 
-
-def settings_of(config: RunSettings, data: PreparedData) -> dict[str, Value]:
+def settings_of(config: RunSettings, data: PreparedData) -> dict[str, SettingValue]:
     """Returns the data set and the settings that change the trained weights, by dotted key; lists as JSON."""
-    return {"data": data.info.name, "split": data.stats.split_source, **_flatten(asdict(config))}
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    flat: dict[str, Value] = {}
-    for key, value in values.items():
-        if key in _LEFT_OUT:
-            continue
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list | tuple) else value
-    return flat
+    return {"data": data.info.name, "split": data.stats.split_source, **trained_settings(asdict(config))}
 
 
 def best_scores(levels: Mapping[str, LevelMetrics]) -> dict[str, float]:
@@ -51,7 +32,7 @@ def best_scores(levels: Mapping[str, LevelMetrics]) -> dict[str, float]:
     return {tag: values[tag] for tag in SCORES if values[tag] is not None}
 
 
-def experiment_summary(settings: Mapping[str, Value]) -> Any:
+def experiment_summary(settings: Mapping[str, SettingValue]) -> Any:
     """Returns the message that names the columns of the table: settings, then scores.
 
     TensorBoard uses the message of one of the runs that it shows for all of them.
@@ -70,7 +51,7 @@ def experiment_summary(settings: Mapping[str, Value]) -> Any:
     )
 
 
-def start_summary(settings: Mapping[str, Value]) -> Any:
+def start_summary(settings: Mapping[str, SettingValue]) -> Any:
     """Returns the message with the settings of a run; a setting that is null has an empty cell."""
     return session_start_pb({key: value for key, value in settings.items() if value is not None})
 
@@ -80,7 +61,7 @@ def end_summary() -> Any:
     return session_end_pb(api_pb2.STATUS_SUCCESS)
 
 
-def _type_of(value: Value) -> Any:
+def _type_of(value: SettingValue) -> Any:
     if isinstance(value, bool):
         return api_pb2.DATA_TYPE_BOOL
     # A setting that is null in this run is a number in others.

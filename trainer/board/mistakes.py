@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.common.markdown import markdown_table
-from trainer.metrics.predictions import Predictions
+from trainer.metrics.predictions import Predictions, TrackPredictions
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,13 @@ def worst_mistakes(predictions: Predictions, *, most: int) -> list[Mistake]:
         most: The largest number of tracks to return.
     """
     tracks = predictions.by_track()
-    indices = np.arange(len(tracks.labels))
     predicted = tracks.probabilities.argmax(axis=1)
-    of_label = tracks.probabilities[indices, tracks.labels]
-    # Tracks are sorted by id, so a stable sort puts equal probabilities in the order of ids.
-    ranked = np.argsort(of_label, kind="stable")
-    wrong = [int(track) for track in ranked if predicted[track] != tracks.labels[track]][:most]
+    of_label = _probabilities_of_labels(tracks)
     segment_of_label = predictions.segment_probabilities[
         np.arange(len(predictions.segment_labels)), predictions.segment_labels
     ]
     mistakes = []
-    for track in wrong:
+    for track in worst_first(tracks)[:most]:
         rows = np.flatnonzero(predictions.segment_tracks == track)
         row = int(rows[segment_of_label[rows].argmin()])
         mistakes.append(
@@ -65,6 +62,22 @@ def worst_mistakes(predictions: Predictions, *, most: int) -> list[Mistake]:
             )
         )
     return mistakes
+
+
+def worst_first(tracks: TrackPredictions) -> list[int]:
+    """Returns the indices of the misclassified tracks, the one whose true genre has the lowest probability first.
+
+    Args:
+        tracks: The predictions for tracks that are sorted by id.
+    """
+    predicted = tracks.probabilities.argmax(axis=1)
+    # A stable sort puts equal probabilities in the order of ids.
+    ranked = np.argsort(_probabilities_of_labels(tracks), kind="stable")
+    return [int(track) for track in ranked if predicted[track] != tracks.labels[track]]
+
+
+def _probabilities_of_labels(tracks: TrackPredictions) -> NDArray[np.float64]:
+    return tracks.probabilities[np.arange(len(tracks.labels)), tracks.labels]
 
 
 def mistake_title(mistake: Mistake, labels: Sequence[str]) -> str:

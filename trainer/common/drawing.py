@@ -1,6 +1,7 @@
 """Drawing of all figures: one style, and the same colour for a genre in all of them."""
 
 import io
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,31 @@ _STYLE: Any = {
     "text.usetex": False,
 }
 
+# Of SVG figures: the colours of the light page, in place of which `draw_svg` writes the variables of `page.css`.
+INK, SOFT, LINE = "#1a1a1a", "#5a5a5a", "#d8d8d8"
+FIRST, SECOND, THIRD = "#1f5fa8", "#b3541e", "#2f7d4f"
+_VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", FIRST: "--first", SECOND: "--second", THIRD: "--third"}
+_POINTS_PER_IN = 72
+_SVG_METADATA = ("Date", "Creator", "Format", "Type")
+_SVG_STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.size": 12,
+    "axes.labelsize": 12,
+    "xtick.labelsize": 12,
+    "ytick.labelsize": 12,
+    "legend.fontsize": 12,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": LINE,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+}
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -98,6 +124,53 @@ def draw(paint: "Callable[[Figure], None]", *, width_in: float, height_in: float
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(sink, format="png", metadata={"Software": None})
         return sink.getvalue()
+
+
+def draw_svg(paint: "Callable[[Figure], None]", *, name: str, width_px: int, height_px: int) -> str:
+    """Returns the figure that `paint` draws, as an SVG element for a page, whose style sheet sets its colours.
+
+    Paint with `INK`, `SOFT`, `LINE`, `FIRST`, `SECOND` and `THIRD`: they become the variables of `page.css`, so that
+    the figure follows light and dark. Text is text, of at least 12 px where the figure has its width; it must not come
+    from the user. The same drawing gives the same SVG.
+
+    Args:
+        paint: Adds axes to the figure and draws on them.
+        name: A name that no other figure of the page has.
+        width_px: Width in pixels.
+        height_px: Height in pixels.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # ignores the user's matplotlibrc
+        matplotlib.rcParams.update(_STYLE | _SVG_STYLE | {"svg.hashsalt": name})
+        # A point is a pixel of the page.
+        figure = Figure(figsize=(width_px / _POINTS_PER_IN, height_px / _POINTS_PER_IN), layout="constrained")
+        FigureCanvasSVG(figure)
+        paint(figure)
+        sink = io.StringIO()
+        figure.savefig(sink, format="svg", transparent=True, metadata=dict.fromkeys(_SVG_METADATA))
+    svg = sink.getvalue()
+    svg = svg[svg.index("<svg") :].rstrip()
+    for pattern, replacement in (
+        (
+            r'^<svg[^>]*viewBox="([^"]*)"[^>]*>',
+            rf'<svg viewBox="\1" style="max-width: {width_px}px" aria-hidden="true">',
+        ),
+        (r"(?s)<metadata>.*?</metadata>\s*", ""),
+        # A style sheet in the figure would be one of the page; the font is that of the page.
+        (r"(?s)<defs>\s*<style.*?</style>\s*</defs>\s*", ""),
+        (r"font-family: [^;]*; ", ""),
+        (r'\sid="', rf' id="{name}-'),
+        (r'xlink:href="#', rf'href="#{name}-'),
+        (r"url\(#", f"url(#{name}-"),
+    ):
+        svg = re.sub(pattern, replacement, svg)
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, f"var({variable})")
+    return svg
 
 
 def paint_frames(

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import TextIO
 
@@ -12,14 +13,16 @@ from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
 from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
-from trainer.crossval.config import CrossvalConfig
-from trainer.crossval.crossval_dir import CrossvalDir
+from trainer.crossval.config import NETWORK, CrossvalConfig
+from trainer.crossval.crossval_dir import RESULT_FILE, CrossvalDir
 from trainer.crossval.fold_data import FoldKey, is_written, remove_examples, write_fold
 from trainer.crossval.fold_trainers import FoldTrainer, make_fold_trainer
 from trainer.crossval.folds import Partition, partition_segments
 from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
 from trainer.crossval.results_table import describe_run, print_results
 from trainer.crossval.source import Source, open_source
+from trainer.tracking.mlflow_group import group_run
+from trainer.tracking.mlflow_session import MlflowSession
 
 
 def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
@@ -55,8 +58,18 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
             stop_request=stop_request,
             lease=lease,
         )
-        runner.run_all()
+        with _mlflow_run(config) as mlflow:
+            runner.run_all()
+            if mlflow is not None:
+                mlflow.log_text(RESULT_FILE, files.read_text(files.join(config.output_dir, RESULT_FILE)))
     print_results(runner.header, runner.results(), stream=stream)
+
+
+def _mlflow_run(config: CrossvalConfig) -> AbstractContextManager[MlflowSession | None]:
+    """Returns the run of MLflow for the whole; classical learners have no runs of their own there, and none for it."""
+    if config.learner != NETWORK:
+        return nullcontext()
+    return group_run(config, config.mlflow, command="crossval", directory=config.output_dir, data_dir=config.data_dir)
 
 
 class _CrossvalRunner:

@@ -16,6 +16,7 @@ from trainer.data.prepared import PreparedData
 from trainer.devices.strategy import make_strategy
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
+from trainer.tracking.mlflow_session import below
 from trainer.training.config import TrainConfig, TrainingConfig
 from trainer.training.train import train
 
@@ -62,6 +63,7 @@ class NetworkTrainer:
         if self._strategy is None:
             self._strategy = make_strategy(self._config.strategy)
         settings = {field.name: getattr(self._config, field.name) for field in fields(TrainingConfig)}
+        settings["mlflow"] = below(self._config.mlflow, self._config.output_dir)
         config = TrainConfig(**settings, data_dir=data_dir, run_dir=run_dir, seed=seed)
         # The output of single runs would hide the summary; their run directories have the scores.
         with redirect_stdout(io.StringIO()):

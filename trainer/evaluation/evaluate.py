@@ -1,9 +1,13 @@
 """`beamtune evaluate`: the metrics of a run on a split."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.terminal import stderr, stdout
+from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.data.batches import scoring_batches, shard_read_errors
 from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
 from trainer.devices.config import StrategyConfig
@@ -14,6 +18,7 @@ from trainer.metrics.levels import TRACK, evaluated_levels
 from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import Predictions, predictions_of_scores
 from trainer.metrics.score_tables import print_genres, print_scores
+from trainer.model_card.model_card import write_model_card
 from trainer.models.config import ModelConfig
 from trainer.models.registry import model_config_from_dict
 from trainer.runs.calibration_file import read_calibration, write_calibration
@@ -21,6 +26,7 @@ from trainer.runs.checkpoints import read_progress
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restored_model import check_same_task, load_best_model, summarize_model
 from trainer.runs.run_dir import EVALUATION_FILE, RunDir
+from trainer.tracking.mlflow_sink import log_evaluation
 from trainer.training.loop import ScoringLoop
 
 
@@ -28,7 +34,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     """Prints the metrics of a split at all levels, and merges them into the run's `metrics.json`.
 
     The predictions of the split's tracks go to `predictions-<split>.csv` in the same directory, and the settings of the
-    evaluation to `evaluate-<split>.yaml`.
+    evaluation to `evaluate-<split>.yaml`. `model_card.md` gets the new scores.
 
     Metrics on another data set than that of the run are printed only, because `metrics.json` is of one data set. With
     `calibrate`, the run is calibrated.
@@ -61,7 +67,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     if data.cache_key != trained_on.cache_key:
         print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=stderr())
         return levels
-    train_duration_s = read_progress(run.checkpoint_dir).train_duration_s
+    progress = read_progress(run.checkpoint_dir)
 
     def write_others() -> None:
         if run.best_checkpoint() != checkpoint:
@@ -78,10 +84,19 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         config.split,
         levels,
         data=data,
-        model=summarize_model(model_config, model, train_duration_s=train_duration_s),
+        model=summarize_model(model_config, model, train_duration_s=progress.train_duration_s),
         write_others=write_others,
     )
+    if run.is_finished():  # otherwise the end of the training writes it
+        write_model_card(run)
+    best_step = progress.early_stopping.best_epoch * _steps_per_epoch(run_config, trained_on)
+    log_evaluation(run, config.split, levels, data=data, step=best_step)
     return levels
+
+
+def _steps_per_epoch(run_config: Mapping[str, Any], data: PreparedData) -> int:
+    splits = (TRAIN, VALIDATION) if run_config.get("learn_from_validation", False) else (TRAIN,)
+    return -(-sum(data.info.split(split).num_examples for split in splits) // int(run_config["global_batch_size"]))
 
 
 def predict_split(

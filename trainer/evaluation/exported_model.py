@@ -3,10 +3,11 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +23,7 @@ from beam_pipelines.common.errors import RunFailedError, UserError, first_line
 from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.features.frontend import AudioError
 from trainer.common import files
-from trainer.evaluation.inference import SegmentValues, calibrated_values, open_audio, split_embedding
+from trainer.evaluation.inference import SegmentValues, calibrated_values, check_duration, open_audio, split_embedding
 from trainer.metrics.calibration import Calibration
 
 SIGNATURE_FILE = "signature.json"
@@ -33,6 +34,8 @@ SAVED_MODEL_DIR = "saved_model"
 SERVE_SEGMENTS = "serve_segments"
 # Of signature.json; a later version may add entries to it without a new number.
 SIGNATURE_VERSION = 1
+# Up to this rate, `audio.max_duration_s` are in memory as a whole; of higher rates, as many samples.
+_HIGHEST_WHOLE_RATE_HZ = 96_000
 # Outputs of that signature.
 _PROBABILITIES, _EMBEDDINGS = "probabilities", "embeddings"
 
@@ -94,11 +97,18 @@ class ExportedModel:
         Raises:
             AudioError: The file cannot be opened or decoded, is silent, or far exceeds full scale.
         """
-        return calibrated_values(self._of_file(path, _PROBABILITIES), self._calibration)
+        return self.score_opened(partial(open_audio, path))
+
+    def score_opened(
+        self, open_source: Callable[[], BinaryIO], *, max_duration_s: float = LONGEST_FILE_S
+    ) -> SegmentValues:
+        """Returns the probabilities of audio that a function opens, as `Inference.score_opened`."""
+        found = self._of_source(open_source, _PROBABILITIES, max_duration_s=max_duration_s)
+        return calibrated_values(found, self._calibration)
 
     def score_and_embed(self, path: str) -> tuple[SegmentValues, NDArray[np.float32] | None]:
         """Returns the probabilities, as `score`, and the mean embedding. Raises as `score`."""
-        found = self._of_file(path, _PROBABILITIES, _EMBEDDINGS)
+        found = self._of_source(partial(open_audio, path), _PROBABILITIES, _EMBEDDINGS)
         return split_embedding(found, num_genres=len(self.labels), calibration=self._calibration)
 
     def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
@@ -107,26 +117,32 @@ class ExportedModel:
 
     def embed(self, path: str) -> SegmentValues:
         """Returns the embeddings of an audio file, float32, as `Inference.embed`. Raises as `score`."""
-        return self._of_file(path, _EMBEDDINGS)
+        return self._of_source(partial(open_audio, path), _EMBEDDINGS)
 
     def embed_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
         """Returns the embeddings of samples, as `embed` does for a file."""
         return self._of_samples(samples, sample_rate_hz, _EMBEDDINGS)
 
     @unexpected_errors("open")  # e.g. a file larger than the memory
-    def _of_file(self, path: str, *outputs: str) -> SegmentValues:
-        with open_audio(path) as source:
+    def _of_source(
+        self, open_source: Callable[[], BinaryIO], *outputs: str, max_duration_s: float = LONGEST_FILE_S
+    ) -> SegmentValues:
+        with open_source() as source:
             start = decode(source, self._read_start, limits=Limits(max_duration_s=self._max_duration_s))
+            check_duration(start.decoded_s, max_duration_s=max_duration_s)
             if not start.is_cut:
                 return replace(self._of_audio(start.result, *outputs), expected_s=start.expected_s)
             source.seek(0)
             decoded = decode(
-                source, lambda stream: self._of_windows(stream, *outputs), limits=Limits(max_duration_s=LONGEST_FILE_S)
+                source,
+                lambda stream: self._of_windows(stream, *outputs, max_duration_s=max_duration_s),
+                limits=Limits(max_duration_s=LONGEST_FILE_S),
             )
+        check_duration(decoded.decoded_s, max_duration_s=max_duration_s)
         return replace(decoded.result, duration_s=decoded.decoded_s, expected_s=decoded.expected_s)
 
     def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, *outputs: str) -> SegmentValues:
-        if len(samples) <= self._max_duration_s * sample_rate_hz:
+        if len(samples) <= self._longest_start_s(sample_rate_hz) * sample_rate_hz:
             return self._of_audio(self._read_start(stream_samples(samples, sample_rate_hz)), *outputs)
         found = self._of_windows(stream_samples(samples, sample_rate_hz), *outputs)
         return replace(found, duration_s=len(samples) / sample_rate_hz)
@@ -134,17 +150,22 @@ class ExportedModel:
     def _read_start(self, stream: AudioStream) -> Audio:
         """Returns the start of a stream, mono, at its own rate."""
         rate_hz = stream.sample_rate_hz
-        return read_at_rates(stream, [rate_hz], max_duration_s=self._max_duration_s)[rate_hz]
+        return read_at_rates(stream, [rate_hz], max_duration_s=self._longest_start_s(rate_hz))[rate_hz]
+
+    def _longest_start_s(self, rate_hz: int) -> float:
+        """Returns the duration that is in memory as a whole: a small file can state a very high rate."""
+        return self._max_duration_s * min(1.0, _HIGHEST_WHOLE_RATE_HZ / rate_hz)
 
     def _of_audio(self, audio: Audio, *outputs: str) -> SegmentValues:
         values, starts_s = self._run(audio.samples, audio.sample_rate_hz, *outputs)
         return self._joined([values], [starts_s], duration_s=audio.duration_s)
 
-    def _of_windows(self, stream: AudioStream, *outputs: str) -> SegmentValues:
+    def _of_windows(self, stream: AudioStream, *outputs: str, max_duration_s: float = LONGEST_FILE_S) -> SegmentValues:
         """Returns the values of all windows together; the duration is not known yet."""
         found: list[NDArray[Any]] = []
         starts_s: list[NDArray[np.float64]] = []
         for window_start_s, window in windows(stream, self._segment):
+            check_duration(window_start_s, max_duration_s=max_duration_s)
             values, starts = self._run(window[:, 0], stream.sample_rate_hz, *outputs)
             found.append(values)
             starts_s.append(starts + window_start_s)

@@ -114,7 +114,22 @@ class Inference:
             AudioError: The file cannot be opened or decoded, or is silent; or the network raised an exception, e.g.
                 because a long file needs more memory than there is.
         """
-        return calibrated_values(self._of_file(path, self._probabilities), self.calibration)
+        return self.score_opened(partial(open_audio, path))
+
+    def score_opened(
+        self, open_source: Callable[[], BinaryIO], *, max_duration_s: float = LONGEST_FILE_S
+    ) -> SegmentValues:
+        """Returns the probabilities, as `score`, of audio that a function opens, for a long file twice.
+
+        Args:
+            open_source: Returns the file, a context manager that is open for reading and seeking.
+            max_duration_s: Longer audio is an error, which ends the decoding at the latest two minutes behind it.
+
+        Raises:
+            AudioError: As for `score`, or the audio is too long.
+        """
+        found = self._of_source(open_source, self._probabilities, max_duration_s=max_duration_s)
+        return calibrated_values(found, self.calibration)
 
     def score_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
         """Returns the probabilities for samples, (frames, channels) in [-1, 1], as `score` does for a file."""
@@ -123,7 +138,7 @@ class Inference:
 
     def score_long(self, path: str, *, with_embedding: bool) -> tuple[SegmentValues, NDArray[np.float32] | None]:
         """Returns the probabilities, as `score`, and the mean embedding if it is asked for; always reads in windows."""
-        return self.result(self._of_long_file(path, self._compute_of(with_embedding)))
+        return self.result(self._of_long_source(partial(open_audio, path), self._compute_of(with_embedding)))
 
     def compute(self, segments: Sequence[Segment], *, with_embedding: bool) -> NDArray[Any]:
         """Returns what `result` takes as values, (segments, values), for at most `batch_size` segments of any files.
@@ -140,38 +155,48 @@ class Inference:
 
     def embed(self, path: str) -> SegmentValues:
         """Returns the embeddings of an audio file, float32: the inputs of the logits layer. Raises as `score`."""
-        return self._of_file(path, self._embeddings)
+        return self._of_source(partial(open_audio, path), self._embeddings)
 
     def embed_samples(self, samples: NDArray[np.float32], *, sample_rate_hz: int) -> SegmentValues:
         """Returns the embeddings of samples, as `embed` does for a file."""
         return self._of_samples(samples, sample_rate_hz, self._embeddings)
 
-    @unexpected_errors("open")  # e.g. a file larger than the memory
     def read(self, path: str) -> Clip:
         """Reads an audio file up to `audio.max_duration_s`, and computes the features of its segments.
 
         Raises:
             AudioError: The file cannot be opened or decoded, or is silent.
         """
-        with open_audio(path) as source:
-            return self.front_end.process(source, whole=True)
+        return self._read(partial(open_audio, path))
 
     def read_short(self, path: str) -> Clip | None:
         """Returns what `read` does; None where the file is longer, or what is read of it is silent."""
-        clip = _read_or_silent(lambda: self.read(path))
-        return None if clip is None or clip.audio.is_cut else clip
+        return _short_or_none(lambda: self.read(path))
 
-    def _of_file(self, path: str, compute: _Compute) -> SegmentValues:
-        clip = self.read_short(path)
-        return self._of_long_file(path, compute) if clip is None else values_of_clip(clip, compute(clip.segments))
+    @unexpected_errors("open")  # e.g. a file larger than the memory
+    def _read(self, open_source: Callable[[], BinaryIO]) -> Clip:
+        with open_source() as source:
+            return self.front_end.process(source, whole=True)
 
-    def _of_long_file(self, path: str, compute: _Compute) -> SegmentValues:
-        with open_audio(path) as source:
+    def _of_source(
+        self, open_source: Callable[[], BinaryIO], compute: _Compute, *, max_duration_s: float = LONGEST_FILE_S
+    ) -> SegmentValues:
+        clip = _short_or_none(lambda: self._read(open_source))
+        if clip is None:
+            return self._of_long_source(open_source, compute, max_duration_s=max_duration_s)
+        check_duration(clip.audio.duration_s, max_duration_s=max_duration_s)
+        return values_of_clip(clip, compute(clip.segments))
+
+    def _of_long_source(
+        self, open_source: Callable[[], BinaryIO], compute: _Compute, *, max_duration_s: float = LONGEST_FILE_S
+    ) -> SegmentValues:
+        with open_source() as source:
             decoded = decode(
                 source,
-                lambda stream: self._of_windows(stream, compute),
+                lambda stream: self._of_windows(stream, compute, max_duration_s=max_duration_s),
                 limits=Limits(max_duration_s=LONGEST_FILE_S),
             )
+        check_duration(decoded.decoded_s, max_duration_s=max_duration_s)
         return replace(decoded.result, duration_s=decoded.decoded_s, expected_s=decoded.expected_s)
 
     def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, compute: _Compute) -> SegmentValues:
@@ -181,12 +206,15 @@ class Inference:
         found = self._of_windows(stream_samples(samples, sample_rate_hz), compute)
         return replace(found, duration_s=len(samples) / sample_rate_hz)
 
-    def _of_windows(self, stream: AudioStream, compute: _Compute) -> SegmentValues:
+    def _of_windows(
+        self, stream: AudioStream, compute: _Compute, *, max_duration_s: float = LONGEST_FILE_S
+    ) -> SegmentValues:
         """Returns the values of all windows together; the duration is not known yet."""
         starts_s: list[float] = []
         batches: list[NDArray[Any]] = []
         silent: AudioError | None = None
         for window_start_s, window in windows(stream, self.front_end.segment):
+            check_duration(window_start_s, max_duration_s=max_duration_s)
             try:
                 clip = self.front_end.process_samples(
                     window, sample_rate_hz=stream.sample_rate_hz, max_duration_s=LONGEST_FILE_S
@@ -280,6 +308,18 @@ def split_embedding(
     probabilities = replace(found, values=found.values[:, :num_genres], mean=found.mean[:num_genres])
     embedding = found.mean[num_genres:].astype(np.float32) if len(found.mean) > num_genres else None
     return calibrated_values(probabilities, calibration), embedding
+
+
+def check_duration(duration_s: float, *, max_duration_s: float) -> None:
+    """Raises an AudioError if audio is longer than a duration, both in seconds."""
+    if duration_s > max_duration_s:
+        raise AudioError("too_long", f"the audio is longer than {max_duration_s:g} s", stage="decode")
+
+
+def _short_or_none(read: Callable[[], Clip]) -> Clip | None:
+    """Returns a clip; None if the file goes on behind it, or it is silent."""
+    clip = _read_or_silent(read)
+    return None if clip is None or clip.audio.is_cut else clip
 
 
 def _read_or_silent(read: Callable[[], Clip]) -> Clip | None:

@@ -44,6 +44,21 @@ class NamedSpectrogram:
     values: NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class LogMelSpectrogram:
+    """A log-mel spectrogram.
+
+    Attributes:
+        values: (frames, bands) float32, in dB.
+        frame_s: Its hop in seconds.
+        frequencies_hz: The centre of each band.
+    """
+
+    values: NDArray[np.float32]
+    frame_s: float
+    frequencies_hz: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class AudioExample:
     """The loudest excerpt of a track.
@@ -156,20 +171,32 @@ def _example(track: TrackRecord, audio: Audio, *, preparation: PrepareYaml, dura
     start, samples = loudest_excerpt(audio.samples, sample_rate_hz=audio.sample_rate_hz, duration_s=duration_s)
     excerpt = replace(audio, samples=samples)
     yamnet_names = yamnet_log_mel_names(preparation)
-    log_mel_config, mfcc_config = _spectrum_configs(preparation)
-    for_log_mel, for_mfcc = _at_rate_of(log_mel_config, excerpt), _at_rate_of(mfcc_config, excerpt)
+    _, mfcc_config = _spectrum_configs(preparation)
+    log_mel, for_mfcc = log_mel_of(excerpt, preparation), _at_rate_of(mfcc_config, excerpt)
     return AudioExample(
         genre=track.label,
         track=track,
         start_s=start / audio.sample_rate_hz,
         samples=samples,
         sample_rate_hz=audio.sample_rate_hz,
-        log_mel=_mel_spectrogram(log_mel_config, for_log_mel).decibels(for_log_mel.samples),
+        log_mel=log_mel.values,
         mfcc=Mfcc("mfcc", mfcc_config, _mel_spectrogram(mfcc_config, for_mfcc)).coefficients(for_mfcc.samples),
-        log_mel_frame_s=log_mel_config.hop_length / for_log_mel.sample_rate_hz,
+        log_mel_frame_s=log_mel.frame_s,
         mfcc_frame_s=mfcc_config.hop_length / for_mfcc.sample_rate_hz,
-        frequencies_hz=band_centres(log_mel_config, sample_rate_hz=for_log_mel.sample_rate_hz),
+        frequencies_hz=log_mel.frequencies_hz,
         yamnet_log_mel=_yamnet_log_mel(yamnet_names[0], excerpt) if yamnet_names else None,
+    )
+
+
+def log_mel_of(excerpt: Audio, preparation: PrepareYaml) -> LogMelSpectrogram:
+    """Returns the log-mel spectrogram of an excerpt, with the settings of the data set if it has mel features."""
+    config, _ = _spectrum_configs(preparation)
+    resampled = _at_rate_of(config, excerpt)
+    rate_hz = resampled.sample_rate_hz
+    return LogMelSpectrogram(
+        values=_mel_spectrogram(config, resampled).decibels(resampled.samples),
+        frame_s=config.hop_length / rate_hz,
+        frequencies_hz=band_centres(config, sample_rate_hz=rate_hz),
     )
 
 

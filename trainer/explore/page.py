@@ -4,16 +4,13 @@ The names in it come from the user's files: the template escapes all of them, an
 page lets a browser load nothing and run no script.
 """
 
-import base64
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-
-import jinja2
 
 from beam_pipelines.records.json_lines import DuplicatePair, Reject
 from trainer.common.drawing import Picture, in_words, of_largest
+from trainer.common.pages import page_template, tenths, whole
 from trainer.data.prepared import PreparedData
 from trainer.explore.audio_examples import AudioExample, MissingExample
 from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary
@@ -108,18 +105,18 @@ def render_page(
         example_duration_s: The wanted duration of an example in seconds.
     """
     total = summary.totals[ALL_SPLITS]
-    return _template().render(
+    return page_template(__package__, _TEMPLATE).render(
         name=data.info.name,
         cache_key=data.cache_key,
         split_source=data.stats.split_source,
         split_leak=data.stats.split_leak,
         facts=[
-            ("tracks", _whole(total.tracks)),
-            ("genres", _whole(len(summary.genres))),
-            ("groups", _whole(len({group.name for group in summary.groups}))),
-            ("segments", _whole(total.segments)),
-            ("minutes of audio", _tenths(total.minutes)),
-            ("tracks left out", _whole(len(tables.rejects))),
+            ("tracks", whole(total.tracks)),
+            ("genres", whole(len(summary.genres))),
+            ("groups", whole(len({group.name for group in summary.groups}))),
+            ("segments", whole(total.segments)),
+            ("minutes of audio", tenths(total.minutes)),
+            ("tracks left out", whole(len(tables.rejects))),
         ],
         contents=_CONTENTS,
         columns=(*summary.splits, ALL_SPLITS) if len(summary.splits) > 1 else summary.splits,
@@ -136,13 +133,8 @@ def render_page(
         rejects=_list_rejects(tables.rejects),
         duplicates=None if tables.duplicates is None else _list_duplicates(tables.duplicates),
         prepare_yaml=tables.preparation.text,
+        in_words=in_words,
     )
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(whole=_whole, tenths=_tenths, data_uri=_data_uri, in_words=in_words)
-    return environment.from_string(resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8"))
 
 
 def _list_rejects(rejects: Sequence[Reject]) -> _Listing:
@@ -162,15 +154,3 @@ def _list_duplicates(duplicates: Sequence[DuplicatePair]) -> _Listing:
         counts=[(kind, outcome, num_pairs) for (kind, outcome), num_pairs in sorted(counts.items())],
         rows=duplicates[:_MOST_ROWS],
     )
-
-
-def _whole(number: int) -> str:
-    return f"{number:,}"
-
-
-def _tenths(number: float) -> str:
-    return f"{number:,.1f}"
-
-
-def _data_uri(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -35,6 +35,7 @@ from trainer.export.served_bytes import why_not_decoded
 from trainer.export.source import ExportSource, open_source
 from trainer.metrics.intervals import clopper_pearson
 from trainer.metrics.score_tables import score_text
+from trainer.model_card.model_card import CARD_FILE
 from trainer.runs.run_dir import METRICS_FILE
 
 # In output_dir, until the export is complete and its checks pass.
@@ -43,7 +44,7 @@ _WORK_DIR = ".beamtune-export"
 _ATTACHED_FILES = (SIGNATURE_FILE, texts.LABELS_FILE, texts.LICENSE_FILE)
 # All that an export may have besides the report. The first without the report is of one that was interrupted.
 _FILES = (
-    *(SIGNATURE_FILE, texts.LABELS_FILE, texts.LICENSE_FILE, texts.CARD_FILE, METRICS_FILE, texts.EXAMPLE_FILE),
+    *(SIGNATURE_FILE, texts.LABELS_FILE, texts.LICENSE_FILE, CARD_FILE, METRICS_FILE, texts.EXAMPLE_FILE),
     *(texts.EXAMPLE_BYTES_FILE, texts.VERTEX_DIR, *texts.PATHS.values()),
 )
 
@@ -158,7 +159,7 @@ def _write(source: ExportSource, directory: str, *, formats: list[str]) -> None:
     found = {
         SIGNATURE_FILE: texts.signature_json(source, formats=formats),
         texts.LABELS_FILE: "".join(f"{label}\n" for label in source.labels),
-        texts.CARD_FILE: texts.model_card(source, formats=formats),
+        CARD_FILE: texts.card_text(source, formats=formats),
     }
     metrics = source.run.metrics()
     if metrics is not None:

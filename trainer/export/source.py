@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.config import YamnetConfig
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.data.prepared import PreparedData
 from trainer.evaluation.inference import Inference
 from trainer.export.graph_features import GraphFeatures
+from trainer.model_card.facts import backbone_of, uses_yamnet
 from trainer.models.config import ModelConfig
 from trainer.models.registry import model_config_from_dict
 from trainer.runs.run_dir import RunDir
@@ -52,14 +52,12 @@ class ExportSource:
     @property
     def uses_yamnet(self) -> bool:
         """Whether the export holds weights of YAMNet."""
-        uses_embeddings = any(isinstance(self.settings.features[name], YamnetConfig) for name in self.specs)
-        return uses_embeddings or self.model_config.name == "yamnet_finetune"
+        return uses_yamnet(self.settings, self.model_config)
 
     @property
     def backbone(self) -> str | None:
         """The network of keras.applications whose pretrained weights the model started from; None without one."""
-        weights = getattr(self.model_config, "weights", "none")
-        return None if weights == "none" else getattr(self.model_config, "backbone", None)
+        return backbone_of(self.model_config)
 
 
 def open_source(run_dir: str) -> ExportSource:

@@ -10,7 +10,6 @@ from typing import Any
 import tensorflow as tf
 
 from beam_pipelines.audio.segments import segment_length
-from trainer.common.markdown import plain_text
 from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
 from trainer.export.config import (
     KERAS,
@@ -27,10 +26,10 @@ from trainer.export.resampling import MAX_RATE_HZ, MIN_RATE_HZ
 from trainer.export.saved_model import describe_saved_model, describe_saved_model_bytes
 from trainer.export.segment_formats import describe_segment_format
 from trainer.export.source import ExportSource
-from trainer.metrics.levels import TRACK
-from trainer.metrics.score_tables import leak_note, with_interval
+from trainer.model_card.facts import read_facts
+from trainer.model_card.model_card import model_card
 
-LABELS_FILE, LICENSE_FILE, CARD_FILE = "labels.txt", "LICENSE", "model_card.md"
+LABELS_FILE, LICENSE_FILE = "labels.txt", "LICENSE"
 EXAMPLE_FILE, EXAMPLE_BYTES_FILE, VERTEX_DIR = "example.py", "example_bytes.py", "vertex"
 # What each format is written to.
 PATHS = {
@@ -178,41 +177,9 @@ def license_text(source: ExportSource) -> str | None:
     return "\n".join([*parts, _APACHE.read_text(encoding="utf-8")])
 
 
-def model_card(source: ExportSource, *, formats: list[str]) -> str:
-    """Returns a description of the model, its data and its scores in Markdown."""
-    model, segment = source.inference.model, source.settings.segment
-    genres = ", ".join(map(plain_text, source.labels))
-    lines = [
-        f"# {source.model_config.name} on {plain_text(source.data.info.name)}",
-        "",
-        f"A classifier of music into {len(source.labels)} genres: {genres}. Trained with beamtune "
-        f"{version('beamtune')}; {model.count_params():,} parameters; input {', '.join(source.specs)} of segments of "
-        f"{segment.duration_s:g} s.",
-        "",
-        "It gives each track one genre. Music of other genres, speech and noise get one of these genres, too.",
-        "",
-        f"Formats: {', '.join(PATHS[name] for name in formats)}; `signature.json` has the inputs and outputs, and "
-        "`export.json` how far the results are from those of `beamtune predict`.",
-        "",
-        "## Scores",
-        "",
-        *_score_lines(source),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _score_lines(source: ExportSource) -> list[str]:
-    metrics = source.run.metrics()
-    if metrics is None or not metrics.levels:
-        return ["The run has no metrics."]
-    lines = ["| split | tracks | accuracy | macro-F1 |", "|---|---|---|---|"]
-    for split, levels in metrics.levels.items():
-        track = levels[TRACK]
-        scores = f"{with_interval(track, 'accuracy')} | {with_interval(track, 'macro_f1')}"
-        lines.append(f"| {split} | {track.num_examples} | {scores} |")
-    if metrics.split_leak is not None:
-        lines += ["", f"Note: {leak_note(metrics.split_leak)}."]
-    return lines
+def card_text(source: ExportSource, *, formats: list[str]) -> str:
+    """Returns the text of `model_card.md`: that of the run, and the formats."""
+    return model_card(read_facts(source.run), formats=[PATHS[name] for name in formats])
 
 
 def example_files(formats: list[str]) -> dict[str, str]:

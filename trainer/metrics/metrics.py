@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 COUNTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy")
 
 _NUM_CALIBRATION_BINS = 15
+_CALIBRATION_EDGES = np.linspace(0.0, 1.0, _NUM_CALIBRATION_BINS + 1)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,25 @@ class CalibratedMetrics:
     temperature: float
     loss: float
     expected_calibration_error: float
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The examples whose predicted class has a probability in one range.
+
+    Attributes:
+        low: The lower edge, which is not in the range.
+        high: The upper edge.
+        num_examples: Number of examples.
+        confidence: The mean probability of the predicted classes.
+        accuracy: The share of correct predictions.
+    """
+
+    low: float
+    high: float
+    num_examples: int
+    confidence: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -207,17 +227,45 @@ def cross_entropy(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
 def expected_calibration_error(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
     """Returns the expected calibration error of the predicted classes, in [0, 1]; NaN where a probability is NaN.
 
-    The probabilities of the predicted classes are divided into 15 bins of equal width that include their upper edges.
-    The error is the mean of |confidence − accuracy| over the bins, weighted by their numbers of examples (Guo et al.,
-    "On Calibration of Modern Neural Networks", 2017).
+    The error is the mean of |confidence − accuracy| over the bins of `calibration_bins`, weighted by their numbers of
+    examples (Guo et al., "On Calibration of Modern Neural Networks", 2017).
     """
-    confidences = probabilities.max(axis=1)
-    is_correct = probabilities.argmax(axis=1) == labels
-    edges = np.linspace(0.0, 1.0, _NUM_CALIBRATION_BINS + 1)
-    bins = np.digitize(confidences, edges[1:-1], right=True)
+    confidences, is_correct, bins = _binned(probabilities, labels)
     # A bin's number of examples times the difference of its means is the difference of its sums.
     distances = np.bincount(bins, weights=confidences - is_correct, minlength=_NUM_CALIBRATION_BINS)
     return float(np.abs(distances).sum() / len(labels))
+
+
+def calibration_bins(probabilities: NDArray[Any], labels: NDArray[Any]) -> list[CalibrationBin]:
+    """Returns the bins that have examples, of 15 of equal width that include their upper edges.
+
+    Args:
+        probabilities: (examples, classes), finite.
+        labels: (examples,), true classes.
+    """
+    confidences, is_correct, bins = _binned(probabilities, labels)
+    found = []
+    for number in np.unique(bins).tolist():
+        members = bins == number
+        found.append(
+            CalibrationBin(
+                low=float(_CALIBRATION_EDGES[number]),
+                high=float(_CALIBRATION_EDGES[number + 1]),
+                num_examples=int(members.sum()),
+                confidence=float(confidences[members].mean()),
+                accuracy=float(is_correct[members].mean()),
+            )
+        )
+    return found
+
+
+def _binned(
+    probabilities: NDArray[Any], labels: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Returns the probability of the predicted class, whether it is the true one, and the bin, of each example."""
+    confidences = probabilities.max(axis=1)
+    bins = np.digitize(confidences, _CALIBRATION_EDGES[1:-1], right=True)
+    return confidences, probabilities.argmax(axis=1) == labels, bins
 
 
 def confusion_matrix(predictions: NDArray[Any], labels: NDArray[Any], *, num_classes: int) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
 
 # For more genres, the most frequent confusions are printed instead of the confusion matrix.
-_MOST_MATRIX_GENRES = 24
+MOST_MATRIX_GENRES = 24
 _NUM_CONFUSIONS = 20
 # If the names of the genres have more characters in total, the columns of the confusion matrix are numbered.
 _MOST_HEAD_CHARACTERS = 60
@@ -96,7 +96,7 @@ def print_genres(title: str, metrics: LevelMetrics, *, labels: Sequence[str], st
         table.add_row(label, *_genre_cells(genre))
     console.print(table)
     matrix = metrics.confusion_matrix
-    if len(labels) <= _MOST_MATRIX_GENRES:
+    if len(labels) <= MOST_MATRIX_GENRES:
         _print_matrix(f"confusion of {title}", matrix, labels=labels, stream=stream)
     else:
         _print_confusions("most frequent confusions", matrix, labels=labels, stream=stream)
@@ -121,11 +121,24 @@ def _print_matrix(title: str, matrix: Sequence[Sequence[int]], *, labels: Sequen
 
 def _print_confusions(title: str, matrix: Sequence[Sequence[int]], *, labels: Sequence[str], stream: TextIO) -> None:
     console = make_console(stream)
+    table = make_table(console, title, "true", "predicted", "count")
+    for true, predicted, count in frequent_confusions(matrix):
+        table.add_row(labels[true], labels[predicted], str(count))
+    console.print(table)
+
+
+def frequent_confusions(matrix: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """Returns the 20 most frequent confusions: true genre, predicted genre, count.
+
+    Args:
+        matrix: Counts; rows are true genres and columns predicted ones.
+    """
     counts = np.array(matrix)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:_NUM_CONFUSIONS]
-    table = make_table(console, title, "true", "predicted", "count")
-    for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True):
-        if counts[true, predicted] > 0:
-            table.add_row(labels[true], labels[predicted], str(counts[true, predicted]))
-    console.print(table)
+    places = zip(*np.unravel_index(order, counts.shape), strict=True)
+    return [
+        (int(true), int(predicted), int(counts[true, predicted]))
+        for true, predicted in places
+        if counts[true, predicted]
+    ]

@@ -9,10 +9,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
-import jinja2
-
+from trainer.common.pages import page_template, read_text
 from trainer.review.tables import TABLE_COLUMNS
 
 _TEMPLATE, _SCRIPT = "page.html.jinja", "page.js"
@@ -68,10 +66,8 @@ def render_page(
         uncertain: Other tracks that are shown, the least certain first.
         rows: Path, genre and artist of all tracks, which the page saves with the corrections.
     """
-    script = _read(_SCRIPT)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(base64=lambda content: base64.b64encode(content).decode())
-    return environment.from_string(_read(_TEMPLATE)).render(
+    script = read_text(__package__, _SCRIPT)
+    return page_template(__package__, _TEMPLATE).render(
         name=name,
         num_tracks=num_tracks,
         num_suspected=num_suspected,
@@ -83,7 +79,3 @@ def render_page(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def _read(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,37 +1,26 @@
 """`beamtune review`: the suspected label errors of a data set, from the predictions of a cross-validation."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
 import numpy as np
-import soundfile
-import soxr
-from numpy.typing import NDArray
 
-from beam_pipelines.audio.load import AudioError
-from beam_pipelines.common.bucket_errors import BucketError
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES, holding
-from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted
-from beam_pipelines.prepare.prepare_yaml import PrepareYaml
-from beam_pipelines.records.json_lines import TrackRecord
 from trainer.common import files
+from trainer.crossval.out_of_fold import OutOfFold, read_out_of_fold
 from trainer.data.prepared import open_prepared
-from trainer.explore.audio_examples import loudest_excerpt, read_track
+from trainer.explore.excerpts import Excerpt, MissingExcerpt, read_excerpts
 from trainer.explore.prepared_tables import read_tables
 from trainer.review.config import ReviewConfig
 from trainer.review.label_errors import LabelReview, review_labels
-from trainer.review.out_of_fold import OutOfFold, read_out_of_fold
 from trainer.review.page import Entry, render_page
 from trainer.review.tables import dataset_csv, dataset_rows, ranking, ranking_csv
 
 PAGE_FILE, RANKING_FILE, TABLE_FILE = "index.html", "ranking.csv", "tracks.csv"
-_MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-_MP3_RATE_HZ = 22_050
 
 
 def review(crossval_dir: str, config: ReviewConfig, *, stream: TextIO) -> None:
@@ -57,7 +46,7 @@ def review(crossval_dir: str, config: ReviewConfig, *, stream: TextIO) -> None:
     _check_output_dir(config.output_dir)
     with holding(config.output_dir, key="output_dir") as lease:
         shown = _shown(reviewed, config)
-        excerpts = _read_excerpts(
+        excerpts = read_excerpts(
             [tracks[found.track_ids[index]] for index in (*shown.suspects, *shown.uncertain)],
             data_dir=data_dir,
             preparation=tables.preparation,
@@ -88,14 +77,6 @@ class _Shown:
     uncertain: Sequence[int]
 
 
-@dataclass(frozen=True)
-class _Excerpt:
-    """An excerpt as mp3, or why there is none."""
-
-    mp3: bytes | None = None
-    problem: str | None = None
-
-
 def _shown(reviewed: LabelReview, config: ReviewConfig) -> _Shown:
     """Returns the suspected tracks, the clearest contradictions first, and the least certain of the others."""
     suspects = [index for index in ranking(reviewed) if reviewed.is_suspected[index]][: config.suspects]
@@ -118,43 +99,12 @@ def _check_output_dir(output_dir: str) -> None:
     )
 
 
-def _read_excerpts(
-    tracks: Sequence[TrackRecord], *, data_dir: str, preparation: PrepareYaml, duration_s: float
-) -> dict[str, _Excerpt]:
-    """Returns the loudest excerpt of each track, by its id."""
-    excerpts = {}
-    with ProgressReporter("reading excerpts", total=len(tracks), unit="tracks") as progress:
-        for num_done, track in enumerate(tracks, start=1):
-            try:
-                audio = read_track(track, data_dir=data_dir, preparation=preparation)
-            except AudioError as error:
-                excerpts[track.track_id] = _Excerpt(problem=error.message)
-            except (OSError, BucketError) as error:  # a BucketError: its bucket refuses it, or does not exist
-                excerpts[track.track_id] = _Excerpt(problem=str(error))
-            else:
-                rate_hz = audio.sample_rate_hz
-                _, samples = loudest_excerpt(audio.samples, sample_rate_hz=rate_hz, duration_s=duration_s)
-                excerpts[track.track_id] = _Excerpt(mp3=encode_mp3(samples, sample_rate_hz=rate_hz))
-            progress.update(completed=num_done)
-    return excerpts
-
-
-def encode_mp3(samples: NDArray[np.float32], *, sample_rate_hz: int) -> bytes:
-    """Returns samples, (samples,) float32, as an mp3 file. MPEG has few rates: others are resampled to 22,050 Hz."""
-    if sample_rate_hz not in _MPEG_RATES_HZ:
-        samples = soxr.resample(samples, sample_rate_hz, _MP3_RATE_HZ)
-        sample_rate_hz = _MP3_RATE_HZ
-    target = io.BytesIO()
-    soundfile.write(target, samples, sample_rate_hz, format="MP3")
-    return target.getvalue()
-
-
 def _entry(
     index: int,
     found: OutOfFold,
     reviewed: LabelReview,
     rows: Sequence[tuple[str, str, str]],
-    excerpts: Mapping[str, _Excerpt],
+    excerpts: Mapping[str, Excerpt | MissingExcerpt],
 ) -> Entry:
     track_id, suggested = found.track_ids[index], int(reviewed.suggested[index])
     excerpt = excerpts[track_id]
@@ -166,8 +116,8 @@ def _entry(
         probability_of_genre=float(found.probabilities[index, found.labels[index]]),
         probability_of_suggested=float(found.probabilities[index, suggested]),
         artist=rows[index][2],
-        mp3=excerpt.mp3,
-        problem=excerpt.problem,
+        mp3=excerpt.mp3 if isinstance(excerpt, Excerpt) else None,
+        problem=excerpt.problem if isinstance(excerpt, MissingExcerpt) else None,
     )
 
 
@@ -175,13 +125,13 @@ def _print_summary(
     found: OutOfFold,
     reviewed: LabelReview,
     *,
-    excerpts: Mapping[str, _Excerpt],
+    excerpts: Mapping[str, Excerpt | MissingExcerpt],
     output_dir: str,
     stream: TextIO,
 ) -> None:
     if found.split_leak is not None:
         print(f"note: the models may have heard these artists: {found.split_leak}", file=stream)
-    problems = [excerpt.problem for excerpt in excerpts.values() if excerpt.problem is not None]
+    problems = [excerpt.problem for excerpt in excerpts.values() if isinstance(excerpt, MissingExcerpt)]
     if problems:
         num_excerpts = counted(len(excerpts), "excerpt")
         print(

@@ -9,8 +9,8 @@ import numpy as np
 
 from beam_pipelines.common.paths import is_local
 from beam_pipelines.records.json_lines import TrackRecord
+from trainer.crossval.out_of_fold import OutOfFold
 from trainer.review.label_errors import LabelReview
-from trainer.review.out_of_fold import OutOfFold
 
 # Of a table that `prepare dataset=csv` reads with its default settings.
 TABLE_COLUMNS = ("path", "genre", "artist")

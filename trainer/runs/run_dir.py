@@ -21,7 +21,7 @@ from trainer.runs.saved_settings import describe_differences
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_CONFIG_FILE = "config.yaml"
+CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
 _FINISHED_FILE = "_SUCCESS"
 # Runs of beamtune 0.1.0 do not have it: their models divide by at least `trainer.models.layers.STD_FLOOR`.
@@ -57,7 +57,7 @@ class RunDir:
 
     def is_started(self) -> bool:
         """Returns whether the directory holds a run."""
-        return files.exists(files.join(self.path, _CONFIG_FILE))
+        return files.exists(files.join(self.path, CONFIG_FILE))
 
     def is_finished(self) -> bool:
         """Returns whether the run is finished."""
@@ -95,7 +95,7 @@ class RunDir:
             copy_metadata(data, to=self.dataset_dir)
             if has_network and find_checkpoint(self.checkpoint_dir, LAST) is None:
                 files.write_text(files.join(self.path, _STANDARDIZATION_FILE), "std_floor: relative\n")
-            self.write_settings(_CONFIG_FILE, config)
+            self.write_settings(CONFIG_FILE, config)
         except files.FileError as error:
             raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
 
@@ -139,10 +139,10 @@ class RunDir:
                 hint = f"expected the {self._key} of beamtune train"
             raise UserError(f"{self.path} holds no training run: {hint}")
         if self._config_text is None:
-            self._config_text = files.read_text(files.join(self.path, _CONFIG_FILE))
+            self._config_text = files.read_text(files.join(self.path, CONFIG_FILE))
         config = yaml.safe_load(self._config_text)
         if not isinstance(config, dict):
-            raise UserError(f"{files.join(self.path, _CONFIG_FILE)} is damaged: choose another run_dir")
+            raise UserError(f"{files.join(self.path, CONFIG_FILE)} is damaged: choose another run_dir")
         return config
 
     def dataset(self) -> PreparedData:

@@ -20,6 +20,7 @@ class StepSums:
         num_correct: Examples whose most probable genre is the true one, or the one of higher weight of two mixed ones.
         gradient_norm: Sum of the steps' global gradient norms before clipping.
         duration_s: Seconds, over all starts of the run.
+        input_wait_s: How many of these the loop has waited for input; runs of beamtune 0.1.0 did not save it.
     """
 
     num_steps: int = 0
@@ -27,6 +28,7 @@ class StepSums:
     num_correct: float = 0.0
     gradient_norm: float = 0.0
     duration_s: float = 0.0
+    input_wait_s: float = 0.0
 
     def __add__(self, other: "StepSums") -> "StepSums":
         return StepSums(
@@ -35,6 +37,7 @@ class StepSums:
             num_correct=self.num_correct + other.num_correct,
             gradient_norm=self.gradient_norm + other.gradient_norm,
             duration_s=self.duration_s + other.duration_s,
+            input_wait_s=self.input_wait_s + other.input_wait_s,
         )
 
 

@@ -1,5 +1,6 @@
 """Settings that were saved with a run, compared with those of a command."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,26 @@ import yaml
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+SettingValue = bool | int | float | str | None
+
+# Settings that do not change the trained weights: paths, devices, and those of speed.
+_UNTRAINED = frozenset(
+    {"run_dir", "data_dir", "checkpoint_interval_s", "steps_per_call", "cache", "shuffle_buffer_examples"}
+    | {"strategy", "board", "weights_path", "storage", "mlflow"}
+)
+
+
+def flat_settings(values: Mapping[str, Any]) -> dict[str, SettingValue]:
+    """Returns settings by dotted key; lists as JSON."""
+    return {
+        key: json.dumps(value) if isinstance(value, list | tuple) else value for key, value in _flatten(values).items()
+    }
+
+
+def trained_settings(values: Mapping[str, Any]) -> dict[str, SettingValue]:
+    """Returns the settings that change the trained weights, by dotted key; lists as JSON."""
+    return {key: value for key, value in flat_settings(values).items() if not _UNTRAINED.intersection(key.split("."))}
 
 
 def describe_differences(

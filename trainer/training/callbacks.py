@@ -38,6 +38,7 @@ class EpochMetrics:
         learning_rate: The learning rate after the last step.
         examples_per_s: Training segments per second.
         step_time_ms: Mean time of a step in milliseconds.
+        input_wait_ms: How much of it the loop has waited for input; see `TrainLoop`.
         validation: The metrics of the validation split by level; empty if it is trained on.
     """
 
@@ -47,6 +48,7 @@ class EpochMetrics:
     learning_rate: float
     examples_per_s: float
     step_time_ms: float
+    input_wait_ms: float
     validation: Mapping[str, LevelMetrics]
 
     @classmethod
@@ -67,6 +69,7 @@ class EpochMetrics:
             learning_rate=learning_rate,
             examples_per_s=num_examples / sums.duration_s,
             step_time_ms=1000 * sums.duration_s / sums.num_steps,
+            input_wait_ms=1000 * sums.input_wait_s / sums.num_steps,
             validation=validation,
         )
 
@@ -79,7 +82,15 @@ class EpochMetrics:
             "gradient_norm": self.gradient_norm,
             "examples_per_s": self.examples_per_s,
             "step_time_ms": self.step_time_ms,
+            "time/input_wait_ms": self.input_wait_ms,
+            "time/compute_ms": self.step_time_ms - self.input_wait_ms,
+            "time/input_wait_share": self.input_wait_share,
         }
+
+    @property
+    def input_wait_share(self) -> float:
+        """The share of the time of the steps in which the loop has waited for input."""
+        return self.input_wait_ms / self.step_time_ms
 
     def by_name(self, labels: Sequence[str]) -> dict[str, float]:
         """Returns the metrics by name, such as "train/segment/loss" and "validation/track/accuracy".

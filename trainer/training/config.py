@@ -13,12 +13,13 @@ from trainer.board.config import BoardConfig
 from trainer.data.config import AugmentConfig
 from trainer.devices.config import StrategyConfig
 from trainer.models.config import ModelConfig
+from trainer.tracking.config import MlflowConfig
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SAMPLINGS = ("natural", "balanced")
 CLASS_WEIGHTINGS = ("none", "balanced")
 # Settings that may change when a run is resumed. All others determine the result.
-KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s", "board.", "storage."})
+KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s", "board.", "storage.", "mlflow."})
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class TrainingConfig:
         optimizer: The optimizer and its learning rate.
         board: What the run writes for TensorBoard besides its scalars.
         storage: How buckets are treated.
+        mlflow: The run of MLflow that the run is written to, too.
     """
 
     epochs: int = 25
@@ -125,6 +127,7 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     board: BoardConfig = field(default_factory=BoardConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
+    mlflow: MlflowConfig = field(default_factory=MlflowConfig)
 
     def __post_init__(self) -> None:
         for name, most in (

@@ -12,7 +12,6 @@ import keras
 from beam_pipelines.common.errors import RunAgainError, RunFailedError
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted
-from trainer.board.board import Board
 from trainer.board.profile import StepProfiler
 from trainer.common.stop_on_sigterm import StopRequest
 from trainer.metrics.levels import SEGMENT, TRACK
@@ -20,9 +19,13 @@ from trainer.metrics.metrics import LevelMetrics
 from trainer.runs.checkpoint_index import LAST
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.runs.run_progress import StepSums
+from trainer.tracking.sinks import RunSink
 from trainer.training.callbacks import Callback, EpochMetrics
 from trainer.training.components import TrainingComponents
 from trainer.training.loop import NonFiniteLossError
+
+# From this share on, an epoch says how long it has waited for input.
+_NOTABLE_INPUT_WAIT = 0.25
 
 
 class _ValidationStoppedError(Exception):
@@ -36,7 +39,7 @@ class EpochLoop:
         self,
         components: TrainingComponents,
         *,
-        board: Board,
+        sinks: RunSink,
         stop_request: StopRequest,
         callback: Callback | None,
         check_owner: Callable[[], None],
@@ -45,7 +48,7 @@ class EpochLoop:
 
         Args:
             components: The run.
-            board: Writes events for TensorBoard.
+            sinks: Takes the scores of epochs.
             stop_request: Ends the run at the next step when it is set.
             callback: Called after steps and epochs.
             check_owner: Raises if the run belongs to another process now; called before checkpoints are written.
@@ -53,7 +56,7 @@ class EpochLoop:
         self._components = components
         self._config = components.config
         self._progress = components.progress
-        self._board = board
+        self._sinks = sinks
         self._stop_request = stop_request
         self._callback = callback
         self._check_owner = check_owner
@@ -80,7 +83,7 @@ class EpochLoop:
                 unit="steps",
                 stream=None if components.cluster.is_chief else io.StringIO(),
             ) as reporter,
-            self._board.epochs(num_steps_done=components.num_steps_done),
+            self._sinks.epochs(num_steps_done=components.num_steps_done),
             closing(self._profiler),
         ):
             if is_resumed:
@@ -194,7 +197,7 @@ class EpochLoop:
         if self._callback is not None:
             wants_more = self._callback.on_epoch(epoch, metrics.by_name(components.data.prepared.labels))
         # Before the state is saved: a resumed run removes events of later steps, but does not write missing ones.
-        self._board.write_epoch(
+        self._sinks.write_epoch(
             step=components.num_steps_done, training=metrics.training_scalars(), validation=validation
         )
         self._save(best=best_name)
@@ -226,6 +229,9 @@ def _summary(metrics: EpochMetrics) -> str:
         if metrics.validation
         else ""
     )
+    share = metrics.input_wait_share
+    wait = "" if share < _NOTABLE_INPUT_WAIT else f"; input wait {share:.0%} of the time"
     return (
         f"loss {metrics.loss:.3f}, accuracy {metrics.accuracy:.3f}; {validation}{metrics.examples_per_s:.0f} examples/s"
+        f"{wait}"
     )

@@ -41,6 +41,13 @@ class TrainLoop:
 
     Several steps run in one call of a compiled function, which saves the Python between them. Each replica computes the
     gradient of its part of the global mean loss; their sum is the gradient of the whole batch.
+
+    The loop measures how long it waits for input: for each step, the time until its batches are there, from when the
+    step before was handed to the devices, or, if that is later, from when its gradients had arrived. All other time is
+    that of computing; it includes the waits of several workers for each other, and the tracing of the first call. The
+    times are read on the host, in the graph, and nothing but the sum of the waits depends on the arrival of gradients:
+    devices that compute while the host goes on are not held up. An input pipeline that needs the processors on which
+    the model is computed slows the steps without being waited for.
     """
 
     def __init__(
@@ -89,24 +96,38 @@ class TrainLoop:
         started_s = time.monotonic()
         # A tensor, so that every number of steps uses the same trace. This method is not a tf.function itself: such a
         # method does not keep its object alive, and the loop could be collected between its look-up and its call.
-        loss, num_correct, gradient_norm, first_bad_step = self._compiled_steps(batches, tf.constant(num_steps))
+        loss, num_correct, gradient_norm, first_bad_step, input_wait_s = self._compiled_steps(
+            batches, tf.constant(num_steps)
+        )
         if int(first_bad_step) >= 0:
             raise NonFiniteLossError(int(first_bad_step))
+        duration_s = time.monotonic() - started_s
         return StepSums(
             num_steps=num_steps,
             loss=float(loss),
             num_correct=float(num_correct),
             gradient_norm=float(gradient_norm),
-            duration_s=time.monotonic() - started_s,
+            duration_s=duration_s,
+            # The clock of the graph is that of the day, which may be set meanwhile.
+            input_wait_s=min(float(input_wait_s), duration_s),
         )
 
     @tf.function  # type: ignore[untyped-decorator]
-    def _compiled_steps(self, batches: Any, num_steps: Any) -> tuple[Any, Any, Any, Any]:
-        """Returns the sums of losses, correct predictions and gradient norms, and the first bad step or −1."""
+    def _compiled_steps(self, batches: Any, num_steps: Any) -> tuple[Any, Any, Any, Any, Any]:
+        """Returns the sums of losses, correct predictions and gradient norms, the first bad step or −1, and the wait.
+
+        The wait is the sum of the seconds that steps have waited for their batches.
+        """
         loss_sum = correct_sum = norm_sum = tf.constant(0.0)
         first_bad_step = tf.constant(-1)
+        computed_s = wait_s = tf.constant(0.0, tf.float64)
         for step in tf.range(num_steps):
-            parts = tuple(next(batches) for _ in range(self._accumulation_steps))
+            # The number of the step is there when all operations of the step before have run, or on a GPU are started.
+            requested_s = _time_after(step)
+            with tf.control_dependencies([requested_s]):
+                parts = tuple(next(batches) for _ in range(self._accumulation_steps))
+            arrived_s = _time_after(*tf.nest.flatten(parts, expand_composites=True))
+            wait_s += tf.maximum(arrived_s - tf.maximum(requested_s, computed_s), 0.0)
             # Reduced in here, because a loop variable cannot be a value per replica.
             loss, num_correct, gradient_norm = (
                 self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
@@ -117,7 +138,8 @@ class TrainLoop:
             correct_sum += num_correct
             norm_sum += gradient_norm
             first_bad_step = tf.where(is_first_bad, step, first_bad_step)
-        return loss_sum, correct_sum, norm_sum, first_bad_step
+            computed_s = _time_of_arrival(gradient_norm)
+        return loss_sum, correct_sum, norm_sum, first_bad_step, wait_s
 
     def _replica_step(self, *batches: TrainBatch) -> tuple[Any, Any, Any]:
         """Returns this replica's part of the mean loss, of the correct predictions and of the gradient norm."""
@@ -168,6 +190,21 @@ class TrainLoop:
             zip([gradient * share for gradient in gradients], self._model.trainable_variables, strict=True)
         )
         return norm
+
+
+def _time_after(*values: Any) -> Any:
+    """Returns the time of the host when the operations of tensors have run: seconds since 1970, float64."""
+    with tf.device("/CPU:0"), tf.control_dependencies(values):
+        return tf.timestamp()
+
+
+def _time_of_arrival(scalar: Any) -> Any:
+    """Returns the time of the host when the value of a tensor, which a GPU may compute, has arrived there."""
+    with tf.device("/CPU:0"):
+        # The operation of a GPU has run for others when it is started: this one reads its value on the host. The result
+        # depends on that, so that TensorFlow cannot remove it: every time is above 1.
+        at_most_1 = tf.cast(tf.math.is_finite(scalar), tf.float64)
+        return tf.maximum(_time_after(at_most_1), at_most_1)
 
 
 class ScoringLoop:

@@ -10,6 +10,7 @@ from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
 from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
+from trainer.common.vertex_logs import event_directories
 from trainer.data.batches import shard_read_errors
 from trainer.data.prepared import read_groups
 from trainer.devices.cluster import Cluster
@@ -18,12 +19,16 @@ from trainer.metrics.calibration import calibrated, fit_calibration
 from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import SegmentScores, predictions_of_scores
 from trainer.metrics.score_tables import print_scores
+from trainer.model_card.model_card import write_model_card
 from trainer.runs.calibration_file import write_calibration
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restarts import bounded_restarts
 from trainer.runs.restored_model import summarize_model
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary
+from trainer.runs.versions_file import write_versions
+from trainer.tracking.mlflow_sink import MlflowSink
+from trainer.tracking.sinks import Sinks
 from trainer.training.callbacks import Callback
 from trainer.training.components import TrainingComponents, TrainingData, make_components, open_training_data
 from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
@@ -70,22 +75,36 @@ def train(
             bounded_restarts(run, cluster),
         ):
             components = make_components(config, strategy=strategy, cluster=cluster, run=run, data=data)
-            board = Board(
-                config,
-                run=run,
-                data=data.prepared,
-                validation_shards=data.validation_shards,
-                is_writer=cluster.is_chief,
-                check_owner=check,
-            )
+            sinks = _make_sinks(config, run=run, data=data, cluster=cluster, check_owner=check)
             check()
             if cluster.is_chief:
                 _start(run, config, data=data)
             # Before this, there is nothing to save.
-            with stop_on_sigterm() as stop, shard_read_errors([*data.train_shards, *data.validation_shards]):
-                epochs = EpochLoop(components, board=board, stop_request=stop, callback=callback, check_owner=check)
+            shards = [*data.train_shards, *data.validation_shards]
+            with stop_on_sigterm() as stop, shard_read_errors(shards), sinks.opened():
+                epochs = EpochLoop(components, sinks=sinks, stop_request=stop, callback=callback, check_owner=check)
                 epochs.run(last_epoch=min(config.epochs, until_epoch or config.epochs))
-                _finish(components, board=board, stop_request=stop, check_owner=check)
+                _finish(components, sinks=sinks, stop_request=stop, check_owner=check)
+
+
+def _make_sinks(
+    config: TrainConfig, *, run: RunDir, data: TrainingData, cluster: Cluster, check_owner: Callable[[], None]
+) -> Sinks:
+    """Returns what the run is written to besides its own files."""
+    boards = [
+        Board(
+            config,
+            run=run,
+            data=data.prepared,
+            validation_shards=data.validation_shards,
+            directory=directory,
+            is_writer=cluster.is_chief,
+            check_owner=check_owner,
+        )
+        for directory in event_directories(run.path)
+    ]
+    mlflow = MlflowSink(config, config.mlflow, run=run, data=data.prepared, is_writer=cluster.is_chief)
+    return Sinks([*boards, mlflow])
 
 
 @contextmanager
@@ -133,13 +152,13 @@ def _start(run: RunDir, config: TrainConfig, *, data: TrainingData) -> None:
 
 
 def _finish(
-    components: TrainingComponents, *, board: Board, stop_request: StopRequest, check_owner: Callable[[], None]
+    components: TrainingComponents, *, sinks: Sinks, stop_request: StopRequest, check_owner: Callable[[], None]
 ) -> None:
     """Writes and prints the metrics of the best weights.
 
     Args:
         components: The run.
-        board: Writes events for TensorBoard.
+        sinks: Take the results.
         stop_request: Ends the run until the metrics are computed.
         check_owner: Raises if the run belongs to another process now; called before files are written.
 
@@ -163,8 +182,11 @@ def _finish(
         check_owner()
         _remove_earlier_scores(run)
         if scores is not None:
-            _write_metrics(components, scores, model=model, board=board)
+            _write_metrics(components, scores, model=model, sinks=sinks)
         check_owner()
+        write_versions(run)
+        write_model_card(run)
+        sinks.write_files()
         run.mark_finished()
         print(f"the weights of epoch {progress.early_stopping.best_epoch} are in {run.path}", file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.
@@ -182,7 +204,7 @@ def _remove_earlier_scores(run: RunDir) -> None:
         )
 
 
-def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, model: ModelSummary, board: Board) -> None:
+def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, model: ModelSummary, sinks: Sinks) -> None:
     run, data = components.run, components.data.prepared
     predictions = predictions_of_scores(scores, group_of_track=read_groups(data))
     calibration = fit_calibration(predictions) if components.config.calibrate else None
@@ -196,5 +218,5 @@ def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, mod
 
     run.merge_metrics(VALIDATION, levels, data=data, model=model, write_others=write_others)
     best_epoch = components.progress.early_stopping.best_epoch
-    board.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
+    sinks.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
     print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=stdout())

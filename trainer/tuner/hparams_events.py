@@ -6,6 +6,7 @@ from typing import Any
 from tensorboard.plugins.hparams import api, api_pb2, summary
 
 from trainer.common.event_files import EventFile
+from trainer.common.vertex_logs import event_directories, vertex_log_dir
 from trainer.tuner.space.space import Choice, Parameter, Range, Space
 from trainer.tuner.trial import Trial
 
@@ -23,23 +24,31 @@ def write_experiment(search_dir: str, space: Space, *, objective: str, created_s
         api.Metric("segment/loss", group="validation", display_name="last validation/segment/loss"),
     ]
     hparams = [api.HParam(parameter.name, _domain(parameter)) for parameter in space.parameters]
-    _write(search_dir, api.hparams_config_pb(hparams, metrics, time_created_secs=created_s))
+    message = api.hparams_config_pb(hparams, metrics, time_created_secs=created_s)
+    vertex_dir = vertex_log_dir()
+    for directory in [search_dir] if vertex_dir is None else [search_dir, vertex_dir]:
+        _write(directory, message)
 
 
 def write_session_start(trial: Trial) -> None:
     """Writes the values of a trial."""
-    _write(trial.directory, api.hparams_pb(dict(trial.values), trial_id=trial.trial_id))
+    _write_session(trial.directory, api.hparams_pb(dict(trial.values), trial_id=trial.trial_id))
 
 
 def write_session_success(directory: str, *, objective: str, score: float) -> None:
     """Writes that a trial has completed, and its score."""
     end = summary.session_end_pb(api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
-    _write(directory, end, scalars={f"{_BEST}/{objective}": score})
+    _write_session(directory, end, scalars={f"{_BEST}/{objective}": score})
 
 
 def write_session_failure(directory: str) -> None:
     """Writes that a trial has failed. TensorBoard ignores this if the end of the session was written before."""
-    _write(directory, summary.session_end_pb(api_pb2.STATUS_FAILURE, end_time_secs=time.time()))
+    _write_session(directory, summary.session_end_pb(api_pb2.STATUS_FAILURE, end_time_secs=time.time()))
+
+
+def _write_session(directory: str, message: Any, *, scalars: dict[str, float] | None = None) -> None:
+    for one in event_directories(directory):
+        _write(one, message, scalars=scalars)
 
 
 def _write(directory: str, message: Any, *, scalars: dict[str, float] | None = None) -> None:

@@ -11,6 +11,7 @@ from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import metrics_to_json
+from trainer.tracking.mlflow_session import below
 from trainer.training.train import train
 from trainer.tuner.best import config_of
 from trainer.tuner.config import SearchConfig
@@ -51,7 +52,10 @@ def _refit(config: SearchConfig, *, directory: SearchDir, space: Space, stream: 
     if best is None:
         raise UserError(f"search_dir={search.search_dir}: no trial has completed: see beamtune tune status")
     winner = replace(
-        config_of(best, config, space=space), learn_from_validation=True, early_stopping_patience_epochs=None
+        config_of(best, config, space=space),
+        learn_from_validation=True,
+        early_stopping_patience_epochs=None,
+        mlflow=below(config.mlflow, config.search_dir),
     )
     print(
         f"trial {best.trial_id}, {search.objective} {best.score:.4f}: training it on train and validation for "

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import keras
 import tensorflow as tf
@@ -17,6 +18,7 @@ from trainer.common import files
 from trainer.common.tf_graphs import releasing_graphs
 from trainer.devices.strategy import make_strategy
 from trainer.runs.run_dir import RunDir
+from trainer.tracking.mlflow_session import below
 from trainer.training.train import train
 from trainer.tuner.config import SearchConfig
 from trainer.tuner.hparams_events import write_session_failure, write_session_start, write_session_success
@@ -61,6 +63,7 @@ class TrainingRunner:
 
     def _train(self, trial: Trial, *, report: ReportEpoch, check_lease: Callable[[], None]) -> TrialResult:
         config = with_settings(self._config.base(), {**self._space.settings(trial.values), "run_dir": trial.directory})
+        config = replace(config, mlflow=below(config.mlflow, self._config.search_dir))
         if trial.parent_id is not None:
             parent_directory = files.join(os.path.dirname(trial.directory), trial.parent_id)
             copy_checkpoints(parent_directory, to=trial.directory, check_owner=check_lease)

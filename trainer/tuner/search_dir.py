@@ -26,6 +26,7 @@ _KEYS_THAT_MAY_DIFFER = frozenset(
         "service.",
         "pruning.",
         "storage.",
+        "mlflow.",
     }
 )
 

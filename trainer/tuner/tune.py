@@ -14,7 +14,10 @@ from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import UPDATE_LEASE_FILE, holding
 from beam_pipelines.records.schema import TRAIN, VALIDATION
+from trainer.common import files
 from trainer.data.prepared import check_has_several_genres, find_shards, open_prepared, select_features
+from trainer.tracking.mlflow_group import group_run
+from trainer.tracking.mlflow_session import MlflowSession
 from trainer.training.callbacks import metric_names
 from trainer.tuner.best import ToOverrides, write_best
 from trainer.tuner.config import SearchConfig
@@ -117,17 +120,31 @@ def _run_chief(
             directory.start(config, space_text=space_text)
             write_experiment(config.search_dir, space, objective=config.objective, created_s=time.time())
     can_write = True
-    try:
-        run_chief(config, space=space, host=host)
-    except (LostLeadershipError, BucketOutageError):
-        can_write = False  # another chief writes the results, or this one when it is started again
-        raise
-    finally:
-        # Also of a search that failed or was stopped. The state may not exist yet.
-        if can_write:
-            with suppress(UserError):
-                _write_results(config, space=space, to_overrides=to_overrides, stream=stream)
+    with group_run(
+        config, config.mlflow, command="tune", directory=config.search_dir, data_dir=config.data_dir
+    ) as mlflow:
+        try:
+            run_chief(config, space=space, host=host)
+        except (LostLeadershipError, BucketOutageError):
+            can_write = False  # another chief writes the results, or this one when it is started again
+            if mlflow is not None:
+                mlflow.keep_status()
+            raise
+        finally:
+            # Also of a search that failed or was stopped. The state may not exist yet.
+            if can_write:
+                with suppress(UserError):
+                    _write_results(config, space=space, to_overrides=to_overrides, stream=stream)
+                    _log_best(config, mlflow)
     return 0
+
+
+def _log_best(config: SearchConfig, mlflow: MlflowSession | None) -> None:
+    """Sends the score and the settings of the best trial to MLflow."""
+    search = read_search(config.search_dir)
+    if mlflow is not None and search.best is not None and search.best.score is not None:
+        mlflow.log({f"best/{config.objective}": search.best.score}, step=len(search.trials))
+        mlflow.log_text("best.yaml", files.read_text(SearchDir(config.search_dir).best_path))
 
 
 def _write_results(config: SearchConfig, *, space: Space, to_overrides: ToOverrides, stream: TextIO) -> None:

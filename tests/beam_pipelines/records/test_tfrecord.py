@@ -3,7 +3,7 @@ import io
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.records.tfrecord import write_record
+from beam_pipelines.records.tfrecord import read_records, write_record
 
 RECORDS = [b"", b"a", b"beamtune" * 1000, bytes(range(256))]
 
@@ -36,3 +36,34 @@ def test_the_checksum_guards_the_data(tmp_path):
     path.write_bytes(data)
     with pytest.raises(tf.errors.DataLossError):
         list(tf.data.TFRecordDataset(str(path)))
+
+
+def written():
+    sink = io.BytesIO()
+    for record in RECORDS:
+        write_record(sink, record)
+    return sink.getvalue()
+
+
+def test_records_are_read_as_they_were_written():
+    assert list(read_records(written())) == RECORDS
+    assert list(read_records(b"")) == []
+
+
+@pytest.mark.parametrize("num_left", range(1, 20))
+def test_of_a_truncated_file_the_complete_records_are_read(num_left):
+    assert list(read_records(written()[:-num_left])) == RECORDS[:-1]
+
+
+@pytest.mark.parametrize(("place", "num_read"), [(0, 0), (8, 0), (16, 1), (28, 1), (29, 1)])
+def test_records_before_a_damaged_one_are_read(place, num_read):
+    """The first record, without data, has 16 bytes; the second one has 17, its data after 12 of its header."""
+    content = bytearray(written())
+    content[place] ^= 1
+    assert list(read_records(bytes(content))) == RECORDS[:num_read]
+
+
+def test_a_length_that_is_beyond_the_file_is_no_record():
+    sink = io.BytesIO()
+    write_record(sink, b"x" * 100)
+    assert list(read_records(sink.getvalue()[:50])) == []

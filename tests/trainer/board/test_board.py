@@ -26,6 +26,7 @@ from trainer.training.train import train
 
 GRAPH = "__run_graph__"
 LABELS = ["blues", "funk", "waltz"]
+TIMES = ("examples_per_s", "step_time_ms", "time/input_wait_ms", "time/compute_ms", "time/input_wait_share")
 STEPS_PER_EPOCH = 4  # 30 segments in batches of 8
 
 
@@ -42,7 +43,15 @@ def test_the_scores_of_each_epoch_are_written(finished):
     train_events, validation = read_events(run / "train"), read_events(run / "validation")
     epoch_steps = [STEPS_PER_EPOCH * epoch for epoch in (1, 2, 3)]
     assert {tag: [step for step, _ in values] for tag, values in train_events.items() if tag != GRAPH} == dict.fromkeys(
-        ["segment/loss", "segment/accuracy", "learning_rate", "gradient_norm", "examples_per_s", "step_time_ms"],
+        [
+            "segment/loss",
+            "segment/accuracy",
+            "learning_rate",
+            "gradient_norm",
+            "examples_per_s",
+            "step_time_ms",
+            *TIMES,
+        ],
         epoch_steps,
     )
     levels = ("segment", "track", "track_vote")
@@ -174,7 +183,11 @@ def values_of(run_dir: str) -> dict[tuple[str, str], Any]:
     content = {}
     for name in (".", "train", "validation"):
         for tag, values in read_events(Path(run_dir) / name).items():
-            if tag in ("examples_per_s", "step_time_ms") or tag.startswith("_hparams_") or tag in ("config", GRAPH):
+            if (
+                tag in ("examples_per_s", "step_time_ms", *TIMES)
+                or tag.startswith("_hparams_")
+                or tag in ("config", GRAPH)
+            ):
                 content[name, tag] = [step for step, _ in values]
             else:
                 content[name, tag] = [(step, np.asarray(value).tolist()) for step, value in values]

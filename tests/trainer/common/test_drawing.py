@@ -1,5 +1,7 @@
 """Drawing: genre colours, short names, spectrograms, and PNG files that depend on nothing but the drawing."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pytest
@@ -40,6 +42,30 @@ def test_the_same_drawing_gives_the_same_bytes_whatever_the_style_of_the_user():
     with matplotlib.rc_context({"axes.facecolor": "red", "figure.dpi": 33, "font.size": 40}):
         assert drawing.draw(paint, width_in=2, height_in=2) == first
         assert matplotlib.rcParams["font.size"] == 40
+
+
+def test_a_chart_follows_the_colours_of_the_page_and_is_the_same_each_time():
+    def paint(figure):
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [1, 0], color=drawing.FIRST, marker="o", label="one")
+        axes.axhline(0.5, color=drawing.SOFT)
+        axes.legend()
+
+    first = drawing.draw_svg(paint, name="one", width_px=340, height_px=200)
+    with matplotlib.rc_context({"axes.facecolor": "red", "text.color": "red", "font.size": 40}):
+        assert drawing.draw_svg(paint, name="one", width_px=340, height_px=200) == first
+    assert first.startswith('<svg viewBox="0 0 340 200" style="max-width: 340px" aria-hidden="true">')
+    colors = {value for name, value in re.findall(r"(fill|stroke): ([^;\"]+)", first)}
+    assert colors <= {"none", "var(--ink)", "var(--soft)", "var(--line)", "var(--first)"}
+    assert "var(--first)" in colors
+    assert "<style" not in first
+    sizes = re.findall(r"font-size: ([0-9.]+)px", first)
+    assert len(sizes) == first.count("<text") > 0
+    assert all(float(size) >= 12 for size in sizes)
+    # The names in a figure are its own: those of another one on the page differ.
+    second = drawing.draw_svg(paint, name="two", width_px=340, height_px=200)
+    assert not set(re.findall(r' id="([^"]+)"', first)) & set(re.findall(r' id="([^"]+)"', second))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', first)) <= set(re.findall(r' id="([^"]+)"', first))
 
 
 def test_frames_are_drawn_from_left_to_right_and_bands_upwards():

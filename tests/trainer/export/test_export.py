@@ -23,6 +23,7 @@ from serving_http import serving
 import beamtune
 from beam_pipelines.audio import windows as windows_module
 from beam_pipelines.common.errors import RunFailedError, UserError
+from trainer.evaluation import exported_model
 from trainer.evaluation.config import PredictConfig
 from trainer.evaluation.exported_model import ExportedModel
 from trainer.evaluation.inference import Inference
@@ -279,15 +280,22 @@ def test_other_software_can_calibrate_with_the_temperatures_of_the_signature(
     np.testing.assert_allclose(powers / powers.sum(), list(expected.probabilities.values()), atol=1e-3)
 
 
+@pytest.mark.parametrize(("max_duration_s", "highest_rate_hz"), [(2.0, 96_000), (16.0, 1000)])
 def test_a_file_longer_than_the_longest_duration_is_read_in_windows(
-    model: ExportedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: ExportedModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    max_duration_s: float,
+    highest_rate_hz: int,
 ) -> None:
+    """Of a rate that is higher than another one, less is read at once."""
     path = tmp_path / "long.wav"
     soundfile.write(path, noise(10.3), RATE_HZ)
     whole = model.score(str(path))
     assert len(whole.starts_s) == 20
     monkeypatch.setattr(windows_module, "_WINDOW_S", 3.0)
-    monkeypatch.setattr(model, "_max_duration_s", 2.0)
+    monkeypatch.setattr(model, "_max_duration_s", max_duration_s)
+    monkeypatch.setattr(exported_model, "_HIGHEST_WHOLE_RATE_HZ", highest_rate_hz)
     for found in (model.score(str(path)), model.score_samples(noise(10.3)[:, None], sample_rate_hz=RATE_HZ)):
         np.testing.assert_allclose(found.starts_s, whole.starts_s, atol=1e-6)
         np.testing.assert_allclose(found.values, whole.values, atol=1e-3)

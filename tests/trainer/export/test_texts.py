@@ -1,12 +1,11 @@
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from beam_pipelines.features.config import LogMelConfig, YamnetConfig
 from trainer.export.source import ExportSource
-from trainer.export.texts import license_text, model_card
+from trainer.export.texts import card_text, license_text
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.models.architectures.transfer import TransferConfig
 from trainer.models.architectures.yamnet_finetune import YamnetFinetuneConfig
@@ -40,11 +39,18 @@ def test_weights_of_ones_own_have_no_licence(source: ExportSource) -> None:
     assert license_text(replace(source, settings=settings)) is None
 
 
-def test_genres_are_no_markup_in_the_model_card(source: ExportSource) -> None:
-    model = SimpleNamespace(count_params=lambda: 7)
-    inference = SimpleNamespace(labels=("a|b", "<i>", "d'n'b"), model=model)
-    card = model_card(replace(source, inference=inference), formats=["saved_model"])  # type: ignore[arg-type]
-    assert "3 genres: a&#124;b, &lt;i&gt;, d'n'b." in card
+def test_the_card_of_an_export_is_that_of_its_run_with_the_formats(source: ExportSource) -> None:
+    card = card_text(source, formats=["saved_model", "keras"])
+    start, end = card.index("## Formats"), card.index("## Intended use")
+    assert card[start:end].startswith("## Formats\n\nsaved_model, model.keras; `signature.json`")
+    assert card[:start] + card[end:] == (Path(source.run.path) / "model_card.md").read_text()
+
+
+def test_a_run_without_a_card_is_exported_with_one(source: ExportSource, finished: TrainConfig) -> None:
+    run = RunDir(finished.run_dir)
+    before = card_text(replace(source, run=run), formats=["saved_model"])
+    (Path(finished.run_dir) / "model_card.md").unlink()
+    assert card_text(replace(source, run=run), formats=["saved_model"]) == before
 
 
 @pytest.mark.parametrize(

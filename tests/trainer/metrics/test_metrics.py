@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from trainer.metrics.metrics import (
+    CalibrationBin,
     ClassMetrics,
     Interval,
     LevelMetrics,
+    calibration_bins,
     classification_metrics,
     confusion_matrix,
     cross_entropy,
@@ -145,6 +147,25 @@ def test_calibration_bin_by_bin() -> None:
             expected += in_bin.mean() * abs(is_correct[in_bin].mean() - confidence[in_bin].mean())
     assert expected > 0.01
     assert expected_calibration_error(probabilities, labels) == pytest.approx(expected)
+
+
+def test_calibration_bins_by_hand() -> None:
+    # Upper edges belong to a bin: 0.6 is in that from 8/15 to 9/15.
+    probabilities = np.array([[0.6, 0.4], [0.55, 0.45], [0.0, 1.0], [0.98, 0.02]])
+    found = calibration_bins(probabilities, np.array([0, 1, 1, 1]))
+    assert found == [
+        CalibrationBin(pytest.approx(8 / 15), pytest.approx(9 / 15), 2, pytest.approx(0.575), 0.5),
+        CalibrationBin(pytest.approx(14 / 15), 1.0, 2, pytest.approx(0.99), 0.5),
+    ]
+
+
+def test_calibration_bins_give_the_calibration_error() -> None:
+    rng = np.random.default_rng(3)
+    probabilities, labels = rng.dirichlet([0.5] * 4, size=300), rng.integers(4, size=300)
+    found = calibration_bins(probabilities, labels)
+    assert sum(one.num_examples for one in found) == 300
+    error = sum(one.num_examples * abs(one.confidence - one.accuracy) for one in found) / 300
+    assert error == pytest.approx(expected_calibration_error(probabilities, labels), abs=1e-12)
 
 
 def test_the_first_of_equal_scores_is_the_higher_one_as_in_argmax() -> None:

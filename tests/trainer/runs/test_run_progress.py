@@ -1,6 +1,7 @@
 """The progress of a run, and how checkpoints hold it."""
 
 import json
+from dataclasses import replace
 
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.runs.run_progress import RunProgress, StepSums
@@ -9,8 +10,11 @@ STEPS = StepSums(num_steps=3, loss=1.5, num_correct=6.0, gradient_norm=0.75, dur
 
 
 def test_sums_are_added_field_by_field() -> None:
-    other = StepSums(num_steps=1, loss=0.25, num_correct=2.0, gradient_norm=0.5, duration_s=0.25)
-    assert STEPS + other == StepSums(num_steps=4, loss=1.75, num_correct=8.0, gradient_norm=1.25, duration_s=1.75)
+    other = StepSums(num_steps=1, loss=0.25, num_correct=2.0, gradient_norm=0.5, duration_s=0.25, input_wait_s=0.125)
+    waits = replace(STEPS, input_wait_s=0.5)
+    assert waits + other == StepSums(
+        num_steps=4, loss=1.75, num_correct=8.0, gradient_norm=1.25, duration_s=1.75, input_wait_s=0.625
+    )
     assert STEPS + StepSums() == STEPS
 
 

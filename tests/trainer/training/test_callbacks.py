@@ -120,7 +120,7 @@ def test_early_stopping_requires_validation(make_config: MakeConfig) -> None:
 def test_metrics_have_the_names_that_tensorboard_shows() -> None:
     level = classification_metrics(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1]))
     validation = {"segment": level, "track": level}
-    sums = StepSums(num_steps=4, loss=6.0, num_correct=16.0, gradient_norm=2.0, duration_s=0.5)
+    sums = StepSums(num_steps=4, loss=6.0, num_correct=16.0, gradient_norm=2.0, duration_s=0.5, input_wait_s=0.125)
     epoch = EpochMetrics.from_sums(sums, global_batch_size=8, learning_rate=0.1, validation=validation)
     assert epoch.training_scalars() == {
         "segment/loss": 1.5,
@@ -129,6 +129,9 @@ def test_metrics_have_the_names_that_tensorboard_shows() -> None:
         "gradient_norm": 0.5,
         "examples_per_s": 64.0,
         "step_time_ms": 125.0,
+        "time/input_wait_ms": 31.25,
+        "time/compute_ms": 93.75,
+        "time/input_wait_share": 0.25,
     }
     metrics = epoch.by_name(["a", "b"])
     assert (metrics["train/segment/loss"], metrics["train/segment/accuracy"]) == (1.5, 0.5)

@@ -1,6 +1,7 @@
 """The training step against a reference in numpy."""
 
 import gc
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,6 +127,41 @@ def test_several_steps_in_a_call_equal_the_same_steps_one_by_one() -> None:
         assert loss_sum == pytest.approx(results[0][0])
         for found, expected in zip(weights, results[0][1], strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+def slow_identity(values: Any, *, sleep_s: float) -> Any:
+    """Returns a tensor unchanged, after a pause."""
+
+    def pause(array: np.ndarray) -> np.ndarray:
+        time.sleep(sleep_s)
+        return array
+
+    slow = tf.numpy_function(pause, [values], values.dtype)
+    slow.set_shape(values.shape)
+    return values + tf.stop_gradient(slow - values)
+
+
+@pytest.mark.parametrize(("input_s", "step_s"), [(0.3, 0.0), (0.0, 0.3)], ids=["slow input", "slow step"])
+def test_waiting_for_input_and_computing_are_measured_apart(input_s: float, step_s: float) -> None:
+    class Slow(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return slow_identity(inputs, sleep_s=step_s)
+
+    def slow_input(batch: TrainBatch) -> TrainBatch:
+        return batch._replace(features={"x": slow_identity(batch.features["x"], sleep_s=input_s)})
+
+    inputs = keras.Input((5,), name="x")
+    model = keras.Model({"x": inputs}, keras.layers.Dense(CLASSES)(Slow()(inputs)))
+    (batch,) = make_batches(1)
+    batches = iter(tf.data.Dataset.from_tensors(batch).repeat(6).map(slow_input))
+    loop = make_loop(model, keras.optimizers.SGD(0.1))
+    loop.run_steps(batches, 1)  # traces
+
+    sums = loop.run_steps(batches, 5)
+    # The pauses are longer than everything else, on a busy machine, too.
+    assert sums.duration_s >= 5 * 0.3
+    assert (sums.input_wait_s > 0.5 * sums.duration_s) == (input_s > 0)
+    assert 0 <= sums.input_wait_s <= sums.duration_s
 
 
 def test_the_loss_is_scaled_by_the_global_batch() -> None:

@@ -13,7 +13,9 @@ import yaml
 from beam_pipelines.common.lease import LEASE_FILES
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
+from trainer.runs.run_progress import StepSums
 from trainer.training.config import TrainConfig
+from trainer.training.loop import TrainLoop
 from trainer.training.train import train
 
 MakeConfig = Callable[..., TrainConfig]
@@ -84,8 +86,17 @@ def test_a_run_directory_holds_everything(
 
     epoch_steps = [15 * epoch for epoch in range(1, 11)]  # 120 examples in batches of 8
     train_scalars = scalar_steps(run / "train")
+    times = ["time/input_wait_ms", "time/compute_ms", "time/input_wait_share"]
     assert train_scalars == dict.fromkeys(
-        ["segment/loss", "segment/accuracy", "learning_rate", "gradient_norm", "examples_per_s", "step_time_ms"],
+        [
+            "segment/loss",
+            "segment/accuracy",
+            "learning_rate",
+            "gradient_norm",
+            "examples_per_s",
+            "step_time_ms",
+            *times,
+        ],
         epoch_steps,
     )
     assert scalar_steps(run / "validation")["track/accuracy"] == epoch_steps
@@ -111,6 +122,22 @@ def test_the_end_of_a_run_calibrates_it_unless_that_is_switched_off(finished: Tr
     for level, metrics in calibrated.items():
         assert {**metrics, "calibrated": None} == raw[level]
         assert (metrics["calibrated"] is None) == (level == "track_vote")
+
+
+def test_an_epoch_that_waits_for_its_input_says_so(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real_run_steps, shares = TrainLoop.run_steps, iter([0.61, 0.24])
+
+    def run_steps(*args: Any) -> StepSums:
+        sums = real_run_steps(*args)
+        return replace(sums, input_wait_s=next(shares) * sums.duration_s)
+
+    monkeypatch.setattr(TrainLoop, "run_steps", run_steps)
+    train(make_config(epochs=2, steps_per_call=4))
+    first, second = [line for line in capsys.readouterr().err.splitlines() if "validation loss" in line]
+    assert first.endswith("examples/s; input wait 61% of the time")
+    assert second.endswith("examples/s")
 
 
 def test_a_finished_run_is_left_alone(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ class OutOfFold:
         split_leak: Why the predictions may be too good, or None.
         genres: The genres.
         track_ids: (tracks), sorted.
+        groups: (tracks), the group of each track, such as its artist.
         labels: (tracks,) int64, the stated genres.
         probabilities: (tracks, genres) float64, the mean over the seeds.
     """
@@ -32,6 +33,7 @@ class OutOfFold:
     split_leak: str | None
     genres: tuple[str, ...]
     track_ids: tuple[str, ...]
+    groups: tuple[str, ...]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
 
@@ -59,21 +61,25 @@ def read_out_of_fold(crossval_dir: str) -> OutOfFold:
         raise UserError(f"{crossval_dir} is not finished: run the same beamtune crossval again")
     rows: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     label_of: dict[str, int] = {}
+    group_of: dict[str, str] = {}
     genres: tuple[str, ...] = ()
     for run_dir in run_dirs:
         tracks, labels = read_predictions(RunDir(run_dir), TEST)
         if genres and labels != genres:
             raise UserError(f"{run_dir} has other genres than the runs before it: the cross-validation is damaged")
         genres = labels
-        for track_id, label, row in zip(tracks.track_ids, tracks.labels, tracks.probabilities, strict=True):
+        for track_id, group, label, row in zip(
+            tracks.track_ids, tracks.groups, tracks.labels, tracks.probabilities, strict=True
+        ):
             rows[track_id].append(row)
-            label_of[track_id] = int(label)
+            label_of[track_id], group_of[track_id] = int(label), group
     track_ids = tuple(sorted(rows))
     return OutOfFold(
         data_dir=data_dir,
         split_leak=leak,
         genres=genres,
         track_ids=track_ids,
+        groups=tuple(group_of[track_id] for track_id in track_ids),
         labels=np.array([label_of[track_id] for track_id in track_ids], dtype=np.int64),
         probabilities=np.array([np.mean(rows[track_id], axis=0) for track_id in track_ids]),
     )

@@ -1,0 +1,56 @@
+"""HTML pages of one look: `page.html.jinja`, which the template of each page extends, and its style sheet.
+
+Names in a page come from the user's files: the templates escape all of them, and the content security policy lets a
+browser load nothing.
+"""
+
+import base64
+from importlib import resources
+
+import jinja2
+
+_FRAME, _PARTS, _STYLE = "page.html.jinja", "page_parts.html.jinja", "page.css"
+_COMMON = ("common/" + _FRAME, "common/" + _PARTS)
+
+
+def page_template(package: str, name: str) -> jinja2.Template:
+    """Returns the template of a page; it extends `common/page.html.jinja`.
+
+    Its filters are `whole` (1,234), `tenths` (1,234.5) and `data_uri`, whose argument is the media type.
+
+    Args:
+        package: The package that holds the template, and others that it includes.
+        name: The name of its file.
+    """
+
+    def load(wanted: str) -> str:
+        if wanted in _COMMON:
+            return read_text(__package__, wanted.removeprefix("common/"))
+        return read_text(package, wanted)
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(load)
+    )
+    environment.filters.update(whole=whole, tenths=tenths, data_uri=data_uri)
+    environment.globals.update(page_style=read_text(__package__, _STYLE))
+    return environment.get_template(name)
+
+
+def read_text(package: str, name: str) -> str:
+    """Returns a text file of a package."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def whole(number: int) -> str:
+    """Returns a number such as "1,234"."""
+    return f"{number:,}"
+
+
+def tenths(number: float) -> str:
+    """Returns a number such as "1,234.5"."""
+    return f"{number:,.1f}"
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Returns the address of content that is in the page itself."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,102 @@
+"""What a model card states of a run, read from the run directory alone."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.config import YamnetConfig
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
+from beam_pipelines.records.schema import TEST, VALIDATION
+from trainer.data.prepared import PreparedData
+from trainer.metrics.metrics import LevelMetrics
+from trainer.models.config import ModelConfig
+from trainer.models.registry import model_config_from_dict
+from trainer.runs.prediction_files import read_predictions
+from trainer.runs.run_dir import RunDir
+from trainer.runs.run_metrics import RunMetrics
+from trainer.runs.versions_file import read_versions
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run.
+
+    Attributes:
+        config: Its settings.
+        model_config: Those of its model.
+        data: The metadata of its data set.
+        preparation: How the data were prepared; None if the record of it is missing or damaged.
+        metrics: Its scores; None if no split was evaluated.
+        num_groups: The groups of the tracks of each evaluated split.
+        versions: The software that has finished the training; empty for a run of beamtune 0.1.0.
+    """
+
+    config: Mapping[str, Any]
+    model_config: ModelConfig
+    data: PreparedData
+    preparation: PrepareYaml | None
+    metrics: RunMetrics | None
+    num_groups: Mapping[str, int]
+    versions: Mapping[str, str]
+
+    @property
+    def dataset_kind(self) -> str | None:
+        """The kind of data set that the audio came from, such as "folder"; None if it is not recorded."""
+        if self.preparation is None:
+            return None
+        dataset = yaml.safe_load(self.preparation.text)["config"].get("dataset")
+        return dataset.get("kind") if isinstance(dataset, Mapping) else None
+
+    @property
+    def levels(self) -> Mapping[str, Mapping[str, LevelMetrics]]:
+        """The scores by split and level, those of the test split first, then those of the validation split."""
+        levels = {} if self.metrics is None else self.metrics.levels
+        first = [split for split in (TEST, VALIDATION) if split in levels]
+        return {split: levels[split] for split in [*first, *sorted(levels.keys() - set(first))]}
+
+
+def read_facts(run: RunDir) -> RunFacts:
+    """Reads what is known of a run.
+
+    Raises:
+        UserError: There is no run of a network, or a file of it is damaged.
+    """
+    config = run.config()
+    preparation = None
+    with suppress(UserError):
+        preparation = run.prepare_yaml()
+    metrics = run.metrics()
+    return RunFacts(
+        config=config,
+        model_config=model_config_from_dict(config.get("model", {})),
+        data=run.dataset(),
+        preparation=preparation,
+        metrics=metrics,
+        num_groups={} if metrics is None else _num_groups(run, metrics),
+        versions=read_versions(run),
+    )
+
+
+def _num_groups(run: RunDir, metrics: RunMetrics) -> dict[str, int]:
+    counts = {}
+    for split in metrics.levels:
+        with suppress(UserError):  # a file of predictions that was removed
+            tracks, _ = read_predictions(run, split)
+            counts[split] = len(set(tracks.groups))
+    return counts
+
+
+def uses_yamnet(preparation: PrepareYaml, model_config: ModelConfig) -> bool:
+    """Returns whether a model, or a feature that it takes, has weights of YAMNet."""
+    kinds = (preparation.features.get(name) for name in model_config.feature_names)
+    return any(isinstance(kind, YamnetConfig) for kind in kinds) or model_config.name == "yamnet_finetune"
+
+
+def backbone_of(model_config: ModelConfig) -> str | None:
+    """Returns the network of keras.applications whose pretrained weights a model started from; None without one."""
+    weights = getattr(model_config, "weights", "none")
+    return None if weights == "none" else getattr(model_config, "backbone", None)
