@@ -32,13 +32,14 @@ def _launch(invocation: Invocation) -> int:
     plan = make_plan(config.launch, name, paths, words)
     from configs.launch.launch import show_request, submit
 
+    as_json = invocation.output_format == "json"
     if invocation.dry_run:
-        show_request(plan, as_json=invocation.output_format == "json", stream=sys.stdout)
+        show_request(plan, as_json=as_json, stream=sys.stdout)
         return 0
     from configs.launch.data_checks import check_data
 
     data_key = check_data(plan.launched)
-    submit(plan, data_key=data_key, assume_yes=invocation.assume_yes, stream=sys.stdout)
+    submit(plan, data_key=data_key, assume_yes=invocation.assume_yes, stream=sys.stdout, as_json=as_json)
     return 0
 
 

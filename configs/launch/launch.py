@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TextIO
 
 import yaml
@@ -30,7 +31,7 @@ def show_request(plan: Plan, *, as_json: bool, stream: TextIO) -> None:
         yaml.safe_dump(request, stream, sort_keys=False, allow_unicode=True, width=1_000)
 
 
-def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO) -> None:
+def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO, as_json: bool = False) -> None:
     """Starts a job, unless the same one runs or has succeeded; asks before, on a terminal.
 
     Args:
@@ -38,6 +39,7 @@ def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO
         data_key: The cache key of its prepared data; None if it reads none.
         assume_yes: Whether not to ask.
         stream: Where its name is printed.
+        as_json: Whether the job is printed as JSON, with `is_new`.
 
     Raises:
         UserError: The service refuses it, or nobody could be asked.
@@ -54,18 +56,18 @@ def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO
     same = next((job for job in before if job.is_kept), None)
     if same is not None and not config.again:
         _remember(plan, same)
-        print(
+        line = (
             f"{same.name} ({same.state}, created {same.created}) has the same command, settings and data: it is not "
-            "started again; launch.again=true starts another one",
-            file=stream,
+            "started again; launch.again=true starts another one"
         )
+        print(_json(same, is_new=False) if as_json else line, file=stream)
         return
     _say(describe_plan(plan))
     if not assume_yes:
         _ask(f"start {identity.display_name} in {config.project}?")
     job = service.create_job(plan.job(identity), key=identity.key, known=frozenset(job.name for job in before))
     _remember(plan, job)
-    print(f"{job.name} ({job.state})", file=stream)
+    print(_json(job, is_new=True) if as_json else f"{job.name} ({job.state})", file=stream)
     _say(
         [
             f"https://console.cloud.google.com/vertex-ai/locations/{config.region}/training/{job.job_id}"
@@ -73,6 +75,10 @@ def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO
             "beamtune launch status last, beamtune launch logs last, beamtune launch cancel last",
         ]
     )
+
+
+def _json(job: Job, *, is_new: bool) -> str:
+    return json.dumps({**asdict(job), "is_new": is_new}, indent=2)
 
 
 def _remember(plan: Plan, job: Job) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -46,6 +47,18 @@ def test_a_job_is_created_and_remembered(
     assert find_job("last", project=None, region=None).name == FIRST
     # Nothing but the name of the library and of its version, and no credentials, is sent to http://.
     assert not any("authorization" in map(str.lower, headers) for headers in vertex.headers)
+
+
+def test_a_program_reads_the_job_and_whether_it_is_new(
+    launch: Launch, vertex: VertexServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "cloud.yaml").write_text(yaml.safe_dump([*PLACE, "launch.machine=l4", "epochs=3"]))
+    for is_new in (True, False):
+        assert launch(*TRAIN[:4], f"overrides={tmp_path}/cloud.yaml", "--yes", "--json") == 0
+        job = json.loads(capsys.readouterr().out)
+        assert (job["name"], job["machines"], job["is_new"]) == (FIRST, "1 g2-standard-8", is_new)
+    [content] = vertex.of_kind("create")
+    assert content["jobSpec"]["workerPoolSpecs"][0]["containerSpec"]["args"] == [*TRAIN[1:4], "epochs=3"]
 
 
 @pytest.mark.parametrize("change", ["epochs=3", "run_dir=gs://bucket/other", "launch.again=true"])
