@@ -1,8 +1,10 @@
 """The command `launch`."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 
+from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
 from configs.command import Command, Invocation
 
@@ -23,12 +25,14 @@ def _launch(invocation: Invocation) -> int:
     from configs.commands import COMMANDS
     from configs.compose import compose, to_dataclass
     from configs.launch.config import LaunchCommandConfig, LocalLaunchConfig
+    from configs.launch.launched import LAUNCHABLE
     from configs.launch.plan import make_plan
 
     config = to_dataclass(compose("launch", [f"launch={target}", *own]))
     assert isinstance(config, LaunchCommandConfig)
     if isinstance(config.launch, LocalLaunchConfig):
-        return _run_here(COMMANDS.get(name), name, paths, words, invocation)
+        check_choice(name, tuple(LAUNCHABLE), key="COMMAND")
+        return _run_here(COMMANDS[name], paths, words, dry_run=invocation.dry_run)
     plan = make_plan(config.launch, name, paths, words)
     from configs.launch.launch import show_request, submit
 
@@ -57,16 +61,10 @@ def _settings_yaml(invocation: Invocation) -> str:
     return shown + to_yaml(compose(name, [*runner, *words]))
 
 
-def _run_here(
-    command: Command | None, name: str, paths: Sequence[str], words: Sequence[str], invocation: Invocation
-) -> int:
+def _run_here(command: Command, paths: Sequence[str], words: Sequence[str], *, dry_run: bool) -> int:
     """Runs a command in this process, as it would be launched."""
-    from configs.launch.launched import LAUNCHABLE
-
-    if command is None or name not in LAUNCHABLE:
-        raise UserError(f"launch local {name}: expected one of {', '.join(LAUNCHABLE)}")
-    if invocation.dry_run:
-        print(" ".join(["beamtune", name, *paths, *words]))
+    if dry_run:
+        print(shlex.join(["beamtune", command.name, *paths, *words]))
         return 0
     return command.run(Invocation(overrides=words, paths=paths))
 

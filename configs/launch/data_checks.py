@@ -1,4 +1,7 @@
-"""Whether what a command reads is there and complete, before machines are paid for that would find it out."""
+"""Whether what a command reads is there and complete, before machines are paid for that would find it out.
+
+Buckets are read with one's own account, and nothing is written: the job has an account of its own for that.
+"""
 
 from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.bucket_access import check_access
@@ -6,10 +9,13 @@ from beam_pipelines.common.bucket_client import is_installed
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_in_bucket
 from configs.bucket_paths import check_buckets
-from configs.launch.launched import PREDICT, Launched
+from configs.compose import compose, to_dataclass
+from configs.launch.launched import PREDICT, TRAIN, Launched
+from configs.resume import settings_to_resume
 from trainer.common.files import expand_pattern
-from trainer.data.prepared import open_prepared
+from trainer.data.prepared import PreparedData, open_prepared
 from trainer.runs.run_dir import RunDir
+from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
 
 
 def check_data(launched: Launched) -> str | None:
@@ -38,9 +44,23 @@ def check_data(launched: Launched) -> str | None:
     for run in runs:
         if not any(bucket_objects.exists(f"{run.rstrip('/')}/{name}") for name in ("config.yaml", "export.json")):
             raise UserError(f"{run} is no run: expected what beamtune train has written")
-    data = [path for _, path in launched.values(one.data)] or [_data_of(run) for run in runs if one.data]
-    keys = [open_prepared(path).cache_key for path in data]
-    return keys[0] if keys else None
+    paths = [path for _, path in launched.values(one.data)] or [_data_of(run) for run in runs if one.data]
+    data = [open_prepared(path) for path in paths]
+    if launched.name == TRAIN:
+        _check_run_to_resume(launched, data[0])
+    return data[0].cache_key if data else None
+
+
+def _check_run_to_resume(launched: Launched, data: PreparedData) -> None:
+    """Raises a UserError if run_dir has a run with other settings or data, or something else than a run."""
+    run = RunDir(launched.config.run_dir)
+    if not run.is_started():
+        run.check_is_empty()
+        return
+    settings = settings_to_resume(TRAIN, run.config(), settings=launched.words)
+    config: TrainConfig = to_dataclass(compose(TRAIN, settings))  # type: ignore[assignment]
+    run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
+    run.check_same_data(data)
 
 
 def _data_of(run: str) -> str:

@@ -111,7 +111,7 @@ def launched_command(name: str, paths: Sequence[str], words: Sequence[str]) -> L
     Raises:
         UserError: The command cannot be launched, a setting is wrong, or a path is not in a bucket.
     """
-    check_choice(name, tuple(LAUNCHABLE), key="launch: the command")
+    check_choice(name, tuple(LAUNCHABLE), key="COMMAND")
     given = settings_of(words)
     config = _dataclass(name, words)
     launched = Launched(

@@ -91,6 +91,15 @@ def test_a_launched_training_runs_as_a_job(
     capsys.readouterr()
     assert launch(vertex, *words) == 0
     assert "(SUCCEEDED, created" in capsys.readouterr().out
+    for changed, line in (
+        (
+            ("epochs=2",),
+            f"{bucket.url}/run is a run with other settings (epochs was 1 and is 2): choose ",
+        ),
+        (("launch.machine=l4", "launch.accelerators=2"), "other settings (strategy.kind was none and is mirrored): "),
+    ):
+        assert launch(vertex, *words, *changed) == 2
+        assert line in capsys.readouterr().err
     # The run is what evaluate reads, and it does not start without.
     assert launch(vertex, "evaluate", f"run_dir={bucket.url}/run") == 0
     assert len(vertex.of_kind("create")) == 2

@@ -172,8 +172,8 @@ def test_a_job_that_does_not_exist_is_one_line(
         ([], "launch : expected beamtune launch vertex|dataflow|local COMMAND …"),
         (["moon", "train"], "launch moon: expected beamtune launch vertex|dataflow|local COMMAND …"),
         (["vertex"], "launch vertex needs a command, such as train: "),
-        (["vertex", "trian", *PLACE], "launch: the command=trian: expected one of prepare, convert, train, "),
-        (["vertex", "tensorboard", *PLACE], "launch: the command=tensorboard: expected one of prepare, "),
+        (["vertex", "trian", *PLACE], "COMMAND=trian: expected one of prepare, convert, train, "),
+        (["vertex", "tensorboard", *PLACE], "COMMAND=tensorboard: expected one of prepare, "),
         (["status"], "launch status takes one job: its number, or last: got none"),
         (["list", "last"], "launch list takes no job: got last"),
         (["list"], "launch.project is not set: give launch.project=…"),
@@ -244,7 +244,7 @@ def test_here_the_command_runs_as_it_is(capsys: pytest.CaptureFixture[str], monk
     assert main(["launch", "local", "predict", "run", "x/a=b.mp3", "top_k=1", "launch/x.mp3"]) == 3
     assert ran == [Invocation(overrides=["top_k=1"], paths=["run", "x/a=b.mp3", "launch/x.mp3"])]
     assert main(["launch", "local", "tensorboard"]) == 2
-    assert "launch local tensorboard: expected one of prepare, convert, train, " in capsys.readouterr().err
+    assert "COMMAND=tensorboard: expected one of prepare, convert, train, " in capsys.readouterr().err
 
 
 def test_without_credentials_a_line_says_how_to_log_in(
