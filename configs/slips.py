@@ -77,7 +77,7 @@ def _setting_as_option(command: Command, words: Sequence[str], options: Sequence
         if match is None or any(option.startswith(match[0]) for option in options):
             continue
         key, value, after = match[1].replace("-", "_"), match[2], list(words[index + 1 :])
-        if key not in _settings(command):
+        if key not in _settings(command, words):
             continue
         if value is None:
             value = f"={after.pop(0)}" if after and _is_bare(after[0]) else "=true"
@@ -108,11 +108,13 @@ def _path_settings(command: Command, path: str) -> list[tuple[str, str]]:
     return [("run_dir" if is_run else _PATH_KEYS[command.name], path)]
 
 
-def _settings(command: Command) -> set[str]:
-    """Returns the settings and groups of a command."""
-    from configs.compose import config_groups, settings_by_key
+def _settings(command: Command, words: Sequence[str]) -> set[str]:
+    """Returns the settings and groups of a command, and of the one that it launches."""
+    from configs.compose import CONFIG_DIR, config_groups, settings_by_key
 
-    return {*settings_by_key(command.name), *config_groups(command.name)}
+    launched = words[1:2] if words and words[0] in command.launches else []
+    names = [command.name, *(name for name in launched if (CONFIG_DIR / f"{name}.yaml").is_file())]
+    return {key for name in names for key in (*settings_by_key(name), *config_groups(name))}
 
 
 def _is_bare(word: str) -> bool:

@@ -102,4 +102,6 @@ def test_every_command_runs_from_the_wheel_in_a_folder_with_modules_of_the_same_
     beamtune("evaluate", "run_dir=r")
     beamtune("predict", "r", next((hostile_dir / "s").rglob("*.mp3")))
     beamtune("tune", "--dry-run", "data_dir=p", "search_dir=t", "space=space.yaml", *MODEL)
+    job = ("launch.project=my-project", "launch.image=us-docker.pkg.dev/my-project/images/beamtune:1")
+    beamtune("launch", "vertex", "train", "data_dir=gs://bucket/p", "run_dir=gs://bucket/r", *job, "--dry-run")
     beamtune("tune", "data_dir=p", "search_dir=t", "space=space.yaml", *MODEL, "budget.max_trials=1")
