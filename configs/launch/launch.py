@@ -52,7 +52,7 @@ def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO
         api_endpoint=config.api_endpoint,
         retry_deadline_s=config.retry_deadline_s,
     )
-    before = service.list_jobs(key=identity.key)
+    before = service.list_jobs(identity)
     same = next((job for job in before if job.is_kept), None)
     if same is not None and not config.again:
         _remember(plan, same)
@@ -65,7 +65,7 @@ def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO
     _say(describe_plan(plan))
     if not assume_yes:
         _ask(f"start {identity.display_name} in {config.project}?")
-    job = service.create_job(plan.job(identity), key=identity.key, known=frozenset(job.name for job in before))
+    job = service.create_job(plan.job(identity), identity=identity, known=frozenset(job.name for job in before))
     _remember(plan, job)
     print(_json(job, is_new=True) if as_json else f"{job.name} ({job.state})", file=stream)
     _say(

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from beam_pipelines.common.errors import UserError
-from configs.launch.identity import LAUNCH_LABEL
+from configs.launch.identity import LAUNCH_LABEL, JobIdentity
 from configs.launch.service_errors import ServiceOutageError, translate
 
 SUCCEEDED = "SUCCEEDED"
@@ -83,13 +83,13 @@ class JobService:
         """Returns the full name of a job."""
         return f"{self._parent}/customJobs/{job_id}"
 
-    def list_jobs(self, *, key: str | None = None) -> list[Job]:
+    def list_jobs(self, identity: JobIdentity | None = None) -> list[Job]:
         """Returns jobs that beamtune has launched, the newest first, at most 1,000.
 
         Args:
-            key: Only those of this `JobIdentity.key`; None for all.
+            identity: Only those that are known by it; None for all.
         """
-        return self._call(lambda: self._list(key), what=f"the jobs of {self._parent}")
+        return self._call(lambda: self._list(identity), what=f"the jobs of {self._parent}")
 
     def get_job(self, name: str) -> Job:
         """Returns a job by its full name."""
@@ -103,13 +103,13 @@ class JobService:
             lambda: self._client.cancel_custom_job(name=name, timeout=_TIMEOUT_S, retry=None), what=f"the job {name}"
         )
 
-    def create_job(self, content: Mapping[str, Any], *, key: str, known: frozenset[str]) -> Job:
+    def create_job(self, content: Mapping[str, Any], *, identity: JobIdentity, known: frozenset[str]) -> Job:
         """Creates a job. After an attempt without an answer it looks for the job before it tries again.
 
         Args:
             content: The CustomJob in the JSON form of the API.
-            key: The `JobIdentity.key` in its labels.
-            known: The names of the jobs with this key that were there before.
+            identity: What it is known by; its labels say so.
+            known: The names of the jobs with the same identity that were there before.
         """
         from google.protobuf import json_format
 
@@ -120,7 +120,7 @@ class JobService:
         def attempt() -> Job:
             nonlocal attempts
             attempts += 1
-            made = [job for job in self._list(key) if job.name not in known] if attempts > 1 else []
+            made = [job for job in self._list(identity) if job.name not in known] if attempts > 1 else []
             if made:
                 return made[0]
             return _job(
@@ -131,11 +131,12 @@ class JobService:
 
         return self._call(attempt, what=f"the job {content['displayName']} in {self._parent}")
 
-    def _list(self, key: str | None) -> list[Job]:
-        wanted = f"labels.{LAUNCH_LABEL}:*" if key is None else f"labels.{LAUNCH_LABEL}={key}"
+    def _list(self, identity: JobIdentity | None) -> list[Job]:
+        # Filters as in the examples of the documentation, where no label has a hyphen: labels are compared here.
+        wanted = 'display_name:"beamtune-*"' if identity is None else f'display_name="{identity.display_name}"'
         request = {"parent": self._parent, "filter": wanted, "page_size": _PAGE}
         found = self._client.list_custom_jobs(request=request, timeout=_TIMEOUT_S, retry=None)
-        jobs = [_job(one) for one in islice(found, _MAX_JOBS)]
+        jobs = [job for job in map(_job, islice(found, _MAX_JOBS)) if _is_of(job, identity)]
         return sorted(jobs, key=lambda job: job.created, reverse=True)
 
     def _call(self, ask: Callable[[], _Result], *, what: str) -> _Result:
@@ -171,6 +172,11 @@ class JobService:
         return self._module.JobServiceClient(
             transport="rest", credentials=credentials, client_options=ClientOptions(api_endpoint=self._endpoint)
         )
+
+
+def _is_of(job: Job, identity: JobIdentity | None) -> bool:
+    key = job.labels.get(LAUNCH_LABEL)
+    return key is not None if identity is None else key == identity.key
 
 
 def _job(message: Any) -> Job:

@@ -5,6 +5,7 @@ import re
 import threading
 from collections import deque
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -131,14 +132,13 @@ class VertexServer:
         return None if job is None else {}
 
     def _list(self, names: dict[str, str], content: str, query: dict[str, str]) -> Any:
-        key, colon, _ = content.removeprefix("labels.").partition(":*")
-        key, _, value = key.partition("=")
+        wanted = re.fullmatch(r'display_name(?P<operator>[=:])"(?P<pattern>[^"]+)"', content)
+        assert wanted is not None, content
+        assert wanted["operator"] == ":" or "*" not in wanted["pattern"]
         found = [
             job
             for job in self.jobs.values()
-            if job["name"].startswith(f"{names['parent']}/")
-            and key in job["labels"]
-            and (colon or job["labels"][key] == value)
+            if job["name"].startswith(f"{names['parent']}/") and fnmatchcase(job["displayName"], wanted["pattern"])
         ]
         first, size = int(query.get("pageToken", "0")), int(query["pageSize"])
         page = {"customJobs": found[first : first + size]}

@@ -131,7 +131,7 @@ def test_jobs_are_listed_shown_and_cancelled(
     assert launch("list", "launch.project=my-project") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [(row[0], row[2]) for row in rows] == [("1001", "PENDING"), ("1000", "PENDING")]
-    assert vertex.of_kind("list")[-1] == "labels.beamtune-launch:*"
+    assert vertex.of_kind("list")[-1] == 'display_name:"beamtune-*"'
     assert launch("status", "1000", "--json") == 0
     job = json.loads(capsys.readouterr().out)
     assert (job["name"], job["state"], job["machines"]) == (FIRST, "PENDING", "1 n2-standard-8")

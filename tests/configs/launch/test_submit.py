@@ -9,6 +9,7 @@ from vertex_server import LOST, VertexServer
 
 from beam_pipelines.common.errors import UserError
 from configs.launch.config import VertexLaunchConfig
+from configs.launch.identity import JobIdentity
 from configs.launch.launch import submit
 from configs.launch.plan import Plan, make_plan
 from configs.launch.service import JobService
@@ -150,5 +151,7 @@ def test_all_pages_of_a_list_are_read(send: Submit, vertex: VertexServer) -> Non
     vertex.jobs[f"{FIRST[:-4]}1"] = {**job, "name": f"{FIRST[:-4]}1", "labels": {"other": ""}}
     service = JobService(project="my-project", region="us-central1", api_endpoint=vertex.endpoint, retry_deadline_s=5.0)
     assert len(service.list_jobs()) == 250
-    assert len(service.list_jobs(key=job["labels"]["beamtune-launch"])) == 250
-    assert service.list_jobs(key="0") == []
+    identity = JobIdentity(key=job["labels"]["beamtune-launch"], command="train", version="0.1.0")
+    assert len(service.list_jobs(identity)) == 250
+    assert service.list_jobs(replace(identity, key=f"{identity.key[:10]}{22 * '0'}")) == []  # of the same display name
+    assert service.list_jobs(replace(identity, key="0")) == []
