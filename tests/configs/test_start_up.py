@@ -57,7 +57,7 @@ def folder(
             {*KERAS, "scipy.stats", "sklearn"},
         ),
         ("compare run", set()),
-        ("report run output_dir=new/report", {"jinja2", "matplotlib", "scipy.signal"}),
+        ("report run output_dir=new/report", {"jinja2", "matplotlib"}),
         ("tune data_dir=data search_dir=new/search --dry-run", set()),
         ("tune status search", set()),
         ("tensorboard run port=0", {"grpc", "tensorboard"}),

@@ -4,15 +4,15 @@ import os
 from collections.abc import Sequence
 
 from beam_pipelines.audio.encode import encode_wav
-from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.lease import holding
 from beam_pipelines.common.paths import is_local
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import TRAIN
 from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files
+from trainer.common.output_folder import check_output_dir
 from trainer.data.prepared import PreparedData, open_prepared
 from trainer.explore.audio_examples import AudioExample, MissingExample, find_examples
 from trainer.explore.config import ExploreConfig
@@ -52,7 +52,7 @@ def explore(config: ExploreConfig) -> None:
         files.join("explore", _directory_name(config.data_dir)) if config.output_dir is None else config.output_dir
     )
     events_dir = files.join(output_dir, EVENTS_DIR)
-    _check_output_dir(output_dir)
+    check_output_dir(output_dir, written=EVENTS_DIR, command="explore")
     with holding(output_dir, key="output_dir") as lease:
         page = _write_events(events_dir, data, tables, summary, config=config)
         lease.check()
@@ -61,20 +61,6 @@ def explore(config: ExploreConfig) -> None:
     total = summary.totals[ALL_SPLITS]
     print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {counted(total.segments, 'segment')}")
     print(f"to see the same in TensorBoard: beamtune tensorboard {events_dir}")
-
-
-def _check_output_dir(output_dir: str) -> None:
-    """Raises a UserError if the folder holds files of the user or of another command."""
-    try:
-        names = {name.rstrip("/") for name in files.list_dir(output_dir)} if files.exists(output_dir) else set()
-    except files.FileError as error:
-        raise UserError(f"output_dir={output_dir} cannot be listed: {error.message}") from error
-    check(
-        EVENTS_DIR in names or names <= set(LEASE_FILES),
-        key="output_dir",
-        value=output_dir,
-        expected="a new or empty folder, or one that beamtune explore has written",
-    )
 
 
 def _write_events(

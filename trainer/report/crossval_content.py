@@ -48,6 +48,22 @@ def collect_crossval(path: str, config: ReportConfig, *, to_command: ToCommand) 
         )
     found_tracks = read_out_of_fold(path)
     result = json.loads(files.read_text(files.join(path, RESULT_FILE)))
+    try:
+        return _collect(path, result, found_tracks, config=config, to_command=to_command)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{files.join(path, RESULT_FILE)} is damaged ({error!r}): run its beamtune crossval command again"
+        ) from error
+
+
+def _collect(
+    path: str,
+    result: Mapping[str, Any],
+    found_tracks: OutOfFold,
+    *,
+    config: ReportConfig,
+    to_command: ToCommand,
+) -> Collected:
     predicted = _predicted(found_tracks)
     sections = predicted_sections(predicted, config)
     found = find_data(found_tracks.data_dir, given_dir=config.data_dir, cache_key=_source_key(result))

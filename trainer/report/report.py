@@ -3,10 +3,10 @@
 import json
 from typing import TextIO
 
-from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.lease import holding
 from trainer.common import files
+from trainer.common.output_folder import check_output_dir
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
 from trainer.report.clips import Clips, read_clips
 from trainer.report.collected import Collected
@@ -40,7 +40,7 @@ def report(path: str, config: ReportConfig, *, to_command: ToCommand, stream: Te
         collected = _collect(path, config, to_command=to_command)
     except files.FileError as error:
         raise UserError(f"{path} cannot be read: {error.message}") from error
-    _check_output_dir(config.output_dir)
+    check_output_dir(config.output_dir, written=NUMBERS_FILE, command="report")
     with holding(config.output_dir, key="output_dir") as lease:
         clips = read_clips(collected.track_ids, data=collected.data, duration_s=config.excerpt_duration_s)
         text = _to_json(collected, clips)
@@ -78,17 +78,3 @@ def _collect(path: str, config: ReportConfig, *, to_command: ToCommand) -> Colle
 def _to_json(collected: Collected, clips: Clips) -> str:
     content = {**collected.content, "clips": clips.to_json(), "clips_problem": clips.problem}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def _check_output_dir(output_dir: str) -> None:
-    """Raises a UserError if the folder holds files of the user or of another command."""
-    try:
-        names = set(files.list_if_exists(output_dir))
-    except files.FileError as error:
-        raise UserError(f"output_dir={output_dir} cannot be listed: {error.message}") from error
-    check(
-        NUMBERS_FILE in names or names <= set(LEASE_FILES),
-        key="output_dir",
-        value=output_dir,
-        expected="a new or empty folder, or one that beamtune report has written",
-    )

@@ -6,11 +6,11 @@ from typing import TextIO
 
 import numpy as np
 
-from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.lease import holding
 from beam_pipelines.common.terminal import counted
 from trainer.common import files
+from trainer.common.output_folder import check_output_dir
 from trainer.crossval.out_of_fold import OutOfFold, read_out_of_fold
 from trainer.data.prepared import open_prepared
 from trainer.explore.excerpts import Excerpt, MissingExcerpt, read_excerpts
@@ -43,7 +43,7 @@ def review(crossval_dir: str, config: ReviewConfig, *, stream: TextIO) -> None:
         raise UserError(f"{data_dir} has no track {missing[0]}, which {crossval_dir} predicts: give its own data_dir")
     reviewed = review_labels(found.probabilities, found.labels)
     rows = dataset_rows(found, tracks=tracks)
-    _check_output_dir(config.output_dir)
+    check_output_dir(config.output_dir, written=RANKING_FILE, command="review")
     with holding(config.output_dir, key="output_dir") as lease:
         shown = _shown(reviewed, config)
         excerpts = read_excerpts(
@@ -83,20 +83,6 @@ def _shown(reviewed: LabelReview, config: ReviewConfig) -> _Shown:
     by_certainty = [int(index) for index in np.argsort(reviewed.certainty, kind="stable")]
     uncertain = [index for index in by_certainty if not reviewed.is_suspected[index]][: config.uncertain]
     return _Shown(suspects=suspects, uncertain=uncertain)
-
-
-def _check_output_dir(output_dir: str) -> None:
-    """Raises a UserError if the folder holds files of the user or of another command."""
-    try:
-        names = set(files.list_if_exists(output_dir))
-    except files.FileError as error:
-        raise UserError(f"output_dir={output_dir} cannot be listed: {error.message}") from error
-    check(
-        RANKING_FILE in names or names <= set(LEASE_FILES),
-        key="output_dir",
-        value=output_dir,
-        expected="a new or empty folder, or one that beamtune review has written",
-    )
 
 
 def _entry(

@@ -113,6 +113,9 @@ def test_a_cross_validation_that_cannot_be_reported(crossval, reported):
         with pytest.raises(UserError, match=message):
             reported(str(crossval), **settings)
     content = json.loads((crossval / "crossval.json").read_text())
+    (crossval / "crossval.json").write_text(json.dumps({**content, "mean": {}}))
+    with pytest.raises(UserError, match=r"crossval\.json is damaged \(KeyError\('segment'\)\)"):
+        reported(str(crossval))
     (crossval / "crossval.json").write_text(json.dumps({**content, "finished": False}))
     with pytest.raises(UserError, match="is not finished"):
         reported(str(crossval))
