@@ -15,7 +15,7 @@ _USAGE = "beamtune launch vertex|dataflow|local COMMAND …, beamtune launch sta
 
 def _launch(invocation: Invocation) -> int:
     if not invocation.paths or invocation.paths[0] not in (*_TARGETS, *_ACTIONS):
-        raise UserError(f"launch {' '.join(invocation.paths[:1])}: expected {_USAGE}")
+        raise UserError(f"{' '.join(['launch', *invocation.paths[:1]])}: expected {_USAGE}")
     if invocation.paths[0] in _ACTIONS:
         return _look(invocation)
     if len(invocation.paths) < 2:

@@ -169,7 +169,7 @@ def test_a_job_that_does_not_exist_is_one_line(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "launch : expected beamtune launch vertex|dataflow|local COMMAND …"),
+        ([], "launch: expected beamtune launch vertex|dataflow|local COMMAND …"),
         (["moon", "train"], "launch moon: expected beamtune launch vertex|dataflow|local COMMAND …"),
         (["vertex"], "launch vertex needs a command, such as train: "),
         (["vertex", "trian", *PLACE], "COMMAND=trian: expected one of prepare, convert, train, "),
