@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
@@ -261,10 +261,10 @@ def test_many_paths_are_read_one_after_the_other_and_no_clip_stays_in_memory(
 ) -> None:
     clips: list[weakref.ref[Any]] = []
     asked: list[int] = []
-    read = Inference.read
+    read = Inference._read
 
-    def recorded_read(self: Inference, path: str) -> Any:
-        clip = read(self, path)
+    def recorded_read(self: Inference, open_source: Callable[[], BinaryIO]) -> Any:
+        clip = read(self, open_source)
         clips.append(weakref.ref(clip))
         return clip
 
@@ -273,7 +273,7 @@ def test_many_paths_are_read_one_after_the_other_and_no_clip_stays_in_memory(
             asked.append(number)
             yield tones.song
 
-    monkeypatch.setattr(Inference, "read", recorded_read)
+    monkeypatch.setattr(Inference, "_read", recorded_read)
     results = classifier.predict_many(paths())
     assert not asked
     for number, result in enumerate(results):
