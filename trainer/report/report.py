@@ -6,6 +6,7 @@ from typing import TextIO
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.output_streams import visible_line
 from trainer.common import files
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
 from trainer.report.clips import Clips, read_clips
@@ -46,12 +47,15 @@ def report(path: str, config: ReportConfig, *, to_command: ToCommand, stream: Te
         text = _to_json(collected, clips)
         page = render_page(json.loads(text), excerpts=clips.excerpts)
         lease.check()
-        files.write_text(files.join(config.output_dir, NUMBERS_FILE), text)
-        files.write_text(files.join(config.output_dir, PAGE_FILE), page)
+        try:
+            files.write_text(files.join(config.output_dir, NUMBERS_FILE), text)
+            files.write_text(files.join(config.output_dir, PAGE_FILE), page)
+        except files.FileError as error:
+            raise UserError(f"output_dir={config.output_dir} cannot be written to: {error.message}") from error
     if collected.content["leak"] is not None:
         print(f"note: scores are too high: {collected.content['leak']}", file=stream)
     for sentence in collected.content["sentences"]:
-        print(sentence, file=stream)
+        print(visible_line(sentence), file=stream)
     if clips.problem is not None:
         print(f"note: the page has no audio: {clips.problem}", file=stream)
     print(f"{files.join(config.output_dir, PAGE_FILE)}: the page", file=stream)
