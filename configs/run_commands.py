@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.output_streams import visible_line
+from beam_pipelines.common.paths import is_local
 from configs.command import Command, Invocation, load_config
 
 if TYPE_CHECKING:
@@ -124,6 +125,9 @@ def _serve(invocation: Invocation) -> int:
     paths = list(invocation.paths) or [uri for uri in [platform.storage_uri] if uri is not None]
     if len(paths) != 1:
         raise UserError("serve needs one run or export: beamtune serve RUN_OR_EXPORT")
+    # At once, and not when the port is open and TensorFlow is imported.
+    if is_local(paths[0]) and not os.path.isdir(paths[0]):
+        raise UserError(f"{paths[0]} is no folder: expected the folder of a run or an export")
     config = load_config(ServeConfig, "serve", invocation.overrides, paths=paths)
     from trainer.serve.serve import serve
 

@@ -13,7 +13,8 @@ from configs.resume import option_of
 
 # How a machine reaches its buckets is no property of a result.
 _LEFT_OUT = ("storage",)
-_PLAIN_VALUE = re.compile(r"'[A-Za-z/][\w./:-]*'")
+_PLAIN_TEXT = r"'[A-Za-z/][\w./:-]*'"
+_PLAIN_VALUE = re.compile(rf"{_PLAIN_TEXT}|\[{_PLAIN_TEXT}(,{_PLAIN_TEXT})*\]")
 
 
 def saved_command(name: str, values: Mapping[str, Any]) -> str | None:
@@ -33,9 +34,10 @@ def saved_command(name: str, values: Mapping[str, Any]) -> str | None:
 
 
 def _without_quotes(override: str) -> str:
-    """Returns an override without the quotes around its value, if it means the same."""
+    """Returns an override without the quotes around its value, or those in its list, if it means the same."""
     key, _, value = override.partition("=")
-    plain = f"{key}={value[1:-1]}"
+    text = value.replace("'", "")
+    plain = f"{key}={text}"
     is_plain = _PLAIN_VALUE.fullmatch(value) is not None and settings_of([plain]) == settings_of([override])
     return plain if is_plain else override
 

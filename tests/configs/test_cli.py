@@ -97,6 +97,8 @@ def test_the_version_is_that_of_the_package(capsys):
             f"beamtune predict: {__file__} is a file: expected the folder of a run or an ",
         ),
         (["tag", __file__, "runs/x"], f"beamtune tag: {__file__} is a file: expected the folder of a run or"),
+        (["serve", __file__], f"beamtune serve: {__file__} is no folder: expected the folder of a run or an export"),
+        (["serve", "absent"], "beamtune serve: absent is no folder: expected the folder of a run or an export"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, line):

@@ -44,6 +44,14 @@ def test_values_have_quotes_only_where_they_need_them() -> None:
     assert "data_dir=null" not in command.split()
 
 
+def test_a_list_of_words_has_no_quotes() -> None:
+    config = BaselinesConfig(data_dir="d", output_dir="o", learners=["knn", "svm"])
+    command = saved_command("baselines", asdict(config))
+    assert command is not None
+    assert "'learners=[knn,svm]'" in command
+    assert to_dataclass(compose("baselines", shlex.split(command)[2:])) == config
+
+
 def test_there_is_no_command_where_a_setting_does_not_exist_any_more() -> None:
     saved = asdict(TrainConfig(run_dir="r", data_dir="d", model=CrnnConfig()))
     assert saved_command("train", {**saved, "gone": 1}) is None

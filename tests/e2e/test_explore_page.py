@@ -78,7 +78,7 @@ def test_the_page_is_complete_in_a_browser(browser, explored):
     assert texts(browser, "#table-rejects tbody th") == ["genre0/artist00/<b>broken.mp3"]
     [banner] = browser.find_elements(By.CSS_SELECTOR, "[role=alert]")
     assert banner.is_displayed()
-    assert banner.text.startswith("Scores on these splits may be too high.")
+    assert banner.text.startswith("Scores on these splits may be too high:")
 
     [settings] = browser.find_elements(By.CSS_SELECTOR, "#settings pre")
     assert not settings.is_displayed()

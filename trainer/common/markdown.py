@@ -4,6 +4,8 @@ import html
 import re
 from collections.abc import Sequence
 
+from beam_pipelines.common.output_streams import visible
+
 # Characters that are markup in a line or in a table cell. An underscore within a word is not markup.
 _MARKUP = re.compile(r"[\\|`*\[\]]|(?<![^\W_])_|_(?![^\W_])")
 
@@ -15,8 +17,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Returns text on one line, with HTML and Markdown escaped."""
-    escaped = html.escape(" ".join(text.split()), quote=False)
+    """Returns text on one line, with HTML, Markdown and control characters, also those of the direction, escaped."""
+    escaped = html.escape(visible(" ".join(text.split())), quote=False)
     return _MARKUP.sub(lambda found: f"&#{ord(found.group())};", escaped)
 
 

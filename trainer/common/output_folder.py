@@ -1,4 +1,6 @@
-"""The check that a command replaces no files but its own."""
+"""The folder that a command writes a page and tables to, of which it replaces no files but its own."""
+
+from collections.abc import Mapping
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
@@ -24,3 +26,20 @@ def check_output_dir(output_dir: str, *, written: str, command: str) -> None:
         value=output_dir,
         expected=f"a new or empty folder, or one that beamtune {command} has written",
     )
+
+
+def write_texts(output_dir: str, texts: Mapping[str, str]) -> None:
+    """Writes UTF-8 files, in their order.
+
+    Args:
+        output_dir: The folder, local or gs://.
+        texts: The contents by name.
+
+    Raises:
+        UserError: They cannot be written, e.g. because the disk is full.
+    """
+    try:
+        for name, text in texts.items():
+            files.write_text(files.join(output_dir, name), text)
+    except files.FileError as error:
+        raise UserError(f"output_dir={output_dir} cannot be written to: {error.message}") from error

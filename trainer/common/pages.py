@@ -9,6 +9,8 @@ from importlib import resources
 
 import jinja2
 
+from beam_pipelines.common.output_streams import visible_line
+
 _FRAME, _PARTS, _STYLE = "page.html.jinja", "page_parts.html.jinja", "page.css"
 _COMMON = ("common/" + _FRAME, "common/" + _PARTS)
 
@@ -16,7 +18,8 @@ _COMMON = ("common/" + _FRAME, "common/" + _PARTS)
 def page_template(package: str, name: str) -> jinja2.Template:
     """Returns the template of a page; it extends `common/page.html.jinja`.
 
-    Its filters are `whole` (1,234), `tenths` (1,234.5) and `data_uri`, whose argument is the media type.
+    Its filters are `whole` (1,234), `tenths` (1,234.5), `data_uri`, whose argument is the media type, and `visible`,
+    for sentences with names in them: those that turn the direction of text are escaped, so that no other words turn.
 
     Args:
         package: The package that holds the template, and others that it includes.
@@ -31,7 +34,7 @@ def page_template(package: str, name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(load)
     )
-    environment.filters.update(whole=whole, tenths=tenths, data_uri=data_uri)
+    environment.filters.update(whole=whole, tenths=tenths, data_uri=data_uri, visible=visible_line)
     environment.globals.update(page_style=read_text(__package__, _STYLE))
     return environment.get_template(name)
 

@@ -58,7 +58,9 @@ class CrossvalDir:
                     f"output_dir={self.path} is a cross-validation with other settings ({differences}): choose another "
                     "output_dir"
                 )
-        elif files.exists(self.path) and set(files.list_dir(self.path)) - set(LEASE_FILES):
+        elif files.exists(self.path) and (
+            not files.is_dir(self.path) or set(files.list_dir(self.path)) - set(LEASE_FILES)
+        ):
             raise UserError(
                 f"output_dir={self.path} is not empty and is not a cross-validation: choose another output_dir"
             )

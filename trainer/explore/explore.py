@@ -12,7 +12,7 @@ from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import TRAIN
 from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files
-from trainer.common.output_folder import check_output_dir
+from trainer.common.output_folder import check_output_dir, write_texts
 from trainer.data.prepared import PreparedData, open_prepared
 from trainer.explore.audio_examples import AudioExample, MissingExample, find_examples
 from trainer.explore.config import ExploreConfig
@@ -56,9 +56,9 @@ def explore(config: ExploreConfig) -> None:
     with holding(output_dir, key="output_dir") as lease:
         page = _write_events(events_dir, data, tables, summary, config=config)
         lease.check()
-        page_path = files.join(output_dir, PAGE_FILE)
-        files.write_text(page_path, page)
+        write_texts(output_dir, {PAGE_FILE: page})
     total = summary.totals[ALL_SPLITS]
+    page_path = files.join(output_dir, PAGE_FILE)
     print(f"{page_path}: {total.tracks} tracks of {len(summary.genres)} genres, {counted(total.segments, 'segment')}")
     print(f"to see the same in TensorBoard: beamtune tensorboard {events_dir}")
 

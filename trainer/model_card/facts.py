@@ -49,7 +49,7 @@ class RunFacts:
         if self.preparation is None:
             return None
         dataset = yaml.safe_load(self.preparation.text)["config"].get("dataset")
-        return dataset.get("kind") if isinstance(dataset, Mapping) else None
+        return dataset.get("name") if isinstance(dataset, Mapping) else None
 
     @property
     def levels(self) -> Mapping[str, Mapping[str, LevelMetrics]]:

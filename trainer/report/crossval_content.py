@@ -158,6 +158,7 @@ def _sentences(
             result["model"]["name"],
             features=result["model"]["features"],
             labels=predicted.labels,
+            split=TEST,
             are_apart=are_groups_apart("folds", result["split"]["leak"]),
         ),
         sentences.answered(

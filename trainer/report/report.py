@@ -5,8 +5,9 @@ from typing import TextIO
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import holding
+from beam_pipelines.common.output_streams import visible_line
 from trainer.common import files
-from trainer.common.output_folder import check_output_dir
+from trainer.common.output_folder import check_output_dir, write_texts
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
 from trainer.report.clips import Clips, read_clips
 from trainer.report.collected import Collected
@@ -46,12 +47,11 @@ def report(path: str, config: ReportConfig, *, to_command: ToCommand, stream: Te
         text = _to_json(collected, clips)
         page = render_page(json.loads(text), excerpts=clips.excerpts)
         lease.check()
-        files.write_text(files.join(config.output_dir, NUMBERS_FILE), text)
-        files.write_text(files.join(config.output_dir, PAGE_FILE), page)
+        write_texts(config.output_dir, {NUMBERS_FILE: text, PAGE_FILE: page})
     if collected.content["leak"] is not None:
         print(f"note: scores are too high: {collected.content['leak']}", file=stream)
     for sentence in collected.content["sentences"]:
-        print(sentence, file=stream)
+        print(visible_line(sentence), file=stream)
     if clips.problem is not None:
         print(f"note: the page has no audio: {clips.problem}", file=stream)
     print(f"{files.join(config.output_dir, PAGE_FILE)}: the page", file=stream)

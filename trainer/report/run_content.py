@@ -164,6 +164,7 @@ def _sentences(
             metrics.model.name,
             features=metrics.model.features,
             labels=metrics.labels,
+            split=config.split,
             are_apart=are_groups_apart(metrics.split_source, metrics.split_leak),
         ),
         sentences.answered(

@@ -11,13 +11,14 @@ from trainer.metrics.score_tables import score_text
 from trainer.report.predicted import FEW_GROUPS
 
 
-def asked(model: str, *, features: Sequence[str], labels: Sequence[str], are_apart: bool) -> str:
+def asked(model: str, *, features: Sequence[str], labels: Sequence[str], split: str, are_apart: bool) -> str:
     """Returns the question of a report."""
-    heard = (
-        "in tracks of artists or albums that it was not trained on"
-        if are_apart
-        else "in tracks that it was not trained on"
-    )
+    if split == TRAIN:
+        heard = "in the tracks that it was trained on"
+    elif are_apart:
+        heard = "in tracks of artists or albums that it was not trained on"
+    else:
+        heard = "in tracks that it was not trained on"
     return f"The question: how well does {model}, from {in_words(features)}, tell {in_words(labels)} apart {heard}?"
 
 

@@ -10,7 +10,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.terminal import counted
 from trainer.common import files
-from trainer.common.output_folder import check_output_dir
+from trainer.common.output_folder import check_output_dir, write_texts
 from trainer.crossval.out_of_fold import OutOfFold, read_out_of_fold
 from trainer.data.prepared import open_prepared
 from trainer.explore.excerpts import Excerpt, MissingExcerpt, read_excerpts
@@ -63,9 +63,8 @@ def review(crossval_dir: str, config: ReviewConfig, *, stream: TextIO) -> None:
             rows=rows,
         )
         lease.check()
-        files.write_text(files.join(config.output_dir, RANKING_FILE), ranking_csv(found, reviewed, tracks=tracks))
-        files.write_text(files.join(config.output_dir, TABLE_FILE), dataset_csv(rows))
-        files.write_text(files.join(config.output_dir, PAGE_FILE), page)
+        table = ranking_csv(found, reviewed, tracks=tracks)
+        write_texts(config.output_dir, {RANKING_FILE: table, TABLE_FILE: dataset_csv(rows), PAGE_FILE: page})
     _print_summary(found, reviewed, excerpts=excerpts, output_dir=config.output_dir, stream=stream)
 
 

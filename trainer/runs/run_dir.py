@@ -69,6 +69,8 @@ class RunDir:
         Raises:
             UserError: The directory holds files of the user or of another command.
         """
+        if files.exists(self.path) and not files.is_dir(self.path):
+            raise UserError(f"{self._key}={self.path} is a file: choose a new or empty folder")
         names = files.list_dir(self.path) if files.exists(self.path) else []
         # A start that was interrupted leaves the metadata of the data set and a temporary file.
         others = [name for name in names if name.rstrip("/") not in _STARTED_NAMES and not name.endswith(".tmp")]
@@ -135,7 +137,7 @@ class RunDir:
         """
         if self._config_text is None and not self.is_started():
             hint = "train one there first"
-            if files.exists(self.path) and files.list_dir(self.path):
+            if files.exists(self.path) and (not files.is_dir(self.path) or files.list_dir(self.path)):
                 hint = f"expected the {self._key} of beamtune train"
             raise UserError(f"{self.path} holds no training run: {hint}")
         if self._config_text is None:

@@ -51,6 +51,8 @@ class SearchDir:
         Raises:
             UserError: The directory holds files of the user or of another command.
         """
+        if files.exists(self.path) and not files.is_dir(self.path):
+            raise UserError(f"search_dir={self.path} is a file: choose a new or empty folder")
         names = files.list_dir(self.path) if files.exists(self.path) else []
         # What a search leaves that was interrupted before it wrote its settings.
         ours = {"logs", "state", "space.yaml", *LEASE_FILES}

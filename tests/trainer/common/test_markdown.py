@@ -20,6 +20,10 @@ def test_markup_is_escaped(text: str, shown: str) -> None:
     assert plain_text(text) == shown
 
 
+def test_a_name_does_not_turn_the_text_after_it():
+    assert plain_text("a\u202eb \x1b[2J") == "a&#92;u202eb &#92;x1b&#91;2J"
+
+
 def test_a_table_has_as_many_cells_as_it_was_given() -> None:
     assert markdown_table(["a", "b_c"], [["1|2", "3"]]) == "| a | b_c |\n| --- | --- |\n| 1&#124;2 | 3 |"
 

@@ -217,7 +217,12 @@ def test_a_folder_with_other_files_is_an_error(write_source: Callable[..., Path]
     config = make_config(data_dir=str(write_source()))
     Path(config.output_dir).mkdir()
     (Path(config.output_dir) / "thesis.txt").write_text("")
-    with pytest.raises(UserError, match=r"out is not empty and is not a cross-validation: choose another output_dir"):
+    refused = r"out is not empty and is not a cross-validation: choose another output_dir"
+    with pytest.raises(UserError, match=refused):
+        run(config)
+    shutil.rmtree(config.output_dir)
+    Path(config.output_dir).write_text("")
+    with pytest.raises(UserError, match=refused):
         run(config)
 
 

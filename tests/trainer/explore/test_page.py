@@ -195,7 +195,7 @@ def test_a_leak_is_at_the_top(page_of, tracks, leak):
     if leak is None:
         assert "split-leak" not in page.ids
     else:
-        assert page.texts["split-leak"] == f"Scores on these splits may be too high. {LEAK}"
+        assert page.texts["split-leak"] == f"Scores on these splits may be too high: {LEAK}."
 
 
 def test_groups_in_two_splits_are_counted(page_of, make_track):
@@ -336,7 +336,7 @@ def test_hostile_names_are_escaped(explored_page_of, make_track, write_audio, tm
         split_leak="<script>alert(2)</script> & more",
     )
     assert page.tags.isdisjoint({"script", "b"})
-    assert page.texts["split-leak"].endswith("<script>alert(2)</script> & more")
+    assert page.texts["split-leak"].endswith("<script>alert(2)</script> & more.")
     assert [row[0] for row in page.tables["table-genres"][2:-1]] == HOSTILE
     assert [row[0] for row in page.tables["table-rejects"][1:]] == HOSTILE
     assert [row[5] for row in page.tables["table-rejects"][1:]] == [

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from beam_pipelines.datasets.config import CsvDatasetConfig
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
@@ -201,6 +202,14 @@ def test_a_run_without_scores_says_so(facts: RunFacts) -> None:
     assert "No split was evaluated" in card
     assert "versions that the run does not record" in card
     assert "where its audio came from is not recorded" in card
+
+
+def test_the_kind_of_data_set_is_that_of_prepare_yaml(facts: RunFacts) -> None:
+    assert facts.preparation is not None
+    text = yaml.safe_dump({"config": {"dataset": asdict(CsvDatasetConfig(path="/music/tracks.csv"))}})
+    card = model_card(replace(facts, preparation=replace(facts.preparation, text=text)))
+    assert "tiny, prepared from `dataset=csv`. Its metadata state no licence" in card
+    assert "/music" not in card
 
 
 def test_pretrained_weights_are_named_with_their_licence(facts: RunFacts) -> None:

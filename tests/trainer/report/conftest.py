@@ -99,8 +99,11 @@ def write_data(
         )
         for track in tracks
     ]
+    group = "train {}" if all(track.group is None for track in tracks) else "t{}"
     in_train = [
-        track_record(f"train {number}", split="train", group=f"t{number}", label=labels[min(number, 1)], num_segments=2)
+        track_record(
+            f"train {number}", split="train", group=group.format(number), label=labels[min(number, 1)], num_segments=2
+        )
         for number in range(3)
     ]
     return write_prepared_data(

@@ -1,6 +1,8 @@
 """Reports of baselines, cross-validations and searches, and the settings."""
 
+import errno
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from beam_pipelines.common.errors import UserError
 from trainer.baselines.config import BaselineConfig
+from trainer.common import files
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
 from trainer.report import search_content
@@ -20,6 +23,8 @@ from trainer.tuner.search_dir import SearchDir
 from trainer.tuner.service.search_state import SearchState
 from trainer.tuner.trial import COMPLETED, FAILED, Trial
 
+RIGHT = ((0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.8))
+
 
 @pytest.fixture
 def baselines(make_run, tracks, tmp_path):
@@ -31,9 +36,8 @@ def baselines(make_run, tracks, tmp_path):
         model = ModelSummary(name=name, features=("log_mel",), num_parameters=None, train_duration_s=1.0)
         return make_run(f"baselines/{name}", predicted, config=config, model=model, splits=("validation", "test"))
 
-    of_label = ((0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.8))
     (tmp_path / "baselines").mkdir()
-    make("knn", [replace(track, probabilities=of_label[track.label]) for track in tracks])
+    make("knn", [replace(track, probabilities=RIGHT[track.label]) for track in tracks])
     make("svm", tracks)
     return tmp_path / "baselines"
 
@@ -62,19 +66,22 @@ def test_a_folder_of_baselines_describes_the_learner_that_validation_chose(repor
 @pytest.fixture
 def crossval(make_run, tracks, tmp_path):
     """A cross-validation of three folds, each with two of the six tracks, and their data set."""
+    return write_crossval(make_run, [tracks], tmp_path / "crossval")
+
+
+def write_crossval(make_run, tracks_by_seed, folder):
     source = make_run("source", cache_key="whole")
     runs = []
-    for fold, members in enumerate((tracks[::3], tracks[1::3], tracks[2::3])):
-        run = make_run(f"crossval/runs/fold-{fold}-seed-0", members)
-        found, _ = read_predictions(run, "test")
-        runs.append(ScoredRun(fold, 0, f"runs/fold-{fold}-seed-0", run.metrics(), found))
-    header = CrossvalHeader("tiny", f"{source.path}-data", "whole", "k", "folds", None, 3, (0,))
-    settings = asdict(
-        CrossvalConfig(data_dir=header.data_path, output_dir=str(tmp_path / "crossval"), folds=3, seeds=[0])
-    )
-    text = crossval_to_json(header, runs, settings=settings)
-    (tmp_path / "crossval" / "crossval.json").write_text(text)
-    return tmp_path / "crossval"
+    for seed, tracks in enumerate(tracks_by_seed):
+        for fold, members in enumerate((tracks[::3], tracks[1::3], tracks[2::3])):
+            run = make_run(f"crossval/runs/fold-{fold}-seed-{seed}", members)
+            found, _ = read_predictions(run, "test")
+            runs.append(ScoredRun(fold, seed, f"runs/fold-{fold}-seed-{seed}", run.metrics(), found))
+    seeds = tuple(range(len(tracks_by_seed)))
+    header = CrossvalHeader("tiny", f"{source.path}-data", "whole", "k", "folds", None, 3, seeds)
+    settings = asdict(CrossvalConfig(data_dir=header.data_path, output_dir=str(folder), folds=3, seeds=list(seeds)))
+    (folder / "crossval.json").write_text(crossval_to_json(header, runs, settings=settings))
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +110,17 @@ def test_a_cross_validation_by_hand(crossval, reported):
     assert made.page.tables["table-summary"][1][2] == "0.667 ± 0.289 [0.00, 1.00]"
     assert made.numbers["data"]["problem"] is None
     assert "4 of 6 out-of-fold tracks of 4 groups" in made.printed
+
+
+def test_the_mean_over_seeds_is_told_from_each_seed_by_itself(make_run, reported, tracks, tmp_path):
+    # With the first seed d and f are wrong, with the second none, and none by the mean of both.
+    right = [replace(track, probabilities=RIGHT[track.label]) for track in tracks]
+    made = reported(str(write_crossval(make_run, [tracks, right], tmp_path / "crossval")))
+    assert made.numbers["out_of_fold"]["accuracy"] == 1.0
+    assert made.numbers["pooled"]["track"]["accuracy"] == pytest.approx((4 + 6) / 12)
+    note = made.page.texts["ensemble"]
+    assert note.startswith("The mean over 2 seeds is an ensemble")
+    assert "Each seed by itself: accuracy 0.833 [" in note
 
 
 def test_a_cross_validation_that_cannot_be_reported(crossval, reported):
@@ -218,9 +236,18 @@ def test_settings_are_checked(values):
 def test_the_page_is_written_last(make_run, reported, tmp_path, monkeypatch):
     """The numbers are there whenever the page is: a later command knows the folder by them."""
     written = []
-    from trainer.common import files
-
     write = files.write_text
     monkeypatch.setattr(files, "write_text", lambda path, text: (written.append(Path(path).name), write(path, text)))
     reported(make_run().path)
     assert written[-1] == PAGE_FILE
+
+
+def test_a_full_disk_is_one_line(make_run, reported, tmp_path, monkeypatch):
+    run = make_run()
+
+    def fail(path, text):
+        raise files.FileError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(files, "write_text", fail)
+    with pytest.raises(UserError, match="output_dir=.*report cannot be written to: .*json; No space left on device"):
+        reported(run.path)

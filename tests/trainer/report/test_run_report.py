@@ -203,10 +203,16 @@ def test_the_data_card(make_run, reported):
 
 def test_leaks_are_warnings_at_the_top(make_run, reported):
     made = reported(make_run(leak="tracks were split at random").path)
-    assert made.page.texts["leak"] == "The scores are too high. tracks were split at random"
+    assert made.page.texts["leak"] == "The scores are too high: tracks were split at random."
     assert made.text.index('id="leak"') < made.text.index("<main>")
     assert made.printed.startswith("note: scores are too high: tracks were split at random\n")
     assert "artists or albums that it was not trained on" not in made.printed
+
+
+def test_the_train_split_is_what_the_model_was_trained_on(make_run, reported):
+    made = reported(make_run(splits=("train",)).path, split="train")
+    assert made.numbers["sentences"][0].endswith(" apart in the tracks that it was trained on?")
+    assert "These are scores of the train split: the model has seen the tracks." in made.numbers["cautions"]
 
 
 def test_tracks_without_groups(make_run, reported, make_track):
@@ -215,6 +221,9 @@ def test_tracks_without_groups(make_run, reported, make_track):
     assert made.numbers["groups"] is None
     assert made.numbers["num_groups"] is None
     assert "each is a group of its own" in made.page.texts["groups"]
+    assert made.numbers["data"]["num_groups"] is None
+    assert made.page.tables["table-data"][-1][0] == "hours of audio"
+    assert "Groups in more than one split" not in made.page.texts["data"]
     assert any("intervals take tracks as independent" in caution for caution in made.numbers["cautions"])
 
 
@@ -248,9 +257,12 @@ def test_hostile_names_are_escaped(make_run, reported, make_track):
     assert [row[0] for row in made.page.tables["table-genres"][1:]] == list(HOSTILE)
     assert made.page.tables["table-confusion"][0][1:] == list(HOSTILE)
     assert {row[0] for row in made.page.tables["table-groups"][1:]} == {f"by {name}" for name in names}
-    assert made.page.texts["leak"].endswith(HOSTILE[0])
+    assert made.page.texts["leak"].endswith(f"{HOSTILE[0]}.")
     for name in names:
         assert name in made.page.texts["mistakes"]
+    # A sentence has no <bdi>: what turns the direction of a name would turn the words after it.
+    assert "\\u202eשלום" in made.page.texts["sentences"] and "\u202e" not in made.page.texts["sentences"]
+    assert "\u202e" not in made.printed.split("note: the page has no audio")[0].split("\n", 1)[1]
 
 
 def test_many_genres_have_no_matrix_on_the_page(make_run, reported, make_track):

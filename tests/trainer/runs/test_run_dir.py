@@ -81,6 +81,15 @@ def test_a_directory_with_other_files_is_refused(tmp_path: Path, name: str) -> N
         RunDir(str(tmp_path)).check_is_empty()
 
 
+def test_a_file_in_place_of_a_directory_is_named(tmp_path: Path) -> None:
+    run = RunDir(str(tmp_path / "song.mp3"))
+    (tmp_path / "song.mp3").write_text("")
+    with pytest.raises(UserError, match="song.mp3 holds no training run: expected the run_dir of beamtune train"):
+        run.config()
+    with pytest.raises(UserError, match="run_dir=.*song.mp3 is a file: choose a new or empty folder"):
+        run.check_is_empty()
+
+
 def test_a_start_that_was_interrupted_may_be_repeated(tmp_path: Path) -> None:
     (tmp_path / "dataset").mkdir()
     (tmp_path / ".beamtune-lease").write_text("")
