@@ -16,6 +16,7 @@ from served_requests import RAW, held_predictions, noise_wav
 
 from trainer.serve import connections as connections_module
 from trainer.serve import drain as drain_module
+from trainer.serve.page_files import docs_files
 from trainer.serve.service import Service
 
 MakeService = Callable[..., Service]
@@ -128,6 +129,34 @@ def test_slow_headers_end_the_connection(
                 received += again.recv(65_536)
             again.sendall(b"GET /hea")
             assert again.recv(1) == b""
+
+
+def test_a_client_that_does_not_read_is_disconnected(
+    make_service: MakeService, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_requests = 20  # the buffers of the system take the responses to some
+    monkeypatch.setattr(connections_module, "SEND_TIMEOUT_S", 0.2)
+    ended = threading.Event()
+    real_lost = connections_module.LimitedConnection.connection_lost
+
+    def connection_lost(self: connections_module.LimitedConnection, error: Exception | None) -> None:
+        real_lost(self, error)
+        ended.set()
+
+    monkeypatch.setattr(connections_module.LimitedConnection, "connection_lost", connection_lost)
+    body = docs_files()["/docs/swagger-ui-bundle.js"].content
+    request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with serving(make_service()) as port, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(WAIT_S)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall((num_requests - 1) * (request + b"\r\n") + request + b"Connection: close\r\n\r\n")
+        assert ended.wait(WAIT_S)
+        received = 0
+        while chunk := connection.recv(1 << 20):
+            received += len(chunk)
+        assert received < num_requests * len(body)
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
 
 
 def test_what_is_no_http_is_400_in_json(make_service: MakeService, serving: Serving) -> None:
