@@ -45,6 +45,7 @@ def make_app(
         description="Predicts the genre of music files.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the address of a redirection would have the host that the client names
     )
     page = page_files()
     _add_answers_to_errors(app)

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -22,6 +22,9 @@ from trainer.serve.service_metrics import ServiceMetrics
 CLIENT_GONE = 499
 # The label of requests for paths that do not exist.
 _NO_ROUTE = "none"
+# A method may be any text without spaces, up to the 16 kB of headers.
+_METHODS = frozenset(HTTPMethod)
+_OTHER_METHOD = "other"
 _STATE_KEY = "request_record"
 
 
@@ -105,7 +108,7 @@ class RequestLog:
         log(
             "request",
             {
-                "method": scope["method"],
+                "method": scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD,
                 "route": route,
                 "status": status,
                 "duration_ms": round(1000 * duration_s, 1),
