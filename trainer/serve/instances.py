@@ -16,9 +16,14 @@ from beam_pipelines.common.paths import bucket_and_name, is_in_bucket
 from beam_pipelines.features.frontend import AudioError
 from trainer.serve.service import Service
 from trainer.serve.service_error import ServiceError, error_content
+from trainer.serve.work_queue import check_wanted
 
 # Each is a file.
 MAX_INSTANCES = 128
+# Each of these begins a value, which takes up to 20 times its bytes in memory, and all threads wait while it is parsed.
+# Names of objects may have them too: 1 kB in each of `MAX_INSTANCES`.
+_BEGINNINGS = (b"[", b"{", b",")
+_MAX_BEGINNINGS = 200_000
 _MIN_CONFIDENCE = "min_confidence"
 
 
@@ -64,8 +69,10 @@ def parse_batch(content: bytes, *, min_confidence: float) -> Batch:
         min_confidence: That of requests that have none.
 
     Raises:
-        ServiceError: It is no JSON, is nested too deeply, has other entries or too many instances.
+        ServiceError: It is no JSON, is nested too deeply, has other entries, or too many values or instances.
     """
+    if sum(map(content.count, _BEGINNINGS)) > _MAX_BEGINNINGS:
+        raise _malformed("it has too many values")
     try:
         found = json.loads(content)
     except RecursionError as error:
@@ -89,6 +96,7 @@ def _predict(instance: Any, batch: Batch, service: Service, *, stop: threading.E
     model = service.loaded_model()
     with tempfile.NamedTemporaryFile(dir=service.folder, prefix="instance-") as file:
         try:
+            check_wanted(stop)
             _write_audio(instance, file.name, service)
             return model.answer(
                 file.name,
@@ -144,6 +152,10 @@ def _copy_object(uri: str, path: str, service: Service) -> None:
     bucket, name = bucket_and_name(uri)
     if not is_in_bucket(uri) or not name or bucket not in service.config.allowed_buckets:
         raise _InstanceError("forbidden_uri", "The uri is in none of the buckets of the setting allowed_buckets.")
+    try:
+        uri.encode()
+    except UnicodeEncodeError as error:  # JSON can have halves of characters
+        raise _InstanceError("malformed_instance", "The uri is no text.") from error
     max_bytes = service.config.max_upload_bytes
     try:
         size = size_bytes(uri)
