@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from beam_pipelines.audio.unexpected import UNEXPECTED
 from beam_pipelines.features.frontend import AudioError
 from trainer.serve.api_types import ModelAnswer, PredictionAnswer, StateAnswer, audio_body, error_responses
 from trainer.serve.body import received_audio, received_json
@@ -170,9 +171,11 @@ def _add_answers_to_errors(app: FastAPI) -> None:
 
     @app.exception_handler(AudioError)
     async def failed_file(request: Request, error: AudioError) -> Response:
-        return respond(
-            request, ServiceError(HTTPStatus.UNPROCESSABLE_ENTITY, error.reason, failure_message(error.message))
-        )
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        if error.reason == UNEXPECTED:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            record_of(request.scope).error = error_text(error.__cause__ or error)
+        return respond(request, ServiceError(status, error.reason, failure_message(error)))
 
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: HTTPException) -> Response:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from beam_pipelines.audio.unexpected import UNEXPECTED
 from beam_pipelines.common.bucket_objects import download_to_file, size_bytes
 from beam_pipelines.common.errors import RunAgainError, UserError
 from beam_pipelines.common.paths import bucket_and_name, is_in_bucket
@@ -40,9 +41,10 @@ class Batch:
     min_confidence: float
 
 
-def failure_message(problem: str) -> str:
-    """Returns a sentence about a file that has no prediction."""
-    return f"The file cannot be predicted: {problem.rstrip('.')}."
+def failure_message(error: AudioError) -> str:
+    """Returns a sentence about a file that has no prediction, without the text of an exception that is a defect."""
+    problem = "the service failed" if error.reason == UNEXPECTED else error.message.rstrip(".")
+    return f"The file cannot be predicted: {problem}."
 
 
 def predict_instances(path: str, service: Service, *, stop: threading.Event) -> list[dict[str, Any]]:
@@ -106,7 +108,7 @@ def _predict(instance: Any, batch: Batch, service: Service, *, stop: threading.E
             )
         except AudioError as error:
             service.metrics.count_rejected(error.reason)
-            return error_content(error.reason, failure_message(error.message))
+            return error_content(error.reason, failure_message(error))
         except _InstanceError as error:
             service.metrics.count_rejected(error.reason)
             return error_content(error.reason, error.message)

@@ -59,7 +59,7 @@ def record_of(scope: Scope) -> RequestRecord:
     return record
 
 
-def error_text(error: Exception) -> str:
+def error_text(error: BaseException) -> str:
     """Returns the type of an exception and where it was raised. Its message may have what the client has sent."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     kind = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__

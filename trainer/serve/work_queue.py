@@ -95,7 +95,12 @@ class WorkQueue:
             barrier.wait()
             work()
 
-        for future in [self._pool.submit(wait_and_work) for _ in range(self.num_threads)]:
+        try:
+            futures = [self._pool.submit(wait_and_work) for _ in range(self.num_threads)]
+        except RuntimeError:  # the system allows no more threads: the others would wait for ever
+            barrier.abort()
+            raise
+        for future in futures:
             future.result()
 
     def close(self) -> None:

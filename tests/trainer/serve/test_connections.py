@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,20 @@ def test_a_client_that_is_gone_leaves_neither_file_nor_work(
         assert httpx.post(f"http://127.0.0.1:{port}/v1/predict", content=SONG, headers=RAW).status_code == 200
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"time"')]
     assert [line["status"] for line in lines] == [499, 499, 499, 200]
+
+
+def test_requests_that_do_not_end_before_the_service_are_503(
+    make_service: MakeService, serving: Serving, uploads: Callable[[], list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held_predictions(monkeypatch) as (begun, _), ExitStack() as stack:
+        with serving(make_service(shutdown_timeout_s=0.1)) as port:
+            predicted, sending = (stack.enter_context(connect(port)) for _ in range(2))
+            predicted.sendall(head(f"Content-Length: {len(SONG)}") + SONG)
+            sending.sendall(head(f"Content-Length: {len(SONG)}") + SONG[:1000])
+            assert begun.acquire(timeout=WAIT_S)
+            until(lambda: len(uploads()) == 2)
+        assert answer_of(predicted) == answer_of(sending) == (503, "stopping")
+        assert uploads() == []
 
 
 def test_fifty_clients_get_a_result_or_503(make_service: MakeService, serving: Serving) -> None:

@@ -299,6 +299,20 @@ def test_an_unexpected_exception_is_500_in_the_same_form(
     assert re.fullmatch(r"ZeroDivisionError in test_predict_route.py, line \d+", logged["error"])
 
 
+def test_a_defect_is_no_fault_of_the_file(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("secret")
+
+    client = make_client()
+    monkeypatch.setattr(Inference, "_run", fail)
+    response = client.post("/v1/predict", content=SONG, headers=RAW)
+    assert error_of(response) == (500, "unexpected")
+    assert response.json()["error"]["message"] == "The file cannot be predicted: the service failed."
+    assert json.loads(capsys.readouterr().err)["error"].startswith("MemoryError in test_predict_route.py, line ")
+
+
 @pytest.mark.parametrize(
     ("number", "reason"), [(errno.ENOSPC, "no_space"), (errno.EMFILE, "too_many_files"), (errno.EIO, None)]
 )
