@@ -195,7 +195,7 @@ def _add_answers_to_errors(app: FastAPI) -> None:
         if reason is None:
             raise error
         record_of(request.scope).error = error_text(error)
-        return respond(request, unavailable(reason, "The machine of the service is full: send the request again later."))
+        return respond(request, unavailable(reason, "The machine is full: send the request again later."))
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:

@@ -29,7 +29,7 @@ def upload_folder() -> Iterator[str]:
         folder = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
     except OSError as error:
         raise UserError(
-            f"no folder for uploads can be made ({error.strerror or error}): set TMPDIR to a directory with room for them"
+            f"no folder for uploads can be made ({error.strerror or error}): set TMPDIR to a directory with room"
         ) from error
     with folder as path:
         descriptor = _open(path)

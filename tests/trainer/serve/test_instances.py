@@ -102,7 +102,14 @@ def test_bodies_are_limited_and_typed(make_client: MakeClient) -> None:
         ),
         *(
             ({"uri": uri}, "forbidden_uri")
-            for uri in ("gs://my-bucket\ud800/a", "http://169.254.169.254/", "gs://my-bucket.evil/a", "GS://my-bucket/a", "gs:///a", "")
+            for uri in (
+                "gs://my-bucket\ud800/a",
+                "http://169.254.169.254/",
+                "gs://my-bucket.evil/a",
+                "GS://my-bucket/a",
+                "gs:///a",
+                "",
+            )
         ),
     ],
     ids=str,
@@ -189,9 +196,7 @@ def test_wrong_variables_are_errors(key: str, value: str) -> None:
         platform_of({key: value})
 
 
-def test_work_that_nobody_waits_for_ends(
-    make_service: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_that_nobody_waits_for_ends(make_service: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instances_module, "size_bytes", lambda uri: pytest.fail("an object is read"))
     path = tmp_path / "request"
     path.write_text(json.dumps({"instances": [audio_b64(SONG), {"uri": "gs://my-bucket/a.mp3"}]}))

@@ -135,7 +135,9 @@ def test_a_second_signal_ends_the_process_at_once(shared_config: TrainConfig, tm
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: audio/mpeg\r\n")
             connection.sendall(b"Content-Length: 1000\r\n\r\nx")
+            deadline_s = time.monotonic() + WAIT_S
             while not list(tmp_path.glob("beamtune-serve-*/upload-*")):
+                assert time.monotonic() < deadline_s
                 time.sleep(0.05)
             service.process.send_signal(signal.SIGINT)
             time.sleep(0.5)

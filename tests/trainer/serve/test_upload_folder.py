@@ -67,6 +67,6 @@ def test_a_temporary_directory_that_cannot_be_written_to_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    with pytest.raises(UserError, match=r"^no folder for uploads can be made \(No such file.*\): set TMPDIR to "):
-        with upload_folder():
-            pass
+    expected = r"^no folder for uploads can be made \(No such file.*\): set TMPDIR to "
+    with pytest.raises(UserError, match=expected), upload_folder():
+        pass
