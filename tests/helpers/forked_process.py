@@ -7,6 +7,7 @@ import ctypes
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
@@ -77,6 +78,7 @@ def log_to(path: str) -> None:
 
 def _main(function: Callable[..., None], arguments: tuple[Any, ...], log: str, variables: dict[str, str]) -> None:
     log_to(log)
+    tempfile.tempdir = None  # by TMPDIR of the server
     os.environ.clear()
     os.environ.update(variables)
     code = 0

@@ -1,5 +1,6 @@
 """The routes of the service."""
 
+import errno
 from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from beam_pipelines.audio.unexpected import UNEXPECTED
 from beam_pipelines.features.frontend import AudioError
 from trainer.serve.api_types import ModelAnswer, PredictionAnswer, StateAnswer, audio_body, error_responses
 from trainer.serve.body import received_audio, received_json
@@ -20,10 +22,15 @@ from trainer.serve.guard import Guard
 from trainer.serve.instances import failure_message, predict_instances
 from trainer.serve.page_files import PageFile, docs_files, page_files
 from trainer.serve.platform import Platform
-from trainer.serve.request_log import CLIENT_GONE, RequestLog, record_of
+from trainer.serve.request_log import CLIENT_GONE, RequestLog, error_text, record_of
 from trainer.serve.service import Service
-from trainer.serve.service_error import ServiceError, error_response
+from trainer.serve.service_error import ServiceError, error_response, unavailable
 
+# Errors of the system that may be over soon, by what is used up.
+_USED_UP = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "no_space"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too_many_files"),
+}
 HEALTH_PATHS = ("/healthz", "/readyz")
 _REASONS = {404: "not_found", 405: "method_not_allowed"}
 
@@ -45,13 +52,14 @@ def make_app(
         description="Predicts the genre of music files.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the address of a redirection would have the host that the client names
     )
     page = page_files()
     _add_answers_to_errors(app)
-    _add_states(app, service, health_route=platform.health_route)
+    # First, because the platform may name paths that the service has.
+    _add_platform(app, service, platform)
+    _add_states(app, service)
     _add_predictions(app, service)
-    if platform.predict_route is not None:
-        _add_instances(app, service, path=platform.predict_route)
     for path, file in {**page, **docs_files()}.items():
         _add_file(app, path, file)
     public_paths = {*HEALTH_PATHS, *page, *filter(None, [platform.health_route])}
@@ -105,23 +113,35 @@ def _add_instances(app: FastAPI, service: Service, *, path: str) -> None:
         return JSONResponse({"predictions": predictions})
 
 
-def _add_states(app: FastAPI, service: Service, *, health_route: str | None) -> None:
-    async def ready(request: Request) -> Response:
-        service.check_ready()
-        return JSONResponse({"status": "ready"})
+def _add_platform(app: FastAPI, service: Service, platform: Platform) -> None:
+    if platform.health_route is not None:
 
+        @app.get(platform.health_route, include_in_schema=False)
+        async def health(request: Request) -> Response:
+            return _ready(service)
+
+    if platform.predict_route is not None:
+        _add_instances(app, service, path=platform.predict_route)
+
+
+def _ready(service: Service) -> Response:
+    service.check_ready()
+    return JSONResponse({"status": "ready"})
+
+
+def _add_states(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", response_model=StateAnswer, responses=error_responses(), summary="Whether the process lives")
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
-    app.get(
+    @app.get(
         "/readyz",
         response_model=StateAnswer,
         responses=error_responses(503),
         summary="Whether the service accepts work",
-    )(ready)
-    if health_route is not None and health_route not in HEALTH_PATHS:
-        app.get(health_route, include_in_schema=False)(ready)
+    )
+    async def readyz(request: Request) -> Response:
+        return _ready(service)
 
     @app.get(
         "/metrics",
@@ -151,9 +171,11 @@ def _add_answers_to_errors(app: FastAPI) -> None:
 
     @app.exception_handler(AudioError)
     async def failed_file(request: Request, error: AudioError) -> Response:
-        return respond(
-            request, ServiceError(HTTPStatus.UNPROCESSABLE_ENTITY, error.reason, failure_message(error.message))
-        )
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        if error.reason == UNEXPECTED:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            record_of(request.scope).error = error_text(error.__cause__ or error)
+        return respond(request, ServiceError(status, error.reason, failure_message(error)))
 
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: HTTPException) -> Response:
@@ -166,6 +188,14 @@ def _add_answers_to_errors(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def client_gone(request: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=CLIENT_GONE)
+
+    @app.exception_handler(OSError)
+    async def failed_system(request: Request, error: OSError) -> Response:
+        reason = _USED_UP.get(error.errno or 0)
+        if reason is None:
+            raise error
+        record_of(request.scope).error = error_text(error)
+        return respond(request, unavailable(reason, "The machine is full: send the request again later."))
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:

@@ -56,7 +56,8 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         if self.host is not None:
-            check(self.host.strip() != "", key="host", value=self.host, expected="an address, such as 127.0.0.1")
+            is_address = self.host.strip() != "" and self.host.isascii() and self.host.isprintable()
+            check(is_address, key="host", value=self.host, expected="an address, such as 127.0.0.1")
         if self.token_file is not None:
             check_path(self.token_file, key="token_file")
             check(is_local(self.token_file), key="token_file", value=self.token_file, expected="a local file")
@@ -79,6 +80,13 @@ class ServeConfig:
         for key, most in (("max_duration_s", 36_000), ("upload_timeout_s", 86_400), ("shutdown_timeout_s", 86_400)):
             value = getattr(self, key)
             check(0 < value <= most, key=key, value=value, expected=f"more than 0 and at most {most} seconds")
+        for name in self.allowed_hosts:
+            check(
+                name != "" and not set(name) & set(":/@ "),
+                key="allowed_hosts",
+                value=name,
+                expected="names of hosts, such as music.example.org, without scheme and port",
+            )
         for bucket in self.allowed_buckets:
             check(
                 bucket != "" and "/" not in bucket,

@@ -95,6 +95,14 @@ class Guard:
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request has too many headers."
             )
         headers = Headers(scope=scope)
+        # RFC 9112, 6.3: a proxy may take the rest of the body for another request.
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return ServiceError(
+                HTTPStatus.BAD_REQUEST,
+                "two_lengths",
+                "The request has both Content-Length and Transfer-Encoding.",
+                headers={"Connection": "close"},
+            )
         return self._host_error(scope, headers) or self._token_error(scope, headers)
 
     def _host_error(self, scope: Scope, headers: Headers) -> ServiceError | None:

@@ -10,15 +10,21 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from beam_pipelines.audio.unexpected import UNEXPECTED
 from beam_pipelines.common.bucket_objects import download_to_file, size_bytes
 from beam_pipelines.common.errors import RunAgainError, UserError
 from beam_pipelines.common.paths import bucket_and_name, is_in_bucket
 from beam_pipelines.features.frontend import AudioError
 from trainer.serve.service import Service
 from trainer.serve.service_error import ServiceError, error_content
+from trainer.serve.work_queue import check_wanted
 
 # Each is a file.
 MAX_INSTANCES = 128
+# Each of these begins a value, which takes up to 20 times its bytes in memory, and all threads wait while it is parsed.
+# Names of objects may have them too: 1 kB in each of `MAX_INSTANCES`.
+_BEGINNINGS = (b"[", b"{", b",")
+_MAX_BEGINNINGS = 200_000
 _MIN_CONFIDENCE = "min_confidence"
 
 
@@ -35,9 +41,10 @@ class Batch:
     min_confidence: float
 
 
-def failure_message(problem: str) -> str:
-    """Returns a sentence about a file that has no prediction."""
-    return f"The file cannot be predicted: {problem.rstrip('.')}."
+def failure_message(error: AudioError) -> str:
+    """Returns a sentence about a file that has no prediction, without the text of an exception that is a defect."""
+    problem = "the service failed" if error.reason == UNEXPECTED else error.message.rstrip(".")
+    return f"The file cannot be predicted: {problem}."
 
 
 def predict_instances(path: str, service: Service, *, stop: threading.Event) -> list[dict[str, Any]]:
@@ -64,8 +71,10 @@ def parse_batch(content: bytes, *, min_confidence: float) -> Batch:
         min_confidence: That of requests that have none.
 
     Raises:
-        ServiceError: It is no JSON, is nested too deeply, has other entries or too many instances.
+        ServiceError: It is no JSON, is nested too deeply, has other entries, or too many values or instances.
     """
+    if sum(map(content.count, _BEGINNINGS)) > _MAX_BEGINNINGS:
+        raise _malformed("it has too many values")
     try:
         found = json.loads(content)
     except RecursionError as error:
@@ -89,6 +98,7 @@ def _predict(instance: Any, batch: Batch, service: Service, *, stop: threading.E
     model = service.loaded_model()
     with tempfile.NamedTemporaryFile(dir=service.folder, prefix="instance-") as file:
         try:
+            check_wanted(stop)
             _write_audio(instance, file.name, service)
             return model.answer(
                 file.name,
@@ -98,7 +108,7 @@ def _predict(instance: Any, batch: Batch, service: Service, *, stop: threading.E
             )
         except AudioError as error:
             service.metrics.count_rejected(error.reason)
-            return error_content(error.reason, failure_message(error.message))
+            return error_content(error.reason, failure_message(error))
         except _InstanceError as error:
             service.metrics.count_rejected(error.reason)
             return error_content(error.reason, error.message)
@@ -144,6 +154,10 @@ def _copy_object(uri: str, path: str, service: Service) -> None:
     bucket, name = bucket_and_name(uri)
     if not is_in_bucket(uri) or not name or bucket not in service.config.allowed_buckets:
         raise _InstanceError("forbidden_uri", "The uri is in none of the buckets of the setting allowed_buckets.")
+    try:
+        uri.encode()
+    except UnicodeEncodeError as error:  # JSON can have halves of characters
+        raise _InstanceError("malformed_instance", "The uri is no text.") from error
     max_bytes = service.config.max_upload_bytes
     try:
         size = size_bytes(uri)

@@ -34,7 +34,7 @@ def platform_of(environment: Mapping[str, str] = os.environ) -> Platform:
         UserError: The port is no port, or a route is no path.
     """
     port = environment.get("AIP_HTTP_PORT") or None
-    if port is not None and not (port.isdecimal() and 1 <= int(port) <= 65_535):
+    if port is not None and not (port.isdecimal() and len(port) <= 5 and 1 <= int(port) <= 65_535):
         raise UserError(f"AIP_HTTP_PORT={port}: expected a port from 1 to 65535")
     return Platform(
         http_port=None if port is None else int(port),

@@ -1,13 +1,16 @@
 """A line for each request, and the counters of `/metrics`. Neither has names of files, queries or tokens."""
 
+import asyncio
 import json
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
+from pathlib import PurePath
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -15,13 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.terminal import stderr
-from trainer.serve.service_error import ServiceError, error_response
+from trainer.serve.service_error import ServiceError, error_response, unavailable
 from trainer.serve.service_metrics import ServiceMetrics
 
 # As nginx logs clients that did not wait for the response.
 CLIENT_GONE = 499
 # The label of requests for paths that do not exist.
 _NO_ROUTE = "none"
+# A method may be any text without spaces, up to the 16 kB of headers.
+_METHODS = frozenset(HTTPMethod)
+_OTHER_METHOD = "other"
 _STATE_KEY = "request_record"
 
 
@@ -35,7 +41,7 @@ class RequestRecord:
         num_bytes: The bytes of the body that have arrived.
         decoded_s: Seconds of audio that were decoded.
         reason: Why it was refused, or None.
-        error: The type of an unexpected exception, or None.
+        error: The text of an unexpected exception, or None.
     """
 
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
@@ -51,6 +57,13 @@ def record_of(scope: Scope) -> RequestRecord:
     """Returns the record of a request, to add to it."""
     record: RequestRecord = scope[_STATE_KEY]
     return record
+
+
+def error_text(error: BaseException) -> str:
+    """Returns the type of an exception and where it was raised. Its message may have what the client has sent."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    kind = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return f"{kind} in {PurePath(where.filename).name}, line {where.lineno}"
 
 
 class RequestLog:
@@ -81,8 +94,13 @@ class RequestLog:
             await self._app(scope, counting_receive, noting_send)
         except ClientDisconnect:
             record.status = CLIENT_GONE
+        except asyncio.CancelledError:  # after `shutdown_timeout_s`
+            if record.status is None:
+                stopped = unavailable("stopping", "The service has stopped before the request ended.")
+                record.reason = stopped.reason
+                await error_response(stopped)(scope, counting_receive, noting_send)
         except Exception as error:
-            record.error = type(error).__name__
+            record.error = error_text(error)
             if record.status is None:
                 failed = ServiceError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed.")
                 await error_response(failed)(scope, counting_receive, noting_send)
@@ -105,7 +123,7 @@ class RequestLog:
         log(
             "request",
             {
-                "method": scope["method"],
+                "method": scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD,
                 "route": route,
                 "status": status,
                 "duration_ms": round(1000 * duration_s, 1),

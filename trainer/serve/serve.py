@@ -3,9 +3,9 @@
 import asyncio
 import math
 import os
+import shutil
 import socket
 import sys
-import tempfile
 import threading
 from types import FrameType
 
@@ -22,6 +22,7 @@ from trainer.serve.guard import LOOPBACK_HOSTS, MAX_HEADER_BYTES, read_token
 from trainer.serve.platform import Platform
 from trainer.serve.request_log import log
 from trainer.serve.service import Service
+from trainer.serve.upload_folder import upload_folder
 
 _PORT = 8080
 _KEEP_ALIVE_S = 5
@@ -54,10 +55,14 @@ def serve(directory: str, *, config: ServeConfig, platform: Platform) -> None:
             f"on {LOOPBACK_HOSTS[0]}"
         )
     hosts = [*LOOPBACK_HOSTS, *map(str.lower, config.allowed_hosts)] if is_local else None
-    with _listening(host, port) as listener, tempfile.TemporaryDirectory(prefix="beamtune-serve-") as folder:
+    with _listening(host, port) as listener, upload_folder() as folder:
         service = Service(config, directory, folder)
         app = make_app(service, platform=platform, token=token, hosts=hosts)
-        _run(_Server(service, server_settings(app, config)), service, listener)
+        loader = _run(_Server(service, server_settings(app, config)), service, listener)
+    if loader.is_alive():
+        # Python would wait for what the thread does in C code, or abort on it.
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def server_settings(app: ASGIApp, config: ServeConfig) -> uvicorn.Config:
@@ -87,12 +92,14 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins to end at the first signal, and ends the process at the second."""
         if self._service.is_stopping:
+            shutil.rmtree(self._service.folder, ignore_errors=True)
             os._exit(_SIGNAL_CODE + sig)
         self._service.is_stopping = True
         self.should_exit = True
 
 
-def _run(server: _Server, service: Service, listener: socket.socket) -> None:
+def _run(server: _Server, service: Service, listener: socket.socket) -> threading.Thread:
+    """Serves until a signal; returns the thread that loads the model, which may not have ended."""
     name, port = listener.getsockname()[:2]
     address = f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
     loader = threading.Thread(target=_load, args=(server, service), name="load", daemon=True)
@@ -105,10 +112,7 @@ def _run(server: _Server, service: Service, listener: socket.socket) -> None:
     if service.load_error is not None:
         raise service.load_error
     log("stopped", {})
-    if loader.is_alive():
-        # Python would wait for what the thread does in C code, or abort on it.
-        sys.stderr.flush()
-        os._exit(0)
+    return loader
 
 
 def _load(server: _Server, service: Service) -> None:

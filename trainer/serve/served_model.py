@@ -8,7 +8,6 @@ from typing import Any, BinaryIO, Self, cast
 import numpy as np
 
 from beam_pipelines.audio.choose_decoder import is_partial
-from beam_pipelines.features.frontend import AudioError
 from trainer.evaluation.confidence import check_min_confidence
 from trainer.evaluation.config import PredictConfig
 from trainer.evaluation.exported_model import ExportedModel
@@ -16,6 +15,7 @@ from trainer.evaluation.open_model import open_model
 from trainer.evaluation.predict import result_of
 from trainer.evaluation.prediction_writers import Prediction
 from trainer.evaluation.score_files import ScoredFile
+from trainer.serve.work_queue import check_wanted
 
 _WARM_UP_RATE_HZ = 22_050
 
@@ -43,8 +43,7 @@ class StoppableFile:
         Raises:
             AudioError: The event is set.
         """
-        if self._stop.is_set():
-            raise AudioError("stopped", "nobody waits for the result", stage="decode")
+        check_wanted(self._stop)
         return self._file.read(num_bytes)
 
 

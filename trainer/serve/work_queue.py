@@ -9,11 +9,18 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
+from beam_pipelines.audio.decode import AudioError
 from trainer.serve.service_error import unavailable
 
 _Result = TypeVar("_Result")
 # Work for a thread; it ends early, with any exception, when the event is set.
 Work = Callable[[threading.Event], _Result]
+
+
+def check_wanted(stop: threading.Event) -> None:
+    """Raises an AudioError if the event of work is set: nobody waits for the result."""
+    if stop.is_set():
+        raise AudioError("stopped", "nobody waits for the result", stage="decode")
 
 
 class WorkQueue:
@@ -88,7 +95,12 @@ class WorkQueue:
             barrier.wait()
             work()
 
-        for future in [self._pool.submit(wait_and_work) for _ in range(self.num_threads)]:
+        try:
+            futures = [self._pool.submit(wait_and_work) for _ in range(self.num_threads)]
+        except RuntimeError:  # the system allows no more threads: the others would wait for ever
+            barrier.abort()
+            raise
+        for future in futures:
             future.result()
 
     def close(self) -> None:

@@ -13,6 +13,12 @@ from trainer.serve.config import ServeConfig
     ("settings", "message"),
     [
         ({"host": " "}, "host= : expected an address"),
+        ({"host": "127.0.0.1\0"}, "host=127.0.0.1\0: expected an address"),
+        ({"host": "é" * 64}, "é: expected an address"),
+        *(
+            ({"allowed_hosts": [name]}, f"allowed_hosts={name}: expected names of hosts, such as")
+            for name in ("", "music.example:80", "https://music.example", "user@music.example")
+        ),
         ({"port": 65_536}, "port=65536: expected a whole number from 0 to 65535, or null"),
         ({"token_file": ""}, "token_file=: expected a path"),
         ({"token_file": "gs://b/token"}, "token_file=gs://b/token: expected a local file"),

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from served_requests import RAW, held_predictions, noise_wav
 
 from trainer.serve import connections as connections_module
 from trainer.serve import drain as drain_module
+from trainer.serve.page_files import docs_files
 from trainer.serve.service import Service
 
 MakeService = Callable[..., Service]
@@ -130,6 +132,34 @@ def test_slow_headers_end_the_connection(
             assert again.recv(1) == b""
 
 
+def test_a_client_that_does_not_read_is_disconnected(
+    make_service: MakeService, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_requests = 20  # the buffers of the system take the responses to some
+    monkeypatch.setattr(connections_module, "SEND_TIMEOUT_S", 0.2)
+    ended = threading.Event()
+    real_lost = connections_module.LimitedConnection.connection_lost
+
+    def connection_lost(self: connections_module.LimitedConnection, error: Exception | None) -> None:
+        real_lost(self, error)
+        ended.set()
+
+    monkeypatch.setattr(connections_module.LimitedConnection, "connection_lost", connection_lost)
+    body = docs_files()["/docs/swagger-ui-bundle.js"].content
+    request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with serving(make_service()) as port, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(WAIT_S)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall((num_requests - 1) * (request + b"\r\n") + request + b"Connection: close\r\n\r\n")
+        assert ended.wait(WAIT_S)
+        received = 0
+        while chunk := connection.recv(1 << 20):
+            received += len(chunk)
+        assert received < num_requests * len(body)
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+
+
 def test_what_is_no_http_is_400_in_json(make_service: MakeService, serving: Serving) -> None:
     requests = (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100) + b"\r\n\r\n",
@@ -207,6 +237,20 @@ def test_a_client_that_is_gone_leaves_neither_file_nor_work(
         assert httpx.post(f"http://127.0.0.1:{port}/v1/predict", content=SONG, headers=RAW).status_code == 200
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"time"')]
     assert [line["status"] for line in lines] == [499, 499, 499, 200]
+
+
+def test_requests_that_do_not_end_before_the_service_are_503(
+    make_service: MakeService, serving: Serving, uploads: Callable[[], list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held_predictions(monkeypatch) as (begun, _), ExitStack() as stack:
+        with serving(make_service(shutdown_timeout_s=0.1)) as port:
+            predicted, sending = (stack.enter_context(connect(port)) for _ in range(2))
+            predicted.sendall(head(f"Content-Length: {len(SONG)}") + SONG)
+            sending.sendall(head(f"Content-Length: {len(SONG)}") + SONG[:1000])
+            assert begun.acquire(timeout=WAIT_S)
+            until(lambda: len(uploads()) == 2)
+        assert answer_of(predicted) == answer_of(sending) == (503, "stopping")
+        assert uploads() == []
 
 
 def test_fifty_clients_get_a_result_or_503(make_service: MakeService, serving: Serving) -> None:

@@ -1,5 +1,6 @@
 """Tokens, names of hosts, origins of pages, and the headers of responses."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,21 @@ def test_pages_of_other_origins_cannot_send_files(
         assert error_of(response) == (403, "cross_origin")
 
 
+def test_a_body_with_two_lengths_is_400_and_ends_the_connection(make_client: MakeClient) -> None:
+    headers = {**RAW, "Content-Length": str(len(SONG)), "Transfer-Encoding": "chunked"}
+    response = make_client().post("/v1/predict", content=SONG, headers=headers)
+    assert error_of(response) == (400, "two_lengths")
+    assert response.headers["Connection"] == "close"
+
+
+def test_methods_of_clients_are_not_in_the_log(make_client: MakeClient, capsys: pytest.CaptureFixture[str]) -> None:
+    client = make_client()
+    assert error_of(client.request("A" * 1000, "/")) == (405, "method_not_allowed")
+    assert client.get("/healthz").status_code == 200
+    methods = [json.loads(line)["method"] for line in capsys.readouterr().err.splitlines()]
+    assert methods == ["other", "GET"]
+
+
 def test_all_responses_have_the_headers_of_security(make_client: MakeClient) -> None:
     client = make_client(token=TOKEN)
     for response in (client.get("/healthz"), client.get("/v1/model"), client.get("/no-such-path")):
@@ -115,6 +131,8 @@ def test_other_paths_and_methods_are_errors_in_the_same_form(make_client: MakeCl
     client = make_client()
     for path in ("/no-such-path", "/docs/../../etc/passwd", "/docs/%2e%2e/x", "/..%2fetc/passwd", "/index.html"):
         assert error_of(client.get(path)) == (404, "not_found")
+    # No redirection, whose address would have the host that the client names.
+    assert error_of(client.post("/v1/predict/", follow_redirects=False)) == (404, "not_found")
     response = client.get("/v1/predict")
     assert error_of(response) == (405, "method_not_allowed")
     assert response.headers["Allow"] == "POST"

@@ -33,7 +33,9 @@ def audio_b64(content: bytes) -> dict[str, str]:
 
 
 def post(client: TestClient, body: Any) -> Any:
-    return client.post(PLATFORM.predict_route or "", json=body)
+    # Not with the keyword json, which takes no halves of characters.
+    headers = {"Content-Type": "application/json"}
+    return client.post(PLATFORM.predict_route or "", content=json.dumps(body), headers=headers)
 
 
 def test_each_instance_has_the_prediction_of_its_file(make_client: MakeClient) -> None:
@@ -66,6 +68,7 @@ def test_parameters_have_the_confidence_of_labels(make_client: MakeClient) -> No
         b'{"instances": ' + b"[" * 500_000 + b"]" * 500_000 + b"}",
         b'{"instances": [' + b"9" * 10_000 + b"]}",
         json.dumps({"instances": [{}] * 129}).encode(),
+        b'{"x": [' + b"[]," * 100_000 + b'[]], "instances": []}',
         json.dumps({"instances": [], "parameters": {"top_k": 1}}).encode(),
         json.dumps({"instances": [], "parameters": [1]}).encode(),
         json.dumps({"instances": [], "parameters": {"min_confidence": 2}}).encode(),
@@ -92,13 +95,21 @@ def test_bodies_are_limited_and_typed(make_client: MakeClient) -> None:
         *((one, "malformed_instance") for one in (None, 1, "x", [], {}, {"audio_b64": 1}, {"audio_b64": "no base64!"})),
         ({"audio_b64": "", "uri": ""}, "malformed_instance"),
         ({"audio_b64": ""}, "empty_file"),
+        ({"uri": "gs://my-bucket/\ud800"}, "malformed_instance"),
         *(
             ({"uri": uri}, "forbidden_uri")
             for uri in ("gs://other/a.mp3", "gs://my-bucket", "gs://my-bucket/", "/etc/passwd", "file:///etc/passwd")
         ),
         *(
             ({"uri": uri}, "forbidden_uri")
-            for uri in ("http://169.254.169.254/", "gs://my-bucket.evil/a", "GS://my-bucket/a", "gs:///a", "")
+            for uri in (
+                "gs://my-bucket\ud800/a",
+                "http://169.254.169.254/",
+                "gs://my-bucket.evil/a",
+                "GS://my-bucket/a",
+                "gs:///a",
+                "",
+            )
         ),
     ],
     ids=str,
@@ -150,6 +161,15 @@ def test_the_health_route_is_200_when_the_model_is_loaded(make_client: MakeClien
     assert error_of(client.get(PLATFORM.health_route or "")) == (503, "loading")
 
 
+def test_the_platform_may_name_paths_that_the_service_has(make_client: MakeClient, make_service: Any) -> None:
+    service = make_service()
+    client = make_client(service=service, platform=Platform(health_route="/healthz", predict_route="/v1/predict"))
+    headers = {"Content-Type": "application/json"}
+    assert client.post("/v1/predict", content='{"instances": []}', headers=headers).json() == {"predictions": []}
+    service.model = None
+    assert error_of(client.get("/healthz")) == (503, "loading")
+
+
 def test_variables_of_the_platform() -> None:
     assert platform_of({}) == Platform()
     assert platform_of({"AIP_STORAGE_URI": "", "AIP_HTTP_PORT": ""}) == Platform()
@@ -166,7 +186,7 @@ def test_variables_of_the_platform() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("AIP_HTTP_PORT", value) for value in ("x", "0", "65536", "-1", "8 0")),
+        *(("AIP_HTTP_PORT", value) for value in ("x", "0", "65536", "-1", "8 0", "9" * 5000)),
         ("AIP_HEALTH_ROUTE", "health"),
         ("AIP_PREDICT_ROUTE", "/{path:path}"),
     ],
@@ -176,10 +196,11 @@ def test_wrong_variables_are_errors(key: str, value: str) -> None:
         platform_of({key: value})
 
 
-def test_work_that_nobody_waits_for_ends(make_service: Any, tmp_path: Any) -> None:
+def test_work_that_nobody_waits_for_ends(make_service: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances_module, "size_bytes", lambda uri: pytest.fail("an object is read"))
     path = tmp_path / "request"
-    path.write_text(json.dumps({"instances": [audio_b64(SONG)]}))
+    path.write_text(json.dumps({"instances": [audio_b64(SONG), {"uri": "gs://my-bucket/a.mp3"}]}))
     stop = threading.Event()
     stop.set()
-    (found,) = instances_module.predict_instances(str(path), make_service(), stop=stop)
-    assert found["error"]["reason"] == "stopped"
+    found = instances_module.predict_instances(str(path), make_service(allowed_buckets=["my-bucket"]), stop=stop)
+    assert [one["error"]["reason"] for one in found] == ["stopped", "stopped"]

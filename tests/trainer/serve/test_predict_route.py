@@ -1,6 +1,10 @@
 """`POST /v1/predict`: the prediction of a file, and what is refused."""
 
+import errno
 import io
+import json
+import os
+import re
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +19,7 @@ from starlette.testclient import TestClient
 
 from trainer.evaluation.confidence import label_of
 from trainer.evaluation.inference import Inference
+from trainer.serve.multipart_file import MultipartFile
 from trainer.serve.served_model import ServedModel
 from trainer.training.config import TrainConfig
 
@@ -290,4 +295,43 @@ def test_an_unexpected_exception_is_500_in_the_same_form(
     response = client.post("/v1/predict", content=SONG, headers=RAW)
     assert error_of(response) == (500, "internal")
     assert "secret" not in response.text
-    assert '"error": "ZeroDivisionError"' in capsys.readouterr().err
+    logged = json.loads(capsys.readouterr().err)
+    assert re.fullmatch(r"ZeroDivisionError in test_predict_route.py, line \d+", logged["error"])
+
+
+def test_a_defect_is_no_fault_of_the_file(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("secret")
+
+    client = make_client()
+    monkeypatch.setattr(Inference, "_run", fail)
+    response = client.post("/v1/predict", content=SONG, headers=RAW)
+    assert error_of(response) == (500, "unexpected")
+    assert response.json()["error"]["message"] == "The file cannot be predicted: the service failed."
+    assert json.loads(capsys.readouterr().err)["error"].startswith("MemoryError in test_predict_route.py, line ")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.ENOSPC, "no_space"), (errno.EMFILE, "too_many_files"), (errno.EIO, None)]
+)
+def test_a_full_machine_is_503(
+    make_client: MakeClient,
+    uploads: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    reason: str | None,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    client = make_client()
+    monkeypatch.setattr(MultipartFile, "write", fail)
+    response = client.post("/v1/predict", files={"file": SONG})
+    assert error_of(response) == ((500, "internal") if reason is None else (503, reason))
+    assert ("Retry-After" in response.headers) == (reason is not None)
+    logged = json.loads(capsys.readouterr().err)
+    assert logged["error"].startswith(f"{os.strerror(number)} in test_predict_route.py, line ")
+    assert uploads() == []

@@ -127,19 +127,24 @@ def test_the_command_serves_until_sigterm_and_ends_requests_first(shared_config:
 
 
 @pytest.mark.slow
-def test_a_second_signal_ends_the_process_at_once(shared_config: TrainConfig) -> None:
-    with running(shared_config.run_dir, "port=0", "shutdown_timeout_s=3000") as service:
+def test_a_second_signal_ends_the_process_at_once(shared_config: TrainConfig, tmp_path: Path) -> None:
+    words = (shared_config.run_dir, "port=0", "shutdown_timeout_s=3000")
+    with running(*words, environment={"TMPDIR": str(tmp_path)}) as service:
         service.event("ready")
         port = int(service.url.rstrip("/").rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: audio/mpeg\r\n")
             connection.sendall(b"Content-Length: 1000\r\n\r\nx")
-            time.sleep(0.5)
+            deadline_s = time.monotonic() + WAIT_S
+            while not list(tmp_path.glob("beamtune-serve-*/upload-*")):
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
             service.process.send_signal(signal.SIGINT)
             time.sleep(0.5)
             service.process.send_signal(signal.SIGINT)
             service.process.communicate(WAIT_S)
             assert service.process.returncode == 128 + signal.SIGINT
+    assert list(tmp_path.glob("beamtune-serve-*")) == []
 
 
 @pytest.mark.slow

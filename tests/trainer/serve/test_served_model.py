@@ -76,6 +76,27 @@ def test_a_service_loads_its_model_in_every_thread(
     assert len(set(threads)) == 3
 
 
+def test_threads_that_cannot_start_end_the_loading(
+    make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = 0
+    real_start = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        nonlocal started
+        started += 1
+        if started > 2:
+            raise RuntimeError("can't start new thread")
+        real_start(self)
+
+    service = make_service(num_threads=3)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        service.queue.do_in_each_thread(lambda: None)
+    service.queue.close()
+    service.queue._pool.shutdown(wait=True)  # the two threads have ended
+
+
 def test_a_confidence_that_the_genres_forbid_is_an_error(
     make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
