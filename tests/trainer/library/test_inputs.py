@@ -1,5 +1,6 @@
 """Files, folders, patterns, playlists and tables as one list of audio files."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,21 @@ def test_a_folder_stands_for_the_audio_below_it(music: Path) -> None:
     inputs = list_inputs([str(music)])
     assert [path.removeprefix(f"{music}/") for path in inputs.paths] == ["a.mp3", "Ä/b c.flac", "Ä/deep/d#1.wav"]
     assert inputs.notes == ["hidden audio files left out (1): .hidden.mp3"]
+
+
+def test_a_folder_with_very_many_files_is_listed_with_little_memory(tmp_path: Path) -> None:
+    expected = [f"{tmp_path}/{number:06d}.mp3" for number in range(20_000)]
+    for path in expected:
+        Path(path).touch()
+    tracemalloc.start()
+    try:
+        paths = list_inputs([str(tmp_path)]).paths
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert paths == expected
+    # A million files then take half a GB at most.
+    assert peak_bytes < 500 * len(expected)
 
 
 def test_a_file_is_taken_as_it_is_and_once(music: Path) -> None:
