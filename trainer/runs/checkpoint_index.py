@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from beam_pipelines.common.errors import UserError
 from trainer.common import files
 
 LAST, BEST = "last", "best"
@@ -16,9 +17,21 @@ def find_checkpoint(directory: str, kind: str) -> str | None:
 
 
 def read_index(directory: str) -> Mapping[str, str]:
-    """Returns the names of the checkpoints in a directory, by LAST and BEST; none if there is no index."""
+    """Returns the names of the checkpoints in a directory, by LAST and BEST; none if there is no index.
+
+    Raises:
+        UserError: The index is damaged.
+    """
     path = files.join(directory, _INDEX_FILE)
-    return json.loads(files.read_text(path)) if files.exists(path) else {}
+    if not files.exists(path):
+        return {}
+    try:
+        names = json.loads(files.read_text(path))
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise UserError(f"{path} is damaged: restore it from a copy, or train the run again in another run_dir")
+    return names
 
 
 def write_index(directory: str, names: Mapping[str, str]) -> None:

@@ -133,16 +133,19 @@ class RunDir:
         """Returns the content of `config.yaml`.
 
         Raises:
-            UserError: There is no run here.
+            UserError: There is no run here, or the file is damaged.
         """
         if self._config_text is None and not self.is_started():
             hint = "train one there first"
             if files.exists(self.path) and (not files.is_dir(self.path) or files.list_dir(self.path)):
                 hint = f"expected the {self._key} of beamtune train"
             raise UserError(f"{self.path} holds no training run: {hint}")
-        if self._config_text is None:
-            self._config_text = files.read_text(files.join(self.path, CONFIG_FILE))
-        config = yaml.safe_load(self._config_text)
+        try:
+            if self._config_text is None:
+                self._config_text = files.read_text(files.join(self.path, CONFIG_FILE))
+            config = yaml.safe_load(self._config_text)
+        except (yaml.YAMLError, ValueError, RecursionError):  # what is no text, and what PyYAML cannot read
+            config = None
         if not isinstance(config, dict):
             raise UserError(f"{files.join(self.path, CONFIG_FILE)} is damaged: choose another run_dir")
         return config

@@ -96,3 +96,14 @@ def test_a_start_that_was_interrupted_may_be_repeated(tmp_path: Path) -> None:
     (tmp_path / "config.yaml.0123.tmp").write_text("")
     RunDir(str(tmp_path)).check_is_empty()
     RunDir(str(tmp_path / "new")).check_is_empty()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"- a\n", b"a: [", b"\xff\xfe", b"a: \x00", b"[" * 100_000],
+    ids=["empty", "list", "cut", "bytes", "nul", "deep"],
+)
+def test_damaged_settings_are_an_error_of_the_user(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"config\.yaml is damaged: choose another run_dir"):
+        RunDir(str(tmp_path)).config()
