@@ -61,9 +61,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         calibration = fit_calibration(predictions)
     levels = evaluated_levels(predictions, calibration=calibration)
 
-    print_scores(config.split, levels, leak=data.stats.split_leak, stream=stdout())
-    print(file=stdout())
-    print_genres(f"{config.split} tracks", levels[TRACK], labels=data.labels, stream=stdout())
+    _print(levels, split=config.split, data=data)
     if data.cache_key != trained_on.cache_key:
         print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=stderr())
         return levels
@@ -92,6 +90,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     best_step = progress.early_stopping.best_epoch * _steps_per_epoch(run_config, trained_on)
     log_evaluation(run, config.split, levels, data=data, step=best_step)
     return levels
+
+
+def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData) -> None:
+    print_scores(split, levels, leak=data.stats.split_leak, stream=stdout())
+    print(file=stdout())
+    print_genres(f"{split} tracks", levels[TRACK], labels=data.labels, stream=stdout())
 
 
 def _steps_per_epoch(run_config: Mapping[str, Any], data: PreparedData) -> int:
