@@ -277,6 +277,7 @@ def test_a_missing_package_is_named_with_its_extra(runner, module, missing, extr
         f"import sys; sys.modules[{module!r}] = None\n"
         "from beam_pipelines.common.errors import UserError\n"
         "from beam_pipelines.runners.config import *\n"
+        "from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig\n"
         "from beam_pipelines.runners.run_pipeline import run_pipeline\n"
         f"try: run_pipeline(None, {runner!r}, job_name='test')\n"
         "except UserError as error: print(error)"

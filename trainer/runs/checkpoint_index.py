@@ -23,10 +23,10 @@ def read_index(directory: str) -> Mapping[str, str]:
         UserError: The index is damaged.
     """
     path = files.join(directory, _INDEX_FILE)
-    if not files.exists(path):
-        return {}
     try:
         names = json.loads(files.read_text(path))
+    except files.MissingFileError:
+        return {}
     except (ValueError, RecursionError):
         names = None
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
