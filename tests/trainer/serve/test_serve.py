@@ -167,12 +167,15 @@ def test_a_container_of_vertex_ai(shared_config: TrainConfig) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_is_not_there_ends_the_command_with_one_line(tmp_path: Path) -> None:
-    ended = run_forked(["serve", tmp_path / "none", "port=0"])
+@pytest.mark.parametrize(("name", "events"), [("none", []), ("empty", ["listening"])])
+def test_a_model_that_is_not_there_ends_the_command_with_one_line(tmp_path: Path, name: str, events: list[str]) -> None:
+    """A path that does not exist is refused at once, a folder that is no model when it is loaded."""
+    (tmp_path / "empty").mkdir()
+    ended = run_forked(["serve", tmp_path / name, "port=0"])
     assert ended.returncode == 2
     *log, error = ended.stderr.splitlines()
-    assert [json.loads(line)["event"] for line in log] == ["listening"]
-    assert error.startswith(f"beamtune serve: {tmp_path / 'none'}")
+    assert [json.loads(line)["event"] for line in log] == events
+    assert error.startswith(f"beamtune serve: {tmp_path / name}")
 
 
 def test_other_machines_need_a_token() -> None:
