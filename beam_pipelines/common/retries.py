@@ -164,8 +164,7 @@ def _repeat(
             if not isinstance(translated, BucketOutageError) or left_s <= 0:
                 raise translated from error
         current.say_if_long()
-        # Not from the generator of the process, from which Keras draws the initial weights of a model.
-        drawn_s = pause_s * random.SystemRandom().uniform(0.5, 1.0)
+        drawn_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311
         # The next attempt is not later than the note, if it fails too.
         wait(max(0.0, min(drawn_s, left_s, current.until_said_s())))
         pause_s = min(2 * pause_s, _LAST_PAUSE_S)

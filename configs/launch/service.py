@@ -153,7 +153,7 @@ class JobService:
                 if not isinstance(failure, ServiceOutageError) or left_s <= 0:
                     # Without the client's error, which would be taken for one of a bucket.
                     raise failure from None
-            drawn_s = pause_s * random.SystemRandom().uniform(0.5, 1.0)
+            drawn_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311
             time.sleep(max(0.0, min(drawn_s, left_s)))
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 

@@ -32,6 +32,7 @@ from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_progress import RunProgress
 from trainer.training.config import TrainConfig
+from trainer.training.initial_seed import initial_seed
 from trainer.training.loop import OnBatch, ScoringLoop, TrainLoop
 from trainer.training.optimizer import make_optimizer
 
@@ -148,13 +149,9 @@ def make_components(
     num_classes = len(prepared.labels)
     specs = select_features(prepared, config.model.feature_names)
     stream = _make_stream(config, data=data, specs=specs)
-    stats = run.band_stats(prepared)
-    # Nothing is read between this and the model, whose initial weights are drawn from Python's generator, too: so are
-    # the pauses of Google's client before it repeats a request.
-    keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
-    with strategy.scope():
-        model = build_model(config.model, specs=specs, stats=stats, num_classes=num_classes)
+    with initial_seed(config.seed), strategy.scope():
+        model = build_model(config.model, specs=specs, stats=run.band_stats(prepared), num_classes=num_classes)
         optimizer = make_optimizer(
             config.optimizer,
             epochs=config.epochs,

@@ -1,4 +1,3 @@
-import random
 from itertools import accumulate
 
 import pytest
@@ -37,20 +36,6 @@ def test_an_outage_that_passes_is_waited_for(clock: list[float], capsys: pytest.
         assert (0 if index == before_note else longest_s / 2) <= pause_s <= longest_s
     [note] = capsys.readouterr().err.splitlines()
     assert note.startswith("note: gs://music/a cannot be reached: trying again for up to 5")
-
-
-def test_pauses_leave_the_generator_of_the_process_alone(clock: list[float]) -> None:
-    """Keras draws the initial weights of a model from it."""
-    before = random.getstate()
-    answers = iter([ServiceUnavailable("x"), None])
-
-    def operation() -> None:
-        if (error := next(answers)) is not None:
-            raise error
-
-    with_retries(operation, path=_PATH, sleep=clock.append)
-    assert len(clock) == 1
-    assert random.getstate() == before
 
 
 def test_an_outage_ends_at_the_deadline(clock: list[float]) -> None:
