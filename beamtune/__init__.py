@@ -64,9 +64,9 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used (PEP 562)."""
     if name == "__version__":
-        from importlib.metadata import version
+        from beam_pipelines.common.package_builds import beamtune_version
 
-        value: Any = version("beamtune")
+        value: Any = beamtune_version()
     elif name in _MODULES:
         from beam_pipelines.common.extras import naming_missing_extras
 

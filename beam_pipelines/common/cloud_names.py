@@ -1,6 +1,7 @@
 """The forms of names of Google Cloud, for checks of settings before a request is made."""
 
 import re
+from collections.abc import Mapping
 
 from beam_pipelines.common.checks import check
 
@@ -15,6 +16,22 @@ LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
 BUCKET_PATH = re.compile(r"gs://[a-z0-9][-a-z0-9._]{1,220}[a-z0-9](/.*)?")
 
 LABEL_FORM = "at most 63 lower-case letters, digits, hyphens and underscores; a key begins with a letter"
+
+
+def check_labels(labels: Mapping[str, str], *, key: str) -> None:
+    """Raises a UserError unless labels are such as Google Cloud accepts.
+
+    Args:
+        labels: Values by name.
+        key: Their setting.
+    """
+    for name, value in labels.items():
+        check(
+            LABEL_KEY.fullmatch(name) is not None and LABEL_VALUE.fullmatch(value) is not None,
+            key=f"{key}.{name}",
+            value=value,
+            expected=LABEL_FORM,
+        )
 
 
 def check_bucket_path(path: str, *, key: str, because: str) -> None:

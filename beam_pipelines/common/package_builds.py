@@ -1,4 +1,4 @@
-"""Packages that bring the same modules: TensorFlow is built as several packages, and any of them will do."""
+"""The versions of installed packages, of which several can bring the same modules, as the builds of TensorFlow do."""
 
 from collections.abc import Callable
 from importlib import metadata
@@ -14,6 +14,11 @@ def version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def beamtune_version() -> str:
+    """Returns the version of beamtune; "unknown" where only its source is there."""
+    return version_of("beamtune") or "unknown"
 
 
 def installed_builds(package: str, *, version_of: VersionOf = version_of) -> dict[str, str]:

@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import beam_pipelines
 from beam_pipelines.common.errors import RunFailedError
+from beam_pipelines.common.package_builds import beamtune_version
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,7 @@ class CodeVersion:
 @cache
 def code_version() -> CodeVersion:
     """Returns the version of the code in this process."""
-    try:
-        version = metadata.version("beamtune")
-    except metadata.PackageNotFoundError:
-        version = "unknown"
-    return CodeVersion(version=version, source_hash=hash_sources(Path(beam_pipelines.__file__).parent))
+    return CodeVersion(version=beamtune_version(), source_hash=hash_sources(Path(beam_pipelines.__file__).parent))
 
 
 def hash_sources(folder: Path) -> str:

@@ -160,14 +160,7 @@ class DataflowRunnerConfig(RunnerConfig):
             value=self.subnetwork,
             expected="regions/<region>/subnetworks/<name> or its full URL, or null for the default network",
         )
-        for key, value in self.labels.items():
-            check(
-                cloud_names.LABEL_KEY.fullmatch(key) is not None
-                and cloud_names.LABEL_VALUE.fullmatch(value) is not None,
-                key=f"runner.labels.{key}",
-                value=value,
-                expected=cloud_names.LABEL_FORM,
-            )
+        cloud_names.check_labels(self.labels, key="runner.labels")
 
     def _check_service(self) -> None:
         for name, choices in (("autoscaling_algorithm", _ALGORITHMS), ("flexrs_goal", _FLEXRS_GOALS)):

@@ -120,20 +120,12 @@ class CloudLaunchConfig(LaunchConfig):
         )
 
     def _check_labels(self) -> None:
+        cloud_names.check_labels(self.labels, key="launch.labels")
         for key, value in self.labels.items():
-            check(
-                cloud_names.LABEL_KEY.fullmatch(key) is not None
-                and cloud_names.LABEL_VALUE.fullmatch(value) is not None,
-                key=f"launch.labels.{key}",
-                value=value,
-                expected=cloud_names.LABEL_FORM,
-            )
             check(
                 key not in OWN_LABELS, key=f"launch.labels.{key}", value=value, expected="another name: this one is set"
             )
-        _check_text(
-            self.experiment, cloud_names.LABEL_VALUE, key="launch.experiment", expected=f"{cloud_names.LABEL_FORM}"
-        )
+        _check_text(self.experiment, cloud_names.LABEL_VALUE, key="launch.experiment", expected=cloud_names.LABEL_FORM)
         check(
             len(self.environment) <= _MAX_ENVIRONMENT,
             key="launch.environment",

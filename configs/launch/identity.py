@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib import metadata
 
+from beam_pipelines.common.package_builds import beamtune_version
 from configs.launch.launched import Launched
 
 LAUNCH_LABEL = "beamtune-launch"
@@ -55,12 +55,4 @@ def identify(launched: Launched, *, data_key: str | None) -> JobIdentity:
     content = {"command": launched.name, "paths": launched.paths, "config": config, "data": data_key}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_DIGITS]
-    return JobIdentity(key=key, command=launched.name, version=version_here())
-
-
-def version_here() -> str:
-    """Returns the version of this beamtune; "unknown" where only the source is there."""
-    try:
-        return metadata.version("beamtune")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    return JobIdentity(key=key, command=launched.name, version=beamtune_version())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.common.terminal import counted
 from configs.launch.config import (
     FLEX_START,
@@ -16,7 +17,7 @@ from configs.launch.config import (
     VertexLaunchConfig,
 )
 from configs.launch.costs import describe_cost, read_prices
-from configs.launch.identity import JobIdentity, version_here
+from configs.launch.identity import JobIdentity
 from configs.launch.launched import Launched, launched_command
 from configs.launch.vertex_job import (
     Pool,
@@ -114,7 +115,7 @@ def _image_notes(config: CloudLaunchConfig) -> list[str]:
             f"launch.image={config.image} has no digest, and may be another image later: gcloud artifacts docker "
             f"images describe {config.image} --format='value(image_summary.digest)' prints it, for …@sha256:…"
         )
-    here = version_here()
+    here = beamtune_version()
     if config.tag is not None and config.tag != here:
         notes.append(f"the tag of the image is {config.tag}, and beamtune here is {here}: it must know these settings")
     return notes

@@ -90,11 +90,7 @@ def _read_run(run: RunDir, *, split: str) -> ComparedResult:
         raise UserError(f"{run.path} {missing}: give directories written by beamtune train, baselines or crossval")
     if not run.is_finished():
         raise UserError(f"{run.path} has no _SUCCESS and so is not finished: finish it, or leave it out")
-    metrics = run.metrics()
-    if metrics is None or split not in metrics.levels:
-        raise UserError(
-            f"{run.path} has no metrics of split {split}: run beamtune evaluate run_dir={run.path} split={split}"
-        )
+    metrics = run.metrics_with(split)
     data = run.dataset()
     return ComparedResult(
         path=run.path,

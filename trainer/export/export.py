@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import TextIO
 
 import tensorflow as tf
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILES, holding
+from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.common.paths import check_apart, is_in_bucket
 from beam_pipelines.common.terminal import make_console, make_table, print_line
 from trainer.common import files
@@ -249,7 +249,7 @@ def _report(
 ) -> dict[str, object]:
     """Returns the content of `export.json`."""
     return {
-        "beamtune_version": version("beamtune"),
+        "beamtune_version": beamtune_version(),
         "tensorflow_version": tf.__version__,
         "max_difference": limit,
         "formats": {

@@ -3,13 +3,13 @@
 import json
 import math
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from beam_pipelines.audio.segments import segment_length
+from beam_pipelines.common.package_builds import beamtune_version
 from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
 from trainer.export.config import (
     KERAS,
@@ -119,7 +119,7 @@ def signature_json(source: ExportSource, *, formats: list[str]) -> str:
     calibration = None if source.inference.calibration is None else asdict(source.inference.calibration)
     content: dict[str, Any] = {
         "signature_version": SIGNATURE_VERSION,
-        "beamtune_version": version("beamtune"),
+        "beamtune_version": beamtune_version(),
         "labels": list(source.labels),
         # A later version may have "multi_label" with a sigmoid and a threshold for each label.
         "output": {"kind": "single_label", "activation": "softmax", "calibration": calibration},

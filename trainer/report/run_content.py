@@ -118,11 +118,7 @@ def collect_baselines(folder: str, config: ReportConfig, *, to_command: ToComman
 def _read_scores(run: RunDir, *, split: str) -> tuple[RunMetrics, PredictedTracks]:
     if not run.is_finished():
         raise UserError(f"{run.path} has no _SUCCESS and so is not finished: run the same command again")
-    metrics = run.metrics()
-    if metrics is None or split not in metrics.levels:
-        raise UserError(
-            f"{run.path} has no metrics of split {split}: run beamtune evaluate run_dir={run.path} split={split}"
-        )
+    metrics = run.metrics_with(split)
     tracks, labels = read_predictions(run, split)
     level = metrics.levels[split][TRACK]
     matrix = confusion_matrix(tracks.probabilities.argmax(axis=1), tracks.labels, num_classes=len(labels))

@@ -198,6 +198,19 @@ class RunDir:
             raise UserError(f"{self.path} has no checkpoint yet: train with run_dir={self.path} for at least one epoch")
         return path
 
+    def metrics_with(self, split: str) -> RunMetrics:
+        """Returns the content of `metrics.json`, which has scores of a split.
+
+        Raises:
+            UserError: It is damaged, or has no scores of the split.
+        """
+        metrics = self.metrics()
+        if metrics is None or split not in metrics.levels:
+            raise UserError(
+                f"{self.path} has no metrics of split {split}: run beamtune evaluate run_dir={self.path} split={split}"
+            )
+        return metrics
+
     def metrics(self) -> RunMetrics | None:
         """Returns the content of `metrics.json`, or None if it does not exist.
 

@@ -3,8 +3,8 @@
 import json
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 
+from beam_pipelines.common.package_builds import beamtune_version
 from trainer.common import files
 from trainer.runs.run_dir import RunDir
 
@@ -17,7 +17,7 @@ def write_versions(run: RunDir) -> None:
     import tensorflow as tf
 
     content = {
-        "beamtune": version("beamtune"),
+        "beamtune": beamtune_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "python": platform.python_version(),

@@ -4,7 +4,6 @@ import errno
 from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from importlib import metadata
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from beam_pipelines.audio.unexpected import UNEXPECTED
+from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.features.frontend import AudioError
 from trainer.serve.api_types import ModelAnswer, PredictionAnswer, StateAnswer, audio_body, error_responses
 from trainer.serve.body import received_audio, received_json
@@ -48,7 +48,7 @@ def make_app(
     """
     app = FastAPI(
         title="beamtune serve",
-        version=metadata.version("beamtune"),
+        version=beamtune_version(),
         description="Predicts the genre of music files.",
         docs_url=None,
         redoc_url=None,

@@ -5,9 +5,9 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.common.paths import is_in_bucket
 from trainer.evaluation.confidence import check_min_confidence
 from trainer.serve.config import ServeConfig
@@ -120,7 +120,7 @@ class Service:
                 "max_duration_s": self.config.max_duration_s,
             },
             "min_confidence": self.config.min_confidence,
-            "beamtune_version": metadata.version("beamtune"),
+            "beamtune_version": beamtune_version(),
         }
 
     def _answer(self, model: "ServedModel", path: str, stop: threading.Event) -> dict[str, Any]:

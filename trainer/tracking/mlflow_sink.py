@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.common import files
 from trainer.data.prepared import PreparedData
@@ -165,7 +165,7 @@ def tags_of(data: PreparedData, *, command: str) -> dict[str, str]:
     return {
         "mlflow.source.name": f"beamtune {command}",
         "mlflow.source.type": "LOCAL",
-        "beamtune.version": version("beamtune"),
+        "beamtune.version": beamtune_version(),
         "beamtune.data": data.info.name,
         "beamtune.data_cache_key": data.cache_key,
     }

@@ -4,7 +4,7 @@ from importlib import metadata
 
 import pytest
 
-from beam_pipelines.common.package_builds import installed_builds, version_of
+from beam_pipelines.common.package_builds import beamtune_version, installed_builds, version_of
 from beam_pipelines.features.config import YamnetConfig
 from beam_pipelines.features.library_versions import library_versions, require_same_versions
 
@@ -56,3 +56,13 @@ def test_the_versions_in_a_prepared_data_set_are_the_same_with_each_build_of_ten
     monkeypatch.setattr(metadata, "version", lambda name: version(name, build="none"))
     with pytest.raises(metadata.PackageNotFoundError):
         library_versions(features)
+
+
+def test_the_version_is_unknown_where_only_the_source_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert beamtune_version() == metadata.version("beamtune")
+
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert beamtune_version() == "unknown"
