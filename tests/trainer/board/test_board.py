@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from event_reader import read_events
+from interrupted_saves import fail_after_saves
 from PIL import Image
 
 import trainer.training.train
@@ -19,7 +20,6 @@ from beam_pipelines.common.errors import UserError
 from trainer.board.config import BoardConfig
 from trainer.board.pictures import confusion_png
 from trainer.metrics.metrics import softmax
-from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.restored_model import load_best_model
 from trainer.runs.run_dir import RunDir
 from trainer.training.train import train
@@ -195,21 +195,13 @@ def values_of(run_dir: str) -> dict[tuple[str, str], Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "num_calls"), [("save", 0), ("save", 2)])
+@pytest.mark.parametrize("num_saves", [0, 2])
 def test_a_run_interrupted_around_a_checkpoint_has_all_events_once(
-    finished, make_config, tmp_path, monkeypatch, method, num_calls
+    finished, make_config, tmp_path, monkeypatch, num_saves
 ):
-    real = getattr(Checkpoints, method)
-    calls = iter(range(num_calls))
-
-    def interrupt(*args, **options):
-        if next(calls, None) is None:
-            raise InterruptedRunError
-        return real(*args, **options)
-
     interrupted = make_config(run_dir=str(tmp_path / "interrupted"), board=BoardConfig())
     with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
-        patch.setattr(Checkpoints, method, interrupt)
+        fail_after_saves(num_saves, InterruptedRunError(), patch)
         train(interrupted)
     train(interrupted)
     assert values_of(interrupted.run_dir) == values_of(finished.run_dir)

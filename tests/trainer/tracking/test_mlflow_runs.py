@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from event_reader import read_events
+from interrupted_saves import fail_after_saves
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
-from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.saved_settings import flat_settings
 from trainer.tracking.config import MlflowConfig
 from trainer.tracking.mlflow_group import group_run
@@ -79,15 +79,8 @@ def test_a_run_is_on_the_server_as_it_is_in_tensorboard(mlflow_server, make_conf
 def test_a_training_that_resumes_continues_its_run(mlflow_server, make_config, monkeypatch) -> None:
     """The epoch whose state was not saved is trained again, and is on the server once."""
     config = make_config(mlflow=MlflowConfig(tracking_uri=mlflow_server.uri, experiment="resumed"))
-    real_save, calls = Checkpoints.save, iter(range(1))
-
-    def save(*args: Any, **options: Any) -> None:
-        if next(calls, None) is None:
-            raise RunAgainError("stopped")
-        real_save(*args, **options)
-
     with monkeypatch.context() as patch, pytest.raises(RunAgainError):
-        patch.setattr(Checkpoints, "save", save)
+        fail_after_saves(1, RunAgainError("stopped"), patch)
         # The server has the second epoch before the process ends.
         patch.setattr("trainer.tracking.mlflow_sink._INTERRUPTED_WAIT_S", 60.0)
         train(config)

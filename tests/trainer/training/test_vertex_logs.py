@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from event_reader import read_events
 from gcs.fixture import Gcs
+from interrupted_saves import fail_after_saves
 
 from beam_pipelines.common.errors import RunAgainError
-from trainer.runs.checkpoints import Checkpoints
 from trainer.training.config import TrainConfig
 from trainer.training.train import train
 from trainer.tuner.hparams_events import write_experiment, write_session_start, write_session_success
@@ -34,15 +33,8 @@ def test_a_run_that_resumes_has_all_events_once_in_both_folders(
 ) -> None:
     monkeypatch.setenv("AIP_TENSORBOARD_LOG_DIR", f"{tmp_path / 'logs'}/")
     config = make_config()
-    real_save, calls = Checkpoints.save, iter(range(1))
-
-    def save(*args: Any, **options: Any) -> None:
-        if next(calls, None) is None:
-            raise RunAgainError("stopped")
-        real_save(*args, **options)
-
     with monkeypatch.context() as patch, pytest.raises(RunAgainError):
-        patch.setattr(Checkpoints, "save", save)
+        fail_after_saves(1, RunAgainError("stopped"), patch)
         train(config)
     train(config)
     own = steps_of(Path(config.run_dir))
