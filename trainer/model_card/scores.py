@@ -48,7 +48,7 @@ def _scores(facts: RunFacts) -> list[str]:
     ]
     paragraphs = [
         "## Scores",
-        *([] if leak is None else [f"**{leak_note(plain_text(leak)).capitalize()}.**"]),
+        *([] if leak is None else [f"**{_begun(leak_note(plain_text(leak)))}.**"]),
         markdown_table(header, rows),
         "In brackets: 95 % intervals over groups (artists, albums or recordings), which say how far the score may be "
         "from that on other groups of the same collection. `segment` is a single segment, `track` the mean "
@@ -63,6 +63,11 @@ def _scores(facts: RunFacts) -> list[str]:
     if TEST not in facts.levels:
         paragraphs.append("The test split was not evaluated.")
     return paragraphs
+
+
+def _begun(text: str) -> str:
+    """Returns a text that begins with an upper-case letter; names in it stay as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def _score_cells(metrics: LevelMetrics, *, level: str, facts: RunFacts) -> list[str]:

@@ -49,6 +49,7 @@ def predicted_sections(predicted: PredictedTracks, config: ReportConfig) -> dict
     """Returns the sections of the page, by name."""
     tracks, labels = predicted.tracks, predicted.labels
     groups, curve = errors_by_group(tracks), coverage_curve(tracks.probabilities, tracks.labels)
+    wrong = wrong_tracks(tracks, labels)
     return {
         "num_tracks": len(tracks.track_ids),
         "num_groups": predicted.num_groups if predicted.has_groups else None,
@@ -64,9 +65,9 @@ def predicted_sections(predicted: PredictedTracks, config: ReportConfig) -> dict
             "curve": [asdict(point) for point in curve],
             "table": [asdict(point) for point in at_coverages(curve, _COVERAGES)],
         },
-        "num_wrong": len(wrong_tracks(tracks, labels)),
+        "num_wrong": len(wrong),
         "confused_pairs": [asdict(pair) for pair in confused_pairs(tracks, labels, most=config.confused_pairs)],
-        "confident_mistakes": _rows(wrong_tracks(tracks, labels)[: config.confident_mistakes]),
+        "confident_mistakes": _rows(wrong[: config.confident_mistakes]),
         "uncertain_mistakes": _rows(least_certain(tracks, labels, most=config.uncertain_mistakes)),
         "groups": None if groups is None else [asdict(group) for group in groups[:_MOST_GROUP_ROWS]],
     }

@@ -163,11 +163,11 @@ def test_the_settings_can_be_given_to_train_again(facts: RunFacts) -> None:
 
 
 def test_a_leaky_split_is_said_first_and_everywhere(facts: RunFacts) -> None:
-    stats = replace(facts.data.stats, split_leak="tracks were split at random", split_source="random")
+    stats = replace(facts.data.stats, split_leak="tracks of The Kinks were split at random", split_source="random")
     card = model_card(replace(facts, data=replace(facts.data, stats=stats)))
     assert front_matter_of(card)["model-index"][0]["results"][0]["dataset"]["name"] == "tiny (leaky split)"
-    assert "**The split leaks: tracks were split at random. All scores below are too high.**" in card
-    assert "**These scores are too high: tracks were split at random.**" in card
+    assert "**The split leaks: tracks of The Kinks were split at random. All scores below are too high.**" in card
+    assert "**These scores are too high: tracks of The Kinks were split at random.**" in card
     assert "| test (leaky split) | track |" in card
     assert "artists that it has never heard" in card
     assert "leak" not in model_card(facts)
