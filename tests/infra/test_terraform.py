@@ -11,7 +11,7 @@ from terraform_runs import Outcome, Terraform, tool
 from terraform_schema import CONFIGURATION, REPOSITORY, SCHEMA, used_types
 
 from beam_pipelines.prepare.config import PrepareConfig
-from beam_pipelines.runners.config import DataflowRunnerConfig
+from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from configs.compose import compose, to_dataclass
 from configs.override_file import expand_override_files
 
