@@ -19,7 +19,7 @@ resource "google_storage_bucket" "data" {
     retention_duration_seconds = 0
   }
 
-  # The first three rules are those of docs/cloud.md.
+  # The first three rules are those of docs/buckets.md.
   dynamic "lifecycle_rule" {
     for_each = length(var.sync_folders) == 0 ? [] : [1]
     content {

@@ -143,7 +143,7 @@ run "whole_bucket_is_synced" {
 
   assert {
     condition     = one(google_storage_bucket.data.lifecycle_rule[0].condition).matches_prefix == tolist([".beamtune-sync-"])
-    error_message = "The prefix is not the one of docs/cloud.md."
+    error_message = "The prefix is not the one of docs/buckets.md."
   }
 }
 
