@@ -1,4 +1,4 @@
-"""The streams that commands print to; tables and lines: borders on a terminal, plain text where the output is piped."""
+"""The streams that commands print to, and lines of text."""
 
 import io
 import json
@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from beam_pipelines.common.output_streams import visible
 
 # A pipe has no width: wide enough for every row on one line.
-_PIPED_WIDTH = 1_000
+_PIPED_WIDTH = 100_000
 
 # Not `contextlib.redirect_stdout`, which changes sys.stdout for all threads of the process.
 _is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
@@ -68,15 +66,6 @@ def make_console(stream: TextIO) -> Console:
     """Returns a console without markup and emoji codes: a genre may be called "[b]" or ":cat:"."""
     width = None if stream.isatty() else _PIPED_WIDTH
     return _Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
-
-
-def make_table(console: Console, title: str, *columns: str) -> Table:
-    """Returns a table without rows. The first column is aligned left, the others, which hold numbers, right."""
-    # Without borders, piped output is easy to parse.
-    table = Table(title=title, title_justify="left", box=box.ROUNDED if console.is_terminal else None)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    return table
 
 
 def print_line(console: Console, line: str) -> None:

@@ -13,7 +13,8 @@ from rich.console import Console
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.output_streams import visible_line
-from beam_pipelines.common.terminal import counted, make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import counted, make_console, print_line
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
@@ -75,7 +76,7 @@ def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Seq
 
 
 def _print_features(console: Console, specs: Sequence[FeatureSpec]) -> None:
-    table = make_table(console, "features of a segment", "feature", "shape", "dtype", "bytes")
+    table = TextTable("features of a segment", "feature", "shape", "dtype", "bytes")
     for spec in specs:
         size_bytes = int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize
         table.add_row(spec.name, str(spec.shape), spec.dtype, f"{size_bytes:,}")
@@ -86,7 +87,7 @@ def _print_shards(
     console: Console, plans: Sequence[ShardPlan], *, config: PrepareConfig, bytes_per_segment: float
 ) -> None:
     title = "shards, with lengths estimated from file sizes"
-    table = make_table(console, title, "split", "tracks", "segments", "shards", "MiB", "MiB per shard")
+    table = TextTable(title, "split", "tracks", "segments", "shards", "MiB", "MiB per shard")
     for split in SPLITS:
         members = [plan for plan in plans if plan.split == split]
         num_segments = sum(estimated_segments(track, config.segment) for plan in members for track in plan.tracks)

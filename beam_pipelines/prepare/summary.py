@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from beam_pipelines.common.terminal import counted, make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import counted, make_console, print_line
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, count_tracks
 from beam_pipelines.records.json_lines import Reject
@@ -32,7 +33,7 @@ def print_summary(job: PrepareJob, build: FinishedBuild, *, left_out: Sequence[R
     console = make_console(stream)
     counts = count_tracks(build.reports)
     splits = [split for split in SPLITS if split in counts]
-    table = make_table(console, f"tracks, {_split_name(build.assignment)} split", "genre", *splits)
+    table = TextTable(f"tracks, {_split_name(build.assignment)} split", "genre", *splits)
     for label in job.labels:
         table.add_row(label, *(str(counts[split].get(label, 0)) for split in splits))
     table.add_section()

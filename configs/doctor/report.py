@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TextIO
 
-from beam_pipelines.common.terminal import json_text, make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import json_text, make_console, print_line
 from configs.doctor.findings import Finding, has_problem
 
 
@@ -24,9 +25,7 @@ def print_findings(findings: Sequence[Finding], *, output_format: str, stream: T
 
 def _print_table(findings: Sequence[Finding], *, stream: TextIO) -> None:
     console = make_console(stream)
-    table = make_table(console, "beamtune doctor", "part", "name", "state", "found")
-    for column in table.columns:
-        column.justify = "left"
+    table = TextTable("beamtune doctor", "part", "name", "state", "found", text=["name", "state", "found"])
     for finding in findings:
         table.add_row(finding.part, finding.name, finding.state, finding.found)
     console.print(table)

@@ -7,7 +7,8 @@ from typing import Any, TextIO
 
 from beam_pipelines.common.checks import MISSING
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console, print_line
 from configs.launch.config import check_place
 from configs.launch.history import LaunchedJob, find_job
 from configs.launch.service import RUNNING_STATES, JobService
@@ -48,9 +49,8 @@ def list_jobs(place: Place, *, output_format: str, stream: TextIO) -> None:
         print(json.dumps([asdict(job) for job in jobs], indent=2), file=stream)
         return
     console = make_console(stream)
-    table = make_table(
-        console, f"jobs in {place.project}, {place.region}", "job", "name", "state", "created", "machines"
-    )
+    title = f"jobs in {place.project}, {place.region}"
+    table = TextTable(title, *("job", "name", "state", "created", "machines"), text=["name", "state", "machines"])
     for job in jobs:
         table.add_row(job.job_id, job.display_name, job.state, job.created, job.machines)
     console.print(table)
@@ -64,7 +64,7 @@ def show_status(word: str, place: Place, *, output_format: str, stream: TextIO) 
         print(json.dumps(asdict(job), indent=2), file=stream)
     else:
         console = make_console(stream)
-        table = make_table(console, job.name, "what", "value")
+        table = TextTable(job.name, "what", "value", text=["value"])
         for key in ("display_name", "state", "created", "started", "ended", "machines", "error"):
             value = getattr(job, key)
             if value:

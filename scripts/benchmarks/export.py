@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from beam_pipelines.common.terminal import make_console, make_table
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console
 from trainer.export.config import KERAS, SAVED_MODEL
 
 REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatune4"
@@ -76,8 +77,7 @@ def measure_all(arguments: argparse.Namespace) -> None:
         part, model = ("times", export) if name == SAVED_MODEL else (name, str(path))
         rows.append(measure_format(name, part, run, model, music, size_mb=f"{size_bytes(path) / 1e6:.2f}"))
     console = make_console(sys.stdout)
-    table = make_table(
-        console,
+    table = TextTable(
         "processor time of one core",
         *("format", "MB", "ms to load", "ms for 30 s", "s for an hour", "peak MiB", "MiB for the hour"),
     )

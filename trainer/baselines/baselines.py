@@ -7,7 +7,8 @@ from typing import TextIO
 
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.progress import ProgressReporter
-from beam_pipelines.common.terminal import counted, make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import counted, make_console, print_line
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.baselines.config import BaselineConfig, BaselinesConfig, VectorConfig
 from trainer.baselines.fitting import FittedLearner, fit_best
@@ -192,8 +193,7 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
     leak = data.stats.split_leak
     console = make_console(stream)
     title = f"{split_title(TEST, leak)}, {config.feature}: accuracy, and macro-F1 of tracks"
-    table = make_table(console, title, "learner", "settings", *LEVELS, "macro-F1", "parameters", "seconds")
-    table.columns[1].justify = "left"
+    table = TextTable(title, *("learner", "settings", *LEVELS, "macro-F1", "parameters", "seconds"), text=["settings"])
     for metrics in found:
         levels, model = metrics.levels[TEST], metrics.model
         table.add_row(

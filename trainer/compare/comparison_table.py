@@ -5,7 +5,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console, print_line
 from trainer.common.markdown import markdown_table, plain_text
 from trainer.compare.compared_results import ComparedResult, Score
 from trainer.compare.config import GIVEN_ORDER
@@ -19,7 +20,8 @@ _SCORES = (
     ("vote accuracy", TRACK_VOTE, "accuracy"),
     ("track macro-F1", TRACK, "macro_f1"),
 )
-_HEADER = ("run", "model", "input", "data", "split", *(title for title, _, _ in _SCORES), "parameters", "training")
+_TEXTS = ("model", "input", "data", "split")
+_HEADER = ("run", *_TEXTS, *(title for title, _, _ in _SCORES), "parameters", "training")
 _LEAK = "leak"
 
 _NUM_CACHE_KEY_CHARACTERS = 8
@@ -45,9 +47,7 @@ def print_comparison(results: Sequence[ComparedResult], *, split: str, stream: T
     """Prints a table of results, with notes below."""
     console = make_console(stream)
     header, *rows = _cells(results)
-    table = make_table(console, f"{split} split", *header)
-    for column in (*table.columns[1:5], table.columns[-1]):
-        column.justify = "left"
+    table = TextTable(f"{split} split", *header, text=[*_TEXTS, _LEAK], long=["run"], hidden_if_equal=_TEXTS)
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -5,7 +5,8 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console, print_line
 from beam_pipelines.records.schema import TEST
 from trainer.crossval.results import CrossvalHeader, ScoredRun, mean, over_runs, pooled, sample_sd, sd_over_seeds
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK
@@ -45,7 +46,7 @@ def print_results(header: CrossvalHeader, results: Mapping[str, Sequence[ScoredR
 
 
 def _print_folds(console: Console, title: str, runs: Sequence[ScoredRun]) -> None:
-    table = make_table(console, title, "fold", "tracks", *(column for _, _, column in _COLUMNS))
+    table = TextTable(title, "fold", "tracks", *(column for _, _, column in _COLUMNS))
     for fold in sorted({run.fold for run in runs}):
         members = [run for run in runs if run.fold == fold]
         means = over_runs(members, mean)
@@ -59,7 +60,7 @@ def _print_folds(console: Console, title: str, runs: Sequence[ScoredRun]) -> Non
 
 
 def _print_learners(console: Console, title: str, results: Mapping[str, Sequence[ScoredRun]]) -> None:
-    table = make_table(console, f"{title}, mean ± sd", "learner", *(column for _, _, column in _COLUMNS), "pooled")
+    table = TextTable(f"{title}, mean ± sd", "learner", *(column for _, _, column in _COLUMNS), "pooled")
     for name, runs in results.items():
         means, sds = _cells(over_runs(runs, mean)), _cells(over_runs(runs, sample_sd))
         scores = (f"{value} ± {sd}" for value, sd in zip(means, sds, strict=True))

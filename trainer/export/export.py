@@ -15,7 +15,8 @@ from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILES, holding
 from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.common.paths import check_apart, is_in_bucket
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console, print_line
 from trainer.common import files
 from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
 from trainer.export import checks, segment_formats, texts
@@ -200,7 +201,7 @@ def _print_table(
     stream: TextIO,
 ) -> None:
     console = make_console(stream)
-    table = make_table(console, "largest difference from predict", "clip", *runs)
+    table = TextTable("largest difference from predict", "clip", *runs)
     for index, clip in enumerate(clips):
         cells = [_cell(run.outputs[index], expected[index]) for run in runs.values()]
         table.add_row(clip.name, *cells)

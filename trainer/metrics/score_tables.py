@@ -5,7 +5,8 @@ from typing import TextIO
 
 import numpy as np
 
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console, print_line
 from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
 
 # For more genres, the most frequent confusions are printed instead of the confusion matrix.
@@ -40,7 +41,7 @@ def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | 
         stream: The output.
     """
     console = make_console(stream)
-    table = make_table(console, split_title(split, leak), "metric", *levels)
+    table = TextTable(split_title(split, leak), "metric", *levels)
     table.add_row("examples", *(f"{metrics.num_examples:,}" for metrics in levels.values()))
     for title, name in _ROWS:
         table.add_row(title, *(with_interval(metrics, name) for metrics in levels.values()))
@@ -91,7 +92,7 @@ def print_genres(title: str, metrics: LevelMetrics, *, labels: Sequence[str], st
         stream: The output.
     """
     console = make_console(stream)
-    table = make_table(console, f"genres of {title}", "genre", "precision", "recall", "F1", "true", "predicted")
+    table = TextTable(f"genres of {title}", "genre", "precision", "recall", "F1", "true", "predicted")
     for label, genre in zip(labels, metrics.per_class, strict=True):
         table.add_row(label, *_genre_cells(genre))
     console.print(table)
@@ -113,7 +114,7 @@ def _print_matrix(title: str, matrix: Sequence[Sequence[int]], *, labels: Sequen
     if sum(map(len, labels)) > _MOST_HEAD_CHARACTERS:
         columns = [str(number) for number, _ in enumerate(labels, start=1)]
         rows = [f"{number} {label}" for number, label in zip(columns, labels, strict=True)]
-    table = make_table(console, title, "true \\ predicted", *columns)
+    table = TextTable(title, "true \\ predicted", *columns)
     for row, counts in zip(rows, matrix, strict=True):
         table.add_row(row, *map(str, counts))
     console.print(table)
@@ -121,7 +122,7 @@ def _print_matrix(title: str, matrix: Sequence[Sequence[int]], *, labels: Sequen
 
 def _print_confusions(title: str, matrix: Sequence[Sequence[int]], *, labels: Sequence[str], stream: TextIO) -> None:
     console = make_console(stream)
-    table = make_table(console, title, "true", "predicted", "count")
+    table = TextTable(title, "true", "predicted", "count", text=["predicted"])
     for true, predicted, count in frequent_confusions(matrix):
         table.add_row(labels[true], labels[predicted], str(count))
     console.print(table)

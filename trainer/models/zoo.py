@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from beam_pipelines.audio.config import SegmentConfig
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console, print_line
 from beam_pipelines.features.config import FEATURE_CONFIGS, YamnetConfig
 from beam_pipelines.features.registry import build_features
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
@@ -31,9 +32,7 @@ def list_models(config: ZooConfig, *, stream: TextIO) -> None:
         f"models for {config.num_genres} genres, segments of {config.segment_duration_s:g} s "
         f"and {config.sample_rate_hz} Hz"
     )
-    table = make_table(console, title, "model", "parameters", "trainable", "takes", "what it is")
-    for column in table.columns[-2:]:
-        column.justify = "left"
+    table = TextTable(title, *("model", "parameters", "trainable", "takes", "what it is"), text=["takes", "what it is"])
     for name in sorted(MODELS, key=_place):
         entry = MODELS[name]
         settings = entry.config_class()

@@ -4,6 +4,7 @@ import sys
 import time
 from typing import TextIO
 
+from rich.console import Console
 from rich.live import Live
 
 from beam_pipelines.common.terminal import make_console, print_line
@@ -21,7 +22,7 @@ class LiveSearch:
     def __init__(self, *, stream: TextIO | None = None, plain_interval_s: float = _PLAIN_INTERVAL_S) -> None:
         """Shows nothing yet, on standard error by default. A piped output is silent for at most plain_interval_s."""
         self._console = make_console(sys.stderr if stream is None else stream)
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._live = _live_table(self._console) if self._console.is_terminal else None
         self._plain_interval_s = plain_interval_s
         self._shown_s = time.monotonic()
         self._statuses: dict[str, str] = {}
@@ -53,6 +54,11 @@ class LiveSearch:
                 self.log(_describe(trial, search))
         if time.monotonic() - self._shown_s >= self._plain_interval_s:
             self.log(headline(search))
+
+
+def _live_table(console: Console) -> Live:
+    # It disappears at the end, where a table of the best trials follows.
+    return Live(console=console, auto_refresh=False, transient=True)
 
 
 def _describe(trial: Trial, search: SearchState) -> str:

@@ -4,14 +4,14 @@ import csv
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.table import Table
 
-from beam_pipelines.common.terminal import counted, json_text, make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import counted, json_text, make_console, print_line
 from trainer.tuner.search_dir import SearchDir
 from trainer.tuner.service.search_state import SearchState, ranked, read_search
 from trainer.tuner.space.space import round_off
@@ -41,14 +41,28 @@ def show_status(search_dir: str, *, output_format: str, stream: TextIO) -> None:
         console.print(trials_table(console, search, search.trials, title=headline(search)))
 
 
-def trials_table(console: Console, search: SearchState, trials: Sequence[Trial], *, title: str) -> Table:
+def trials_table(console: Console, search: SearchState, trials: Sequence[Trial], *, title: str) -> TextTable:
     """Returns a table with a row for each of some trials of a search."""
-    table = make_table(console, title, *_COLUMNS)
-    for column in (table.columns[1], table.columns[2], table.columns[-1]):
-        column.justify = "left"
+    table = TextTable(title, *_COLUMNS, text=["status", "worker"], long=["settings"])
+    # A pipe has room for all settings, and whoever reads it expects them in each row.
+    equal = _equal_settings(trials) if console.is_terminal else {}
+    if equal:
+        table.add_to_all_rows(_settings_text(equal))
     for trial in trials:
-        table.add_row(*trial_cells(trial, search, now_s=time.time()))
+        table.add_row(*trial_cells(trial, search, now_s=time.time(), left_out=equal))
     return table
+
+
+def _equal_settings(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Returns the settings that several trials have with the same value, all of them."""
+    if len(trials) < 2:
+        return {}
+    first, *others = trials
+    return {
+        name: value
+        for name, value in first.values.items()
+        if all(name in trial.values and trial.values[name] == value for trial in others)
+    }
 
 
 def show_best(search: SearchState, *, num_trials: int, stream: TextIO) -> None:
@@ -64,14 +78,23 @@ def show_best(search: SearchState, *, num_trials: int, stream: TextIO) -> None:
         print_line(console, f"the best settings are in {path}; to train with them: beamtune train overrides={path}")
 
 
-def trial_cells(trial: Trial, search: SearchState, *, now_s: float) -> list[str]:
-    """Returns the cells of a row, in the order of the columns; now_s is in seconds since 1970."""
+def trial_cells(
+    trial: Trial, search: SearchState, *, now_s: float, left_out: Collection[str] = frozenset()
+) -> list[str]:
+    """Returns the cells of a row, in the order of the columns.
+
+    Args:
+        trial: The trial.
+        search: Its search.
+        now_s: The time in seconds since 1970.
+        left_out: Names of settings that are not shown.
+    """
     stopped_by = f" ({trial.stopped_by})" if trial.stopped_by is not None else ""
     last_epoch = max(trial.history, default=None)
     kept = kept_epoch(trial.history)
     so_far = None if kept is None else trial.history[kept].get(search.objective)
     objective = trial.score if trial.status == COMPLETED else so_far
-    settings = " ".join(f"{name}={_value_text(value)}" for name, value in trial.values.items())
+    settings = _settings_text({name: value for name, value in trial.values.items() if name not in left_out})
     remark = trial.reason if trial.status == FAILED else trial.note
     return [
         trial.trial_id,
@@ -81,7 +104,7 @@ def trial_cells(trial: Trial, search: SearchState, *, now_s: float) -> list[str]
         _NONE if objective is None else f"{objective:.4f}",
         _NONE if trial.best_epoch is None else str(trial.best_epoch),
         duration_text((trial.ended_s or now_s) - trial.started_s),
-        f"{remark}; {settings}" if remark else settings,
+        "; ".join(text for text in (remark, settings) if text),
     ]
 
 
@@ -126,6 +149,10 @@ def duration_text(duration_s: float) -> str:
     minutes, seconds = divmod(max(round(duration_s), 0), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}"
+
+
+def _settings_text(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={_value_text(value)}" for name, value in values.items())
 
 
 def _value_text(value: object) -> str:

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from beam_pipelines.common.progress import ProgressReporter
-from beam_pipelines.common.terminal import counted, make_console, make_table, print_line, stderr, stdout, without_output
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import counted, make_console, print_line, stderr, stdout, without_output
 
 HOSTILE = "a\x1b[31mb\x07\x9b2J\u2028\u202egnp"
 SHOWN = r"a\x1b[31mb\x07\x9b2J\u2028\u202egnp"
@@ -47,7 +48,7 @@ def test_without_streams_output_is_discarded(monkeypatch):
 def test_no_text_sends_commands_to_a_terminal():
     stream = io.StringIO()
     console = make_console(stream)
-    table = make_table(console, HOSTILE, HOSTILE)
+    table = TextTable(HOSTILE, HOSTILE)
     table.add_row(HOSTILE)
     console.print(table)
     print_line(console, HOSTILE)

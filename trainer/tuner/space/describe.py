@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console, print_line
 from trainer.tuner.config import HYPERBAND, SearchConfig
 from trainer.tuner.space.space import Condition, Domain, Range, Series, Space
 
@@ -13,9 +14,8 @@ from trainer.tuner.space.space import Condition, Domain, Range, Series, Space
 def show_space(space: Space, config: SearchConfig, *, stream: TextIO) -> None:
     """Prints the parameters, the settings that are derived from them, the number of points, and the budget."""
     console = make_console(stream)
-    table = make_table(console, f"search space of {config.model.name}", "parameter", "values", "number", "only when")
-    for column in (table.columns[1], table.columns[3]):
-        column.justify = "left"
+    title = f"search space of {config.model.name}"
+    table = TextTable(title, *("parameter", "values", "number", "only when"), text=["values", "only when"])
     for parameter in space.parameters:
         domain = parameter.domain
         number, when = _number_text(domain.num_values), describe_conditions(parameter.conditions)
