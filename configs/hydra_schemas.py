@@ -27,6 +27,7 @@ from trainer.devices.config import StrategyConfig
 from trainer.evaluation.config import EvaluateConfig, PredictConfig
 from trainer.explore.config import ExploreConfig
 from trainer.export.config import ExportConfig
+from trainer.listing.config import RunsConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
 from trainer.report.config import ReportConfig
@@ -73,6 +74,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "serve": ServeConfig,
     "tensorboard": TensorboardConfig,
     "compare": CompareConfig,
+    "runs": RunsConfig,
     "doctor": DoctorConfig,
     "augment": AugmentConfig,
     **{f"{name}_model": entry.config_class for name, entry in MODELS.items()},

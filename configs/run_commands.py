@@ -149,6 +149,19 @@ def _compare(invocation: Invocation) -> int:
     return 0
 
 
+def _runs(invocation: Invocation) -> int:
+    from trainer.listing.config import RunsConfig
+
+    if len(invocation.paths) > 1:
+        raise UserError(f"runs takes one folder: got {' '.join(invocation.paths)}")
+    root = invocation.paths[0] if invocation.paths else "."
+    config = load_config(RunsConfig, "runs", invocation.overrides, paths=[root])
+    from trainer.listing.list_results import list_results
+
+    list_results(root, config, output_format=invocation.output_format, stream=sys.stdout)
+    return 0
+
+
 def _tensorboard(invocation: Invocation) -> int:
     from trainer.board.config import TensorboardConfig
 
@@ -303,16 +316,36 @@ COMMANDS = (
         description=(
             "Prints a row for each run of train or baselines, and for each folder of crossval: model, input, split,\n"
             "accuracy of segments and of tracks (by mean probability, and by majority vote), macro-F1, number of\n"
-            "parameters and training time. Rows with a leaky split are marked.\n\n"
+            "parameters and training time. Rows with a leaky split are marked. A folder stands for all that is\n"
+            "finished below it.\n\n"
             "settings: split=test|validation|train, sort=given|model|accuracy|macro_f1|parameters|duration,\n"
             "          output.markdown, output.csv (files to write)"
         ),
         examples=(
             "beamtune compare runs/first runs/second",
+            "beamtune compare runs sort=accuracy",
             "beamtune compare runs/* sort=accuracy output.markdown=comparison.md output.csv=comparison.csv",
         ),
         run=_compare,
         paths_usage="RUN…",
+    ),
+    Command(
+        name="runs",
+        summary="list runs, searches, cross-validations and prepared data below a folder, with state and score",
+        description=(
+            "Prints a row for each of them: finished, interrupted, running or damaged; the accuracy of tracks, or the\n"
+            "best objective of a search; size and age. For those that were interrupted it prints the command that\n"
+            "continues. Without a folder, it is the current one.\n\n"
+            "settings: sort=path|updated|score|size"
+        ),
+        examples=(
+            "beamtune runs",
+            "beamtune runs runs sort=score",
+            "beamtune runs gs://my-bucket/runs --json",
+        ),
+        run=_runs,
+        paths_usage="[FOLDER]",
+        output_formats=("json", "csv"),
     ),
     Command(
         name="tensorboard",

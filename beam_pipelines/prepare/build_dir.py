@@ -22,11 +22,10 @@ from beam_pipelines.common import storage
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import BuiltShard
 from beam_pipelines.prepare.shard_report import ShardReport
+from beam_pipelines.records.schema import BUILD_FOLDER
 from beam_pipelines.runners.work_progress import WorkProgress
 from beam_pipelines.splits.acoustic_fingerprint import Codes
 from beam_pipelines.splits.resolve_duplicates import Resolution
-
-BUILD_FOLDER = ".build"
 
 
 @dataclass(frozen=True)

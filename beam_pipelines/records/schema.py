@@ -28,6 +28,7 @@ REJECTS_FILE = "rejects.jsonl"
 TRACKS_FILE = "tracks.jsonl"
 DUPLICATES_FILE = "duplicates.jsonl"
 CONFIG_FILE = "prepare.yaml"
+BUILD_FOLDER = ".build"  # of an unfinished preparation
 AUDIO_FOLDER = "audio"
 
 SHARD_PATTERN = re.compile(r"\w+-\w+\.tfrecord-\d{5}-of-\d{5}")

@@ -1,11 +1,19 @@
 """`beamtune compare`: a table of the scores of runs and cross-validations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.output_streams import visible_line
+from beam_pipelines.common.terminal import stderr
 from trainer.common import files
-from trainer.compare.compared_results import expand_directory, read_result
+from trainer.compare.compared_results import (
+    ComparedResult,
+    expand_directory,
+    find_results,
+    is_result,
+    read_result,
+)
 from trainer.compare.comparison_table import print_comparison, sort_results, to_csv, to_markdown
 from trainer.compare.config import CompareConfig
 
@@ -14,18 +22,38 @@ def compare(paths: Sequence[str], *, config: CompareConfig, stream: TextIO) -> N
     """Prints a table of runs and cross-validations, and writes it to the files in `config.output`.
 
     Args:
-        paths: Their directories, local or gs://; a cross-validation of several learners has a row for each of them.
+        paths: Their directories, or folders of such directories, local or gs://; a cross-validation of several learners
+            has a row for each of them. What is not finished in a folder is left out, with a note.
         config: The settings.
         stream: The stream to print to.
 
     Raises:
-        UserError: One of them cannot be compared, or a file cannot be written.
+        UserError: One of them cannot be compared, a folder has none, or a file cannot be written.
     """
-    directories = [directory for path in paths for directory in expand_directory(path)]
-    results = sort_results([read_result(path, split=config.split) for path in directories], by=config.sort)
+    found = [result for path in paths for result in _results(path, split=config.split)]
+    results = sort_results(found, by=config.sort)
     print_comparison(results, split=config.split, stream=stream)
     _write("output.markdown", config.output.markdown, to_markdown(results, split=config.split))
     _write("output.csv", config.output.csv, to_csv(results))
+
+
+def _results(path: str, *, split: str) -> Iterator[ComparedResult]:
+    """Yields the results in a directory, or in the directories below a folder."""
+    if is_result(path):
+        yield from (read_result(directory, split=split) for directory in expand_directory(path))
+        return
+    directories = find_results(path)
+    if not directories:
+        read_result(path, split=split)  # raises
+    num_read = 0
+    for directory in directories:
+        try:
+            yield read_result(directory, split=split)
+            num_read += 1
+        except UserError as error:
+            print(f"note: left out: {visible_line(str(error))}", file=stderr())
+    if not num_read:
+        raise UserError(f"{path}: nothing below it has scores of split {split}: see the notes above")
 
 
 def _write(key: str, path: str | None, text: str) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
+from trainer.common.result_folders import find_result_folders
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
 from trainer.metrics.metrics import COUNTED_METRICS, Interval
-from trainer.runs.run_dir import RunDir
+from trainer.runs.run_dir import CONFIG_FILE, RunDir
 from trainer.runs.run_metrics import ModelSummary
+from trainer.tuner.search_dir import SEARCH_FILE
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class ComparedResult:
     num_seeds: int | None = None
 
 
+def is_result(path: str) -> bool:
+    """Returns whether a directory, local or gs://, holds a run or a cross-validation, finished or not."""
+    return any(files.exists(files.join(path, name)) for name in (CONFIG_FILE, SETTINGS_FILE, RESULT_FILE))
+
+
 def expand_directory(path: str) -> list[str]:
     """Returns the directories of the learners of a cross-validation of several, else the directory itself.
 
@@ -67,6 +74,17 @@ def expand_directory(path: str) -> list[str]:
         learners = [files.join(path, name) for name in names]
         return [learner for learner in learners if files.exists(files.join(learner, RESULT_FILE))] or [path]
     return [path]
+
+
+def find_results(folder: str) -> list[str]:
+    """Returns the runs and cross-validations below a folder. The trials of searches are left out.
+
+    Args:
+        folder: Local or gs://.
+    """
+    found = find_result_folders(folder, {CONFIG_FILE, SETTINGS_FILE, RESULT_FILE, SEARCH_FILE})
+    directories = [one.path for one in found if SEARCH_FILE not in one.names]
+    return [expanded for path in directories for expanded in expand_directory(path)]
 
 
 def read_result(path: str, *, split: str) -> ComparedResult:

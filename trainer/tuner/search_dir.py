@@ -13,6 +13,8 @@ from trainer.common import files
 from trainer.runs.saved_settings import describe_differences
 from trainer.tuner.config import SearchConfig
 
+SEARCH_FILE = "search.yaml"
+
 # Settings that may change when a search is resumed: they do not decide what a trial is and how it is trained.
 _KEYS_THAT_MAY_DIFFER = frozenset(
     {"run_dir", "search_dir", "space", "checkpoint_interval_s", "trial_timeout_s", "workers", "max_restarts", "refit"}
@@ -38,7 +40,7 @@ class SearchDir:
         self.path = path
         self.logs_dir = files.join(path, "logs")
         self.best_path = files.join(path, "best.yaml")
-        self._config_path = files.join(path, "search.yaml")
+        self._config_path = files.join(path, SEARCH_FILE)
         self._space_path = files.join(path, "space.yaml")
         self._test_path = files.join(path, "test.json")
 

@@ -259,6 +259,31 @@ def test_a_run_whose_tracks_are_of_one_group_has_no_intervals(make_run: MakeRun)
     assert "[low, high]" not in compared([run])
 
 
+def test_a_folder_stands_for_what_is_finished_below_it(
+    make_run: MakeRun, crossval_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best, worst, unfinished = (
+        make_run(name, num_right=number) for name, number in (("runs/a/best", 4), ("runs/worst", 1), ("runs/z", 2))
+    )
+    Path(unfinished, "_SUCCESS").unlink()
+    trial = make_run("runs/search/trials/0001", num_right=3)
+    Path(trial).parents[1].joinpath("search.yaml").touch()
+    crossval_dir.rename(tmp_path / "runs" / "folds")
+    rows = cells(compared([str(tmp_path / "runs")], sort="accuracy"))[2:5]
+    assert [row[0] for row in rows] == [best, str(tmp_path / "runs" / "folds"), worst]
+    [note] = capsys.readouterr().err.splitlines()
+    assert note.startswith(f"note: left out: {unfinished} has no _SUCCESS")
+
+
+def test_a_folder_without_anything_to_compare_is_an_error(make_run: MakeRun, tmp_path: Path) -> None:
+    Path(make_run("runs/a", num_right=1), "_SUCCESS").unlink()
+    with pytest.raises(UserError, match="nothing below it has scores of split test: see the notes above"):
+        compared([str(tmp_path / "runs")])
+    tmp_path.joinpath("empty").mkdir()
+    with pytest.raises(UserError, match=r"empty has neither config\.yaml nor crossval\.json"):
+        compared([str(tmp_path / "empty")])
+
+
 def test_the_command(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, path = make_run("run", num_right=2), tmp_path / "table.csv"
     assert main(["compare", run, f"output.csv={path}", "sort=accuracy", run]) == 0

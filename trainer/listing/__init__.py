@@ -1,0 +1,1 @@
+"""What is below a folder: runs, searches, cross-validations and prepared data sets."""
