@@ -91,11 +91,12 @@ def load_config(
         UserError: A setting does not exist, has a wrong value or is missing, or a bucket cannot be accessed.
         RunAgainError: A bucket could not be reached.
     """
-    from configs.bucket_paths import check_buckets
+    from configs.bucket_paths import check_buckets, check_no_web_addresses
     from configs.compose import compose, to_dataclass
 
     config = to_dataclass(compose(config_name, settings))
     if not isinstance(config, config_class):
         raise TypeError(f"{config_name}.yaml describes {type(config).__name__}, not {config_class.__name__}")
+    check_no_web_addresses(config, paths=paths)
     check_buckets(config, paths=paths, dry_run=dry_run)
     return config

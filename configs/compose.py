@@ -193,6 +193,8 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
     groups = config_groups(config_name)
     options = {setting.key: setting.value for setting in settings if setting.key in groups}
     for group, value in options.items():
+        if isinstance(value, str) and "," in value and group in multiple_choice_groups(config_name):
+            raise UserError(f"{group}={value}: expected a list: '{group}=[{value}]'")
         for option in value if isinstance(value, list) else [value]:
             check_choice(str(option), groups[group], key=group)
     config = _hydra(config_name, options)
@@ -212,7 +214,21 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
                 expected = f"expected a list, e.g. '{setting.key}=[{setting.value}]'"
                 raise UserError(f"{setting.text}: {expected}") from error
             raise UserError(f"{setting.text}: {first_line(error)}") from error
+    _check_references(config, values)
     return config
+
+
+def _check_references(config: DictConfig, settings: Sequence[_Setting]) -> None:
+    """Raises a UserError if a given value refers to a setting that does not exist."""
+    for setting in settings:
+        if not isinstance(setting.value, str) or "${" not in setting.value:
+            continue
+        try:
+            OmegaConf.select(config, setting.key)
+        except OmegaConfBaseException as error:
+            raise UserError(
+                f"{setting.text}: {first_line(error)}: ${{…}} refers to another setting; \\${{…}} is the text itself"
+            ) from error
 
 
 def _value_for(config: DictConfig, setting: _Setting) -> Any:

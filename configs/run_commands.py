@@ -4,7 +4,9 @@ Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
 import os
+import shlex
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 def _predict(invocation: Invocation) -> int:
     from trainer.evaluation.config import PredictConfig
 
+    invocation = _with_run_as_path(invocation)
     if len(invocation.paths) < 2:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
-    _check_model_is_first(invocation)
+    _check_model_is_first("predict", invocation)
     config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
     if config.output is not None and invocation.output_format != "table":
         raise UserError(
@@ -45,11 +48,32 @@ def _predict(invocation: Invocation) -> int:
     return 1 if num_failed else 0
 
 
-def _check_model_is_first(invocation: Invocation) -> None:
-    """Raises a UserError if the first path is a file: runs and exports are folders."""
-    path = invocation.paths[0]
-    if os.path.isfile(path):
-        raise UserError(f"{path} is a file: expected the folder of a run or an export first, and then the audio files")
+def _with_run_as_path(invocation: Invocation) -> Invocation:
+    """Returns the words with the value of run_dir=…, which other commands take as a setting, as the first path."""
+    runs = [word for word in invocation.overrides if word.startswith("run_dir=")]
+    if len(runs) != 1:
+        return invocation
+    return replace(
+        invocation,
+        paths=[runs[0].removeprefix("run_dir="), *invocation.paths],
+        overrides=[word for word in invocation.overrides if word not in runs],
+    )
+
+
+def _check_model_is_first(name: str, invocation: Invocation) -> None:
+    """Raises a UserError if the first path is no folder, as runs and exports are, but another one is."""
+    first, *others = invocation.paths
+    folder = next(
+        (path for path in others if is_local(path) and os.path.exists(os.path.join(path, "config.yaml"))), None
+    )
+    hint = ""
+    if folder is not None:
+        words = [folder, first, *(path for path in others if path != folder), *invocation.overrides]
+        hint = f"; did you mean: {shlex.join(['beamtune', name, *words])}"
+    if os.path.isfile(first) or (folder is not None and is_local(first) and not os.path.isdir(first)):
+        raise UserError(
+            f"{first} is no folder: expected that of a run or an export first, and then the audio files{hint}"
+        )
 
 
 def _run_parts(runner: "RunnerConfig | None") -> "RunParts | None":
@@ -64,6 +88,7 @@ def _run_parts(runner: "RunnerConfig | None") -> "RunParts | None":
 def _tag(invocation: Invocation) -> int:
     from trainer.tag.config import TagConfig
 
+    invocation = _with_run_as_path(invocation)
     config = load_config(TagConfig, "tag", invocation.overrides, paths=invocation.paths[:1])
     if config.undo is not None:
         if invocation.paths:
@@ -73,7 +98,7 @@ def _tag(invocation: Invocation) -> int:
         return 1 if undo(config.undo, config) else 0
     if len(invocation.paths) < 2:
         raise UserError("tag needs a run directory and music files or folders: beamtune tag RUN FILE_OR_FOLDER…")
-    _check_model_is_first(invocation)
+    _check_model_is_first("tag", invocation)
     from trainer.tag.tag import tag
 
     run_dir, *given = invocation.paths
@@ -83,6 +108,7 @@ def _tag(invocation: Invocation) -> int:
 def _export(invocation: Invocation) -> int:
     from trainer.export.config import ExportConfig
 
+    invocation = _with_run_as_path(invocation)
     if len(invocation.paths) != 1:
         raise UserError("export needs one run directory: beamtune export RUN output_dir=…")
     config = load_config(ExportConfig, "export", invocation.overrides, paths=invocation.paths)
@@ -107,6 +133,7 @@ def _review(invocation: Invocation) -> int:
 def _report(invocation: Invocation) -> int:
     from trainer.report.config import ReportConfig
 
+    invocation = _with_run_as_path(invocation)
     if len(invocation.paths) != 1:
         raise UserError("report needs one directory: beamtune report RUN output_dir=…")
     config = load_config(ReportConfig, "report", invocation.overrides, paths=invocation.paths)
@@ -121,6 +148,7 @@ def _serve(invocation: Invocation) -> int:
     from trainer.serve.config import ServeConfig
     from trainer.serve.platform import platform_of
 
+    invocation = _with_run_as_path(invocation)
     platform = platform_of()
     paths = list(invocation.paths) or [uri for uri in [platform.storage_uri] if uri is not None]
     if len(paths) != 1:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 
 import apache_beam as beam
+import yaml
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, Lease, holding
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.progress import progress_interval_s
+from beam_pipelines.common.saved_settings import describe_differences
 from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.datasets.config import RootDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
@@ -235,8 +237,8 @@ def _is_finished(job: PrepareJob) -> bool:
         if _cache_key(success_path, output_dir=output_dir) == job.cache_key:
             return True
         raise UserError(
-            f"output_dir={output_dir} holds data prepared from other files or with other settings: choose another "
-            "output_dir, or set overwrite=true to replace it"
+            f"output_dir={output_dir} holds data prepared {_what_differs(job)}: choose another output_dir, or set "
+            "overwrite=true to replace it"
         )
     elif not BuildDir(job.config.output_dir).exists() and _has_other_files(output_dir):
         hint = ", or set overwrite=true to replace what is left of it" if _holds_prepared_files(output_dir) else ""
@@ -245,6 +247,21 @@ def _is_finished(job: PrepareJob) -> bool:
             f"output_dir{hint}"
         )
     return False
+
+
+def _what_differs(job: PrepareJob) -> str:
+    """Returns what differs from the data set in the output directory, as a part of a sentence."""
+    wanted = job.config.result_settings()
+    try:
+        saved = yaml.safe_load(storage.read_text(storage.join(job.config.output_dir, CONFIG_FILE)))["config"]
+        if saved["dataset"]["name"] != job.config.dataset.name:  # which has other settings
+            saved, wanted = ({**one, "dataset": {"name": one["dataset"]["name"]}} for one in (saved, wanted))
+        if saved["features"].keys() != job.config.features.keys():
+            saved, wanted = ({**one, "features": sorted(one["features"])} for one in (saved, wanted))
+        differences = describe_differences(saved, wanted, may_differ=(), defaults_of=None)
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return "from other files or with other settings"
+    return f"with other settings ({differences})" if differences else "from other files"
 
 
 def _holds_prepared_files(output_dir: str) -> bool:

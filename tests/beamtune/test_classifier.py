@@ -313,7 +313,7 @@ def test_several_threads_share_a_classifier(classifier: Classifier, tones: Tones
 
 
 def test_runs_that_cannot_be_loaded_are_named(tones: Tones, tmp_path: Path) -> None:
-    with pytest.raises(beamtune.UserError, match="holds no training run"):
+    with pytest.raises(beamtune.UserError, match="none does not exist: expected the run_dir of beamtune train"):
         beamtune.load(tmp_path / "none")
     with pytest.raises(beamtune.UserError, match="holds no training run"):
         beamtune.load(tones.data_dir)

@@ -72,7 +72,7 @@ data = beamtune.prepare(
 
 
 def test_mistakes_are_user_errors(tones: Tones, tmp_path: Path) -> None:
-    with pytest.raises(beamtune.UserError, match="holds data prepared from other files or with other settings"):
+    with pytest.raises(beamtune.UserError, match="holds data prepared with other settings"):
         beamtune.prepare(dataset={"folder": {"root": tones.music}}, output_dir=tones.data_dir)
     with pytest.raises(beamtune.UserError, match="epochs was 2 and is 3"):
         beamtune.train(run_dir=tones.run_dir, epochs=3)

@@ -38,6 +38,13 @@ def test_files_of_a_table_are_written_and_of_many_paths_one_in_each_bucket_is_re
     assert checked == [(["gs://a/1", "gs://b/3"], ["gs://c/table.csv"])]
 
 
+def test_addresses_of_services_are_no_paths(checked: Checked) -> None:
+    config = load_config(
+        TrainConfig, "train", ["data_dir=data", "run_dir=run", "mlflow.tracking_uri=http://127.0.0.1:5"]
+    )
+    assert config.mlflow.tracking_uri == "http://127.0.0.1:5"
+
+
 def test_the_deadline_is_that_of_the_settings(checked: Checked) -> None:
     load_config(CompareConfig, "compare", ["storage.retry_deadline_s=7"])
     assert retries.retry_deadline_s() == 7

@@ -94,9 +94,9 @@ def test_the_version_is_that_of_the_package(capsys):
         ),
         (
             ["predict", __file__, "runs/x"],
-            f"beamtune predict: {__file__} is a file: expected the folder of a run or an ",
+            f"beamtune predict: {__file__} is no folder: expected that of a run or an ",
         ),
-        (["tag", __file__, "runs/x"], f"beamtune tag: {__file__} is a file: expected the folder of a run or"),
+        (["tag", __file__, "runs/x"], f"beamtune tag: {__file__} is no folder: expected that of a run or"),
         (["serve", __file__], f"beamtune serve: {__file__} is no folder: expected the folder of a run or an export"),
         (["serve", "absent"], "beamtune serve: absent is no folder: expected the folder of a run or an export"),
     ],

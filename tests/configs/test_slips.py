@@ -7,10 +7,11 @@ from configs.cli import main
 def folders(tmp_path, monkeypatch):
     """A working folder with music, a prepared directory and a run."""
     monkeypatch.chdir(tmp_path)
-    for name in ("My Music/rock", "data", "run"):
+    for name in ("My Music/rock", "music", "data", "prepared", "run"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "My Music/a.flac").write_text("")
     (tmp_path / "run/config.yaml").write_text("")
+    (tmp_path / "prepared/dataset_info.json").write_text("")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,9 @@ def folders(tmp_path, monkeypatch):
         (["train", "data_dir", "=", "data", "seed=1"], "train data_dir=data seed=1"),
         (["train", "data_dir=", "data"], "train data_dir=data"),
         (["train", "data_dir", "=data"], "train data_dir=data"),
+        (["predict", "song.mp3", "run"], "predict run song.mp3"),
+        (["predict", __file__, "run", "b.mp3", "top_k=2"], f"predict run {__file__} b.mp3 top_k=2"),
+        (["tag", "a.mp3", "run", "write=true"], "tag run a.mp3 write=true"),
         (["prepare", "features=[log_mel,", "mfcc]", "seed=1"], "prepare 'features=[log_mel,mfcc]' seed=1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -59,6 +63,23 @@ def test_a_mistake_is_refused_with_the_corrected_command(words, corrected, capsy
         (["prepare", "seed"], "'seed' is not a setting: expected key=value, e.g. seed=1"),
         (["train", "data_dir="], "data_dir=: expected a path"),
         (["train", "epochs=0"], "epochs=0: expected a whole number"),
+        (
+            ["train", "run_dir=x/${y}"],
+            r"run_dir=x/${y}: Interpolation key 'y' not found: ${…} refers to another setting",
+        ),
+        (["prepare", "features=mfcc,log_mel"], "features=mfcc,log_mel: expected a list: 'features=[mfcc,log_mel]'"),
+        (
+            ["prepare", "dataset=folder", "dataset.root=https://b.c/d"],
+            "dataset.root=https://b.c/d is a web address: dow",
+        ),
+        (["predict", "run", "http://b.c/d.mp3"], "http://b.c/d.mp3 is a web address: download the files first, and"),
+        (["evaluate", "run_dir=absent"], "absent does not exist: expected the run_dir of beamtune train"),
+        (["train", "data_dir=absent"], "absent does not exist: prepare a data set there first (beamtune prepare), or"),
+        (
+            ["train", "data_dir=music"],
+            "prepare dataset=folder dataset.root=music output_dir=…, and give that folder as",
+        ),
+        (["tensorboard", "prepared"], "prepared is a prepared data set, which has no curves: give folders of runs"),
         (["tune", "status"], "expected beamtune tune status SEARCH_DIR"),
         (["tune", "status", "absent/search"], "absent/search"),
         (["prepare", "dataset=folder", "dataset.root=/a[b", "segment.hop_s=x]"], "Value 'x]' of type"),

@@ -169,7 +169,9 @@ def test_what_another_command_has_prepared_in_the_meantime_is_kept(music, tmp_pa
     other = config_for(music, tmp_path / "out", shards=ShardConfig(min_shards=1))
     shutil.rmtree(tmp_path / "out")
     let_another_be_faster(pipeline, lambda: prepare(config), monkeypatch=monkeypatch)
-    with pytest.raises(UserError, match="holds data prepared from other files or with other settings"):
+    with pytest.raises(
+        UserError, match=r"holds data prepared with other settings \(shards.min_shards was \d+ and is 1\)"
+    ):
         prepare(other)
     assert contents(tmp_path / "out") == expected
 

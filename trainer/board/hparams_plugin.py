@@ -7,11 +7,11 @@ from typing import Any
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.summary import experiment_pb, session_end_pb, session_start_pb
 
+from beam_pipelines.common.saved_settings import SettingValue, trained_settings
 from trainer.board.config import RunSettings
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
-from trainer.runs.saved_settings import SettingValue, trained_settings
 
 # Scalars in the run directory itself: the scores of the best weights on the validation split.
 SCORES = ("track/accuracy", "track/balanced_accuracy", "track/macro_f1", "track/loss", "segment/accuracy")

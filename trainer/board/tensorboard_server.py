@@ -13,6 +13,7 @@ from tensorboard import program
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_in_bucket, is_local
+from beam_pipelines.records.schema import DATASET_INFO_FILE
 from trainer.board.config import LOCAL_HOSTS, TensorboardConfig
 from trainer.common import files
 
@@ -33,6 +34,12 @@ def serve(paths: Sequence[str], *, config: TensorboardConfig) -> None:
             "audio; TensorBoard has neither password nor encryption",
             file=sys.stderr,
         )
+    for path in paths:
+        if files.exists(files.join(path, DATASET_INFO_FILE)):
+            raise UserError(
+                f"{path} is a prepared data set, which has no curves: give folders of runs; beamtune explore {path} "
+                "output_dir=… shows the data"
+            )
     with one_folder(paths) as folder:
         address = start(folder, config=config)
         print(f"TensorBoard shows {', '.join(paths)} at {address} (Ctrl-C stops it)", flush=True)

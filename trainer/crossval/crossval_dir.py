@@ -7,13 +7,13 @@ import yaml
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES
+from beam_pipelines.common.saved_settings import describe_differences
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.results import ScoredRun
 from trainer.runs.prediction_files import predictions_path, read_predictions
 from trainer.runs.run_dir import RunDir
-from trainer.runs.saved_settings import describe_differences
 from trainer.training.config import KEYS_THAT_MAY_DIFFER
 
 RESULT_FILE = "crossval.json"

@@ -65,9 +65,13 @@ def open_prepared(path: str) -> PreparedData:
             metadata file cannot be read.
     """
     # In this order, because each question about a bucket is a request.
-    if not files.exists(files.join(path, schema.DATASET_INFO_FILE)):
+    has_info = files.exists(files.join(path, schema.DATASET_INFO_FILE))
+    if not has_info:
         if not files.exists(path):
-            raise UserError(f"{path} does not exist: prepare a data set there first, or correct the path")
+            raise UserError(
+                f"{path} does not exist: prepare a data set there first (beamtune prepare), or name another one with "
+                "data_dir=…"
+            )
         if files.exists(files.join(path, "config.yaml")):
             raise UserError(
                 f"{path} is a run and not a prepared data set: expected what beamtune prepare has written; data_dir in "
@@ -75,8 +79,13 @@ def open_prepared(path: str) -> PreparedData:
             )
     success_path = files.join(path, schema.SUCCESS_FILE)
     if not files.exists(success_path):
+        if has_info or files.exists(files.join(path, schema.BUILD_FOLDER)):
+            raise UserError(
+                f"{path} has no {schema.SUCCESS_FILE} and is not a finished data set: run beamtune prepare to its end"
+            )
         raise UserError(
-            f"{path} has no {schema.SUCCESS_FILE} and is not a finished data set: run beamtune prepare to its end"
+            f"{path} is not a prepared data set (it has no {schema.SUCCESS_FILE}): if it holds music, run beamtune "
+            f"prepare dataset=folder dataset.root={path} output_dir=…, and give that folder as data_dir=…"
         )
     cache_key = schema.success_from_json(_read(path, schema.SUCCESS_FILE), directory=path)
     try:

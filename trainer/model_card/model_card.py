@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from beam_pipelines.common.lease import UPDATE_LEASE_FILE, holding
+from beam_pipelines.common.saved_settings import SettingValue, trained_settings
 from beam_pipelines.records.schema import SPLITS
 from trainer.common import files
 from trainer.common.markdown import markdown_table, plain_text, preformatted
@@ -16,7 +17,6 @@ from trainer.model_card.facts import RunFacts, backbone_of, read_facts, uses_yam
 from trainer.model_card.front_matter import front_matter, model_name
 from trainer.model_card.scores import score_sections
 from trainer.runs.run_dir import RunDir
-from trainer.runs.saved_settings import SettingValue, trained_settings
 
 CARD_FILE = "model_card.md"
 

@@ -8,6 +8,7 @@ import yaml
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES, UPDATE_LEASE_FILE, holding
+from beam_pipelines.common.saved_settings import describe_differences
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import BandStats
 from trainer.common import files
@@ -16,7 +17,6 @@ from trainer.metrics.metrics import LevelMetrics
 from trainer.models.std_floors import with_relative_floors
 from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
-from trainer.runs.saved_settings import describe_differences
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -136,8 +136,10 @@ class RunDir:
             UserError: There is no run here, or the file is damaged.
         """
         if self._config_text is None and not self.is_started():
+            if not files.exists(self.path):
+                raise UserError(f"{self.path} does not exist: expected the {self._key} of beamtune train")
             hint = "train one there first"
-            if files.exists(self.path) and (not files.is_dir(self.path) or files.list_dir(self.path)):
+            if not files.is_dir(self.path) or files.list_dir(self.path):
                 hint = f"expected the {self._key} of beamtune train"
             raise UserError(f"{self.path} holds no training run: {hint}")
         try:

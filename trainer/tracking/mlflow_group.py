@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from beam_pipelines.common.saved_settings import flat_settings
 from trainer.data.prepared import open_prepared
-from trainer.runs.saved_settings import flat_settings
 from trainer.tracking.config import MlflowConfig
 from trainer.tracking.mlflow_session import MlflowSession, check_is_installed
 from trainer.tracking.mlflow_sink import ended_with_status, tags_of

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.package_builds import beamtune_version
+from beam_pipelines.common.saved_settings import flat_settings
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.common import files
 from trainer.data.prepared import PreparedData
@@ -15,7 +16,6 @@ from trainer.metrics.predictions import Predictions
 from trainer.metrics.scalars import scalars_of_split
 from trainer.model_card.model_card import CARD_FILE
 from trainer.runs.run_dir import CONFIG_FILE, METRICS_FILE, RunDir
-from trainer.runs.saved_settings import flat_settings
 from trainer.tracking.config import MlflowConfig
 from trainer.tracking.mlflow_session import (
     FAILED,

@@ -9,8 +9,8 @@ import yaml
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES
+from beam_pipelines.common.saved_settings import describe_differences
 from trainer.common import files
-from trainer.runs.saved_settings import describe_differences
 from trainer.tuner.config import SearchConfig
 
 SEARCH_FILE = "search.yaml"

@@ -12,9 +12,9 @@ from event_reader import read_events
 from interrupted_saves import fail_after_saves
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError
+from beam_pipelines.common.saved_settings import flat_settings
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
-from trainer.runs.saved_settings import flat_settings
 from trainer.tracking.config import MlflowConfig
 from trainer.tracking.mlflow_group import group_run
 from trainer.tracking.mlflow_session import below, read_saved_run

@@ -128,9 +128,9 @@ def test_data_that_were_prepared_again(finished: TrainConfig, write_prepared: Wr
 
 def test_evaluate_and_predict_without_a_run(tmp_path: Path) -> None:
     run_dir = str(tmp_path / "nothing")
-    with pytest.raises(UserError, match=f"{run_dir} holds no training run"):
+    with pytest.raises(UserError, match=f"{run_dir} does not exist: expected the run_dir"):
         evaluate(EvaluateConfig(run_dir=run_dir))
-    with pytest.raises(UserError, match=f"{run_dir} holds no training run"):
+    with pytest.raises(UserError, match=f"{run_dir} does not exist: expected the run_dir"):
         predict(run_dir, ["a.mp3"], config=PredictConfig(), output_format="table")
 
 

@@ -2,7 +2,7 @@ from dataclasses import asdict, dataclass, field
 
 import pytest
 
-from trainer.runs.saved_settings import describe_differences
+from beam_pipelines.common.saved_settings import describe_differences
 
 
 @dataclass(frozen=True)

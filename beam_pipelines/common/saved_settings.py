@@ -36,7 +36,7 @@ def describe_differences(
     wanted: Mapping[str, Any],
     *,
     may_differ: Collection[str],
-    defaults_of: "DataclassInstance",
+    defaults_of: "DataclassInstance | None",
 ) -> str:
     """Returns which settings differ, such as "seed was 0 and is 1", or "" if none does.
 
@@ -46,11 +46,11 @@ def describe_differences(
         saved: Settings that were read from YAML.
         wanted: Settings as a dict.
         may_differ: Keys to ignore, such as "optimizer.learning_rate"; "optimizer." ignores the whole group.
-        defaults_of: Has the default values of settings that were not saved.
+        defaults_of: Has the default values of settings that were not saved; None if all settings were saved.
     """
     groups = tuple(key for key in may_differ if key.endswith("."))
     now = _flatten(yaml.safe_load(yaml.safe_dump(dict(wanted))))
-    before = {**_defaults(defaults_of), **_flatten(saved)}
+    before = {**({} if defaults_of is None else _defaults(defaults_of)), **_flatten(saved)}
     return "; ".join(
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
