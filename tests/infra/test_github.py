@@ -213,12 +213,19 @@ def test_the_notes_are_those_of_the_tag(tmp_path: Path):
     )
 
 
-IMAGES = [f"europe-west4-docker.pkg.dev/my-project/images/{name}@{DIGEST}" for name in ("trainer", "worker")]
+IMAGES = [
+    f"europe-west4-docker.pkg.dev/my-project/images/{name}@{DIGEST}" for name in ("beamtune-trainer", "beamtune-worker")
+]
 
 
 def test_images_are_pushed_and_signed_by_their_digests(tmp_path: Path):
     repository = "europe-west4-docker.pkg.dev/my-project/images"
-    environment = {"CALLS": str(tmp_path / "calls"), "REPOSITORY": repository, "TOKEN": "a token"}
+    environment = {
+        "CALLS": str(tmp_path / "calls"),
+        "REPOSITORY": repository,
+        "TOKEN": "a token",
+        "GITHUB_REPOSITORY": "o/n",
+    }
     printed = "\n".join(f"echo 'pushed {image}'" for image in (*IMAGES, IMAGES[0]))
     add_program(tmp_path, "scripts/images", f"echo building\n{printed}")
     add_program(tmp_path, "bin/docker", "[[ $1 == login ]] && cat >token || echo '{}'")
@@ -234,7 +241,7 @@ def test_images_are_pushed_and_signed_by_their_digests(tmp_path: Path):
     assert (tmp_path / "token").read_text() == "a token"
     expected = [
         "docker login --username oauth2accesstoken --password-stdin https://europe-west4-docker.pkg.dev",
-        f"images --push {repository}",
+        f"images --push {repository} --source https://github.com/o/n",
     ]
     for image in IMAGES:
         name = image.split("@")[0].split("/")[-1]
@@ -252,7 +259,13 @@ def test_images_that_are_not_pushed_end_the_job(tmp_path: Path, body: str):
     add_program(tmp_path, "scripts/images", body)
     calls_file = str(tmp_path / "calls")
     assert (
-        execute(step_named("release", "build and push")["run"], tmp_path, CALLS=calls_file, REPOSITORY="r").returncode
+        execute(
+            step_named("release", "build and push")["run"],
+            tmp_path,
+            CALLS=calls_file,
+            REPOSITORY="r",
+            GITHUB_REPOSITORY="o/n",
+        ).returncode
         == 1
     )
 
