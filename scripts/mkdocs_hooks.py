@@ -4,8 +4,10 @@ MkDocs calls these functions (https://www.mkdocs.org/user-guide/configuration/#h
 """
 
 import re
+import sys
 from pathlib import Path
 
+import licences  # MkDocs imports hooks with their folder on the path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -21,6 +23,9 @@ ROOT_FILES = {
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "license.txt",
 }
+
+# Where the table of licences is put, of the packages that are installed here.
+LICENCES_PLACE = "<!-- table of licences -->"
 
 _LINK = re.compile(r"(?<=\]\()(?P<path>[^)#\s]+)")
 _LOADED_FROM_ELSEWHERE = re.compile(r"<(?:script|img|iframe)[^>]+src=\"?https?:|<link[^>]+stylesheet[^>]+https?:")
@@ -44,7 +49,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turns links from docs/ to files of the repository's root into links to their pages."""
+    """Turns links from docs/ to files of the repository's root into links to their pages, and adds the licences."""
+    if LICENCES_PLACE in markdown:
+        table = licences.table_of_lock(REPOSITORY / "requirements" / "demo.txt", Path(sys.prefix))
+        markdown = markdown.replace(LICENCES_PLACE, table)
     return _with_site_links(markdown, in_docs=True)
 
 

@@ -1,12 +1,19 @@
 # Workflows of one branch of one repository push images with tokens that last an hour. There is no key to lose.
 
 locals {
-  ci_identity_role = {
-    account = "workflows of `ci`"
-    role    = "roles/iam.workloadIdentityUser"
-    on      = "account ci"
-    why     = "act as the account ci, from one branch of one repository"
-  }
+  # The accounts that workflows act as, and why.
+  ci_accounts = merge(
+    var.ci == null ? {} : { ci = "act as the account ci, from one branch of one repository" },
+    try(var.ci.launches, false) ? { launcher = "start jobs from the same workflows; with `ci.launches`" } : {},
+  )
+  ci_identity_roles = [
+    for account, why in local.ci_accounts :
+    { account = "workflows of `ci`", role = "roles/iam.workloadIdentityUser", on = "account ${account}", why = why }
+  ]
+  ci_refs = var.ci == null ? [] : concat(
+    ["assertion.ref == 'refs/heads/${var.ci.branch}'"],
+    var.ci.release_tags ? ["assertion.ref.startsWith('refs/tags/v')"] : [],
+  )
 }
 
 resource "google_iam_workload_identity_pool" "ci" {
@@ -35,7 +42,7 @@ resource "google_iam_workload_identity_pool_provider" "github" {
   attribute_condition = join(" && ", [
     "assertion.repository == '${var.ci.repository}'",
     "assertion.repository_id == '${var.ci.repository_id}'",
-    "assertion.ref == 'refs/heads/${var.ci.branch}'",
+    length(local.ci_refs) == 1 ? local.ci_refs[0] : "(${join(" || ", local.ci_refs)})",
   ])
 
   oidc {
@@ -44,9 +51,9 @@ resource "google_iam_workload_identity_pool_provider" "github" {
 }
 
 resource "google_service_account_iam_member" "ci_identity" {
-  count = var.ci == null ? 0 : 1
+  for_each = local.ci_accounts
 
-  service_account_id = google_service_account.account["ci"].name
-  role               = local.ci_identity_role.role
+  service_account_id = google_service_account.account[each.key].name
+  role               = "roles/iam.workloadIdentityUser"
   member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.ci[0].name}/attribute.repository_id/${var.ci.repository_id}"
 }

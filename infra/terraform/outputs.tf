@@ -46,7 +46,7 @@ output "roles" {
   value = concat(
     local.grants,
     length(var.launcher_members) == 0 ? [] : [local.member_role],
-    var.ci == null ? [] : [local.ci_identity_role],
+    local.ci_identity_roles,
     var.kms_key == null ? [] : [local.key_role],
   )
 }

@@ -194,11 +194,13 @@ variable "alert_email" {
 }
 
 variable "ci" {
-  description = "Repository on GitHub whose workflows push images, without a key; null lets none. The numeric id stays when a name is taken over: `gh api repos/OWNER/NAME --jq .id`."
+  description = "Repository on GitHub whose workflows push images, without a key; null lets none. The numeric id stays when a name is taken over: `gh api repos/OWNER/NAME --jq .id`. With release_tags, workflows of tags that begin with v are let in too: protect these tags by a ruleset. With launches, workflows also act as the launcher."
   type = object({
     repository    = string
     repository_id = string
     branch        = optional(string, "main")
+    release_tags  = optional(bool, false)
+    launches      = optional(bool, false)
   })
   default = null
 

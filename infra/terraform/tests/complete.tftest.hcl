@@ -16,6 +16,8 @@ variables {
   ci = {
     repository    = "owner/name"
     repository_id = "123456789"
+    release_tags  = true
+    launches      = true
   }
 }
 
@@ -66,15 +68,15 @@ run "complete" {
     error_message = "Alerts do not reach alert_email."
   }
   assert {
-    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.repository == 'owner/name' && assertion.repository_id == '123456789' && assertion.ref == 'refs/heads/main'"
+    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.repository == 'owner/name' && assertion.repository_id == '123456789' && (assertion.ref == 'refs/heads/main' || assertion.ref.startsWith('refs/tags/v'))"
     error_message = "Workflows of other repositories or branches are accepted."
   }
   assert {
-    condition     = google_service_account_iam_member.ci_identity[0].member == "principalSet://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/beamtune-ci/attribute.repository_id/123456789"
+    condition     = google_service_account_iam_member.ci_identity["launcher"].member == "principalSet://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/beamtune-ci/attribute.repository_id/123456789"
     error_message = "Other identities of the pool act as the account of CI."
   }
   assert {
-    condition     = google_service_account_iam_member.ci_identity[0].service_account_id == "projects/my-project/serviceAccounts/beamtune-ci@my-project.iam.gserviceaccount.com"
+    condition     = google_service_account_iam_member.ci_identity["ci"].service_account_id == "projects/my-project/serviceAccounts/beamtune-ci@my-project.iam.gserviceaccount.com"
     error_message = "Workflows act as another account than that of CI."
   }
   assert {

@@ -170,4 +170,12 @@ run "unusual_values_are_accepted" {
     condition     = google_storage_bucket.data.name == "music_of-2026" && google_storage_managed_folder.exports.name == "models/exports/"
     error_message = "The bucket and the folder have other names."
   }
+  assert {
+    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.repository == 'Owner-1/na.me_2' && assertion.repository_id == '1' && assertion.ref == 'refs/heads/release/1.x'"
+    error_message = "Workflows of other repositories or branches, or of tags, are accepted."
+  }
+  assert {
+    condition     = join(",", keys(google_service_account_iam_member.ci_identity)) == "ci"
+    error_message = "Workflows act as another account than that of CI."
+  }
 }
