@@ -71,9 +71,10 @@ def describe_cost(
         return f"cost: no price is known for {' and '.join(unknown)}"
     usd_per_hour = sum(count * (by_machine[machine.machine_type] or 0.0) for machine, count in machines)
     hours = timeout_s / 3600
+    most_usd = usd_per_hour * hours
     usual = "" if is_standard else "; spot and flex_start cost less, by an amount that changes"
     return (
-        f"cost: about {usd_per_hour:.2f} USD an hour, and at most about {usd_per_hour * hours:.0f} USD in the "
+        f"cost: about {usd_per_hour:.2f} USD an hour, and at most about {most_usd:.{0 if most_usd >= 10 else 2}f} USD in the "
         f"{hours:g} h of launch.timeout_s (approximate prices of {prices.region} as of {prices.date}: check before "
         f"use{usual})"
     )

@@ -40,6 +40,12 @@ locals {
       {
         account = "launcher"
         role    = "roles/iam.serviceAccountUser"
+        on      = "account launcher"
+        why     = "starts the small jobs that start pipelines, which run as this account itself"
+      },
+      {
+        account = "launcher"
+        role    = "roles/iam.serviceAccountUser"
         on      = "account dataflow_worker"
         why     = "starts jobs whose machines run as this account"
       },

@@ -16,6 +16,7 @@ from configs.compose import compose, to_dataclass
 from configs.override_file import expand_override_files
 
 CLOUD_PAGE = REPOSITORY / "docs" / "cloud.md"
+BUCKETS_PAGE = REPOSITORY / "docs" / "buckets.md"
 # The e-mail addresses of tests/mocks, and of Google's own accounts, as docs/cloud.md names them.
 ACCOUNTS = {
     f"serviceAccount:beamtune-{name.replace('_', '-')}@my-project.iam.gserviceaccount.com": name
@@ -151,7 +152,7 @@ def test_the_documentation_has_each_role_with_its_reason(tested: Outcome):
 
 
 def documented_rules() -> list[dict[str, Any]]:
-    page = CLOUD_PAGE.read_text(encoding="utf-8")
+    page = BUCKETS_PAGE.read_text(encoding="utf-8")
     block = re.search(r'^    \{"rule": \[\n.*?^    \]\}\n', page, re.MULTILINE | re.DOTALL)
     assert block is not None
     rules: list[dict[str, Any]] = json.loads(block[0])["rule"]
