@@ -72,9 +72,10 @@ def describe_cost(
     usd_per_hour = sum(count * (by_machine[machine.machine_type] or 0.0) for machine, count in machines)
     hours = timeout_s / 3600
     most_usd = usd_per_hour * hours
+    most = f"{most_usd:.2f}" if most_usd < 10 else f"{most_usd:.0f}"
     usual = "" if is_standard else "; spot and flex_start cost less, by an amount that changes"
     return (
-        f"cost: about {usd_per_hour:.2f} USD an hour, and at most about {most_usd:.{0 if most_usd >= 10 else 2}f} USD in the "
-        f"{hours:g} h of launch.timeout_s (approximate prices of {prices.region} as of {prices.date}: check before "
+        f"cost: about {usd_per_hour:.2f} USD an hour, and at most about {most} USD in the {hours:g} h "
+        f"of launch.timeout_s (approximate prices of {prices.region} as of {prices.date}: check before "
         f"use{usual})"
     )

@@ -19,7 +19,7 @@ from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_s
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
 from trainer.metrics.predictions import make_predictions
-from trainer.metrics.score_tables import leak_note, parameters_text, split_title, with_interval
+from trainer.metrics.score_tables import few_groups_notes, leak_note, parameters_text, split_title, with_interval
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
@@ -207,5 +207,7 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
     console.print(table)
     tracks, segments = (found[0].levels[TEST][level].num_examples for level in (TRACK, SEGMENT))
     print_line(console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {len(data.labels)} genres")
+    for note in few_groups_notes([found[0].levels[TEST][TRACK]]):
+        print_line(console, note)
     if leak is not None:
         print_line(console, leak_note(leak))

@@ -11,6 +11,7 @@ from trainer.common import files
 from trainer.common.result_folders import find_result_folders
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
 from trainer.metrics.metrics import COUNTED_METRICS, Interval
+from trainer.metrics.score_tables import has_rough_intervals
 from trainer.runs.run_dir import CONFIG_FILE, RunDir
 from trainer.runs.run_metrics import ModelSummary
 from trainer.tuner.search_dir import SEARCH_FILE
@@ -24,11 +25,13 @@ class Score:
         value: The value for a run; the mean over the runs of a cross-validation.
         interval: The 95 % interval for a run, or None.
         sd: The standard deviation over the runs of a cross-validation, or None.
+        is_rough: Whether the interval is over few groups.
     """
 
     value: float
     interval: Interval | None = None
     sd: float | None = None
+    is_rough: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,11 @@ def _read_run(run: RunDir, *, split: str) -> ComparedResult:
         split_leak=metrics.split_leak,
         scores={
             level: {
-                name: Score(getattr(of_level, name), interval=(of_level.intervals or {}).get(name))
+                name: Score(
+                    getattr(of_level, name),
+                    interval=(of_level.intervals or {}).get(name),
+                    is_rough=has_rough_intervals(of_level),
+                )
                 for name in COUNTED_METRICS
             }
             for level, of_level in metrics.levels[split].items()

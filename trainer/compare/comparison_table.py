@@ -11,7 +11,7 @@ from trainer.common.markdown import markdown_table, plain_text
 from trainer.compare.compared_results import ComparedResult, Score
 from trainer.compare.config import GIVEN_ORDER
 from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
-from trainer.metrics.score_tables import parameters_text, score_text
+from trainer.metrics.score_tables import FEW_GROUPS_NOTE, parameters_text, score_text
 
 # The title of each score, with its level and its metric.
 _SCORES = (
@@ -122,7 +122,7 @@ def _split(result: ComparedResult) -> str:
 def _score(score: Score) -> str:
     if score.sd is not None:
         return f"{score.value:.3f} ± {score.sd:.3f}"
-    return score_text(score.value, score.interval)
+    return score_text(score.value, score.interval, is_rough=score.is_rough)
 
 
 def _duration(duration_s: float) -> str:
@@ -142,6 +142,8 @@ def _notes(results: Sequence[ComparedResult]) -> list[str]:
     notes = []
     if any(score.interval is not None for score in scores):
         notes.append("[low, high]: 95 % interval over groups")
+    if any(score.is_rough for score in scores):
+        notes.append(FEW_GROUPS_NOTE)
     if any(score.sd is not None for score in scores):
         notes.append("±: standard deviation over folds and seeds; parameters and training time are of one run")
     notes += [f"[{number}] leaky, scores are too high: {leak}" for number, leak in enumerate(_leaks(results), start=1)]

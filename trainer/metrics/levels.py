@@ -74,6 +74,7 @@ def evaluated_levels(
                 seed=seed,
             ),
             calibrated=_calibrated(scores, labels, temperature=temperatures.get(level)),
+            num_groups=len(set(predictions.groups)),
         )
     return evaluated
 

@@ -92,6 +92,7 @@ class LevelMetrics:
         confusion_matrix: Counts; rows are true genres and columns predicted ones, both in the order of the labels.
         intervals: For each of `COUNTED_METRICS`; None where none were computed.
         calibrated: The metrics after calibration; None for runs that are not calibrated, and without probabilities.
+        num_groups: Number of groups, such as artists, that the intervals are over; None in files of earlier versions.
     """
 
     num_examples: int
@@ -105,6 +106,7 @@ class LevelMetrics:
     confusion_matrix: list[list[int]]
     intervals: dict[str, Interval] | None = None
     calibrated: CalibratedMetrics | None = None
+    num_groups: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """Returns the entry of this level in `metrics.json`."""

@@ -1,6 +1,6 @@
 """Metrics of a split as tables of text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -23,6 +23,9 @@ _ROWS = (
     ("loss", "loss"),
     ("calibration error", "expected_calibration_error"),
 )
+# With fewer, intervals contain the true value less often than they should: docs/evaluate.md has the figures.
+_FEW_GROUPS = 10
+FEW_GROUPS_NOTE = f"* over fewer than {_FEW_GROUPS} groups (artists): such an interval is rough"
 # Only where a level is calibrated.
 _CALIBRATED_ROWS = (
     ("temperature", "temperature"),
@@ -43,6 +46,8 @@ def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | 
     console = make_console(stream)
     table = TextTable(split_title(split, leak), "metric", *levels)
     table.add_row("examples", *(f"{metrics.num_examples:,}" for metrics in levels.values()))
+    if any(metrics.num_groups is not None for metrics in levels.values()):
+        table.add_row("groups", *("–" if one.num_groups is None else str(one.num_groups) for one in levels.values()))
     for title, name in _ROWS:
         table.add_row(title, *(with_interval(metrics, name) for metrics in levels.values()))
     if any(metrics.calibrated is not None for metrics in levels.values()):
@@ -51,8 +56,21 @@ def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | 
     console.print(table)
     if all(metrics.intervals is None for metrics in levels.values()):
         print_line(console, "no intervals: they need tracks of at least 2 groups (artists, albums)")
+    for note in few_groups_notes(levels.values()):
+        print_line(console, note)
     if leak is not None:
         print_line(console, leak_note(leak))
+
+
+def few_groups_notes(metrics: Iterable[LevelMetrics]) -> list[str]:
+    """Returns the line below a table in which intervals are marked, or none."""
+    has_few = any(has_rough_intervals(one) for one in metrics)
+    return [FEW_GROUPS_NOTE] if has_few else []
+
+
+def has_rough_intervals(metrics: LevelMetrics) -> bool:
+    """Returns whether intervals are over fewer groups than their coverage is good for."""
+    return metrics.intervals is not None and metrics.num_groups is not None and metrics.num_groups < _FEW_GROUPS
 
 
 def split_title(split: str, leak: str | None) -> str:
@@ -66,15 +84,24 @@ def leak_note(leak: str) -> str:
 
 
 def with_interval(metrics: LevelMetrics, name: str) -> str:
-    """Returns a metric with its interval, if it has one; see `score_text`."""
-    return score_text(getattr(metrics, name), (metrics.intervals or {}).get(name))
+    """Returns a metric with its interval, if it has one, marked if it is over few groups; see `score_text`."""
+    interval = (metrics.intervals or {}).get(name)
+    return score_text(getattr(metrics, name), interval, is_rough=has_rough_intervals(metrics))
 
 
-def score_text(value: float | None, interval: Interval | None = None) -> str:
-    """Returns a score such as "0.712 [0.61, 0.80]", "0.712" without an interval, or "–" for None."""
+def score_text(value: float | None, interval: Interval | None = None, *, is_rough: bool = False) -> str:
+    """Returns a score such as "0.712 [0.61, 0.80]", "0.712" without an interval, or "–" for None.
+
+    Args:
+        value: The score.
+        interval: Its interval.
+        is_rough: Whether the interval is marked with a star.
+    """
     if value is None:
         return "–"
-    return f"{value:.3f}" if interval is None else f"{value:.3f} [{interval.low:.2f}, {interval.high:.2f}]"
+    if interval is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{interval.low:.2f}, {interval.high:.2f}]{'*' if is_rough else ''}"
 
 
 def parameters_text(num_parameters: int | None) -> str:

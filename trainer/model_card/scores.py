@@ -7,7 +7,7 @@ from trainer.common.markdown import markdown_table, plain_text
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
-from trainer.metrics.score_tables import frequent_confusions, leak_note, score_text, split_title, with_interval
+from trainer.metrics.score_tables import frequent_confusions, leak_note, score_text, split_title
 from trainer.model_card.facts import RunFacts
 
 _NUM_CONFUSIONS = 5
@@ -73,12 +73,17 @@ def _begun(text: str) -> str:
 def _score_cells(metrics: LevelMetrics, *, level: str, facts: RunFacts) -> list[str]:
     return [
         f"{metrics.num_examples:,}",
-        with_interval(metrics, "accuracy"),
+        _with_interval(metrics, "accuracy"),
         score_text(1 / len(facts.data.labels)),
         score_text(_majority_accuracy(metrics, counts=train_counts(facts.data, level=level), labels=facts.data.labels)),
-        with_interval(metrics, "balanced_accuracy"),
-        with_interval(metrics, "macro_f1"),
+        _with_interval(metrics, "balanced_accuracy"),
+        _with_interval(metrics, "macro_f1"),
     ]
+
+
+def _with_interval(metrics: LevelMetrics, name: str) -> str:
+    # Without the mark of few groups: the card says how many there are.
+    return score_text(getattr(metrics, name), (metrics.intervals or {}).get(name))
 
 
 def train_counts(data: PreparedData, *, level: str) -> Mapping[str, int]:

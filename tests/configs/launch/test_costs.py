@@ -18,8 +18,8 @@ def test_the_price_of_a_job_is_that_of_all_its_machines() -> None:
     machines = [(choose_machine("cpu-4", None), 1), (choose_machine("t4", 2), 3)]
     # (0.19 + 3 × (0.76 + 2 × 0.35)) × 1.15
     assert describe_cost(machines, timeout_s=5_400, is_standard=True, prices=prices) == (
-        "cost: about 5.26 USD an hour, and at most about 7.88 USD in the 1.5 h of launch.timeout_s (approximate prices of "
-        "us-central1 as of 2026-11-30: check before use)"
+        "cost: about 5.26 USD an hour, and at most about 7.88 USD in the 1.5 h of launch.timeout_s "
+        "(approximate prices of us-central1 as of 2026-11-30: check before use)"
     )
 
 

@@ -142,6 +142,17 @@ def test_without_a_leak_there_is_no_leak_column(make_run: MakeRun) -> None:
     assert notes == [["[low, high]: 95 % interval over groups"]]
 
 
+def test_a_rough_interval_is_marked(make_run: MakeRun) -> None:
+    run = make_run("run", num_right=1)
+    path = Path(run, "metrics.json")
+    content = json.loads(path.read_text())
+    content["test"]["track"]["num_groups"] = 4
+    path.write_text(json.dumps(content))
+    rows = cells(compared([run]))
+    assert rows[2][5:8] == ["0.250 [0.25, 0.88]", "0.250 [0.25, 0.88]*", "0.250 [0.25, 0.88]"]
+    assert rows[-1] == ["* over fewer than 10 groups (artists): such an interval is rough"]
+
+
 def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("second", num_right=4, model=SVM, leak=LEAK)
     path = tmp_path / "table.md"

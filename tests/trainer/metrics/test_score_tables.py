@@ -55,6 +55,15 @@ def test_a_leak_and_missing_intervals_are_printed() -> None:
     assert with_interval(METRICS, "accuracy") == "0.750"
 
 
+def test_intervals_over_few_groups_are_marked() -> None:
+    few, many = (replace(METRICS, intervals=INTERVALS, num_groups=number) for number in (9, 10))
+    stream = io.StringIO()
+    print_scores("test", {"segment": few, "track": many}, leak=None, stream=stream)
+    printed = cells(stream.getvalue())
+    assert printed[3:5] == [["groups", "9", "10"], ["accuracy", "0.750 [0.50, 1.00]*", "0.750 [0.50, 1.00]"]]
+    assert printed[-1] == ["* over fewer than 10 groups (artists): such an interval is rough"]
+
+
 def test_genres_and_their_confusion() -> None:
     stream = io.StringIO()
     print_genres("test tracks", METRICS, labels=["[b]rock", ":cat:", "waltz"], stream=stream)
