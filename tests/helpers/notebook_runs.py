@@ -1,7 +1,7 @@
 """Runs infra/colab/beamtune.ipynb as Colab or Kaggle would, with stand-ins for what only they have."""
 
 import os
-import signal
+import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,12 +68,12 @@ class Runtime:
         return Executed(notebook)
 
     def _end_servers(self) -> None:
-        """Ends each TensorBoard of this runtime, which outlives the kernel."""
-        for info in Path(self.environment["TMPDIR"], ".tensorboard-info").glob("pid-*.info"):
-            with suppress(psutil.NoSuchProcess):
-                server = psutil.Process(int(info.stem.removeprefix("pid-")))
-                server.send_signal(signal.SIGTERM)
-                server.wait(timeout=60)
+        """Ends the TensorBoard of this runtime, which outlives the kernel."""
+        for process in psutil.process_iter(["cmdline"]):
+            words = " ".join(process.info["cmdline"] or ())
+            if "tensorboard" in words and str(self.folder) in words:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Executed:
         """Returns what a cell has printed."""
         return "".join(one["text"] for one in self._outputs(cell_id) if one["output_type"] == "stream")
 
-    def html(self, cell_id: str) -> list[str]:
-        """Returns what a cell has displayed."""
-        return [one["data"]["text/html"] for one in self._outputs(cell_id) if "text/html" in one.get("data", {})]
+    def displayed(self, cell_id: str, kind: str) -> list[str]:
+        """Returns what a cell has displayed of a kind, such as text/html."""
+        return [one["data"][kind] for one in self._outputs(cell_id) if kind in one.get("data", {})]
 
     def _outputs(self, cell_id: str) -> list[Any]:
         [cell] = [cell for cell in self.notebook.cells if cell.id == cell_id]
@@ -114,7 +114,7 @@ def make_runtime(folder: Path, service: str | None = "Colab", **variables: str) 
     marks = {"Colab": {"COLAB_RELEASE_TAG": "release"}, "Kaggle": {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}}
     own = {
         "IPYTHONDIR": str(folder / "ipython"),
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "PIP_NO_INDEX": "1",
         "PYTHONPATH": str(modules),
         "TMPDIR": str(temporary),
