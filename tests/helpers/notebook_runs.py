@@ -26,6 +26,16 @@ _COLAB = {
         "def download(path):\n    print(f'downloads {path}')\n"
     ),
 }
+# The magic of TensorBoard waits 60 s for its server, which is too short for TensorFlow's import on a busy machine.
+# Without TensorFlow, the same server reads local files.
+_TENSORBOARD = """#!{python}
+import sys
+
+sys.modules["tensorflow"] = None
+from tensorboard.main import run_main
+
+sys.exit(run_main())
+"""
 # Variables that would change which packages and settings the notebook sees.
 _OTHERS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "BEAMTUNE", "KAGGLE_", "COLAB_", "TPU_", "CUDA_VISIBLE")
 
@@ -110,13 +120,17 @@ def make_runtime(folder: Path, service: str | None = "Colab", **variables: str) 
         for name, source in _COLAB.items():
             (modules / name).parent.mkdir(parents=True, exist_ok=True)
             (modules / name).write_text(source, encoding="utf-8")
+    tensorboard = folder / "tensorboard"
+    tensorboard.write_text(_TENSORBOARD.format(python=sys.executable), encoding="utf-8")
+    tensorboard.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
     marks = {"Colab": {"COLAB_RELEASE_TAG": "release"}, "Kaggle": {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}}
     own = {
         "IPYTHONDIR": str(folder / "ipython"),
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PIP_NO_INDEX": "1",
         "PYTHONPATH": str(modules),
+        "TENSORBOARD_BINARY": str(tensorboard),
         "TMPDIR": str(temporary),
     }
     return Runtime(content, {**kept, **marks.get(service or "", {}), **own, **variables})
