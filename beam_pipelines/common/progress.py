@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import is_local
-from beam_pipelines.common.terminal import make_console, print_line, stderr
+from beam_pipelines.common.terminal import is_terminal, make_console, print_line, stderr
 
 _PLAIN_INTERVAL_S = 10.0
 
@@ -114,7 +114,7 @@ class ProgressReporter:
         self._details = ""
         self._partial_line = ""
         self._bar: Progress | None = None
-        if self._stream.isatty():
+        if is_terminal(self._stream):
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
@@ -160,7 +160,7 @@ class ProgressReporter:
 
     def print_result(self, text: str, *, stream: TextIO) -> None:
         """Writes to another stream at once. Where that is a terminal too, whole lines go above the bar."""
-        if self._bar is not None and stream.isatty():
+        if self._bar is not None and is_terminal(stream):
             lines, newline, self._partial_line = (self._partial_line + text).rpartition("\n")
             if newline:
                 self._bar.console.out(lines, highlight=False)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Returns whether a stream shows what moves the cursor: a terminal does, unless TERM is "dumb", as in notebooks."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 class _Console(Console):
     """A console to which no text can send commands."""
 
@@ -64,8 +70,11 @@ class _Console(Console):
 
 def make_console(stream: TextIO) -> Console:
     """Returns a console without markup and emoji codes: a genre may be called "[b]" or ":cat:"."""
-    width = None if stream.isatty() else _PIPED_WIDTH
-    return _Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+    shows_all = is_terminal(stream)
+    width = None if shows_all else _PIPED_WIDTH
+    # Without force_terminal=False, FORCE_COLOR makes a terminal of a pipe.
+    forced = None if shows_all else False
+    return _Console(file=stream, highlight=False, markup=False, emoji=False, width=width, force_terminal=forced)
 
 
 def print_line(console: Console, line: str) -> None:

@@ -55,3 +55,31 @@ def test_no_text_sends_commands_to_a_terminal():
     ProgressReporter("preparing", total=1, unit="tracks", stream=stream).log(f"{HOSTILE}\n")
     lines = stream.getvalue().splitlines()
     assert [line.strip() for line in lines] == [SHOWN, SHOWN, SHOWN, SHOWN, rf"{SHOWN}\n"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown(stream):
+    """Returns what a table and a bar of progress write to a stream."""
+    table = make_table(make_console(stream), "scores", "metric", "track")
+    table.add_row("accuracy", "0.5")
+    make_console(stream).print(table)
+    with ProgressReporter("preparing", total=1, unit="tracks", stream=stream) as progress:
+        progress.update(completed=1)
+    return stream.getvalue()
+
+
+def test_a_terminal_has_frames_and_bars(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert {"╭", "━"} <= set(shown(Terminal()))
+
+
+@pytest.mark.parametrize(("stream", "term"), [(Terminal, "dumb"), (io.StringIO, "xterm-256color")])
+def test_a_dumb_terminal_and_a_pipe_have_plain_lines_even_if_colours_are_asked_for(monkeypatch, stream, term):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    lines = [line.rstrip() for line in shown(stream()).splitlines()]
+    assert lines == ["scores", " metric    track", " accuracy    0.5", "preparing: 1/1 tracks, 0 s"]
