@@ -95,6 +95,7 @@ def evaluated_tracks(
         intervals=confidence_intervals(
             probabilities, labels, _group_numbers(predictions.groups), num_resamples=num_resamples, seed=seed
         ),
+        num_groups=len(set(predictions.groups)),
     )
 
 

@@ -48,7 +48,7 @@ def read_fixture(path: Path) -> tuple[Predictions, dict[str, dict[str, Any]]]:
 
 def test_there_are_fixtures_with_every_metric() -> None:
     assert len(FIXTURES) == 11
-    names = {field.name for field in fields(LevelMetrics)} - {"intervals", "calibrated"}
+    names = {field.name for field in fields(LevelMetrics)} - {"intervals", "calibrated", "num_groups"}
     for path in FIXTURES:
         _, expected = read_fixture(path)
         assert tuple(expected) == LEVELS
@@ -64,4 +64,5 @@ def test_scores_equal_the_frozen_ones(path: Path) -> None:
         found = metrics.to_json()
         del found["intervals"]
         assert found.pop("calibrated") is None
+        assert found.pop("num_groups") == len(set(predictions.groups))
         assert_equal(found, expected[name if name in LEVELS else TRACK], where=name)

@@ -79,7 +79,8 @@ def test_levels_of_predictions_are_those_of_the_scores(scores: SegmentScores) ->
             assert (value is None) == (level == TRACK_VOTE)
             assert getattr(found[level], name) == (None if value is None else pytest.approx(value))
         same = {name: getattr(expected[level], name) for name in ("loss", "expected_calibration_error")}
-        assert replace(found[level], intervals=None, **same) == expected[level]
+        assert found[level].num_groups == len(set(GROUPS.values()))
+        assert replace(found[level], intervals=None, num_groups=None, **same) == expected[level]
     assert (found[SEGMENT].num_examples, found[TRACK].num_examples, found[TRACK_VOTE].num_examples) == (18, 6, 6)
 
 
