@@ -192,9 +192,7 @@ def dataflow_job(config: DataflowLaunchConfig, launched: Launched, identity: Job
 def _pool_spec(
     config: CloudLaunchConfig, pool: Pool, arguments: Sequence[str], *, boot_disk_type: str | None = None
 ) -> dict[str, Any]:
-    container: dict[str, Any] = {"imageUri": config.image, "command": ["beamtune"], "args": list(arguments)}
-    if config.environment:
-        container["env"] = [{"name": name, "value": value} for name, value in sorted(config.environment.items())]
+    container = {"imageUri": config.image, "args": list(arguments), **config.container()}
     disk: dict[str, Any] = {} if boot_disk_type is None else {"bootDiskType": boot_disk_type}
     return {
         "machineSpec": pool.machine.spec(),
