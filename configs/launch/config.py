@@ -1,6 +1,7 @@
 """Settings of `beamtune launch`: where a command runs, as frozen dataclasses that check their values."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,12 @@ from configs.launch.machines import PRESETS, ChosenMachine, choose_machine
 
 STANDARD, SPOT, FLEX_START = "standard", "spot", "flex_start"
 SCHEDULINGS = (STANDARD, SPOT, FLEX_START)
-OWN_LABELS = ("beamtune-launch", "beamtune-command", "beamtune-version", "beamtune-experiment")
+OWN_LABELS = ("beamtune-launch", "beamtune-command", "beamtune-version", "beamtune-experiment", "beamtune-endpoint")
 
 _DAY_S = 86_400
 _MAX_ENVIRONMENT = 32
 # host/path[:tag][@sha256:digest]; a host has a dot or a port, or is localhost.
-_IMAGE = re.compile(
+IMAGE = re.compile(
     r"(?P<host>localhost(:\d{1,5})?|[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?)(?P<path>(/[a-z0-9]+([._-]+[a-z0-9]+)*)+)"
     r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -73,7 +74,7 @@ class CloudConfig(LaunchConfig):
         for name, pattern, expected in (
             (
                 "image",
-                _IMAGE,
+                IMAGE,
                 "the name of an image with its registry, e.g. us-central1-docker.pkg.dev/PROJECT/images/beamtune:0.1.0",
             ),
             ("service_account", cloud_names.ACCOUNT, "an e-mail address, or null for the default account"),
@@ -85,7 +86,7 @@ class CloudConfig(LaunchConfig):
         ):
             check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
         self._check_labels()
-        self._check_environment()
+        check_environment(self.environment)
         check(
             0 <= self.retry_deadline_s <= 3_600,
             key="launch.retry_deadline_s",
@@ -100,21 +101,6 @@ class CloudConfig(LaunchConfig):
                 key not in OWN_LABELS, key=f"launch.labels.{key}", value=value, expected="another name: this one is set"
             )
 
-    def _check_environment(self) -> None:
-        check(
-            len(self.environment) <= _MAX_ENVIRONMENT,
-            key="launch.environment",
-            value=len(self.environment),
-            expected=f"at most {_MAX_ENVIRONMENT} variables",
-        )
-        for name in self.environment:
-            # The value is not shown: a variable with another name may hold a secret.
-            if _ENVIRONMENT.fullmatch(name) is None or name in _SET_BY_SERVICE:
-                raise UserError(
-                    f"launch.environment: {name} is not passed on: expected names that begin with TF_, NCCL_, OMP_, "
-                    "MKL_, XLA_, KERAS_, GCS_, CUDA_ or BEAMTUNE_; the job reads secrets with its service account"
-                )
-
     @property
     def digest(self) -> str | None:
         """The digest in the name of the image."""
@@ -126,7 +112,7 @@ class CloudConfig(LaunchConfig):
         return self._image_part("tag")
 
     def _image_part(self, name: str) -> str | None:
-        match = _IMAGE.fullmatch(self.image)
+        match = IMAGE.fullmatch(self.image)
         return None if match is None else match[name]
 
     def container(self) -> dict[str, Any]:
@@ -330,6 +316,23 @@ def check_place(project: str | None, region: str, api_endpoint: str | None) -> N
         key="launch.api_endpoint",
         expected="https://HOST, or http:// for this machine, or null",
     )
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raises a UserError unless variables are few, and of the names that hold no secrets."""
+    check(
+        len(environment) <= _MAX_ENVIRONMENT,
+        key="launch.environment",
+        value=len(environment),
+        expected=f"at most {_MAX_ENVIRONMENT} variables",
+    )
+    for name in environment:
+        # The value is not shown: a variable with another name may hold a secret.
+        if _ENVIRONMENT.fullmatch(name) is None or name in _SET_BY_SERVICE:
+            raise UserError(
+                f"launch.environment: {name} is not passed on: expected names that begin with TF_, NCCL_, OMP_, "
+                "MKL_, XLA_, KERAS_, GCS_, CUDA_ or BEAMTUNE_; the job reads secrets with its service account"
+            )
 
 
 def check_text(value: str | None, pattern: re.Pattern[str], *, key: str, expected: str) -> None:
