@@ -7,6 +7,7 @@ from typing import TextIO
 import yaml
 
 from configs.launch.dialogue import ask, say
+from configs.launch.experiments import ensure_experiment, experiment_of
 from configs.launch.history import LaunchedJob, remember
 from configs.launch.identity import identify
 from configs.launch.plan import Plan, describe_plan
@@ -63,6 +64,9 @@ def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO
     say(describe_plan(plan))
     if not assume_yes:
         ask(f"start {identity.display_name} in {config.project}?")
+    experiment = experiment_of(config)
+    if experiment is not None:
+        ensure_experiment(config, experiment)
     job = service.create_job(plan.job(identity), identity=identity, known=frozenset(job.name for job in before))
     _remember(plan, job)
     print(_json(job, is_new=True) if as_json else f"{job.name} ({job.state})", file=stream)

@@ -16,6 +16,7 @@ from configs.launch.config import (
     VertexLaunchConfig,
 )
 from configs.launch.costs import describe_cost, read_prices
+from configs.launch.experiments import experiment_obstacle
 from configs.launch.identity import JobIdentity
 from configs.launch.launched import Launched, launched_command
 from configs.launch.notes import image_notes
@@ -110,6 +111,9 @@ def _quota(plan: Plan) -> str:
 
 def _machine_notes(plan: Plan) -> list[str]:
     notes = []
+    obstacle = experiment_obstacle(plan.config)
+    if obstacle is not None:
+        notes.append(f"launch.experiment={plan.config.experiment} is only a label of the job: {obstacle}")
     [*_, last] = plan.pools
     machine, launched = last.machine, plan.launched
     if machine.preset.is_tpu:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from vertex_server import VertexServer, as_documented
+from google.cloud import aiplatform_v1 as v1
+from recording_server import as_documented
+from vertex_server import VertexServer
 
 from configs.cli import main
 from configs.command import Invocation
@@ -119,7 +121,7 @@ def test_a_dry_run_shows_what_is_sent(
     shown = json.loads(capsys.readouterr().out)
     assert vertex.requests == []
     assert launch(*words, "--yes") == 0
-    assert vertex.of_kind("create") == [as_documented(shown["customJob"])]
+    assert vertex.of_kind("create") == [as_documented(shown["customJob"], v1.CustomJob)]
 
 
 def test_jobs_are_listed_shown_and_cancelled(
