@@ -1,4 +1,4 @@
-"""Servers, from the launch to the answer: the recorded containers are started here as the platforms would start them."""
+"""Servers, from the launch to the answer: the recorded containers are started as the platforms would start them."""
 
 import base64
 import json
