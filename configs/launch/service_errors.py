@@ -116,7 +116,7 @@ def _forbidden(reason: str, service: CloudService, *, what: str, project: str) -
     if name.startswith("iam.serviceAccounts") or "act as" in reason:
         account = _ACCOUNT.search(reason)
         return UserError(
-            f"{what}: you may run nothing as the service account ({reason}): gcloud iam service-accounts "
+            f"{what}: you may not use the service account ({reason}): gcloud iam service-accounts "
             f"add-iam-policy-binding {'ACCOUNT' if account is None else account[0]} --project={project} "
             "--member=user:YOU --role=roles/iam.serviceAccountUser"
         )

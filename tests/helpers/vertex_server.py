@@ -106,4 +106,6 @@ class VertexServer(RecordingServer):
     def _create_store(self, names: dict[str, str], content: dict[str, Any], query: dict[str, str]) -> Any:
         assert query["metadataStoreId"] == "default"
         self.has_store = True
-        return {"name": f"{names['parent']}/metadataStores/default/operations/1", "done": True}
+        name = f"{names['parent']}/metadataStores/default"
+        response = {"@type": "type.googleapis.com/google.cloud.aiplatform.v1.MetadataStore", "name": name}
+        return {"name": f"{name}/operations/1", "done": True, "response": response}

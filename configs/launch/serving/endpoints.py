@@ -284,6 +284,12 @@ def deployed_ids(endpoint: Any) -> list[str]:
     return [str(one.id) for one in endpoint.deployed_models]
 
 
+def shares_of(endpoint: Any | None) -> dict[str, int]:
+    """Returns the shares of the requests by deployment, without those that get none; empty without an endpoint."""
+    split = {} if endpoint is None else dict(endpoint.traffic_split)
+    return {str(deployed): int(share) for deployed, share in split.items() if share}
+
+
 def _found(ask: Callable[[], Any]) -> Any | None:
     from google.api_core.exceptions import NotFound
 

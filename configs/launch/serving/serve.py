@@ -17,7 +17,7 @@ from configs.launch.serving.cloud_run import CloudRun, check_ours
 from configs.launch.serving.cloudrun_request import CloudRunRequest, cloudrun_request
 from configs.launch.serving.config import CloudRunConfig, VertexServeConfig
 from configs.launch.serving.describe import ask_cloud_run, ask_vertex, describe_cloud_run, describe_vertex
-from configs.launch.serving.endpoints import Endpoints, deployed_ids
+from configs.launch.serving.endpoints import Endpoints, deployed_ids, shares_of
 from configs.launch.serving.model_files import files_key
 from configs.launch.serving.served import Served, served_command
 from configs.launch.serving.traffic import with_share
@@ -80,7 +80,7 @@ def _serve_on_vertex(config: VertexServeConfig, served: Served, *, assume_yes: b
     found = service.find_endpoint(requests.endpoint)
     split = _split(requests.deployed_id, config, found)
     is_new = found is None or requests.deployed_id not in deployed_ids(found)
-    if is_new or dict(found.traffic_split) != split:
+    if is_new or shares_of(found) != split:
         say(describe_vertex(config, served))
         if not assume_yes:
             ask(f"serve {served.directory} at the endpoint {config.endpoint} in {config.project}?", about=_ABOUT)
@@ -99,7 +99,7 @@ def _serve_on_vertex(config: VertexServeConfig, served: Served, *, assume_yes: b
         "name": requests.endpoint,
         "model": requests.model,
         "deployed_id": requests.deployed_id,
-        "traffic": dict(endpoint.traffic_split),
+        "traffic": shares_of(endpoint),
         "url": url,
         "is_new": is_new,
         "example": ask_vertex(url, served.config.allowed_buckets),
@@ -112,14 +112,13 @@ def _deploy(service: Endpoints, requests: VertexRequests, config: VertexServeCon
     service.ensure_deployed(requests.deploy_model, lambda found: _split(NEW, config, found))
     endpoint = service.find_endpoint(requests.endpoint)
     split = _split(requests.deployed_id, config, endpoint)
-    if endpoint is not None and dict(endpoint.traffic_split) != split:
+    if endpoint is not None and shares_of(endpoint) != split:
         service.set_traffic(requests.endpoint, split)
 
 
 def _split(deployed: str, config: VertexServeConfig, endpoint: Any | None) -> dict[str, int]:
     """Returns the shares of the requests with that of a deployment; raises a UserError if they would not be 100."""
-    shares = {} if endpoint is None else dict(endpoint.traffic_split)
-    others = {name: share for name, share in shares.items() if name != deployed and share}
+    others = {name: share for name, share in shares_of(endpoint).items() if name != deployed}
     check(
         config.traffic == 100 or bool(others),
         key="launch.traffic",

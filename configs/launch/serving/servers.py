@@ -9,7 +9,7 @@ from configs.launch.dialogue import ask, say
 from configs.launch.history import ENDPOINTS, LaunchedJob
 from configs.launch.jobs import Place
 from configs.launch.serving.cloud_run import CloudRun, check_ours
-from configs.launch.serving.endpoints import Endpoints, is_ours
+from configs.launch.serving.endpoints import Endpoints, is_ours, shares_of
 from configs.launch.serving.traffic import without
 
 
@@ -124,9 +124,7 @@ def _endpoint_steps(server: LaunchedJob, place: Place) -> Mapping[str, Callable[
 
 
 def _undeploying(service: Endpoints, endpoint: str, deployed_id: str) -> Callable[[], None]:
-    return lambda: service.undeploy(
-        endpoint, deployed_id, lambda found: without(dict(found.traffic_split), deployed_id)
-    )
+    return lambda: service.undeploy(endpoint, deployed_id, lambda found: without(shares_of(found), deployed_id))
 
 
 def _deleting(service: Endpoints, model: str) -> Callable[[], None]:
@@ -166,7 +164,7 @@ def _endpoint_content(endpoint: Any, operation: str | None) -> dict[str, Any]:
                 "machine": one.dedicated_resources.machine_spec.machine_type,
                 "replicas": f"{one.dedicated_resources.min_replica_count} to "
                 f"{one.dedicated_resources.max_replica_count}",
-                "traffic": endpoint.traffic_split.get(one.id, 0),
+                "traffic": shares_of(endpoint).get(one.id, 0),
             }
             for one in endpoint.deployed_models
         ],
