@@ -77,7 +77,7 @@ class EndpointsServer(RecordingServer):
 
     def _upload_model(self, names: dict[str, str], content: dict[str, Any], query: dict[str, str]) -> Any:
         name = f"{names['parent']}/models/{content['modelId']}"
-        if name in self.models:
+        if name in self.models or self._is_begun(name):
             return 409
         model = {**content["model"], "name": name, "createTime": _CREATED}
         return self._begin("upload_model", name, lambda: self.models.update({name: model}))
@@ -96,7 +96,7 @@ class EndpointsServer(RecordingServer):
 
     def _create_endpoint(self, names: dict[str, str], content: dict[str, Any], query: dict[str, str]) -> Any:
         name = f"{names['parent']}/endpoints/{query['endpointId']}"
-        if name in self.endpoints:
+        if name in self.endpoints or self._is_begun(name):
             return 409
         endpoint = {**content, "name": name, "createTime": _CREATED}
         if content.get("dedicatedEndpointEnabled"):
@@ -164,6 +164,9 @@ class EndpointsServer(RecordingServer):
                 operation.pop("metadata", None)
                 self._ends.pop(name)()
         return operation
+
+    def _is_begun(self, resource: str) -> bool:
+        return any(name.startswith(f"{resource}/operations/") for name in self._ends)
 
     def _begin(self, kind: str, resource: str, end: Callable[[], Any]) -> dict[str, Any]:
         name = f"{resource}/operations/{len(self._operations) + 1}"
