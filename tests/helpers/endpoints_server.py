@@ -16,12 +16,12 @@ _CREATED = "2026-11-30T12:00:00Z"
 
 
 class EndpointsServer(RecordingServer):
-    """The service. What a long-running operation does is done when its end is first told.
+    """The service. Long-running operations go on with each request.
 
     Attributes:
         models: The models by name, in the JSON form of the API.
         endpoints: The endpoints, likewise.
-        num_polls: How often a new operation is asked for before it has ended; it has ended at once with 0.
+        num_requests: After how many further requests a new operation has ended; with 0, the next one finds its end.
     """
 
     routes = (
@@ -51,19 +51,19 @@ class EndpointsServer(RecordingServer):
         """Starts it, without models and endpoints."""
         self.models: dict[str, dict[str, Any]] = {}
         self.endpoints: dict[str, dict[str, Any]] = {}
-        self.num_polls = 0
+        self.num_requests = 0
         self._operations: dict[str, dict[str, Any]] = {}
         self._ends: dict[str, Callable[[], None]] = {}
-        self._polls_left: dict[str, int] = {}
+        self._left: dict[str, int] = {}
         self._failures: deque[tuple[str, int, str]] = deque()
         super().__init__()
 
     def reset(self) -> None:
         """Forgets requests, faults, models, endpoints and operations."""
         super().reset()
-        for known in (self.models, self.endpoints, self._operations, self._ends, self._polls_left, self._failures):
+        for known in (self.models, self.endpoints, self._operations, self._ends, self._left, self._failures):
             known.clear()
-        self.num_polls = 0
+        self.num_requests = 0
 
     def fail_operation(self, kind: str, code: int, message: str) -> None:
         """Makes the next operation of a kind fail, with a code of gRPC."""
@@ -74,6 +74,15 @@ class EndpointsServer(RecordingServer):
         [endpoint] = [one for name, one in self.endpoints.items() if name.endswith(f"/endpoints/{endpoint_id}")]
         split = endpoint.get("trafficSplit", {})
         return {one["displayName"]: split.get(one["id"], 0) for one in endpoint.get("deployedModels", [])}
+
+    def _answer(self, method: str, address: str, body: bytes) -> tuple[int, Any]:
+        for name in list(self._ends):
+            self._left[name] -= 1
+            if self._left[name] < 0:
+                self._operations[name]["done"] = True
+                self._operations[name].pop("metadata", None)
+                self._ends.pop(name)()
+        return super()._answer(method, address, body)
 
     def _upload_model(self, names: dict[str, str], content: dict[str, Any], query: dict[str, str]) -> Any:
         name = f"{names['parent']}/models/{content['modelId']}"
@@ -155,15 +164,7 @@ class EndpointsServer(RecordingServer):
         return _page("operations", operations, query)
 
     def _get_operation(self, names: dict[str, str], content: Any, query: dict[str, str]) -> Any:
-        name = names["name"]
-        operation = self._operations[name]
-        if not operation["done"]:
-            self._polls_left[name] -= 1
-            if self._polls_left[name] < 0:
-                operation["done"] = True
-                operation.pop("metadata", None)
-                self._ends.pop(name)()
-        return operation
+        return self._operations[names["name"]]
 
     def _is_begun(self, resource: str) -> bool:
         return any(name.startswith(f"{resource}/operations/") for name in self._ends)
@@ -177,7 +178,7 @@ class EndpointsServer(RecordingServer):
         if self._failures and self._failures[0][0] == kind:
             _, code, message = self._failures.popleft()
             end = lambda: operation.update(error={"code": code, "message": message})  # noqa: E731
-        self._operations[name], self._ends[name], self._polls_left[name] = operation, end, self.num_polls
+        self._operations[name], self._ends[name], self._left[name] = operation, end, self.num_requests
         return dict(operation)
 
 

@@ -4,7 +4,6 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import yaml
@@ -38,7 +37,7 @@ def second(vertex: EndpointsServer, on_vertex: Launch, *words: str) -> int:
 
 
 def test_a_model_is_served_once(on_vertex: Launch, vertex: EndpointsServer, capsys: Capture) -> None:
-    vertex.num_polls = 2
+    vertex.num_requests = 2
     assert on_vertex(*SERVE, "allowed_buckets=[music]", "--yes") == 0
     captured = capsys.readouterr()
     name, *example = captured.out.splitlines()
@@ -86,21 +85,12 @@ def test_a_dry_run_needs_no_network_and_no_large_library(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("kind", ["upload_model", "create_endpoint", "deploy"])
-@pytest.mark.parametrize("num_polls", [0, 3])
+@pytest.mark.parametrize("num_requests", [0, 3])
 def test_an_answer_that_was_lost_is_looked_for(
-    on_vertex: Launch, vertex: EndpointsServer, kind: str, num_polls: int, monkeypatch: pytest.MonkeyPatch
+    on_vertex: Launch, vertex: EndpointsServer, kind: str, num_requests: int
 ) -> None:
-    vertex.num_polls = num_polls
+    vertex.num_requests = num_requests
     vertex.fail(kind, LOST)
-    real_wait = vertex._answer
-
-    def answer(method: str, address: str, body: bytes) -> Any:
-        # What was begun goes on although nobody waits for it.
-        for name in [name for name in vertex._ends if not name.startswith(f"{ENDPOINT}/")]:
-            vertex._get_operation({"name": name}, None, {})
-        return real_wait(method, address, body)
-
-    monkeypatch.setattr(vertex, "_answer", answer)
     assert on_vertex(*SERVE, "--yes") == 0
     assert len(vertex.models) == 1 and list(vertex.shares("beamtune").values()) == [100]
     assert len(vertex.of_kind("deploy")) == 1
@@ -187,7 +177,7 @@ def test_an_operation_that_fails_is_one_line(
 def test_after_an_interruption_the_same_command_waits_again(
     on_vertex: Launch, vertex: EndpointsServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vertex.num_polls = 5
+    vertex.num_requests = 5
 
     def interrupt(_: float) -> None:
         if vertex.of_kind("deploy"):
