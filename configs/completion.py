@@ -11,6 +11,7 @@ from typing import Any
 
 from beam_pipelines.common.errors import UserError
 from configs.command import Command
+from configs.launch.serving.options import CLOUD_RUN, SERVE, launch_option
 
 SHELLS = ("bash", "zsh")
 QUERY_WORD = "__complete"
@@ -56,10 +57,11 @@ def _launched(command: Command, commands: Mapping[str, Command], before: Sequenc
     if len(positional) < 2:
         from configs.launch.launched import LAUNCHABLE
 
-        return [] if word.partition(".")[0] == command.name else list(LAUNCHABLE)
+        names = {CLOUD_RUN: [SERVE], "vertex": [*LAUNCHABLE, SERVE]}.get(positional[0], list(LAUNCHABLE))
+        return [] if word.partition(".")[0] == command.name else names
     target, launched = positional[0], commands.get(positional[1])
     if word.startswith(f"{command.name}."):
-        return _settings(command, [f"{command.name}={target}"], word)
+        return _settings(command, [f"{command.name}={launch_option(target, positional[1])}"], word)
     return [] if launched is None else [*_settings(launched, before[2:], word), f"{command.name}."]
 
 

@@ -18,6 +18,7 @@ from beam_pipelines.splits.config import SplitConfig
 from beam_pipelines.sync.config import SyncConfig
 from configs.doctor.config import DoctorConfig
 from configs.launch import config as launch_config
+from configs.launch.serving import config as serving_config
 from trainer.baselines.config import BaselinesConfig
 from trainer.board.config import TensorboardConfig
 from trainer.compare.config import CompareConfig
@@ -84,6 +85,8 @@ _SCHEMAS: dict[str, type[Any]] = {
     "local_launch": launch_config.LocalLaunchConfig,
     "dataflow_launch": launch_config.DataflowLaunchConfig,
     "vertex_launch": launch_config.VertexLaunchConfig,
+    "vertex_serve_launch": serving_config.VertexServeConfig,
+    "cloudrun_launch": serving_config.CloudRunConfig,
 }
 
 SCHEMA_GROUP = "schema"

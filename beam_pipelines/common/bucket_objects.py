@@ -23,6 +23,7 @@ from beam_pipelines.common.retries import with_retries
 # The service refuses larger batches.
 _MAX_BATCH = 100
 _LISTED_FIELDS = "items(name,size,updated),nextPageToken"
+_CHECKED_FIELDS = "items(name,size,crc32c),nextPageToken"
 _NAMED_FIELDS = "items(name),prefixes,nextPageToken"
 
 _Result = TypeVar("_Result")
@@ -35,6 +36,17 @@ def list_objects(folder: str) -> list[FileEntry]:
     def read() -> list[FileEntry]:
         listed = client().list_blobs(bucket, prefix=prefix, fields=_LISTED_FIELDS, timeout=timeout_s(), retry=None)
         return [FileEntry(f"gs://{bucket}/{one.name}", one.size, one.updated.timestamp()) for one in listed]
+
+    return with_retries(read, path=folder)
+
+
+def list_checksums(folder: str) -> dict[str, str]:
+    """Returns the size and the checksum of each object below a folder, as one text, by its name below the folder."""
+    bucket, prefix = bucket_and_prefix(folder)
+
+    def read() -> dict[str, str]:
+        listed = client().list_blobs(bucket, prefix=prefix, fields=_CHECKED_FIELDS, timeout=timeout_s(), retry=None)
+        return {one.name.removeprefix(prefix): f"{one.size} {one.crc32c}" for one in listed}
 
     return with_retries(read, path=folder)
 

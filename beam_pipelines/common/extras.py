@@ -12,6 +12,7 @@ _EXTRAS = {
     "fastapi": "serve",
     "google": "cloud",
     "google.cloud.aiplatform_v1": "launch",
+    "google.cloud.run_v2": "launch",
     "grpc": "tune",
     "jinja2": "explore",
     "keras": "train",

@@ -1,7 +1,9 @@
 """Settings of `beamtune launch`: where a command runs, as frozen dataclasses that check their values."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from beam_pipelines.common import cloud_names
 from beam_pipelines.common.checks import MISSING, check, check_choice
@@ -10,12 +12,12 @@ from configs.launch.machines import PRESETS, ChosenMachine, choose_machine
 
 STANDARD, SPOT, FLEX_START = "standard", "spot", "flex_start"
 SCHEDULINGS = (STANDARD, SPOT, FLEX_START)
-OWN_LABELS = ("beamtune-launch", "beamtune-command", "beamtune-version", "beamtune-experiment")
+OWN_LABELS = ("beamtune-launch", "beamtune-command", "beamtune-version", "beamtune-experiment", "beamtune-endpoint")
 
 _DAY_S = 86_400
 _MAX_ENVIRONMENT = 32
 # host/path[:tag][@sha256:digest]; a host has a dot or a port, or is localhost.
-_IMAGE = re.compile(
+IMAGE = re.compile(
     r"(?P<host>localhost(:\d{1,5})?|[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?)(?P<path>(/[a-z0-9]+([._-]+[a-z0-9]+)*)+)"
     r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -41,82 +43,55 @@ class LocalLaunchConfig(LaunchConfig):
 
 
 @dataclass(frozen=True)
-class CloudLaunchConfig(LaunchConfig):
-    """What all jobs on Google Cloud share.
+class CloudConfig(LaunchConfig):
+    """What jobs and servers on Google Cloud share.
 
     Attributes:
-        project: The project that the job belongs to.
-        region: Where its machines run. Buckets in the same region are read fastest.
+        project: The project that they belong to.
+        region: Where the machines run. Buckets in the same region are read fastest.
         image: The container image, with beamtune in it; best with its digest (…@sha256:…), which cannot change.
-        service_account: The account that the job runs as; None is the default one of the service.
-        network: A peered network, projects/<number>/global/networks/<name>; None for none.
-        psc_network_attachment: The network attachment of a Private Service Connect interface; None for none.
+        service_account: The account that the containers run as; None is the default one of the service.
         kms_key: The key that encrypts what the service stores; None is a key of Google's.
-        labels: Labels of the job, for billing and searches.
-        experiment: The label `beamtune-experiment`, by which jobs that belong together are found; None for none.
+        labels: Labels, for billing and searches.
         environment: Variables of the containers; only names of an allow list, none of which holds a secret.
-        timeout_s: The job is cancelled after so many seconds, in [600, 2419200].
-        boot_disk_size_gb: The disk of each machine in GB, in [100, 64000].
-        again: Whether to start the job although one with the same command, settings and data runs or has succeeded.
         retry_deadline_s: How long a request is repeated while the service cannot be reached, in [0, 3600].
-        api_endpoint: The address of the service, such as that of a Private Service Connect endpoint; None is
-            https://<region>-aiplatform.googleapis.com. With http://, which is for this machine only, no credentials are
-            sent.
+        api_endpoint: The address of the service, such as that of a Private Service Connect endpoint; None is that of
+            the service in the region. With http://, which is for this machine only, no credentials are sent.
     """
 
     project: str = MISSING
     region: str = "us-central1"
     image: str = MISSING
     service_account: str | None = None
-    network: str | None = None
-    psc_network_attachment: str | None = None
     kms_key: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
-    experiment: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
-    timeout_s: int = _DAY_S
-    boot_disk_size_gb: int = 100
-    again: bool = False
     retry_deadline_s: float = 120.0
     api_endpoint: str | None = None
 
     def __post_init__(self) -> None:
         check_place(self.project, self.region, self.api_endpoint)
-        self._check_access()
-        self._check_labels()
-        for name, condition, expected in (
-            ("timeout_s", 600 <= self.timeout_s <= 28 * _DAY_S, "600 to 2419200 s (28 days)"),
-            ("boot_disk_size_gb", 100 <= self.boot_disk_size_gb <= 64_000, "100 to 64000 GB"),
-            ("retry_deadline_s", 0 <= self.retry_deadline_s <= 3_600, "0 to 3600 s"),
-        ):
-            check(condition, key=f"launch.{name}", value=getattr(self, name), expected=expected)
-
-    def _check_access(self) -> None:
         for name, pattern, expected in (
             (
                 "image",
-                _IMAGE,
+                IMAGE,
                 "the name of an image with its registry, e.g. us-central1-docker.pkg.dev/PROJECT/images/beamtune:0.1.0",
             ),
             ("service_account", cloud_names.ACCOUNT, "an e-mail address, or null for the default account"),
-            ("network", _NETWORK, "projects/NUMBER/global/networks/NAME, or null"),
-            (
-                "psc_network_attachment",
-                _ATTACHMENT,
-                "projects/PROJECT/regions/REGION/networkAttachments/NAME or its name alone, or null",
-            ),
             (
                 "kms_key",
                 cloud_names.KMS_KEY,
                 "projects/…/locations/…/keyRings/…/cryptoKeys/…, or null for a key of Google's",
             ),
         ):
-            _check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+            check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+        self._check_labels()
+        check_environment(self.environment)
         check(
-            self.network is None or self.psc_network_attachment is None,
-            key="launch.psc_network_attachment",
-            value=self.psc_network_attachment,
-            expected="null with launch.network: a job has one of both",
+            0 <= self.retry_deadline_s <= 3_600,
+            key="launch.retry_deadline_s",
+            value=self.retry_deadline_s,
+            expected="0 to 3600 s",
         )
 
     def _check_labels(self) -> None:
@@ -125,20 +100,6 @@ class CloudLaunchConfig(LaunchConfig):
             check(
                 key not in OWN_LABELS, key=f"launch.labels.{key}", value=value, expected="another name: this one is set"
             )
-        _check_text(self.experiment, cloud_names.LABEL_VALUE, key="launch.experiment", expected=cloud_names.LABEL_FORM)
-        check(
-            len(self.environment) <= _MAX_ENVIRONMENT,
-            key="launch.environment",
-            value=len(self.environment),
-            expected=f"at most {_MAX_ENVIRONMENT} variables",
-        )
-        for name in self.environment:
-            # The value is not shown: a variable with another name may hold a secret.
-            if _ENVIRONMENT.fullmatch(name) is None or name in _SET_BY_SERVICE:
-                raise UserError(
-                    f"launch.environment: {name} is not passed on: expected names that begin with TF_, NCCL_, OMP_, "
-                    "MKL_, XLA_, KERAS_, GCS_, CUDA_ or BEAMTUNE_; the job reads secrets with its service account"
-                )
 
     @property
     def digest(self) -> str | None:
@@ -151,8 +112,61 @@ class CloudLaunchConfig(LaunchConfig):
         return self._image_part("tag")
 
     def _image_part(self, name: str) -> str | None:
-        match = _IMAGE.fullmatch(self.image)
+        match = IMAGE.fullmatch(self.image)
         return None if match is None else match[name]
+
+    def container(self) -> dict[str, Any]:
+        """Returns what containers of all APIs have in common, in their JSON form: the command and the variables."""
+        container: dict[str, Any] = {"command": ["beamtune"]}
+        if self.environment:
+            container["env"] = [{"name": name, "value": value} for name, value in sorted(self.environment.items())]
+        return container
+
+
+@dataclass(frozen=True)
+class CloudLaunchConfig(CloudConfig):
+    """What all jobs on Google Cloud share.
+
+    Attributes:
+        network: A peered network, projects/<number>/global/networks/<name>; None for none.
+        psc_network_attachment: The network attachment of a Private Service Connect interface; None for none.
+        experiment: The experiment that the job belongs to: the label `beamtune-experiment`, and an experiment of Vertex
+            AI where `experiment_obstacle` says nothing else; None for none.
+        timeout_s: The job is cancelled after so many seconds, in [600, 2419200].
+        boot_disk_size_gb: The disk of each machine in GB, in [100, 64000].
+        again: Whether to start the job although one with the same command, settings and data runs or has succeeded.
+    """
+
+    network: str | None = None
+    psc_network_attachment: str | None = None
+    experiment: str | None = None
+    timeout_s: int = _DAY_S
+    boot_disk_size_gb: int = 100
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, pattern, expected in (
+            ("network", _NETWORK, "projects/NUMBER/global/networks/NAME, or null"),
+            (
+                "psc_network_attachment",
+                _ATTACHMENT,
+                "projects/PROJECT/regions/REGION/networkAttachments/NAME or its name alone, or null",
+            ),
+            ("experiment", cloud_names.LABEL_VALUE, cloud_names.LABEL_FORM),
+        ):
+            check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+        check(
+            self.network is None or self.psc_network_attachment is None,
+            key="launch.psc_network_attachment",
+            value=self.psc_network_attachment,
+            expected="null with launch.network: a job has one of both",
+        )
+        for name, condition, expected in (
+            ("timeout_s", 600 <= self.timeout_s <= 28 * _DAY_S, "600 to 2419200 s (28 days)"),
+            ("boot_disk_size_gb", 100 <= self.boot_disk_size_gb <= 64_000, "100 to 64000 GB"),
+        ):
+            check(condition, key=f"launch.{name}", value=getattr(self, name), expected=expected)
 
 
 @dataclass(frozen=True)
@@ -260,13 +274,13 @@ class VertexLaunchConfig(CloudLaunchConfig):
             check(condition, key=f"launch.{key}", value=value, expected=expected)
 
     def _check_output(self) -> None:
-        _check_text(
+        check_text(
             self.base_output_dir,
             cloud_names.BUCKET_PATH,
             key="launch.base_output_dir",
             expected="a folder gs://BUCKET/…, or null",
         )
-        _check_text(
+        check_text(
             self.tensorboard,
             _BOARD,
             key="launch.tensorboard",
@@ -289,14 +303,14 @@ class LaunchCommandConfig:
 
 def check_place(project: str | None, region: str, api_endpoint: str | None) -> None:
     """Raises a UserError unless these are a project or None, a region, and an address of the service or None."""
-    _check_text(
+    check_text(
         project,
         cloud_names.PROJECT,
         key="launch.project",
         expected="the id of a project, 6 to 30 lower-case letters, digits and hyphens",
     )
-    _check_text(region, cloud_names.REGION, key="launch.region", expected="a region, e.g. us-central1")
-    _check_text(
+    check_text(region, cloud_names.REGION, key="launch.region", expected="a region, e.g. us-central1")
+    check_text(
         api_endpoint,
         _ENDPOINT,
         key="launch.api_endpoint",
@@ -304,5 +318,23 @@ def check_place(project: str | None, region: str, api_endpoint: str | None) -> N
     )
 
 
-def _check_text(value: str | None, pattern: re.Pattern[str], *, key: str, expected: str) -> None:
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raises a UserError unless variables are few, and of the names that hold no secrets."""
+    check(
+        len(environment) <= _MAX_ENVIRONMENT,
+        key="launch.environment",
+        value=len(environment),
+        expected=f"at most {_MAX_ENVIRONMENT} variables",
+    )
+    for name in environment:
+        # The value is not shown: a variable with another name may hold a secret.
+        if _ENVIRONMENT.fullmatch(name) is None or name in _SET_BY_SERVICE:
+            raise UserError(
+                f"launch.environment: {name} is not passed on: expected names that begin with TF_, NCCL_, OMP_, "
+                "MKL_, XLA_, KERAS_, GCS_, CUDA_ or BEAMTUNE_; the job reads secrets with its service account"
+            )
+
+
+def check_text(value: str | None, pattern: re.Pattern[str], *, key: str, expected: str) -> None:
+    """Raises a UserError unless a value is None or has a form."""
     check(value is None or pattern.fullmatch(value) is not None, key=key, value=value, expected=expected)

@@ -11,7 +11,7 @@ import yaml
 from configs.launch.machines import ChosenMachine
 
 # Not in the folder of the group `launch`, whose YAML files are its options.
-_TABLE = Path(__file__).parent / "prices" / "us_central1.yaml"
+_TABLES = Path(__file__).parent / "prices"
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,15 @@ class Prices:
 
 
 @cache
-def read_prices() -> Prices:
-    """Returns the table of this version."""
-    content: dict[str, Any] = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
+def read_table(name: str) -> Mapping[str, Any]:
+    """Returns the content of a table of this version."""
+    content: dict[str, Any] = yaml.safe_load((_TABLES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+def read_prices(name: str = "us_central1") -> Prices:
+    """Returns the prices of machines in a table: those of jobs, or those of servers."""
+    content = read_table(name)
     return Prices(
         date=str(content["date"]),
         region=content["region"],

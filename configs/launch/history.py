@@ -1,4 +1,4 @@
-"""The jobs that were launched from this machine, so that `last` and the number of a job are enough to name one."""
+"""What was launched from this machine, so that `last`, a number or a name is enough to find it."""
 
 import json
 import os
@@ -11,12 +11,16 @@ from beam_pipelines.common.errors import UserError
 LAST = "last"
 _FILE = "launched-jobs.jsonl"
 _MAX_BYTES = 1 << 20
-_JOB_NAME = re.compile(r"projects/(?P<project>[^\s/]+)/locations/(?P<region>[^\s/]+)/customJobs/(?P<id>\d+)")
+JOBS, ENDPOINTS, SERVICES = "customJobs", "endpoints", "services"
+_NAME = re.compile(
+    r"projects/(?P<project>[^\s/]+)/locations/(?P<region>[^\s/]+)/"
+    r"(?P<end>customJobs/\d{1,20}|(endpoints|services)/[a-z0-9][-a-z0-9]{0,62})"
+)
 
 
 @dataclass(frozen=True)
 class LaunchedJob:
-    """A job that was launched.
+    """A job that was launched, or a server: an endpoint of Vertex AI or a service of Cloud Run.
 
     Attributes:
         name: Its full name.
@@ -29,6 +33,11 @@ class LaunchedJob:
     project: str
     region: str
     api_endpoint: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """customJobs, endpoints or services."""
+        return self.name.split("/")[-2]
 
 
 def remember(job: LaunchedJob) -> None:
@@ -45,7 +54,7 @@ def find_job(word: str, *, project: str | None, region: str | None) -> LaunchedJ
     """Returns the job that a word names.
 
     Args:
-        word: "last", the number of a job, or its full name.
+        word: "last", the number of a job, the name of an endpoint or service that was launched here, or a full name.
         project: Its project, for a number that is not in the file; None where it is not given.
         region: Its region, likewise.
 
@@ -59,20 +68,21 @@ def find_job(word: str, *, project: str | None, region: str | None) -> LaunchedJ
                 f"{LAST}: no job was launched from this machine: beamtune launch list shows those of a project"
             )
         return known[-1]
-    match = _JOB_NAME.fullmatch(word)
-    number = word if match is None else match["id"]
+    match = _NAME.fullmatch(word)
+    end = f"/{word}" if match is None else f"/{match['end']}"
     for job in reversed(known):
-        if job.name.endswith(f"/customJobs/{number}"):
+        if job.name.endswith(end):
             return job
     if match is not None:
         return LaunchedJob(name=word, project=project or match["project"], region=match["region"])
     if not re.fullmatch(r"\d{1,20}", word, re.ASCII):
         raise UserError(
-            f"{word!r} is no job: expected {LAST}, or the number of a job, which beamtune launch list shows"
+            f"{word!r} is no job: expected {LAST}, or the number of a job, which beamtune launch list shows; or the "
+            "full name of an endpoint or a service, if it was not launched from this machine"
         )
     if project is None or region is None:
         raise UserError(f"the job {word} was not launched from this machine: add launch.project=… and launch.region=…")
-    return LaunchedJob(f"projects/{project}/locations/{region}/customJobs/{word}", project, region)
+    return LaunchedJob(f"projects/{project}/locations/{region}/{JOBS}/{word}", project, region)
 
 
 def _read() -> list[LaunchedJob]:
@@ -93,7 +103,7 @@ def _parse(line: str) -> LaunchedJob | None:
     except (ValueError, TypeError, RecursionError):
         return None
     is_text = isinstance(job.api_endpoint, str | None) and isinstance(job.project, str) and isinstance(job.region, str)
-    return job if is_text and isinstance(job.name, str) and _JOB_NAME.fullmatch(job.name) else None
+    return job if is_text and isinstance(job.name, str) and _NAME.fullmatch(job.name) else None
 
 
 def _path() -> str:

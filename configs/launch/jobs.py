@@ -1,4 +1,4 @@
-"""`beamtune launch status|logs|cancel|list`: what became of jobs."""
+"""`beamtune launch status|logs|cancel|list` for jobs: what became of them."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
 from configs.launch.config import check_place
-from configs.launch.history import LaunchedJob, find_job
+from configs.launch.history import LaunchedJob
 from configs.launch.service import RUNNING_STATES, JobService
 
 
@@ -41,9 +41,7 @@ def place_of(launch: Mapping[str, Any]) -> Place:
 
 def list_jobs(place: Place, *, output_format: str, stream: TextIO) -> None:
     """Prints the jobs that beamtune has launched in a project and region, the newest first."""
-    if place.project is None:
-        raise UserError("launch.project is not set: give launch.project=…")
-    service = _service(LaunchedJob("", place.project, place.region, place.api_endpoint), place)
+    service = _service(LaunchedJob("", place.project or "", place.region, place.api_endpoint), place)
     jobs = service.list_jobs()
     if output_format == "json":
         print(json.dumps([asdict(job) for job in jobs], indent=2), file=stream)
@@ -56,9 +54,8 @@ def list_jobs(place: Place, *, output_format: str, stream: TextIO) -> None:
     console.print(table)
 
 
-def show_status(word: str, place: Place, *, output_format: str, stream: TextIO) -> int:
+def show_status(found: LaunchedJob, place: Place, *, output_format: str, stream: TextIO) -> int:
     """Prints a job; returns 1 if it has failed, and 0 otherwise."""
-    found = find_job(word, project=place.project, region=place.region)
     job = _service(found, place).get_job(found.name)
     if output_format == "json":
         print(json.dumps(asdict(job), indent=2), file=stream)
@@ -73,9 +70,8 @@ def show_status(word: str, place: Place, *, output_format: str, stream: TextIO) 
     return 1 if job.state in ("FAILED", "EXPIRED") else 0
 
 
-def show_logs(word: str, place: Place, *, stream: TextIO) -> None:
+def show_logs(job: LaunchedJob, *, stream: TextIO) -> None:
     """Prints the commands of gcloud that print the log of a job: beamtune installs no client of Cloud Logging."""
-    job = find_job(word, project=place.project, region=place.region)
     number = job.name.rpartition("/")[2]
     console = make_console(stream)
     print_line(console, "# while it runs:")
@@ -89,9 +85,8 @@ def show_logs(word: str, place: Place, *, stream: TextIO) -> None:
     )
 
 
-def cancel(word: str, place: Place, *, stream: TextIO) -> None:
+def cancel(found: LaunchedJob, place: Place, *, stream: TextIO) -> None:
     """Cancels a job that has not ended."""
-    found = find_job(word, project=place.project, region=place.region)
     service = _service(found, place)
     job = service.get_job(found.name)
     if job.state not in RUNNING_STATES:

@@ -117,7 +117,12 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def choose_machine(
-    name: str, num_accelerators: int | None, machine_type: str | None = None, *, key: str = "launch.machine"
+    name: str,
+    num_accelerators: int | None,
+    machine_type: str | None = None,
+    *,
+    key: str = "launch.machine",
+    presets: Mapping[str, Preset] = PRESETS,
 ) -> ChosenMachine:
     """Returns a machine of a preset.
 
@@ -126,12 +131,13 @@ def choose_machine(
         num_accelerators: GPUs or TPU chips of the machine; None for the fewest that the preset has.
         machine_type: Another type than the default one of the preset.
         key: The setting of the name, for errors.
+        presets: The presets that there are.
 
     Raises:
         UserError: There is no such preset, or no such machine in it.
     """
-    check_choice(name, tuple(PRESETS), key=key)
-    preset = PRESETS[name]
+    check_choice(name, tuple(presets), key=key)
+    preset = presets[name]
     types = preset.machine_types
     if machine_type is not None:
         check_choice(machine_type, tuple(types), key=f"{key}_type")

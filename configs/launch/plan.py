@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.common.terminal import counted
 from configs.launch.config import (
     FLEX_START,
@@ -17,8 +16,10 @@ from configs.launch.config import (
     VertexLaunchConfig,
 )
 from configs.launch.costs import describe_cost, read_prices
+from configs.launch.experiments import experiment_obstacle
 from configs.launch.identity import JobIdentity
 from configs.launch.launched import Launched, launched_command
+from configs.launch.notes import image_notes
 from configs.launch.vertex_job import (
     Pool,
     dataflow_command,
@@ -85,7 +86,7 @@ def describe_plan(plan: Plan) -> list[str]:
         ),
         f"quota: {_quota(plan)}",
     ]
-    return lines + [f"note: {note}" for note in [*_image_notes(plan.config), *_machine_notes(plan)]]
+    return lines + [f"note: {note}" for note in [*image_notes(plan.config), *_machine_notes(plan)]]
 
 
 def _machines(pool: Pool) -> str:
@@ -108,21 +109,11 @@ def _quota(plan: Plan) -> str:
     return ", ".join(f"{count} of {name}" for name, count in needed.items()) + f" in {plan.config.region}"
 
 
-def _image_notes(config: CloudLaunchConfig) -> list[str]:
-    notes = []
-    if config.digest is None:
-        notes.append(
-            f"launch.image={config.image} has no digest, and may be another image later: gcloud artifacts docker "
-            f"images describe {config.image} --format='value(image_summary.digest)' prints it, for …@sha256:…"
-        )
-    here = beamtune_version()
-    if config.tag is not None and config.tag != here:
-        notes.append(f"the tag of the image is {config.tag}, and beamtune here is {here}: it must know these settings")
-    return notes
-
-
 def _machine_notes(plan: Plan) -> list[str]:
     notes = []
+    obstacle = experiment_obstacle(plan.config)
+    if obstacle is not None:
+        notes.append(f"launch.experiment={plan.config.experiment} is only a label of the job: {obstacle}")
     [*_, last] = plan.pools
     machine, launched = last.machine, plan.launched
     if machine.preset.is_tpu:

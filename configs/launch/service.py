@@ -1,17 +1,15 @@
 """The jobs of a project and region on Vertex AI, by Google's own client over HTTPS, imported when it is used."""
 
 import importlib
-import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from beam_pipelines.common.errors import UserError
 from configs.launch.identity import LAUNCH_LABEL, JobIdentity
-from configs.launch.service_errors import ServiceOutageError, translate
+from configs.launch.requests import OPTIONS, Requests, vertex_endpoint
 
 SUCCEEDED = "SUCCEEDED"
 RUNNING_STATES = ("QUEUED", "PENDING", "RUNNING", "UPDATING", "PAUSED", "CANCELLING")
@@ -19,10 +17,6 @@ RUNNING_STATES = ("QUEUED", "PENDING", "RUNNING", "UPDATING", "PAUSED", "CANCELL
 _KEPT_STATES = (*(state for state in RUNNING_STATES if state != "CANCELLING"), SUCCEEDED)
 _PAGE = 100
 _MAX_JOBS = 1000
-_TIMEOUT_S = 60.0
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.5, 16.0
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -74,10 +68,12 @@ class JobService:
             api_endpoint: The address of the service; None is that of the region.
             retry_deadline_s: How long a request is repeated, in seconds.
         """
-        self.project = project
         self._parent = f"projects/{project}/locations/{region}"
-        self._endpoint = f"https://{region}-aiplatform.googleapis.com" if api_endpoint is None else api_endpoint
-        self._retry_deadline_s = retry_deadline_s
+        self._requests = Requests(
+            project=project,
+            endpoint=vertex_endpoint(region, api_endpoint),
+            retry_deadline_s=retry_deadline_s,
+        )
 
     def job_name(self, job_id: str) -> str:
         """Returns the full name of a job."""
@@ -89,19 +85,17 @@ class JobService:
         Args:
             identity: Only those that are known by it; None for all.
         """
-        return self._call(lambda: self._list(identity), what=f"the jobs of {self._parent}")
+        return self._requests.call(lambda: self._list(identity), what=f"the jobs of {self._parent}")
 
     def get_job(self, name: str) -> Job:
         """Returns a job by its full name."""
-        return self._call(
-            lambda: _job(self._client.get_custom_job(name=name, timeout=_TIMEOUT_S, retry=None)), what=f"the job {name}"
+        return self._requests.call(
+            lambda: _job(self._client.get_custom_job(name=name, **OPTIONS)), what=f"the job {name}"
         )
 
     def cancel_job(self, name: str) -> None:
         """Asks the service to cancel a job."""
-        self._call(
-            lambda: self._client.cancel_custom_job(name=name, timeout=_TIMEOUT_S, retry=None), what=f"the job {name}"
-        )
+        self._requests.call(lambda: self._client.cancel_custom_job(name=name, **OPTIONS), what=f"the job {name}")
 
     def create_job(self, content: Mapping[str, Any], *, identity: JobIdentity, known: frozenset[str]) -> Job:
         """Creates a job. After an attempt without an answer it looks for the job before it tries again.
@@ -123,39 +117,17 @@ class JobService:
             made = [job for job in self._list(identity) if job.name not in known] if attempts > 1 else []
             if made:
                 return made[0]
-            return _job(
-                self._client.create_custom_job(
-                    parent=self._parent, custom_job=custom_job, timeout=_TIMEOUT_S, retry=None
-                )
-            )
+            return _job(self._client.create_custom_job(parent=self._parent, custom_job=custom_job, **OPTIONS))
 
-        return self._call(attempt, what=f"the job {content['displayName']} in {self._parent}")
+        return self._requests.call(attempt, what=f"the job {content['displayName']} in {self._parent}")
 
     def _list(self, identity: JobIdentity | None) -> list[Job]:
         # Filters as in the examples of the documentation, where no label has a hyphen: labels are compared here.
         wanted = 'display_name:"beamtune-*"' if identity is None else f'display_name="{identity.display_name}"'
         request = {"parent": self._parent, "filter": wanted, "page_size": _PAGE}
-        found = self._client.list_custom_jobs(request=request, timeout=_TIMEOUT_S, retry=None)
+        found = self._client.list_custom_jobs(request=request, **OPTIONS)
         jobs = [job for job in map(_job, islice(found, _MAX_JOBS)) if _is_of(job, identity)]
         return sorted(jobs, key=lambda job: job.created, reverse=True)
-
-    def _call(self, ask: Callable[[], _Result], *, what: str) -> _Result:
-        deadline_s = time.monotonic() + self._retry_deadline_s
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                return ask()
-            except Exception as error:
-                failure = translate(error, what=what, project=self.project)
-                if failure is None:
-                    raise
-                left_s = deadline_s - time.monotonic()
-                if not isinstance(failure, ServiceOutageError) or left_s <= 0:
-                    # Without the client's error, which would be taken for one of a bucket.
-                    raise failure from None
-            drawn_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311
-            time.sleep(max(0.0, min(drawn_s, left_s)))
-            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
     @cached_property
     def _module(self) -> Any:
@@ -164,14 +136,7 @@ class JobService:
 
     @cached_property
     def _client(self) -> Any:
-        from google.api_core.client_options import ClientOptions
-        from google.auth.credentials import AnonymousCredentials
-
-        # No token is sent without TLS.
-        credentials = AnonymousCredentials() if self._endpoint.startswith("http://") else None  # type: ignore[no-untyped-call]
-        return self._module.JobServiceClient(
-            transport="rest", credentials=credentials, client_options=ClientOptions(api_endpoint=self._endpoint)
-        )
+        return self._requests.client(self._module.JobServiceClient)
 
 
 def _is_of(job: Job, identity: JobIdentity | None) -> bool:

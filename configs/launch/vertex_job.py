@@ -12,6 +12,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_within
 from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from configs.launch.config import FLEX_START, CloudLaunchConfig, DataflowLaunchConfig, VertexLaunchConfig
+from configs.launch.experiments import experiment_of
 from configs.launch.identity import JobIdentity
 from configs.launch.launched import CROSSVAL, LAUNCHABLE, TRAIN, TUNE, Launched, launched_command
 from configs.launch.machines import ChosenMachine, choose_machine
@@ -192,9 +193,7 @@ def dataflow_job(config: DataflowLaunchConfig, launched: Launched, identity: Job
 def _pool_spec(
     config: CloudLaunchConfig, pool: Pool, arguments: Sequence[str], *, boot_disk_type: str | None = None
 ) -> dict[str, Any]:
-    container: dict[str, Any] = {"imageUri": config.image, "command": ["beamtune"], "args": list(arguments)}
-    if config.environment:
-        container["env"] = [{"name": name, "value": value} for name, value in sorted(config.environment.items())]
+    container = {"imageUri": config.image, "args": list(arguments), **config.container()}
     disk: dict[str, Any] = {} if boot_disk_type is None else {"bootDiskType": boot_disk_type}
     return {
         "machineSpec": pool.machine.spec(),
@@ -212,6 +211,9 @@ def _job(config: CloudLaunchConfig, spec: Mapping[str, Any], identity: JobIdenti
         spec["network"] = config.network
     if config.psc_network_attachment is not None:
         spec["pscInterfaceConfig"] = {"networkAttachment": config.psc_network_attachment}
+    context = experiment_of(config)
+    if context is not None:
+        spec["experiment"] = context
     experiment = {} if config.experiment is None else {"beamtune-experiment": config.experiment}
     job: dict[str, Any] = {
         "displayName": identity.display_name,

@@ -16,6 +16,30 @@ output "prepare_settings" {
   ]
 }
 
+output "launch_settings" {
+  description = "Settings of `launch` by what is launched, for overrides=FILE: `terraform output -json launch_settings | jq .train >train.yaml`."
+  value = {
+    for name, settings in {
+      # Runs go below the folder that TensorBoard shows.
+      train = concat(
+        ["launch.service_account=${google_service_account.account["trainer"].email}"],
+        !var.tensorboard ? [] : [
+          "launch.base_output_dir=${google_storage_bucket.data.url}/runs",
+          "launch.tensorboard=${one(google_vertex_ai_tensorboard.runs[*].id)}",
+        ],
+      )
+      jobs     = ["launch.service_account=${google_service_account.account["trainer"].email}"]
+      dataflow = ["launch.service_account=${google_service_account.account["launcher"].email}"]
+      serve    = ["launch.service_account=${google_service_account.account["server"].email}"]
+    } :
+    name => concat(
+      ["launch.project=${var.project}", "launch.region=${var.region}"],
+      settings,
+      var.kms_key == null ? [] : ["launch.kms_key=${var.kms_key}"],
+    )
+  }
+}
+
 output "image_repository" {
   description = "Where images are pushed: the first part of runner.worker_image."
   value       = google_artifact_registry_repository.images.registry_uri

@@ -39,6 +39,12 @@ locals {
       },
       {
         account = "launcher"
+        role    = "roles/run.developer"
+        on      = "project"
+        why     = "deploys models to Cloud Run, where nobody else may call them"
+      },
+      {
+        account = "launcher"
         role    = "roles/iam.serviceAccountUser"
         on      = "account launcher"
         why     = "starts the small jobs that start pipelines, which run as this account itself"

@@ -9,6 +9,7 @@ locals {
       "iamcredentials.googleapis.com", # short-lived credentials of service accounts, in place of keys
       "logging.googleapis.com",
       "monitoring.googleapis.com",
+      "run.googleapis.com",
       "storage.googleapis.com",
     ],
     var.billing_account == null ? [] : ["billingbudgets.googleapis.com"],

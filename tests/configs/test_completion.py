@@ -101,6 +101,10 @@ def test_a_command_that_launches_others_offers_these_and_their_settings(complete
     assert complete("launch", "vertex", "train", "la") == ["label_smoothing=", "launch."]
     assert complete("launch", "vertex", "train", "launch.machine") == ["launch.machine=", "launch.machine_type="]
     assert complete("launch", "dataflow", "prepare", "launch.machine") == ["launch.machine="]
+    assert complete("launch", "vertex", "s") == ["serve"]
+    assert complete("launch", "cloudrun", "") == ["serve"]
+    assert complete("launch", "vertex", "serve", "launch.min") == ["launch.min_replicas="]
+    assert complete("launch", "cloudrun", "serve", "launch.min") == ["launch.min_instances="]
     assert complete("launch", "status", "") == []
 
 

@@ -172,7 +172,7 @@ def test_every_option_of_every_group_composes():
     of_command = {"convert": ["source=x", "output_dir=y"]}
     composed = {"launch/local.yaml"}
     assert config("launch", "launch=local").launch == LocalLaunchConfig()
-    for option in ("dataflow", "vertex"):
+    for option in ("cloudrun", "dataflow", "vertex", "vertex_serve"):
         config("launch", f"launch={option}", "launch.project=my-project", image)
         composed.add(f"launch/{option}.yaml")
     for name in ("convert", "prepare", "train", "tune"):

@@ -13,6 +13,7 @@ from terraform_schema import CONFIGURATION, REPOSITORY, SCHEMA, used_types
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from configs.compose import compose, to_dataclass
+from configs.launch.config import CloudConfig, LaunchCommandConfig, VertexLaunchConfig
 from configs.override_file import expand_override_files
 
 CLOUD_PAGE = REPOSITORY / "docs" / "cloud.md"
@@ -136,6 +137,7 @@ def test_nothing_but_what_a_service_offers_on_the_project_alone_is_granted_there
     assert on_project == {
         ("launcher", "roles/dataflow.developer"),
         ("launcher", "roles/aiplatform.user"),
+        ("launcher", "roles/run.developer"),
         ("dataflow_worker", "roles/dataflow.worker"),
         ("trainer", "roles/aiplatform.user"),
     }
@@ -209,6 +211,39 @@ def test_prepare_takes_the_settings_of_the_output(tested: Outcome, tmp_path: Pat
         use_public_ips=False,
         worker_image="images.example/beamtune:1",
     )
+
+
+ACCOUNT = "beamtune-{}@my-project.iam.gserviceaccount.com"
+KEY = "projects/keys/locations/europe-west4/keyRings/ring/cryptoKeys/key"
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "account"),
+    [
+        ("train", "vertex", "trainer"),
+        ("jobs", "vertex", "trainer"),
+        ("dataflow", "dataflow", "launcher"),
+        ("serve", "vertex_serve", "server"),
+        ("serve", "cloudrun", "server"),
+    ],
+)
+def test_launch_takes_the_settings_of_the_output(
+    tested: Outcome, tmp_path: Path, name: str, option: str, account: str
+) -> None:
+    written = tmp_path / "launch.yaml"
+    written.write_text(json.dumps(tested.output("complete", "launch_settings")[name]), encoding="utf-8")
+    settings = expand_override_files([f"overrides={written}", "launch.image=images.example/beamtune:1"])
+    config = to_dataclass(compose("launch", [f"launch={option}", *settings]))
+    assert isinstance(config, LaunchCommandConfig)
+    launch = config.launch
+    assert isinstance(launch, CloudConfig)
+    assert (launch.project, launch.region, launch.kms_key) == ("my-project", "europe-west4", KEY)
+    assert launch.service_account == ACCOUNT.format(account)
+    if isinstance(launch, VertexLaunchConfig):
+        has_board = name == "train"
+        [board] = [one for one in tested.resources("complete") if one["type"] == "google_vertex_ai_tensorboard"]
+        assert launch.tensorboard == (board["values"]["id"] if has_board else None)
+        assert launch.base_output_dir == ("gs://my-project-beamtune/runs" if has_board else None)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ class ServeConfig:
     Attributes:
         host: The address to listen on; None is 127.0.0.1, or 0.0.0.0 in a container of Vertex AI. Another address than
             that of this machine needs `token_file`.
-        port: The port to listen on, 0 for any free port; None is 8080, or that of Vertex AI.
+        port: The port to listen on, 0 for any free port; None is 8080, or that of Vertex AI or Cloud Run.
         token_file: A file with a token that clients must send; None for a service of this machine alone.
         allowed_hosts: Names by which a reverse proxy on this machine is reached, such as music.example.org.
         allowed_buckets: Buckets whose objects the route for Vertex AI may read at the request of clients.

@@ -12,6 +12,7 @@ from beam_pipelines.common.extras import naming_missing_extras
         ("google", "cloud"),
         ("google.cloud.storage", "cloud"),
         ("google.cloud.aiplatform_v1", "launch"),
+        ("google.cloud.run_v2", "launch"),
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(module: str, extra: str) -> None:

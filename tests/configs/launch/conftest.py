@@ -22,10 +22,7 @@ def _server() -> Iterator[VertexServer]:
 @pytest.fixture
 def vertex(_server: VertexServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> VertexServer:
     """The service without jobs and faults. The history of launches is empty, and data are found without a bucket."""
-    _server.requests.clear()
-    _server.headers.clear()
-    _server.jobs.clear()
-    _server.clear_faults()
+    _server.reset()
     monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(data_checks, "check_data", lambda launched: "data-1")
     return _server

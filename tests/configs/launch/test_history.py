@@ -31,6 +31,21 @@ def test_jobs_are_found_by_last_by_number_and_by_name() -> None:
     assert find_job(f"{JOBS}/4", project=None, region=None) == LaunchedJob(f"{JOBS}/4", "my-project", "us-central1")
 
 
+def test_servers_are_found_by_their_names() -> None:
+    place = "projects/my-project/locations/us-central1"
+    endpoint, service = f"{place}/endpoints/genres", f"{place}/services/beamtune"
+    for name in (endpoint, service):
+        remember(LaunchedJob(name, "my-project", "us-central1"))
+    assert find_job("genres", project=None, region=None).name == endpoint
+    assert find_job("last", project=None, region=None).kind == "services"
+    other = find_job(f"{place}/endpoints/123", project=None, region=None)
+    assert (other.kind, other.project) == ("endpoints", "my-project")
+    with pytest.raises(
+        UserError, match="'other' is no job: expected last, or the number of a job, .* full name of an "
+    ):
+        find_job("other", project="my-project", region="us-central1")
+
+
 def test_damaged_lines_are_left_out(history: Path) -> None:
     remember(FIRST)
     with open(history, "ab") as file:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from vertex_server import VertexServer, as_documented
+from google.cloud import aiplatform_v1 as v1
+from recording_server import as_documented
+from vertex_server import VertexServer
 
 from configs.cli import main
 from configs.command import Invocation
@@ -119,7 +121,7 @@ def test_a_dry_run_shows_what_is_sent(
     shown = json.loads(capsys.readouterr().out)
     assert vertex.requests == []
     assert launch(*words, "--yes") == 0
-    assert vertex.of_kind("create") == [as_documented(shown["customJob"])]
+    assert vertex.of_kind("create") == [as_documented(shown["customJob"], v1.CustomJob)]
 
 
 def test_jobs_are_listed_shown_and_cancelled(
@@ -169,14 +171,20 @@ def test_a_job_that_does_not_exist_is_one_line(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "launch: expected beamtune launch vertex|dataflow|local COMMAND …"),
-        (["moon", "train"], "launch moon: expected beamtune launch vertex|dataflow|local COMMAND …"),
+        ([], "launch: expected beamtune launch vertex|dataflow|cloudrun|local COMMAND …"),
+        (["moon", "train"], "launch moon: expected beamtune launch vertex|dataflow|cloudrun|local COMMAND …"),
         (["vertex"], "launch vertex needs a command, such as train: "),
         (["vertex", "trian", *PLACE], "COMMAND=trian: expected one of prepare, convert, train, "),
         (["vertex", "tensorboard", *PLACE], "COMMAND=tensorboard: expected one of prepare, "),
-        (["status"], "launch status takes one job: its number, or last: got none"),
+        (["status"], "launch status takes one job or server: its number or name, or last: got none"),
         (["list", "last"], "launch list takes no job: got last"),
         (["list"], "launch.project is not set: give launch.project=…"),
+        (["cloudrun", "train", *PLACE], "COMMAND=train: expected serve"),
+        (["vertex", "serve", *PLACE], "launch … serve takes one path, that of a run or an export: got none"),
+        (
+            ["remove", "12", *PLACE],
+            "projects/my-project/locations/us-central1/customJobs/12 is a job: beamtune launch ",
+        ),
         (["status", "last"], "last: no job was launched from this machine"),
         (["status", "x"], "'x' is no job: expected last, or the number of a job"),
         (["status", "12"], "the job 12 was not launched from this machine: add launch.project=… and launch.region=…"),
@@ -233,6 +241,9 @@ def test_all_settings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert (shown["launch"]["machine"], shown["runner"]["max_workers"]) == ("cpu-16", 9)
     assert main(["launch", "--show-config"]) == 0
     assert set(yaml.safe_load(capsys.readouterr().out)) == {"launch"}
+    assert main(["launch", "cloudrun", "serve", "gs://bucket/run", "max_waiting=3", "--show-config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["launch"]["service"], shown["max_waiting"]) == ("beamtune", 3)
 
 
 def test_here_the_command_runs_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,10 @@ LAUNCHES = {
         "launch.machine=tpu-v5e",
         "launch.accelerators=8",
     ),
+    "train_in_experiment": (
+        *("vertex", "train", DATA, "run_dir=gs://bucket/run", "launch.experiment=first-try"),
+        "launch.service_account=trainer@my-project.iam.gserviceaccount.com",
+    ),
     "tune_chief_and_workers": (
         *("vertex", "tune", DATA, "search_dir=gs://bucket/search", "launch.machine=t4", "launch.replicas=2"),
     ),

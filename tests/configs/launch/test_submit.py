@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from vertex_server import LOST, VertexServer
+from recording_server import LOST
+from vertex_server import VertexServer
 
 from beam_pipelines.common.errors import UserError
 from configs.launch.config import VertexLaunchConfig

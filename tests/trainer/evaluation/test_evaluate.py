@@ -108,7 +108,7 @@ def test_evaluating_other_data_leaves_the_metrics(
     other = write_prepared(directory_name="other", cache_key="other")
     evaluate(EvaluateConfig(run_dir=finished.run_dir, data_dir=str(other)))
     captured = capsys.readouterr()
-    assert captured.out.startswith("test ")
+    assert captured.out.startswith("test\n")
     assert not (Path(finished.run_dir) / "predictions-test.csv").exists()
     assert "metrics.json is not changed" in captured.err
     assert (Path(finished.run_dir) / "metrics.json").read_text() == before

@@ -181,6 +181,9 @@ def test_variables_of_the_platform() -> None:
             "AIP_STORAGE_URI": "gs://bucket/model",
         }
     ) == Platform(8080, PLATFORM.health_route, PLATFORM.predict_route, "gs://bucket/model")
+    assert platform_of({"PORT": "3000"}) == Platform()
+    assert platform_of({"PORT": "3000", "K_SERVICE": "beamtune"}) == Platform(3000)
+    assert platform_of({"PORT": "3000", "K_SERVICE": "beamtune", "AIP_HTTP_PORT": "8080"}) == Platform(8080)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,12 @@ mock_resource "google_iam_workload_identity_pool" {
   defaults = { name = "projects/123456789012/locations/global/workloadIdentityPools/beamtune-ci" }
 }
 
+mock_resource "google_vertex_ai_tensorboard" {
+  defaults = {
+    id = "projects/my-project/locations/europe-west4/tensorboards/1234567890"
+  }
+}
+
 override_resource {
   target = google_service_account.account["launcher"]
   values = {
