@@ -18,6 +18,8 @@ from beam_pipelines.splits.config import SplitConfig
 from beam_pipelines.sync.config import SyncConfig
 from configs.doctor.config import DoctorConfig
 from configs.launch import config as launch_config
+from configs.launch.kubernetes.config import KubernetesLaunchConfig
+from configs.launch.slurm.config import SlurmLaunchConfig
 from trainer.baselines.config import BaselinesConfig
 from trainer.board.config import TensorboardConfig
 from trainer.compare.config import CompareConfig
@@ -82,6 +84,8 @@ _SCHEMAS: dict[str, type[Any]] = {
     "local_launch": launch_config.LocalLaunchConfig,
     "dataflow_launch": launch_config.DataflowLaunchConfig,
     "vertex_launch": launch_config.VertexLaunchConfig,
+    "kubernetes_launch": KubernetesLaunchConfig,
+    "slurm_launch": SlurmLaunchConfig,
 }
 
 SCHEMA_GROUP = "schema"

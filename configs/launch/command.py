@@ -8,9 +8,9 @@ from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
 from configs.command import Command, Invocation
 
-_TARGETS = ("vertex", "dataflow", "local")
+_TARGETS = ("vertex", "dataflow", "kubernetes", "slurm", "local")
 _ACTIONS = ("status", "logs", "cancel", "list")
-_USAGE = "beamtune launch vertex|dataflow|local COMMAND …, beamtune launch status|logs|cancel JOB, or launch list"
+_USAGE = f"beamtune launch {'|'.join(_TARGETS)} COMMAND …, beamtune launch status|logs|cancel JOB, or launch list"
 
 
 def _launch(invocation: Invocation) -> int:
@@ -25,14 +25,24 @@ def _launch(invocation: Invocation) -> int:
     from configs.commands import COMMANDS
     from configs.compose import compose, to_dataclass
     from configs.launch.config import LaunchCommandConfig, LocalLaunchConfig
+    from configs.launch.kubernetes.config import KubernetesLaunchConfig
     from configs.launch.launched import LAUNCHABLE
     from configs.launch.plan import make_plan
+    from configs.launch.slurm.config import SlurmLaunchConfig
 
     config = to_dataclass(compose("launch", [f"launch={target}", *own]))
     assert isinstance(config, LaunchCommandConfig)
     if isinstance(config.launch, LocalLaunchConfig):
         check_choice(name, tuple(LAUNCHABLE), key="COMMAND")
         return _run_here(COMMANDS[name], paths, words, dry_run=invocation.dry_run)
+    if isinstance(config.launch, KubernetesLaunchConfig):
+        from configs.launch.kubernetes.launch import launch_on_kubernetes
+
+        return launch_on_kubernetes(config.launch, name, paths, words, invocation)
+    if isinstance(config.launch, SlurmLaunchConfig):
+        from configs.launch.slurm.launch import launch_on_slurm
+
+        return launch_on_slurm(config.launch, name, paths, words, invocation)
     plan = make_plan(config.launch, name, paths, words)
     from configs.launch.launch import show_request, submit
 
@@ -100,24 +110,28 @@ def _divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 COMMAND = Command(
     name="launch",
-    summary="run a command on Vertex AI or Dataflow, where this machine is too small",
+    summary="run a command on Vertex AI, Dataflow, Kubernetes or Slurm, where this machine is too small",
     description=(
         "Starts a job that runs a command with its settings, which are those of this machine; those of the job begin\n"
         "with launch. Settings, buckets and data are checked here first, and the cost is estimated. Asks before it\n"
         "starts a job. The same job is not started twice. --dry-run prints the request, and needs no network.\n\n"
         "targets:  vertex (train, tune, crossval, evaluate, predict, baselines, export, prepare, convert)\n"
         "          dataflow (prepare, convert, predict), started by a small job so that this machine may be off\n"
+        "          kubernetes (the same as vertex, and serve), by kubectl\n"
+        "          slurm (the same as vertex), by sbatch\n"
         "          local (this machine, in this process)\n"
-        "jobs:     status JOB, logs JOB, cancel JOB, list; JOB is last, or a number\n"
+        "jobs:     of Google Cloud: status JOB, logs JOB, cancel JOB, list; JOB is last, or a number\n"
         "settings: launch.project, launch.region, launch.image, launch.machine=cpu-8|t4|l4|a100|h100|…,\n"
         "          launch.accelerators (of a machine), launch.replicas (machines), launch.chief_machine,\n"
         "          launch.scheduling=standard|spot|flex_start, launch.timeout_s, launch.service_account,\n"
-        "          launch.again, …"
+        "          launch.again, …; beamtune launch TARGET COMMAND --show-config prints those of a target"
     ),
     examples=(
         "beamtune launch vertex train data_dir=gs://bucket/data run_dir=gs://bucket/run launch.machine=l4 --dry-run …",
         "beamtune launch vertex tune data_dir=gs://bucket/data search_dir=gs://bucket/search launch.replicas=4 …",
         "beamtune launch dataflow prepare dataset=folder dataset.root=gs://bucket/music output_dir=gs://bucket/data …",
+        "beamtune launch kubernetes train data_dir=gs://bucket/data run_dir=gs://bucket/run launch.replicas=2 …",
+        "beamtune launch slurm tune data_dir=/data/prepared search_dir=/data/search launch.nodes=4 …",
         "beamtune launch vertex train --show-config",
         "beamtune launch status last",
         "beamtune launch list launch.project=my-project --json",

@@ -1,6 +1,7 @@
 """Settings of `beamtune launch`: where a command runs, as frozen dataclasses that check their values."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from beam_pipelines.common import cloud_names
@@ -15,7 +16,7 @@ OWN_LABELS = ("beamtune-launch", "beamtune-command", "beamtune-version", "beamtu
 _DAY_S = 86_400
 _MAX_ENVIRONMENT = 32
 # host/path[:tag][@sha256:digest]; a host has a dot or a port, or is localhost.
-_IMAGE = re.compile(
+IMAGE = re.compile(
     r"(?P<host>localhost(:\d{1,5})?|[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?)(?P<path>(/[a-z0-9]+([._-]+[a-z0-9]+)*)+)"
     r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -95,7 +96,7 @@ class CloudLaunchConfig(LaunchConfig):
         for name, pattern, expected in (
             (
                 "image",
-                _IMAGE,
+                IMAGE,
                 "the name of an image with its registry, e.g. us-central1-docker.pkg.dev/PROJECT/images/beamtune:0.1.0",
             ),
             ("service_account", cloud_names.ACCOUNT, "an e-mail address, or null for the default account"),
@@ -111,7 +112,7 @@ class CloudLaunchConfig(LaunchConfig):
                 "projects/…/locations/…/keyRings/…/cryptoKeys/…, or null for a key of Google's",
             ),
         ):
-            _check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+            check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
         check(
             self.network is None or self.psc_network_attachment is None,
             key="launch.psc_network_attachment",
@@ -125,20 +126,8 @@ class CloudLaunchConfig(LaunchConfig):
             check(
                 key not in OWN_LABELS, key=f"launch.labels.{key}", value=value, expected="another name: this one is set"
             )
-        _check_text(self.experiment, cloud_names.LABEL_VALUE, key="launch.experiment", expected=cloud_names.LABEL_FORM)
-        check(
-            len(self.environment) <= _MAX_ENVIRONMENT,
-            key="launch.environment",
-            value=len(self.environment),
-            expected=f"at most {_MAX_ENVIRONMENT} variables",
-        )
-        for name in self.environment:
-            # The value is not shown: a variable with another name may hold a secret.
-            if _ENVIRONMENT.fullmatch(name) is None or name in _SET_BY_SERVICE:
-                raise UserError(
-                    f"launch.environment: {name} is not passed on: expected names that begin with TF_, NCCL_, OMP_, "
-                    "MKL_, XLA_, KERAS_, GCS_, CUDA_ or BEAMTUNE_; the job reads secrets with its service account"
-                )
+        check_text(self.experiment, cloud_names.LABEL_VALUE, key="launch.experiment", expected=cloud_names.LABEL_FORM)
+        check_environment(self.environment)
 
     @property
     def digest(self) -> str | None:
@@ -151,7 +140,7 @@ class CloudLaunchConfig(LaunchConfig):
         return self._image_part("tag")
 
     def _image_part(self, name: str) -> str | None:
-        match = _IMAGE.fullmatch(self.image)
+        match = IMAGE.fullmatch(self.image)
         return None if match is None else match[name]
 
 
@@ -260,13 +249,13 @@ class VertexLaunchConfig(CloudLaunchConfig):
             check(condition, key=f"launch.{key}", value=value, expected=expected)
 
     def _check_output(self) -> None:
-        _check_text(
+        check_text(
             self.base_output_dir,
             cloud_names.BUCKET_PATH,
             key="launch.base_output_dir",
             expected="a folder gs://BUCKET/…, or null",
         )
-        _check_text(
+        check_text(
             self.tensorboard,
             _BOARD,
             key="launch.tensorboard",
@@ -289,14 +278,14 @@ class LaunchCommandConfig:
 
 def check_place(project: str | None, region: str, api_endpoint: str | None) -> None:
     """Raises a UserError unless these are a project or None, a region, and an address of the service or None."""
-    _check_text(
+    check_text(
         project,
         cloud_names.PROJECT,
         key="launch.project",
         expected="the id of a project, 6 to 30 lower-case letters, digits and hyphens",
     )
-    _check_text(region, cloud_names.REGION, key="launch.region", expected="a region, e.g. us-central1")
-    _check_text(
+    check_text(region, cloud_names.REGION, key="launch.region", expected="a region, e.g. us-central1")
+    check_text(
         api_endpoint,
         _ENDPOINT,
         key="launch.api_endpoint",
@@ -304,5 +293,23 @@ def check_place(project: str | None, region: str, api_endpoint: str | None) -> N
     )
 
 
-def _check_text(value: str | None, pattern: re.Pattern[str], *, key: str, expected: str) -> None:
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raises a UserError unless variables are few, and of the names that hold no secrets."""
+    check(
+        len(environment) <= _MAX_ENVIRONMENT,
+        key="launch.environment",
+        value=len(environment),
+        expected=f"at most {_MAX_ENVIRONMENT} variables",
+    )
+    for name in environment:
+        # The value is not shown: a variable with another name may hold a secret.
+        if _ENVIRONMENT.fullmatch(name) is None or name in _SET_BY_SERVICE:
+            raise UserError(
+                f"launch.environment: {name} is not passed on: expected names that begin with TF_, NCCL_, OMP_, "
+                "MKL_, XLA_, KERAS_, GCS_, CUDA_ or BEAMTUNE_; the job reads secrets with its service account"
+            )
+
+
+def check_text(value: str | None, pattern: re.Pattern[str], *, key: str, expected: str) -> None:
+    """Raises a UserError unless a value is None or has a form."""
     check(value is None or pattern.fullmatch(value) is not None, key=key, value=value, expected=expected)

@@ -1,14 +1,12 @@
 """`beamtune launch TARGET COMMAND …`: checks a command here, and starts the job that runs it, once."""
 
 import json
-import sys
 from dataclasses import asdict
 from typing import TextIO
 
 import yaml
 
-from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.output_streams import visible_line
+from configs.launch.dialogue import ask, say
 from configs.launch.history import LaunchedJob, remember
 from configs.launch.identity import identify
 from configs.launch.plan import Plan, describe_plan
@@ -24,7 +22,7 @@ def show_request(plan: Plan, *, as_json: bool, stream: TextIO) -> None:
         "parent": f"projects/{plan.config.project}/locations/{plan.config.region}",
         "customJob": plan.job(identify(plan.launched, data_key=None)),
     }
-    _say(describe_plan(plan))
+    say(describe_plan(plan))
     if as_json:
         print(json.dumps(request, indent=2), file=stream)
     else:
@@ -62,13 +60,13 @@ def submit(plan: Plan, *, data_key: str | None, assume_yes: bool, stream: TextIO
         )
         print(_json(same, is_new=False) if as_json else line, file=stream)
         return
-    _say(describe_plan(plan))
+    say(describe_plan(plan))
     if not assume_yes:
-        _ask(f"start {identity.display_name} in {config.project}?")
+        ask(f"start {identity.display_name} in {config.project}?")
     job = service.create_job(plan.job(identity), identity=identity, known=frozenset(job.name for job in before))
     _remember(plan, job)
     print(_json(job, is_new=True) if as_json else f"{job.name} ({job.state})", file=stream)
-    _say(
+    say(
         [
             f"https://console.cloud.google.com/vertex-ai/locations/{config.region}/training/{job.job_id}"
             f"?project={config.project}",
@@ -83,21 +81,3 @@ def _json(job: Job, *, is_new: bool) -> str:
 
 def _remember(plan: Plan, job: Job) -> None:
     remember(LaunchedJob(job.name, plan.config.project, plan.config.region, plan.config.api_endpoint))
-
-
-def _say(lines: list[str]) -> None:
-    for line in lines:
-        print(visible_line(line), file=sys.stderr)
-
-
-def _ask(question: str) -> None:
-    """Asks on the terminal.
-
-    Raises:
-        UserError: The answer is not yes, or there is no terminal.
-    """
-    if not sys.stdin.isatty():
-        raise UserError("there is no terminal to ask on whether to start a job that costs money: add --yes")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UserError("nothing was started")
