@@ -59,7 +59,8 @@ def test_the_examples_name_settings_that_exist(name):
         settings = [word for word in words if "=" in word and not word.startswith("overrides=")]
         if name == "launch":
             own = [word for word in settings if word.startswith("launch.")]
-            compose(name, own)
+            target = [f"launch={words[0]}"] if words[0] in COMMANDS[name].launches else []
+            compose(name, [*target, *own])
             settings = [word for word in settings if word not in own]
             launched = words[1] if settings else "train"
             compose(launched, [f"runner={words[0]}", *settings] if words[0] == "dataflow" else settings)

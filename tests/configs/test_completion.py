@@ -101,6 +101,8 @@ def test_a_command_that_launches_others_offers_these_and_their_settings(complete
     assert complete("launch", "vertex", "train", "la") == ["label_smoothing=", "launch."]
     assert complete("launch", "vertex", "train", "launch.machine") == ["launch.machine=", "launch.machine_type="]
     assert complete("launch", "dataflow", "prepare", "launch.machine") == ["launch.machine="]
+    assert complete("launch", "kubernetes", "s") == ["serve"]
+    assert complete("launch", "slurm", "train", "launch.node") == ["launch.nodes="]
     assert complete("launch", "status", "") == []
 
 

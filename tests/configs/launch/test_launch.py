@@ -169,8 +169,8 @@ def test_a_job_that_does_not_exist_is_one_line(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "launch: expected beamtune launch vertex|dataflow|local COMMAND …"),
-        (["moon", "train"], "launch moon: expected beamtune launch vertex|dataflow|local COMMAND …"),
+        ([], "launch: expected beamtune launch vertex|dataflow|kubernetes|slurm|local COMMAND …"),
+        (["moon", "train"], "launch moon: expected beamtune launch vertex|dataflow|kubernetes|slurm|local COMMAND …"),
         (["vertex"], "launch vertex needs a command, such as train: "),
         (["vertex", "trian", *PLACE], "COMMAND=trian: expected one of prepare, convert, train, "),
         (["vertex", "tensorboard", *PLACE], "COMMAND=tensorboard: expected one of prepare, "),
