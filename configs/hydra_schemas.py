@@ -18,7 +18,9 @@ from beam_pipelines.splits.config import SplitConfig
 from beam_pipelines.sync.config import SyncConfig
 from configs.doctor.config import DoctorConfig
 from configs.launch import config as launch_config
+from configs.launch.kubernetes.config import KubernetesLaunchConfig
 from configs.launch.serving import config as serving_config
+from configs.launch.slurm.config import SlurmLaunchConfig
 from trainer.baselines.config import BaselinesConfig
 from trainer.board.config import TensorboardConfig
 from trainer.compare.config import CompareConfig
@@ -87,6 +89,8 @@ _SCHEMAS: dict[str, type[Any]] = {
     "vertex_launch": launch_config.VertexLaunchConfig,
     "vertex_serve_launch": serving_config.VertexServeConfig,
     "cloudrun_launch": serving_config.CloudRunConfig,
+    "kubernetes_launch": KubernetesLaunchConfig,
+    "slurm_launch": SlurmLaunchConfig,
 }
 
 SCHEMA_GROUP = "schema"

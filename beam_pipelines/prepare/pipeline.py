@@ -6,6 +6,7 @@ after a killed one resumes with the missing shards.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import apache_beam as beam
 import yaml
@@ -251,9 +252,10 @@ def _is_finished(job: PrepareJob) -> bool:
 
 def _what_differs(job: PrepareJob) -> str:
     """Returns what differs from the data set in the output directory, as a part of a sentence."""
-    wanted = job.config.result_settings()
+    wanted: dict[str, Any] = job.config.result_settings()
     try:
-        saved = yaml.safe_load(storage.read_text(storage.join(job.config.output_dir, CONFIG_FILE)))["config"]
+        text = storage.read_text(storage.join(job.config.output_dir, CONFIG_FILE))
+        saved: dict[str, Any] = yaml.safe_load(text)["config"]
         if saved["dataset"]["name"] != job.config.dataset.name:  # which has other settings
             saved, wanted = ({**one, "dataset": {"name": one["dataset"]["name"]}} for one in (saved, wanted))
         if saved["features"].keys() != job.config.features.keys():

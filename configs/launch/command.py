@@ -8,7 +8,7 @@ from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
 from configs.command import Command, Invocation
 
-_TARGETS = ("vertex", "dataflow", "cloudrun", "local")
+_TARGETS = ("vertex", "dataflow", "cloudrun", "kubernetes", "slurm", "local")
 _ACTIONS = ("status", "logs", "cancel", "remove", "list")
 _USAGE = (
     f"beamtune launch {'|'.join(_TARGETS)} COMMAND …, beamtune launch status|logs|cancel|remove JOB, or launch list"
@@ -29,9 +29,11 @@ def _launch(invocation: Invocation) -> int:
     from configs.commands import COMMANDS
     from configs.compose import compose, to_dataclass
     from configs.launch.config import LaunchCommandConfig, LocalLaunchConfig
+    from configs.launch.kubernetes.config import KubernetesLaunchConfig
     from configs.launch.launched import LAUNCHABLE
     from configs.launch.plan import make_plan
     from configs.launch.serving.options import CLOUD_RUN, SERVE, VERTEX_SERVE, launch_option
+    from configs.launch.slurm.config import SlurmLaunchConfig
 
     config = to_dataclass(compose("launch", [f"launch={launch_option(target, name)}", *own]))
     assert isinstance(config, LaunchCommandConfig)
@@ -45,6 +47,14 @@ def _launch(invocation: Invocation) -> int:
 
         launch_server(config.launch, paths, words, invocation, stream=sys.stdout)
         return 0
+    if isinstance(config.launch, KubernetesLaunchConfig):
+        from configs.launch.kubernetes.launch import launch_on_kubernetes
+
+        return launch_on_kubernetes(config.launch, name, paths, words, invocation)
+    if isinstance(config.launch, SlurmLaunchConfig):
+        from configs.launch.slurm.launch import launch_on_slurm
+
+        return launch_on_slurm(config.launch, name, paths, words, invocation)
     plan = make_plan(config.launch, name, paths, words)
     from configs.launch.launch import show_request, submit
 
@@ -90,7 +100,7 @@ def _divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 COMMAND = Command(
     name="launch",
-    summary="run a command on Vertex AI or Dataflow, where this machine is too small, or serve a model there",
+    summary="run a command on Vertex AI, Dataflow, Kubernetes or Slurm, where this machine is too small, or serve",
     description=(
         "Starts a job that runs a command with its settings, which are those of this machine; those of the job begin\n"
         "with launch. Settings, buckets and data are checked here first, and the cost is estimated. Asks before it\n"
@@ -98,13 +108,15 @@ COMMAND = Command(
         "targets:  vertex (train, tune, crossval, evaluate, predict, baselines, export, prepare, convert)\n"
         "          dataflow (prepare, convert, predict), started by a small job so that this machine may be off\n"
         "          vertex serve, cloudrun serve: a server of a run or an export, which is not made twice\n"
+        "          kubernetes (the same as vertex, and serve), by kubectl; slurm (the same as vertex), by sbatch\n"
         "          local (this machine, in this process)\n"
-        "jobs:     status JOB, logs JOB, cancel JOB, list; JOB is last, or a number\n"
+        "jobs:     of Google Cloud: status JOB, logs JOB, cancel JOB, list; JOB is last, or a number\n"
         "servers:  status NAME, logs NAME, remove NAME, list launch=vertex_serve|cloudrun; NAME is last, or a name\n"
         "settings: launch.project, launch.region, launch.image, launch.machine=cpu-8|t4|l4|a100|h100|…,\n"
         "          launch.accelerators (of a machine), launch.replicas (machines), launch.chief_machine,\n"
         "          launch.scheduling=standard|spot|flex_start, launch.timeout_s, launch.service_account,\n"
-        "          launch.again, …; of servers: launch.endpoint, launch.service, launch.min_replicas, launch.traffic, …"
+        "          launch.again, …; of servers: launch.endpoint, launch.service, launch.min_replicas, …\n"
+        "          beamtune launch TARGET COMMAND --show-config prints those of a target"
     ),
     examples=(
         "beamtune launch vertex train data_dir=gs://bucket/data run_dir=gs://bucket/run launch.machine=l4 --dry-run …",
@@ -112,6 +124,8 @@ COMMAND = Command(
         "beamtune launch dataflow prepare dataset=folder dataset.root=gs://bucket/music output_dir=gs://bucket/data …",
         "beamtune launch vertex serve gs://bucket/exports/mine launch.traffic=10 …",
         "beamtune launch cloudrun serve gs://bucket/exports/mine launch.min_instances=1 --dry-run …",
+        "beamtune launch kubernetes train data_dir=gs://bucket/data run_dir=gs://bucket/run launch.replicas=2 …",
+        "beamtune launch slurm tune data_dir=/data/prepared search_dir=/data/search launch.nodes=4 …",
         "beamtune launch vertex train --show-config",
         "beamtune launch status last",
         "beamtune launch remove last --dry-run",

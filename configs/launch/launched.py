@@ -1,7 +1,7 @@
 """The command that a job runs: its words and its settings, checked here as the job will check them."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,10 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_in_bucket
 from configs.compose import compose, settings_of, to_dataclass
 
-TRAIN, TUNE, CROSSVAL, PREDICT = "train", "tune", "crossval", "predict"
+TRAIN, TUNE, CROSSVAL, PREDICT, SERVE = "train", "tune", "crossval", "predict", "serve"
+
+# (path, its setting or None for a positional one): raises a UserError if the job does not reach the path.
+CheckPath = Callable[[str, str | None], None]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Launchable:
         most_accelerators: The most GPUs of a machine that it uses: 0, 1, or None for all.
         several_machines: Whether it can run on several machines.
         has_runner: Whether it can be a pipeline of Apache Beam, with the group `runner`.
+        is_service: Whether it runs until it is stopped.
     """
 
     read: Sequence[str] = ()
@@ -35,6 +39,7 @@ class Launchable:
     most_accelerators: int | None = 0
     several_machines: bool = False
     has_runner: bool = False
+    is_service: bool = False
 
 
 LAUNCHABLE: Mapping[str, Launchable] = {
@@ -49,6 +54,7 @@ LAUNCHABLE: Mapping[str, Launchable] = {
     CROSSVAL: Launchable(data=("data_dir",), written=("output_dir", "folds_dir"), most_accelerators=None),
     PREDICT: Launchable(written=("output",), num_paths=2, most_accelerators=1, has_runner=True),
     "export": Launchable(written=("output_dir",), num_paths=1),
+    SERVE: Launchable(num_paths=1, is_service=True),
 }
 
 
@@ -100,18 +106,28 @@ class Launched:
         return dataclasses.replace(self, words=[*self.words, *words], config=config)
 
 
-def launched_command(name: str, paths: Sequence[str], words: Sequence[str]) -> Launched:
-    """Returns a command whose settings are checked, and of which each path is in a bucket.
+def launched_command(
+    name: str,
+    paths: Sequence[str],
+    words: Sequence[str],
+    *,
+    check_path: CheckPath | None = None,
+    has_services: bool = False,
+) -> Launched:
+    """Returns a command whose settings are checked, and whose paths the job reaches.
 
     Args:
         name: The command.
         paths: Its positional paths.
         words: Its settings, each as key=value.
+        check_path: Refuses paths that the job does not reach; None refuses all that are not in a bucket.
+        has_services: Whether the target runs commands that do not end by themselves.
 
     Raises:
-        UserError: The command cannot be launched, a setting is wrong, or a path is not in a bucket.
+        UserError: The command cannot be launched, a setting is wrong, or the job does not reach a path.
     """
-    check_choice(name, tuple(LAUNCHABLE), key="COMMAND")
+    names = [known for known, one in LAUNCHABLE.items() if has_services or not one.is_service]
+    check_choice(name, tuple(names), key="COMMAND")
     given = settings_of(words)
     config = _dataclass(name, words)
     launched = Launched(
@@ -122,7 +138,7 @@ def launched_command(name: str, paths: Sequence[str], words: Sequence[str]) -> L
         own_config=config,
         strategy=given.get("strategy", given.get("strategy.kind")),
     )
-    _check_paths(launched)
+    _check_paths(launched, check_path or _check_is_in_bucket)
     return launched
 
 
@@ -130,27 +146,33 @@ def _dataclass(name: str, words: Sequence[str]) -> Any:
     return to_dataclass(compose(name, words))
 
 
-def _check_paths(launched: Launched) -> None:
-    """Raises a UserError unless each path is in a bucket, and what the command returns is written to one."""
+def _check_paths(launched: Launched, check_path: CheckPath) -> None:
+    """Raises a UserError unless the job reaches each path, and what the command returns is written to one."""
     one = launched.launchable
     if len(launched.paths) < one.num_paths or (one.num_paths < 2 and len(launched.paths) != one.num_paths):
         names = {
             0: "no paths, only settings",
-            1: "one path, that of a run",
+            1: "one path, that of a run or an export" if launched.name == SERVE else "one path, that of a run",
             2: "the path of a run, and files or folders",
         }
         found = " ".join(launched.paths) or "none"
         raise UserError(f"launch … {launched.name} takes {names[one.num_paths]}: got {found}")
     for path in launched.paths:
-        if not is_in_bucket(path):
-            raise UserError(f"{path} is on this machine, which the job does not reach: {_copy(path)}")
+        check_path(path, None)
     for key, value in launched.values([*one.read, *one.data, *one.written]):
-        cloud_names.check_bucket_path(
-            value, key=key, because=f"the job does not reach the files of this machine: {_copy(value)}"
-        )
+        check_path(value, key)
     if launched.name == PREDICT:
         output = launched.config.output
         check(output is not None, key="output", value=output, expected="a table gs://…: a job has no terminal")
+
+
+def _check_is_in_bucket(path: str, key: str | None) -> None:
+    if key is not None:
+        cloud_names.check_bucket_path(
+            path, key=key, because=f"the job does not reach the files of this machine: {_copy(path)}"
+        )
+    elif not is_in_bucket(path):
+        raise UserError(f"{path} is on this machine, which the job does not reach: {_copy(path)}")
 
 
 def _copy(path: str) -> str:

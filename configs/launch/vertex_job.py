@@ -13,6 +13,7 @@ from beam_pipelines.common.paths import is_within
 from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from configs.launch.config import FLEX_START, CloudLaunchConfig, DataflowLaunchConfig, VertexLaunchConfig
 from configs.launch.experiments import experiment_of
+from configs.launch.fitting_strategy import with_strategy
 from configs.launch.identity import JobIdentity
 from configs.launch.launched import CROSSVAL, LAUNCHABLE, TRAIN, TUNE, Launched, launched_command
 from configs.launch.machines import ChosenMachine, choose_machine
@@ -39,36 +40,15 @@ def vertex_command(config: VertexLaunchConfig, launched: Launched) -> Launched:
     """
     machine = config.chosen_machine()
     _check_use(config, launched, machine)
-    if launched.name not in (TRAIN, TUNE, CROSSVAL):
-        return launched
-    fitting = _strategy(config, launched, machine)
-    if launched.strategy is None:
-        return launched if fitting == "none" else launched.adding([f"strategy={fitting}"])
-    is_several = fitting == "multi_worker"
-    check(
-        (launched.strategy == "multi_worker") == is_several and (launched.strategy == "tpu") == machine.preset.is_tpu,
-        key="strategy",
-        value=launched.strategy,
-        expected=f"{fitting} with launch.machine={config.machine} and launch.replicas={config.replicas}, or nothing: "
-        "it is chosen by these",
+    # TF_CONFIG is set only where there are several machines.
+    return with_strategy(
+        launched,
+        machines=config.replicas,
+        accelerators=machine.num_accelerators,
+        where=f"launch.machine={config.machine} and launch.replicas={config.replicas}",
+        accelerators_key="launch.accelerators",
+        is_tpu=machine.preset.is_tpu,
     )
-    num_devices, most = launched.config.strategy.num_devices, max(machine.num_accelerators, 1)
-    check(
-        num_devices is None or num_devices <= most or not machine.num_accelerators,
-        key="strategy.num_devices",
-        value=num_devices,
-        expected=f"at most {most} with launch.accelerators={machine.num_accelerators}",
-    )
-    return launched
-
-
-def _strategy(config: VertexLaunchConfig, launched: Launched, machine: ChosenMachine) -> str:
-    if machine.preset.is_tpu:
-        return "tpu"
-    # TF_CONFIG is set only where there are several machines. Those of a search train by themselves.
-    if config.replicas > 1 and launched.name == TRAIN:
-        return "multi_worker"
-    return "mirrored" if machine.num_accelerators > 1 else "none"
 
 
 def _check_use(config: VertexLaunchConfig, launched: Launched, machine: ChosenMachine) -> None:

@@ -105,6 +105,8 @@ def test_a_command_that_launches_others_offers_these_and_their_settings(complete
     assert complete("launch", "cloudrun", "") == ["serve"]
     assert complete("launch", "vertex", "serve", "launch.min") == ["launch.min_replicas="]
     assert complete("launch", "cloudrun", "serve", "launch.min") == ["launch.min_instances="]
+    assert complete("launch", "kubernetes", "s") == ["serve"]
+    assert complete("launch", "slurm", "train", "launch.node") == ["launch.nodes="]
     assert complete("launch", "status", "") == []
 
 

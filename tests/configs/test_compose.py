@@ -170,7 +170,9 @@ def test_every_option_of_every_group_composes():
     }
     image = "launch.image=us-central1-docker.pkg.dev/my-project/images/beamtune:1"
     of_command = {"convert": ["source=x", "output_dir=y"]}
-    composed = {"launch/local.yaml"}
+    composed = {"launch/local.yaml", "launch/kubernetes.yaml", "launch/slurm.yaml"}
+    config("launch", "launch=kubernetes", image)
+    config("launch", "launch=slurm")
     assert config("launch", "launch=local").launch == LocalLaunchConfig()
     for option in ("cloudrun", "dataflow", "vertex", "vertex_serve"):
         config("launch", f"launch={option}", "launch.project=my-project", image)

@@ -3,7 +3,10 @@
 import functools
 import operator
 import os
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.error import URLError
 
@@ -45,10 +48,22 @@ def make_strategy(
         return _make_mirrored(config.num_devices)
     if config.kind == "multi_worker":
         check_cluster(environment.get(CLUSTER_VARIABLE, ""))
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with _keeping_sigterm():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     if config.kind == "tpu":
         return _make_tpu(config, resolve_tpu)
     return tf.distribute.get_strategy()
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Installs the handler of SIGTERM again at the end: TensorFlow replaces it when it joins a cluster."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _make_mirrored(num_devices: int | None) -> Any:

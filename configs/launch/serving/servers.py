@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from beam_pipelines.common.terminal import make_console, make_table, print_line
+from beam_pipelines.common.tables import TextTable
+from beam_pipelines.common.terminal import make_console, print_line
 from configs.launch.dialogue import ask, say
 from configs.launch.history import ENDPOINTS, LaunchedJob
 from configs.launch.jobs import Place
@@ -26,7 +27,7 @@ def list_servers(place: Place, *, is_vertex: bool, output_format: str, stream: T
         print(json.dumps(rows, indent=2), file=stream)
         return
     console = make_console(stream)
-    table = make_table(console, f"servers in {place.project}, {place.region}", "name", "state", "created")
+    table = TextTable(f"servers in {place.project}, {place.region}", "name", "state", "created", text=["state"])
     for row in rows:
         table.add_row(row["name"].rpartition("/")[2], row["state"], row["created"])
     console.print(table)
@@ -42,7 +43,7 @@ def show_status(server: LaunchedJob, place: Place, *, output_format: str, stream
         print(json.dumps(content, indent=2), file=stream)
     else:
         console = make_console(stream)
-        table = make_table(console, content["name"], "what", "value")
+        table = TextTable(content["name"], "what", "value", text=["value"])
         for key, value in content.items():
             if key not in ("name", "deployments") and value:
                 table.add_row(key, str(value))

@@ -64,7 +64,7 @@ class Terminal(io.StringIO):
 
 def shown(stream):
     """Returns what a table and a bar of progress write to a stream."""
-    table = make_table(make_console(stream), "scores", "metric", "track")
+    table = TextTable("scores", "metric", "track")
     table.add_row("accuracy", "0.5")
     make_console(stream).print(table)
     with ProgressReporter("preparing", total=1, unit="tracks", stream=stream) as progress:

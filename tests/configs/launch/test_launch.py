@@ -171,8 +171,8 @@ def test_a_job_that_does_not_exist_is_one_line(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "launch: expected beamtune launch vertex|dataflow|cloudrun|local COMMAND …"),
-        (["moon", "train"], "launch moon: expected beamtune launch vertex|dataflow|cloudrun|local COMMAND …"),
+        ([], "launch: expected beamtune launch vertex|dataflow|cloudrun|kubernetes|slurm|local COMMAND …"),
+        (["moon", "train"], "launch moon: expected beamtune launch vertex|dataflow|cloudrun|kubernetes|slurm|local "),
         (["vertex"], "launch vertex needs a command, such as train: "),
         (["vertex", "trian", *PLACE], "COMMAND=trian: expected one of prepare, convert, train, "),
         (["vertex", "tensorboard", *PLACE], "COMMAND=tensorboard: expected one of prepare, "),

@@ -2,11 +2,13 @@
 
 import json
 import re
+import subprocess
 from typing import Any
 from urllib.error import URLError
 
 import pytest
 import tensorflow as tf
+from python_script import script_command
 
 from beam_pipelines.common.errors import UserError
 from trainer.devices.config import StrategyConfig
@@ -108,3 +110,25 @@ def test_a_tpu_is_initialised_before_it_is_used(monkeypatch: pytest.MonkeyPatch)
     strategy = make_strategy(StrategyConfig(kind="tpu"), resolve_tpu=lambda **where: "resolver")
     assert calls == [("connect", "resolver"), ("set up", "resolver")]
     assert strategy == ("strategy of", "resolver")
+
+
+@pytest.mark.slow
+def test_sigterm_still_reaches_a_process_that_has_joined_a_cluster() -> None:
+    """TensorFlow has a handler of its own, which replaces that of the command."""
+    script = (
+        "import json, os, signal, socket\n"
+        "calls = []\n"
+        "signal.signal(signal.SIGTERM, lambda number, frame: calls.append(number))\n"
+        "from trainer.devices.config import StrategyConfig\n"
+        "from trainer.devices.strategy import make_strategy\n"
+        "with socket.create_server(('127.0.0.1', 0)) as listener:\n"
+        "    address = f'127.0.0.1:{listener.getsockname()[1]}'\n"
+        "cluster = {'cluster': {'worker': [address]}, 'task': {'type': 'worker', 'index': 0}}\n"
+        "os.environ['TF_CONFIG'] = json.dumps(cluster)\n"
+        "strategy = make_strategy(StrategyConfig(kind='multi_worker'))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "print(calls, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run(script_command(script), capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stdout) == (0, "[15]\n"), done.stderr
