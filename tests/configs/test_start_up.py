@@ -15,6 +15,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECT_FILE = REPOSITORY / "scripts/benchmarks/subjects/start.py"
 BEAM = {"apache_beam", "google.auth", "grpc", "pyarrow"}
 KERAS = {"tensorflow", "keras", "h5py"}
+# What is imported does not depend on the size of the model.
+MODEL = ("model.filters=[4]", "model.time_pools=[4]", "model.band_pools=[4]", "model.hidden_units=4")
+NO_PICTURES = ("board.confusion_matrix=false", "board.num_spectrograms=0")
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +35,12 @@ def folder(
         write_audio(folder / name)
     for words in (
         ["prepare", "dataset=folder", "dataset.root=music", "output_dir=data"],
-        ["train", "data_dir=data", "run_dir=run", "epochs=1"],
+        ["train", "data_dir=data", "run_dir=run", "epochs=1", *MODEL, *NO_PICTURES],
         ["evaluate", "run_dir=run"],
-        ["tune", "data_dir=data", "search_dir=search", "tuner=random", "budget.max_trials=1", "budget.max_epochs=1"],
+        [
+            *("tune", "data_dir=data", "search_dir=search", "tuner=random", "budget.max_trials=1"),
+            *("budget.max_epochs=1", *NO_PICTURES),
+        ],
     ):
         done = run_forked(words, cwd=folder)
         assert done.returncode == 0, done.stderr
@@ -48,7 +54,8 @@ def folder(
         ("prepare dataset=folder dataset.root=music output_dir=new/data", BEAM),
         ("convert source=music output_dir=new/wav", BEAM),
         ("explore data output_dir=new/page", {*KERAS, "jinja2", "matplotlib", "scipy.stats", "sklearn", "tensorboard"}),
-        ("train data_dir=data run_dir=new/run steps_per_call=1", {*KERAS, "tensorboard"}),  # to the first step
+        # To the first step.
+        (f"train data_dir=data run_dir=new/run steps_per_call=1 {' '.join(MODEL)}", {*KERAS, "tensorboard"}),
         ("evaluate run_dir=run", {*KERAS, "scipy.stats"}),
         ("predict run song.wav", KERAS),
         ("predict run song.mp3", KERAS),

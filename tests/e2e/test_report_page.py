@@ -40,6 +40,10 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+SMALL_MODEL = ("model.filters=[8]", "model.time_pools=[4]", "model.band_pools=[4]", "model.hidden_units=8")
+# For TensorBoard. The report draws its own.
+NO_PICTURES = ("board.confusion_matrix=false", "board.num_spectrograms=0", "board.num_embeddings=0")
+
 TRIALS = [
     {"trial_id": name, "score": score, "best_epoch": 1, "stopped_by": None, "values": {"model.dropout": score}}
     for name, score in (("0002", 0.75), ("0001", 0.5))
@@ -90,7 +94,7 @@ def reports(make_collection, tmp_path_factory):
         )
     for words in (
         ["prepare", "dataset=folder", f"dataset.root={music}", "duplicates.mode=off", f"output_dir={folder}/data"],
-        ["train", f"data_dir={folder}/data", f"run_dir={folder}/run", "epochs=3"],
+        ["train", f"data_dir={folder}/data", f"run_dir={folder}/run", "epochs=3", *SMALL_MODEL, *NO_PICTURES],
         ["evaluate", f"run_dir={folder}/run"],
         [
             *("baselines", f"data_dir={folder}/data", f"output_dir={folder}/baselines"),

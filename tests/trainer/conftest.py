@@ -161,8 +161,8 @@ def _tiny_config(directory: Path) -> TrainConfig:
         steps_per_call=3,
         model=Cnn2dConfig(filters=[8, 8], time_pools=[2, 2], band_pools=[2, 2], hidden_units=16, dropout=0.1),
         optimizer=OptimizerConfig(learning_rate=0.01),
-        # Drawing takes longer than learning here. The finished run has all pictures.
-        board=BoardConfig(confusion_matrix=False, num_spectrograms=0),
+        # Drawing and computing embeddings take longer than learning here. The finished run has all of them.
+        board=BoardConfig(confusion_matrix=False, num_spectrograms=0, num_embeddings=0),
     )
 
 

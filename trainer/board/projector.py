@@ -37,7 +37,9 @@ class Embedder:
         signature = {
             name: tf.TensorSpec((None, *inputs.shape[1:]), dtype=inputs.dtype) for name, inputs in model.input.items()
         }
-        self._score = tf.function(lambda features: network(features, training=False)).get_concrete_function(signature)
+        self._score = tf.function(
+            lambda features: network(features, training=False), autograph=False
+        ).get_concrete_function(signature)
         self.num_values = int(model.get_layer(LOGITS).input.shape[-1])
 
     @property
