@@ -1,8 +1,8 @@
 """The entry point of the image `trainer`: Beam's boot program where Beam starts a worker, and `beamtune` otherwise.
 
 `beamtune launch dataflow` gives one image both to the job that starts the pipeline and to the pipeline's workers. By
-Beam's container contract (https://s.apache.org/beam-fn-api-container-contract) a worker starts with `--id=…`, and a pool
-of workers with `--worker_pool`.
+Beam's contract (https://s.apache.org/beam-fn-api-container-contract) a worker starts with `--id=…`, and a pool of them
+with `--worker_pool`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""infra/docker: the linter, the files that the Dockerfile copies, its defaults, the locks, and the programs in images."""
+"""infra/docker: the linter, what the Dockerfile copies, its defaults, the locks, and the programs in the images."""
 
 import importlib.util
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from locks import locked
 from packaging.requirements import Requirement
 from terraform_runs import tool
 
@@ -19,12 +20,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKER = REPOSITORY / "infra" / "docker"
 IMAGES = ("worker", "trainer", "serve")
 LOCKS = ("worker", "trainer", "trainer-gpu", "serve")
-MACHINE = {
-    "implementation_name": "cpython",
-    "platform_machine": "x86_64",
-    "platform_python_implementation": "CPython",
-    "sys_platform": "linux",
-}
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -32,20 +27,6 @@ def instructions() -> list[tuple[str, str]]:
     text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ")
     return [(name, words) for name, _, words in (line.partition(" ") for line in lines.splitlines() if line)]
-
-
-def locked(name: str) -> dict[str, str]:
-    """Returns the version of each package of a lock, for Python 3.12 on the machines of Google Cloud."""
-    found = {}
-    for line in (REPOSITORY / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines():
-        if re.match(r"[a-z0-9]", line):
-            one = Requirement(line.rstrip(" \\"))
-            environment = {**MACHINE, "python_version": "3.12", "python_full_version": "3.12.0"}
-            if one.marker is None or one.marker.evaluate(environment):
-                [pinned] = one.specifier
-                assert pinned.operator == "=="
-                found[one.name] = pinned.version
-    return found
 
 
 def extras_of(names: Iterable[str]) -> list[Requirement]:

@@ -14,6 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VERSION = re.search(r'^version = "(.+)"$', (REPOSITORY / "pyproject.toml").read_text(), re.MULTILINE)[1]  # type: ignore[index]
+LABEL = "org.opencontainers.image"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 REGISTRY = "europe-west4-docker.pkg.dev/my-project/beamtune-images"
 # Writes its words, one call a line, with the words apart; then says what the real program would.
@@ -100,8 +101,10 @@ def test_all_images_are_built_by_the_first_engine_that_is_there(programs: Progra
         assert values(call, "--platform") == ["linux/amd64"]
         assert values(call, "--format") == ["docker"]  # that of OCI has no health check
         arguments = dict(one.partition("=")[::2] for one in values(call, "--build-arg"))
-        assert re.fullmatch(r"[0-9a-f]{40}(-changed)?|", arguments.pop("REVISION"))
-        assert arguments == {"PYTHON_VERSION": "3.12", "VERSION": VERSION, "SOURCE": "", "TRAINER_LOCK": "trainer"}
+        assert arguments == {"PYTHON_VERSION": "3.12", "TRAINER_LOCK": "trainer"}
+        labels = dict(one.partition("=")[::2] for one in values(call, "--label"))
+        assert re.fullmatch(r"[0-9a-f]{40}(-changed)?|", labels.pop(f"{LABEL}.revision", ""))
+        assert labels == {f"{LABEL}.version": VERSION}
 
 
 def test_every_option_reaches_the_engine(programs: Programs) -> None:
@@ -118,8 +121,8 @@ def test_every_option_reaches_the_engine(programs: Programs) -> None:
         f"PYTHON_IMAGE={python}",
         f"BEAM_IMAGE={beam}",
         "TRAINER_LOCK=trainer-gpu",
-        "SOURCE=https://git.example/beamtune",
     } <= set(values(call, "--build-arg"))
+    assert f"{LABEL}.source=https://git.example/beamtune" in values(call, "--label")
 
 
 @pytest.mark.parametrize("engine", ["podman", "buildah"])
