@@ -27,7 +27,7 @@ _BOOT = """#!/bin/sh
 set -eu
 test "$RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT" = 1
 python -m pip show apache-beam | head -n 2
-echo "boot $*"
+echo "boot: $*"
 """
 # runc, as crun refuses machines with cgroups of both versions; limits, as Podman asks for more files than it may have.
 _CONTAINERS_CONF = """[containers]

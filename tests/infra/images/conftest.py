@@ -19,7 +19,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if os.geteuid() != 0 or missing_programs():
         pytest.skip(f"expected root and {', '.join(missing_programs()) or 'the programs that are installed'}")
     kept = os.environ.get("TEST_IMAGES_FOLDER")
-    engine = Engine(Path(kept) if kept else tmp_path_factory.mktemp("engine"))
+    engine = Engine(Path(kept).resolve() if kept else tmp_path_factory.mktemp("engine"))
     engine.make_base_images()
     yield engine
     if not kept:
