@@ -181,7 +181,7 @@ def test_the_service_answers_by_an_export_until_sigterm(
 
 
 def test_the_image_of_the_service_has_a_health_check(engine: Engine, serve: str) -> None:
-    assert engine.description(serve)["HealthCheck"]["Test"] == ["CMD", "python", "/usr/share/beamtune/healthcheck.py"]
+    assert engine.description(serve)["Healthcheck"]["Test"] == ["CMD", "python", "/usr/share/beamtune/healthcheck.py"]
     done = engine.run(serve, "/usr/share/beamtune/healthcheck.py", entrypoint="python")  # nothing listens
     assert done.returncode == 1
     done = engine.run(serve)  # there is no model
