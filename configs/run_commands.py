@@ -323,7 +323,7 @@ COMMANDS = (
             "API), /healthz, /readyz, /metrics. It answers with the probabilities of beamtune predict. Limits of\n"
             "size, duration and number are settings. SIGTERM or Ctrl-C stops it when running requests have ended.\n"
             "For other machines to connect, it needs token_file, a file with a token that clients send. In a\n"
-            "container of Vertex AI it takes port, routes and model from the variables AIP_*.\n\n"
+            "container, Vertex AI or Cloud Run name port, routes and model in variables (AIP_*, PORT).\n\n"
             "settings: port, host, token_file, allowed_hosts (of a reverse proxy), max_upload_bytes, max_duration_s,\n"
             "          upload_timeout_s, num_threads, max_waiting, max_connections, min_confidence, batch_size,\n"
             "          allowed_buckets (of Vertex AI's requests), shutdown_timeout_s"

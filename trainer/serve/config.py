@@ -20,11 +20,12 @@ class ServeConfig:
     """Settings of `beamtune serve`, in addition to the model; raises UserError for an invalid value.
 
     Attributes:
-        host: The address to listen on; None is 127.0.0.1, or 0.0.0.0 in a container of Vertex AI. Another address than
-            that of this machine needs `token_file`.
+        host: The address to listen on; None is 127.0.0.1, or 0.0.0.0 in a container. Another address than that of this
+            machine needs `token_file`.
         port: The port to listen on, 0 for any free port; None is 8080, or that of Vertex AI or Cloud Run.
         token_file: A file with a token that clients must send; None for a service of this machine alone.
-        allowed_hosts: Names by which a reverse proxy on this machine is reached, such as music.example.org.
+        allowed_hosts: Names by which a reverse proxy on this machine, or a container, is reached, such as
+            music.example.org.
         allowed_buckets: Buckets whose objects the route for Vertex AI may read at the request of clients.
         max_upload_bytes: The largest body of a request.
         max_duration_s: The longest audio that is predicted, in seconds.

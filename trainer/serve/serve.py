@@ -19,12 +19,11 @@ from trainer.serve.app import make_app
 from trainer.serve.config import ServeConfig
 from trainer.serve.connections import limited_to
 from trainer.serve.guard import LOOPBACK_HOSTS, MAX_HEADER_BYTES, read_token
-from trainer.serve.platform import Platform
+from trainer.serve.platform import DEFAULT_PORT, Platform
 from trainer.serve.request_log import log
 from trainer.serve.service import Service
 from trainer.serve.upload_folder import upload_folder
 
-_PORT = 8080
 _KEEP_ALIVE_S = 5
 # Of a shell, for a process that a signal has ended.
 _SIGNAL_CODE = 128
@@ -38,23 +37,26 @@ def serve(directory: str, *, config: ServeConfig, platform: Platform) -> None:
     Args:
         directory: The run or the export, local or gs://.
         config: The settings.
-        platform: What Vertex AI says.
+        platform: What the platform says.
 
     Raises:
         UserError: It cannot listen on this address, would be open to others without a token, the token cannot be read,
             or there is no model.
         RunFailedError: A file of the model is damaged.
     """
-    host = config.host or (LOOPBACK_HOSTS[0] if platform.http_port is None else "0.0.0.0")  # noqa: S104
-    port = config.port if config.port is not None else platform.http_port or _PORT
+    open_port = platform.http_port or platform.container_port
+    host = config.host or (LOOPBACK_HOSTS[0] if open_port is None else "0.0.0.0")  # noqa: S104
+    port = config.port if config.port is not None else open_port or DEFAULT_PORT
     is_local = host in LOOPBACK_HOSTS
     token = None if config.token_file is None else read_token(config.token_file)
-    if not is_local and token is None and platform.http_port is None:
+    if not is_local and token is None and open_port is None:
         raise UserError(
             f"host={host}: anyone who can connect to this machine could use the service: set token_file=…, or listen "
             f"on {LOOPBACK_HOSTS[0]}"
         )
-    hosts = [*LOOPBACK_HOSTS, *map(str.lower, config.allowed_hosts)] if is_local else None
+    # A container is reached by the names of the machine that publishes its port.
+    checks_hosts = is_local or (token is None and platform.http_port is None)
+    hosts = [*LOOPBACK_HOSTS, *map(str.lower, config.allowed_hosts)] if checks_hosts else None
     with _listening(host, port) as listener, upload_folder() as folder:
         service = Service(config, directory, folder)
         app = make_app(service, platform=platform, token=token, hosts=hosts)

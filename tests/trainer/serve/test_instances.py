@@ -186,17 +186,34 @@ def test_variables_of_the_platform() -> None:
     assert platform_of({"PORT": "3000", "K_SERVICE": "beamtune", "AIP_HTTP_PORT": "8080"}) == Platform(8080)
 
 
+def test_the_port_of_cloud_run_counts_on_cloud_run() -> None:
+    assert platform_of({"PORT": "9000"}) == Platform()  # of another program of a laptop
+    assert platform_of({"PORT": "9000", "K_SERVICE": "genres"}) == Platform(http_port=9000)
+    assert platform_of({"PORT": "9000", "K_SERVICE": "genres", "AIP_HTTP_PORT": "8080"}) == Platform(http_port=8080)
+
+
+def test_a_container_has_a_port_and_a_model_of_its_own() -> None:
+    container = {"BEAMTUNE_CONTAINER": "1"}
+    assert platform_of(container) == Platform(container_port=8080, storage_uri="/model")
+    assert platform_of({**container, "PORT": "9000"}) == Platform(container_port=9000, storage_uri="/model")
+    cloud_run = {**container, "PORT": "9000", "K_SERVICE": "genres"}
+    assert platform_of(cloud_run) == Platform(http_port=9000, storage_uri="/model")
+    vertex = {**container, "AIP_HTTP_PORT": "8080", "AIP_STORAGE_URI": "gs://bucket/model"}
+    assert platform_of(vertex) == Platform(http_port=8080, storage_uri="gs://bucket/model")
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         *(("AIP_HTTP_PORT", value) for value in ("x", "0", "65536", "-1", "8 0", "9" * 5000)),
+        ("PORT", "x"),
         ("AIP_HEALTH_ROUTE", "health"),
         ("AIP_PREDICT_ROUTE", "/{path:path}"),
     ],
 )
 def test_wrong_variables_are_errors(key: str, value: str) -> None:
     with pytest.raises(UserError, match=f"^{key}="):
-        platform_of({key: value})
+        platform_of({key: value, "K_SERVICE": "genres"})
 
 
 def test_work_that_nobody_waits_for_ends(make_service: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,21 @@ def test_a_container_of_vertex_ai(shared_config: TrainConfig) -> None:
 
 
 @pytest.mark.slow
+def test_a_container_that_no_platform_has_started(shared_config: TrainConfig) -> None:
+    """It listens at all addresses without a token, for requests that name this machine, or a name that may."""
+    environment = {"BEAMTUNE_CONTAINER": "1", "PORT": "1"}
+    with running(
+        shared_config.run_dir, "port=0", "allowed_hosts=[music.example.org]", environment=environment
+    ) as service:
+        assert re.fullmatch(r"http://0\.0\.0\.0:\d+/", service.url)
+        url = service.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        for host, status in (("localhost:1", 200), ("music.example.org", 200), ("any.example", 421)):
+            assert httpx.get(f"{url}healthz", headers={"Host": host}).status_code == status
+        page = {"Host": "localhost:1", "Origin": "https://any.example"}
+        assert httpx.post(f"{url}v1/predict", content=SONG, headers={**RAW, **page}).status_code == 403
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "events"), [("none", []), ("empty", ["listening"])])
 def test_a_model_that_is_not_there_ends_the_command_with_one_line(tmp_path: Path, name: str, events: list[str]) -> None:
     """A path that does not exist is refused at once, a folder that is no model when it is loaded."""
