@@ -83,6 +83,21 @@ class Launched:
         return LAUNCHABLE[self.name]
 
     @property
+    def runs_search(self) -> bool:
+        """Whether it is a search, of a chief and workers; `refit` trains its best trial, as one process."""
+        return self.name == TUNE and not self.config.refit
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return f"{TUNE} refit=true" if self.name == TUNE and not self.runs_search else self.name
+
+    @property
+    def takes_several_machines(self) -> bool:
+        """Whether it can run on several machines."""
+        return self.launchable.several_machines and (self.name != TUNE or self.runs_search)
+
+    @property
     def arguments(self) -> list[str]:
         """The words after `beamtune`."""
         return [self.name, *self.paths, *self.words]

@@ -15,7 +15,7 @@ from configs.launch.config import FLEX_START, CloudLaunchConfig, DataflowLaunchC
 from configs.launch.experiments import experiment_of
 from configs.launch.fitting_strategy import with_strategy
 from configs.launch.identity import JobIdentity
-from configs.launch.launched import CROSSVAL, LAUNCHABLE, TRAIN, TUNE, Launched, launched_command
+from configs.launch.launched import CROSSVAL, LAUNCHABLE, TRAIN, Launched, launched_command
 from configs.launch.machines import ChosenMachine, choose_machine
 
 
@@ -54,10 +54,10 @@ def vertex_command(config: VertexLaunchConfig, launched: Launched) -> Launched:
 def _check_use(config: VertexLaunchConfig, launched: Launched, machine: ChosenMachine) -> None:
     one, name = launched.launchable, launched.name
     check(
-        config.replicas == 1 or one.several_machines,
+        config.replicas == 1 or launched.takes_several_machines,
         key="launch.replicas",
         value=config.replicas,
-        expected=f"1: {name} runs on one machine",
+        expected=f"1: {launched.title} runs on one machine",
     )
     most, count = one.most_accelerators, machine.num_accelerators
     if machine.preset.is_tpu:
@@ -77,7 +77,7 @@ def _check_use(config: VertexLaunchConfig, launched: Launched, machine: ChosenMa
         expected=f"{most}: {name} uses no more",
     )
     check(
-        name != TUNE or config.scheduling != FLEX_START or config.chief_machine is None,
+        not launched.runs_search or config.scheduling != FLEX_START or config.chief_machine is None,
         key="launch.chief_machine",
         value=config.chief_machine,
         expected="null with launch.scheduling=flex_start, whose machines are all of one kind: the chief of the search "
@@ -99,12 +99,12 @@ def _check_use(config: VertexLaunchConfig, launched: Launched, machine: ChosenMa
 def vertex_pools(config: VertexLaunchConfig, launched: Launched) -> list[Pool]:
     """Returns the machines of a job. The first pool has one machine, as the service expects."""
     machine = config.chosen_machine()
-    if launched.name == TUNE and config.chief_machine is not None:
+    if launched.runs_search and config.chief_machine is not None:
         return [
             Pool(choose_machine(config.chief_machine, None, key="launch.chief_machine"), 1),
             Pool(machine, config.replicas),
         ]
-    if launched.name == TUNE and config.replicas > 1:
+    if launched.runs_search and config.replicas > 1:
         return [Pool(machine, 1), Pool(machine, config.replicas)]
     return [Pool(machine, 1)] + ([Pool(machine, config.replicas - 1)] if config.replicas > 1 else [])
 

@@ -134,12 +134,11 @@ def _check_path(config: KubernetesLaunchConfig, path: str, key: str | None, *, i
 
 def _check_use(config: KubernetesLaunchConfig, launched: Launched) -> None:
     one, name, count = launched.launchable, launched.name, config.accelerators
-    is_refit = name == TUNE and launched.config.refit
     check(
-        config.replicas == 1 or ((one.several_machines or one.is_service) and not is_refit),
+        config.replicas == 1 or launched.takes_several_machines or one.is_service,
         key="launch.replicas",
         value=config.replicas,
-        expected=f"1: {name}{' refit=true' if is_refit else ''} runs in one pod",
+        expected=f"1: {launched.title} runs in one pod",
     )
     most = one.most_accelerators
     check(

@@ -16,7 +16,7 @@ from configs.launch.dialogue import ask, say
 from configs.launch.external_program import run_program
 from configs.launch.fitting_strategy import with_strategy
 from configs.launch.identity import identify
-from configs.launch.launched import TUNE, Launched, launched_command
+from configs.launch.launched import Launched, launched_command
 from configs.launch.one_line_words import check_words
 from configs.launch.slurm.config import SlurmLaunchConfig
 from configs.launch.slurm.script import batch_script
@@ -91,12 +91,11 @@ def make_slurm_plan(config: SlurmLaunchConfig, name: str, paths: Sequence[str], 
     check_words([*paths, *words])
     launched = launched_command(name, paths, words, check_path=_check_path)
     one = launched.launchable
-    is_refit = name == TUNE and launched.config.refit
     check(
-        config.nodes == 1 or (one.several_machines and not is_refit),
+        config.nodes == 1 or launched.takes_several_machines,
         key="launch.nodes",
         value=config.nodes,
-        expected=f"1: {name}{' refit=true' if is_refit else ''} runs on one machine",
+        expected=f"1: {launched.title} runs on one machine",
     )
     most = one.most_accelerators
     check(

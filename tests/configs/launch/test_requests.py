@@ -219,6 +219,10 @@ def test_every_accepted_launch_is_a_valid_job(
             ["evaluate", "launch.machine=tpu-v5e"],
             "launch.machine=tpu-v5e: expected CPUs or GPUs: evaluate does not use ",
         ),
+        (
+            ["tune", "refit=true", "launch.replicas=2"],
+            "launch.replicas=2: expected 1: tune refit=true runs on one machine",
+        ),
         (["crossval", "launch.replicas=2"], "launch.replicas=2: expected 1: crossval runs on one machine"),
         (
             ["train", "launch.replicas=2", "launch.machine=tpu-v5e"],
@@ -309,6 +313,11 @@ def test_variables_that_may_hold_secrets_are_not_passed_on_and_not_shown(name: s
 def test_a_pipeline_of_dataflow_is_not_waited_for_on_a_large_machine() -> None:
     with pytest.raises(UserError, match="runner=dataflow: expected beamtune launch dataflow prepare"):
         plan_of(["vertex", *LAUNCHES["prepare_on_dataflow"][1:-1], "runner=dataflow", "runner.project=my-project"])
+
+
+def test_a_refit_is_one_process_on_the_machine_of_the_workers() -> None:
+    plan = plan_of(["vertex", "tune", *PLACE, DATA, "search_dir=gs://bucket/s", "refit=true", "launch.machine=l4"])
+    assert [(pool.machine.machine_type, pool.num_replicas) for pool in plan.pools] == [("g2-standard-8", 1)]
 
 
 def test_the_machine_of_a_pipeline_has_no_gpu() -> None:
