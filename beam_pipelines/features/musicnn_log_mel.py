@@ -59,7 +59,7 @@ class MusicnnSpectrogram:
             )
         self.num_patches = max(1, math.ceil(segment_num_samples // HOP_LENGTH / PATCH_FRAMES))
         self.num_frames = self.num_patches * PATCH_FRAMES
-        self.num_whole_frames = min(self.num_frames, 1 + segment_num_samples // HOP_LENGTH)
+        self.num_whole_frames = min(self.num_frames, num_frames(segment_num_samples))
         self._power = MelPower(
             mel_filters(), n_fft=N_FFT, hop_length=HOP_LENGTH, segment_num_samples=segment_num_samples, reflects=True
         )
@@ -97,6 +97,11 @@ class MusicnnLogMel:
     def __call__(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """Returns the spectrogram in the dtype in which it is stored."""
         return self._spectrogram(segment).astype(self.spec.dtype)
+
+
+def num_frames(segment_num_samples: int) -> int:
+    """Returns the number of frames of a segment, of which the last one may be in no patch."""
+    return 1 + segment_num_samples // HOP_LENGTH
 
 
 def mel_filters() -> npt.NDArray[np.float32]:
