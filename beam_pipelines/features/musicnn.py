@@ -75,7 +75,7 @@ def load_network(config: MusicnnConfig) -> MusicnnNetwork:
         checkpoint = read_checkpoint(config)
 
         def load() -> MusicnnNetwork:
-            network = MusicnnNetwork(checkpoint, network=config.network)
+            network = MusicnnNetwork(checkpoint, network=config.network, variant=config.variant)
             check_network(network, config)
             return network
 

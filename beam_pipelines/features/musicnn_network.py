@@ -1,8 +1,8 @@
 """The networks of musicnn 0.1.0 in Keras, with their published weights.
 
 J. Pons and X. Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging", ISMIR 2019 (late
-breaking); the order of the layers is that of musicnn/models.py in its wheel: convolution, ReLU, batch normalisation.
-The layers have the names of the variables in the checkpoints.
+breaking). The layers are those of the graphs (`.meta`) in its wheel, in the order convolution, ReLU, batch
+normalisation, and have the names of the variables in the checkpoints.
 """
 
 import os
@@ -26,8 +26,12 @@ _TEMPORAL_FILTERS, _TEMPORAL_FRAMES = 51, (128, 64, 32)
 _MIDDLE_LAYERS, _MIDDLE_FILTERS, _MIDDLE_FRAMES = 3, 64, 7
 _PENULTIMATE_UNITS = 200
 _VGG_FILTERS = 128
-# Size and strides of the poolings of the VGG.
-_VGG_POOLS = (((4, 1), (2, 2)), *((((2, 2), (2, 2)),) * 3), ((4, 4), (4, 4)))
+# Size and strides of each pooling in (frames, bands), as in the graph beside each checkpoint. The code of the wheel has
+# those of MTT_vgg for both, which are not those that MSD_vgg was trained with.
+_VGG_POOLS = {
+    "msd": (((4, 1), (4, 1)), ((1, 4), (1, 4)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((4, 4), (4, 4))),
+    "mtt": (((4, 1), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((4, 4), (4, 4))),
+}
 _NORM_EPSILON = 1e-3
 # A convolution over time is computed for this many frames at once, as a product with a matrix: the kernels of
 # TensorFlow for one input channel take eight times as long. It divides the 187 frames of a patch.
@@ -37,19 +41,20 @@ _BLOCK_FRAMES = 11
 class MusicnnNetwork(PatchNetwork):
     """A network with its weights: patches (patches, 187, 96) → `MUSICNN_LAYERS[network]`, each (patches, values)."""
 
-    def __init__(self, checkpoint: Checkpoint, *, network: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, network: str, variant: str) -> None:
         """Builds the network and loads its weights.
 
         Args:
             checkpoint: The weights.
             network: "musicnn" or "vgg".
+            variant: What it was trained on, "msd" or "mtt".
 
         Raises:
             UserError: TensorFlow is not installed, or the temporary folder cannot be written to.
         """
 
         def build() -> Any:
-            model = build_model(network)
+            model = build_model(network, variant=variant)
             variables = _read_variables(checkpoint)
             for layer in model.layers:
                 if layer.weights:
@@ -65,13 +70,14 @@ class MusicnnNetwork(PatchNetwork):
         super().__init__(build, feature="musicnn")
 
 
-def build_model(network: str) -> Any:
+def build_model(network: str, *, variant: str) -> Any:
     """Returns a network as a Keras model without its weights: patches → a list, `MUSICNN_LAYERS[network]`.
 
     Args:
         network: "musicnn" or "vgg".
+        variant: What it was trained on, "msd" or "mtt".
     """
-    return _build_musicnn() if network == "musicnn" else _build_vgg()
+    return _build_musicnn() if network == "musicnn" else _build_vgg(variant)
 
 
 def _build_musicnn() -> Any:
@@ -120,7 +126,8 @@ def _build_musicnn() -> Any:
     return keras.Model(patches, [penultimate, mean_pool, max_pool, tags], name="musicnn")
 
 
-def _build_vgg() -> Any:
+def _build_vgg(variant: str) -> Any:
+    """Five convolutions over 3 frames and 3 bands."""
     import keras
     from keras import layers, ops
 
@@ -132,7 +139,7 @@ def _build_vgg() -> Any:
 
     patches = keras.Input((PATCH_FRAMES, NUM_BANDS), name="patches", dtype="float32")
     tensor = norm(ops.expand_dims(patches, -1))
-    for number, (size, strides) in enumerate(_VGG_POOLS, start=1):
+    for number, (size, strides) in enumerate(_VGG_POOLS[variant], start=1):
         convolution = layers.Conv2D(_VGG_FILTERS, 3, padding="same", activation="relu", name=f"{number}CNN", **typed)
         tensor = layers.MaxPooling2D(size, strides, name=f"pool{number}", **typed)(norm(convolution(tensor)))
     _, height, width, channels = tensor.shape

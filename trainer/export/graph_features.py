@@ -303,7 +303,8 @@ def _embedding_network(name: str, config: YamnetConfig | MusicnnConfig, settings
         weights, whole = yamnet.load_network(config).copy_weights(), yamnet_network.build_model()
         output = whole.get_layer("embeddings").output
     else:
-        weights, whole = musicnn.load_network(config).copy_weights(), musicnn_network.build_model(config.network)
+        weights = musicnn.load_network(config).copy_weights()
+        whole = musicnn_network.build_model(config.network, variant=config.variant)
         output = whole.outputs[MUSICNN_LAYERS[config.network].index(config.layer)]
     require_same_sources({name: config}, recorded=settings.sources)
     for layer in whole.layers:
