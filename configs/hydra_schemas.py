@@ -57,6 +57,8 @@ _SCHEMAS: dict[str, type[Any]] = {
     "mfcc_feature": feature_config.MfccConfig,
     "yamnet_log_mel_feature": feature_config.YamnetLogMelConfig,
     "yamnet_feature": feature_config.YamnetConfig,
+    "musicnn_log_mel_feature": feature_config.MusicnnLogMelConfig,
+    "musicnn_feature": feature_config.MusicnnConfig,
     "waveform_feature": feature_config.WaveformConfig,
     "spectral_stats_feature": feature_config.SpectralStatsConfig,
     "direct_runner": runner_config.DirectRunnerConfig,

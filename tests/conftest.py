@@ -16,6 +16,8 @@ import pytest
 import soundfile
 
 from beam_pipelines.common import bucket_client
+from beam_pipelines.common.cache import cache_dir
+from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.python_process import python_command
 
 if TYPE_CHECKING:
@@ -188,6 +190,22 @@ def real_music() -> Path:
     if not REAL_MUSIC.is_dir():
         pytest.skip(f"the real music does not exist: {REAL_MUSIC}")
     return REAL_MUSIC
+
+
+@pytest.fixture(scope="session")
+def musicnn_wheel() -> Path:
+    """The wheel with musicnn's weights, which pip downloads once into the cache; skips the test if it cannot."""
+    from beam_pipelines.download.musicnn_wheel import fetch_musicnn_wheel
+    from beam_pipelines.features.config import MUSICNN_WHEEL
+
+    path = Path(cache_dir()) / MUSICNN_WHEEL
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_RETRIES", "0")
+        try:
+            fetch_musicnn_wheel(str(path))
+        except (RunFailedError, UserError) as error:
+            pytest.skip(f"musicnn's weights are not there: {error}")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,15 @@ from beam_pipelines.common.checks import MISSING, check, check_choice, check_pat
 from beam_pipelines.common.paths import is_local
 
 YAMNET_SAMPLE_RATE_HZ = 16_000
+MUSICNN_SAMPLE_RATE_HZ = 16_000
+# The wheel on the Python package index that holds musicnn's weights.
+MUSICNN_WHEEL = "musicnn-0.1.0-py3-none-any.whl"
+MUSICNN_VARIANTS = ("msd", "mtt")
+# The outputs of each network, in the order of the network's.
+MUSICNN_LAYERS: Mapping[str, tuple[str, ...]] = {
+    "musicnn": ("penultimate", "mean_pool", "max_pool", "tags"),
+    "vgg": ("pool5", "tags"),
+}
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ class YamnetLogMelConfig(FeatureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_yamnet_rate(self)
+        _check_rate_of_network(self, YAMNET_SAMPLE_RATE_HZ, network="YAMNet")
 
 
 @dataclass(frozen=True)
@@ -189,14 +198,64 @@ class YamnetConfig(FeatureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_yamnet_rate(self)
-        if self.weights_path is not None:
-            key = f"features.{self.kind}.weights_path"
-            check_path(self.weights_path, key=key)
-            check(is_local(self.weights_path), key=key, value=self.weights_path, expected="a local path")
+        _check_rate_of_network(self, YAMNET_SAMPLE_RATE_HZ, network="YAMNet")
+        _check_weights_path(self.weights_path, key=f"features.{self.kind}.weights_path")
 
     def sources(self) -> Mapping[str, str]:
         path = os.path.join(cache_dir(), "yamnet.h5") if self.weights_path is None else self.weights_path
+        return {"weights": path}
+
+    def libraries(self) -> tuple[str, ...]:
+        return ("keras", "tensorflow")
+
+
+@dataclass(frozen=True)
+class MusicnnLogMelConfig(FeatureConfig):
+    """The log-mel spectrogram that is the input of musicnn: 96 bands up to 8 kHz, 62.5 frames a second."""
+
+    kind: str = "musicnn_log_mel"
+    sample_rate_hz: int | None = MUSICNN_SAMPLE_RATE_HZ
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_rate_of_network(self, MUSICNN_SAMPLE_RATE_HZ, network="musicnn")
+
+
+@dataclass(frozen=True)
+class MusicnnConfig(FeatureConfig):
+    """The embeddings of musicnn, or of the VGG beside it: networks trained to tag music; one for every 3 s.
+
+    Attributes:
+        variant: What the network was trained on: "msd", the Million Song Dataset, or "mtt", MagnaTagATune. The audio of
+            MagnaTagATune is Magnatune's, and scores of "mtt" on it are too high.
+        network: "musicnn" or "vgg".
+        layer: The output that is the embedding, one of `MUSICNN_LAYERS[network]`: 200 values ("penultimate"), 753
+            ("mean_pool", "max_pool"), 256 ("pool5"), or the probabilities of 50 tags.
+        weights_path: A local copy of the wheel `MUSICNN_WHEEL`, or a folder with the checkpoint as it is in the wheel;
+            None gets the wheel once from the Python package index into the cache folder. Prepared data record the
+            hash of the weights and not their path: prediction uses the wheel in the cache folder.
+    """
+
+    path_settings: ClassVar[tuple[str, ...]] = ("weights_path",)
+
+    kind: str = "musicnn"
+    sample_rate_hz: int | None = MUSICNN_SAMPLE_RATE_HZ
+    variant: str = "msd"
+    network: str = "musicnn"
+    layer: str = "penultimate"
+    weights_path: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_rate_of_network(self, MUSICNN_SAMPLE_RATE_HZ, network="musicnn")
+        key = f"features.{self.kind}"
+        check_choice(self.variant, MUSICNN_VARIANTS, key=f"{key}.variant")
+        check_choice(self.network, tuple(MUSICNN_LAYERS), key=f"{key}.network")
+        check_choice(self.layer, MUSICNN_LAYERS[self.network], key=f"{key}.network={self.network}: {key}.layer")
+        _check_weights_path(self.weights_path, key=f"{key}.weights_path")
+
+    def sources(self) -> Mapping[str, str]:
+        path = os.path.join(cache_dir(), MUSICNN_WHEEL) if self.weights_path is None else self.weights_path
         return {"weights": path}
 
     def libraries(self) -> tuple[str, ...]:
@@ -213,13 +272,19 @@ def _check_windows(n_fft: int, hop_length: int, *, key: str) -> None:
     check(1 <= hop_length <= 65_536, key=f"{key}.hop_length", value=hop_length, expected="a hop of 1 to 65536 samples")
 
 
-def _check_yamnet_rate(config: FeatureConfig) -> None:
+def _check_rate_of_network(config: FeatureConfig, sample_rate_hz: int, *, network: str) -> None:
     check(
-        config.sample_rate_hz == YAMNET_SAMPLE_RATE_HZ,
+        config.sample_rate_hz == sample_rate_hz,
         key=f"features.{config.kind}.sample_rate_hz",
         value=config.sample_rate_hz,
-        expected=f"{YAMNET_SAMPLE_RATE_HZ}, the rate that YAMNet was trained on",
+        expected=f"{sample_rate_hz}, the rate that {network} was trained on",
     )
+
+
+def _check_weights_path(path: str | None, *, key: str) -> None:
+    if path is not None:
+        check_path(path, key=key)
+        check(is_local(path), key=key, value=path, expected="a local path")
 
 
 FEATURE_CONFIGS: Mapping[str, type[FeatureConfig]] = {
@@ -229,4 +294,6 @@ FEATURE_CONFIGS: Mapping[str, type[FeatureConfig]] = {
     "spectral_stats": SpectralStatsConfig,
     "yamnet_log_mel": YamnetLogMelConfig,
     "yamnet": YamnetConfig,
+    "musicnn_log_mel": MusicnnLogMelConfig,
+    "musicnn": MusicnnConfig,
 }

@@ -8,6 +8,7 @@ The Fourier transform alone is in float64, as librosa's is: in float32 its round
 of a frame, are off by more than 0.001 dB in bands 70 dB below it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,79 @@ from beam_pipelines.records.schema import FeatureSpec
 SMALLEST_POWER = 1e-10  # librosa's `amin`
 # Samples are clipped to this, 120 dB above full scale: float files hold any number, and its square must be finite.
 LARGEST_SAMPLE = np.float32(1e6)
+
+
+class MelPower:
+    """The mel spectrogram of a segment as powers, (samples,) → (frames, bands).
+
+    Not thread-safe: all calls use the same buffers.
+    """
+
+    def __init__(
+        self,
+        filters: npt.NDArray[np.float32],
+        *,
+        n_fft: int,
+        hop_length: int,
+        segment_num_samples: int,
+        reflects: bool = False,
+    ) -> None:
+        """Prepares window, filter bank and buffers.
+
+        Args:
+            filters: The filter bank, (bands, bins).
+            n_fft: Samples in a window; an even number.
+            hop_length: Samples from one window to the next.
+            segment_num_samples: The length of the segments; more than half a window if they are reflected.
+            reflects: Whether the samples in front of a segment and behind it are its own in reverse order, not zeros.
+        """
+        self._num_samples = segment_num_samples
+        self._half_window = n_fft // 2
+        self._reflects = reflects
+        self._filters = scipy.sparse.csr_matrix(filters)
+        self._window = hann_window(n_fft)
+        # The segment between half a window of other samples on each side, so that frames are centred.
+        self._padded = np.zeros(segment_num_samples + 2 * self._half_window, dtype=np.float64)
+        windows = np.lib.stride_tricks.sliding_window_view(self._padded, n_fft)
+        self._frames = windows[::hop_length]
+        self._windowed = np.empty(self._frames.shape, dtype=np.float64)
+
+    def __call__(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(samples,) float32 → (frames, bands) float32."""
+        half_window, padded = self._half_window, self._padded
+        middle = padded[half_window : half_window + self._num_samples]
+        middle[:] = segment
+        # Clipping takes longer than checking whether it is needed.
+        if middle.max() > LARGEST_SAMPLE or middle.min() < -LARGEST_SAMPLE:
+            np.clip(middle, -LARGEST_SAMPLE, LARGEST_SAMPLE, out=middle)
+        if self._reflects:
+            padded[:half_window] = middle[half_window:0:-1]
+            padded[-half_window:] = middle[-2 : -half_window - 2 : -1]
+        np.multiply(self._frames, self._window, out=self._windowed)
+        # Real and imaginary parts alternate.
+        parts = scipy.fft.rfft(self._windowed, axis=1).view(np.float64)
+        np.square(parts, out=parts)
+        power = (parts[:, 0::2] + parts[:, 1::2]).astype(np.float32)
+        mel_power: npt.NDArray[np.float32] = (self._filters @ power.T).T
+        return mel_power
+
+
+class LastResult:
+    """A function of a segment whose last result is kept, because several features use it.
+
+    The segment must not be changed between two calls.
+    """
+
+    def __init__(self, compute: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> None:
+        self._compute = compute
+        self._segment: npt.NDArray[np.float32] | None = None
+        self._result: npt.NDArray[np.float32] | None = None
+
+    def __call__(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        if self._result is None or segment is not self._segment:
+            self._result = self._compute(segment)
+            self._segment = segment
+        return self._result
 
 
 class MelSpectrogram:
@@ -45,18 +119,15 @@ class MelSpectrogram:
             UserError: A band reaches past half the sample rate, or is so narrow that it contains no FFT bin.
         """
         self._config = config
-        self._num_samples = segment_num_samples
         self.sample_rate_hz = sample_rate_hz
         self.num_frames = 1 + segment_num_samples // config.hop_length
-        self._filters = scipy.sparse.csr_matrix(mel_filters(name, config, sample_rate_hz))
-        self._window = hann_window(config.n_fft)
-        # The segment between half a window of zeros on each side, so that frames are centred.
-        self._padded = np.zeros(segment_num_samples + 2 * (config.n_fft // 2), dtype=np.float64)
-        windows = np.lib.stride_tricks.sliding_window_view(self._padded, config.n_fft)
-        self._frames = windows[:: config.hop_length]
-        self._windowed = np.empty(self._frames.shape, dtype=np.float64)
-        self._last_segment: npt.NDArray[np.float32] | None = None
-        self._last_decibels: npt.NDArray[np.float32] | None = None
+        self._power = MelPower(
+            mel_filters(name, config, sample_rate_hz),
+            n_fft=config.n_fft,
+            hop_length=config.hop_length,
+            segment_num_samples=segment_num_samples,
+        )
+        self._last_decibels = LastResult(self._compute)
 
     def decibels(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Returns the spectrogram in float32, (frames, bands), in dB relative to a power of 1.
@@ -67,25 +138,10 @@ class MelSpectrogram:
         Args:
             segment: (samples,) float32.
         """
-        if self._last_decibels is None or segment is not self._last_segment:
-            self._last_decibels = self._compute(segment)
-            self._last_segment = segment
-        return self._last_decibels
+        return self._last_decibels(segment)
 
     def _compute(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        half_window = self._config.n_fft // 2
-        middle = self._padded[half_window : half_window + self._num_samples]
-        middle[:] = segment
-        # Clipping takes longer than checking whether it is needed.
-        if middle.max() > LARGEST_SAMPLE or middle.min() < -LARGEST_SAMPLE:
-            np.clip(middle, -LARGEST_SAMPLE, LARGEST_SAMPLE, out=middle)
-        np.multiply(self._frames, self._window, out=self._windowed)
-        # Real and imaginary parts alternate.
-        parts = scipy.fft.rfft(self._windowed, axis=1).view(np.float64)
-        np.square(parts, out=parts)
-        power = (parts[:, 0::2] + parts[:, 1::2]).astype(np.float32)
-        mel_power: npt.NDArray[np.float32] = (self._filters @ power.T).T
-        return _power_to_db(mel_power, top_db=self._config.top_db)
+        return _power_to_db(self._power(segment), top_db=self._config.top_db)
 
 
 class LogMel:

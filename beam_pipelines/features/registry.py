@@ -16,12 +16,16 @@ from beam_pipelines.features.config import (
     FeatureConfig,
     LogMelConfig,
     MfccConfig,
+    MusicnnConfig,
+    MusicnnLogMelConfig,
     SpectralStatsConfig,
     WaveformConfig,
     YamnetConfig,
     YamnetLogMelConfig,
 )
 from beam_pipelines.features.mel import LogMel, MelSpectrogram, Mfcc
+from beam_pipelines.features.musicnn import Musicnn
+from beam_pipelines.features.musicnn_log_mel import MusicnnLogMel, MusicnnSpectrogram
 from beam_pipelines.features.waveform import Waveform
 from beam_pipelines.features.yamnet import Yamnet
 from beam_pipelines.features.yamnet_log_mel import YamnetLogMel
@@ -75,12 +79,13 @@ def _build(name: str, config: FeatureConfig, context: "_BuildContext") -> Featur
 
 
 class _BuildContext:
-    """The audio and segments of the features, and the mel spectrograms that features with the same settings share."""
+    """The audio and segments of the features, and the spectrograms that features with the same settings share."""
 
     def __init__(self, *, sample_rate_hz: int, segment: SegmentConfig) -> None:
         self._sample_rate_hz = sample_rate_hz
         self._segment = segment
         self._mels: dict[tuple[object, ...], MelSpectrogram] = {}
+        self._musicnn_spectrogram: MusicnnSpectrogram | None = None
 
     @property
     def segment_duration_s(self) -> float:
@@ -103,6 +108,12 @@ class _BuildContext:
             )
         return self._mels[settings]
 
+    def musicnn_spectrogram(self, name: str, config: FeatureConfig) -> MusicnnSpectrogram:
+        """Returns the front end of musicnn, the same object for all features."""
+        if self._musicnn_spectrogram is None:
+            self._musicnn_spectrogram = MusicnnSpectrogram(name, segment_num_samples=self.num_samples(config))
+        return self._musicnn_spectrogram
+
 
 def _spectral_stats(name: str, config: SpectralStatsConfig, context: _BuildContext) -> Feature:
     from beam_pipelines.features.spectral_stats import SpectralStats  # imports librosa, which takes a second
@@ -123,6 +134,10 @@ _BUILDERS: Mapping[type[FeatureConfig], Callable[[str, Any, _BuildContext], Feat
         name, config, segment_duration_s=context.segment_duration_s
     ),
     YamnetConfig: lambda name, config, context: Yamnet(name, config, segment_duration_s=context.segment_duration_s),
+    MusicnnLogMelConfig: lambda name, config, context: MusicnnLogMel(
+        name, config, context.musicnn_spectrogram(name, config)
+    ),
+    MusicnnConfig: lambda name, config, context: Musicnn(name, config, context.musicnn_spectrogram(name, config)),
 }
 
 # The settings that a mel spectrogram depends on.

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Mapping
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.config import FeatureConfig
+from beam_pipelines.features.config import FeatureConfig, MusicnnConfig
+from beam_pipelines.features.musicnn_checkpoint import weights_sha256
 
 _CHUNK_BYTES = 2**20
 
@@ -17,11 +18,7 @@ def source_hashes(features: Mapping[str, FeatureConfig]) -> dict[str, dict[str, 
     Raises:
         UserError: A file cannot be read.
     """
-    return {
-        name: {source: _sha256_of(path, key=f"features.{name}") for source, path in config.sources().items()}
-        for name, config in features.items()
-        if config.sources()
-    }
+    return {name: _hashes(config, key=f"features.{name}") for name, config in features.items() if config.sources()}
 
 
 def require_same_sources(features: Mapping[str, FeatureConfig], *, recorded: Mapping[str, Mapping[str, str]]) -> None:
@@ -42,6 +39,13 @@ def require_same_sources(features: Mapping[str, FeatureConfig], *, recorded: Map
                     f"features.{name}: {features[name].sources()[source]} has the SHA-256 {sha256}, and the data were "
                     f"prepared with {source} of SHA-256 {expected}: replace the file by that one"
                 )
+
+
+def _hashes(config: FeatureConfig, *, key: str) -> dict[str, str]:
+    if isinstance(config, MusicnnConfig):
+        # A wheel and a folder hold the same weights.
+        return {"weights": weights_sha256(config)}
+    return {source: _sha256_of(path, key=key) for source, path in config.sources().items()}
 
 
 def _sha256_of(path: str, *, key: str) -> str:

@@ -1,10 +1,9 @@
 """Embeddings by YAMNet (Plakal and Ellis, Google): a network trained on 521 classes of sound of AudioSet.
 
-The front end is `YamnetSpectrogram`, and the network is in `yamnet_network.py`, the only module that needs TensorFlow.
+The front end is `YamnetSpectrogram`, and the network is in `yamnet_network.py`.
 """
 
 import hashlib
-import threading
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.download.yamnet_weights import fetch_yamnet_weights
 from beam_pipelines.features.config import YAMNET_SAMPLE_RATE_HZ, YamnetConfig
+from beam_pipelines.features.patch_network import LoadedNetworks
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from beam_pipelines.features.yamnet_network import EMBEDDING_SIZE, YamnetNetwork
 from beam_pipelines.records.schema import FeatureSpec
@@ -21,8 +21,7 @@ _CHECK_DURATION_S = 3.0
 # Classes in the order of yamnet_class_map.csv of the original.
 _CLASSES = {"Silence": 494, "Sine wave": 495, "White noise": 514}
 
-_networks: dict[tuple[str, str], YamnetNetwork] = {}
-_networks_lock = threading.Lock()
+_networks: LoadedNetworks[YamnetNetwork] = LoadedNetworks()
 
 
 class Yamnet:
@@ -63,16 +62,18 @@ def load_network(config: YamnetConfig) -> YamnetNetwork:
         RunFailedError: The weights are missing and cannot be downloaded.
     """
     path = config.sources()["weights"]
-    with _networks_lock:
+    with _networks.lock:
         if config.weights_path is None:
             fetch_yamnet_weights(path)
         content = _read(path)
         key = (path, hashlib.sha256(content).hexdigest())
-        if key not in _networks:
-            network = YamnetNetwork(content, path=path)
-            check_network(network, path=path)
-            _networks[key] = network
-        return _networks[key]
+        return _networks.get(key, lambda: _load(content, path=path))
+
+
+def _load(content: bytes, *, path: str) -> YamnetNetwork:
+    network = YamnetNetwork(content, path=path)
+    check_network(network, path=path)
+    return network
 
 
 def check_network(network: YamnetNetwork, *, path: str) -> None:

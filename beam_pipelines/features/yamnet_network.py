@@ -1,4 +1,4 @@
-"""YAMNet's network in Keras, with the weights that Google publishes. No other module of the pipeline needs TensorFlow.
+"""YAMNet's network in Keras, with the weights that Google publishes.
 
 The network is MobileNet-v1 on log-mel patches, in the layer order of the original (Plakal and Ellis; tensorflow/models,
 research/audioset/yamnet/yamnet.py). The weights are a file of Keras 2 in HDF5 (`Model.save_weights`): a group for each
@@ -7,15 +7,13 @@ layer, named in the attribute `layer_names`.
 
 import io
 import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.quiet_tensorflow import set_up_tensorflow
+from beam_pipelines.features.patch_network import Array, PatchNetwork
 from beam_pipelines.features.yamnet_log_mel import NUM_BANDS, PATCH_FRAMES
 
 EMBEDDING_SIZE = 1024
@@ -43,13 +41,9 @@ _WEIGHT_NAMES: Mapping[str, tuple[str, ...]] = {
     "Dense": ("kernel", "bias"),
 }
 
-_Array = npt.NDArray[np.float32]
-Infer = Callable[[_Array], tuple[_Array, _Array]]
-"""(patches, 96, 64) → embeddings (patches, 1024) and scores of classes (patches, 521), all float32."""
 
-
-class YamnetNetwork:
-    """YAMNet with its weights, on the CPU. Thread-safe."""
+class YamnetNetwork(PatchNetwork):
+    """YAMNet with its weights: (patches, 96, 64) → embeddings (patches, 1024), scores of classes (patches, 521)."""
 
     def __init__(self, content: bytes, *, path: str) -> None:
         """Builds the network and loads its weights.
@@ -61,56 +55,13 @@ class YamnetNetwork:
         Raises:
             UserError: TensorFlow is not installed, or the file does not hold the weights of these layers.
         """
-        set_up_tensorflow()
-        try:
-            import tensorflow as tf  # takes seconds, and only this feature needs it
-        except ImportError as error:
-            raise UserError(
-                "features=yamnet needs TensorFlow, which is not installed: pip install 'beamtune[train]'"
-            ) from error
-        self._tf = tf
-        self._lock = threading.Lock()
-        self._functions: dict[int, Infer] = {}
-        with tf.device("/CPU:0"):
-            self._model = build_model()
-            _load_weights(self._model, content, path=path)
 
-    def compiled(self, num_patches: int) -> Infer:
-        """Returns the inference function for batches of `num_patches` patches. It is thread-safe.
+        def build() -> Any:
+            model = build_model()
+            _load_weights(model, content, path=path)
+            return model
 
-        The number is fixed because the last bits of a result depend on it; they do not depend on the threads.
-        """
-        with self._lock:
-            if num_patches not in self._functions:
-                self._functions[num_patches] = self._compile(num_patches)
-            return self._functions[num_patches]
-
-    def copy_weights(self) -> dict[str, list[_Array]]:
-        """Returns the weights of each layer by its name, in Keras' order."""
-        return {layer.name: layer.get_weights() for layer in self._model.layers if layer.weights}
-
-    def _compile(self, num_patches: int) -> Infer:
-        tf, model = self._tf, self._model
-        # With constants instead of variables TensorFlow fuses each convolution with the next operations: two thirds
-        # of the time.
-        trainable = [variable.numpy() for variable in model.trainable_variables]
-        fixed = [variable.numpy() for variable in model.non_trainable_variables]
-
-        @tf.function(input_signature=[tf.TensorSpec((num_patches, PATCH_FRAMES, NUM_BANDS), tf.float32)])  # type: ignore[untyped-decorator]
-        def network(patches: Any) -> Any:
-            with tf.device("/CPU:0"):
-                constants = [[tf.constant(array) for array in arrays] for arrays in (trainable, fixed)]
-                outputs, _ = model.stateless_call(*constants, patches, training=False)
-                return outputs
-
-        concrete = network.get_concrete_function()
-
-        def infer(patches: _Array) -> tuple[_Array, _Array]:
-            with tf.device("/CPU:0"):
-                embeddings, scores = concrete(tf.constant(patches))
-            return embeddings.numpy(), scores.numpy()
-
-        return infer
+        super().__init__(build, feature="yamnet")
 
 
 def build_model(*, dtype: Any = "float32") -> Any:
@@ -189,7 +140,7 @@ def _stored_layers(file: Any, *, path: str) -> dict[str, dict[str, Any]]:
     return layers
 
 
-def _read_layer(layer: Any, name: str, stored: Mapping[str, Any], *, path: str) -> list[_Array]:
+def _read_layer(layer: Any, name: str, stored: Mapping[str, Any], *, path: str) -> list[Array]:
     """Returns the weights of a layer in Keras' order, float32, after checks of names, shapes and values."""
     names = _WEIGHT_NAMES[type(layer).__name__]
     shapes = {weight: tuple(variable.shape) for weight, variable in zip(names, layer.weights, strict=True)}

@@ -4,7 +4,7 @@ import io
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TextIO
 
 import numpy as np
@@ -18,6 +18,7 @@ from beam_pipelines.common.terminal import counted, make_console, print_line
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
 from beam_pipelines.features.frontend import FrontEnd
+from beam_pipelines.features.pretrained_networks import notes_on_contamination
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.plan import ShardPlan, estimated_duration_s, estimated_segments, plan_shards
 from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder
@@ -49,6 +50,8 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
         print_line(console, f"note: {visible_line(note)}")
     if assignment.leak is not None:
         print_line(console, f"leaky split: {assignment.leak}")
+    for note in notes_on_contamination(asdict(config.dataset), config.features):
+        print_line(console, f"note: {note}")
     _print_features(console, front_end.specs)
 
     built, clip_s = _build_one(plans, config=config, labels=labels)

@@ -54,6 +54,12 @@ class PrepareYaml:
     shards: ShardConfig
     features: Mapping[str, FeatureConfig]
 
+    @property
+    def dataset(self) -> Mapping[str, object]:
+        """The settings of the data set that the audio came from; empty if they are not recorded."""
+        dataset = yaml.safe_load(self.text)["config"].get("dataset")
+        return dataset if isinstance(dataset, Mapping) else {}
+
     def front_end(self, names: Collection[str] | None = None) -> "FrontEnd":
         """Returns the front end that prepared the data, for some of its features or for all.
 

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TextIO
 
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import counted, make_console, print_line
+from beam_pipelines.features.pretrained_networks import notes_on_contamination
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, count_tracks
 from beam_pipelines.records.json_lines import Reject
@@ -42,6 +44,8 @@ def print_summary(job: PrepareJob, build: FinishedBuild, *, left_out: Sequence[R
 
     for line in _lines(build, left_out=left_out, output_dir=job.config.output_dir):
         print_line(console, line)
+    for note in notes_on_contamination(asdict(job.config.dataset), job.config.features):
+        print_line(console, f"note: {note}")
     print_line(console, f"prepared: {job.config.output_dir}")
 
 

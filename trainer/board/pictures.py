@@ -32,7 +32,12 @@ _PANEL_WIDTH_IN, _PANEL_HEIGHT_IN = 2.5, 2.4
 _PANELS_IN_A_ROW = 2
 # Cells of at least this share are so dark that their text is white.
 _DARK_SHARE = 0.55
-_AXIS_OF_SCALE = {Scale.DECIBEL: "mel band", Scale.YAMNET_LOG: "mel band", Scale.CEPSTRUM: "coefficient"}
+_AXIS_OF_SCALE = {
+    Scale.DECIBEL: "mel band",
+    Scale.YAMNET_LOG: "mel band",
+    Scale.MUSICNN_LOG: "mel band",
+    Scale.CEPSTRUM: "coefficient",
+}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from trainer.data.feature_kinds import Scale, SoundFeature, sound_features
 from trainer.data.prepared import PreparedData, read_prepare_yaml
 
 # The first of these that the data have is drawn.
-_DRAWN_SCALES = (Scale.DECIBEL, Scale.YAMNET_LOG, Scale.CEPSTRUM)
+_DRAWN_SCALES = (Scale.DECIBEL, Scale.YAMNET_LOG, Scale.MUSICNN_LOG, Scale.CEPSTRUM)
 
 
 @dataclass(frozen=True)

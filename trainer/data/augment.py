@@ -11,6 +11,7 @@ All features of an example get the same draws, in the same units of time and lou
 | log-mel in dB | frames move | dB added | no | yes | yes | yes |
 | MFCC | frames move | c0 + gain √bands (the DCT is orthonormal) | no | no | yes | yes |
 | YAMNet's log-mel | frames move, the padding stays | of the magnitude inside the logarithm | no | yes | yes | yes |
+| musicnn's log-mel | frames move, the padding stays | of the power inside the logarithm | no | yes | yes | yes |
 | waveform | samples move | factor, clipped to 16 bits | yes | no | yes | yes |
 | embedding, vector | no | no | no | no | no | yes |
 
@@ -41,7 +42,8 @@ FADE_DRAW = TIME_MASK_DRAW + 2 * MOST_MASKS
 NUM_QUANTILES = 4096
 
 _YAMNET_LOG_OFFSET = 0.001
-_SPECTROGRAMS = (Scale.DECIBEL, Scale.YAMNET_LOG)
+_LOG_OF_10 = math.log(10.0)
+_SPECTROGRAMS = (Scale.DECIBEL, Scale.YAMNET_LOG, Scale.MUSICNN_LOG)
 
 
 def make_augmenter(config: AugmentConfig, *, data: PreparedData, specs: Mapping[str, Any]) -> "Augmenter | None":
@@ -221,6 +223,9 @@ def amplify(values: Any, gains_db: Any, sound: SoundFeature) -> Any:
     if sound.scale is Scale.YAMNET_LOG:
         magnitudes = tf.maximum(tf.exp(values) - _YAMNET_LOG_OFFSET, 0.0)
         return tf.math.log(magnitudes * factors + _YAMNET_LOG_OFFSET)
+    if sound.scale is Scale.MUSICNN_LOG:
+        # expm1 and log1p: most bands of quiet music are next to 0.
+        return tf.math.log1p(tf.math.expm1(values * _LOG_OF_10) * tf.square(factors)) / _LOG_OF_10
     return values * factors
 
 

@@ -6,8 +6,14 @@ from enum import Enum
 
 from beam_pipelines.audio.segments import segment_length
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features import yamnet_log_mel
-from beam_pipelines.features.config import LogMelConfig, MfccConfig, WaveformConfig, YamnetLogMelConfig
+from beam_pipelines.features import musicnn_log_mel, yamnet_log_mel
+from beam_pipelines.features.config import (
+    LogMelConfig,
+    MfccConfig,
+    MusicnnLogMelConfig,
+    WaveformConfig,
+    YamnetLogMelConfig,
+)
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import CONFIG_FILE, FeatureSpec
 from trainer.common import files
@@ -20,6 +26,7 @@ class Scale(Enum):
     DECIBEL = "the power of a band in dB"
     CEPSTRUM = "coefficients of the orthonormal DCT-II of the bands in dB"
     YAMNET_LOG = "the natural logarithm of the magnitude of a band and 0.001"
+    MUSICNN_LOG = "the decimal logarithm of 1 and 10,000 times the power of a band"
     SAMPLE = "samples"
 
 
@@ -74,6 +81,12 @@ def _sound_feature(spec: FeatureSpec, preparation: PrepareYaml) -> SoundFeature 
             scale=Scale.YAMNET_LOG,
             num_frames=yamnet_log_mel.num_whole_frames(segment.duration_s),
             frames_per_segment=segment.duration_s / yamnet_log_mel.HOP_S,
+        )
+    if isinstance(config, MusicnnLogMelConfig):
+        return SoundFeature(
+            scale=Scale.MUSICNN_LOG,
+            num_frames=min(spec.shape[0], musicnn_log_mel.num_frames(num_samples)),
+            frames_per_segment=num_samples / musicnn_log_mel.HOP_LENGTH,
         )
     if isinstance(config, WaveformConfig):
         return SoundFeature(scale=Scale.SAMPLE, num_frames=spec.shape[0], frames_per_segment=spec.shape[0])

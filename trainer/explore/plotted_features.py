@@ -4,16 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from beam_pipelines.audio.filters import mel_frequencies
-from beam_pipelines.features import yamnet_log_mel
-from beam_pipelines.features.config import LogMelConfig, MfccConfig, SpectralStatsConfig, YamnetLogMelConfig
+from beam_pipelines.audio.segments import segment_length
+from beam_pipelines.features import musicnn_log_mel, yamnet_log_mel
+from beam_pipelines.features.config import (
+    MUSICNN_SAMPLE_RATE_HZ,
+    LogMelConfig,
+    MfccConfig,
+    MusicnnLogMelConfig,
+    SpectralStatsConfig,
+    YamnetLogMelConfig,
+)
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.explore.prepared_tables import mel_configs, yamnet_log_mel_names
 
 YAMNET_LOG_MEL_UNIT = "natural log"
 
-# Not embeddings: statistics in different units, where the largest numbers would dominate, and a spectrogram.
-_NO_EMBEDDINGS = (SpectralStatsConfig, YamnetLogMelConfig)
+_MUSICNN_LOG_MEL_UNIT = "log10"
+
+# Not embeddings: statistics in different units, where the largest numbers would dominate, and spectrograms.
+_NO_EMBEDDINGS = (SpectralStatsConfig, YamnetLogMelConfig, MusicnnLogMelConfig)
 # Vectors of more values are samples of audio, not embeddings.
 _MOST_VECTOR_SIZE = 4096
 
@@ -40,7 +50,7 @@ class PlottedFeatures:
     """The features to plot.
 
     Attributes:
-        bands: The log-mel spectrograms, those of YAMNet last; if there are none, the MFCCs.
+        bands: The log-mel spectrograms, those of YAMNet and musicnn last; if there are none, the MFCCs.
         vector: The feature whose mean over a track is projected: an embedding, else log-mel, else MFCC; None if there
             is none of these.
     """
@@ -62,6 +72,11 @@ def find_plotted_features(specs: Mapping[str, FeatureSpec], preparation: Prepare
     bands = [
         *(_log_mel(specs[name], mel[name], preparation) for name in spectrograms),
         *(_yamnet_log_mel(specs[name], preparation) for name in yamnet_log_mel_names(preparation) if name in specs),
+        *(
+            _musicnn_log_mel(specs[name], preparation)
+            for name, config in preparation.features.items()
+            if isinstance(config, MusicnnLogMelConfig) and name in specs
+        ),
     ] or [_mfcc(specs[name]) for name in cepstra]
     vectors = [*embeddings, *spectrograms, *cepstra]
     return PlottedFeatures(bands=tuple(bands), vector=specs[vectors[0]] if vectors else None)
@@ -84,6 +99,17 @@ def _yamnet_log_mel(spec: FeatureSpec, preparation: PrepareYaml) -> BandFeature:
         num_frames=yamnet_log_mel.num_whole_frames(preparation.segment.duration_s),
         frequencies_hz=yamnet_log_mel.band_centres(),
         unit=YAMNET_LOG_MEL_UNIT,
+    )
+
+
+def _musicnn_log_mel(spec: FeatureSpec, preparation: PrepareYaml) -> BandFeature:
+    num_samples = segment_length(preparation.segment, MUSICNN_SAMPLE_RATE_HZ)
+    return BandFeature(
+        spec=spec,
+        # Without the silence of the last patch, as for YAMNet.
+        num_frames=min(spec.shape[0], musicnn_log_mel.num_frames(num_samples)),
+        frequencies_hz=musicnn_log_mel.band_centres(),
+        unit=_MUSICNN_LOG_MEL_UNIT,
     )
 
 

@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from beam_pipelines.audio.filters import hann_window
 from beam_pipelines.audio.segments import segment_length
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features import yamnet_log_mel
+from beam_pipelines.features import musicnn, musicnn_log_mel, musicnn_network, yamnet, yamnet_log_mel, yamnet_network
 from beam_pipelines.features.config import (
+    MUSICNN_LAYERS,
     YAMNET_SAMPLE_RATE_HZ,
     FeatureConfig,
     LogMelConfig,
     MfccConfig,
+    MusicnnConfig,
+    MusicnnLogMelConfig,
     SpectralStatsConfig,
     WaveformConfig,
     YamnetConfig,
@@ -33,13 +36,12 @@ from beam_pipelines.features.config import (
 from beam_pipelines.features.deltas import DELTA_WIDTH, delta
 from beam_pipelines.features.mel import SMALLEST_POWER, mel_filters
 from beam_pipelines.features.weights_hash import require_same_sources
-from beam_pipelines.features.yamnet import load_network
-from beam_pipelines.features.yamnet_network import EMBEDDING_SIZE, build_model
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.export.frozen import frozen
 
 _FULL_SCALE = 32768.0
+_WITH_GRAPH = (LogMelConfig, WaveformConfig, YamnetLogMelConfig, YamnetConfig, MusicnnLogMelConfig, MusicnnConfig)
 
 
 class Fourier(Enum):
@@ -95,7 +97,7 @@ class GraphFeatures:
         self._networks = {
             name: _embedding_network(name, config, settings)
             for name, config in self._configs.items()
-            if isinstance(config, YamnetConfig)
+            if isinstance(config, YamnetConfig | MusicnnConfig)
         }
 
     def __call__(self, segments_at: Mapping[int, Any]) -> dict[str, Any]:
@@ -117,6 +119,10 @@ class GraphFeatures:
             values = yamnet_spectrogram(segments, fourier=self._fourier)
         elif isinstance(config, YamnetConfig):
             values = yamnet_embeddings(segments, self._networks[name], fourier=self._fourier)
+        elif isinstance(config, MusicnnLogMelConfig):
+            values = musicnn_spectrogram(segments, fourier=self._fourier)
+        elif isinstance(config, MusicnnConfig):
+            values = musicnn_embeddings(segments, self._networks[name], fourier=self._fourier)
         else:
             values = pcm16(segments)
         return tf.ensure_shape(tf.cast(values, spec.dtype), (None, *spec.shape))
@@ -176,7 +182,38 @@ def yamnet_embeddings(segments: Any, network: Callable[[Any], Any], *, fourier: 
     blocks = tf.reshape(spectrogram, (-1, num_frames // hop, hop, num_bands))
     patches = tf.concat([blocks[:, :-1], blocks[:, 1:]], axis=2)
     embeddings = network(tf.reshape(patches, (-1, yamnet_log_mel.PATCH_FRAMES, num_bands)))
-    return tf.reshape(embeddings, (-1, num_frames // hop - 1, EMBEDDING_SIZE))
+    return tf.reshape(embeddings, (-1, num_frames // hop - 1, yamnet_network.EMBEDDING_SIZE))
+
+
+def musicnn_spectrogram(segments: Any, *, fourier: Fourier) -> Any:
+    """(segments, samples) float32 at 16 kHz → (segments, frames, 96) float32: `MusicnnLogMel` of the pipeline."""
+    shape = musicnn_log_mel.MusicnnSpectrogram(MusicnnLogMelConfig.kind, segment_num_samples=segments.shape[1])
+    half_window = musicnn_log_mel.N_FFT // 2
+    power = _power_spectra(
+        tf.pad(segments, [[0, 0], [half_window, half_window]], mode="REFLECT"),
+        window_length=musicnn_log_mel.N_FFT,
+        hop_length=musicnn_log_mel.HOP_LENGTH,
+        fft_length=musicnn_log_mel.N_FFT,
+        fourier=fourier,
+    )
+    mel_power = _matmul_float(tf.cast(power, tf.float32), musicnn_log_mel.mel_filters())
+    logarithms = tf.math.log(mel_power * musicnn_log_mel.POWER_FACTOR + 1.0) * np.float32(1.0 / np.log(10.0))
+    num_silent = shape.num_frames - shape.num_whole_frames
+    return tf.pad(logarithms[:, : shape.num_whole_frames], [[0, 0], [0, num_silent], [0, 0]])
+
+
+def musicnn_embeddings(segments: Any, network: Callable[[Any], Any], *, fourier: Fourier) -> Any:
+    """(segments, samples) float32 at 16 kHz → (segments, patches, values) float32: `Musicnn` of the pipeline.
+
+    Args:
+        segments: The samples.
+        network: From patches (patches, 187, 96) to embeddings (patches, values).
+        fourier: How spectra are computed.
+    """
+    spectrogram = musicnn_spectrogram(segments, fourier=fourier)
+    _, num_frames, num_bands = spectrogram.shape
+    embeddings = network(tf.reshape(spectrogram, (-1, musicnn_log_mel.PATCH_FRAMES, num_bands)))
+    return tf.reshape(embeddings, (-1, num_frames // musicnn_log_mel.PATCH_FRAMES, embeddings.shape[-1]))
 
 
 def pcm16(segments: Any) -> Any:
@@ -247,25 +284,30 @@ def _config_of(name: str, settings: PrepareYaml) -> FeatureConfig:
     if isinstance(config, SpectralStatsConfig):
         raise UserError(
             f"features.{name}: spectral_stats cannot be exported, because librosa computes it and no TensorFlow "
-            "operations do: train on log_mel, mfcc, waveform, yamnet_log_mel or yamnet"
+            "operations do: train on log_mel, mfcc, waveform, yamnet, musicnn, or the log_mel of these"
         )
-    if not isinstance(config, LogMelConfig | WaveformConfig | YamnetLogMelConfig | YamnetConfig):
+    if not isinstance(config, _WITH_GRAPH):
         kind = "missing" if config is None else config.kind
         raise UserError(f"features.{name} is {kind} in prepare.yaml of the run: prepare the data again, and train")
     return config
 
 
-def _embedding_network(name: str, config: YamnetConfig, settings: PrepareYaml) -> Callable[[Any], Any]:
-    """Returns YAMNet with its weights, (patches, 96, 64) → (patches, 1024).
+def _embedding_network(name: str, config: YamnetConfig | MusicnnConfig, settings: PrepareYaml) -> Callable[[Any], Any]:
+    """Returns a pretrained network with its weights, from patches (patches, frames, bands) to (patches, values).
 
     Raises:
-        UserError: The file of the weights is not the one that the data were prepared with.
+        UserError: The weights are not those that the data were prepared with.
         RunFailedError: The weights are missing and cannot be downloaded.
     """
-    weights = load_network(config).copy_weights()
+    if isinstance(config, YamnetConfig):
+        weights, whole = yamnet.load_network(config).copy_weights(), yamnet_network.build_model()
+        output = whole.get_layer("embeddings").output
+    else:
+        weights = musicnn.load_network(config).copy_weights()
+        whole = musicnn_network.build_model(config.network, variant=config.variant)
+        output = whole.outputs[MUSICNN_LAYERS[config.network].index(config.layer)]
     require_same_sources({name: config}, recorded=settings.sources)
-    whole = build_model()
     for layer in whole.layers:
         if layer.weights:
             layer.set_weights(weights[layer.name])
-    return frozen(keras.Model(whole.input, whole.get_layer("embeddings").output, name="yamnet"))
+    return frozen(keras.Model(whole.input, output, name=config.kind))

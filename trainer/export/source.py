@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.features.pretrained_networks import PretrainedNetwork
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.data.prepared import PreparedData
 from trainer.evaluation.inference import Inference
 from trainer.export.graph_features import GraphFeatures
-from trainer.model_card.facts import backbone_of, uses_yamnet
+from trainer.model_card.facts import backbone_of, pretrained_networks
 from trainer.models.config import ModelConfig
 from trainer.models.registry import model_config_from_dict
 from trainer.runs.run_dir import RunDir
@@ -50,9 +51,9 @@ class ExportSource:
         return GraphFeatures(self.settings, self.specs)
 
     @property
-    def uses_yamnet(self) -> bool:
-        """Whether the export holds weights of YAMNet."""
-        return uses_yamnet(self.settings, self.model_config)
+    def pretrained_networks(self) -> tuple[PretrainedNetwork, ...]:
+        """The pretrained networks whose weights the export holds."""
+        return pretrained_networks(self.settings, self.model_config)
 
     @property
     def backbone(self) -> str | None:

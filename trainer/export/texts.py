@@ -43,6 +43,8 @@ PATHS = {
     ONNX: "model.onnx",
 }
 _APACHE = Path(__file__).with_name("apache-2.0.txt")
+# The texts of the licences of `beam_pipelines.features.pretrained_networks`.
+_LICENCES = {"Apache License 2.0": _APACHE, "ISC License": Path(__file__).with_name("isc-musicnn.txt")}
 
 _EXAMPLE = '''\
 """Prints the most probable genres of a 16-bit WAV file: python example.py song.wav. It needs TensorFlow only."""
@@ -161,20 +163,21 @@ def signature_json(source: ExportSource, *, formats: list[str]) -> str:
 
 def license_text(source: ExportSource) -> str | None:
     """Returns the licences of the pretrained parts; None where all weights were trained from random ones."""
-    parts = []
-    if source.uses_yamnet:
-        parts.append(
-            "This export contains weights of YAMNet (https://github.com/tensorflow/models, research/audioset/yamnet),\n"
-            "copyright The TensorFlow Authors, under the Apache License 2.0, whose text follows.\n"
-        )
+    parts = [
+        f"This export contains weights of {network.name} ({network.url}),\n"
+        f"copyright {network.copyright}, under the {network.licence}, whose text follows.\n"
+        for network in source.pretrained_networks
+    ]
+    texts = [_LICENCES[network.licence] for network in source.pretrained_networks]
     if source.backbone is not None:
+        texts.append(_APACHE)
         parts.append(
             f"The weights of {source.backbone} started from those of keras.applications, trained on ImageNet: see\n"
             "https://keras.io/api/applications/ for their licences. Keras is under the Apache License 2.0.\n"
         )
     if not parts:
         return None
-    return "\n".join([*parts, _APACHE.read_text(encoding="utf-8")])
+    return "\n".join([*parts, *(path.read_text(encoding="utf-8") for path in dict.fromkeys(texts))])
 
 
 def card_text(source: ExportSource, *, formats: list[str]) -> str:

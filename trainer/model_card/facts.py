@@ -5,10 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.config import YamnetConfig
+from beam_pipelines.features.pretrained_networks import YAMNET, PretrainedNetwork, network_of
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import TEST, VALIDATION
 from trainer.data.prepared import PreparedData
@@ -48,8 +46,8 @@ class RunFacts:
         """The kind of data set that the audio came from, such as "folder"; None if it is not recorded."""
         if self.preparation is None:
             return None
-        dataset = yaml.safe_load(self.preparation.text)["config"].get("dataset")
-        return dataset.get("name") if isinstance(dataset, Mapping) else None
+        name = self.preparation.dataset.get("name")
+        return None if name is None else str(name)
 
     @property
     def levels(self) -> Mapping[str, Mapping[str, LevelMetrics]]:
@@ -90,10 +88,12 @@ def _num_groups(run: RunDir, metrics: RunMetrics) -> dict[str, int]:
     return counts
 
 
-def uses_yamnet(preparation: PrepareYaml, model_config: ModelConfig) -> bool:
-    """Returns whether a model, or a feature that it takes, has weights of YAMNet."""
-    kinds = (preparation.features.get(name) for name in model_config.feature_names)
-    return any(isinstance(kind, YamnetConfig) for kind in kinds) or model_config.name == "yamnet_finetune"
+def pretrained_networks(preparation: PrepareYaml, model_config: ModelConfig) -> tuple[PretrainedNetwork, ...]:
+    """Returns the pretrained networks that compute the features of a model, or that it is made of, each once."""
+    taken = (preparation.features[name] for name in model_config.feature_names if name in preparation.features)
+    found = [YAMNET] if model_config.name == "yamnet_finetune" else []
+    found += [network for network in map(network_of, taken) if network is not None]
+    return tuple(dict.fromkeys(found))
 
 
 def backbone_of(model_config: ModelConfig) -> str | None:

@@ -13,7 +13,7 @@ from beam_pipelines.common.saved_settings import SettingValue, trained_settings
 from beam_pipelines.records.schema import SPLITS
 from trainer.common import files
 from trainer.common.markdown import markdown_table, plain_text, preformatted
-from trainer.model_card.facts import RunFacts, backbone_of, read_facts, uses_yamnet
+from trainer.model_card.facts import RunFacts, backbone_of, pretrained_networks, read_facts
 from trainer.model_card.front_matter import front_matter, model_name
 from trainer.model_card.scores import score_sections
 from trainer.runs.run_dir import RunDir
@@ -204,8 +204,12 @@ def _licence(facts: RunFacts) -> list[str]:
         "Nobody has stated a licence of these weights. beamtune itself is under the Apache License 2.0, which says "
         "nothing about models that are trained with it."
     ]
-    if facts.preparation is not None and uses_yamnet(facts.preparation, facts.model_config):
-        parts.append("The model contains, or takes its input from, weights of YAMNet, under the Apache License 2.0.")
+    networks = () if facts.preparation is None else pretrained_networks(facts.preparation, facts.model_config)
+    parts += [
+        f"The model contains, or takes its input from, weights of {network.name}, under the {network.licence}; they "
+        f"were trained on {' and '.join(collection.name for collection in network.collections)}."
+        for network in networks
+    ]
     backbone = backbone_of(facts.model_config)
     if backbone is not None:
         parts.append(

@@ -8,7 +8,9 @@ import numpy as np
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
-from beam_pipelines.features.config import FEATURE_CONFIGS, YamnetConfig
+from beam_pipelines.features.config import FEATURE_CONFIGS, MusicnnConfig, MusicnnLogMelConfig, YamnetConfig
+from beam_pipelines.features.musicnn import LAYER_SIZES
+from beam_pipelines.features.musicnn_log_mel import PATCH_FRAMES
 from beam_pipelines.features.registry import build_features
 from beam_pipelines.features.yamnet_log_mel import YamnetSpectrogram
 from beam_pipelines.features.yamnet_network import EMBEDDING_SIZE
@@ -45,13 +47,21 @@ def list_models(config: ZooConfig, *, stream: TextIO) -> None:
 
 def typical_specs(config: ZooConfig) -> dict[str, FeatureSpec]:
     """Returns the specs of all features with their default settings, for segments of the config's length and rate."""
-    # Making the feature yamnet needs YAMNet's weights; its spec does not.
-    configs = {name: feature_class() for name, feature_class in FEATURE_CONFIGS.items() if name != YamnetConfig.kind}
+    # Making the features of pretrained networks needs their weights; their specs do not.
+    configs = {
+        name: feature_class()
+        for name, feature_class in FEATURE_CONFIGS.items()
+        if feature_class not in (YamnetConfig, MusicnnConfig)
+    }
     segment = SegmentConfig(duration_s=config.segment_duration_s, hop_s=config.segment_duration_s)
     features = build_features(configs, sample_rate_hz=config.sample_rate_hz, segment=segment)
     num_patches = YamnetSpectrogram(segment_duration_s=config.segment_duration_s).num_patches
     yamnet = FeatureSpec(name=YamnetConfig.kind, shape=(num_patches, EMBEDDING_SIZE), dtype=YamnetConfig.dtype)
-    return {spec.name: spec for spec in (*(feature.spec for feature in features), yamnet)}
+    specs = {spec.name: spec for spec in (*(feature.spec for feature in features), yamnet)}
+    num_musicnn_patches = specs[MusicnnLogMelConfig.kind].shape[0] // PATCH_FRAMES
+    musicnn_shape = (num_musicnn_patches, LAYER_SIZES[MusicnnConfig.layer])
+    musicnn = FeatureSpec(name=MusicnnConfig.kind, shape=musicnn_shape, dtype=MusicnnConfig.dtype)
+    return {**specs, musicnn.name: musicnn}
 
 
 def _place(name: str) -> int:

@@ -1,9 +1,10 @@
 import hashlib
+import zipfile
 
 import pytest
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.config import LogMelConfig, YamnetConfig
+from beam_pipelines.features.config import LogMelConfig, MusicnnConfig, YamnetConfig
 from beam_pipelines.features.weights_hash import require_same_sources, source_hashes
 
 
@@ -17,6 +18,13 @@ def features(tmp_path):
 def test_only_features_with_files_have_hashes(features):
     assert source_hashes(features) == {"mine": {"weights": hashlib.sha256(b"weights").hexdigest()}}
     assert source_hashes({"log_mel": LogMelConfig()}) == {}
+
+
+def test_the_hash_of_musicnn_is_that_of_its_values(musicnn_wheel):
+    features = {"m": MusicnnConfig(weights_path=str(musicnn_wheel), variant="mtt", network="vgg", layer="tags")}
+    with zipfile.ZipFile(musicnn_wheel) as archive:
+        values = archive.read("musicnn/MTT_vgg/.data-00000-of-00001")
+    assert source_hashes(features) == {"m": {"weights": hashlib.sha256(values).hexdigest()}}
 
 
 def test_files_larger_than_a_piece_are_hashed_whole(features, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from prepared_data import track_record
 
 from beam_pipelines.datasets.config import FolderDatasetConfig
-from beam_pipelines.features.config import LogMelConfig
+from beam_pipelines.features.config import LogMelConfig, MusicnnConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.shard_report import ShardReport
@@ -30,10 +30,12 @@ def track(duration_s):
     return track_record("t", split="train", group="g", label="x", num_segments=9, duration_s=duration_s)
 
 
-def summary_of(labels, *, output_dir="prepared/x", reports=(EMPTY,)):
+def summary_of(labels, *, output_dir="prepared/x", reports=(EMPTY,), root="/music", features=None):
     job = PrepareJob(
         config=PrepareConfig(
-            dataset=FolderDatasetConfig(root="/music"), features={"log_mel": LogMelConfig()}, output_dir=output_dir
+            dataset=FolderDatasetConfig(root=root),
+            features=features or {"log_mel": LogMelConfig()},
+            output_dir=output_dir,
         ),
         tracks=[],
         official_split="",
@@ -47,6 +49,16 @@ def summary_of(labels, *, output_dir="prepared/x", reports=(EMPTY,)):
     stream = io.StringIO()
     print_summary(job, build, left_out=[], stream=stream)
     return stream.getvalue()
+
+
+def test_a_network_that_has_learned_from_the_music_is_named():
+    features = {"m": MusicnnConfig(variant="mtt"), "n": MusicnnConfig(variant="msd")}
+    notes = [
+        line for line in summary_of(["x"], root="/data/Magnatune4", features=features).splitlines() if "note" in line
+    ]
+    assert " ".join(notes).startswith("note: features.m: MTT_musicnn learned from MagnaTagATune")
+    assert "features.n" not in summary_of(["x"], root="/data/Magnatune4", features=features)
+    assert "note" not in summary_of(["x"], features=features)
 
 
 @pytest.mark.parametrize("label", ["[hip-hop]", "Rock_[/]", "[/rock]", "[bold]x[/bold]", ":cat:", "\\[x]"])

@@ -11,6 +11,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.config import (
     LogMelConfig,
     MfccConfig,
+    MusicnnLogMelConfig,
     SpectralStatsConfig,
     WaveformConfig,
     YamnetLogMelConfig,
@@ -23,6 +24,7 @@ CONFIGS = {
     "cepstra": MfccConfig(n_fft=512, hop_length=256),
     "vector": SpectralStatsConfig(),
     "yamnet": YamnetLogMelConfig(),
+    "musicnn": MusicnnLogMelConfig(),
     "bands": LogMelConfig(n_fft=512, hop_length=160),
     "samples": WaveformConfig(),
 }
@@ -30,6 +32,7 @@ SPECS = {
     "cepstra": FeatureSpec("cepstra", (94, 20), "float16"),
     "vector": FeatureSpec("vector", (74,), "float32"),
     "yamnet": FeatureSpec("yamnet", (288, 64), "float16"),
+    "musicnn": FeatureSpec("musicnn", (187, 96), "float16"),
     "bands": FeatureSpec("bands", (151, 128), "float16"),
     "samples": FeatureSpec("samples", (24_000,), "int16"),
 }
@@ -52,6 +55,7 @@ def prepared(directory: Path, names: list[str]) -> PreparedData:
     [
         (["cepstra", "vector", "yamnet", "bands"], "bands"),
         (["cepstra", "yamnet"], "yamnet"),
+        (["cepstra", "musicnn"], "musicnn"),
         (["vector", "cepstra"], "cepstra"),
         (["vector", "samples"], None),
     ],

@@ -17,7 +17,13 @@ from augmenting import LOG_MEL, change, make_states, make_values, numbers_of
 
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.config import LogMelConfig, MfccConfig, WaveformConfig, YamnetLogMelConfig
+from beam_pipelines.features.config import (
+    LogMelConfig,
+    MfccConfig,
+    MusicnnLogMelConfig,
+    WaveformConfig,
+    YamnetLogMelConfig,
+)
 from beam_pipelines.features.registry import build_features
 from beam_pipelines.records.schema import FeatureSpec
 from configs.compose import compose, to_dataclass
@@ -167,15 +173,23 @@ def test_gain_is_that_of_the_sound(gain_db: float) -> None:
         log_mel=LogMelConfig(dtype="float32"),
         mfcc=MfccConfig(dtype="float32", n_mfcc=13, deltas=1, n_mels=64),
         yamnet_log_mel=YamnetLogMelConfig(dtype="float32"),
+        musicnn_log_mel=MusicnnLogMelConfig(dtype="float32"),
         waveform=WaveformConfig(),
     )
     sounds = {
         "log_mel": SoundFeature(Scale.DECIBEL, 32, 31.25, 128),
         "mfcc": SoundFeature(Scale.CEPSTRUM, 32, 31.25, 64),
         "yamnet_log_mel": SoundFeature(Scale.YAMNET_LOG, 98, 100.0),
+        "musicnn_log_mel": SoundFeature(Scale.MUSICNN_LOG, 63, 62.5),
         "waveform": SoundFeature(Scale.SAMPLE, 16_000, 16_000),
     }
-    tolerances = {"log_mel": 2e-3, "mfcc": 5e-3, "yamnet_log_mel": 1e-4, "waveform": 3.0}
+    tolerances = {
+        "log_mel": 2e-3,
+        "mfcc": 5e-3,
+        "yamnet_log_mel": 1e-4,
+        "musicnn_log_mel": 1e-4,
+        "waveform": 3.0,
+    }
     audio = make_audio(2)
     for name, feature in features.items():
         quiet = np.stack([feature(samples) for samples in audio]).astype(np.float32)
@@ -317,6 +331,8 @@ def test_the_kinds_of_features_come_from_their_preparation(prepared_dir: Path) -
         "waveform": {"kind": "waveform", "dtype": "int16"},
         "yamnet_log_mel": {"kind": "yamnet_log_mel"},
         "yamnet": {"kind": "yamnet"},
+        "musicnn_log_mel": {"kind": "musicnn_log_mel"},
+        "musicnn": {"kind": "musicnn"},
         "stats": {"kind": "spectral_stats", "dtype": "float32"},
     }
     path.write_text(yaml.safe_dump(content))
@@ -326,6 +342,8 @@ def test_the_kinds_of_features_come_from_their_preparation(prepared_dir: Path) -
         "waveform": (48_000,),
         "yamnet_log_mel": (336, 64),
         "yamnet": (6, 1024),
+        "musicnn_log_mel": (187, 96),
+        "musicnn": (1, 200),
         "stats": (100,),
     }
     specs = [FeatureSpec(name, shape, "float16") for name, shape in shapes.items()]
@@ -336,6 +354,7 @@ def test_the_kinds_of_features_come_from_their_preparation(prepared_dir: Path) -
         "waveform": SoundFeature(Scale.SAMPLE, 48_000, 48_000),
         # The last window that ends within 3 s begins at 2.97 s.
         "yamnet_log_mel": SoundFeature(Scale.YAMNET_LOG, 298, 300.0),
+        "musicnn_log_mel": SoundFeature(Scale.MUSICNN_LOG, 187, 187.5),
     }
 
     del content["config"]["segment"]

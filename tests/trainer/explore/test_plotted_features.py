@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from librosa.filters import mel
 
-from beam_pipelines.features.config import LogMelConfig, MfccConfig, YamnetLogMelConfig
+from beam_pipelines.features.config import LogMelConfig, MfccConfig, MusicnnLogMelConfig, YamnetLogMelConfig
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.explore.plotted_features import find_plotted_features
 from trainer.explore.prepared_tables import read_tables
@@ -25,6 +25,7 @@ def preparation_with(make_track, write_data_set, configs):
         ({"scalar": (1,)}, [], None),
         ({"yamnet_log_mel": (336, 64)}, ["yamnet_log_mel"], None),
         ({"yamnet_log_mel": (336, 64), "mfcc": (94, 20)}, ["yamnet_log_mel"], "mfcc"),
+        ({"musicnn_log_mel": (187, 96), "yamnet_log_mel": (336, 64)}, ["yamnet_log_mel", "musicnn_log_mel"], None),
         ({"yamnet_log_mel": (336, 64), "log_mel": (94, 128)}, ["log_mel", "yamnet_log_mel"], "log_mel"),
     ],
     ids=str,
@@ -34,6 +35,7 @@ def test_features_are_chosen_by_their_settings_and_shapes(make_track, write_data
         "log_mel": LogMelConfig(n_fft=512, n_mels=16),
         "mfcc": MfccConfig(n_fft=512, n_mels=16, n_mfcc=13),
         "yamnet_log_mel": YamnetLogMelConfig(),
+        "musicnn_log_mel": MusicnnLogMelConfig(),
     }
     preparation = preparation_with(make_track, write_data_set, configs)
     plotted = find_plotted_features(

@@ -14,6 +14,8 @@ from beam_pipelines.features.config import (
     FeatureConfig,
     LogMelConfig,
     MfccConfig,
+    MusicnnConfig,
+    MusicnnLogMelConfig,
     SpectralStatsConfig,
     WaveformConfig,
     YamnetConfig,
@@ -67,6 +69,9 @@ FEATURES = [
     (MfccConfig(dtype="float32", hop_length=2450, deltas=1), 1.0),  # 10 frames: one between the two ends
     (YamnetLogMelConfig(dtype="float32"), 0.5),  # shorter than a patch
     (YamnetLogMelConfig(dtype="float32"), 3.1),
+    (MusicnnLogMelConfig(dtype="float32"), 0.5),
+    (MusicnnLogMelConfig(dtype="float32"), 3.0),
+    (MusicnnLogMelConfig(dtype="float32"), 3.1),  # the first length with two patches has 48,128 samples
 ]
 
 
@@ -83,7 +88,9 @@ def test_features_agree_with_the_pipeline(config, duration_s):
 
 
 @pytest.mark.parametrize("fourier", [Fourier.FFT_FLOAT32, Fourier.MATRIX_FLOAT32])
-@pytest.mark.parametrize("config", [LogMelConfig(dtype="float32"), YamnetLogMelConfig(dtype="float32")])
+@pytest.mark.parametrize(
+    "config", [LogMelConfig(dtype="float32"), YamnetLogMelConfig(dtype="float32"), MusicnnLogMelConfig(dtype="float32")]
+)
 def test_a_transform_in_float32_differs_by_its_rounding(config, fourier):
     got, expected = both(config, fourier=fourier)
     assert largest_difference(got, expected) <= 0.01  # dB, or nepers beside a loud sine
@@ -103,6 +110,28 @@ def test_embeddings_agree_with_the_pipeline(monkeypatch):
     got, expected = both(YamnetConfig(dtype="float32"), fourier=Fourier.FFT_FLOAT64, duration_s=1.5)
     assert got.shape == (NUM_SEGMENTS, 3, 1024)
     assert largest_difference(got, expected) <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("network", "layer", "size"), [("musicnn", "penultimate", 200), ("musicnn", "max_pool", 753), ("vgg", "pool5", 256)]
+)
+def test_embeddings_of_musicnn_agree_with_the_pipeline(musicnn_wheel, monkeypatch, network, layer, size):
+    monkeypatch.setenv("BEAMTUNE_CACHE", str(musicnn_wheel.parent))
+    config = MusicnnConfig(dtype="float32", network=network, layer=layer)
+    got, expected = both(config, fourier=Fourier.FFT_FLOAT64, duration_s=3.2)
+    assert got.shape == (NUM_SEGMENTS, 2, size)
+    assert largest_difference(got, expected) <= 1e-5 * np.abs(expected).max()
+
+
+def test_another_variant_than_that_of_the_data_is_refused(musicnn_wheel):
+    recorded = source_hashes({"m": MusicnnConfig(weights_path=str(musicnn_wheel))})
+    config = MusicnnConfig(weights_path=str(musicnn_wheel), variant="mtt")
+    with pytest.raises(
+        UserError, match="has the SHA-256 041f39.*, and the data were prepared with weights of SHA-256 8579"
+    ):
+        GraphFeatures(
+            settings_of({"m": config}, sources=recorded), {"m": FeatureSpec(name="m", shape=(1, 200), dtype="float32")}
+        )
 
 
 def test_other_weights_than_those_of_the_data_are_refused(monkeypatch):

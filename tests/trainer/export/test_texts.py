@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.features.config import LogMelConfig, YamnetConfig
+from beam_pipelines.features.config import LogMelConfig, MusicnnConfig, YamnetConfig
 from trainer.export.source import ExportSource
 from trainer.export.texts import card_text, license_text
 from trainer.models.architectures.cnn2d import Cnn2dConfig
@@ -51,6 +51,17 @@ def test_a_run_without_a_card_is_exported_with_one(source: ExportSource, finishe
     before = card_text(replace(source, run=run), formats=["saved_model"])
     (Path(finished.run_dir) / "model_card.md").unlink()
     assert card_text(replace(source, run=run), formats=["saved_model"]) == before
+
+
+def test_the_licence_of_musicnn_is_its_own(source: ExportSource) -> None:
+    settings = replace(source.settings, features={"log_mel": MusicnnConfig(variant="mtt")})
+    text = license_text(replace(source, settings=settings, model_config=Cnn2dConfig()))
+    assert text is not None
+    assert text.startswith("This export contains weights of MTT_musicnn (https://github.com/jordipons/musicnn),\n")
+    assert (
+        "under the ISC License, whose text follows.\n\nCopyright (c) Music Technology Group, Universitat Pompeu" in text
+    )
+    assert APACHE not in text
 
 
 @pytest.mark.parametrize(

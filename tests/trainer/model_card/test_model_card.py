@@ -214,7 +214,9 @@ def test_the_kind_of_data_set_is_that_of_prepare_yaml(facts: RunFacts) -> None:
 
 def test_pretrained_weights_are_named_with_their_licence(facts: RunFacts) -> None:
     assert "YAMNet" not in model_card(facts)
-    assert "YAMNet, under the Apache License 2.0" in model_card(replace(facts, model_config=YamnetFinetuneConfig()))
+    assert "YAMNet, under the Apache License 2.0; they were trained on AudioSet." in model_card(
+        replace(facts, model_config=YamnetFinetuneConfig())
+    )
     transfer = replace(facts, model_config=TransferConfig(backbone="ResNet50V2"))
     assert "started from those of ResNet50V2 in keras.applications" in model_card(transfer)
 

@@ -1,5 +1,7 @@
 """Every model: it takes features as they are stored, learns, and is saved and loaded."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -123,6 +125,13 @@ def test_parallel_convolves_spectrograms_and_pools_embeddings(specs, stats):
     as_spectrogram = ParallelConfig(features=["yamnet", "log_mel"], filters=[8], pooled_features=[])
     model = build_model(as_spectrogram, specs=specs, stats=stats, num_classes=3)
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 2
+
+
+def test_parallel_pools_the_embeddings_of_both_pretrained_networks(specs, stats):
+    of_both = {name: replace(specs["yamnet"], name=name) for name in ("yamnet", "musicnn")}
+    same_stats = dict.fromkeys(of_both, stats["yamnet"])
+    model = build_model(ParallelConfig(features=list(of_both)), specs=of_both, stats=same_stats, num_classes=3)
+    assert not any(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
 
 
 def test_cnn1d_takes_one_patch():

@@ -38,10 +38,13 @@ def test_typical_data_have_every_feature():
         "spectral_stats": ((100,), "float32"),
         "yamnet_log_mel": ((336, 64), "float16"),
         "yamnet": ((6, 1024), "float16"),
+        "musicnn_log_mel": ((187, 96), "float16"),
+        "musicnn": ((1, 200), "float16"),
     }
     assert specs.keys() == FEATURE_CONFIGS.keys()
     longer = typical_specs(ZooConfig(segment_duration_s=5.0, sample_rate_hz=22_050))
     assert (longer["waveform"].shape, longer["yamnet"].shape[0]) == ((110_250,), 10)
+    assert (longer["musicnn_log_mel"].shape, longer["musicnn"].shape) == ((374, 96), (2, 200))
 
 
 def test_the_default_segment_is_that_of_prepare():
