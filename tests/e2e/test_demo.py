@@ -22,14 +22,14 @@ MOST_MEAN_SPECTRUM_ACCURACY = 0.85
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """Runs scripts/demo in a copy of the tree that shares this environment, with half of the epochs."""
+    """Runs scripts/demo in a copy of the tree that shares this environment."""
     tree = tmp_path_factory.mktemp("demo")
     for name in ("scripts", "requirements", "pyproject.toml", ".venv"):
         if not (REPOSITORY / name).exists():
             pytest.skip(f"{name} is not there: the demo runs in the environment that scripts/test makes")
         (tree / name).symlink_to(REPOSITORY / name)
     return subprocess.run(
-        [str(tree / "scripts" / "demo"), "epochs=12"],
+        [str(tree / "scripts" / "demo")],
         capture_output=True,
         text=True,
         timeout=3600,
