@@ -1,6 +1,6 @@
 """`beamtune evaluate`: the metrics of a run on a split."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -70,9 +70,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         calibration = fit_calibration(predictions)
     levels = evaluated_levels(predictions, calibration=calibration)
 
-    _print(levels, split=config.split, data=data)
-    for note in _notes(data, model_config):
-        print(f"note: {note}", file=stdout())
+    _print(levels, split=config.split, data=data, notes=_notes(data, model_config))
     if data.cache_key != trained_on.cache_key:
         print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=stderr())
         return levels
@@ -103,10 +101,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     return levels
 
 
-def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData) -> None:
+def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData, notes: Iterable[str]) -> None:
     print_scores(split, levels, leak=data.stats.split_leak, stream=stdout())
     print(file=stdout())
     print_genres(f"{split} tracks", levels[TRACK], labels=data.labels, stream=stdout())
+    for note in notes:
+        print(f"note: {note}", file=stdout())
 
 
 def _notes(data: PreparedData, model_config: ModelConfig) -> Iterator[str]:
