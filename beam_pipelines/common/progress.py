@@ -8,7 +8,18 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TextIO
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import is_local
@@ -79,6 +90,17 @@ def polling(show: Callable[[], None], *, interval_s: float = _LOCAL_INTERVAL_S) 
         show()
 
 
+class _OneText(ProgressColumn):
+    """Columns of text as one, of which a narrow terminal cuts the end: rich would cut into the numbers of each."""
+
+    def __init__(self, *columns: TextColumn | MofNCompleteColumn | TimeElapsedColumn | TimeRemainingColumn) -> None:
+        super().__init__(table_column=Column(no_wrap=True, overflow="ellipsis"))
+        self._columns = columns
+
+    def render(self, task: Task) -> Text:
+        return Text(" ").join(column.render(task) for column in self._columns)
+
+
 class ProgressReporter:
     """Shows the progress of work on standard error.
 
@@ -118,12 +140,14 @@ class ProgressReporter:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn(unit, markup=False),
-                TimeElapsedColumn(),
-                TextColumn("left", markup=False),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[details]}", markup=False),
+                _OneText(
+                    MofNCompleteColumn(),
+                    TextColumn(unit, markup=False),
+                    TimeElapsedColumn(),
+                    TextColumn("left", markup=False),
+                    TimeRemainingColumn(),
+                    TextColumn("{task.fields[details]}", markup=False),
+                ),
                 console=make_console(self._stream),
             )
             self._task = self._bar.add_task(description, total=total, details="")

@@ -4,7 +4,7 @@ output "bucket" {
 }
 
 output "prepare_settings" {
-  description = "Settings of `prepare` and `convert` on Dataflow, for overrides=FILE: `terraform output -json prepare_settings >dataflow.yaml`."
+  description = "Settings of `prepare` and `convert` on Dataflow, for overrides=FILE: `terraform output -json prepare_settings >prepare.yaml`."
   value = [
     "runner=dataflow",
     "runner.project=${var.project}",

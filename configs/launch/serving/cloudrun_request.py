@@ -58,7 +58,7 @@ def cloudrun_request(config: CloudRunConfig, served: Served, *, files_key: str |
             "parent": f"projects/{config.project}/locations/{config.region}",
             "serviceId": config.service,
             # A revision with another key is a new one, which loads the files anew although no setting has changed.
-            "service": {"labels": labels, **service, "template": {"labels": labels, **service["template"]}},
+            "service": {"labels": labels, **service, "template": {"labels": dict(labels), **service["template"]}},
         },
         key,
     )

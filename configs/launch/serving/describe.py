@@ -25,7 +25,8 @@ def describe_vertex(config: VertexServeConfig, served: Served) -> list[str]:
         notes.append("the other deployments of the endpoint keep the other requests, in their proportions")
     if not config.image.startswith(f"{config.region}-docker.pkg.dev/"):
         notes.append(f"Vertex AI takes images for servers from Artifact Registry in {config.region} alone")
-    replicas = f"{config.min_replicas} to {config.max_replicas}"
+    least, most = config.min_replicas, config.max_replicas
+    replicas = str(most) if least == most else f"{least} to {most}"
     return [
         f"machines: {replicas} {machine.machine_type}{with_gpu}, in {config.region}",
         vertex_cost(config),

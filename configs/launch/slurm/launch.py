@@ -130,7 +130,8 @@ def _describe(plan: SlurmPlan) -> list[str]:
     config = plan.config
     devices = f", {counted(config.gpus_per_node, 'GPU')}" if config.gpus_per_node else ""
     nodes = f"{counted(config.nodes, 'node')} of {counted(config.cpus_per_task, 'core')}{devices}"
-    lines = [f"{plan.name}: {nodes}, in the partition {config.partition or 'of the cluster'}"]
+    partition = "default partition" if config.partition is None else f"partition {config.partition}"
+    lines = [f"{plan.name}: {nodes}, in the {partition}"]
     if config.nodes > 1:
         lines.append(
             "note: whoever can connect to the nodes can connect to this job: there is no password between them"

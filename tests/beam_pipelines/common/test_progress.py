@@ -1,4 +1,5 @@
 import io
+import re
 import threading
 import time
 
@@ -64,6 +65,22 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert "3/4" in text
     assert "2 rejects" in text
     assert "genre [bold]x[/bold]" in text
+
+
+@pytest.mark.parametrize("columns", ["80", "60"])
+def test_a_narrow_terminal_cuts_the_details_and_no_number(monkeypatch, columns):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", columns)
+    stream = Terminal()
+    with ProgressReporter("preparing", total=1056, unit="tracks", stream=stream) as progress:
+        progress.update(completed=1056, details="1 reject, 111 s of audio per second and more")
+    last_line = (
+        re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue()).rstrip("\n").splitlines()[-1].rpartition("\r")[2]
+    )
+    assert "1056/1056 tracks 0:00:00 left 0:00:00 1 reject" in last_line
+    assert last_line.rstrip().endswith("…")
+    assert len(last_line) <= int(columns)
 
 
 def test_a_bar_interprets_no_markup(monkeypatch):

@@ -314,8 +314,10 @@ def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], words: list[s
 def test_a_job_is_submitted_once(slurm: FakePrograms, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = (*TRAIN, f"launch.log_dir={tmp_path}/logs/train")
     assert launch(*words, "--dry-run") == 0
-    script = capsys.readouterr().out
+    dry_run = capsys.readouterr()
+    script = dry_run.out
     name = script.splitlines()[1].partition("=")[2]
+    assert "in the default partition" in dry_run.err
     assert slurm.calls() == []
     assert launch(*words, "--yes") == 0
     captured = capsys.readouterr()

@@ -40,7 +40,9 @@ def test_a_model_is_served_once(on_cloud_run: Launch, run_service: CloudRunServe
 
 def test_the_request_is_that_of_the_dry_run(on_cloud_run: Launch, run_service: CloudRunServer, capsys: Capture) -> None:
     assert on_cloud_run(*SERVE, "--dry-run") == 0
-    shown = yaml.safe_load(capsys.readouterr().out)["createService"]["service"]
+    printed = capsys.readouterr().out
+    assert "&" not in printed, "an anchor of YAML, in place of labels that are written twice"
+    shown = yaml.safe_load(printed)["createService"]["service"]
     assert run_service.requests == []
     assert on_cloud_run(*SERVE) == 0
     [sent] = run_service.of_kind("create")

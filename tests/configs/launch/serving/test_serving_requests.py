@@ -225,6 +225,10 @@ def test_what_is_said_before_a_server_is_made() -> None:
     ]
 
 
+def test_a_fixed_number_of_machines_is_one_number() -> None:
+    assert describe_vertex(*server_of(["vertex"]))[0] == "machines: 1 n2-standard-4, in us-central1"
+
+
 def test_how_a_server_is_asked() -> None:
     base64, asked = [line for line in ask_vertex("https://x/v1/e:predict", ["music"]) if not line.startswith("#")]
     assert base64.startswith(
