@@ -145,7 +145,7 @@ def _read_crossval(path: str, *, split: str) -> ComparedResult:
         return _crossval_result(path, content)
     except files.FileError as error:
         raise UserError(f"{file_path} cannot be read: {error.message}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file_path} is damaged ({error!r}): run its beamtune crossval command again") from error
 
 
