@@ -160,7 +160,7 @@ def _crossval_result(path: str, content: Mapping[str, Any]) -> ComparedResult:
         num_folds=content["folds"],
         num_seeds=len(content["seeds"]),
         scores={
-            level: {name: Score(means[name], sd=content["sd"][level][name]) for name in COUNTED_METRICS}
+            level: {name: Score(float(means[name]), sd=float(content["sd"][level][name])) for name in COUNTED_METRICS}
             for level, means in content["mean"].items()
         },
     )
