@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from beam_pipelines.common.checks import check
 
 PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]")
-REGION = re.compile(r"[a-z]+-[a-z]+\d+")
-ZONE = re.compile(r"[a-z]+-[a-z]+\d+-[a-z]")
+REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
+ZONE = re.compile(r"[a-z]+-[a-z]+[0-9]+-[a-z]")
 ACCOUNT = re.compile(r"[^\s@]+@[^\s@]+")
 KMS_KEY = re.compile(r"projects/[^\s/]+/locations/[^\s/]+/keyRings/[^\s/]+/cryptoKeys/[^\s/]+")
 LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from beam_pipelines.common.output_streams import visible
+from beam_pipelines.common.output_streams import visible_line
 
 # A column of texts is wrapped, but no narrower than this, unless all its texts are.
 _LEAST_TEXT_WIDTH = 16
@@ -71,11 +71,11 @@ class TextTable:
             hidden_if_equal: The columns that are shown in a line above instead, on a terminal, if several rows have
                 the same cell there.
         """
-        self._title = visible(title)
-        self._names = [visible(name) for name in columns]
-        self._text = {self._names[0], *map(visible, text), *map(visible, long)}
-        self._long = set(map(visible, long))
-        self._hidden_if_equal = set(map(visible, hidden_if_equal))
+        self._title = visible_line(title)
+        self._names = [visible_line(name) for name in columns]
+        self._text = {self._names[0], *map(visible_line, text), *map(visible_line, long)}
+        self._long = set(map(visible_line, long))
+        self._hidden_if_equal = set(map(visible_line, hidden_if_equal))
         self._rows: list[list[str]] = []
         self._sections: set[int] = set()
         self._in_all_rows: list[str] = []
@@ -83,7 +83,7 @@ class TextTable:
     def add_row(self, *cells: str) -> None:
         """Adds a row."""
         assert len(cells) == len(self._names), f"{len(cells)} cells in {len(self._names)} columns"
-        self._rows.append([visible(cell) for cell in cells])
+        self._rows.append([visible_line(cell) for cell in cells])
 
     def add_section(self) -> None:
         """Draws a line below the last row, where the table has borders."""
@@ -91,7 +91,7 @@ class TextTable:
 
     def add_to_all_rows(self, text: str) -> None:
         """Adds a text that belongs to every row, and is shown once above them on a terminal."""
-        self._in_all_rows.append(visible(text))
+        self._in_all_rows.append(visible_line(text))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not console.is_terminal:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from beam_pipelines.common.output_streams import visible
+from beam_pipelines.common.output_streams import visible, visible_line
 
 # A pipe has no width: wide enough for every row on one line.
 _PIPED_WIDTH = 100_000
@@ -78,5 +78,5 @@ def make_console(stream: TextIO) -> Console:
 
 
 def print_line(console: Console, line: str) -> None:
-    """Prints a line without markup and without wrapping it."""
-    console.print(line, markup=False, soft_wrap=True)
+    """Prints a line without markup and without wrapping it; what would end it is escaped."""
+    console.print(visible_line(line), markup=False, soft_wrap=True)

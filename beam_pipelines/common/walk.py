@@ -10,6 +10,7 @@ from beam_pipelines.common.file_entry import FileEntry
 LOOP = "links to folders that are listed elsewhere, or that lead in a circle,"
 BROKEN_LINK = "links that lead nowhere"
 UNREADABLE = "folders that cannot be read"
+NO_FILE = "devices and named pipes"
 # Python's own functions for folders, such as os.makedirs, fail at about 1000.
 _MAX_DEPTH = 100
 TOO_DEEP = f"folders more than {_MAX_DEPTH} levels down"
@@ -21,7 +22,7 @@ class LeftOut:
 
     Attributes:
         path: Its path.
-        reason: LOOP, BROKEN_LINK, UNREADABLE or TOO_DEEP.
+        reason: LOOP, BROKEN_LINK, UNREADABLE, NO_FILE or TOO_DEEP.
     """
 
     path: str
@@ -64,8 +65,10 @@ class _Walk:
                 if os.path.islink(child):
                     yield LeftOut(child, BROKEN_LINK)
                 continue
-            if not stat.S_ISDIR(status.st_mode):
+            if stat.S_ISREG(status.st_mode):
                 yield FileEntry(child, size_bytes=status.st_size, updated_s=status.st_mtime)
+            elif not stat.S_ISDIR(status.st_mode):
+                yield LeftOut(child, NO_FILE)  # reading a pipe would wait for its writer
             elif os.path.islink(child):
                 links.append(child)
             elif (status.st_dev, status.st_ino) not in self._seen:

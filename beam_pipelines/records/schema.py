@@ -294,7 +294,7 @@ def success_from_json(text: str, *, directory: str) -> str:
     try:
         content = json.loads(text)
         version, cache_key = content["schema_version"], content["fingerprint"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{directory}/{SUCCESS_FILE} was not written by beamtune: prepare the data again, with overwrite=true"
         ) from error

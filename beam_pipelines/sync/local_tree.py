@@ -12,7 +12,7 @@ import google_crc32c
 from beam_pipelines.common.bucket_requests import stored_crc32c
 from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.common.paths import is_within
-from beam_pipelines.common.walk import LOOP, walk
+from beam_pipelines.common.walk import LOOP, NO_FILE, walk
 from beam_pipelines.sync.names import tree_of
 from beam_pipelines.sync.trees import Tree, TreeFile
 
@@ -41,9 +41,9 @@ class LocalFolder:
             name = found.path[len(self.uri) :].lstrip("/") or self.uri
             if not isinstance(found, FileEntry):
                 left_out[found.reason].append(name)
-                unread += [name] if found.reason != LOOP else []
+                unread += [name] if found.reason not in (LOOP, NO_FILE) else []
             elif (file := _regular_file(found.path, name)) is None:
-                left_out["devices and named pipes"].append(name)
+                left_out[NO_FILE].append(name)
             else:
                 files.append(file)
         tree = tree_of(files, problem=problem)

@@ -18,13 +18,13 @@ _DAY_S = 86_400
 _MAX_ENVIRONMENT = 32
 # host/path[:tag][@sha256:digest]; a host has a dot or a port, or is localhost.
 IMAGE = re.compile(
-    r"(?P<host>localhost(:\d{1,5})?|[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?)(?P<path>(/[a-z0-9]+([._-]+[a-z0-9]+)*)+)"
+    r"(?P<host>localhost(:[0-9]{1,5})?|[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?)(?P<path>(/[a-z0-9]+([._-]+[a-z0-9]+)*)+)"
     r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-_NETWORK = re.compile(r"projects/\d+/global/networks/[a-z]([-a-z0-9]*[a-z0-9])?")
+_NETWORK = re.compile(r"projects/[0-9]+/global/networks/[a-z]([-a-z0-9]*[a-z0-9])?")
 _ATTACHMENT = re.compile(r"projects/[^\s/]+/regions/[^\s/]+/networkAttachments/[^\s/]+|[a-z]([-a-z0-9]*[a-z0-9])?")
 _BOARD = re.compile(r"projects/[^\s/]+/locations/[^\s/]+/tensorboards/[^\s/]+")
-_ENDPOINT = re.compile(r"https://[^\s/]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
+_ENDPOINT = re.compile(r"https://[^\s/]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
 # Variables of libraries that are no secrets. Vertex AI sets AIP_*, CLUSTER_SPEC and TF_CONFIG by itself.
 _ENVIRONMENT = re.compile(
     r"(TF|NCCL|OMP|MKL|XLA|KERAS|GCS|BEAMTUNE|CUDA)_[A-Z0-9_]{1,60}|PYTHONHASHSEED|PYTHONUNBUFFERED"

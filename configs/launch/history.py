@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from beam_pipelines.common.cache import cache_dir
+from beam_pipelines.common.cloud_names import PROJECT, REGION
 from beam_pipelines.common.errors import UserError
 
 LAST = "last"
@@ -13,8 +14,8 @@ _FILE = "launched-jobs.jsonl"
 _MAX_BYTES = 1 << 20
 JOBS, ENDPOINTS, SERVICES = "customJobs", "endpoints", "services"
 _NAME = re.compile(
-    r"projects/(?P<project>[^\s/]+)/locations/(?P<region>[^\s/]+)/"
-    r"(?P<end>customJobs/\d{1,20}|(endpoints|services)/[a-z0-9][-a-z0-9]{0,62})"
+    rf"projects/(?P<project>{PROJECT.pattern}|[0-9]+)/locations/(?P<region>{REGION.pattern})/"
+    r"(?P<end>customJobs/[0-9]{1,20}|(endpoints|services)/[a-z0-9][-a-z0-9]{0,62})"
 )
 
 
@@ -55,24 +56,26 @@ def find_job(word: str, *, project: str | None, region: str | None) -> LaunchedJ
 
     Args:
         word: "last", the number of a job, the name of an endpoint or service that was launched here, or a full name.
-        project: Its project, for a number that is not in the file; None where it is not given.
-        region: Its region, likewise.
+        project: Its project: what was launched in others is not looked at; None where it is not given.
+        region: Its region, for a number that is not in the file.
 
     Raises:
-        UserError: The word names no job.
+        UserError: The word names no job, or several servers.
     """
-    known = _read()
+    known = [job for job in _read() if project in (None, job.project)]
     if word == LAST:
         if not known:
             raise UserError(
-                f"{LAST}: no job was launched from this machine: beamtune launch list shows those of a project"
+                f"{LAST}: no job was launched from this machine{'' if project is None else f' in {project}'}: beamtune "
+                "launch list shows those of a project"
             )
         return known[-1]
     match = _NAME.fullmatch(word)
-    end = f"/{word}" if match is None else f"/{match['end']}"
-    for job in reversed(known):
-        if job.name.endswith(end):
-            return job
+    found = {job.name: job for job in known if _is_named(job, word, match)}
+    if len(found) > 1 and match is None:
+        raise UserError(f"{word} is {' and '.join(found)}: give the full name")
+    if found:
+        return list(found.values())[-1]
     if match is not None:
         return LaunchedJob(name=word, project=project or match["project"], region=match["region"])
     if not re.fullmatch(r"\d{1,20}", word, re.ASCII):
@@ -83,6 +86,14 @@ def find_job(word: str, *, project: str | None, region: str | None) -> LaunchedJ
     if project is None or region is None:
         raise UserError(f"the job {word} was not launched from this machine: add launch.project=… and launch.region=…")
     return LaunchedJob(f"projects/{project}/locations/{region}/{JOBS}/{word}", project, region)
+
+
+def _is_named(job: LaunchedJob, word: str, match: re.Match[str] | None) -> bool:
+    """Returns whether a word, or a full name that it matches, names a job; the project may be its id or its number."""
+    if match is None:
+        return job.name.endswith(f"/{word}")
+    is_same = job.region == match["region"] and job.name.endswith(f"/{match['end']}")
+    return is_same and (job.project == match["project"] or job.name == word)
 
 
 def _read() -> list[LaunchedJob]:

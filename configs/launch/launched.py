@@ -10,6 +10,7 @@ from beam_pipelines.common.checks import check, check_choice
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_in_bucket
 from configs.compose import compose, settings_of, to_dataclass
+from configs.launch.one_line_words import check_means_the_same
 
 TRAIN, TUNE, CROSSVAL, PREDICT, SERVE = "train", "tune", "crossval", "predict", "serve"
 
@@ -143,6 +144,7 @@ def launched_command(
     """
     names = [known for known, one in LAUNCHABLE.items() if has_services or not one.is_service]
     check_choice(name, tuple(names), key="COMMAND")
+    check_means_the_same(words)
     given = settings_of(words)
     config = _dataclass(name, words)
     launched = Launched(

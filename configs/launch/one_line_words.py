@@ -1,9 +1,22 @@
-"""The words of a command that are written into a manifest or a script."""
+"""The words of a command that runs elsewhere: in a manifest, a script or a request."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_utf8
+
+_RESOLVER = re.compile(r"\$\{\s*[A-Za-z_][\w.]*\s*:")
+
+
+def check_means_the_same(words: Sequence[str]) -> None:
+    """Raises a UserError for a setting with ${NAME:…}, which is a variable or the time of the machine that reads it."""
+    for word in words:
+        found = _RESOLVER.search(word)
+        if found is not None:
+            raise UserError(
+                f"{word!r}: expected the value itself: {found[0]}…}} may have another one where the command runs"
+            )
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -57,12 +57,14 @@ class Programs:
         (self.folder / name).write_text(body + (FAKES[name] if says is None else says))
         (self.folder / name).chmod(0o755)
 
-    def run(self, *words: str, environment: Mapping[str, str] = {}) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *words: str, environment: Mapping[str, str] = {}, repository: Path = REPOSITORY
+    ) -> "subprocess.CompletedProcess[str]":
         """Runs the script; `calls` returns what it has called."""
         self._calls.write_text("")
         variables = {"PATH": str(self.folder), "CALLS": str(self._calls), "FAILS": str(self.folder), "DIGEST": DIGEST}
         return subprocess.run(
-            [str(REPOSITORY / "scripts" / "images"), *words],
+            [str(repository / "scripts" / "images"), *words],
             env={**os.environ, **variables, **environment},
             capture_output=True,
             text=True,
@@ -105,6 +107,65 @@ def test_all_images_are_built_by_the_first_engine_that_is_there(programs: Progra
         labels = dict(one.partition("=")[::2] for one in values(call, "--label"))
         assert re.fullmatch(r"[0-9a-f]{40}(-changed)?|", labels.pop(f"{LABEL}.revision", ""))
         assert labels == {f"{LABEL}.version": VERSION}
+
+
+def test_the_revision_says_whether_what_is_copied_was_committed(programs: Programs, tmp_path: Path) -> None:
+    repository = tmp_path / "it's a copy"
+    (repository / "scripts").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "scripts" / "images", repository / "scripts" / "images")
+    (repository / "pyproject.toml").write_text('version = "1.2.3"\n')
+    programs.add("docker")
+
+    def git(*words: str) -> str:
+        names = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        return subprocess.run(
+            [str(tmp_path / "git"), *names, *words],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout.strip()
+
+    def revision() -> list[str]:
+        done = programs.run("trainer", repository=repository)
+        assert done.returncode == 0, done.stderr
+        labels = values(programs.calls()[0], "--label")
+        return [one.partition("=")[2] for one in labels if one.startswith(f"{LABEL}.revision=")]
+
+    git("init", "--quiet")
+    assert revision() == []
+    git("add", ".")
+    git("commit", "--quiet", "--message", "First")
+    head = git("rev-parse", "HEAD")
+    (repository / "notes.txt").write_text("not copied")
+    assert revision() == [head]
+    (repository / "trainer").mkdir()
+    (repository / "trainer" / "new.py").write_text("")
+    assert revision() == [f"{head}-changed"]
+    git("add", ".")
+    git("commit", "--quiet", "--message", "Second")
+    assert revision() == [git("rev-parse", "HEAD")]
+    (repository / "pyproject.toml").write_text('version = "1.2.4"\n')
+    assert revision() == [git("rev-parse", "HEAD") + "-changed"]
+
+
+@pytest.mark.parametrize("option", ["--push", "--tag", "--engine", "--source"])
+def test_an_empty_value_is_refused(programs: Programs, option: str) -> None:
+    """Such as that of --push "$REGISTRY" where the variable is not set, which would push nothing."""
+    programs.add("docker")
+    done = programs.run(option, "", "trainer")
+    assert (done.returncode, done.stderr) == (2, f"scripts/images: {option} needs a value: see --help\n")
+    assert programs.calls() == []
+
+
+def test_digests_of_all_images_leave_no_file_behind(programs: Programs, tmp_path: Path) -> None:
+    programs.add("podman")
+    (tmp_path / "tmp").mkdir()
+    done = programs.run("--push", REGISTRY, environment={"TMPDIR": str(tmp_path / "tmp")})
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 3
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_every_option_reaches_the_engine(programs: Programs) -> None:

@@ -145,7 +145,7 @@ def _read_crossval(path: str, *, split: str) -> ComparedResult:
         return _crossval_result(path, content)
     except files.FileError as error:
         raise UserError(f"{file_path} cannot be read: {error.message}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file_path} is damaged ({error!r}): run its beamtune crossval command again") from error
 
 
@@ -160,7 +160,7 @@ def _crossval_result(path: str, content: Mapping[str, Any]) -> ComparedResult:
         num_folds=content["folds"],
         num_seeds=len(content["seeds"]),
         scores={
-            level: {name: Score(means[name], sd=content["sd"][level][name]) for name in COUNTED_METRICS}
+            level: {name: Score(float(means[name]), sd=float(content["sd"][level][name])) for name in COUNTED_METRICS}
             for level, means in content["mean"].items()
         },
     )

@@ -1,6 +1,5 @@
 """Opens a prepared data set and checks it, before any training step."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -97,7 +96,7 @@ def open_prepared(path: str) -> PreparedData:
             labels=tuple(_read(path, schema.LABELS_FILE).splitlines()),
             stats=schema.stats_from_json(_read(path, schema.STATS_FILE)),
         )
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"a metadata file in {path} is damaged ({error!r}): prepare the data again") from error
 
 
@@ -182,7 +181,7 @@ def read_metadata(directory: str, name: str, parse: Callable[[str], _Content]) -
     text = _read(directory, name)
     try:
         return parse(text)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, PrepareYamlError) else repr(error)
         raise UserError(f"{files.join(directory, name)} is damaged ({reason}): prepare the data again") from error
 
@@ -221,5 +220,5 @@ def check_has_several_genres(data: PreparedData) -> None:
 def _read(path: str, name: str) -> str:
     try:
         return files.read_text(files.join(path, name))
-    except files.FileError as error:
-        raise UserError(f"{files.join(path, name)} cannot be read ({error.message}): prepare the data again") from error
+    except (files.FileError, UnicodeDecodeError) as error:
+        raise UserError(f"{files.join(path, name)} cannot be read ({error}): prepare the data again") from error

@@ -1,6 +1,7 @@
 """What is known of a result of a command from its own files."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,11 +107,15 @@ def _read(folder: ResultFolder, *, now_s: float) -> Entry:
     )
 
 
+def _command(name: str, **settings: str) -> str:
+    return shlex.join(["beamtune", name, *(f"{key}={value}" for key, value in settings.items())])
+
+
 def _read_run(folder: ResultFolder) -> _Content:
     run = RunDir(folder.path)
     config, metrics = run.config(), run.metrics()
     is_finished = SUCCESS_FILE in folder.names
-    resume = None if "learner" in config else f"beamtune train run_dir={folder.path}"
+    resume = None if "learner" in config else _command("train", run_dir=folder.path)
     if metrics is None:
         model = config.get("model")
         name = model.get("name", "") if isinstance(model, dict) else config.get("learner", "")
@@ -126,7 +131,7 @@ def _read_run(folder: ResultFolder) -> _Content:
 
 
 def _read_search(folder: ResultFolder) -> _Content:
-    resume = f"beamtune tune search_dir={folder.path}"
+    resume = _command("tune", search_dir=folder.path)
     if "state" not in folder.names:  # interrupted before the first trial
         return _Content(is_finished=False, details="", resume=resume)
     search = read_search(folder.path, with_all_histories=False)
@@ -149,10 +154,10 @@ def _read_crossval(folder: ResultFolder) -> _Content:
         return _Content(
             content["finished"],
             f"{model['name']} on {' + '.join(model['features'])}, {content['folds']} folds",
-            score=content["mean"][TRACK]["accuracy"] if content["mean"] else None,
+            score=float(content["mean"][TRACK]["accuracy"]) if content["mean"] else None,
             score_of=_marked(TEST, leak=content["split"]["leak"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error!r})") from error
 
 

@@ -117,12 +117,13 @@ class LevelMetrics:
         """Inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError: The dict has other keys.
+            KeyError, TypeError, ValueError: The dict has other keys, or no numbers.
         """
         intervals, after = content["intervals"], content.get("calibrated")
         return cls(
             **{
                 **content,
+                **{name: float(content[name]) for name in COUNTED_METRICS},
                 "per_class": [ClassMetrics(**entry) for entry in content["per_class"]],
                 "intervals": None
                 if intervals is None

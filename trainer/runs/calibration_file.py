@@ -32,7 +32,7 @@ def read_calibration(run: RunDir) -> Calibration | None:
             return Calibration.from_json(content)
     except files.MissingFileError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged ({error!r}): beamtune evaluate run_dir={run.path} split=validation calibrate=true "
             "writes it again"

@@ -224,7 +224,7 @@ class RunDir:
             return None
         try:
             return RunMetrics.from_json(files.read_text(path))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path} is damaged ({error!r}): move it away, and evaluate the run on each split again"
             ) from error

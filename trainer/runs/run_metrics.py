@@ -1,6 +1,7 @@
 """`metrics.json` of a run."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -31,9 +32,13 @@ class ModelSummary:
         """Inverse of `asdict`.
 
         Raises:
-            KeyError, TypeError: The dict has other keys.
+            KeyError, TypeError, ValueError: The dict has other keys, or no numbers.
         """
-        return cls(**{**content, "features": tuple(content["features"])})
+        count, duration_s = content["num_parameters"], float(content["train_duration_s"])
+        if not math.isfinite(duration_s):
+            raise ValueError(f"train_duration_s={duration_s}")
+        numbers = {"num_parameters": None if count is None else int(count), "train_duration_s": duration_s}
+        return cls(**{**content, **numbers, "features": tuple(content["features"])})
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,19 @@ _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _QUALIFIED = re.compile(rf"((?=[^/]{{1,253}}/){_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_CPU = re.compile(r"[1-9]\d{0,4}m|(?!0+(\.0+)?\Z)\d{1,4}(\.\d{1,3})?")
-_MEMORY = re.compile(r"[1-9]\d{0,6}(Mi|Gi|Ti|M|G|T)")
+_CPU = re.compile(r"[1-9][0-9]{0,4}m|(?!0+(\.0+)?\Z)[0-9]{1,4}(\.[0-9]{1,3})?")
+_MEMORY = re.compile(r"[1-9][0-9]{0,6}(Mi|Gi|Ti|M|G|T)")
 _TOLERATION = re.compile(
     r"(?P<key>[^\s=:]+)(=(?P<value>[^\s=:]*))?(:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute))?"
 )
 _CLAIM = re.compile(rf"(?P<claim>{_LABEL}(\.{_LABEL})*)(:(?P<sub_path>(?!/|ro\Z)[A-Za-z0-9._/-]+))?(?P<read_only>:ro)?")
 _CONTEXT = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9_.:/@]{0,252}")
 _OWN_LABELS = ("beamtune-", "app.kubernetes.io/")
-# Where the pod has folders of its own.
-_OWN_FOLDERS = ("/tmp", "/dev", "/proc", "/sys", "/run", "/var/run", "/etc")  # noqa: S108 - of the container
+# Where the pod and the image have folders of their own.
+_OWN_FOLDERS = (
+    *("/tmp", "/dev", "/proc", "/sys", "/run", "/var", "/etc"),  # noqa: S108 - of the container
+    *("/bin", "/lib", "/lib64", "/sbin", "/usr", "/opt/beamtune"),
+)
 _NAME_FORM = "at most 253 lower-case letters, digits, hyphens and dots"
 
 
@@ -242,7 +245,7 @@ class KubernetesLaunchConfig(LaunchConfig):
             expected="an absolute path of letters, digits, dots, hyphens and underscores",
         )
         check(
-            not any(f"{path}/".startswith(f"{own}/") for own in _OWN_FOLDERS),
+            path != "/opt" and not any(f"{path}/".startswith(f"{own}/") for own in _OWN_FOLDERS),
             key=key,
             value=path,
             expected=f"a path outside of {', '.join(_OWN_FOLDERS)}",

@@ -66,6 +66,9 @@ def make_kubernetes_plan(
     """
     check_choice(name, tuple(LAUNCHABLE), key="COMMAND")
     check_words([*paths, *words])
+    for word in words:
+        if word.partition("=")[2].startswith("~"):
+            raise UserError(f"{word}: expected a full path: ~ is another folder in a pod")
 
     def check_path(path: str, key: str | None) -> None:
         _check_path(config, path, key, is_written=key in LAUNCHABLE[name].written)

@@ -13,6 +13,7 @@ from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.common.paths import is_in_bucket
 from configs.compose import compose, to_dataclass
 from configs.launch.identity import LAUNCH_LABEL
+from configs.launch.one_line_words import check_means_the_same
 from configs.launch.serving.options import SERVE
 
 ENDPOINT_LABEL = "beamtune-endpoint"
@@ -54,6 +55,7 @@ def served_command(paths: Sequence[str], words: Sequence[str]) -> Served:
             "gs://BUCKET/…"
         )
     cloud_names.check_bucket_path(directory, key=SERVE, because="a server does not reach the files of this machine")
+    check_means_the_same(words)
     config: Any = to_dataclass(compose(SERVE, words))
     for name in _CHOSEN_BY_PLATFORM:
         value = getattr(config, name)

@@ -127,10 +127,11 @@ def batch_script(config: SlurmLaunchConfig, launched: Launched, *, name: str) ->
     else:
         values["cluster"] = _cluster(is_search=is_search)
         body = _STEP_OF_CLUSTER + (_SEARCH if is_search else _TRAINING)
-    head = ["#!/usr/bin/env bash", *_directives(config, name), "set -uo pipefail"]
+    head = ["#!/usr/bin/env bash", *_directives(config, name)]
     # The steps receive SIGTERM as well, and save their work: the script waits for them.
     head.append("trap : TERM")
-    head += _preparation(config)
+    # Modules and environments read variables that are not set.
+    head += [*_preparation(config), "set -uo pipefail"]
     return "\n".join(head) + "\n\n" + _filled(body + _END, values)
 
 

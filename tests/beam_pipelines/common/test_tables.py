@@ -36,6 +36,20 @@ def comparison() -> TextTable:
     return table
 
 
+@pytest.mark.parametrize("width", [None, 40])
+def test_a_row_is_one_line_whatever_is_in_its_cells(width: int | None) -> None:
+    table = TextTable("a\nb", "c\td", "e", text=["e"])
+    table.add_row("x\ny", "z\r\x1b[1m")
+    expected = {
+        None: ["a\\nb", "c\\td  e", "x\\ny  z\\r\\x1b[1m"],
+        40: [
+            *("a\\nb", "╭──────┬────────────╮", "│ c\\td │ e          │", "├──────┼────────────┤"),
+            *("│ x\\ny │ z\\r\\x1b[1m │", "╰──────┴────────────╯"),
+        ],
+    }
+    assert [line.strip() for line in shown(table, width).splitlines()] == expected[width]
+
+
 def test_a_table_that_fits_has_borders():
     assert shown(scores(), 100) == (
         "test\n"

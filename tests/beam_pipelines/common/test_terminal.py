@@ -83,3 +83,9 @@ def test_a_dumb_terminal_and_a_pipe_have_plain_lines_even_if_colours_are_asked_f
     monkeypatch.setenv("FORCE_COLOR", "1")
     lines = [line.rstrip() for line in shown(stream()).splitlines()]
     assert lines == ["scores", " metric    track", " accuracy    0.5", "preparing: 1/1 tracks, 0 s"]
+
+
+def test_a_line_that_is_printed_stays_one_line():
+    stream = io.StringIO()
+    print_line(make_console(stream), "damaged: a\nto continue b: rm\tc")
+    assert stream.getvalue() == "damaged: a\\nto continue b: rm\\tc\n"

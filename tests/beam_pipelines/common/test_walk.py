@@ -3,7 +3,7 @@ import os
 import pytest
 
 from beam_pipelines.common.file_entry import FileEntry
-from beam_pipelines.common.walk import BROKEN_LINK, LOOP, TOO_DEEP, UNREADABLE, LeftOut, walk
+from beam_pipelines.common.walk import BROKEN_LINK, LOOP, NO_FILE, TOO_DEEP, UNREADABLE, LeftOut, walk
 
 
 def walked(root):
@@ -35,6 +35,12 @@ def test_folders_far_down_are_left_out(music):
     files, left_out = walked(music)
     assert files == ["/".join([*levels[:100], "in.mp3"]), "rock/a.mp3"]
     assert left_out == {"/".join(levels[:101]): TOO_DEEP}
+
+
+def test_what_is_no_file_is_left_out(music):
+    os.mkfifo(music / "rock" / "pipe.mp3")
+    (music / "null.mp3").symlink_to(os.devnull)
+    assert walked(music) == (["rock/a.mp3"], {"null.mp3": NO_FILE, "rock/pipe.mp3": NO_FILE})
 
 
 def test_the_root_may_be_a_link(music, tmp_path):

@@ -46,6 +46,37 @@ def test_servers_are_found_by_their_names() -> None:
         find_job("other", project="my-project", region="us-central1")
 
 
+def test_a_server_of_another_project_is_never_taken_for_the_one_that_is_named() -> None:
+    def server(project: str, region: str, end: str = "endpoints/beamtune") -> LaunchedJob:
+        return LaunchedJob(f"projects/{project}/locations/{region}/{end}", project, region)
+
+    production, trial = server("production", "us-central1"), server("trial-1", "us-central1")
+    remember(production)
+    remember(trial)
+    remember(trial)
+    assert find_job(production.name, project=None, region="us-central1") == production
+    assert find_job("last", project="production", region="us-central1") == production
+    assert find_job("beamtune", project="production", region="us-central1") == production
+    assert find_job(server("new-one", "us-central1").name, project=None, region=None).project == "new-one"
+    assert find_job(server("trial-1", "us-east1").name, project=None, region=None).region == "us-east1"
+    with pytest.raises(UserError) as error:
+        find_job("beamtune", project=None, region="us-central1")
+    assert str(error.value) == f"beamtune is {production.name} and {trial.name}: give the full name"
+    with pytest.raises(UserError, match="^last: no job was launched from this machine in new-one: "):
+        find_job("last", project="new-one", region="us-central1")
+    remember(server("production", "us-central1", "services/beamtune"))
+    with pytest.raises(UserError, match="give the full name"):
+        find_job("beamtune", project="production", region="us-central1")
+
+
+@pytest.mark.parametrize("name", ["projects/mine-1/locations/evil.example#/{}", "projects/$(id)/locations/us-east1/{}"])
+def test_the_parts_of_a_full_name_have_their_forms(name: str) -> None:
+    """The region is a part of the address that credentials are sent to, and both are printed for a shell."""
+    for end in ("customJobs/1", "endpoints/a"):
+        with pytest.raises(UserError, match="is no job: expected last, "):
+            find_job(name.format(end), project=None, region=None)
+
+
 def test_damaged_lines_are_left_out(history: Path) -> None:
     remember(FIRST)
     with open(history, "ab") as file:

@@ -97,17 +97,17 @@ def test_the_options_of_a_job(render: Render) -> None:
     )
     lines = script.splitlines()
     name = lines[1].partition("=")[2]
-    assert lines[:22] == [
+    assert lines[:21] == [
         *("#!/usr/bin/env bash", f"#SBATCH --job-name={name}", "#SBATCH --partition=gpu,long"),
         *("#SBATCH --account=music", "#SBATCH --qos=high", "#SBATCH --constraint=a100&nvlink", "#SBATCH --nodes=2"),
         *("#SBATCH --ntasks-per-node=1", "#SBATCH --cpus-per-task=16", "#SBATCH --mem=64G"),
         *("#SBATCH --gres=gpu:a100:4", "#SBATCH --time=1-02:03:04", "#SBATCH --signal=TERM@300"),
         *("#SBATCH --chdir=/work/me", f"#SBATCH --output=/work/me/logs/{name}-%j.log", "#SBATCH --open-mode=append"),
-        *("#SBATCH --exclusive", "#SBATCH --requeue", "set -uo pipefail", "trap : TERM"),
+        *("#SBATCH --exclusive", "#SBATCH --requeue", "trap : TERM"),
         "unset TF_CONFIG CLUSTER_SPEC KERASTUNER_TUNER_ID KERASTUNER_ORACLE_IP KERASTUNER_ORACLE_PORT",
         "module load cuda/12.4 gcc || exit",
     ]
-    assert lines[22:24] == ["source '/opt/my env.sh' || exit", "export NCCL_DEBUG='a b'"]
+    assert lines[21:24] == ["source '/opt/my env.sh' || exit", "export NCCL_DEBUG='a b'", "set -uo pipefail"]
     command = " /work/venv/bin/beamtune train data_dir=/data/prepared run_dir=gs://bucket/run epochs=3 "
     assert sum(f"{command}strategy=multi_worker" in line for line in lines) == 1
 
@@ -142,6 +142,14 @@ def test_one_process_is_one_step(render: Render, tmp_path: Path) -> None:
         assert step["TF_CONFIG"] is None
         assert step["words"][1:] == list(TRAIN)
         assert found[2] == (f"requeue {os.getpid()}\n" if request else "")
+
+
+def test_a_prologue_may_read_variables_that_are_not_set(render: Render, tmp_path: Path) -> None:
+    environment = tmp_path / "it's an env.sh"
+    environment.write_text('export TF_FOUND="$NOT_SET_ANYWHERE/found"\n')
+    script = render(*TRAIN, "launch.prologue=" + json.dumps(["source", str(environment)]))
+    code, steps, _ = steps_of(script, tmp_path / "job")
+    assert (code, len(steps)) == (0, 1)
 
 
 def test_without_requeue_an_interrupted_job_ends(render: Render, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -256,6 +257,41 @@ def test_a_damaged_metrics_json(make_run: MakeRun, text: str) -> None:
     run = make_run("run", num_right=1)
     Path(run, "metrics.json").write_text(text)
     with pytest.raises(UserError, match=r"metrics\.json is damaged .*: move it away, and evaluate the run"):
+        read_result(run, split="test")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("model", "train_duration_s"), "1 s"),
+        (("model", "train_duration_s"), float("inf")),
+        (("model", "num_parameters"), "many"),
+        (("mean", "track", "accuracy"), "high"),
+        (("sd", "segment", "macro_f1"), None),
+    ],
+)
+def test_a_value_that_is_no_number_leaves_out_its_result_only(
+    make_run: MakeRun, crossval_dir: Path, keys: tuple[str, ...], value: object
+) -> None:
+    run = make_run("run", num_right=2)
+    path = crossval_dir / "crossval.json"
+    content = json.loads(path.read_text())
+    part = content
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"crossval\.json is damaged \((Value|Type)Error"):
+        read_result(str(crossval_dir), split="test")
+    read_result(run, split="test")
+
+
+@pytest.mark.parametrize("accuracy", ['"high"', "null"])
+def test_a_run_whose_accuracy_is_no_number_is_damaged(make_run: MakeRun, accuracy: str) -> None:
+    run = make_run("run", num_right=2)
+    path = Path(run, "metrics.json")
+    path.write_text(re.sub(r'"accuracy": [0-9.]+', f'"accuracy": {accuracy}', path.read_text()))
+    with pytest.raises(UserError, match=r"metrics\.json is damaged \((Value|Type)Error"):
         read_result(run, split="test")
 
 

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -122,6 +123,28 @@ def test_a_cross_validation_has_its_mean(tmp_path, finished, state):
     assert one.details == "crnn on log_mel + mfcc, 5 folds"
 
 
+@pytest.mark.parametrize("accuracy", ['"x"', "null", "[" * 100_000])
+def test_a_cross_validation_whose_score_is_no_number_is_damaged(tmp_path, accuracy):
+    (tmp_path / "crossval.json").write_text(
+        '{"model": {"name": "crnn", "features": ["mfcc"]}, "folds": 5, "finished": true, "split": {"leak": null}, '
+        f'"mean": {{"track": {{"accuracy": {accuracy}}}}}}}'
+    )
+    [one] = entries(tmp_path).values()
+    assert (one.kind, one.state, one.score) == ("crossval", "damaged", None)
+
+
+def test_a_command_that_continues_is_quoted_for_the_shell(tmp_path):
+    names = {"it's a run": "config.yaml", "$(id)": "search.yaml"}
+    for name, file in names.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("a: 1\n")
+    found = entries(tmp_path)
+    assert [shlex.split(found[name].resume) for name in names] == [
+        ["beamtune", "train", f"run_dir={tmp_path}/it's a run"],
+        ["beamtune", "tune", f"search_dir={tmp_path}/$(id)"],
+    ]
+
+
 def test_an_unfinished_preparation_is_interrupted(tmp_path):
     (tmp_path / "data/.build/reports").mkdir(parents=True)
     (tmp_path / "data/.build/reports/0.json").touch()
@@ -129,8 +152,10 @@ def test_an_unfinished_preparation_is_interrupted(tmp_path):
     assert (one.kind, one.state) == ("prepared data", "interrupted")
 
 
-@pytest.mark.parametrize("name", ["runs/best/metrics.json", "prepared/stats.json", "runs/good/config.yaml"])
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1]"])
+@pytest.mark.parametrize(
+    "name", ["runs/best/metrics.json", "prepared/stats.json", "prepared/_SUCCESS", "runs/good/config.yaml"]
+)
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1]", b"[" * 100_000])
 def test_what_is_damaged_does_not_hide_the_rest(folder, name, content):
     (folder / name).write_bytes(content)
     found = entries(folder)
