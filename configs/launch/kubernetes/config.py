@@ -77,9 +77,9 @@ class KubernetesLaunchConfig(LaunchConfig):
         accelerators: GPUs of each pod.
         accelerator_resource: The name by which nodes offer them.
         node_selector: Labels of the nodes that pods run on; values that look like numbers or booleans need quotes.
-        tolerations: Taints that pods tolerate, as KEY[=VALUE][:EFFECT]. That of accelerator_resource is tolerated.
+        tolerations: Taints that pods tolerate, as `KEY[=VALUE][:EFFECT]`. That of accelerator_resource is tolerated.
         priority_class: The PriorityClass of the pods; None is that of the cluster.
-        volumes: Persistent volume claims by the path at which they are mounted: CLAIM[:FOLDER][:ro].
+        volumes: Persistent volume claims by the path at which they are mounted: `CLAIM[:FOLDER][:ro]`.
         environment: Variables of the containers; only names of an allow list, none of which holds a secret.
         labels: Further labels of all objects.
         replicas: Pods. Several of them train together (train), are the workers of a search (tune), or answer (serve).

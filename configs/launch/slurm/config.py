@@ -53,7 +53,7 @@ class SlurmLaunchConfig(LaunchConfig):
         venv: The virtual environment that has beamtune; None for the command on PATH.
         container: none, apptainer (also singularity) or pyxis (the plugin of srun for enroot).
         image: The image of the container: an absolute path, docker://… for apptainer, or what pyxis takes.
-        mounts: Folders in the container, each as /PATH[:/PATH IN THE CONTAINER][:ro].
+        mounts: Folders in the container, each as `/PATH[:/PATH IN THE CONTAINER][:ro]`.
         environment: Variables of the command; only names of an allow list, none of which holds a secret.
     """
 
