@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from beam_pipelines.common.bucket_access import check_access
 from beam_pipelines.common.errors import UserError
 from trainer.common import files
 
@@ -29,8 +30,9 @@ def read_overrides(path: str) -> list[str]:
         path: The file, local or gs://.
 
     Raises:
-        UserError: The file cannot be read, or is not a YAML list of settings.
+        UserError: The file or its bucket cannot be read, or it is not a YAML list of settings.
     """
+    check_access(read=[path])  # without credentials, reading would be repeated until the deadline
     try:
         content = yaml.safe_load(files.read_text(path))
     except (*files.READ_ERRORS, yaml.YAMLError) as error:

@@ -234,3 +234,12 @@ def test_the_directory_to_resume_is_read_within_the_given_deadline(monkeypatch):
     words = ["search_dir=gs://b/search", "storage.retry_deadline_s=7"]
     assert resume.directory_to_resume("tune", words, key="search_dir") == "gs://b/search"
     assert checked == [(["gs://b/search"], 7)]
+
+
+def test_a_file_in_a_bucket_without_credentials_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*, read: list[str]) -> None:
+        raise UserError(f"{read[0]} cannot be accessed")
+
+    monkeypatch.setattr("configs.override_file.check_access", refuse)
+    with pytest.raises(UserError, match="gs://bucket/best.yaml cannot be accessed"):
+        read_overrides("gs://bucket/best.yaml")
