@@ -78,7 +78,7 @@ def test_mistakes_are_user_errors(tones: Tones, tmp_path: Path) -> None:
         beamtune.train(run_dir=tones.run_dir, epochs=3)
     with pytest.raises(beamtune.UserError, match="has no feature yamnet, it has log_mel, mfcc"):
         beamtune.train(data_dir=tones.data_dir, run_dir=tmp_path / "run", model={"feature": "yamnet"})
-    with pytest.raises(beamtune.UserError, match="holds no training run"):
+    with pytest.raises(beamtune.UserError, match="none does not exist: expected the run_dir of beamtune train"):
         beamtune.evaluate(tmp_path / "none")
     with pytest.raises(beamtune.UserError, match="did you mean split?"):
         beamtune.evaluate(tones.run_dir, splt="test")
