@@ -75,7 +75,8 @@ class CloudConfig(LaunchConfig):
             (
                 "image",
                 IMAGE,
-                "the name of an image with its registry, e.g. REGION-docker.pkg.dev/PROJECT/REPOSITORY/beamtune-trainer:TAG",
+                "the name of an image with its registry, e.g. "
+                "us-central1-docker.pkg.dev/PROJECT/beamtune-images/beamtune-trainer:0.1.0",
             ),
             ("service_account", cloud_names.ACCOUNT, "an e-mail address, or null for the default account"),
             (

@@ -129,7 +129,7 @@ IMPORTS = {
     "serve": {"fastapi", "prometheus_client", "python_multipart", "starlette", "swagger_ui_bundle", "uvicorn"},
 }
 # Imported by the features yamnet, and for runs in buckets.
-ONLY_FOR_SOME_SETTINGS = {"prepare": {"train"}, "compare": {"train"}, "report": {"train"}, "review": {"train"}}
+ONLY_FOR_SOME_SETTINGS = {name: {"train"} for name in ("prepare", "compare", "report", "review", "runs")}
 # They import the list of commands.
 USING_OTHERS = ("doctor", "launch")
 # Its package, google-cloud-storage, is optional for every command but sync, so that imports do not show who needs it.
