@@ -151,7 +151,7 @@ class TestTheWholeNotebook:
         scores = json.loads((run.results / "runs" / "first" / "metrics.json").read_text(encoding="utf-8"))["test"]
         rows = {}
         for line in run.executed.text("evaluate").splitlines():
-            if match := re.match(r" (accuracy|balanced accuracy|macro-F1) +(\S+) \[.*?\] +(\S+) \[", line):
+            if match := re.match(r" (accuracy|balanced accuracy|macro-F1) +(\S+) \[.*?\]\*? +(\S+) \[", line):
                 rows.setdefault(match[1], (match[2], match[3]))
         assert rows == {
             title: tuple(f"{scores[level][name]:.3f}" for level in ("segment", "track"))
