@@ -17,6 +17,15 @@ Infer = Callable[[Array], tuple[Array, ...]]
 _Network = TypeVar("_Network")
 
 
+def keep_order_of_sums(tf: Any) -> None:
+    """Makes sums of more than two tensors be computed in a fixed order afterwards, in the whole process.
+
+    TensorFlow's graph optimizer no longer replaces them by the operation AddN, whose order depends on the timing of
+    threads. The option is the same wherever a process computes features or trains: the last bits depend on it.
+    """
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+
 class PatchNetwork:
     """A Keras model with its weights, on the CPU. Thread-safe."""
 
@@ -37,6 +46,7 @@ class PatchNetwork:
             raise UserError(
                 f"features={feature} needs TensorFlow, which is not installed: pip install 'beamtune[train]'"
             ) from error
+        keep_order_of_sums(tf)
         self._tf = tf
         self._lock = threading.Lock()
         self._functions: dict[int, Infer] = {}

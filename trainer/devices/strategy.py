@@ -13,6 +13,7 @@ from urllib.error import URLError
 import tensorflow as tf
 
 from beam_pipelines.common.errors import UserError, first_line
+from beam_pipelines.features.patch_network import keep_order_of_sums
 from trainer.devices.cluster_config import CLUSTER_VARIABLE, cluster_error, parse_cluster
 from trainer.devices.config import StrategyConfig
 
@@ -32,8 +33,7 @@ def make_strategy(
     A process makes it once, before any operation of TensorFlow, because a cluster must be joined first. kind=none is
     TensorFlow's default strategy with one replica, so that the callers need no special case.
 
-    Sums of more than two tensors are computed in a fixed order afterwards, in the whole process: TensorFlow's graph
-    optimizer no longer replaces them by the operation AddN, whose order depends on the timing of threads.
+    Sums of more than two tensors are computed in a fixed order afterwards, in the whole process.
 
     Args:
         config: The settings.
@@ -43,7 +43,7 @@ def make_strategy(
     Raises:
         UserError: There are no such devices, or TF_CONFIG does not describe a cluster.
     """
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    keep_order_of_sums(tf)
     if config.kind == "mirrored":
         return _make_mirrored(config.num_devices)
     if config.kind == "multi_worker":

@@ -146,9 +146,12 @@ def test_the_table_has_a_row_for_every_learner(make_config):
             )
         ]
         low, high = (levels["track"]["intervals"]["accuracy"][end] for end in ("low", "high"))
-        assert f"{levels['track']['accuracy']:.3f} [{low:.2f}, {high:.2f}]" in " ".join(row)
+        assert f"{levels['track']['accuracy']:.3f} [{low:.2f}, {high:.2f}]*" in " ".join(row)
     assert rows[1][1:3] == ["n_neighbors", "15"]
-    assert lines[8:] == ["12 tracks, 36 segments, 3 genres"]
+    assert lines[8:] == [
+        "12 tracks, 36 segments, 3 genres",
+        "* over fewer than 10 groups (artists): such an interval is rough",
+    ]
 
 
 def test_finished_learners_are_not_fitted_again(make_config, monkeypatch, capsys):
