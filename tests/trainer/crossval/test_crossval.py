@@ -146,7 +146,7 @@ def test_a_finished_cross_validation_is_printed_again_without_training(
     content = json.loads((Path(finished.output_dir) / "crossval.json").read_text())
     assert {**content, "settings": None, "data": None} == {**json.loads(before), "settings": None, "data": None}
     rows = [line.split() for line in table.splitlines()]
-    assert table.startswith("test: accuracy of 3 folds × 2 seeds ")
+    assert table.startswith("test: accuracy of 3 folds × 2 seeds\n")
     assert rows[1] == ["fold", "tracks", *LEVELS, "track", "macro-F1"]
     assert [row[0] for row in rows[2:5]] == ["0", "1", "2"]
     means = content["mean"]
