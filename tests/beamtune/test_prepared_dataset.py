@@ -84,7 +84,7 @@ def test_mistakes_are_named(tones: Tones, arguments: dict[str, object], message:
 def test_what_is_not_prepared_data_is_refused(tones: Tones, tmp_path: Path) -> None:
     with pytest.raises(beamtune.UserError, match="does not exist"):
         beamtune.open_prepared(tmp_path / "none")
-    with pytest.raises(beamtune.UserError, match="not a finished data set"):
+    with pytest.raises(beamtune.UserError, match="is not a prepared data set"):
         beamtune.open_prepared(tmp_path)
     with pytest.raises(beamtune.UserError, match="path=None: expected a path"):
         beamtune.open_prepared(None)
