@@ -1,35 +1,23 @@
 """Settings of `beamtune launch`: where a command runs, as frozen dataclasses that check their values."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from beam_pipelines.common import cloud_names
 from beam_pipelines.common.checks import MISSING, check, check_choice
-from beam_pipelines.common.errors import UserError
 from configs.launch.machines import PRESETS, ChosenMachine, choose_machine
+from configs.launch.setting_checks import IMAGE, check_environment, check_range, check_text, check_texts
 
 STANDARD, SPOT, FLEX_START = "standard", "spot", "flex_start"
 SCHEDULINGS = (STANDARD, SPOT, FLEX_START)
 OWN_LABELS = ("beamtune-launch", "beamtune-command", "beamtune-version", "beamtune-experiment", "beamtune-endpoint")
 
 _DAY_S = 86_400
-_MAX_ENVIRONMENT = 32
-# host/path[:tag][@sha256:digest]; a host has a dot or a port, or is localhost.
-IMAGE = re.compile(
-    r"(?P<host>localhost(:[0-9]{1,5})?|[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?)(?P<path>(/[a-z0-9]+([._-]+[a-z0-9]+)*)+)"
-    r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
 _NETWORK = re.compile(r"projects/[0-9]+/global/networks/[a-z]([-a-z0-9]*[a-z0-9])?")
 _ATTACHMENT = re.compile(r"projects/[^\s/]+/regions/[^\s/]+/networkAttachments/[^\s/]+|[a-z]([-a-z0-9]*[a-z0-9])?")
 _BOARD = re.compile(r"projects/[^\s/]+/locations/[^\s/]+/tensorboards/[^\s/]+")
 _ENDPOINT = re.compile(r"https://[^\s/]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
-# Variables of libraries that are no secrets. Vertex AI sets AIP_*, CLUSTER_SPEC and TF_CONFIG by itself.
-_ENVIRONMENT = re.compile(
-    r"(TF|NCCL|OMP|MKL|XLA|KERAS|GCS|BEAMTUNE|CUDA)_[A-Z0-9_]{1,60}|PYTHONHASHSEED|PYTHONUNBUFFERED"
-)
-_SET_BY_SERVICE = ("TF_CONFIG",)
 
 
 @dataclass(frozen=True)
@@ -71,29 +59,26 @@ class CloudConfig(LaunchConfig):
 
     def __post_init__(self) -> None:
         check_place(self.project, self.region, self.api_endpoint)
-        for name, pattern, expected in (
+        check_texts(
+            self,
             (
-                "image",
-                IMAGE,
-                "the name of an image with its registry, e.g. "
-                "us-central1-docker.pkg.dev/PROJECT/beamtune-images/beamtune-trainer:0.1.0",
+                (
+                    "image",
+                    IMAGE,
+                    "the name of an image with its registry, e.g. "
+                    "us-central1-docker.pkg.dev/PROJECT/beamtune-images/beamtune-trainer:0.1.0",
+                ),
+                ("service_account", cloud_names.ACCOUNT, "an e-mail address, or null for the default account"),
+                (
+                    "kms_key",
+                    cloud_names.KMS_KEY,
+                    "projects/…/locations/…/keyRings/…/cryptoKeys/…, or null for a key of Google's",
+                ),
             ),
-            ("service_account", cloud_names.ACCOUNT, "an e-mail address, or null for the default account"),
-            (
-                "kms_key",
-                cloud_names.KMS_KEY,
-                "projects/…/locations/…/keyRings/…/cryptoKeys/…, or null for a key of Google's",
-            ),
-        ):
-            check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+        )
         self._check_labels()
         check_environment(self.environment)
-        check(
-            0 <= self.retry_deadline_s <= 3_600,
-            key="launch.retry_deadline_s",
-            value=self.retry_deadline_s,
-            expected="0 to 3600 s",
-        )
+        check_range(self, "retry_deadline_s", 0, 3_600, " s")
 
     def _check_labels(self) -> None:
         cloud_names.check_labels(self.labels, key="launch.labels")
@@ -101,20 +86,6 @@ class CloudConfig(LaunchConfig):
             check(
                 key not in OWN_LABELS, key=f"launch.labels.{key}", value=value, expected="another name: this one is set"
             )
-
-    @property
-    def digest(self) -> str | None:
-        """The digest in the name of the image."""
-        return self._image_part("digest")
-
-    @property
-    def tag(self) -> str | None:
-        """The tag in the name of the image."""
-        return self._image_part("tag")
-
-    def _image_part(self, name: str) -> str | None:
-        match = IMAGE.fullmatch(self.image)
-        return None if match is None else match[name]
 
     def container(self) -> dict[str, Any]:
         """Returns what containers of all APIs have in common, in their JSON form: the command and the variables."""
@@ -147,27 +118,26 @@ class CloudLaunchConfig(CloudConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, pattern, expected in (
-            ("network", _NETWORK, "projects/NUMBER/global/networks/NAME, or null"),
+        check_texts(
+            self,
             (
-                "psc_network_attachment",
-                _ATTACHMENT,
-                "projects/PROJECT/regions/REGION/networkAttachments/NAME or its name alone, or null",
+                ("network", _NETWORK, "projects/NUMBER/global/networks/NAME, or null"),
+                (
+                    "psc_network_attachment",
+                    _ATTACHMENT,
+                    "projects/PROJECT/regions/REGION/networkAttachments/NAME or its name alone, or null",
+                ),
+                ("experiment", cloud_names.LABEL_VALUE, cloud_names.LABEL_FORM),
             ),
-            ("experiment", cloud_names.LABEL_VALUE, cloud_names.LABEL_FORM),
-        ):
-            check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+        )
         check(
             self.network is None or self.psc_network_attachment is None,
             key="launch.psc_network_attachment",
             value=self.psc_network_attachment,
             expected="null with launch.network: a job has one of both",
         )
-        for name, condition, expected in (
-            ("timeout_s", 600 <= self.timeout_s <= 28 * _DAY_S, "600 to 2419200 s (28 days)"),
-            ("boot_disk_size_gb", 100 <= self.boot_disk_size_gb <= 64_000, "100 to 64000 GB"),
-        ):
-            check(condition, key=f"launch.{name}", value=getattr(self, name), expected=expected)
+        check_range(self, "timeout_s", 600, 28 * _DAY_S, " s (28 days)")
+        check_range(self, "boot_disk_size_gb", 100, 64_000, " GB")
 
 
 @dataclass(frozen=True)
@@ -317,25 +287,3 @@ def check_place(project: str | None, region: str, api_endpoint: str | None) -> N
         key="launch.api_endpoint",
         expected="https://HOST, or http:// for this machine, or null",
     )
-
-
-def check_environment(environment: Mapping[str, str]) -> None:
-    """Raises a UserError unless variables are few, and of the names that hold no secrets."""
-    check(
-        len(environment) <= _MAX_ENVIRONMENT,
-        key="launch.environment",
-        value=len(environment),
-        expected=f"at most {_MAX_ENVIRONMENT} variables",
-    )
-    for name in environment:
-        # The value is not shown: a variable with another name may hold a secret.
-        if _ENVIRONMENT.fullmatch(name) is None or name in _SET_BY_SERVICE:
-            raise UserError(
-                f"launch.environment: {name} is not passed on: expected names that begin with TF_, NCCL_, OMP_, "
-                "MKL_, XLA_, KERAS_, GCS_, CUDA_ or BEAMTUNE_; the job reads secrets with its service account"
-            )
-
-
-def check_text(value: str | None, pattern: re.Pattern[str], *, key: str, expected: str) -> None:
-    """Raises a UserError unless a value is None or has a form."""
-    check(value is None or pattern.fullmatch(value) is not None, key=key, value=value, expected=expected)

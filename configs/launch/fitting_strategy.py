@@ -1,7 +1,41 @@
-"""Which strategy of tf.distribute fits the machines of a job."""
+"""Whether a command can use the machines of a job, and which strategy of tf.distribute fits them."""
 
 from beam_pipelines.common.checks import check
 from configs.launch.launched import CROSSVAL, TRAIN, TUNE, Launched
+
+
+def check_machines(
+    launched: Launched,
+    *,
+    machines: int,
+    machines_key: str,
+    accelerators: int,
+    accelerators_key: str,
+    place: str = "on one machine",
+) -> None:
+    """Raises a UserError if a command uses fewer machines or accelerators than it would get.
+
+    Args:
+        launched: The command.
+        machines: How many machines it would get.
+        machines_key: The setting that says so.
+        accelerators: GPUs or TPU chips of each machine.
+        accelerators_key: The setting that says so.
+        place: Where the command runs if it takes one machine, for the message.
+    """
+    check(
+        machines == 1 or launched.takes_several_machines,
+        key=machines_key,
+        value=machines,
+        expected=f"1: {launched.title} runs {place}",
+    )
+    most = launched.launchable.most_accelerators
+    check(
+        most is None or accelerators <= most,
+        key=accelerators_key,
+        value=accelerators,
+        expected=f"{most}: {launched.name} uses no more",
+    )
 
 
 def with_strategy(

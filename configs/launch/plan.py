@@ -19,7 +19,7 @@ from configs.launch.costs import describe_cost, read_prices
 from configs.launch.experiments import experiment_obstacle
 from configs.launch.identity import JobIdentity
 from configs.launch.launched import Launched, launched_command
-from configs.launch.notes import image_notes
+from configs.launch.notes import cloud_image_notes
 from configs.launch.vertex_job import (
     Pool,
     dataflow_command,
@@ -86,7 +86,7 @@ def describe_plan(plan: Plan) -> list[str]:
         ),
         f"quota: {_quota(plan)}",
     ]
-    return lines + [f"note: {note}" for note in [*image_notes(plan.config), *_machine_notes(plan)]]
+    return lines + [f"note: {note}" for note in [*cloud_image_notes(plan.config.image), *_machine_notes(plan)]]
 
 
 def _machines(pool: Pool) -> str:

@@ -13,7 +13,7 @@ from beam_pipelines.common.paths import is_within
 from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
 from configs.launch.config import FLEX_START, CloudLaunchConfig, DataflowLaunchConfig, VertexLaunchConfig
 from configs.launch.experiments import experiment_of
-from configs.launch.fitting_strategy import with_strategy
+from configs.launch.fitting_strategy import check_machines, with_strategy
 from configs.launch.identity import JobIdentity
 from configs.launch.launched import CROSSVAL, LAUNCHABLE, TRAIN, Launched, launched_command
 from configs.launch.machines import ChosenMachine, choose_machine
@@ -53,13 +53,6 @@ def vertex_command(config: VertexLaunchConfig, launched: Launched) -> Launched:
 
 def _check_use(config: VertexLaunchConfig, launched: Launched, machine: ChosenMachine) -> None:
     one, name = launched.launchable, launched.name
-    check(
-        config.replicas == 1 or launched.takes_several_machines,
-        key="launch.replicas",
-        value=config.replicas,
-        expected=f"1: {launched.title} runs on one machine",
-    )
-    most, count = one.most_accelerators, machine.num_accelerators
     if machine.preset.is_tpu:
         check(
             name in (TRAIN, CROSSVAL),
@@ -68,13 +61,17 @@ def _check_use(config: VertexLaunchConfig, launched: Launched, machine: ChosenMa
             expected=f"CPUs or GPUs: {name} does not use TPUs",
         )
     check(
-        count == 0 or most != 0, key="launch.machine", value=config.machine, expected=f"CPUs: {name} does not use GPUs"
+        machine.num_accelerators == 0 or one.most_accelerators != 0,
+        key="launch.machine",
+        value=config.machine,
+        expected=f"CPUs: {name} does not use GPUs",
     )
-    check(
-        most is None or count <= most,
-        key="launch.accelerators",
-        value=count,
-        expected=f"{most}: {name} uses no more",
+    check_machines(
+        launched,
+        machines=config.replicas,
+        machines_key="launch.replicas",
+        accelerators=machine.num_accelerators,
+        accelerators_key="launch.accelerators",
     )
     check(
         not launched.runs_search or config.scheduling != FLEX_START or config.chief_machine is None,

@@ -5,8 +5,9 @@ import re
 from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import MISSING, check
-from configs.launch.config import IMAGE, LaunchConfig, check_environment, check_text
+from configs.launch.config import LaunchConfig
 from configs.launch.one_line_words import check_values
+from configs.launch.setting_checks import IMAGE, check_environment, check_range, check_text, check_texts
 
 _DAY_S = 86_400
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names: RFC 1035, RFC 1123 labels and subdomains.
@@ -158,16 +159,18 @@ class KubernetesLaunchConfig(LaunchConfig):
         ]
 
     def _check_names(self) -> None:
-        for name, pattern, expected in (
-            ("context", _CONTEXT, "the name of a context, which kubectl config get-contexts prints, or null"),
-            ("namespace", _NAMESPACE, "at most 63 lower-case letters, digits and hyphens"),
-            ("name", _SERVICE_NAME, "at most 40 lower-case letters, digits and hyphens, a letter first, or null"),
-            ("image", IMAGE, "the name of an image with its registry, e.g. docker.io/me/beamtune:0.1.0"),
-            ("service_account", _SUBDOMAIN, f"{_NAME_FORM}, or null for that of the namespace"),
-            ("priority_class", _SUBDOMAIN, f"{_NAME_FORM}, or null"),
-            ("token_secret", _SUBDOMAIN, f"{_NAME_FORM}, or null"),
-        ):
-            check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+        check_texts(
+            self,
+            (
+                ("context", _CONTEXT, "the name of a context, which kubectl config get-contexts prints, or null"),
+                ("namespace", _NAMESPACE, "at most 63 lower-case letters, digits and hyphens"),
+                ("name", _SERVICE_NAME, "at most 40 lower-case letters, digits and hyphens, a letter first, or null"),
+                ("image", IMAGE, "the name of an image with its registry, e.g. docker.io/me/beamtune:0.1.0"),
+                ("service_account", _SUBDOMAIN, f"{_NAME_FORM}, or null for that of the namespace"),
+                ("priority_class", _SUBDOMAIN, f"{_NAME_FORM}, or null"),
+                ("token_secret", _SUBDOMAIN, f"{_NAME_FORM}, or null"),
+            ),
+        )
         for secret in self.image_pull_secrets:
             check_text(secret, _SUBDOMAIN, key="launch.image_pull_secrets", expected=_NAME_FORM)
         for key, value in self.labels.items():
@@ -203,8 +206,7 @@ class KubernetesLaunchConfig(LaunchConfig):
             ("max_replicas", 1, 1_000),
             ("target_cpu_percent", 1, 100),
         ):
-            value = getattr(self, name)
-            check(least <= value <= most, key=f"launch.{name}", value=value, expected=f"{least} to {most}")
+            check_range(self, name, least, most)
 
     def _check_nodes(self) -> None:
         resource = self.accelerator_resource

@@ -12,7 +12,7 @@ from typing import Any
 from beam_pipelines.common.signals import RUN_AGAIN
 from configs.launch.kubernetes.config import KubernetesLaunchConfig
 from configs.launch.kubernetes.pods import CONTAINER, PodSpec, pod_template
-from configs.launch.launched import TUNE, Launched
+from configs.launch.launched import Launched
 
 CLUSTER_PORT = 2222
 # Of https://kubernetes.io/docs/reference/labels-annotations-taints.
@@ -53,7 +53,7 @@ def job_manifests(config: KubernetesLaunchConfig, launched: Launched, names: Nam
     """Returns the manifests of a command: the network of its pods first, then the Jobs."""
     if config.replicas == 1:
         return [_job(config, launched, names, _Part("", launched.name, 1))]
-    if launched.name == TUNE:
+    if launched.runs_search:
         chief, workers = _Part("-chief", "chief", 1), _Part("-workers", "workers", config.replicas)
         hosts = {"chief": _hosts(config, names, chief), "worker": _hosts(config, names, workers)}
         parts = [(chief, "chief", hosts), (workers, "worker", hosts)]

@@ -8,18 +8,17 @@ from typing import Any
 from beam_pipelines.common import cloud_names
 from beam_pipelines.common.checks import check, check_choice
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.common.paths import is_in_bucket, is_local
 from beam_pipelines.common.terminal import counted
 from configs.compose import settings_of
-from configs.launch.config import IMAGE
-from configs.launch.fitting_strategy import with_strategy
+from configs.launch.fitting_strategy import check_machines, with_strategy
 from configs.launch.identity import JobIdentity, identify
 from configs.launch.kubernetes.config import KubernetesLaunchConfig
 from configs.launch.kubernetes.jobs import Names, job_manifests
 from configs.launch.kubernetes.pods import TOKEN_DIR
 from configs.launch.kubernetes.services import service_manifests
-from configs.launch.launched import LAUNCHABLE, SERVE, TUNE, Launched, launched_command
+from configs.launch.launched import LAUNCHABLE, SERVE, Launched, launched_command
+from configs.launch.notes import image_notes
 from configs.launch.one_line_words import check_words
 
 # What the launch sets of the settings of `serve`.
@@ -98,17 +97,10 @@ def describe(plan: KubernetesPlan) -> list[str]:
     config = plan.config
     devices = f" with {config.accelerators} {config.accelerator_resource}" if config.accelerators else ""
     pods = f"{counted(config.replicas, 'pod')} of {config.cpu} CPU and {config.memory}{devices}"
-    has_chief = plan.launched.name == TUNE and config.replicas > 1
+    has_chief = plan.launched.runs_search and config.replicas > 1
     chief = f"1 pod of {config.chief_cpu} CPU and {config.chief_memory}, " if has_chief else ""
     lines = [f"{plan.name}: {chief}{pods}, in the namespace {config.namespace}"]
-    image = IMAGE.fullmatch(config.image)
-    if image is not None and image["digest"] is None:
-        lines.append(f"note: launch.image={config.image} has no digest (…@sha256:…), and may be another image later")
-    if image is not None and image["tag"] not in (None, beamtune_version()):
-        lines.append(
-            f"note: the tag of the image is {image['tag']}, and beamtune here is {beamtune_version()}: it must know "
-            "these settings"
-        )
+    lines += [f"note: {note}" for note in image_notes(config.image)]
     if config.replicas > 1 and not plan.is_service:
         lines.append("note: a NetworkPolicy keeps other pods away where the network of the cluster enforces it")
     return lines
@@ -136,21 +128,17 @@ def _check_path(config: KubernetesLaunchConfig, path: str, key: str | None, *, i
 
 
 def _check_use(config: KubernetesLaunchConfig, launched: Launched) -> None:
-    one, name, count = launched.launchable, launched.name, config.accelerators
-    check(
-        config.replicas == 1 or launched.takes_several_machines or one.is_service,
-        key="launch.replicas",
-        value=config.replicas,
-        expected=f"1: {launched.title} runs in one pod",
+    is_service = launched.launchable.is_service
+    check_machines(
+        launched,
+        # Those of a service know nothing of each other.
+        machines=1 if is_service else config.replicas,
+        machines_key="launch.replicas",
+        accelerators=config.accelerators,
+        accelerators_key="launch.accelerators",
+        place="in one pod",
     )
-    most = one.most_accelerators
-    check(
-        most is None or count <= most,
-        key="launch.accelerators",
-        value=count,
-        expected=f"{most}: {name} uses no more",
-    )
-    if not one.is_service:
+    if not is_service:
         return
     check(
         config.replicas <= config.max_replicas,

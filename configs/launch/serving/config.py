@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 
 from beam_pipelines.common.checks import check, check_choice
-from configs.launch.config import CloudConfig, check_text
+from configs.launch.config import CloudConfig
 from configs.launch.machines import ChosenMachine, choose_machine
 from configs.launch.serving.machines import SERVING_PRESETS
+from configs.launch.setting_checks import check_range, check_text
 
 INGRESSES = ("all", "internal", "internal_and_load_balancer")
 # https://cloud.google.com/run/docs/configuring/services/memory-limits: GiB at least and at most, by vCPUs.
@@ -65,7 +66,7 @@ class VertexServeConfig(CloudConfig):
             ("startup_timeout_s", 10, 3_600, " s"),
             ("deployment_timeout_s", 60, 7_200, " s"),
         ):
-            _check_range(self, name, least, most, unit)
+            check_range(self, name, least, most, unit)
 
     def chosen_machine(self) -> ChosenMachine:
         """Returns the machine of each replica.
@@ -113,7 +114,7 @@ class CloudRunConfig(CloudConfig):
             expected="a letter, and then at most 48 lower-case letters, digits and hyphens, and no hyphen at the end",
         )
         check(self.cpu in _MEMORY_GIB, key="launch.cpu", value=self.cpu, expected="1, 2, 4, 6 or 8 vCPUs")
-        _check_range(self, "memory_gib", *_MEMORY_GIB[self.cpu], f" GiB with launch.cpu={self.cpu}")
+        check_range(self, "memory_gib", *_MEMORY_GIB[self.cpu], f" GiB with launch.cpu={self.cpu}")
         check_choice(self.ingress, INGRESSES, key="launch.ingress")
         for name, least, most, unit in (
             ("concurrency", 1, 1_000, " requests"),
@@ -122,9 +123,4 @@ class CloudRunConfig(CloudConfig):
             ("request_timeout_s", 1, 3_600, " s"),
             ("startup_timeout_s", 10, 240, " s"),
         ):
-            _check_range(self, name, least, most, unit)
-
-
-def _check_range(config: CloudConfig, name: str, least: int, most: int, unit: str) -> None:
-    value = getattr(config, name)
-    check(least <= value <= most, key=f"launch.{name}", value=value, expected=f"{least} to {most}{unit}")
+            check_range(self, name, least, most, unit)

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from configs.launch.config import CloudConfig
-from configs.launch.notes import image_notes
+from configs.launch.notes import cloud_image_notes
 from configs.launch.serving.config import CloudRunConfig, VertexServeConfig
 from configs.launch.serving.costs import cloud_run_cost, vertex_cost
 from configs.launch.serving.served import Served
@@ -18,7 +18,7 @@ def describe_vertex(config: VertexServeConfig, served: Served) -> list[str]:
     machine = config.chosen_machine()
     with_gpu = f" with 1 {machine.preset.accelerator}" if machine.num_accelerators else ""
     each = machine.num_accelerators or int(machine.machine_type.rpartition("-")[2])
-    notes = [*image_notes(config), *_bucket_notes(config, served)]
+    notes = [*cloud_image_notes(config.image), *_bucket_notes(config, served)]
     if machine.num_accelerators:
         notes.append("the image must have TensorFlow for GPUs: otherwise the GPU is paid for and not used")
     if config.traffic < 100:
@@ -37,7 +37,7 @@ def describe_vertex(config: VertexServeConfig, served: Served) -> list[str]:
 
 def describe_cloud_run(config: CloudRunConfig, served: Served) -> list[str]:
     """Returns lines about the instances and the cost, and about what may surprise."""
-    notes = [*image_notes(config), *_bucket_notes(config, served)]
+    notes = [*cloud_image_notes(config.image), *_bucket_notes(config, served)]
     if served.config.max_upload_bytes > _CLOUD_RUN_BYTES:
         notes.append("Cloud Run refuses requests of more than 32 MiB, whatever max_upload_bytes is")
     return [

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass, field
 
 from beam_pipelines.common.checks import check, check_choice
-from configs.launch.config import LaunchConfig, check_environment, check_text
+from configs.launch.config import LaunchConfig
 from configs.launch.one_line_words import check_values, check_words
+from configs.launch.setting_checks import check_environment, check_range, check_text, check_texts
 
 NONE, APPTAINER, PYXIS = "none", "apptainer", "pyxis"
 CONTAINERS = (NONE, APPTAINER, PYXIS)
@@ -92,20 +93,22 @@ class SlurmLaunchConfig(LaunchConfig):
         check_values(self.environment)
 
     def _check_texts(self) -> None:
-        for name, pattern, expected in (
-            ("partition", _NAMES, "names of partitions with commas between, which sinfo prints, or null"),
-            ("account", _NAME, "the name of an account, or null"),
-            ("qos", _NAME, "the name of a quality of service, or null"),
-            ("constraint", _FEATURES, "features with & or | between, which sinfo --format=%f prints, or null"),
-            ("reservation", _NAMES, "the name of a reservation, or null"),
-            ("gpu_type", _GPU_TYPE, "a type of GPUs, which sinfo --format=%G prints, or null"),
-            ("memory", _MEMORY, "a size, such as 32G or 500M, or null for that of the cluster"),
-            ("work_dir", _PATH, f"{_PATH_FORM}, or null"),
-            ("log_dir", _PATH, f"{_PATH_FORM}, or null"),
-            ("venv", _PATH, f"{_PATH_FORM}, or null"),
-            ("image", _IMAGE, "an absolute path, docker://…, or the name of an image, or null"),
-        ):
-            check_text(getattr(self, name), pattern, key=f"launch.{name}", expected=expected)
+        check_texts(
+            self,
+            (
+                ("partition", _NAMES, "names of partitions with commas between, which sinfo prints, or null"),
+                ("account", _NAME, "the name of an account, or null"),
+                ("qos", _NAME, "the name of a quality of service, or null"),
+                ("constraint", _FEATURES, "features with & or | between, which sinfo --format=%f prints, or null"),
+                ("reservation", _NAMES, "the name of a reservation, or null"),
+                ("gpu_type", _GPU_TYPE, "a type of GPUs, which sinfo --format=%G prints, or null"),
+                ("memory", _MEMORY, "a size, such as 32G or 500M, or null for that of the cluster"),
+                ("work_dir", _PATH, f"{_PATH_FORM}, or null"),
+                ("log_dir", _PATH, f"{_PATH_FORM}, or null"),
+                ("venv", _PATH, f"{_PATH_FORM}, or null"),
+                ("image", _IMAGE, "an absolute path, docker://…, or the name of an image, or null"),
+            ),
+        )
         for module in self.modules:
             check_text(module, _MODULE, key="launch.modules", expected="names of modules, such as cuda/12.4")
 
@@ -119,8 +122,7 @@ class SlurmLaunchConfig(LaunchConfig):
             ("max_requeues", 0, 1_000),
             ("max_restarts", 0, 1_000),
         ):
-            value = getattr(self, name)
-            check(least <= value <= most, key=f"launch.{name}", value=value, expected=f"{least} to {most}")
+            check_range(self, name, least, most)
         check(
             self.signal_before_s < self.time_limit_s,
             key="launch.signal_before_s",

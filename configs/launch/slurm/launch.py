@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_pipelines.common import cloud_names
-from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_in_bucket, is_local
 from beam_pipelines.common.terminal import counted
 from configs.command import Invocation
 from configs.launch.dialogue import ask, say
 from configs.launch.external_program import run_program
-from configs.launch.fitting_strategy import with_strategy
+from configs.launch.fitting_strategy import check_machines, with_strategy
 from configs.launch.identity import identify
 from configs.launch.launched import Launched, launched_command
 from configs.launch.one_line_words import check_words
@@ -90,19 +89,12 @@ def make_slurm_plan(config: SlurmLaunchConfig, name: str, paths: Sequence[str], 
     """
     check_words([*paths, *words])
     launched = launched_command(name, paths, words, check_path=_check_path)
-    one = launched.launchable
-    check(
-        config.nodes == 1 or launched.takes_several_machines,
-        key="launch.nodes",
-        value=config.nodes,
-        expected=f"1: {launched.title} runs on one machine",
-    )
-    most = one.most_accelerators
-    check(
-        most is None or config.gpus_per_node <= most,
-        key="launch.gpus_per_node",
-        value=config.gpus_per_node,
-        expected=f"{most}: {name} uses no more",
+    check_machines(
+        launched,
+        machines=config.nodes,
+        machines_key="launch.nodes",
+        accelerators=config.gpus_per_node,
+        accelerators_key="launch.gpus_per_node",
     )
     launched = with_strategy(
         launched,

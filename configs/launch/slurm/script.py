@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from beam_pipelines.common.signals import RUN_AGAIN
-from configs.launch.launched import TUNE, Launched
+from configs.launch.launched import Launched
 from configs.launch.slurm.config import APPTAINER, PYXIS, SlurmLaunchConfig
 
 # Below the ports that Linux gives to connections by itself. Jobs that share a node differ by more than their nodes.
@@ -121,7 +121,7 @@ def batch_script(config: SlurmLaunchConfig, launched: Launched, *, name: str) ->
         "max_restarts": config.max_restarts,
         "max_requeues": config.max_requeues if config.requeue else 0,
     }
-    is_search = launched.name == TUNE
+    is_search = launched.runs_search
     if config.nodes == 1:
         body = _ONE_PROCESS
     else:
