@@ -1,29 +1,19 @@
-"""Launches on Kubernetes: the manifests, and what is asked of kubectl."""
+"""The manifests of launches on Kubernetes."""
 
-import io
 import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from fake_programs import FakePrograms
 from hypothesis import given
 from hypothesis import strategies as st
+from kubernetes_launch import IMAGE, SERVE, TRAIN, TUNE, launch
 from kubernetes_pods import Pod, expanded, pods_of
 
-from configs.cli import main
-from configs.launch import data_checks
 from configs.launch.kubernetes.pods import escaped
 from trainer.devices.strategy import check_cluster
 from trainer.tuner.service.cluster_role import role_from_environment
-
-IMAGE = f"registry.example/music/beamtune:0.1.0@sha256:{'0123456789abcdef' * 4}"
-TRAIN = ("train", "data_dir=gs://bucket/data", "run_dir=gs://bucket/run", "epochs=3")
-TUNE = ("tune", "data_dir=/data/prepared", "search_dir=/data/search", "launch.volumes={/data: music}")
-SERVE = ("serve", "gs://bucket/export", "launch.token_secret=token")
 
 Render = Callable[..., list[dict[str, Any]]]
 
@@ -34,38 +24,10 @@ def render(capsys: pytest.CaptureFixture[str]) -> Render:
 
     def run(*words: str) -> list[dict[str, Any]]:
         capsys.readouterr()
-        assert main(["launch", "kubernetes", *words, f"launch.image={IMAGE}", "--dry-run"]) == 0, capsys.readouterr()
+        assert launch(*words, "--dry-run") == 0, capsys.readouterr()
         return list(yaml.safe_load_all(capsys.readouterr().out))
 
     return run
-
-
-@pytest.fixture
-def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePrograms:
-    """A kubectl that knows no Jobs. Buckets are not looked at."""
-    programs = FakePrograms(tmp_path / "bin")
-    answer_with_jobs(programs, {})
-    monkeypatch.setenv("PATH", str(programs.folder))
-    monkeypatch.setattr(data_checks, "check_data", lambda launched: "data-1")
-    return programs
-
-
-def answer_with_jobs(programs: FakePrograms, conditions: dict[str, str | None]) -> None:
-    """Sets the Jobs that kubectl knows: by name the type of their condition that is true, None for none."""
-    items = [
-        {
-            "metadata": {"name": name},
-            "status": {} if kind is None else {"conditions": [{"type": kind, "status": "True"}]},
-        }
-        for name, kind in conditions.items()
-    ]
-    programs.install(
-        "kubectl", {"get": (json.dumps({"items": items}), "", 0), "apply": ("created\n", "", 0), "delete": ("", "", 0)}
-    )
-
-
-def launch(*words: str) -> int:
-    return main(["launch", "kubernetes", *words, f"launch.image={IMAGE}"])
 
 
 def of_kind(manifests: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -335,93 +297,6 @@ def test_a_word_with_control_characters_is_refused(capsys: pytest.CaptureFixture
     for word in ("output=gs://bucket/a\nb.csv", "output=gs://bucket/\udc80.csv"):
         assert launch("predict", "gs://bucket/run", "gs://bucket/music", word, "--dry-run") == 2
         assert ": expected printable text on one line, without control" in capsys.readouterr().err
-
-
-def test_manifests_are_applied_once(kubectl: FakePrograms, capsys: pytest.CaptureFixture[str]) -> None:
-    place = ("launch.namespace=music", "launch.context=home")
-    words = (*TRAIN, "launch.replicas=2", *place)
-    assert launch(*words, "--dry-run") == 0
-    shown = capsys.readouterr().out
-    assert kubectl.calls() == []
-    assert launch(*words, "--yes") == 0
-    captured = capsys.readouterr()
-    assert captured.out == "created\n"
-    key = yaml.safe_load(shown.partition("---")[0])["metadata"]["labels"]["beamtune-launch"]
-    options = ["--context=home", "--namespace=music"]
-    assert kubectl.calls() == [
-        ("kubectl", ["get", "jobs", "--selector", f"beamtune-launch={key}", "--output", "json", *options], ""),
-        ("kubectl", ["apply", "-f", "-", *options], shown),
-    ]
-    name = f"beamtune-train-{key[:10]}"
-    assert captured.err.splitlines()[-3:] == [
-        f"kubectl --namespace=music get jobs,pods --selector=app.kubernetes.io/instance={name}",
-        f"kubectl --namespace=music logs --selector=app.kubernetes.io/instance={name} --prefix --follow",
-        f"kubectl --namespace=music delete job,service,networkpolicy --selector=app.kubernetes.io/instance={name}"
-        "  # what is saved is kept",
-    ]
-    answer_with_jobs(kubectl, {name: None})
-    assert launch(*words, "--yes") == 0
-    assert capsys.readouterr().out == (f"{name} runs: it has the same command and settings, and is not started again\n")
-    assert launch(*words, "launch.again=true", "--yes") == 0
-    assert [words[0] for _, words, _ in kubectl.calls()] == ["get", "apply", "get", "get"]
-
-
-@pytest.mark.parametrize(
-    ("condition", "again", "actions"),
-    [
-        ("Complete", False, ["get"]),
-        ("Complete", True, ["get", "delete", "apply"]),
-        ("SuccessCriteriaMet", False, ["get"]),
-        ("Failed", False, ["get", "delete", "apply"]),
-    ],
-)
-def test_a_job_that_has_ended(kubectl: FakePrograms, condition: str, again: bool, actions: list[str]) -> None:
-    answer_with_jobs(kubectl, {"one": condition})
-    assert launch(*TRAIN, *(["launch.again=true"] if again else []), "--yes") == 0
-    assert [words[0] for _, words, _ in kubectl.calls()] == actions
-
-
-def test_a_service_is_applied_each_time(kubectl: FakePrograms, capsys: pytest.CaptureFixture[str]) -> None:
-    for _ in range(2):
-        assert launch(*SERVE, "launch.name=genres", "--yes") == 0
-    assert [words[0] for _, words, _ in kubectl.calls()] == ["apply", "apply"]
-    assert "kubectl --namespace=default rollout status deployment/genres" in capsys.readouterr().err
-
-
-def test_data_in_buckets_are_checked_first(kubectl: FakePrograms, monkeypatch: pytest.MonkeyPatch) -> None:
-    checked = []
-    monkeypatch.setattr(data_checks, "check_data", lambda launched: checked.append(launched.name))
-    assert launch(*TRAIN, "--yes") == 0
-    assert launch(*TUNE, "--yes") == 0
-    assert checked == ["train"]
-
-
-def test_without_a_terminal_nothing_is_applied(
-    kubectl: FakePrograms, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    assert launch(*TRAIN) == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith("add --yes")
-    assert [words[0] for _, words, _ in kubectl.calls()] == ["get"]
-
-
-def test_what_kubectl_refuses_is_one_line(kubectl: FakePrograms, capsys: pytest.CaptureFixture[str]) -> None:
-    kubectl.install("kubectl", {"get": ("", "error: no such host\nmore\n", 1)})
-    assert launch(*TRAIN, "--yes") == 2
-    assert capsys.readouterr().err == "beamtune launch: kubectl get has failed: error: no such host more\n"
-    kubectl.install("kubectl", {"get": ("[]", "", 0)})
-    assert launch(*TRAIN, "--yes") == 2
-    assert capsys.readouterr().err == "beamtune launch: kubectl get has not printed a list of Jobs (TypeError)\n"
-
-
-def test_without_kubectl_a_line_says_what_to_do(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert launch(*TRAIN, "--yes") == 2
-    assert capsys.readouterr().err == (
-        "beamtune launch: kubectl is not on PATH: install it, or apply what --dry-run prints where it is\n"
-    )
 
 
 def test_json_is_a_list_for_kubectl(render: Render, capsys: pytest.CaptureFixture[str]) -> None:
