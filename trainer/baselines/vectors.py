@@ -184,6 +184,6 @@ def _check_finite(values: NDArray[np.float32], track_ids: Sequence[str], *, vect
     if not is_finite.all():
         segment, place = divmod(int(is_finite.argmin()), vectorizer.size)
         raise RunFailedError(
-            f"feature={vectorizer.feature_at(place)}: a segment of {track_ids[segment]} in the {split} split has values "
-            "that are not finite, or too large for float32: leave the track out and prepare the data again"
+            f"feature={vectorizer.feature_at(place)}: a segment of {track_ids[segment]} in the {split} split has "
+            "values that are not finite, or too large for float32: leave the track out and prepare the data again"
         )
