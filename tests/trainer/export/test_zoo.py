@@ -34,6 +34,7 @@ from trainer.export.segment_model import write_segment_model
 from trainer.export.source import ExportSource
 from trainer.models.config import LOGITS
 from trainer.models.embedding import EMBEDDINGS, embedding_network
+from trainer.models.layers import PrincipalComponents
 from trainer.models.registry import MODELS, build_model
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -69,8 +70,8 @@ class Case:
     expected: np.ndarray
 
 
-def make_case(name, monkeypatch):
-    config = MODELS[name].config_class(**OPTIONS.get(name, {}))
+def make_case(name, monkeypatch, **options):
+    config = MODELS[name].config_class(**{**OPTIONS.get(name, {}), **options})
     configs = {feature: FEATURES[feature] for feature in config.feature_names}
     if "yamnet" in configs:
         if not YAMNET.is_file():
@@ -90,6 +91,9 @@ def make_case(name, monkeypatch):
         num_classes=5,
         pretrained=False,
     )
+    for layer in model.layers:
+        if isinstance(layer, PrincipalComponents):
+            layer.set_weights([rng.normal(0, 0.5, weight.shape) for weight in layer.get_weights()])
     # Random weights of some models give logits of almost 0.
     embeddings = np.asarray(embedding_network(model).predict_on_batch(values)[EMBEDDINGS])
     kernel = rng.normal(0, 1 / np.linalg.norm(embeddings, axis=1).max(), (embeddings.shape[1], 5))
@@ -129,6 +133,18 @@ def test_a_saved_model_and_tensorflow_lite_give_what_keras_does(name, monkeypatc
     run = tf.lite.Interpreter(lite, num_threads=1).get_signature_runner("serving_default")
     rows = [run(waveform=segment[None])["probabilities"][0] for segment in case.segments]
     np.testing.assert_allclose(rows, case.expected, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_projection_on_principal_components_is_exported(monkeypatch, tmp_path):
+    for package in ("onnxruntime", "tf2onnx"):
+        pytest.importorskip(package)
+    case, path = make_case("attention_pool", monkeypatch, pca=16, whiten=True), str(tmp_path / "model")
+    assert "project_yamnet" in segment_formats.float32_scopes(case.source.inference.model)  # of int8
+    write_segment_formats(case.source, {ONNX: path})
+    clip = ReferenceClip("noise", case.track, RATE_HZ)
+    [found] = run_segment_format(ONNX, path, [clip], source=case.source).outputs
+    np.testing.assert_allclose(found.probabilities, case.expected.mean(axis=0), atol=LIMITS[ONNX])
 
 
 # The largest difference of a probability. int8 is compared on the segments from which it has the ranges.

@@ -73,11 +73,10 @@ def test_a_model_without_projection_reads_nothing(prepared_dir):
 
 
 def test_too_few_vectors_are_an_error_that_starts_no_run(make_config, write_prepared, make_rows):
-    rows = make_rows(TRAIN, num_tracks=3)
-    one_frame = [row for row in rows if row.segment_index == 0][:2]
-    directory = write_prepared({TRAIN: one_frame}, directory_name="few", num_shards=1)
-    wide = replace(MODEL, pca=16, whiten=True)
-    config = make_config(data_dir=str(directory), model=wide)
+    # Of two genres, 2 · 8 vectors, which vary in 15 directions.
+    of_two_tracks = [row for row in make_rows(TRAIN, num_tracks=2) if row.segment_index == 0]
+    directory = write_prepared({TRAIN: of_two_tracks}, directory_name="few", num_shards=1)
+    config = make_config(data_dir=str(directory), model=replace(MODEL, pca=16))
     with pytest.raises(UserError, match=r"^model.pca=16: expected at most 15 components with model.whiten=true"):
         train(config)
     assert not RunDir(config.run_dir).is_started()
