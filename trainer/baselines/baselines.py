@@ -192,7 +192,7 @@ def _settings(hyperparameters: Mapping[str, float] | None) -> str:
 def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: PreparedData, stream: TextIO) -> None:
     leak = data.stats.split_leak
     console = make_console(stream)
-    title = f"{split_title(TEST, leak)}, {'+'.join(config.feature_names)}: accuracy, and macro-F1 of tracks"
+    title = f"{split_title(TEST, leak)}, {' + '.join(config.feature_names)}: accuracy, and macro-F1 of tracks"
     table = TextTable(title, *("learner", "settings", *LEVELS, "macro-F1", "parameters", "seconds"), text=["settings"])
     for metrics in found:
         levels, model = metrics.levels[TEST], metrics.model
