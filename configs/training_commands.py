@@ -116,8 +116,8 @@ COMMANDS = (
         summary="train a classifier on a prepared data set",
         description=(
             "Trains until the validation loss stops falling and keeps the best weights. Given the run_dir of an\n"
-            "interrupted run, it resumes that run with its settings. overrides=FILE reads settings from a YAML file,\n"
-            "such as the best.yaml of a search.\n\n"
+            "interrupted run, it resumes that run with its settings. --config FILE reads settings from a YAML file,\n"
+            "such as the config.yaml of a run or the best.yaml of a search.\n\n"
             "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none|mirrored|multi_worker|tpu\n"
             "          augment=none|default\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
