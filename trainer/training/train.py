@@ -21,6 +21,7 @@ from trainer.metrics.predictions import SegmentScores, predictions_of_scores
 from trainer.metrics.score_tables import print_scores
 from trainer.model_card.model_card import write_model_card
 from trainer.runs.calibration_file import write_calibration
+from trainer.runs.checkpoints import read_progress
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restarts import bounded_restarts
 from trainer.runs.restored_model import summarize_model
@@ -33,6 +34,7 @@ from trainer.training.callbacks import Callback
 from trainer.training.components import TrainingComponents, TrainingData, make_components, open_training_data
 from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
 from trainer.training.epochs import EpochLoop
+from trainer.training.more_epochs import check_trains_more, keys_of_more_epochs
 
 
 def train(
@@ -44,6 +46,8 @@ def train(
     check_owner: Callable[[], None] | None = None,
 ) -> None:
     """Trains a run, resumes one that was interrupted, or does nothing if the run is finished.
+
+    A finished run continues with more epochs, or with more patience after early stopping; see `more_epochs`.
 
     Args:
         config: The settings.
@@ -129,12 +133,27 @@ def _is_finished(run: RunDir, config: TrainConfig, *, cluster: Cluster) -> bool:
     """
     is_finished = False
     if cluster.is_chief and run.is_started():
-        run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
+        more = _check_same_config(run, config)
         is_finished = run.is_finished()
+        if is_finished and more:
+            progress = read_progress(run.checkpoint_dir)
+            check_trains_more(config, progress.early_stopping, epochs_done=progress.epochs_done)
+            is_finished = False
     is_finished = bool(cluster.broadcast_from_chief(int(is_finished)))
     if is_finished and cluster.is_chief:
         print(f"{run.path} is finished already: nothing to do; to train again, choose another run_dir", file=stdout())
     return is_finished
+
+
+def _check_same_config(run: RunDir, config: TrainConfig) -> frozenset[str]:
+    """Checks that a run has these settings; returns those that differ and let it train longer.
+
+    Raises:
+        UserError: Other settings differ.
+    """
+    more = keys_of_more_epochs(run.config(), config)
+    run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER | more)
+    return more
 
 
 def _start(run: RunDir, config: TrainConfig, *, data: TrainingData) -> None:
@@ -145,8 +164,10 @@ def _start(run: RunDir, config: TrainConfig, *, data: TrainingData) -> None:
     """
     if run.is_started():
         # Again: another command may have started it since.
-        run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
+        more = _check_same_config(run, config)
         run.check_same_data(data.prepared)
+        if more:
+            run.continue_with(config)
     else:
         run.start(config, data.prepared)
 
