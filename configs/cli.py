@@ -107,7 +107,7 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
             for problem in check_start(command.extras):
                 print(f"note: {problem}", file=sys.stderr)
         quiet = silenced_decoders() if command.decodes_audio and not arguments.debug else nullcontext()
-        with quiet, translated_bucket_errors(), naming_missing_extras(), ending_on_sigterm(name):
+        with quiet, translated_bucket_errors(), naming_missing_extras(command.extras), ending_on_sigterm(name):
             return command.run(invocation)
     except KeyboardInterrupt as interruption:
         # Without an output, `predict` prints and keeps nothing.

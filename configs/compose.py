@@ -211,8 +211,9 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
             )
         except OmegaConfBaseException as error:
             if OmegaConf.is_list(OmegaConf.select(config, setting.key)) and not isinstance(setting.value, list):
-                expected = f"expected a list, e.g. '{setting.key}=[{setting.value}]'"
-                raise UserError(f"{setting.text}: {expected}") from error
+                items = [item.strip(" '\"") for item in str(setting.value).strip("[]").split(",")]
+                quoted = ",".join(f'"{item}"' if item.startswith("-") else item for item in items)
+                raise UserError(f"{setting.text}: expected a list, e.g. '{setting.key}=[{quoted}]'") from error
             raise UserError(f"{setting.text}: {first_line(error)}") from error
     _check_references(config, values)
     return config

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.training.config import TrainConfig
 
@@ -25,8 +26,8 @@ def keys_of_more_epochs(saved: Mapping[str, Any], config: TrainConfig) -> frozen
         if config.optimizer.schedule == "cosine":
             raise UserError(
                 f"epochs={config.epochs}: the learning rate of run_dir={config.run_dir} has fallen to 0 at the end of "
-                f"its {saved[_EPOCHS]} epochs (optimizer.schedule=cosine), so that it cannot continue: choose another "
-                "run_dir, with optimizer.schedule=constant if it shall be continued later"
+                f"its {counted(saved[_EPOCHS], 'epoch')} (optimizer.schedule=cosine), so that it cannot continue: "
+                "choose another run_dir, with optimizer.schedule=constant if it shall be continued later"
             )
         keys.add(_EPOCHS)
     patience, saved_patience = config.early_stopping_patience_epochs, saved.get(_PATIENCE)
@@ -54,5 +55,5 @@ def check_trains_more(config: TrainConfig, early_stopping: EarlyStopping, *, epo
         )
     if epochs_done >= config.epochs:
         raise UserError(
-            f"run_dir={config.run_dir} has trained all of its {epochs_done} epochs: give more epochs to continue it"
+            f"run_dir={config.run_dir} has trained all of its epochs, {epochs_done}: give more epochs to continue it"
         )

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from beam_pipelines.common.lease import holding
-from beam_pipelines.common.terminal import stderr, stdout
+from beam_pipelines.common.terminal import say_step, stderr, stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
 from trainer.common.left_leases import remove_left_leases
@@ -78,6 +78,8 @@ def train(
             _ownership(run, is_chief=cluster.is_chief, check_owner=check_owner) as check,
             bounded_restarts(run, cluster),
         ):
+            if cluster.is_chief:
+                say_step(f"reading the data and building the model {config.model.name}")
             components = make_components(config, strategy=strategy, cluster=cluster, run=run, data=data)
             sinks = _make_sinks(config, run=run, data=data, cluster=cluster, check_owner=check)
             check()
@@ -190,6 +192,8 @@ def _finish(
     # Before the best state is restored, whose duration ends at the best epoch.
     model = summarize_model(config.model, components.model, train_duration_s=progress.train_duration_s)
     components.checkpoints.restore_best()
+    if components.cluster.is_chief:
+        say_step("computing the scores of the best weights")
 
     def check_not_stopped() -> None:
         if components.cluster.any_process([stop_request.is_set]) == [True]:
@@ -239,5 +243,6 @@ def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, mod
 
     run.merge_metrics(VALIDATION, levels, data=data, model=model, write_others=write_others)
     best_epoch = components.progress.early_stopping.best_epoch
+    say_step("drawing the pictures for TensorBoard")
     sinks.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
     print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=stdout())

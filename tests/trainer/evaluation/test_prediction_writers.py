@@ -35,6 +35,7 @@ def writer_of(output_format, paths, *, has_unknown=False, has_timeline=False):
         labels=["funk", "waltz"],
         has_unknown=has_unknown,
         has_timeline=has_timeline,
+        num_genres=2,
     )
 
 

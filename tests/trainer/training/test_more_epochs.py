@@ -46,7 +46,7 @@ def test_a_run_that_early_stopping_ended_says_so() -> None:
         check_trains_more(replace(RUN, epochs=9), stopped, epochs_done=6)
     check_trains_more(replace(RUN, epochs=9, early_stopping_patience_epochs=None), stopped, epochs_done=6)
     check_trains_more(replace(RUN, epochs=9, early_stopping_patience_epochs=3), stopped, epochs_done=6)
-    with pytest.raises(UserError, match="has trained all of its 6 epochs"):
+    with pytest.raises(UserError, match="has trained all of its epochs, 6"):
         check_trains_more(replace(RUN, epochs=6, early_stopping_patience_epochs=3), stopped, epochs_done=6)
 
 
