@@ -186,3 +186,9 @@ def test_a_terminal_shows_one_table_that_is_updated(monkeypatch):
     assert "0030" in shown
     assert "0029" in shown
     assert "0019" not in shown
+
+
+def test_the_time_of_a_trial_is_without_pauses_of_the_search():
+    history = {1: {OBJECTIVE: 0.25}}
+    for one in (trial("0001", history=history, duration_s=61.0), completed("0002", 0.5, duration_s=61.0)):
+        assert trial_cells(one, search(one), now_s=90_000.0)[6] == "00:01:01"
