@@ -32,4 +32,4 @@ def after_prepare(output_dir: str, features: Collection[str]) -> Sequence[str]:
 
 def name_of(path: str) -> str:
     """Returns the last part of a path, as the name of what is made from it."""
-    return os.path.basename(os.path.abspath(path.rstrip("/"))) or "mine"
+    return os.path.basename(os.path.abspath(path)) or "mine"
