@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.terminal import counted
+from beam_pipelines.common.terminal import counted, say_step
 from configs.command import Command, Invocation, load_config
 from configs.next_steps import after_prepare, name_of, show_next
 
@@ -45,6 +45,7 @@ def _prepare(invocation: Invocation) -> int:
             "beamtune prepare dataset=folder dataset.root=FOLDER",
             file=sys.stderr,
         )
+    say_step("loading Apache Beam")
     if invocation.dry_run:
         from beam_pipelines.prepare.dry_run import dry_run
 

@@ -39,6 +39,11 @@ def test_commands_are_completed(complete):
     assert complete("completion", "") == ["bash", "zsh"]
 
 
+def test_a_file_of_settings_is_left_to_the_shell(complete):
+    assert complete("train", "--config", "") == []
+    assert complete("train", "--config", "mod") == []
+
+
 def test_options_are_those_of_the_command(complete):
     assert complete("prepare", "--d") == ["--debug", "--dry-run"]
     assert complete("predict", "runs/a", "--") == [
