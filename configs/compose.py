@@ -168,7 +168,8 @@ def _literal(value: object) -> str:
 
 
 def _quoted(value: str) -> str:
-    return QuotedString(text=value, quote=Quote.single).with_quotes()
+    quoted: str = QuotedString(text=value, quote=Quote.single).with_quotes()
+    return quoted
 
 
 def _parse(text: str) -> Override:

@@ -24,7 +24,9 @@ def test_next_steps_are_quoted_for_a_shell() -> None:
         (["spectral_stats"], ["baselines", "data_dir=d", "feature=spectral_stats"]),
     ],
 )
-def test_prepared_data_are_trained_on_by_a_model_that_takes_their_features(features, words):
+def test_prepared_data_are_trained_on_by_a_model_that_takes_their_features(
+    features: list[str], words: list[str]
+) -> None:
     assert after_prepare("d", features) == words
 
 
