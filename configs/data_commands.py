@@ -7,12 +7,12 @@ import sys
 from dataclasses import asdict
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.terminal import counted, say_step
 from configs.command import Command, Invocation, load_config
-from configs.next_steps import after_prepare, name_of, show_next
+from configs.next_steps import after_prepare, name_of, say_loading, show_next
 
 
 def _synthesize(invocation: Invocation) -> int:
+    from beam_pipelines.common.terminal import counted
     from beam_pipelines.datasets.config import SynthesizeConfig
     from beam_pipelines.datasets.synthetic import write_tracks
     from configs.saved_command import plain_overrides
@@ -45,7 +45,7 @@ def _prepare(invocation: Invocation) -> int:
             "beamtune prepare dataset=folder dataset.root=FOLDER",
             file=sys.stderr,
         )
-    say_step("loading Apache Beam")
+    say_loading("Apache Beam")
     if invocation.dry_run:
         from beam_pipelines.prepare.dry_run import dry_run
 

@@ -1,13 +1,23 @@
-"""The commands that may follow a command, printed at its end."""
+"""What a command says of what takes long, and at its end of the commands that may follow.
+
+rich is imported when something is printed, so that `--help` stays fast.
+"""
 
 import os
 from collections.abc import Collection, Sequence
 
-from beam_pipelines.common.terminal import next_steps, stdout
+
+def say_loading(library: str) -> None:
+    """Says on a terminal that a library is imported, which takes seconds."""
+    from beam_pipelines.common.terminal import say_step
+
+    say_step(f"loading {library}")
 
 
 def show_next(*commands: Sequence[str]) -> None:
     """Prints the commands that may follow; see `next_steps`."""
+    from beam_pipelines.common.terminal import next_steps, stdout
+
     for line in next_steps(*commands):
         print(line, file=stdout())
 

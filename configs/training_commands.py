@@ -7,10 +7,9 @@ import sys
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.python_process import python_command
-from beam_pipelines.common.terminal import say_step
 from beam_pipelines.records.schema import TEST
 from configs.command import Command, Invocation, load_config
-from configs.next_steps import name_of, show_next
+from configs.next_steps import name_of, say_loading, show_next
 
 
 def _models(invocation: Invocation) -> int:
@@ -29,7 +28,7 @@ def _train(invocation: Invocation) -> int:
     from trainer.training.config import TrainConfig
 
     config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
-    say_step("loading TensorFlow")
+    say_loading("TensorFlow")
     from trainer.training.train import train
 
     train(config)
@@ -76,7 +75,7 @@ def _evaluate(invocation: Invocation) -> int:
     from trainer.evaluation.config import EvaluateConfig
 
     config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
-    say_step("loading TensorFlow")
+    say_loading("TensorFlow")
     from trainer.evaluation.evaluate import evaluate
 
     evaluate(config)
@@ -103,7 +102,7 @@ def _crossval(invocation: Invocation) -> int:
     from trainer.crossval.config import NETWORK, CrossvalConfig
 
     config = load_config(CrossvalConfig, "crossval", invocation.overrides)
-    say_step("loading TensorFlow")
+    say_loading("TensorFlow")
     from trainer.crossval.crossval import crossval
 
     crossval(config, stream=sys.stdout)

@@ -309,7 +309,7 @@ def test_json_is_a_list_for_kubectl(render: Render, capsys: pytest.CaptureFixtur
 
 def test_shared_memory_is_a_part_of_the_memory() -> None:
     for memory, shared in (("16Gi", "17G"), ("1Gi", "1024Mi")):
-        KubernetesLaunchConfig(image="image", memory=memory, shared_memory=shared)
+        KubernetesLaunchConfig(image=IMAGE, memory=memory, shared_memory=shared)
     for memory, shared in (("16Gi", "18G"), ("1Gi", "1025Mi"), ("500M", "1Ti")):
         with pytest.raises(UserError, match=f"launch.shared_memory={shared}: expected at most launch.memory={memory}"):
-            KubernetesLaunchConfig(image="image", memory=memory, shared_memory=shared)
+            KubernetesLaunchConfig(image=IMAGE, memory=memory, shared_memory=shared)

@@ -134,4 +134,4 @@ def test_a_long_path_stays_whole_on_a_narrow_terminal(monkeypatch, columns, is_b
         num_genres=1,
     )
     found = replace(PREDICTIONS[0], file=path, genres=(("funk", 0.75),))
-    assert writer.add(found) == (f"{path}\n    funk 0.750\n" if is_below else f"{path}   funk 0.750\n")
+    assert writer.add(found) == (f"{path}\n   funk 0.750\n" if is_below else f"{path}   funk 0.750\n")
