@@ -40,6 +40,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 WriteAudio = Callable[..., Path]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option that tests/test_snapshots.py describes."""
+    parser.addoption("--update-snapshots", action="store_true", help="write tests/snapshots again")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Moves files with slow tests to the front: at the end no process waits long for the last file of another one."""
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}

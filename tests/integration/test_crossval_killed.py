@@ -83,7 +83,7 @@ def test_an_interrupted_process_resumes_with_the_same_results(prepared: Path, tm
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
 
     assert exit_code(start(prepared, interrupted, log)) == 0, log.read_text()
-    assert "1 of 3 runs are already finished" in log.read_text()
+    assert "kept from earlier: 1 of 3 runs" in log.read_text()
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
     assert results(interrupted) == results(uninterrupted)
     for name in ("predictions-test.csv", "predictions-validation.csv"):

@@ -206,7 +206,9 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
         )
     console.print(table)
     tracks, segments = (found[0].levels[TEST][level].num_examples for level in (TRACK, SEGMENT))
-    print_line(console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {len(data.labels)} genres")
+    print_line(
+        console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {counted(len(data.labels), 'genre')}"
+    )
     for note in few_groups_notes([found[0].levels[TEST][TRACK]]):
         print_line(console, note)
     if leak is not None:
