@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # half a second, which a training takes when it draws its first picture
@@ -34,6 +35,9 @@ SPLIT_COLORS = {"train": "#4477AA", "validation": "#CCBB44", "test": "#EE6677"}
 # More genres than colours are shown as rows; more rows than this are illegible.
 MOST_COLORED_GENRES = len(_PALETTE)
 MOST_GENRE_ROWS = 40
+
+FREQUENCY_TICKS_HZ = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+_LEAST_TICK_DISTANCE = 0.08  # of the length of the axis
 
 _LONGEST_NAME = 28
 _DPI = 130
@@ -205,6 +209,19 @@ def paint_frames(
         vmax=vmax,
         extent=(*times_s, first_band - 0.5, first_band + frames.shape[1] - 0.5),
     )
+
+
+def frequency_ticks(frequencies_hz: Sequence[float]) -> tuple[list[float], list[str]]:
+    """Returns the positions of round frequencies on the axis of bands, and their labels, without any that overlap."""
+    places: list[float] = []
+    names: list[str] = []
+    for tick in reversed(FREQUENCY_TICKS_HZ):
+        if frequencies_hz[0] <= tick <= frequencies_hz[-1]:
+            place = float(np.interp(tick, frequencies_hz, range(len(frequencies_hz))))
+            if not places or places[-1] - place >= _LEAST_TICK_DISTANCE * len(frequencies_hz):
+                places.append(place)
+                names.append(f"{tick:,}")
+    return places, names
 
 
 def first_drawn_coefficient(num_coefficients: int) -> int:
