@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from left_out import pytest_deselected, pytest_terminal_summary, pytest_testnodedown  # noqa: F401
 
 from beam_pipelines.common import bucket_client
 from beam_pipelines.common.cache import cache_dir

@@ -14,7 +14,8 @@ from tuner_processes import exit_code
 
 from configs.cli import main
 
-pytestmark = pytest.mark.slow
+# tests/trainer/crossval/test_crossval.py interrupts one in its own process.
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 EX_TEMPFAIL = 75
 WAIT_S = 900  # on a busy machine

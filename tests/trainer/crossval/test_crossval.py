@@ -237,7 +237,13 @@ def test_data_that_cannot_be_divided_are_an_error_that_writes_nothing(
 
 # Runs have 4 and 6 steps.
 @pytest.mark.slow
-@pytest.mark.parametrize(("call", "num_finished"), [(4, 0), (8, 1)], ids=["in the first run", "in the second run"])
+@pytest.mark.parametrize(
+    ("call", "num_finished"),
+    [
+        pytest.param(4, 0, id="in the first run", marks=pytest.mark.exhaustive),
+        pytest.param(8, 1, id="in the second run"),
+    ],
+)
 def test_an_interrupted_cross_validation_resumes_with_the_same_results(
     finished: CrossvalConfig,
     tmp_path: Path,

@@ -1,7 +1,7 @@
 """Every model of the zoo in the formats of an export, against the front end of `beamtune predict` and Keras."""
 
-import os
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,8 +115,14 @@ def make_case(name, monkeypatch, **options):
     return Case(source, samples, cuts, passed, expected)
 
 
+# With loops, on samples, on embeddings, and on several features.
+REPRESENTATIVE = ("crnn", "wave1d", "attention_pool", "parallel")
+
+
 @pytest.mark.slow  # graphs take seconds to trace and to convert
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [name if name in REPRESENTATIVE else pytest.param(name, marks=pytest.mark.exhaustive) for name in MODELS]
+)
 def test_a_saved_model_and_tensorflow_lite_give_what_keras_does(name, monkeypatch, tmp_path):
     case = make_case(name, monkeypatch)
     write_saved_model(case.source, str(tmp_path / "saved_model"))
@@ -153,17 +159,16 @@ LIMITS = {TFLITE_FLOAT16: 2e-2, TFLITE_DYNAMIC: 2e-2, TFLITE_INT8: 0.1, ONNX: 2e
 LIMITS_OF = {("attention_pool", TFLITE_DYNAMIC): 0.5, ("cnn1d", TFLITE_DYNAMIC): 0.5}
 # With random weights; a trained `yamnet_finetune` runs.
 REFUSED = {("yamnet_finetune", TFLITE_INT8), ("transfer", TFLITE_INT8)}
-# In every run of the tests: loops, what is quantised, a resized image. The others take minutes: TEST_EXPORT_MATRIX=1.
+# In every run of the tests: loops, what is quantised, a resized image. The others take minutes.
 CHOSEN = {("crnn", TFLITE_INT8), ("bilstm", TFLITE_DYNAMIC), ("wave1d", TFLITE_INT8), ("transfer", ONNX)}
-IS_WHOLE_MATRIX = os.environ.get("TEST_EXPORT_MATRIX") == "1"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to_format", LIMITS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "to_format"),
+    [pair if pair in CHOSEN else pytest.param(*pair, marks=pytest.mark.exhaustive) for pair in product(MODELS, LIMITS)],
+)
 def test_formats_with_fewer_bits_give_nearly_the_same(name, to_format, monkeypatch, tmp_path):
-    if not IS_WHOLE_MATRIX and (name, to_format) not in CHOSEN:
-        pytest.skip("the whole matrix takes minutes: TEST_EXPORT_MATRIX=1")
     if to_format == ONNX:
         for package in ("onnxruntime", "tf2onnx"):
             pytest.importorskip(package)

@@ -226,11 +226,20 @@ def test_a_failure_that_every_start_repeats_ends_with_a_failure(
         cache=False,
         strategy=StrategyConfig(kind="multi_worker"),
     )
-    for chief_code in (EX_TEMPFAIL, EX_TEMPFAIL, 1):
+    starts = tmp_path / "run" / "starts.json"
+
+    def start_both(*, chief_code: int) -> str:
         chief, worker = (start(failing, tf_config) for tf_config in cluster_of(2))
         assert [chief.wait(), worker.wait()] == [chief_code, 1], chief.log.read_text() + worker.log.read_text()
         assert f"{shard} is damaged or truncated after" in worker.log.read_text()
-    last_line = chief.log.read_text().splitlines()[-1]
+        return chief.log.read_text()
+
+    start_both(chief_code=EX_TEMPFAIL)
+    assert json.loads(starts.read_text()) == {"checkpoint": None, "starts": 1}
+    # As after the second start, which tests/trainer/runs/test_restarts.py counts.
+    starts.write_text(json.dumps({"checkpoint": None, "starts": 2}))
+    last_line = start_both(chief_code=1).splitlines()[-1]
+    assert not starts.exists()
     start_of_line = "beamtune train: 3 starts in a row have ended without a new checkpoint after epoch 0, this one "
     assert last_line.startswith(f"{start_of_line}because another worker was lost (Collective ops is aborted by: ")
 
