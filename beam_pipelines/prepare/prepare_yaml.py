@@ -162,7 +162,11 @@ def _feature(name: str, values: Any, *, paths: Any = None) -> FeatureConfig:
         raise PrepareYamlError(f"{key} has no kind")
     config_class = FEATURE_CONFIGS.get(values["kind"])
     if config_class is not None:
-        found = {key: paths[key] for key in config_class.path_settings if key in paths} if paths else {}
+        found = (
+            {key: paths[key] for key in config_class.path_settings if key in paths}
+            if isinstance(paths, Mapping)
+            else {}
+        )
         return _config(config_class, {**values, **found}, key=key)
     return _config(FeatureConfig, {k: v for k, v in values.items() if k in _FIELDS_OF_ALL_FEATURES}, key=key)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import numpy.typing as npt
-import onnx
 import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper
 
@@ -40,17 +39,19 @@ def write_onnx(path: Path, shape: Sequence[int | str | None], *, num_inputs: int
     return path
 
 
-def save_onnx(path, nodes, shape, *, outputs, constants=None, dtype=TensorProto.FLOAT, inputs=("audio",)):
-    """Writes a network of nodes; all inputs have one shape, and the outputs any of two axes."""
+def save_onnx(
+    path, nodes, shape, *, outputs, constants=None, dtype=TensorProto.FLOAT, found=TensorProto.FLOAT, inputs=("audio",)
+):
+    """Writes a network of nodes; all inputs have one shape and `dtype`, and the outputs `found`."""
     graph = helper.make_graph(
         nodes,
         "network",
         [helper.make_tensor_value_info(name, dtype, shape) for name in inputs],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [helper.make_tensor_value_info(name, found, None) for name in outputs],
         [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
+    Path(path).write_bytes(model.SerializeToString())
 
 
 def keras_network(shape: Sequence[int | None], *, num_inputs: int, batch_size: int | None = None) -> keras.Model:
