@@ -162,11 +162,8 @@ def _feature(name: str, values: Any, *, paths: Any = None) -> FeatureConfig:
         raise PrepareYamlError(f"{key} has no kind")
     config_class = FEATURE_CONFIGS.get(values["kind"])
     if config_class is not None:
-        found = (
-            {key: paths[key] for key in config_class.path_settings if key in paths}
-            if isinstance(paths, Mapping)
-            else {}
-        )
+        recorded = paths if isinstance(paths, Mapping) else {}
+        found = {path: recorded[path] for path in config_class.path_settings if path in recorded}
         return _config(config_class, {**values, **found}, key=key)
     return _config(FeatureConfig, {k: v for k, v in values.items() if k in _FIELDS_OF_ALL_FEATURES}, key=key)
 

@@ -226,11 +226,11 @@ def _own_networks(facts: RunFacts) -> list[str]:
     paragraphs = []
     for name, network in own_networks(facts.preparation, facts.model_config).items():
         sha256 = facts.preparation.sources.get(name, {}).get("network") if facts.preparation else None
-        licence = "under this licence:" if network.licence else "whose licence nobody has stated."
-        learned = f"It was trained on {_collections(network)}; " if network.collections else ""
+        learned = f"It was trained on {_collections(network)}. " if network.collections else ""
+        licence = "It is under this licence:" if network.licence else "Nobody has stated its licence."
         paragraphs.append(
             f"The feature `{plain_text(name)}` is computed by the network {plain_text(network.name)} (SHA-256 "
-            f"`{plain_text(str(sha256))}`). {learned}{'it' if learned else 'It'} is {licence}"
+            f"`{plain_text(str(sha256))}`). {learned}{licence}"
         )
         if network.licence:
             paragraphs.append(preformatted(network.licence))
