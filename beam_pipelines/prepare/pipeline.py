@@ -21,6 +21,7 @@ from beam_pipelines.common.terminal import counted, kept_from_earlier, stderr, s
 from beam_pipelines.datasets.config import RootDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
+from beam_pipelines.features.config import EmbeddingConfig
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader, check_is_in_no_other
 from beam_pipelines.prepare.config import PrepareConfig
@@ -120,7 +121,12 @@ def _check_before_listing(config: PrepareConfig) -> None:
     check_is_in_no_other(config.output_dir)
     dataset = config.dataset
     folders = {"dataset.root": dataset.root} if isinstance(dataset, RootDatasetConfig) else {}
-    config.runner.check_job({"output_dir": config.output_dir, **folders})
+    networks = {
+        f"features.{name}.path": feature.path
+        for name, feature in config.features.items()
+        if isinstance(feature, EmbeddingConfig)
+    }
+    config.runner.check_job({"output_dir": config.output_dir, **folders, **networks})
     storage.require_file_system(config.output_dir)
 
 

@@ -18,7 +18,8 @@ from trainer.export.checks import FormatRun, Outputs
 from trainer.export.child_process import run_python
 from trainer.export.clip_segments import join_segments
 from trainer.export.config import ONNX, SEGMENT_FORMATS, TFLITE, TFLITE_INT8, TFLITE_TYPES
-from trainer.export.graph_features import Fourier, GraphFeatures
+from trainer.export.graph_features import GraphFeatures
+from trainer.export.graph_spectra import Fourier
 from trainer.export.reference_clips import ReferenceClip, training_clips
 from trainer.export.segment_model import FRONT_END, segment_rate_hz, write_segment_model
 from trainer.export.source import ExportSource

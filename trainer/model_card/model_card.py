@@ -10,10 +10,11 @@ import yaml
 
 from beam_pipelines.common.lease import UPDATE_LEASE_FILE, holding
 from beam_pipelines.common.saved_settings import SettingValue, trained_settings
+from beam_pipelines.features.pretrained_networks import PretrainedNetwork
 from beam_pipelines.records.schema import SPLITS
 from trainer.common import files
 from trainer.common.markdown import markdown_table, plain_text, preformatted
-from trainer.model_card.facts import RunFacts, backbone_of, pretrained_networks, read_facts
+from trainer.model_card.facts import RunFacts, backbone_of, own_networks, pretrained_networks, read_facts
 from trainer.model_card.front_matter import front_matter, model_name
 from trainer.model_card.scores import score_sections
 from trainer.runs.run_dir import RunDir
@@ -207,8 +208,9 @@ def _licence(facts: RunFacts) -> list[str]:
     networks = () if facts.preparation is None else pretrained_networks(facts.preparation, facts.model_config)
     parts += [
         f"The model contains, or takes its input from, weights of {network.name}, under the {network.licence}; they "
-        f"were trained on {' and '.join(collection.name for collection in network.collections)}."
+        f"were trained on {_collections(network)}."
         for network in networks
+        if not network.is_own
     ]
     backbone = backbone_of(facts.model_config)
     if backbone is not None:
@@ -216,4 +218,24 @@ def _licence(facts: RunFacts) -> list[str]:
             f"Its weights started from those of {plain_text(backbone)} in keras.applications, trained on ImageNet: "
             "https://keras.io/api/applications/ names their licences."
         )
-    return ["## Licence", " ".join(parts)]
+    return ["## Licence", " ".join(parts), *_own_networks(facts)]
+
+
+def _own_networks(facts: RunFacts) -> list[str]:
+    """Returns a paragraph for each network that the user brought, with the text of its licence behind it."""
+    paragraphs = []
+    for name, network in own_networks(facts.preparation, facts.model_config).items():
+        sha256 = facts.preparation.sources.get(name, {}).get("network") if facts.preparation else None
+        learned = f"It was trained on {_collections(network)}. " if network.collections else ""
+        licence = "It is under this licence:" if network.licence else "Nobody has stated its licence."
+        paragraphs.append(
+            f"The feature `{plain_text(name)}` is computed by the network {plain_text(network.name)} (SHA-256 "
+            f"`{plain_text(str(sha256))}`). {learned}{licence}"
+        )
+        if network.licence:
+            paragraphs.append(preformatted(network.licence))
+    return paragraphs
+
+
+def _collections(network: PretrainedNetwork) -> str:
+    return " and ".join(plain_text(collection.name) for collection in network.collections)

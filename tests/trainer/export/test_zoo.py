@@ -26,7 +26,8 @@ from beam_pipelines.records.schema import BandStats
 from trainer.export import segment_formats
 from trainer.export.config import ONNX, TFLITE_DYNAMIC, TFLITE_FLOAT16, TFLITE_INT8
 from trainer.export.convert_tflite import main as convert
-from trainer.export.graph_features import Fourier, GraphFeatures
+from trainer.export.graph_features import GraphFeatures
+from trainer.export.graph_spectra import Fourier
 from trainer.export.reference_clips import ReferenceClip
 from trainer.export.saved_model import write_saved_model
 from trainer.export.segment_formats import run_segment_format, write_segment_formats
