@@ -202,7 +202,7 @@ def _fold_key(config: CrossvalConfig, fold: int) -> FoldKey:
 def _header(config: CrossvalConfig, source: Source, partition: Partition) -> CrossvalHeader:
     source_cache_key = source.data.cache_key
     is_network = config.learner == NETWORK
-    feature_names = config.model.feature_names if is_network else (config.baselines.feature,)
+    feature_names = config.model.feature_names if is_network else config.baselines.feature_names
     return CrossvalHeader(
         data_name=source.data.info.name,
         data_path=source.data.path,
