@@ -16,6 +16,7 @@ from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorize
 from trainer.common import files
 from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_sigterm
+from trainer.data.contamination import read_contamination
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
 from trainer.metrics.predictions import make_predictions
@@ -213,3 +214,5 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
         print_line(console, note)
     if leak is not None:
         print_line(console, leak_note(leak))
+    for note in read_contamination(data.path, config.feature_names):
+        print_line(console, note)

@@ -22,6 +22,7 @@ from trainer.crossval.folds import Partition, partition_segments
 from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
 from trainer.crossval.results_table import describe_run, print_results
 from trainer.crossval.source import Source, open_source
+from trainer.data.contamination import find_contamination
 from trainer.tracking.mlflow_group import group_run
 from trainer.tracking.mlflow_session import MlflowSession
 
@@ -59,6 +60,8 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
             stop_request=stop_request,
             lease=lease,
         )
+        for note in runner.header.contamination:
+            _log(f"note: {note}")
         with _mlflow_run(config) as mlflow:
             runner.run_all()
             if mlflow is not None:
@@ -200,6 +203,8 @@ def _fold_key(config: CrossvalConfig, fold: int) -> FoldKey:
 
 def _header(config: CrossvalConfig, source: Source, partition: Partition) -> CrossvalHeader:
     source_cache_key = source.data.cache_key
+    is_network = config.learner == NETWORK
+    feature_names = config.model.feature_names if is_network else config.baselines.feature_names
     return CrossvalHeader(
         data_name=source.data.info.name,
         data_path=source.data.path,
@@ -207,6 +212,7 @@ def _header(config: CrossvalConfig, source: Source, partition: Partition) -> Cro
         cache_key=make_cache_key([source_cache_key, config.folds, config.split_by, config.split_seed]),
         split_source=partition.split_source,
         split_leak=partition.split_leak,
+        contamination=find_contamination(source.preparation, feature_names),
         num_folds=config.folds,
         seeds=tuple(config.seeds),
     )

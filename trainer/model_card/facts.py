@@ -9,6 +9,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.pretrained_networks import YAMNET, PretrainedNetwork, network_of
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import TEST, VALIDATION
+from trainer.data.contamination import find_contamination
 from trainer.data.prepared import PreparedData
 from trainer.metrics.metrics import LevelMetrics
 from trainer.models.config import ModelConfig
@@ -48,6 +49,11 @@ class RunFacts:
             return None
         name = self.preparation.dataset.get("name")
         return None if name is None else str(name)
+
+    @property
+    def contamination(self) -> tuple[str, ...]:
+        """A sentence for each feature whose pretrained network learned from the music of the data."""
+        return () if self.preparation is None else find_contamination(self.preparation, self.model_config.feature_names)
 
     @property
     def levels(self) -> Mapping[str, Mapping[str, LevelMetrics]]:

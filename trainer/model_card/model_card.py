@@ -107,6 +107,8 @@ def _data(facts: RunFacts) -> list[str]:
     source = "where its audio came from is not recorded" if kind is None else f"prepared from `dataset={kind}`"
     if leak is not None:
         apart = f"**The split leaks: {plain_text(leak)}. All scores below are too high.**"
+    elif facts.contamination:
+        apart = "**A pretrained network of its features has heard this music. All scores below are too high.**"
     elif stats.split_source in ("group", "folds"):
         apart = "No group is in two splits: the scores are on groups that the model has never heard."
     else:

@@ -74,6 +74,7 @@ def _collect(
         "name": name_of(path),
         "split": TEST,
         "leak": found_tracks.split_leak,
+        "contamination": result.get("contamination", []),  # crossval.json of 0.1.0 has none
         "sentences": _sentences(result, predicted, sections=sections, references=references),
         "cautions": sentences.cautions(
             split=TEST,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from checkpoint_values import assert_same_checkpoints
+from prepared_data import contaminate
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
 from beam_pipelines.common.lease import UPDATE_LEASE_FILE
@@ -347,6 +348,18 @@ def test_a_leak_is_reported_with_all_scores(quick: CrossvalConfig, split_by: str
         assert metrics["split"] == content["split"]
     entry_leak = read_result(str(folder), split="test").split_leak
     assert entry_leak is not None and leak in entry_leak
+
+
+def test_a_network_that_has_heard_the_music_is_named_before_and_after(
+    quick: CrossvalConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = contaminate(Path(quick.data_dir), feature="log_mel")
+    table = run(quick)
+    assert table.replace("\n", " ").strip().endswith(note)
+    assert capsys.readouterr().err.startswith(f"note: {note}\n")
+    folder = f"{quick.output_dir}/naive_bayes"
+    assert result(folder)["contamination"] == [note]
+    assert read_result(folder, split="test").contamination == (note,)
 
 
 def test_a_feature_that_the_data_lack_is_refused_before_folds_are_written(quick: CrossvalConfig) -> None:

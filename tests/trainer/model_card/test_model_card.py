@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from prepared_data import contaminate
 
 from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.features.config import EmbeddingConfig
+from trainer.common.markdown import plain_text
+from trainer.data.prepared import read_prepare_yaml
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
@@ -174,6 +177,16 @@ def test_a_leaky_split_is_said_first_and_everywhere(facts: RunFacts) -> None:
     assert "artists that it has never heard" in card
     assert "leak" not in model_card(facts)
     assert "No group is in two splits" in model_card(facts)
+
+
+def test_a_network_that_has_heard_the_music_is_named(facts: RunFacts, tmp_path: Path) -> None:
+    assert facts.preparation is not None
+    (tmp_path / "prepare.yaml").write_text(facts.preparation.text)
+    note = contaminate(tmp_path, feature="log_mel")
+    card = model_card(replace(facts, preparation=read_prepare_yaml(str(tmp_path))))
+    assert "**A pretrained network of its features has heard this music. All scores below are too high.**" in card
+    assert f"**F{plain_text(note)[1:]}.**" in card
+    assert "No group is in two splits" not in card
 
 
 HOSTILE = "---\nlicense: mit\n---\n# x | `y` <script> \u2028: {a: &b *c} \U0001f3b5 'q' \"r\" " + "long " * 60
