@@ -76,7 +76,7 @@ class _Parser(HTMLParser):
         opened, attributes, texts = self._open.pop()
         assert opened == tag, f"<{opened}> is closed by </{tag}>"
         text = "".join(texts).strip()
-        if tag == "title":
+        if tag == "title" and not self.parts.title:  # figures have titles, too
             self.parts.title = text
         elif tag in ("h1", "h2", "h3"):
             self.parts.headings.append(text)

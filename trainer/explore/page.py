@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_pipelines.records.json_lines import DuplicatePair, Reject
+from trainer.common.code_words import DUPLICATE_KINDS, DUPLICATE_OUTCOMES, REJECT_REASONS, SPLIT_SOURCES, words_of
 from trainer.common.drawing import Picture, in_words, of_largest
 from trainer.common.pages import page_template, tenths, whole
 from trainer.data.prepared import PreparedData
 from trainer.explore.audio_examples import AudioExample, MissingExample
-from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, group_word_of, with_article
 from trainer.explore.prepared_tables import Tables
 
 _TEMPLATE = "page.html.jinja"
@@ -24,7 +25,7 @@ _CONTENTS = (
     ("numbers", "Genres and splits"),
     ("durations", "Durations"),
     ("loudness", "Loudness"),
-    ("groups", "Groups"),
+    ("groups", "{}s"),
     ("sound", "Audio features by genre"),
     ("examples", "Examples"),
     ("rejects", "Tracks left out"),
@@ -87,6 +88,7 @@ class _Listing:
 
 def render_page(
     *,
+    name: str,
     data: PreparedData,
     tables: Tables,
     summary: DatasetSummary,
@@ -97,6 +99,7 @@ def render_page(
     """Returns the HTML of the page.
 
     Args:
+        name: The name of the page: that of the data set's folder.
         data: The data set.
         tables: Its tables.
         summary: The counts of its tracks.
@@ -105,20 +108,24 @@ def render_page(
         example_duration_s: The wanted duration of an example in seconds.
     """
     total = summary.totals[ALL_SPLITS]
+    group_word = group_word_of(tables.preparation.dataset, tables.tracks)
     return page_template(__package__, _TEMPLATE).render(
-        name=data.info.name,
+        name=name,
+        dataset_name=data.info.name,
         cache_key=data.cache_key,
-        split_source=data.stats.split_source,
+        split_source=words_of(data.stats.split_source, SPLIT_SOURCES),
         split_leak=data.stats.split_leak,
         facts=[
             ("tracks", whole(total.tracks)),
             ("genres", whole(len(summary.genres))),
-            ("groups", whole(len({group.name for group in summary.groups}))),
+            (f"{group_word}s", whole(len({group.name for group in summary.groups}))),
             ("segments", whole(total.segments)),
             ("minutes of audio", tenths(total.minutes)),
             ("tracks left out", whole(len(tables.rejects))),
         ],
-        contents=_CONTENTS,
+        contents=[(anchor, title.format(group_word.capitalize())) for anchor, title in _CONTENTS],
+        group_word=group_word,
+        a_group=with_article(group_word),
         columns=(*summary.splits, ALL_SPLITS) if len(summary.splits) > 1 else summary.splits,
         summary=summary,
         crossing_groups=summary.crossing_groups,
@@ -134,6 +141,10 @@ def render_page(
         duplicates=None if tables.duplicates is None else _list_duplicates(tables.duplicates),
         prepare_yaml=tables.preparation.text,
         in_words=in_words,
+        reason_words=REJECT_REASONS,
+        kind_words=DUPLICATE_KINDS,
+        outcome_words=DUPLICATE_OUTCOMES,
+        words_of=words_of,
     )
 
 
@@ -142,7 +153,7 @@ def _list_rejects(rejects: Sequence[Reject]) -> _Listing:
     reasons = Counter(reject.reason for reject in rejects).most_common()
     return _Listing(
         num_all=len(rejects),
-        counts=[(reason, num_tracks, known[reason]) for reason, num_tracks in reasons],
+        counts=[(words_of(reason, REJECT_REASONS), num_tracks, known[reason]) for reason, num_tracks in reasons],
         rows=rejects[:_MOST_ROWS],
     )
 
@@ -151,6 +162,9 @@ def _list_duplicates(duplicates: Sequence[DuplicatePair]) -> _Listing:
     counts = Counter((pair.kind, pair.outcome) for pair in duplicates)
     return _Listing(
         num_all=len(duplicates),
-        counts=[(kind, outcome, num_pairs) for (kind, outcome), num_pairs in sorted(counts.items())],
+        counts=[
+            (words_of(kind, DUPLICATE_KINDS), words_of(outcome, DUPLICATE_OUTCOMES), num_pairs)
+            for (kind, outcome), num_pairs in sorted(counts.items())
+        ],
         rows=duplicates[:_MOST_ROWS],
     )

@@ -58,12 +58,15 @@ def explored_page(explored, parse_page):
 def page_of(write_data_set, parse_page):
     """Returns the parsed page of a data set, with empty figures and without examples."""
 
-    def run(tracks, **options):
+    def run(tracks, name="tiny", **options):
         directory = str(write_data_set(tracks, **options))
         data, tables = open_prepared(directory), read_tables(directory)
         names = ("clips", "durations", "loudness", "groups", "rejects")
-        pictures = {name: Picture(name=name, title=name, alt=f"what {name} shows", png=b"") for name in names}
+        pictures = {
+            name: Picture(name=name, title=name, alt=f"what {name} shows", png=b"", charts=()) for name in names
+        }
         page = render_page(
+            name=name,
             data=data,
             tables=tables,
             summary=summarize(tables.tracks, genres=data.labels),
