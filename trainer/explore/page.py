@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_pipelines.records.json_lines import DuplicatePair, Reject
-from trainer.common.code_words import DUPLICATE_KINDS, DUPLICATE_OUTCOMES, REJECT_REASONS, SPLIT_SOURCES, words_of
 from trainer.common.drawing import Picture, in_words, of_largest
 from trainer.common.pages import page_template, tenths, whole
 from trainer.data.prepared import PreparedData
@@ -113,7 +112,7 @@ def render_page(
         name=name,
         dataset_name=data.info.name,
         cache_key=data.cache_key,
-        split_source=words_of(data.stats.split_source, SPLIT_SOURCES),
+        split_source=data.stats.split_source,
         split_leak=data.stats.split_leak,
         facts=[
             ("tracks", whole(total.tracks)),
@@ -141,10 +140,6 @@ def render_page(
         duplicates=None if tables.duplicates is None else _list_duplicates(tables.duplicates),
         prepare_yaml=tables.preparation.text,
         in_words=in_words,
-        reason_words=REJECT_REASONS,
-        kind_words=DUPLICATE_KINDS,
-        outcome_words=DUPLICATE_OUTCOMES,
-        words_of=words_of,
     )
 
 
@@ -153,7 +148,7 @@ def _list_rejects(rejects: Sequence[Reject]) -> _Listing:
     reasons = Counter(reject.reason for reject in rejects).most_common()
     return _Listing(
         num_all=len(rejects),
-        counts=[(words_of(reason, REJECT_REASONS), num_tracks, known[reason]) for reason, num_tracks in reasons],
+        counts=[(reason, num_tracks, known[reason]) for reason, num_tracks in reasons],
         rows=rejects[:_MOST_ROWS],
     )
 
@@ -162,9 +157,6 @@ def _list_duplicates(duplicates: Sequence[DuplicatePair]) -> _Listing:
     counts = Counter((pair.kind, pair.outcome) for pair in duplicates)
     return _Listing(
         num_all=len(duplicates),
-        counts=[
-            (words_of(kind, DUPLICATE_KINDS), words_of(outcome, DUPLICATE_OUTCOMES), num_pairs)
-            for (kind, outcome), num_pairs in sorted(counts.items())
-        ],
+        counts=[(kind, outcome, num_pairs) for (kind, outcome), num_pairs in sorted(counts.items())],
         rows=duplicates[:_MOST_ROWS],
     )
