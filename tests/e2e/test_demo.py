@@ -55,7 +55,7 @@ def test_the_demo_prints_a_prediction_and_the_tensorboard_command(demo):
 
 
 def test_the_readme_shows_what_the_demo_prints(demo):
-    """ "…" stands for lines that are left out. Other processors round differently, so that scores may differ a little."""
+    """Scores may differ a little, because processors round differently; "…" stands for lines that are left out."""
     done, _ = demo
     text = (REPOSITORY / "README.md").read_text("utf-8")
     shown = [
