@@ -85,7 +85,7 @@ def test_the_page_is_complete_in_a_browser(browser, explored):
 
 
 def test_the_page_fits_its_window_and_blocks_requests(browser, explored):
-    for width in (390, 500, 1280):
+    for width in (360, 390, 859, 1280):
         open_page(browser, explored, scheme="dark", width=width)
         assert browser.execute_script(OVERFLOW) == 0
         assert min(browser.execute_script(TEXT_HEIGHTS)) >= 11.99

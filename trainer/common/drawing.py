@@ -65,7 +65,7 @@ _VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", FIRST: "--first", SE
 _VARIABLES |= {color.lower(): f"--genre-{number}" for number, color in enumerate(_PALETTE, start=1)}
 _VARIABLES |= {OTHER_COLOR.lower(): "--other"} | {color.lower(): f"--{name}" for name, color in SPLIT_COLORS.items()}
 # A chart has one rendering for a page of at least this width and one for a telephone: scaled text is illegible.
-WIDE_PX, NARROW_PX = 800, 340
+WIDE_PX, NARROW_PX = 800, 320
 _PNG_WIDTH_IN = 9.0
 _POINTS_PER_IN = 72
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
@@ -154,8 +154,8 @@ def draw_picture(
         name: The name of the picture.
         title: The heading.
         alt: A description of the content.
-        heights_px: The height on a page of at least 840 pixels, where the figure is 800 wide, and on a narrower one,
-            where it is 340 wide.
+        heights_px: The height on a page of at least 860 pixels, where the figure is 800 wide, and on a narrower one,
+            where it is 320 wide, as the text on a telephone of 360 pixels.
         note: An explanation for the reader, or "".
         titles: See `draw_svg`.
     """

@@ -64,7 +64,8 @@ def page_of(write_data_set, parse_page):
         data, tables = open_prepared(directory), read_tables(directory)
         names = ("clips", "durations", "loudness", "groups", "rejects")
         pictures = {
-            name: Picture(name=name, title=name, alt=f"what {name} shows", png=b"", charts=("<svg></svg>",)) for name in names
+            name: Picture(name=name, title=name, alt=f"what {name} shows", png=b"", charts=("<svg></svg>",))
+            for name in names
         }
         page = render_page(
             name=name,
