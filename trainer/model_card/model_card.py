@@ -13,6 +13,7 @@ from beam_pipelines.common.saved_settings import SettingValue, trained_settings
 from beam_pipelines.features.pretrained_networks import PretrainedNetwork
 from beam_pipelines.records.schema import SPLITS
 from trainer.common import files
+from trainer.common.code_words import SPLIT_SOURCES, words_of
 from trainer.common.markdown import markdown_table, plain_text, preformatted
 from trainer.model_card.facts import RunFacts, backbone_of, own_networks, pretrained_networks, read_facts
 from trainer.model_card.front_matter import front_matter, model_name
@@ -22,16 +23,6 @@ from trainer.runs.run_dir import RunDir
 CARD_FILE = "model_card.md"
 
 _ORDER_SETTINGS = ("cache", "shuffle_buffer_examples")
-
-# How splits were made, by the name in the metadata of the data.
-_SPLITS = {
-    "group": "whole groups (artists, albums or recordings) were assigned to the splits",
-    "folds": "whole groups (artists, albums or recordings) were divided into folds",
-    "official": "they are the official splits of the data set",
-    "fault_filtered": "they are the fault-filtered split of GTZAN",
-    "random": "tracks were assigned at random",
-    "random_segments": "segments were assigned at random",
-}
 
 
 def write_model_card(run: RunDir) -> None:
@@ -113,7 +104,7 @@ def _data(facts: RunFacts) -> list[str]:
         apart = "No group is in two splits: the scores are on groups that the model has never heard."
     else:
         apart = "The metadata state no leak between the splits."
-    how = _SPLITS.get(stats.split_source, plain_text(stats.split_source))
+    how = plain_text(words_of(stats.split_source, SPLIT_SOURCES))
     splits = [split for split in SPLITS if stats.num_segments.get(split)]
     rows = [[label, *(_amount(facts, split, label) for split in splits)] for label in data.labels]
     totals = [_total(facts, split) for split in splits]
