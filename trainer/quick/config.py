@@ -40,6 +40,12 @@ class QuickConfig(PrepareConfig):
             value=self.split,
             expected="no split: the cross-validation makes folds, and beamtune prepare makes splits",
         )
+        check(
+            not self.overwrite,
+            key="overwrite",
+            value=self.overwrite,
+            expected="false: results of other songs need another output_dir",
+        )
         check(2 <= self.folds <= 1000, key="folds", value=self.folds, expected="2 to 1000 folds")
         ExportConfig(output_dir=self.output_dir, formats=self.formats)  # checks the formats
 

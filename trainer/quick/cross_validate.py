@@ -8,7 +8,6 @@ import numpy as np
 from beam_pipelines.prepare.plan import make_cache_key
 from beam_pipelines.records.schema import TEST
 from beam_pipelines.splits.assign import FOLDS, split_leak
-from trainer.baselines.config import VectorConfig
 from trainer.common import files
 from trainer.crossval.crossval_dir import RESULT_FILE
 from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
@@ -24,11 +23,6 @@ from trainer.runs.run_metrics import ModelSummary, RunMetrics
 # The command in `crossval.json`: `report` shows its command line.
 COMMAND = "quick"
 MODEL = "linear"
-
-
-def vector_config(config: QuickConfig, *, data_dir: str) -> VectorConfig:
-    """Returns how heads are fitted: all genres have the same weight."""
-    return VectorConfig(data_dir=data_dir, class_weighting="balanced", seed=config.seed)
 
 
 def write_results(
@@ -68,9 +62,7 @@ def write_results(
     files.write_text(files.join(directory, RESULT_FILE), text)
 
 
-def out_of_fold_predictions(
-    results: Sequence[FoldResult], *, group_of_track: Mapping[str, str]
-) -> Predictions:
+def out_of_fold_predictions(results: Sequence[FoldResult], *, group_of_track: Mapping[str, str]) -> Predictions:
     """Returns the predictions of all folds together."""
     return make_predictions(
         np.concatenate([result.probabilities for result in results]),
@@ -102,13 +94,11 @@ def _write_fold(
             features=tuple(config.features),
             num_parameters=result.num_parameters,
             train_duration_s=result.fit_duration_s,
-            hyperparameters={"C": result.head.c},
+            hyperparameters={"C": result.c},
         ),
         levels={TEST: evaluated_levels(predictions)},
     )
     files.make_dirs(run.path)
     write_predictions(run, TEST, predictions, labels=data.labels)
     files.write_text(files.join(run.path, METRICS_FILE), metrics.to_json())
-    return ScoredRun(
-        fold=result.fold, seed=config.seed, run_dir=folder, metrics=metrics, tracks=predictions.by_track()
-    )
+    return ScoredRun(fold=result.fold, seed=config.seed, run_dir=folder, metrics=metrics, tracks=predictions.by_track())

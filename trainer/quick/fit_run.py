@@ -1,4 +1,4 @@
-"""Writes the run of a linear head that is fitted on all tracks: a run like those of `beamtune train`."""
+"""Writes the run of a linear model that is fitted to all tracks: a run like those of `beamtune train`."""
 
 import keras
 
@@ -7,10 +7,10 @@ from trainer.common import files
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import Predictions
+from trainer.model_card.model_card import write_model_card
 from trainer.models.architectures.linear import LinearConfig
 from trainer.models.config import LOGITS
 from trainer.models.registry import build_model
-from trainer.model_card.model_card import write_model_card
 from trainer.quick.linear_weights import linear_weights
 from trainer.runs.checkpoint_index import LAST
 from trainer.runs.checkpoints import Checkpoints
@@ -23,7 +23,7 @@ from trainer.runs.versions_file import write_versions
 from trainer.training.config import TrainConfig
 from trainer.training.optimizer import make_optimizer
 
-# The split in `metrics.json` of a run whose model is fitted on all tracks: each is predicted by the head of the fold
+# The split in `metrics.json` of a run whose model is fitted on all tracks: each is predicted by the model of the fold
 # that does not have it.
 OUT_OF_FOLD = "out_of_fold"
 

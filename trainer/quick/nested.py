@@ -1,7 +1,7 @@
-"""Nested cross-validation of linear heads: the head is chosen inside each fold, so that its score is honest.
+"""Nested cross-validation of logistic regression: its C is chosen inside each fold, so that its score is honest.
 
-The tracks of the outer fold take no part in the choice. See G. Cawley and N. Talbot, "On over-fitting in model selection
-and subsequent selection bias in performance evaluation", Journal of Machine Learning Research 11, 2010.
+The tracks of the outer fold take no part in the choice. See G. Cawley and N. Talbot, "On over-fitting in model
+selection and subsequent selection bias in performance evaluation", Journal of Machine Learning Research 11, 2010.
 """
 
 import time
@@ -17,34 +17,19 @@ from beam_pipelines.splits.assign import FOLDS, assign_folds
 from trainer.baselines.config import VectorConfig
 from trainer.baselines.fitting import FittedLearner, fit
 from trainer.baselines.learners import LEARNERS
-from trainer.baselines.vectors import Vectors, mean_of_tracks
+from trainer.baselines.vectors import Vectors
 from trainer.metrics.metrics import cross_entropy, mean_by_track
 
-LEARNER = "logistic_regression"
-
-
-@dataclass(frozen=True)
-class Head:
-    """A candidate.
-
-    Attributes:
-        c: The inverse strength of the L2 penalty, the `C` of scikit-learn.
-        unit: What it is fitted on: "segment", or "track", the mean of the segments' vectors.
-    """
-
-    c: float
-    unit: str = "segment"
-
-
-# In steps of a factor of about 3 around the value that suits a few hundred songs.
-HEADS = tuple(Head(c=c) for c in (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1))
-# Where too few artists are left to choose by folds.
-DEFAULT_HEAD = Head(c=0.01)
+# In steps of a factor of about 3 around the value that suits a few hundred songs: docs/embeddings.md has the figures.
+C_VALUES = (0.001, 0.003, 0.01, 0.03, 0.1)
+# Where a genre has too few artists to choose by folds.
+DEFAULT_C = 0.01
+_LEARNER = LEARNERS["logistic_regression"]
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledTracks:
-    """The tracks that heads are fitted and scored on.
+    """The tracks that classifiers are fitted to and scored on.
 
     Attributes:
         vectors: Their segments.
@@ -79,7 +64,7 @@ class FoldResult:
 
     Attributes:
         fold: Its number.
-        head: The head that was chosen on the other folds.
+        c: The inverse strength of the L2 penalty that was chosen on the other folds, the `C` of scikit-learn.
         test: The segments of the fold.
         probabilities: (segments, classes) float64, of these segments.
         num_parameters: The number of fitted parameters.
@@ -87,7 +72,7 @@ class FoldResult:
     """
 
     fold: int
-    head: Head
+    c: float
     test: Vectors
     probabilities: NDArray[np.float64]
     num_parameters: int | None
@@ -116,54 +101,52 @@ def find_folds(data: LabelledTracks, *, most: int, seed: int) -> Mapping[str, in
     raise UserError(f"folds={most}: expected at least 2 folds")
 
 
-def choose_head(
-    data: LabelledTracks, heads: Sequence[Head], *, most_folds: int, seed: int, config: VectorConfig
-) -> Head:
-    """Returns the head with the lowest cross-entropy of tracks in a cross-validation that keeps groups apart.
+def choose_c(
+    data: LabelledTracks, c_values: Sequence[float], *, most_folds: int, seed: int, config: VectorConfig
+) -> float:
+    """Returns the C with the lowest cross-entropy of tracks in a cross-validation that keeps groups apart.
 
     Args:
         data: The tracks.
-        heads: The candidates; of equal ones, the first is chosen.
+        c_values: The candidates; of equally good ones, the first is chosen.
         most_folds: The most folds; there are fewer if a genre has fewer groups.
         seed: The seed of the folds.
         config: How classes are weighted.
 
     Returns:
-        The head; `DEFAULT_HEAD` if there cannot be two folds.
+        One of the candidates; `DEFAULT_C` if there cannot be two folds.
     """
-    if len(heads) == 1:
-        return heads[0]
     try:
         fold_of = find_folds(data, most=most_folds, seed=seed)
     except UserError:
-        return DEFAULT_HEAD
+        return DEFAULT_C
     parts = [_divided(data, fold_of, fold) for fold in range(max(fold_of.values()) + 1)]
 
-    def loss(head: Head) -> float:
+    def loss(c: float) -> float:
         scored = [
-            _track_scores(fit_head(head, train, config=config).probabilities(test.vectors.values), test.vectors)
+            _track_scores(fit_c(c, train, config=config).probabilities(test.vectors.values), test.vectors)
             for train, test in parts
         ]
         probabilities, labels = (np.concatenate(arrays) for arrays in zip(*scored, strict=True))
         return cross_entropy(probabilities, labels)
 
-    return min(heads, key=loss)
+    return min(c_values, key=loss)
 
 
 def nested_cross_validation(
     data: LabelledTracks,
-    heads: Sequence[Head],
+    c_values: Sequence[float],
     *,
     fold_of: Mapping[str, int],
     seed: int,
     config: VectorConfig,
     on_fold: Callable[[FoldResult], None] = lambda result: None,
 ) -> list[FoldResult]:
-    """Returns the predictions for each fold by a head that was chosen and fitted on the other folds alone.
+    """Returns the predictions for each fold by a classifier whose C was chosen, and that was fitted, on the other folds alone.
 
     Args:
         data: The tracks.
-        heads: The candidates.
+        c_values: The candidates.
         fold_of: The fold of each track, by its id.
         seed: The seed of the inner folds, of which there are at most as many as outer ones.
         config: How classes are weighted.
@@ -174,12 +157,12 @@ def nested_cross_validation(
     for fold in range(num_folds):
         started_s = time.monotonic()
         train, test = _divided(data, fold_of, fold)
-        head = choose_head(train, heads, most_folds=num_folds, seed=seed, config=config)
-        fitted = fit_head(head, train, config=config)
+        c = choose_c(train, c_values, most_folds=num_folds, seed=seed, config=config)
+        fitted = fit_c(c, train, config=config)
         results.append(
             FoldResult(
                 fold=fold,
-                head=head,
+                c=c,
                 test=test.vectors,
                 probabilities=fitted.probabilities(test.vectors.values),
                 num_parameters=fitted.num_parameters,
@@ -190,11 +173,10 @@ def nested_cross_validation(
     return results
 
 
-def fit_head(head: Head, data: LabelledTracks, *, config: VectorConfig) -> FittedLearner:
-    """Returns a head that is fitted on all segments, or on all tracks."""
-    vectors = mean_of_tracks(data.vectors) if head.unit == "track" else data.vectors
-    # Logistic regression has probabilities: no temperature is fitted to the second set.
-    return fit(LEARNERS[LEARNER], {"C": head.c}, vectors, vectors, config=config, num_classes=data.num_classes)
+def fit_c(c: float, data: LabelledTracks, *, config: VectorConfig) -> FittedLearner:
+    """Returns logistic regression that is fitted to all segments."""
+    # It has probabilities: no temperature is fitted to the second vectors.
+    return fit(_LEARNER, {"C": c}, data.vectors, data.vectors, config=config, num_classes=data.num_classes)
 
 
 def _divided(data: LabelledTracks, fold_of: Mapping[str, int], fold: int) -> tuple[LabelledTracks, LabelledTracks]:

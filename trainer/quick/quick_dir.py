@@ -13,7 +13,7 @@ from trainer.quick.config import QuickConfig
 SETTINGS_FILE = "quick.yaml"
 _FINISHED_FILE = "_SUCCESS"
 # Settings that do not change results.
-_KEYS_THAT_MAY_DIFFER = {"output_dir", "overwrite", "max_reject_fraction", "runner.", "storage."}
+_KEYS_THAT_MAY_DIFFER = {"output_dir", "max_reject_fraction", "runner.", "storage."}
 
 
 class QuickDir:

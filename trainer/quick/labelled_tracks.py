@@ -1,4 +1,4 @@
-"""Reads a prepared data set for linear heads: one vector for each segment of all splits."""
+"""Reads a prepared data set into memory: one vector for each segment of all splits."""
 
 import numpy as np
 
