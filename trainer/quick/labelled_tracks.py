@@ -3,7 +3,6 @@
 import numpy as np
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.records.schema import SPLITS
 from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorizer, read_vectors
 from trainer.crossval.source import open_source
 from trainer.quick.nested import LabelledTracks
@@ -26,7 +25,7 @@ def read_labelled_tracks(data_dir: str, features: list[str]) -> LabelledTracks:
             f"all songs of {data_dir} are of the genre {', '.join(genres) or '–'}: a classifier needs at least two "
             "genres, each a folder with its songs"
         )
-    splits = [split for split in SPLITS if data.info.split(split).num_examples > 0]
+    splits = [split.name for split in data.info.splits if split.num_examples > 0]
     parts = []
     for feature in features:
         vectorizer = make_vectorizer(data, feature, pooling="mean")

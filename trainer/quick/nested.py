@@ -142,7 +142,7 @@ def nested_cross_validation(
     config: VectorConfig,
     on_fold: Callable[[FoldResult], None] = lambda result: None,
 ) -> list[FoldResult]:
-    """Returns the predictions for each fold by a classifier whose C was chosen, and that was fitted, on the other folds alone.
+    """Returns the predictions for each fold by a classifier that was fitted, and its C chosen, on the others alone.
 
     Args:
         data: The tracks.

@@ -18,7 +18,7 @@ from trainer.metrics.score_tables import few_groups_notes, leak_note, with_inter
 from trainer.quick.quick_dir import QuickDir
 from trainer.runs.run_dir import RunDir
 
-NO_SCORES = "no scores: a genre has songs of one artist only, and scores on songs of an artist that was learned from are too high"
+NO_SCORES = "no scores: a genre has one artist only, and scores on an artist that was learned from are too high"
 
 
 def print_summary(directory: QuickDir, *, stream: TextIO) -> None:
