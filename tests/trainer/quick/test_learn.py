@@ -90,7 +90,7 @@ def test_the_card_names_the_command_that_fitted_the_model(learnt):
 
 
 def test_what_is_finished_is_not_repeated(learnt):
-    directory, lines = learnt
+    directory, _lines = learnt
     again = []
     learn(directory, make_config(directory.path), log=again.append, check_owner=lambda: None)
     assert again == ["2/5 cross-validate: finished before", "3/5 fit: finished before"]

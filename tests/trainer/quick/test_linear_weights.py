@@ -20,18 +20,18 @@ SPECS = {
 }
 
 
+def make_values(spec, labels, rng):
+    means = 5.0 + labels.reshape(-1, *[1] * len(spec.shape))
+    return rng.normal(means, 3.0, (len(labels), *spec.shape)).astype(spec.dtype)
+
+
 @pytest.mark.parametrize("num_classes", [2, 3])
 @pytest.mark.parametrize("features", [["musicnn"], ["yamnet", "musicnn"], ["spectral_stats", "yamnet"]])
 @pytest.mark.parametrize("has_floors", [False, True])
 def test_probabilities_are_those_of_scikit_learn(features, num_classes, has_floors):
     rng = np.random.default_rng(0)
     labels = np.arange(60) % num_classes
-    inputs = {
-        name: (
-            rng.normal(size=(60, *SPECS[name].shape)) * 3.0 + 5.0 + labels.reshape(-1, *[1] * len(SPECS[name].shape))
-        ).astype(SPECS[name].dtype)
-        for name in features
-    }
+    inputs = {name: make_values(SPECS[name], labels, rng) for name in features}
     means = [
         values.astype(np.float64).mean(axis=1) if values.ndim == 3 else values.astype(np.float64)
         for values in inputs.values()
@@ -55,7 +55,7 @@ def test_probabilities_are_those_of_scikit_learn(features, num_classes, has_floo
         name: BandStats(
             num_frames=9,
             mean=tuple(rng.normal(5.0, 1.0, SPECS[name].shape[-1]).tolist()),
-            std=tuple([1e-3, *rng.uniform(2.0, 4.0, SPECS[name].shape[-1] - 1).tolist()]),
+            std=(1e-3, *rng.uniform(2.0, 4.0, SPECS[name].shape[-1] - 1).tolist()),
             has_floors=has_floors,
         )
         for name in features
