@@ -192,7 +192,7 @@ def test_every_command_file_composes():
     assert names == {
         *("baselines", "crossval", "tensorboard", "tune"),
         *("compare", "convert", "doctor", "download", "evaluate", "explore", "export", "launch", "models"),
-        *("predict", "prepare", "report", "review", "runs", "serve", "sync", "synthesize", "tag", "train"),
+        *("predict", "prepare", "quick", "report", "review", "runs", "serve", "sync", "synthesize", "tag", "train"),
     }
     for name in names:
         compose(name, [])
