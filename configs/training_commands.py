@@ -215,18 +215,19 @@ COMMANDS = (
         summary="fit classical classifiers to a prepared data set and evaluate them like networks",
         description=(
             "Fits classifiers of scikit-learn to one vector per segment: a feature that is a vector, or the mean and\n"
-            "standard deviation over the frames of one that has frames. Each gets a run directory below output_dir\n"
-            "with a metrics.json, which beamtune compare reads like those of networks. Finished ones are not fitted\n"
-            "again.\n\n"
+            "standard deviation over the frames of one that has frames; several features are put together. Each\n"
+            "gets a run directory below output_dir with a metrics.json, which beamtune compare reads like those of\n"
+            "networks. Finished ones are not fitted again.\n\n"
             "learners: naive_bayes, knn, logistic_regression, svm, mlp, gradient_boosting\n"
-            "settings: data_dir, output_dir, learners, feature=spectral_stats|yamnet|mfcc|log_mel|…,\n"
-            "          pooling=mean_std|mean, unit=segment|track, pca, class_weighting=balanced|none, tune, seed,\n"
-            "          max_matrix_mib"
+            "settings: data_dir, output_dir, learners, feature=spectral_stats|yamnet|mfcc|log_mel|… or a list,\n"
+            "          pooling=mean_std|mean, unit=segment|track, pca, whiten, class_weighting=balanced|none,\n"
+            "          tune, seed, max_matrix_mib"
         ),
         examples=(
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/mine",
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/yamnet feature=yamnet tune=true",
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca 'learners=[knn,svm]' pca=0.95",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/both 'feature=[musicnn,yamnet]'",
         ),
         run=_baselines,
         extras=("train",),

@@ -59,10 +59,11 @@ def test_values_have_quotes_only_where_they_need_them() -> None:
 
 
 def test_a_list_of_words_has_no_quotes() -> None:
-    config = BaselinesConfig(data_dir="d", output_dir="o", learners=["knn", "svm"])
+    config = BaselinesConfig(data_dir="d", output_dir="o", learners=["knn", "svm"], feature=["musicnn", "yamnet"])
     command = saved_command("baselines", asdict(config))
     assert command is not None
     assert "'learners=[knn,svm]'" in command
+    assert "'feature=[musicnn,yamnet]'" in command
     assert to_dataclass(compose("baselines", shlex.split(command)[2:])) == config
 
 

@@ -136,7 +136,7 @@ def _load_vectors(config: BaselinesConfig, *, data: PreparedData) -> _LoadedVect
     for split in _SPLITS:
         find_shards(data, split)
     check_has_several_genres(data)
-    vectorizer = make_vectorizer(data, config.feature, pooling=config.pooling)
+    vectorizer = make_vectorizer(data, config.feature_names, pooling=config.pooling)
     check_fits_memory(data, _SPLITS, vectorizer=vectorizer, max_mib=config.max_matrix_mib)
     group_of_track = read_groups(data)
     train = read_vectors(data, TRAIN, vectorizer=vectorizer)
@@ -156,7 +156,7 @@ def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, loaded: 
     fitted = fit_best(learner, loaded.train, loaded.scored[VALIDATION], config=config, num_classes=len(data.labels))
     model = ModelSummary(
         name=learner,
-        features=(config.feature,),
+        features=config.feature_names,
         num_parameters=fitted.num_parameters,
         train_duration_s=fitted.train_duration_s,
         hyperparameters=fitted.hyperparameters,
@@ -192,7 +192,7 @@ def _settings(hyperparameters: Mapping[str, float] | None) -> str:
 def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: PreparedData, stream: TextIO) -> None:
     leak = data.stats.split_leak
     console = make_console(stream)
-    title = f"{split_title(TEST, leak)}, {config.feature}: accuracy, and macro-F1 of tracks"
+    title = f"{split_title(TEST, leak)}, {'+'.join(config.feature_names)}: accuracy, and macro-F1 of tracks"
     table = TextTable(title, *("learner", "settings", *LEVELS, "macro-F1", "parameters", "seconds"), text=["settings"])
     for metrics in found:
         levels, model = metrics.levels[TEST], metrics.model
