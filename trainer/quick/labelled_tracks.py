@@ -26,13 +26,10 @@ def read_labelled_tracks(data_dir: str, features: list[str]) -> LabelledTracks:
             "genres, each a folder with its songs"
         )
     splits = [split.name for split in data.info.splits if split.num_examples > 0]
-    parts = []
-    for feature in features:
-        vectorizer = make_vectorizer(data, feature, pooling="mean")
-        check_fits_memory(data, splits, vectorizer=vectorizer, max_mib=_MOST_MIB)
-        parts.append([read_vectors(data, split, vectorizer=vectorizer) for split in splits])
+    vectorizer = make_vectorizer(data, features, pooling="mean")
+    check_fits_memory(data, splits, vectorizer=vectorizer, max_mib=_MOST_MIB)
     return LabelledTracks(
-        vectors=_joined([_concatenated(part) for part in parts]),
+        vectors=_concatenated([read_vectors(data, split, vectorizer=vectorizer) for split in splits]),
         tracks=[track for track in source.tracks if track.num_segments > 0],
         joined=source.joined,
         num_classes=len(data.labels),
@@ -46,16 +43,4 @@ def _concatenated(splits: list[Vectors]) -> Vectors:
         labels=np.concatenate([one.labels for one in splits]),
         track_ids=tuple(name for one in splits for name in one.track_ids),
         starts_s=np.concatenate([one.starts_s for one in splits]),
-    )
-
-
-def _joined(features: list[Vectors]) -> Vectors:
-    """Returns vectors that have the values of all features; shards are read in one order for all of them."""
-    first = features[0]
-    assert all(one.track_ids == first.track_ids for one in features)
-    return Vectors(
-        values=np.concatenate([one.values for one in features], axis=1),
-        labels=first.labels,
-        track_ids=first.track_ids,
-        starts_s=first.starts_s,
     )
