@@ -7,7 +7,6 @@ import keras
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.terminal import stderr, stdout
-from beam_pipelines.features.pretrained_networks import notes_on_contamination
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.board.evaluated_scores import write_test_scores
 from trainer.data.batches import scoring_batches, shard_read_errors
