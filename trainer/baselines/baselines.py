@@ -193,7 +193,7 @@ def _settings(hyperparameters: Mapping[str, float] | None) -> str:
 def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: PreparedData, stream: TextIO) -> None:
     leak = data.stats.split_leak
     console = make_console(stream)
-    title = f"{split_title(TEST, leak)}, {'+'.join(config.feature_names)}: accuracy, and macro-F1 of tracks"
+    title = f"{split_title(TEST, leak)}, {' + '.join(config.feature_names)}: accuracy, and macro-F1 of tracks"
     table = TextTable(title, *("learner", "settings", *LEVELS, "macro-F1", "parameters", "seconds"), text=["settings"])
     for metrics in found:
         levels, model = metrics.levels[TEST], metrics.model
@@ -207,7 +207,9 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
         )
     console.print(table)
     tracks, segments = (found[0].levels[TEST][level].num_examples for level in (TRACK, SEGMENT))
-    print_line(console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {len(data.labels)} genres")
+    print_line(
+        console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {counted(len(data.labels), 'genre')}"
+    )
     for note in few_groups_notes([found[0].levels[TEST][TRACK]]):
         print_line(console, note)
     if leak is not None:

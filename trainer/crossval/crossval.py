@@ -9,6 +9,7 @@ from typing import TextIO
 
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import Lease, holding
+from beam_pipelines.common.terminal import duration_in_words, kept_from_earlier
 from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
 from trainer.common.left_leases import remove_left_leases
@@ -112,7 +113,7 @@ class _CrossvalRunner:
                 remove_left_leases(self._directory.run_dir(*pair), key="output_dir")
         num_done = len(pairs) - len(missing)
         if num_done:
-            _log(f"{num_done} of {len(pairs)} runs are already finished, in {config.output_dir}")
+            _log(f"{kept_from_earlier(num_done, len(pairs), 'run')}, in {config.output_dir}")
         self._write_results()
         for fold in range(config.folds):
             seeds = [seed for seed in config.seeds if (fold, seed) in missing]
@@ -182,7 +183,8 @@ class _CrossvalRunner:
         left_s = sum(self._durations_s) / len(self._durations_s) * (num_runs - num_done)
         for name in self._trainer.result_names:
             _log(f"run {num_done}/{num_runs}, {describe_run(self._scored_runs[fold, seed, name])}")
-        _log(f"run {num_done}/{num_runs} took {self._durations_s[-1]:.0f} s; about {left_s:.0f} s remain")
+        left = "" if num_done == num_runs else f"; about {duration_in_words(left_s)} left"
+        _log(f"run {num_done}/{num_runs} took {duration_in_words(self._durations_s[-1])}{left}")
 
     def _write_results(self) -> None:
         for name, runs in self.results().items():

@@ -7,7 +7,8 @@ import keras
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.terminal import stderr, stdout
-from beam_pipelines.records.schema import TRAIN, VALIDATION
+from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
+from trainer.board.evaluated_scores import write_test_scores
 from trainer.data.batches import scoring_batches, shard_read_errors
 from trainer.data.contamination import read_contamination
 from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
@@ -35,7 +36,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     """Prints the metrics of a split at all levels, and merges them into the run's `metrics.json`.
 
     The predictions of the split's tracks go to `predictions-<split>.csv` in the same directory, and the settings of the
-    evaluation to `evaluate-<split>.yaml`. `model_card.md` gets the new scores.
+    evaluation to `evaluate-<split>.yaml`. `model_card.md` gets the new scores, and TensorBoard those of the test split.
 
     Metrics on another data set than that of the run are printed only, because `metrics.json` is of one data set. With
     `calibrate`, the run is calibrated.
@@ -87,11 +88,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         model=summarize_model(model_config, model, train_duration_s=progress.train_duration_s),
         write_others=write_others,
     )
+    best_step = progress.early_stopping.best_epoch * _steps_per_epoch(run_config, trained_on)
+    _show(run, config.split, levels, data=data, step=best_step)
+    return levels
+
+
+def _show(run: RunDir, split: str, levels: Mapping[str, LevelMetrics], *, data: PreparedData, step: int) -> None:
+    """Writes the scores for those who read them: to the model card, to TensorBoard and to MLflow."""
     if run.is_finished():  # otherwise the end of the training writes it
         write_model_card(run)
-    best_step = progress.early_stopping.best_epoch * _steps_per_epoch(run_config, trained_on)
-    log_evaluation(run, config.split, levels, data=data, step=best_step)
-    return levels
+    if split == TEST:  # the others have curves there
+        write_test_scores(run.path, levels, labels=data.labels, leak=data.stats.split_leak, step=step)
+    log_evaluation(run, split, levels, data=data, step=step)
 
 
 def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData, notes: Iterable[str]) -> None:

@@ -102,6 +102,13 @@ def pretrained_networks(preparation: PrepareYaml, model_config: ModelConfig) -> 
     return tuple(dict.fromkeys(found))
 
 
+def own_networks(preparation: PrepareYaml | None, model_config: ModelConfig) -> dict[str, PretrainedNetwork]:
+    """Returns the networks that the user brought for features of a model, by the name of the feature."""
+    features = {} if preparation is None else preparation.features
+    found = {name: network_of(features[name]) for name in model_config.feature_names if name in features}
+    return {name: network for name, network in found.items() if network is not None and network.is_own}
+
+
 def backbone_of(model_config: ModelConfig) -> str | None:
     """Returns the network of keras.applications whose pretrained weights a model started from; None without one."""
     weights = getattr(model_config, "weights", "none")

@@ -131,7 +131,7 @@ def test_a_run_directory_is_that_of_a_network_without_weights(make_config, data_
 def test_several_features_are_named_in_the_settings_the_metrics_and_the_table(make_config):
     config = make_config(learners=["naive_bayes"], feature=["spectral_stats", "yamnet"])
     table = run(config)
-    assert table.splitlines()[0] == "test, spectral_stats+yamnet: accuracy, and macro-F1 of tracks"
+    assert table.splitlines()[0] == "test, spectral_stats + yamnet: accuracy, and macro-F1 of tracks"
     saved = yaml.safe_load((Path(config.output_dir) / "naive_bayes" / "config.yaml").read_text())
     assert saved["feature"] == ["spectral_stats", "yamnet"]
     model = metrics_of(config, "naive_bayes")["model"]

@@ -196,7 +196,8 @@ def test_the_data_card(make_run, reported):
     made = reported(run.path)
     data = made.page.texts["data"]
     assert "Source: name=tiny, path=/music/tiny.csv. Licence: the data set names none" in data
-    assert "Tracks left out: 1 (silent). Duplicates: 1 (exact, joined). Groups in more than one split: 0." in data
+    duplicates = "Duplicates: 1 (same audio, groups were moved to one split)."
+    assert f"Tracks left out: 1 (silent). {duplicates} Groups in more than one split: 0." in data
     assert made.page.tables["table-data"][-1] == ["groups, such as artists", "3", "4"]
     assert made.numbers["provenance"]["cache_key"] == "abc"
     assert "beamtune train" in made.page.texts["reproduce"]
