@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # half a second, which a training takes when it draws its first picture
@@ -35,6 +36,9 @@ SPLIT_COLORS = {"train": "#4477AA", "validation": "#CCBB44", "test": "#EE6677"}
 # More genres than colours are shown as rows; more rows than this are illegible.
 MOST_COLORED_GENRES = len(_PALETTE)
 MOST_GENRE_ROWS = 40
+
+FREQUENCY_TICKS_HZ = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+LEAST_TICK_DISTANCE = 0.08  # of the length of the axis
 
 _LONGEST_NAME = 28
 # On a telephone, where names may take half of the width.
@@ -298,6 +302,26 @@ def paint_frames(
         vmax=vmax,
         extent=(*times_s, first_band - 0.5, first_band + frames.shape[1] - 0.5),
     )
+
+
+def frequency_ticks(
+    frequencies_hz: Sequence[float], *, least_distance: float = LEAST_TICK_DISTANCE
+) -> tuple[list[float], list[str]]:
+    """Returns the positions of round frequencies on the axis of bands, and their labels, without any that overlap.
+
+    Args:
+        frequencies_hz: The centre of each band.
+        least_distance: The least distance of two labels, as a share of the length of the axis.
+    """
+    places: list[float] = []
+    names: list[str] = []
+    for tick in reversed(FREQUENCY_TICKS_HZ):
+        if frequencies_hz[0] <= tick <= frequencies_hz[-1]:
+            place = float(np.interp(tick, frequencies_hz, range(len(frequencies_hz))))
+            if not places or places[-1] - place >= least_distance * len(frequencies_hz):
+                places.append(place)
+                names.append(f"{tick:,}")
+    return places, names
 
 
 def first_drawn_coefficient(num_coefficients: int) -> int:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from beam_pipelines.features import yamnet_log_mel
 from trainer.common.drawing import (
+    FREQUENCY_TICKS_HZ,
+    LEAST_TICK_DISTANCE,
     LONGEST_NARROW_NAME,
     MOST_COLORED_GENRES,
     MOST_GENRE_ROWS,
@@ -22,6 +24,7 @@ from trainer.common.drawing import (
     draw_picture,
     draw_svg,
     first_drawn_coefficient,
+    frequency_ticks,
     genre_colors,
     in_words,
     of_largest,
@@ -33,8 +36,6 @@ from trainer.explore.feature_statistics import GenreBands
 from trainer.explore.plotted_features import YAMNET_LOG_MEL_UNIT, BandFeature
 from trainer.explore.projection import Projection
 
-_FREQUENCY_TICKS_HZ = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
-_LEAST_TICK_DISTANCE = 0.08  # of the length of the axis
 _LEAST_NARROW_TICK_DISTANCE = 0.24
 _LONGEST_TITLE = 100
 _WAVEFORM_POINTS = 680  # two for each pixel of the example
@@ -104,7 +105,7 @@ def _band_lines(
         else:
             lower.set_xlabel("frequency in Hz")
             lower.set_xscale("log")
-            ticks = [tick for tick in _FREQUENCY_TICKS_HZ if positions[0] <= tick <= positions[-1]]
+            ticks = [tick for tick in FREQUENCY_TICKS_HZ if positions[0] <= tick <= positions[-1]]
             ticks = ticks[::2] if is_narrow else ticks
             lower.xaxis.set_major_locator(FixedLocator(ticks))
             lower.xaxis.set_minor_locator(NullLocator())
@@ -141,8 +142,8 @@ def _band_map(
             axes.set_xticks(shown_columns, [str(first + index) for index in shown_columns])
             axes.set_xlabel("coefficient")
         else:
-            least = _LEAST_NARROW_TICK_DISTANCE if is_narrow else _LEAST_TICK_DISTANCE
-            axes.set_xticks(*_frequency_ticks(feature.frequencies_hz, least_distance=least))
+            least = _LEAST_NARROW_TICK_DISTANCE if is_narrow else LEAST_TICK_DISTANCE
+            axes.set_xticks(*frequency_ticks(feature.frequencies_hz, least_distance=least))
             axes.set_xlabel("frequency in Hz")
         axes.grid(visible=False)
         place = "top" if is_narrow else "right"
@@ -244,7 +245,7 @@ def example_picture(example: AudioExample, *, number: int) -> Picture:
         wave, mel, *others, mfcc = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         _paint_waveform(wave, example)
         mel_image = _paint_centred_frames(mel, example.log_mel, frame_s=example.log_mel_frame_s, cmap="magma")
-        mel.set_yticks(*_frequency_ticks(example.frequencies_hz))
+        mel.set_yticks(*frequency_ticks(example.frequencies_hz))
         mel.set_ylabel("frequency in Hz")
         figure.colorbar(mel_image, ax=mel, label="dB", pad=0.01)
         if yamnet is not None:
@@ -282,7 +283,7 @@ def _paint_yamnet_log_mel(figure: Figure, axes: Axes, spectrogram: NamedSpectrog
         first_frame_s=yamnet_log_mel.WINDOW_S / 2,
         cmap="magma",
     )
-    axes.set_yticks(*_frequency_ticks(yamnet_log_mel.band_centres()))
+    axes.set_yticks(*frequency_ticks(yamnet_log_mel.band_centres()))
     axes.set_ylabel(f"{shown_name(spectrogram.name)}\nfrequency in Hz")
     figure.colorbar(image, ax=axes, label=YAMNET_LOG_MEL_UNIT, pad=0.01)
 
@@ -309,21 +310,6 @@ def _paint_centred_frames(
     """Draws (frames, bands), each frame centred on its time and the first one on `first_frame_s`."""
     times_s = (first_frame_s - 0.5 * frame_s, first_frame_s + (len(frames) - 0.5) * frame_s)
     return paint_frames(axes, frames, times_s=times_s, cmap=cmap, first_band=first_band)
-
-
-def _frequency_ticks(
-    frequencies_hz: Sequence[float], *, least_distance: float = _LEAST_TICK_DISTANCE
-) -> tuple[list[float], list[str]]:
-    """Returns the positions of round frequencies on the axis of bands, and their labels, without any that overlap."""
-    places: list[float] = []
-    names: list[str] = []
-    for tick in reversed(_FREQUENCY_TICKS_HZ):
-        if frequencies_hz[0] <= tick <= frequencies_hz[-1]:
-            place = float(np.interp(tick, frequencies_hz, range(len(frequencies_hz))))
-            if not places or places[-1] - place >= least_distance * len(frequencies_hz):
-                places.append(place)
-                names.append(f"{tick:,}")
-    return places, names
 
 
 def _first_band(feature: BandFeature) -> int:
