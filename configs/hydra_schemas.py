@@ -61,6 +61,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "yamnet_feature": feature_config.YamnetConfig,
     "musicnn_log_mel_feature": feature_config.MusicnnLogMelConfig,
     "musicnn_feature": feature_config.MusicnnConfig,
+    "embedding_feature": feature_config.EmbeddingConfig,
     "waveform_feature": feature_config.WaveformConfig,
     "spectral_stats_feature": feature_config.SpectralStatsConfig,
     "direct_runner": runner_config.DirectRunnerConfig,

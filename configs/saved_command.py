@@ -26,11 +26,20 @@ def saved_command(name: str, values: Mapping[str, Any]) -> str | None:
     """
     kept = {key: value for key, value in values.items() if key not in _LEFT_OUT}
     try:
-        overrides = differing_overrides(name, kept)
+        overrides = plain_overrides(name, kept)
         compose(name, overrides)
     except (UserError, KeyError, TypeError):
         return None
-    return shlex.join(["beamtune", name, *map(_without_quotes, overrides)])
+    return shlex.join(["beamtune", name, *overrides])
+
+
+def plain_overrides(name: str, values: Mapping[str, Any]) -> list[str]:
+    """Returns `differing_overrides` without the quotes that they do not need.
+
+    Raises:
+        KeyError: A setting does not exist.
+    """
+    return [_without_quotes(override) for override in differing_overrides(name, values)]
 
 
 def _without_quotes(override: str) -> str:

@@ -7,7 +7,9 @@ import sys
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.python_process import python_command
+from beam_pipelines.records.schema import TEST
 from configs.command import Command, Invocation, load_config
+from configs.next_steps import name_of, say_loading, show_next
 
 
 def _models(invocation: Invocation) -> int:
@@ -35,12 +37,16 @@ def _quick(invocation: Invocation) -> int:
 
 def _train(invocation: Invocation) -> int:
     from configs.resume import with_saved_settings
+    from trainer.devices.config import MULTI_WORKER
     from trainer.training.config import TrainConfig
 
     config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
+    say_loading("TensorFlow")
     from trainer.training.train import train
 
     train(config)
+    if config.strategy.kind != MULTI_WORKER:  # of which one process prints
+        show_next(["evaluate", f"run_dir={config.run_dir}"], ["tensorboard", config.run_dir])
     return 0
 
 
@@ -82,9 +88,15 @@ def _evaluate(invocation: Invocation) -> int:
     from trainer.evaluation.config import EvaluateConfig
 
     config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
+    say_loading("TensorFlow")
     from trainer.evaluation.evaluate import evaluate
 
     evaluate(config)
+    run_dir, name = config.run_dir, name_of(config.run_dir)
+    split = [] if config.split == TEST else [f"split={config.split}"]
+    show_next(
+        ["report", run_dir, f"output_dir=report/{name}", *split], ["export", run_dir, f"output_dir=exports/{name}"]
+    )
     return 0
 
 
@@ -95,16 +107,23 @@ def _baselines(invocation: Invocation) -> int:
     from trainer.baselines.baselines import run_baselines
 
     run_baselines(config, stream=sys.stdout)
+    show_next(["compare", config.output_dir])
     return 0
 
 
 def _crossval(invocation: Invocation) -> int:
-    from trainer.crossval.config import CrossvalConfig
+    from trainer.crossval.config import NETWORK, CrossvalConfig
 
     config = load_config(CrossvalConfig, "crossval", invocation.overrides)
+    say_loading("TensorFlow")
     from trainer.crossval.crossval import crossval
 
     crossval(config, stream=sys.stdout)
+    compare = ["compare", config.output_dir]
+    if config.learner == NETWORK:
+        show_next(["report", config.output_dir, f"output_dir=report/{name_of(config.output_dir)}"], compare)
+    else:
+        show_next(compare)
     return 0
 
 
@@ -152,8 +171,8 @@ COMMANDS = (
         summary="train a classifier on a prepared data set",
         description=(
             "Trains until the validation loss stops falling and keeps the best weights. Given the run_dir of an\n"
-            "interrupted run, it resumes that run with its settings. overrides=FILE reads settings from a YAML file,\n"
-            "such as the best.yaml of a search.\n\n"
+            "interrupted run, it resumes that run with its settings. --config FILE reads settings from a YAML file,\n"
+            "such as the config.yaml of a run or the best.yaml of a search.\n\n"
             "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none|mirrored|multi_worker|tpu\n"
             "          augment=none|default\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"

@@ -278,3 +278,8 @@ def test_several_threads_compose_at_the_same_time():
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda epochs: compose("train", {"epochs": epochs}).epochs, range(1, 9)))
     assert found == list(range(1, 9))
+
+
+def test_the_suggested_list_of_options_is_quoted() -> None:
+    with pytest.raises(UserError, match=r"""e.g. 'runner.options=\["--a=1","--b"\]'$"""):
+        compose("prepare", ["runner=portable", "runner.options=[--a=1,--b]"])

@@ -1,9 +1,10 @@
-"""TensorBoard in a browser shows the curves, images, audio, points and settings of a short run.
+"""TensorBoard in a browser shows the curves, images, audio, points and settings of a short run, and a search.
 
 Its pages nest shadow roots and a frame; the scripts here search all of them. Screenshots are written to the folder in
 BEAMTUNE_SCREENSHOTS, or to a temporary one.
 """
 
+import io
 import json
 import os
 import re
@@ -12,16 +13,36 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from beam_pipelines.common.python_process import python_command
 from configs.cli import main
+from trainer.board.config import TensorboardConfig
+from trainer.board.tensorboard_server import start
+from trainer.common.drawing import genre_colors
+from trainer.common.event_files import EventFile
+from trainer.tuner.hparams_events import write_experiment, write_session_start, write_session_success
+from trainer.tuner.space.space_file import parse_space
+from trainer.tuner.trial import Trial
 
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SEGMENT_DURATION_S = 3.0
 WAIT_S = 600.0  # on a busy machine
+GENRE_COLORS = [tuple(bytes.fromhex(color[1:])) for color in genre_colors(["genre0", "genre1"]).values()]
+OBJECTIVE = "validation/track/accuracy"
+SPACE = parse_space(
+    "search:\n"
+    "  width: {choice: [8, 16, 32, 64]}\n"
+    "  model.dropout: {float: [0.0, 0.5]}\n"
+    "  augment.time_masks: {int: [0, 2]}\n"
+    "  augment.time_mask_max_share: {float: [0.05, 0.3], when: {augment.time_masks: [1, 2]}}\n"
+    "derive: {model.filters: {first: width, length: 2}}",
+    where="space",
+)
 # All elements that a selector finds, in whatever shadow root or frame they are.
 FIND = """
 const found = [];
@@ -35,6 +56,8 @@ const visit = root => {
 visit(document);
 const shown = found.filter(element => element.getClientRects().length > 0);
 """
+OPEN_PARALLEL_COORDINATES = FIND + "shown.filter(tab => /PARALLEL/i.test(tab.textContent)).forEach(tab => tab.click());"
+LINES = FIND.replace("arguments[0]", "'.foreground path'") + "return shown.length;"
 TEXTS = FIND + 'return shown.map(element => element.textContent.replace(/\\s+/g, " ").trim());'
 LOADED_IMAGE_SIZES = (
     FIND + "return shown.filter(image => image.complete).map(image => [image.naturalWidth, image.naturalHeight]);"
@@ -66,6 +89,7 @@ def run(make_collection, tmp_path_factory):
     for words in (
         ["prepare", *dataset, f"output_dir={directory}/data"],
         ["train", f"data_dir={directory}/data", f"run_dir={directory}/runs/first", "epochs=12", "global_batch_size=8"],
+        ["evaluate", f"run_dir={directory}/runs/first", "split=test"],
     ):
         assert main(words) == 0
     return directory / "runs" / "first"
@@ -91,6 +115,24 @@ def address(run):
     yield re.search(r"http://127\.0\.0\.1:\d+/", line).group()
     process.send_signal(signal.SIGINT)
     assert process.wait(WAIT_S) == 0
+
+
+@pytest.fixture(scope="module")
+def search_address(tmp_path_factory):
+    """The URL of TensorBoard on a search whose trials do not all have the same parameters."""
+    directory = str(tmp_path_factory.mktemp("search"))
+    write_experiment(directory, SPACE, objective=OBJECTIVE, created_s=1.0)
+    for number, masks in enumerate((0, 1, 0, 2)):
+        values = {"width": 8 << number, "model.dropout": 0.1 * number, "augment.time_masks": masks}
+        share = {"augment.time_mask_max_share": 0.1} if masks else {}
+        name = f"{number:04d}"
+        trial = Trial(name, {**values, **share}, f"{directory}/trials/{name}")
+        write_session_start(trial, SPACE)
+        with EventFile(f"{trial.directory}/validation") as events:
+            for tag in ("track/accuracy", "segment/loss"):
+                events.scalar(tag, 0.25 * number, step=4)
+        write_session_success(trial.directory, objective=OBJECTIVE, score=0.25 * number)
+    return start(directory, config=TensorboardConfig(port=0))
 
 
 @pytest.fixture
@@ -120,6 +162,25 @@ def texts(browser, selector):
     return browser.execute_script(TEXTS, selector)
 
 
+def test_accuracy_loss_and_f1_are_the_first_charts_and_rates_the_last(open_page):
+    def groups_and_tags(browser):
+        groups = [re.sub(r"\d+ cards?$", "", text) for text in texts(browser, "metrics-card-group-toolbar")]
+        tags = texts(browser, "scalar-card .tag")
+        return (groups, tags) if len(groups) >= 7 and len(tags) >= 3 else None
+
+    groups, tags = open_page("timeseries", groups_and_tags)
+    assert groups == [
+        "segment",
+        "track",
+        "track_confusion",
+        "track_f1",
+        "track_segments",
+        "track_vote",
+        "training",
+    ]
+    assert tags[:3] == ["segment/accuracy", "segment/loss", "segment/macro_f1"]
+
+
 def test_curves_of_both_splits_share_a_chart_and_the_best_weights_have_a_point(open_page, validation):
     def cards(browser):
         shown = texts(browser, "scalar-card")
@@ -128,13 +189,14 @@ def test_curves_of_both_splits_share_a_chart_and_the_best_weights_have_a_point(o
     loss, accuracy = open_page("timeseries", cards, query="?tagFilter=segment%2Floss%7Ctrack%2Faccuracy")
     assert loss.startswith("segment/loss") and accuracy.startswith("track/accuracy")
     assert "first/train" in loss and "first/train" not in accuracy
+    assert "first/test" in loss and "first/test" in accuracy
     # A row of the table below the chart: the run, the smoothed value and the value.
     best = f"{validation['track']['accuracy']:.4g}"
     assert re.search(rf"\bfirst\s*{re.escape(best)}\s*{re.escape(best)}", accuracy)
 
 
 def test_every_scalar_has_its_tag_among_the_scalars(open_page):
-    groups = {"examples_per_s", "gradient_norm", "learning_rate", "per_class_f1", "segment", "step_time_ms", "track"}
+    groups = {"segment", "track", "track_f1", "track_vote", "training"}
 
     def categories(browser):
         return groups <= set(texts(browser, ".category-name"))
@@ -143,17 +205,18 @@ def test_every_scalar_has_its_tag_among_the_scalars(open_page):
 
 
 def test_the_confusion_matrix_and_spectrograms_are_images(open_page):
-    tags = {"confusion/track", "spectrograms/genre0", "spectrograms/genre1"}
+    tags = {"track_confusion/best_weights", "track_segments/genre0", "track_segments/genre1"}
 
     def sizes(browser):
         if not tags <= set(texts(browser, "span")):
             return None
         loaded = browser.execute_script(LOADED_IMAGE_SIZES, "img")
-        return loaded if len([size for size in loaded if min(size) > 100]) >= 3 else None
+        return loaded if len([size for size in loaded if min(size) > 100]) >= 5 else None
 
     widths = sorted(width for width, _ in open_page("images", sizes) if width > 100)
-    assert len(widths) == 3
-    assert widths[0] < widths[1] == widths[2]  # a confusion matrix, and two pictures of four spectrograms
+    assert len(widths) == 5
+    # Confusion matrices of each epoch, of the best weights and of the test split; two pictures of four spectrograms.
+    assert widths[0] == widths[2] < widths[3] == widths[4]
 
 
 def test_mistakes_are_audio_with_titles(open_page, browser, validation):
@@ -162,19 +225,24 @@ def test_mistakes_are_audio_with_titles(open_page, browser, validation):
     assert num_wrong > 0
 
     def titles(browser):
-        found = [text for text in texts(browser, ".heading-label") if re.match(r"\d+\. labelled", text)]
+        found = [text for text in texts(browser, ".heading-label") if re.match(r"\d+\. genre", text)]
         return sorted(set(found)) if len(set(found)) == num_wrong else None
 
     shown = open_page("audio", titles)
     for title in shown:
         assert re.fullmatch(
-            r"\d+\. labelled (genre0, predicted as genre1|genre1, predicted as genre0), p=[01]\.\d\d", title
+            r"\d+\. genre\d/artist\d+/\d\.wav: "
+            r"labelled (genre0, predicted as genre1|genre1, predicted as genre0), p=[01]\.\d\d",
+            title,
         )
     assert browser.execute_async_script(LOADED_DURATIONS, "audio") == [SEGMENT_DURATION_S] * num_wrong
 
 
-def test_the_projector_has_a_point_for_each_segment(open_page, validation):
+def test_the_projector_has_a_colored_point_for_each_segment(open_page, validation):
     def points(browser):
+        pixels = np.asarray(Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB"))
+        if not all((pixels == color).all(axis=-1).any() for color in GENRE_COLORS):
+            return None
         counts = [re.search(r"Points: (\d+)", text) for text in texts(browser, "span, div")]
         return next((int(count.group(1)) for count in counts if count), None)
 
@@ -187,10 +255,25 @@ def test_the_table_of_settings_has_the_run_with_its_accuracy(open_page, validati
         return found if "first" in found else None
 
     row = open_page("hparams", cells)
-    assert {"folder", "cnn2d", "log_mel"} <= set(row)
+    assert {"folder", "cnn2d", "log_mel", "0"} <= set(row)  # the last is the seed, not 0.0000
     assert "track/accuracy" in row
     accuracies = [float(cell) for cell in row if re.fullmatch(r"[01]\.\d+", cell)]
     assert any(abs(value - validation["track"]["accuracy"]) < 1e-4 for value in accuracies)
+
+
+def test_a_search_has_a_line_for_each_trial_with_the_columns_that_are_shown_first(browser, search_address):
+    browser.get(f"{search_address}#hparams")
+    deadline_s = time.monotonic() + WAIT_S
+    while not browser.execute_script(LINES):
+        assert time.monotonic() < deadline_s, "no line is drawn"
+        time.sleep(0.5)
+        browser.execute_script(OPEN_PARALLEL_COORDINATES, "paper-tab")
+    assert browser.execute_script(LINES) == 4
+    axes = texts(browser, ".axis-title")
+    # All four parameters, also the conditional one, then the scores.
+    assert axes[:4] == ["augment.time_masks", "model.dropout", "width", "augment.time_mask_max_share"]
+    places = [text for text in texts(browser, "g.tick") if text in ("8", "16", "32", "64", "off")]
+    assert sorted(places) == sorted(["8", "16", "32", "64", "off"])
 
 
 def test_the_data_set_is_described(open_page):

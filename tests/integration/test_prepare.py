@@ -292,7 +292,7 @@ def test_turning_the_search_for_duplicates_off_keeps_the_finished_shards(music, 
     assert len(built_ns) == 6
     prepare(config_for(music, out, duplicates=DuplicatesConfig(mode="off")))
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord-*")} == built_ns
-    assert "6 of 6 shards are already finished" in capsys.readouterr().err
+    assert "kept from earlier: 6 of 6 shards" in capsys.readouterr().err
 
 
 def test_turning_the_search_on_builds_shards_without_fingerprints_again(music, prepared, tmp_path, monkeypatch):

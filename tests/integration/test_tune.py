@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tuner_processes import processes_of
 
 from beam_pipelines.common.python_process import python_command
 from configs.cli import main
+from trainer.board.config import BoardConfig
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import metrics_to_json
 from trainer.tuner.service.search_state import SearchState, read_search
@@ -126,7 +128,8 @@ def test_train_accepts_the_settings_of_the_best_trial(searched: Path, prepared: 
     assert metrics["track"]["loss"] == pytest.approx(of_trial["track"]["loss"], rel=1e-3)
     lines = yaml.safe_load((searched / "best.yaml").read_text())
     assert f"model.dropout={view.best.values['model.dropout']}" in lines
-    assert not [line for line in lines if line.startswith(("storage", "run_dir"))]
+    assert not [line for line in lines if line.startswith(("storage", "run_dir", "board"))]
+    assert RunDir(str(run_dir)).config()["board"] == asdict(BoardConfig())
     # Later settings override those of the file.
     assert main(["train", f"overrides={searched}/best.yaml", f"run_dir={run_dir}", "epochs=7", "--show-config"]) == 0
 
@@ -164,7 +167,7 @@ def test_other_settings_in_the_same_directory_are_refused(searched: Path, capsys
     assert "is a search with other settings (seed was 0 and is 1)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("tuner", ["bayesian", "hyperband"])
+@pytest.mark.parametrize("tuner", [pytest.param("bayesian", marks=pytest.mark.exhaustive), "hyperband"])
 def test_other_algorithms_finish(prepared: Path, tuner: str) -> None:
     more = {
         "bayesian": ["budget.max_trials=3", "tuner.num_initial_points=2", "epochs=1"],

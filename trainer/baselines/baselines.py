@@ -16,6 +16,7 @@ from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorize
 from trainer.common import files
 from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_sigterm
+from trainer.data.contamination import read_contamination
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
 from trainer.metrics.predictions import make_predictions
@@ -192,7 +193,7 @@ def _settings(hyperparameters: Mapping[str, float] | None) -> str:
 def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: PreparedData, stream: TextIO) -> None:
     leak = data.stats.split_leak
     console = make_console(stream)
-    title = f"{split_title(TEST, leak)}, {'+'.join(config.feature_names)}: accuracy, and macro-F1 of tracks"
+    title = f"{split_title(TEST, leak)}, {' + '.join(config.feature_names)}: accuracy, and macro-F1 of tracks"
     table = TextTable(title, *("learner", "settings", *LEVELS, "macro-F1", "parameters", "seconds"), text=["settings"])
     for metrics in found:
         levels, model = metrics.levels[TEST], metrics.model
@@ -206,8 +207,12 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
         )
     console.print(table)
     tracks, segments = (found[0].levels[TEST][level].num_examples for level in (TRACK, SEGMENT))
-    print_line(console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {len(data.labels)} genres")
+    print_line(
+        console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {counted(len(data.labels), 'genre')}"
+    )
     for note in few_groups_notes([found[0].levels[TEST][TRACK]]):
         print_line(console, note)
     if leak is not None:
         print_line(console, leak_note(leak))
+    for note in read_contamination(data.path, config.feature_names):
+        print_line(console, note)

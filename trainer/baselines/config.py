@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from beam_pipelines.common.checks import MISSING, check, check_choice, check_names, check_path
+from beam_pipelines.common.checks import MISSING, check, check_choice, check_path, name_or_names
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.retries import StorageConfig
 from trainer.training.config import CLASS_WEIGHTINGS
@@ -45,9 +45,7 @@ class VectorConfig:
 
     def __post_init__(self) -> None:
         check_path(self.data_dir, key="data_dir")
-        names = check_names(self.feature, key="feature")
-        # One spelling for the same input, so that a run that is resumed has the settings that it was started with.
-        object.__setattr__(self, "feature", names[0] if len(names) == 1 else list(names))
+        object.__setattr__(self, "feature", name_or_names(self.feature, key="feature"))
         check_choice(self.pooling, POOLINGS, key="pooling")
         check_choice(self.unit, UNITS, key="unit")
         check(
@@ -68,7 +66,7 @@ class VectorConfig:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The features whose vectors are concatenated."""
-        return check_names(self.feature, key="feature")
+        return (self.feature,) if isinstance(self.feature, str) else tuple(self.feature)
 
 
 @dataclass(frozen=True)

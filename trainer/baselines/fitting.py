@@ -18,9 +18,7 @@ from trainer.baselines.learners import LEARNERS, FitContext, Hyperparameters, Le
 from trainer.baselines.vectors import Vectors
 from trainer.metrics import calibration
 from trainer.metrics.metrics import classification_metrics, cross_entropy, softmax
-
-# Of the variance of the first principal component. Rounding errors of float32 have about 1e-14 of it.
-_LEAST_SHARE_OF_VARIANCE = 1e-10
+from trainer.models.principal_components import count_directions
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def fit(
 
 def _check_directions(variances: NDArray[Any], *, config: VectorConfig) -> None:
     """Raises a UserError if whitening would divide by a standard deviation that is nothing but rounding errors."""
-    num_directions = int((variances > _LEAST_SHARE_OF_VARIANCE * variances[0]).sum())
+    num_directions = count_directions(variances)
     check(
         num_directions == len(variances),
         key="pca",

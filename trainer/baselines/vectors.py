@@ -117,7 +117,7 @@ def _make_pooling(data: PreparedData, feature: str, *, pooling: str) -> FeatureP
     if len(spec.shape) not in (1, 2) or (sound is not None and sound.scale is Scale.SAMPLE):
         raise UserError(
             f"feature={feature}: expected a vector or frames of values for each segment, not samples of shape "
-            f"{spec.shape}: use spectral_stats, yamnet, musicnn, mfcc or log_mel"
+            f"{spec.shape}: use spectral_stats, yamnet, musicnn, embedding, mfcc or log_mel"
         )
     return FeaturePooling(spec=spec, pooling=pooling, num_frames=spec.shape[0] if sound is None else sound.num_frames)
 

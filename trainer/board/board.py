@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.board.audio_clips import AudioClip, find_audio_clips
 from trainer.board.config import RunSettings
+from trainer.board.evaluated_scores import remove_test_scores
 from trainer.board.hparams_plugin import best_scores, end_summary, experiment_summary, settings_of, start_summary
 from trainer.board.mistakes import mistake_title, mistakes_table, worst_mistakes
 from trainer.board.pictures import Panel, confusion_png, spectrograms_png
 from trainer.board.projector import Embedder, write_projector
 from trainer.board.segment_reader import read_segments, sample_segments
 from trainer.board.spectrograms import Spectrogram, read_preparation
-from trainer.board.texts import config_text, data_card
+from trainer.board.tags import BEST_CONFUSION, EPOCH_CONFUSION, SPECTROGRAMS, scalar_tag
+from trainer.board.texts import config_text, data_card, scores_text
 from trainer.common import files
 from trainer.common.drawing import shown_name
 from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
@@ -95,6 +97,7 @@ class Board:
             yield
             return
         self._check_owner()
+        remove_test_scores(self._directories[0])  # they may be those of earlier weights
         for directory in self._directories:
             if num_steps_done == 0:
                 for suffix in (_EPOCHS_SUFFIX, _END_SUFFIX):
@@ -124,25 +127,25 @@ class Board:
 
         Args:
             step: Training steps up to the end of the epoch.
-            training: Scalars of the train split, by tag.
+            training: Scalars of the train split, by name.
             validation: The metrics of the validation split by level; empty when the model is trained on it.
         """
         if self._train is None or self._validation is None:
             return
         self._check_owner()
-        for tag, value in training.items():
-            self._train.scalar(tag, value, step=step)
+        for name, value in training.items():
+            self._train.scalar(scalar_tag(name), value, step=step)
         if validation:
             self._write_validation(self._validation, validation, step=step)
         self._train.flush()
         self._validation.flush()
 
     def _write_validation(self, events: EventFile, validation: Mapping[str, LevelMetrics], *, step: int) -> None:
-        for tag, value in scalars_of_split(validation, labels=self._data.labels).items():
-            events.scalar(tag, value, step=step)
+        for name, value in scalars_of_split(validation, labels=self._data.labels).items():
+            events.scalar(scalar_tag(name), value, step=step)
         if self._config.board.confusion_matrix:
             png = confusion_png(validation[TRACK].confusion_matrix, self._data.labels)
-            events.image("confusion/track", png, step=step, title="confusion of validation tracks")
+            events.image(EPOCH_CONFUSION, png, step=step, title="validation tracks, after each epoch")
 
     def write_end(self, predictions: Predictions, levels: Mapping[str, LevelMetrics], *, step: int) -> None:
         """Writes scores, mistakes, spectrograms and embeddings of the best weights on the validation split.
@@ -163,6 +166,10 @@ class Board:
                 for tag, value in best_scores(levels).items():
                     own.scalar(tag, value, step=step)
                 own.message(end_summary(), step=step)
+            if self._config.board.confusion_matrix:
+                png = confusion_png(levels[TRACK].confusion_matrix, self._data.labels)
+                validation.image(BEST_CONFUSION, png, step=step, title="validation tracks, best weights")
+            validation.text("scores", scores_text(VALIDATION, levels, leak=self._data.stats.split_leak), step=step)
             self._write_mistakes(validation, predictions, step=step)
             self._write_spectrograms(validation, predictions, step=step)
             self._write_embeddings(train, predictions)
@@ -198,7 +205,7 @@ class Board:
             return
         for label, panels in self._panels(predictions, spectrogram).items():
             genre = self._data.labels[label]
-            events.image(f"spectrograms/{genre}", spectrograms_png(panels, spectrogram), step=step, title=genre)
+            events.image(f"{SPECTROGRAMS}/{genre}", spectrograms_png(panels, spectrogram), step=step, title=genre)
 
     def _panels(self, predictions: Predictions, spectrogram: Spectrogram) -> dict[int, list[Panel]]:
         """Returns the spectrograms to draw, by the index of their true genre."""

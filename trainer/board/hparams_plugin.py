@@ -8,13 +8,24 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.summary import experiment_pb, session_end_pb, session_start_pb
 
 from beam_pipelines.common.saved_settings import SettingValue, trained_settings
+from beam_pipelines.records.schema import TEST
 from trainer.board.config import RunSettings
+from trainer.board.tags import scalar_tag
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
 
-# Scalars in the run directory itself: the scores of the best weights on the validation split.
+# The scores of the best weights on the validation split, by the names of the curves. They are scalars in the run
+# directory itself, with the tags of the curves.
 SCORES = ("track/accuracy", "track/balanced_accuracy", "track/macro_f1", "track/loss", "segment/accuracy")
+
+# The score of `beamtune evaluate`, which most runs do not have. It comes after the five that TensorBoard shows first,
+# because parallel coordinates leave out runs that lack the value of a column that is shown.
+_TEST_SCORE = "track/accuracy"
+
+# TensorBoard shows all numbers with five digits (12.000), and texts as they are. It sorts texts by their characters:
+# with spaces in front, which it does not show, they are in the order of the numbers.
+_WHOLE_NUMBER_WIDTH = 12
 
 # TensorBoard first shows five columns, in the order of their names, and prefers those that are marked as different
 # between runs: these are.
@@ -27,9 +38,9 @@ def settings_of(config: RunSettings, data: PreparedData) -> dict[str, SettingVal
 
 
 def best_scores(levels: Mapping[str, LevelMetrics]) -> dict[str, float]:
-    """Returns the values of SCORES, by tag; those that are None are left out."""
+    """Returns the values of SCORES, by their tags in TensorBoard; those that are None are left out."""
     values = {f"{level}/{name}": value for level in (TRACK, SEGMENT) for name, value in asdict(levels[level]).items()}
-    return {tag: values[tag] for tag in SCORES if values[tag] is not None}
+    return {scalar_tag(name): values[name] for name in SCORES if values[name] is not None}
 
 
 def experiment_summary(settings: Mapping[str, SettingValue]) -> Any:
@@ -44,16 +55,28 @@ def experiment_summary(settings: Mapping[str, SettingValue]) -> Any:
         ],
         metric_infos=[
             api_pb2.MetricInfo(
-                name=api_pb2.MetricName(tag=tag), display_name=tag, dataset_type=api_pb2.DATASET_VALIDATION
+                name=api_pb2.MetricName(tag=scalar_tag(name)),
+                display_name=name,
+                dataset_type=api_pb2.DATASET_VALIDATION,
             )
-            for tag in SCORES
+            for name in SCORES
+        ]
+        + [
+            api_pb2.MetricInfo(
+                name=api_pb2.MetricName(group=TEST, tag=scalar_tag(_TEST_SCORE)), display_name=f"{TEST}/{_TEST_SCORE}"
+            )
         ],
     )
 
 
 def start_summary(settings: Mapping[str, SettingValue]) -> Any:
     """Returns the message with the settings of a run; a setting that is null has an empty cell."""
-    return session_start_pb({key: value for key, value in settings.items() if value is not None})
+    return session_start_pb({key: shown_value(value) for key, value in settings.items() if value is not None})
+
+
+def shown_value(value: bool | float | str) -> bool | float | str:
+    """Returns a value of a setting as TensorBoard shows it well: a whole number as text that sorts like the number."""
+    return f"{value:{_WHOLE_NUMBER_WIDTH}d}" if type(value) is int else value
 
 
 def end_summary() -> Any:
@@ -65,4 +88,4 @@ def _type_of(value: SettingValue) -> Any:
     if isinstance(value, bool):
         return api_pb2.DATA_TYPE_BOOL
     # A setting that is null in this run is a number in others.
-    return api_pb2.DATA_TYPE_STRING if isinstance(value, str) else api_pb2.DATA_TYPE_FLOAT64
+    return api_pb2.DATA_TYPE_STRING if isinstance(value, str | int) else api_pb2.DATA_TYPE_FLOAT64

@@ -81,9 +81,9 @@ def _probabilities_of_labels(tracks: TrackPredictions) -> NDArray[np.float64]:
 
 
 def mistake_title(mistake: Mistake, labels: Sequence[str]) -> str:
-    """Returns "labelled blues, predicted as funk, p=0.93", with the probability of the predicted genre."""
+    """Returns "blues/one.mp3: labelled blues, predicted as funk, p=0.93"; p is that of the predicted genre."""
     label, predicted = labels[mistake.label], labels[mistake.predicted]
-    return f"labelled {label}, predicted as {predicted}, p={mistake.predicted_probability:.2f}"
+    return f"{mistake.track_id}: labelled {label}, predicted as {predicted}, p={mistake.predicted_probability:.2f}"
 
 
 def mistakes_table(mistakes: Sequence[Mistake], *, labels: Sequence[str], audio: Sequence[str]) -> str:

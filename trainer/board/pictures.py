@@ -12,6 +12,7 @@ from trainer.common.drawing import (
     MOST_GENRE_ROWS,
     draw,
     first_drawn_coefficient,
+    frequency_ticks,
     of_largest,
     paint_frames,
     shown_name,
@@ -32,12 +33,6 @@ _PANEL_WIDTH_IN, _PANEL_HEIGHT_IN = 2.5, 2.4
 _PANELS_IN_A_ROW = 2
 # Cells of at least this share are so dark that their text is white.
 _DARK_SHARE = 0.55
-_AXIS_OF_SCALE = {
-    Scale.DECIBEL: "mel band",
-    Scale.YAMNET_LOG: "mel band",
-    Scale.MUSICNN_LOG: "mel band",
-    Scale.CEPSTRUM: "coefficient",
-}
 
 
 @dataclass(frozen=True)
@@ -123,10 +118,13 @@ def spectrograms_png(panels: Sequence[Panel], spectrogram: Spectrogram) -> bytes
             paint_frames(axes, image, times_s=(0.0, duration_s), first_band=first, cmap="magma", vmin=least, vmax=most)
             axes.set_title(panel.title, fontsize=9)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
-            axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+            if spectrogram.frequencies_hz:
+                axes.set_yticks(*frequency_ticks(spectrogram.frequencies_hz))
+            else:
+                axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
             if place % num_columns == 0:
-                axes.set_ylabel(_AXIS_OF_SCALE[spectrogram.kind.scale])
+                axes.set_ylabel("frequency in Hz" if spectrogram.frequencies_hz else "coefficient")
             if place >= len(panels) - num_columns:
-                axes.set_xlabel("s")
+                axes.set_xlabel("time in s")
 
     return draw(paint, width_in=max(1, num_columns) * _PANEL_WIDTH_IN, height_in=num_rows * _PANEL_HEIGHT_IN)

@@ -1,6 +1,12 @@
-"""Embeddings for TensorBoard's projector: the inputs of the model's last layer, a point for each segment."""
+"""Embeddings for TensorBoard's projector: the inputs of the model's last layer, a point for each segment.
+
+The projector opens without colours, and has no setting for it: the points are small pictures (a "sprite") in the colour
+of their genre. It multiplies these by the colours that a user selects; the same points without pictures are the third
+tensor of the list.
+"""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +15,11 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 from numpy.typing import NDArray
-from tensorboard.plugins.projector import EmbeddingInfo, ProjectorConfig
+from tensorboard.plugins.projector import EmbeddingInfo, ProjectorConfig, SpriteMetadata
 
 from trainer.board.segment_reader import read_segments
 from trainer.common import files
+from trainer.common.drawing import genre_colors
 from trainer.data.prepared import PreparedData, Shard, select_features
 from trainer.metrics.predictions import Predictions
 from trainer.models.config import LOGITS
@@ -22,6 +29,11 @@ CONFIG_FILE = "projector_config.pbtxt"
 VECTORS_FILE = "embeddings.tsv"
 METADATA_FILE = "embeddings-metadata.tsv"
 TENSOR_NAME = EMBEDDINGS
+# The projector opens the tensor whose name is the first in the alphabet.
+BY_GENRE, BY_PREDICTION = "by genre", "by prediction"
+_SPRITE_FILES = {BY_GENRE: "embeddings-genres.png", BY_PREDICTION: "embeddings-predictions.png"}
+
+_DOT_PX = 16
 
 
 class Embedder:
@@ -76,6 +88,8 @@ def write_projector(
 ) -> None:
     """Writes the files of the projector; its configuration, which names the others, last.
 
+    It has three tensors with the same points: coloured by genre, by predicted genre, and without colours.
+
     Args:
         directory: A directory with event files, local or gs://.
         embeddings: (rows, values).
@@ -87,13 +101,48 @@ def write_projector(
     np.savetxt(vectors, embeddings, fmt="%.6g", delimiter="\t")
     files.write_text(files.join(directory, VECTORS_FILE), vectors.getvalue())
     files.write_text(files.join(directory, METADATA_FILE), _metadata(predictions, rows, labels))
-    info = EmbeddingInfo(tensor_name=TENSOR_NAME, tensor_path=VECTORS_FILE, metadata_path=METADATA_FILE)
-    config = ProjectorConfig(embeddings=[info])
+    plain = EmbeddingInfo(tensor_name=TENSOR_NAME, tensor_path=VECTORS_FILE, metadata_path=METADATA_FILE)
+    config = ProjectorConfig(embeddings=[plain])
+    colors = _colors(predictions.labels, labels)
+    genres = {
+        BY_GENRE: predictions.segment_labels[rows],
+        BY_PREDICTION: predictions.segment_probabilities[rows].argmax(axis=1),
+    }
+    for name, file in _SPRITE_FILES.items():
+        files.write_bytes(files.join(directory, file), dots_png(colors[genres[name]]))
+        colored = config.embeddings.add()
+        colored.CopyFrom(plain)
+        colored.tensor_name = name
+        colored.sprite.CopyFrom(SpriteMetadata(image_path=file, single_image_dim=[_DOT_PX, _DOT_PX]))
     files.write_text(files.join(directory, CONFIG_FILE), text_format.MessageToString(config))
 
 
+def _colors(track_labels: NDArray[np.int64], labels: Sequence[str]) -> NDArray[np.uint8]:
+    """Returns the colour of each genre, (genres, 3) RGB: distinct ones for those with the most tracks."""
+    num_tracks = np.bincount(track_labels, minlength=len(labels))
+    colors = genre_colors([labels[index] for index in np.argsort(-num_tracks, kind="stable")])
+    return np.array([list(bytes.fromhex(colors[label].removeprefix("#"))) for label in labels], dtype=np.uint8)
+
+
+def dots_png(colors: NDArray[np.uint8]) -> bytes:
+    """Returns a PNG of a square grid of dots of 16 by 16 pixels, row by row.
+
+    Args:
+        colors: (dots, 3) RGB, at least one.
+    """
+    side = math.ceil(math.sqrt(len(colors)))
+    offsets_px = np.arange(_DOT_PX) - (_DOT_PX - 1) / 2
+    distances_px = np.hypot(offsets_px[:, np.newaxis], offsets_px)
+    opacities = np.clip(_DOT_PX / 2 - distances_px, 0.0, 1.0)
+    cells = np.zeros((side * side, _DOT_PX, _DOT_PX, 4), dtype=np.uint8)
+    cells[: len(colors), ..., :3] = colors[:, np.newaxis, np.newaxis]
+    cells[: len(colors), ..., 3] = np.round(255 * opacities)
+    rows_of_dots = cells.reshape(side, side, _DOT_PX, _DOT_PX, 4).swapaxes(1, 2)
+    return bytes(tf.io.encode_png(rows_of_dots.reshape(side * _DOT_PX, side * _DOT_PX, 4)).numpy())
+
+
 def _metadata(predictions: Predictions, rows: Sequence[int], labels: Sequence[str]) -> str:
-    lines = [["label", "predicted as", "p", "track", "start in s"]]
+    lines = [["genre", "predicted as", "p", "track", "start in s"]]
     for row in rows:
         track = predictions.segment_tracks[row]
         probabilities = predictions.segment_probabilities[row]

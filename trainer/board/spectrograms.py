@@ -4,10 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from beam_pipelines.audio.config import AudioConfig
-from beam_pipelines.features.config import WaveformConfig
+from beam_pipelines.features import musicnn_log_mel, yamnet_log_mel
+from beam_pipelines.features.config import (
+    LogMelConfig,
+    MfccConfig,
+    MusicnnLogMelConfig,
+    WaveformConfig,
+    YamnetLogMelConfig,
+)
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
-from trainer.data.feature_kinds import Scale, SoundFeature, sound_features
+from trainer.data.feature_kinds import Scale, SoundFeature, band_centres, sound_features
 from trainer.data.prepared import PreparedData, read_prepare_yaml
 
 # The first of these that the data have is drawn.
@@ -22,11 +29,13 @@ class Spectrogram:
         spec: Its name, shape and dtype.
         kind: What it is.
         frame_s: From one frame to the next, in seconds.
+        frequencies_hz: The centre of each band; empty for cepstral coefficients.
     """
 
     spec: FeatureSpec
     kind: SoundFeature
     frame_s: float
+    frequencies_hz: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,19 +80,35 @@ def read_preparation(data: PreparedData) -> Preparation:
     return Preparation(
         audio=prepared_with.audio,
         segment_duration_s=segment_duration_s,
-        spectrogram=_find_spectrogram(data.specs, kinds, segment_duration_s=segment_duration_s),
+        spectrogram=_find_spectrogram(data.specs, kinds, prepared_with),
         samples=_find_samples(data.specs, prepared_with),
     )
 
 
 def _find_spectrogram(
-    specs: Mapping[str, FeatureSpec], kinds: Mapping[str, SoundFeature], *, segment_duration_s: float
+    specs: Mapping[str, FeatureSpec], kinds: Mapping[str, SoundFeature], prepared_with: PrepareYaml
 ) -> Spectrogram | None:
     for scale in _DRAWN_SCALES:
         for name, kind in kinds.items():
             if kind.scale is scale:
-                return Spectrogram(spec=specs[name], kind=kind, frame_s=segment_duration_s / kind.frames_per_segment)
+                return Spectrogram(
+                    spec=specs[name],
+                    kind=kind,
+                    frame_s=prepared_with.segment.duration_s / kind.frames_per_segment,
+                    frequencies_hz=_band_frequencies(name, prepared_with),
+                )
     return None
+
+
+def _band_frequencies(name: str, prepared_with: PrepareYaml) -> tuple[float, ...]:
+    config = prepared_with.features[name]
+    if isinstance(config, YamnetLogMelConfig):
+        return yamnet_log_mel.band_centres()
+    if isinstance(config, MusicnnLogMelConfig):
+        return musicnn_log_mel.band_centres()
+    if isinstance(config, LogMelConfig) and not isinstance(config, MfccConfig):
+        return band_centres(config, sample_rate_hz=config.sample_rate_hz or prepared_with.audio.sample_rate_hz)
+    return ()
 
 
 def _find_samples(specs: Mapping[str, FeatureSpec], prepared_with: PrepareYaml) -> Samples | None:

@@ -16,6 +16,7 @@ from beam_pipelines.common.paths import is_in_bucket, is_local
 from beam_pipelines.records.schema import DATASET_INFO_FILE
 from trainer.board.config import LOCAL_HOSTS, TensorboardConfig
 from trainer.common import files
+from trainer.common.scalar_events import EVENT_FILE_MARK
 
 
 def serve(paths: Sequence[str], *, config: TensorboardConfig) -> None:
@@ -80,7 +81,8 @@ def one_folder(paths: Sequence[str]) -> Iterator[str]:
     """Yields one folder that contains all of these while the body runs.
 
     For several folders it is a temporary one with links, named by the shortest paths that are different: the projector
-    and the fast data loader of TensorBoard accept one folder only.
+    and the fast data loader of TensorBoard accept one folder only. For a local folder with events of its own, too:
+    TensorBoard would call this run ".".
 
     Args:
         paths: One folder, local or gs://, or several local ones.
@@ -90,7 +92,7 @@ def one_folder(paths: Sequence[str]) -> Iterator[str]:
     """
     for path in paths:
         check(files.exists(path), key="RUNS", value=path, expected="a folder that exists")
-    if len(paths) == 1:
+    if len(paths) == 1 and (is_in_bucket(paths[0]) or not _has_events(paths[0])):
         yield paths[0]
         return
     for path in paths:
@@ -101,6 +103,10 @@ def one_folder(paths: Sequence[str]) -> Iterator[str]:
             os.makedirs(os.path.dirname(link), exist_ok=True)
             os.symlink(path, link)
         yield links
+
+
+def _has_events(path: str) -> bool:
+    return any(EVENT_FILE_MARK in name for name in files.list_dir(path))
 
 
 def _link_names(paths: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
-"""The settings of a run, and a description of its data set, as text in Markdown."""
+"""The settings and the scores of a run, and a description of its data set, as text in Markdown."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import yaml
@@ -8,6 +9,8 @@ from beam_pipelines.records.schema import SPLITS
 from trainer.board.config import RunSettings
 from trainer.common.markdown import markdown_table, plain_text, preformatted
 from trainer.data.prepared import PreparedData
+from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.score_tables import SCORE_ROWS, few_groups_notes, split_title, with_interval
 
 
 def config_text(config: RunSettings) -> str:
@@ -20,6 +23,21 @@ def split_text(data: PreparedData) -> str:
     leak = data.stats.split_leak
     warning = "" if leak is None else f"\n\n**Leaky: scores are too high.** {plain_text(leak)}"
     return f"split: {plain_text(data.stats.split_source)}{warning}"
+
+
+def scores_text(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None) -> str:
+    """Returns a Markdown table of the scores of each level, with 95 % intervals over groups in brackets.
+
+    Args:
+        split: The name of the split.
+        levels: Its metrics.
+        leak: Why scores on the split may be too high, or None.
+    """
+    rows = [["examples", *(str(metrics.num_examples) for metrics in levels.values())]]
+    rows += [[title, *(with_interval(metrics, name) for metrics in levels.values())] for title, name in SCORE_ROWS]
+    table = markdown_table([split_title(split, leak), *levels], rows)
+    notes = ["in brackets: 95 % intervals over groups (artists, albums)", *few_groups_notes(levels.values())]
+    return "\n\n".join([table, *map(plain_text, notes)])
 
 
 def data_card(data: PreparedData) -> str:

@@ -24,9 +24,8 @@ from tensorboard.plugins.image import metadata as image_metadata
 
 from beam_pipelines.common.paths import is_in_bucket
 from trainer.common import files
+from trainer.common.scalar_events import EVENT_FILE_MARK
 
-# TensorBoard reads the files whose names contain this.
-_EVENT_FILE_MARK = "tfevents"
 # In the names of the files in a bucket: the first and the last step of a file.
 _STEPS = re.compile(r"\.steps-(\d+)-(\d+)(?:\.|\Z)")
 # Of this process: TensorBoard reads files in the order of their names.
@@ -96,7 +95,7 @@ class EventFile:
                 first, last = self._steps
                 number = next(_file_numbers)
                 target = (
-                    f"events.out.{_EVENT_FILE_MARK}.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}."
+                    f"events.out.{EVENT_FILE_MARK}.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}."
                     f"{number:06d}.steps-{first}-{last}{self._suffix}"
                 )
                 files.copy(path, files.join(self._directory, target))
@@ -203,7 +202,7 @@ def remove_events_after(directory: str, *, step: int) -> None:
 
 def _event_files(directory: str, *, suffix: str = "") -> list[str]:
     names = files.list_if_exists(directory)
-    return [files.join(directory, name) for name in names if _EVENT_FILE_MARK in name and name.endswith(suffix)]
+    return [files.join(directory, name) for name in names if EVENT_FILE_MARK in name and name.endswith(suffix)]
 
 
 def _has_events_after(path: str, step: int) -> bool:

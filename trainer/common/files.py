@@ -199,13 +199,17 @@ def read_text(path: str) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a UTF-8 file, so that a reader finds the whole text or the earlier one.
+    """Writes a UTF-8 file as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file, so that a reader finds the whole content or the earlier one.
 
     It is written under a temporary name and renamed. In a bucket it is uploaded under its own name, because an object
     is only seen when it is complete, and a rename there is a copy and a removal. Temporary files that killed processes
     have left in the folder are removed.
     """
-    content = text.encode()
     if is_in_bucket(path):
         with file_errors(path):
             bucket_files.upload(path, io.BytesIO(content))

@@ -17,7 +17,8 @@ from beam_pipelines.records.tfrecord import read_records
 from trainer.common import files
 
 _Field = descriptor_pb2.FieldDescriptorProto
-_EVENT_FILE_MARK = "tfevents"
+# TensorBoard reads the files whose names contain this.
+EVENT_FILE_MARK = "tfevents"
 _PACKAGE = "tensorflow"
 _DT_FLOAT = 1
 _MESSAGES: dict[str, Sequence[tuple[str, int, int, str | None]]] = {
@@ -51,7 +52,7 @@ def read_scalars(directory: str) -> dict[str, dict[int, float]]:
     """
     scalars: dict[str, dict[int, float]] = defaultdict(dict)
     for name in files.list_if_exists(directory):
-        if _EVENT_FILE_MARK in name:
+        if EVENT_FILE_MARK in name:
             _add_scalars(files.read_bytes(files.join(directory, name)), scalars)
     return {tag: dict(sorted(values.items())) for tag, values in sorted(scalars.items())}
 

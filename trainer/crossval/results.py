@@ -52,6 +52,7 @@ class CrossvalHeader:
         cache_key: A hash of the data set and the settings of the folds.
         split_source: How the splits were made.
         split_leak: Why the scores may be too high, or None.
+        contamination: A sentence for each feature whose pretrained network learned from the music.
         num_folds: The number of folds.
         seeds: The seeds of each fold.
     """
@@ -62,6 +63,7 @@ class CrossvalHeader:
     cache_key: str
     split_source: str
     split_leak: str | None
+    contamination: tuple[str, ...]
     num_folds: int
     seeds: tuple[int, ...]
 
@@ -93,6 +95,7 @@ def crossval_to_json(
             "fingerprint": header.cache_key,
         },
         "split": {"source": header.split_source, "leak": header.split_leak},
+        "contamination": list(header.contamination),
         "folds": header.num_folds,
         "seeds": list(header.seeds),
         "settings": dict(settings),

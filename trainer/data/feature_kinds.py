@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from beam_pipelines.audio.filters import mel_frequencies
 from beam_pipelines.audio.segments import segment_length
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features import musicnn_log_mel, yamnet_log_mel
@@ -91,3 +92,10 @@ def _sound_feature(spec: FeatureSpec, preparation: PrepareYaml) -> SoundFeature 
     if isinstance(config, WaveformConfig):
         return SoundFeature(scale=Scale.SAMPLE, num_frames=spec.shape[0], frames_per_segment=spec.shape[0])
     return None
+
+
+def band_centres(config: LogMelConfig, *, sample_rate_hz: int) -> tuple[float, ...]:
+    """Returns the peaks of the triangular filters in Hz: the inner points of a uniform grid on the mel scale."""
+    fmax_hz = sample_rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
+    grid = mel_frequencies(config.n_mels + 2, fmin_hz=config.fmin_hz, fmax_hz=fmax_hz)
+    return tuple(float(frequency) for frequency in grid[1:-1])

@@ -19,7 +19,7 @@ from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import kept_audio_path
 from beam_pipelines.splits.assign import keyed_order
 from trainer.common import files
-from trainer.explore.plotted_features import band_centres
+from trainer.data.feature_kinds import band_centres
 from trainer.explore.prepared_tables import mel_configs, yamnet_log_mel_names
 
 # If this many tracks of a genre cannot be read, the audio files are likely missing: the others are not tried.

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from beam_pipelines.audio.filters import mel_frequencies
 from beam_pipelines.audio.segments import segment_length
 from beam_pipelines.features import musicnn_log_mel, yamnet_log_mel
 from beam_pipelines.features.config import (
@@ -16,6 +15,7 @@ from beam_pipelines.features.config import (
 )
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
+from trainer.data.feature_kinds import band_centres
 from trainer.explore.prepared_tables import mel_configs, yamnet_log_mel_names
 
 YAMNET_LOG_MEL_UNIT = "natural log"
@@ -119,10 +119,3 @@ def _mfcc(spec: FeatureSpec) -> BandFeature:
 
 def _is_vector(spec: FeatureSpec) -> bool:
     return spec.dtype.startswith("float") and len(spec.shape) in (1, 2) and 2 <= spec.shape[-1] <= _MOST_VECTOR_SIZE
-
-
-def band_centres(config: LogMelConfig, *, sample_rate_hz: int) -> tuple[float, ...]:
-    """Returns the peaks of the triangular filters in Hz: the inner points of a uniform grid on the mel scale."""
-    fmax_hz = sample_rate_hz / 2 if config.fmax_hz is None else config.fmax_hz
-    grid = mel_frequencies(config.n_mels + 2, fmin_hz=config.fmin_hz, fmax_hz=fmax_hz)
-    return tuple(float(frequency) for frequency in grid[1:-1])

@@ -15,7 +15,8 @@ _NUM_CONFUSIONS = 20
 # If the names of the genres have more characters in total, the columns of the confusion matrix are numbered.
 _MOST_HEAD_CHARACTERS = 60
 
-_ROWS = (
+# The rows of a table of scores: their titles, and the names of the metrics.
+SCORE_ROWS = (
     ("accuracy", "accuracy"),
     ("balanced accuracy", "balanced_accuracy"),
     ("macro-F1", "macro_f1"),
@@ -48,7 +49,7 @@ def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | 
     table.add_row("examples", *(f"{metrics.num_examples:,}" for metrics in levels.values()))
     if any(metrics.num_groups is not None for metrics in levels.values()):
         table.add_row("groups", *("–" if one.num_groups is None else str(one.num_groups) for one in levels.values()))
-    for title, name in _ROWS:
+    for title, name in SCORE_ROWS:
         table.add_row(title, *(with_interval(metrics, name) for metrics in levels.values()))
     if any(metrics.calibrated is not None for metrics in levels.values()):
         for title, name in _CALIBRATED_ROWS:

@@ -11,6 +11,7 @@ from beam_pipelines.splits.assign import FOLDS, split_leak
 from trainer.common import files
 from trainer.crossval.crossval_dir import RESULT_FILE
 from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
+from trainer.data.contamination import read_contamination
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import Predictions, make_predictions
@@ -55,6 +56,7 @@ def write_results(
         cache_key=make_cache_key([data.cache_key, len(results), config.seed]),
         split_source=FOLDS,
         split_leak=leak,
+        contamination=read_contamination(data.path, config.features),
         num_folds=len(results),
         seeds=(config.seed,),
     )

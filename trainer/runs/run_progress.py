@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import tensorflow as tf
 
+from beam_pipelines.common.terminal import counted
 from trainer.runs.early_stopping import EarlyStopping
 
 
@@ -16,7 +17,8 @@ class StepSums:
 
     Attributes:
         num_steps: Number of steps.
-        loss: Sum of the steps' mean losses.
+        loss: Sum of the steps' mean losses, which are minimized: with label smoothing and class weights.
+        cross_entropy: Sum of the steps' mean cross-entropies in nats, without both, as the loss of a validation split.
         num_correct: Examples whose most probable genre is the true one, or the one of higher weight of two mixed ones.
         gradient_norm: Sum of the steps' global gradient norms before clipping.
         duration_s: Seconds, over all starts of the run.
@@ -25,6 +27,7 @@ class StepSums:
 
     num_steps: int = 0
     loss: float = 0.0
+    cross_entropy: float = 0.0
     num_correct: float = 0.0
     gradient_norm: float = 0.0
     duration_s: float = 0.0
@@ -34,6 +37,7 @@ class StepSums:
         return StepSums(
             num_steps=self.num_steps + other.num_steps,
             loss=self.loss + other.loss,
+            cross_entropy=self.cross_entropy + other.cross_entropy,
             num_correct=self.num_correct + other.num_correct,
             gradient_norm=self.gradient_norm + other.gradient_norm,
             duration_s=self.duration_s + other.duration_s,
@@ -77,7 +81,11 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
     def describe(self) -> str:
         """Returns, for example, "epoch 3 and 12 steps"."""
         num_steps = self.epoch_sums.num_steps
-        return f"epoch {self.epochs_done}" if num_steps == 0 else f"epoch {self.epochs_done} and {num_steps} steps"
+        return (
+            f"epoch {self.epochs_done}"
+            if num_steps == 0
+            else f"epoch {self.epochs_done} and {counted(num_steps, 'step')}"
+        )
 
     def serialize(self) -> str:
         """Returns the state as JSON. TensorFlow calls this when it writes a checkpoint."""
@@ -94,5 +102,7 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         content = json.loads(text)
         self.epochs_done = content["epochs_done"]
         self.early_stopping = EarlyStopping(**content["early_stopping"])
-        self.epoch_sums = StepSums(**content["epoch_sums"])
+        sums = content["epoch_sums"]
+        # Runs of beamtune 0.1.0 summed one loss; an epoch that was begun with it keeps it for these steps.
+        self.epoch_sums = StepSums(**{"cross_entropy": sums["loss"], **sums})
         self.steps_duration_s = content["steps_duration_s"]

@@ -32,7 +32,9 @@ class EpochMetrics:
     """The metrics of an epoch.
 
     Attributes:
-        loss: Mean loss of the training steps, with label smoothing.
+        loss: Mean cross-entropy of the training segments in nats, while the weights changed: the quantity that the loss
+            of the validation split is, but of augmented segments and with dropout.
+        minimized_loss: Mean of what the training steps minimize: the same with label smoothing and class weights.
         accuracy: Share of training segments that were classified correctly while the weights changed.
         gradient_norm: Mean global gradient norm of the steps before clipping.
         learning_rate: The learning rate after the last step.
@@ -43,6 +45,7 @@ class EpochMetrics:
     """
 
     loss: float
+    minimized_loss: float
     accuracy: float
     gradient_norm: float
     learning_rate: float
@@ -63,7 +66,8 @@ class EpochMetrics:
         """Returns the metrics of an epoch from the sums over its steps."""
         num_examples = sums.num_steps * global_batch_size
         return cls(
-            loss=sums.loss / sums.num_steps,
+            loss=sums.cross_entropy / sums.num_steps,
+            minimized_loss=sums.loss / sums.num_steps,
             accuracy=sums.num_correct / num_examples,
             gradient_norm=sums.gradient_norm / sums.num_steps,
             learning_rate=learning_rate,
@@ -74,10 +78,11 @@ class EpochMetrics:
         )
 
     def training_scalars(self) -> dict[str, float]:
-        """Returns the metrics of the training steps by their tags in TensorBoard."""
+        """Returns the metrics of the training steps by name."""
         return {
             "segment/loss": self.loss,
             "segment/accuracy": self.accuracy,
+            "minimized_loss": self.minimized_loss,
             "learning_rate": self.learning_rate,
             "gradient_norm": self.gradient_norm,
             "examples_per_s": self.examples_per_s,

@@ -116,7 +116,7 @@ class EpochLoop:
             reporter.update(
                 completed=components.num_steps_done,
                 details=f"epoch {epoch}/{self._config.epochs}  "
-                f"loss {progress.epoch_sums.loss / progress.epoch_sums.num_steps:.3f}",
+                f"loss {progress.epoch_sums.cross_entropy / progress.epoch_sums.num_steps:.3f}",
             )
             self._save_if_due()
             if self._callback is not None:

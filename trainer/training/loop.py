@@ -29,10 +29,11 @@ class NonFiniteLossError(Exception):
 
 
 class _Gradients(NamedTuple):
-    """Gradients, loss and correct predictions of one replica; their sums over replicas are those of the batch."""
+    """Gradients, losses and correct predictions of one replica; their sums over replicas are those of the batch."""
 
     gradients: list[Any]
     loss: Any
+    cross_entropy: Any
     num_correct: Any
 
 
@@ -98,7 +99,7 @@ class TrainLoop:
         started_s = time.monotonic()
         # A tensor, so that every number of steps uses the same trace. This method is not a tf.function itself: such a
         # method does not keep its object alive, and the loop could be collected between its look-up and its call.
-        loss, num_correct, gradient_norm, first_bad_step, input_wait_s = self._compiled_steps(
+        loss, cross_entropy, num_correct, gradient_norm, first_bad_step, input_wait_s = self._compiled_steps(
             batches, tf.constant(num_steps)
         )
         if int(first_bad_step) >= 0:
@@ -107,6 +108,7 @@ class TrainLoop:
         return StepSums(
             num_steps=num_steps,
             loss=float(loss),
+            cross_entropy=float(cross_entropy),
             num_correct=float(num_correct),
             gradient_norm=float(gradient_norm),
             duration_s=duration_s,
@@ -115,12 +117,13 @@ class TrainLoop:
         )
 
     @tf.function  # type: ignore[untyped-decorator]
-    def _compiled_steps(self, batches: Any, num_steps: Any) -> tuple[Any, Any, Any, Any, Any]:
-        """Returns the sums of losses, correct predictions and gradient norms, the first bad step or −1, and the wait.
+    def _compiled_steps(self, batches: Any, num_steps: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
+        """Returns sums over the steps, the first bad step or −1, and the wait.
 
-        The wait is the sum of the seconds that steps have waited for their batches.
+        The sums are those of losses, cross-entropies, correct predictions and gradient norms. The wait is the sum of
+        the seconds that steps have waited for their batches.
         """
-        loss_sum = correct_sum = norm_sum = tf.constant(0.0)
+        loss_sum = cross_entropy_sum = correct_sum = norm_sum = tf.constant(0.0)
         first_bad_step = tf.constant(-1)
         computed_s = wait_s = tf.constant(0.0, tf.float64)
         for step in tf.range(num_steps):
@@ -131,22 +134,23 @@ class TrainLoop:
             arrived_s = _time_after(*tf.nest.flatten(parts, expand_composites=True))
             wait_s += tf.maximum(arrived_s - tf.maximum(requested_s, computed_s), 0.0)
             # Reduced in here, because a loop variable cannot be a value per replica.
-            loss, num_correct, gradient_norm = (
+            loss, cross_entropy, num_correct, gradient_norm = (
                 self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
                 for value in self._strategy.run(self._replica_step, args=parts)
             )
             is_first_bad = tf.logical_and(first_bad_step < 0, tf.logical_not(tf.math.is_finite(loss)))
             loss_sum += loss
+            cross_entropy_sum += cross_entropy
             correct_sum += num_correct
             norm_sum += gradient_norm
             first_bad_step = tf.where(is_first_bad, step, first_bad_step)
             computed_s = _time_of_arrival(gradient_norm)
-        return loss_sum, correct_sum, norm_sum, first_bad_step, wait_s
+        return loss_sum, cross_entropy_sum, correct_sum, norm_sum, first_bad_step, wait_s
 
     # As in the trainer of Keras: there is no control flow to convert, and looking for it takes a tenth of a short run.
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-    def _replica_step(self, *batches: TrainBatch) -> tuple[Any, Any, Any]:
-        """Returns this replica's part of the mean loss, of the correct predictions and of the gradient norm."""
+    def _replica_step(self, *batches: TrainBatch) -> tuple[Any, Any, Any, Any]:
+        """Returns this replica's part of the mean losses, of the correct predictions and of the gradient norm."""
         sums = self._compute_gradients(batches[0])
         for batch in batches[1:]:
             # One after the other, or memory would hold the activations of all parts.
@@ -155,17 +159,22 @@ class TrainLoop:
             sums = _Gradients(
                 gradients=[total + gradient for total, gradient in zip(sums.gradients, part.gradients, strict=True)],
                 loss=sums.loss + part.loss,
+                cross_entropy=sums.cross_entropy + part.cross_entropy,
                 num_correct=sums.num_correct + part.num_correct,
             )
         gradient_norm = self._apply_gradients(sums.gradients)
-        return sums.loss, sums.num_correct, gradient_norm / self._strategy.num_replicas_in_sync
+        gradient_norm /= self._strategy.num_replicas_in_sync
+        return sums.loss, sums.cross_entropy, sums.num_correct, gradient_norm
 
     def _gradients_of(self, batch: TrainBatch) -> _Gradients:
         logits = self._model(batch.features, training=True)
         losses = self._loss(batch.targets, logits)
         if self._class_weights is not None:
             losses *= tf.linalg.matvec(batch.targets, self._class_weights)
-        loss = tf.nn.compute_average_loss(losses, global_batch_size=self._global_batch_size)
+        loss, cross_entropy = (
+            tf.nn.compute_average_loss(values, global_batch_size=self._global_batch_size)
+            for values in (losses, tf.nn.softmax_cross_entropy_with_logits(batch.targets, logits))
+        )
         # With mixed_float16 the loss is scaled up, so that small gradients do not become 0 in float16.
         scaled_loss = self._optimizer.scale_loss(loss)
         # The kernel AddN adds its inputs in an order that depends on which buffer is free, and so on the timing of
@@ -176,7 +185,8 @@ class TrainLoop:
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
         is_correct = tf.argmax(logits, axis=-1) == tf.argmax(batch.targets, axis=-1)
-        return _Gradients(gradients=gradients, loss=loss, num_correct=tf.reduce_sum(tf.cast(is_correct, tf.float32)))
+        num_correct = tf.reduce_sum(tf.cast(is_correct, tf.float32))
+        return _Gradients(gradients, loss, cross_entropy, num_correct)
 
     def _apply_gradients(self, gradients: list[Any]) -> Any:
         """Updates the weights by the clipped gradients of all replicas; returns the global norm before clipping."""

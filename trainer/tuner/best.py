@@ -16,7 +16,7 @@ from trainer.tuner.trial import Trial
 # A configuration as overrides of `beamtune train`: ["model=cnn2d", "model.dropout=0.2", …].
 ToOverrides = Callable[[TrainConfig], Sequence[str]]
 # Of the search, and not of its trials.
-_LEFT_OUT = ("run_dir=", "storage.", "mlflow.")
+_LEFT_OUT = ("run_dir=", "storage.", "mlflow.", "board.")
 
 
 def config_of(trial: Trial, config: SearchConfig, *, space: Space) -> TrainConfig:

@@ -47,7 +47,7 @@ class TrainingRunner:
         gc.collect()
         check_lease()
         forget_writes_below(trial.directory)  # another worker may have resumed it since this one did
-        write_session_start(trial)
+        write_session_start(trial, self._space)
         try:
             with releasing_graphs(), _errors_as_failed_trials():
                 result = self._train(trial, report=report, check_lease=check_lease)

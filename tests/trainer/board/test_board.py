@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from event_reader import read_events
+from google.protobuf import text_format
 from interrupted_saves import fail_after_saves
 from PIL import Image
+from tensorboard.plugins.projector import ProjectorConfig
 
 import trainer.training.train
 from beam_pipelines.common.errors import UserError
 from trainer.board.config import BoardConfig
 from trainer.board.pictures import confusion_png
+from trainer.evaluation.config import EvaluateConfig
+from trainer.evaluation.evaluate import evaluate
 from trainer.metrics.metrics import softmax
 from trainer.runs.restored_model import load_best_model
 from trainer.runs.run_dir import RunDir
@@ -26,7 +30,10 @@ from trainer.training.train import train
 
 GRAPH = "__run_graph__"
 LABELS = ["blues", "funk", "waltz"]
-TIMES = ("examples_per_s", "step_time_ms", "time/input_wait_ms", "time/compute_ms", "time/input_wait_share")
+TIMES = tuple(
+    f"training/{name}"
+    for name in ("examples_per_s", "step_time_ms", "time/input_wait_ms", "time/compute_ms", "time/input_wait_share")
+)
 STEPS_PER_EPOCH = 4  # 30 segments in batches of 8
 
 
@@ -46,27 +53,28 @@ def test_the_scores_of_each_epoch_are_written(finished):
         [
             "segment/loss",
             "segment/accuracy",
-            "learning_rate",
-            "gradient_norm",
-            "examples_per_s",
-            "step_time_ms",
+            "training/minimized_loss",
+            "training/learning_rate",
+            "training/gradient_norm",
             *TIMES,
         ],
         epoch_steps,
     )
     levels = ("segment", "track", "track_vote")
-    expected = {f"{level}/{name}" for level in levels for name in ("accuracy", "balanced_accuracy", "macro_f1")}
-    expected |= {f"{level}/{name}" for level in levels[:2] for name in ("loss", "expected_calibration_error")}
-    expected |= {f"per_class_f1/{label}" for label in LABELS}
-    assert {tag for tag in validation if tag.split("/")[0] in (*levels, "per_class_f1")} == expected
-    for tag in expected - {f"per_class_f1/{label}" for label in LABELS}:
+    names = ("accuracy", "other/balanced_accuracy", "macro_f1")
+    expected = {f"{level}/{name}" for level in levels for name in names}
+    expected |= {f"{level}/{name}" for level in levels[:2] for name in ("loss", "other/expected_calibration_error")}
+    expected |= {f"track_f1/{label}" for label in LABELS}
+    assert {tag for tag in validation if tag.split("/")[0] in (*levels, "track_f1")} == expected
+    for tag in expected - {f"track_f1/{label}" for label in LABELS}:
         assert [step for step, _ in validation[tag]] == epoch_steps, tag
-    for (_, duration_ms), (_, rate) in zip(train_events["step_time_ms"], train_events["examples_per_s"], strict=True):
+    for (_, duration_ms), (_, rate) in zip(*(train_events[tag] for tag in (TIMES[1], TIMES[0])), strict=True):
         assert duration_ms * rate == pytest.approx(8 * 1000, rel=1e-4)
 
 
 def test_the_confusion_of_each_epoch_is_drawn(finished):
-    pictures = read_events(Path(finished.run_dir) / "validation")["confusion/track"]
+    events = read_events(Path(finished.run_dir) / "validation")
+    pictures = events["track_confusion/each_epoch"]
     assert [step for step, _ in pictures] == [4, 8, 12]
     for _, (width, height, png) in pictures:
         image = Image.open(io.BytesIO(png))
@@ -76,6 +84,8 @@ def test_the_confusion_of_each_epoch_is_drawn(finished):
     best_step = read_events(Path(finished.run_dir))["track/accuracy"][0][0]
     drawn = {step: value[2] for step, value in pictures}[best_step]
     assert drawn == confusion_png(metrics["validation"]["track"]["confusion_matrix"], LABELS)
+    [(step, (_, _, png))] = events["track_confusion/best_weights"]
+    assert (step, png) == (best_step, drawn)
 
 
 def test_the_best_weights_are_a_row_of_settings_and_scores(finished):
@@ -84,8 +94,8 @@ def test_the_best_weights_are_a_row_of_settings_and_scores(finished):
     metrics = json.loads((run / "metrics.json").read_text())["validation"]
     names = json.loads((run / "checkpoints" / "checkpoints.json").read_text())
     best_step = STEPS_PER_EPOCH * int(names["best"].split("-")[1])
-    for tag in ("track/accuracy", "track/balanced_accuracy", "track/macro_f1", "track/loss", "segment/accuracy"):
-        level, name = tag.split("/")
+    for tag in ("track/accuracy", "track/other/balanced_accuracy", "track/macro_f1", "track/loss", "segment/accuracy"):
+        level, *_, name = tag.split("/")
         assert events[tag] == [(best_step, np.float32(metrics[level][name]))]
     assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(events)
     [(step, config)] = events["config"]
@@ -102,8 +112,8 @@ def test_the_graph_is_written(finished):
 
 def test_each_genre_has_spectrograms(finished):
     events = read_events(Path(finished.run_dir) / "validation")
-    tags = [tag for tag in events if tag.startswith("spectrograms/")]
-    assert sorted(tags) == [f"spectrograms/{label}" for label in LABELS]
+    tags = [tag for tag in events if tag.startswith("track_segments/")]
+    assert sorted(tags) == [f"track_segments/{label}" for label in LABELS]
     for tag in tags:
         [(_, (width, height, png))] = events[tag]
         assert Image.open(io.BytesIO(png)).size == (int(width), int(height))
@@ -113,7 +123,7 @@ def test_embeddings_are_the_inputs_of_the_logits(finished):
     run = Path(finished.run_dir)
     header, *rows = rows_of(run / "validation" / "embeddings-metadata.tsv")
     vectors = np.loadtxt(run / "validation" / "embeddings.tsv", delimiter="\t")
-    assert header == ["label", "predicted as", "p", "track", "start in s"]
+    assert header == ["genre", "predicted as", "p", "track", "start in s"]
     assert vectors.shape == (15, finished.model.hidden_units)
     layer = load_best_model(RunDir(finished.run_dir), strategy=tf.distribute.get_strategy()).get_layer("logits")
     temperature = json.loads((run / "calibration.json").read_text())["segment"]
@@ -126,8 +136,41 @@ def test_embeddings_are_the_inputs_of_the_logits(finished):
         for track in range(5)
         for segment in range(3)
     )
-    config = (run / "validation" / "projector_config.pbtxt").read_text()
-    assert 'tensor_path: "embeddings.tsv"' in config and 'metadata_path: "embeddings-metadata.tsv"' in config
+    config = text_format.Parse((run / "validation" / "projector_config.pbtxt").read_text(), ProjectorConfig())
+    assert {(one.tensor_path, one.metadata_path) for one in config.embeddings} == {
+        ("embeddings.tsv", "embeddings-metadata.tsv")
+    }
+    pictures = {one.tensor_name: one.sprite.image_path for one in config.embeddings}
+    # The projector opens the first in the order of the alphabet.
+    assert sorted(pictures) == ["by genre", "by prediction", "embeddings"]
+    assert pictures["embeddings"] == ""
+    for name, column in (("by genre", 0), ("by prediction", 1)):
+        dots = np.asarray(Image.open(run / "validation" / pictures[name]))
+        centres = dots[8::16, 8::16].reshape(-1, 4)[: len(rows)]
+        colors = {tuple(center): row[column] for center, row in zip(centres.tolist(), rows, strict=True)}
+        assert sorted(colors.values()) == sorted({row[column] for row in rows})
+        assert [colors[tuple(center)] for center in centres.tolist()] == [row[column] for row in rows]
+
+
+def test_the_test_split_has_points_until_the_run_is_trained_further(finished):
+    run = Path(finished.run_dir)
+    for _ in range(2):  # the second evaluation replaces the first
+        levels = evaluate(EvaluateConfig(run_dir=finished.run_dir, split="test"))
+    events = read_events(run / "test")
+    best_step = read_events(run)["track/accuracy"][0][0]
+    assert events["track/accuracy"] == [(best_step, np.float32(levels["track"].accuracy))]
+    assert events["segment/loss"] == [(best_step, np.float32(levels["segment"].loss))]
+    [(step, (_, _, png))] = events["track_confusion/best_weights"]
+    assert (step, png) == (best_step, confusion_png(levels["track"].confusion_matrix, LABELS))
+    [(_, text)] = events["scores"]
+    interval = levels["track"].intervals["accuracy"]
+    score = f"{levels['track'].accuracy:.3f} &#91;{interval.low:.2f}, {interval.high:.2f}&#93;"
+    assert any(line.startswith("| accuracy |") and score in line for line in text.item().decode().splitlines())
+    evaluate(EvaluateConfig(run_dir=finished.run_dir, split="validation"))
+    assert {path.name for path in run.iterdir() if path.is_dir()} == {"checkpoints", "test", "train", "validation"}
+    (run / "_SUCCESS").unlink()
+    train(finished)
+    assert read_events(run / "test") == {}
 
 
 def test_mistakes_without_audio_have_a_reason_in_the_text(make_config):
@@ -154,7 +197,9 @@ def test_disabled_parts_are_not_written(make_config):
     train(config)
     run = Path(config.run_dir)
     tags = set(read_events(run / "validation"))
-    assert not [tag for tag in tags if tag.split("/")[0] in ("confusion", "spectrograms", "mistake", "mistakes")]
+    assert not [
+        tag for tag in tags if tag.split("/")[0] in ("track_confusion", "track_segments", "mistake", "mistakes")
+    ]
     assert "track/accuracy" in tags
     assert not list(run.rglob("*.tsv"))
 
@@ -183,11 +228,7 @@ def values_of(run_dir: str) -> dict[tuple[str, str], Any]:
     content = {}
     for name in (".", "train", "validation"):
         for tag, values in read_events(Path(run_dir) / name).items():
-            if (
-                tag in ("examples_per_s", "step_time_ms", *TIMES)
-                or tag.startswith("_hparams_")
-                or tag in ("config", GRAPH)
-            ):
+            if tag in TIMES or tag.startswith("_hparams_") or tag in ("config", GRAPH):
                 content[name, tag] = [step for step, _ in values]
             else:
                 content[name, tag] = [(step, np.asarray(value).tolist()) for step, value in values]
@@ -195,7 +236,7 @@ def values_of(run_dir: str) -> dict[tuple[str, str], Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_saves", [0, 2])
+@pytest.mark.parametrize("num_saves", [pytest.param(0, marks=pytest.mark.exhaustive), 2])
 def test_a_run_interrupted_around_a_checkpoint_has_all_events_once(
     finished, make_config, tmp_path, monkeypatch, num_saves
 ):

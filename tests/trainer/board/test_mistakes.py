@@ -48,7 +48,7 @@ def test_a_mistake_has_a_title_and_a_row_without_markup():
         row=4,
         start_s=6.0,
     )
-    assert mistake_title(mistake, LABELS) == "labelled blues, predicted as waltz, p=0.93"
+    assert mistake_title(mistake, LABELS) == ("a|b<i>*[x](y).mp3: labelled blues, predicted as waltz, p=0.93")
     assert mistakes_table([mistake], labels=LABELS, audio=["none: gone"]).splitlines() == [
         "|  | track | labelled | p | predicted as | p | worst segment starts at | audio |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

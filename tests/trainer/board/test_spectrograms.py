@@ -3,11 +3,14 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import librosa
+import numpy as np
 import pytest
 import yaml
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.features import musicnn_log_mel, yamnet_log_mel
 from beam_pipelines.features.config import (
     LogMelConfig,
     MfccConfig,
@@ -68,6 +71,17 @@ def test_a_log_mel_is_drawn_before_yamnets_and_that_before_a_cepstrum(tmp_path, 
 @pytest.mark.parametrize(("name", "frame_s"), [("bands", 160 / 8000), ("cepstra", 256 / 8000), ("yamnet", 0.01)])
 def test_frames_have_their_hop(tmp_path, name, frame_s):
     assert read_preparation(prepared(tmp_path, [name])).spectrogram.frame_s == pytest.approx(frame_s)
+
+
+def test_bands_have_their_frequencies_and_cepstra_have_none(tmp_path):
+    def frequencies_hz(name):
+        return read_preparation(prepared(tmp_path, [name])).spectrogram.frequencies_hz
+
+    bands = librosa.mel_frequencies(130, fmin=0.0, fmax=4000.0)[1:-1]
+    np.testing.assert_allclose(frequencies_hz("bands"), bands)
+    assert frequencies_hz("yamnet") == yamnet_log_mel.band_centres()
+    assert frequencies_hz("musicnn") == musicnn_log_mel.band_centres()
+    assert frequencies_hz("cepstra") == ()
 
 
 def test_samples_have_the_rate_of_the_audio(tmp_path):

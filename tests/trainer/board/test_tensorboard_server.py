@@ -48,6 +48,14 @@ def test_one_folder_is_served_directly(make_runs):
         assert folder == run
 
 
+def test_a_folder_with_events_of_its_own_has_its_name(make_runs):
+    [run] = make_runs("run")
+    with EventFile(run) as events:
+        events.scalar("loss", 1.0, step=1)
+    with one_folder([run + "/"]) as folder:
+        assert links(folder) == {"run": run}
+
+
 def test_several_are_linked_under_different_names(make_runs, tmp_path):
     first, second, third = make_runs("a/run", "b/run", "b/other")
     with one_folder([second, first, third, first + "/"]) as folder:

@@ -12,14 +12,18 @@ from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.data.batches import TrainBatch
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
+from trainer.models.architectures.attention_pool import AttentionPoolConfig
 from trainer.models.architectures.cnn1d import Cnn1dConfig
 from trainer.models.architectures.linear import LinearConfig
 from trainer.models.architectures.parallel import ParallelConfig
+from trainer.models.layers import PrincipalComponents
 from trainer.models.registry import MODELS, build_model
 from trainer.training.config import TrainingConfig
 from trainer.training.loop import TrainLoop
 
 NUM_STEPS = 40
+# Of convolutions, of recurrent layers, and of attention. The graphs of all models are looked at below.
+SEEDED = ("cnn2d", "crnn", "attention_pool")
 
 
 @pytest.mark.slow
@@ -57,7 +61,9 @@ def test_it_learns_an_easy_task_and_is_saved_and_loaded(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [name if name in SEEDED else pytest.param(name, marks=pytest.mark.exhaustive) for name in MODELS]
+)
 def test_a_seed_gives_the_same_bits(name, small_configs, specs, stats, make_batch, take_steps):
     config = small_configs[name]
     features, labels = make_batch(config.feature_names, size=4)
@@ -133,6 +139,47 @@ def test_parallel_pools_the_embeddings_of_both_pretrained_networks(specs, stats)
     same_stats = dict.fromkeys(of_both, stats["yamnet"])
     model = build_model(ParallelConfig(features=list(of_both)), specs=of_both, stats=same_stats, num_classes=3)
     assert not any(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
+
+
+def test_attention_takes_embeddings_of_several_networks_with_patches_of_their_own(specs, stats):
+    of_both = {"yamnet": specs["yamnet"], "musicnn": FeatureSpec("musicnn", (2, 20), "float16")}
+    both_stats = {"yamnet": stats["yamnet"], "musicnn": BandStats(num_frames=1, mean=(0.0,) * 20, std=(1.0,) * 20)}
+    config = AttentionPoolConfig(feature=["musicnn", "yamnet"], units=5)
+    model = build_model(config, specs=of_both, stats=both_stats, num_classes=3)
+    assert list(model.input) == ["musicnn", "yamnet"]
+    assert model.get_layer("logits").input.shape == (None, 2 * 5)
+    assert model.get_layer("attention_weights_musicnn").output.shape == (None, 2, 1)
+    assert model.get_layer("attention_weights_yamnet").output.shape == (None, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "projected"),
+    [
+        (AttentionPoolConfig(pca=5, whiten=True), {"project_yamnet"}),
+        (ParallelConfig(features=["log_mel", "yamnet", "spectral_stats"], pca=5), {"project_yamnet"}),
+    ],
+)
+def test_a_projection_is_in_the_model_and_saved_with_it(config, projected, specs, stats, make_batch, tmp_path):
+    model = build_model(config, specs=specs, stats=stats, num_classes=3)
+    layers = {layer.name: layer for layer in model.layers if isinstance(layer, PrincipalComponents)}
+    assert layers.keys() == projected
+    rng = np.random.default_rng(0)
+    mean, projection = rng.normal(size=32).astype(np.float32), rng.normal(size=(32, 5)).astype(np.float32)
+    layers["project_yamnet"].set_weights([mean, projection])
+    values = rng.normal(size=(2, 4, 32)).astype(np.float32)
+    np.testing.assert_allclose(layers["project_yamnet"](values), (values - mean) @ projection, rtol=1e-4, atol=1e-4)
+
+    features, _ = make_batch(config.feature_names)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(features), model(features))
+    assert loaded.get_layer("project_yamnet").get_config() == layers["project_yamnet"].get_config()
+
+
+def test_more_components_than_values_are_an_error(specs, stats):
+    with pytest.raises(UserError) as caught:
+        build_model(AttentionPoolConfig(pca=33), specs=specs, stats=stats, num_classes=3)
+    assert str(caught.value) == "model.pca=33: expected at most 32 components, because yamnet has 32 values"
 
 
 def test_cnn1d_takes_one_patch():

@@ -6,14 +6,28 @@ from dataclasses import replace
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.runs.run_progress import RunProgress, StepSums
 
-STEPS = StepSums(num_steps=3, loss=1.5, num_correct=6.0, gradient_norm=0.75, duration_s=1.5)
+STEPS = StepSums(num_steps=3, loss=1.5, cross_entropy=1.5, num_correct=6.0, gradient_norm=0.75, duration_s=1.5)
 
 
 def test_sums_are_added_field_by_field() -> None:
-    other = StepSums(num_steps=1, loss=0.25, num_correct=2.0, gradient_norm=0.5, duration_s=0.25, input_wait_s=0.125)
+    other = StepSums(
+        num_steps=1,
+        loss=0.25,
+        cross_entropy=0.125,
+        num_correct=2.0,
+        gradient_norm=0.5,
+        duration_s=0.25,
+        input_wait_s=0.125,
+    )
     waits = replace(STEPS, input_wait_s=0.5)
     assert waits + other == StepSums(
-        num_steps=4, loss=1.75, num_correct=8.0, gradient_norm=1.25, duration_s=1.75, input_wait_s=0.625
+        num_steps=4,
+        loss=1.75,
+        cross_entropy=1.625,
+        num_correct=8.0,
+        gradient_norm=1.25,
+        duration_s=1.75,
+        input_wait_s=0.625,
     )
     assert STEPS + StepSums() == STEPS
 

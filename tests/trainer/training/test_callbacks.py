@@ -50,7 +50,9 @@ def learning_rates(run_dir: str) -> list[float]:
     rates = []
     for path in sorted((Path(run_dir) / "train").glob("events*")):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
-            rates += [float(tf.make_ndarray(v.tensor)) for v in event.summary.value if v.tag == "learning_rate"]
+            rates += [
+                float(tf.make_ndarray(v.tensor)) for v in event.summary.value if v.tag == "training/learning_rate"
+            ]
     return rates
 
 
@@ -117,14 +119,23 @@ def test_early_stopping_requires_validation(make_config: MakeConfig) -> None:
         make_config(learn_from_validation=True)
 
 
-def test_metrics_have_the_names_that_tensorboard_shows() -> None:
+def test_metrics_have_their_names_and_the_loss_is_without_label_smoothing() -> None:
     level = classification_metrics(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1]))
     validation = {"segment": level, "track": level}
-    sums = StepSums(num_steps=4, loss=6.0, num_correct=16.0, gradient_norm=2.0, duration_s=0.5, input_wait_s=0.125)
+    sums = StepSums(
+        num_steps=4,
+        loss=7.0,
+        cross_entropy=6.0,
+        num_correct=16.0,
+        gradient_norm=2.0,
+        duration_s=0.5,
+        input_wait_s=0.125,
+    )
     epoch = EpochMetrics.from_sums(sums, global_batch_size=8, learning_rate=0.1, validation=validation)
     assert epoch.training_scalars() == {
         "segment/loss": 1.5,
         "segment/accuracy": 0.5,
+        "minimized_loss": 1.75,
         "learning_rate": 0.1,
         "gradient_norm": 0.5,
         "examples_per_s": 64.0,

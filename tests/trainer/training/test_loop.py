@@ -96,6 +96,7 @@ def test_a_step_equals_the_one_computed_by_hand(smoothing: float, clip_norm: flo
     model = make_model()
     (batch,) = make_batches(1)
     loss, gradients, num_correct = reference_gradients(model, batch, smoothing)
+    cross_entropy, _, _ = reference_gradients(model, batch, 0.0)
     norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients))
     assert norm > 0.5  # so that clipping at 0.5 does something
     scale = 1.0 if clip_norm is None else min(1.0, clip_norm / norm)
@@ -107,6 +108,7 @@ def test_a_step_equals_the_one_computed_by_hand(smoothing: float, clip_norm: flo
     sums = loop.run_steps(iterator_over([batch]), 1)
 
     assert sums.loss == pytest.approx(loss, rel=1e-5)
+    assert sums.cross_entropy == pytest.approx(cross_entropy, rel=1e-5)
     assert sums.num_correct == num_correct
     assert sums.num_steps == 1
     assert sums.gradient_norm == pytest.approx(norm, rel=1e-5)
@@ -189,7 +191,7 @@ def test_batches_that_are_accumulated_make_the_step_of_one_batch() -> None:
             gradient_clip_norm=0.5,
         )
         sums = loop.run_steps(iterator_over(parts), 1)
-        results.append(([sums.loss, sums.num_correct, sums.gradient_norm], model.get_weights()))
+        results.append(([sums.loss, sums.cross_entropy, sums.num_correct, sums.gradient_norm], model.get_weights()))
     (sums_at_once, weights_at_once), (sums_in_parts, weights_in_parts) = results
     assert sums_in_parts == pytest.approx(sums_at_once, rel=1e-5)
     for found, expected in zip(weights_in_parts, weights_at_once, strict=True):
@@ -204,7 +206,9 @@ def test_the_loss_of_an_example_is_weighted_by_its_class() -> None:
     losses = -log_probabilities[np.arange(BATCH), labels_of(batch)]
     expected = (np.array([0.5, 2.0, 3.0])[labels_of(batch)] * losses).mean()
     loop = make_loop(model, keras.optimizers.SGD(0.1), class_weights=[0.5, 2.0, 3.0])
-    assert loop.run_steps(iterator_over([batch]), 1).loss == pytest.approx(expected, rel=1e-5)
+    sums = loop.run_steps(iterator_over([batch]), 1)
+    assert sums.loss == pytest.approx(expected, rel=1e-5)
+    assert sums.cross_entropy == pytest.approx(losses.mean(), rel=1e-5)
 
 
 def test_mixed_targets_are_learned_as_they_are_and_counted_by_the_heavier() -> None:

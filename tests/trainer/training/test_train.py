@@ -86,16 +86,18 @@ def test_a_run_directory_holds_everything(
 
     epoch_steps = [15 * epoch for epoch in range(1, 11)]  # 120 examples in batches of 8
     train_scalars = scalar_steps(run / "train")
-    times = ["time/input_wait_ms", "time/compute_ms", "time/input_wait_share"]
     assert train_scalars == dict.fromkeys(
         [
             "segment/loss",
             "segment/accuracy",
-            "learning_rate",
-            "gradient_norm",
-            "examples_per_s",
-            "step_time_ms",
-            *times,
+            "training/minimized_loss",
+            "training/learning_rate",
+            "training/gradient_norm",
+            "training/examples_per_s",
+            "training/step_time_ms",
+            "training/time/input_wait_ms",
+            "training/time/compute_ms",
+            "training/time/input_wait_share",
         ],
         epoch_steps,
     )

@@ -59,8 +59,8 @@ def test_the_sessions_of_trials_are_there_too(tmp_path: Path, monkeypatch: pytes
     space = parse_space("search:\n  seed: {choice: [1, 2]}\n", where="space")
     trial = Trial("0000", {"seed": 1}, str(search / "trials" / "0000"))
     write_experiment(str(search), space, objective="validation/track/accuracy", created_s=1.0)
-    write_session_start(trial)
+    write_session_start(trial, space)
     write_session_success(trial.directory, objective="validation/track/accuracy", score=0.5)
-    assert read_events(logs).keys() == read_events(search).keys() == {"_hparams_/experiment"}
+    assert read_events(logs / "search").keys() == read_events(search / "search").keys() == {"_hparams_/experiment"}
     assert read_events(logs / "0000").keys() == read_events(search / "trials" / "0000").keys()
-    assert read_events(logs / "0000")["best/validation/track/accuracy"][0][1] == 0.5
+    assert read_events(logs / "0000")["trial/best/validation/track/accuracy"][0][1] == 0.5

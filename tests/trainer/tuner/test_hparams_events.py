@@ -86,7 +86,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, shared_config: TrainConfig) -
     with pytest.raises(TrialFailedError):
         runner.run(failing, report=lambda epoch, metrics, duration_s: True)
     for trial_id in ("0002", "0003"):
-        write_session_start(make_trial(search_dir, trial_id, **{"width": 8, "augment.time_masks": 0}))
+        write_session_start(make_trial(search_dir, trial_id, **{"width": 8, "augment.time_masks": 0}), SPACE)
     write_session_failure(str(search_dir / "trials" / "0002"))
     backend = Backend(search_dir)
     backend.result = result  # type: ignore[attr-defined]
@@ -97,14 +97,19 @@ def test_the_experiment_has_the_domain_of_every_parameter(made):
     infos = {info.name: info for info in made.experiment.hparam_infos}
     assert set(infos) == {parameter.name for parameter in SPACE.parameters}
     assert made.experiment.time_created_secs == 1_000.0
-    assert [value.number_value for value in infos["width"].domain_discrete.values] == [4, 8]
+    # Whole numbers are texts that sort like numbers.
+    assert [value.string_value.strip() for value in infos["width"].domain_discrete.values] == ["4", "8"]
     dropout = infos["model.dropout"].domain_interval
     assert (dropout.min_value, dropout.max_value) == (0.0, 0.5)
-    masks = infos["augment.time_masks"].domain_interval
-    assert (masks.min_value, masks.max_value) == (0, 2)
+    masks = infos["augment.time_masks"].domain_discrete.values
+    assert [value.string_value.strip() for value in masks] == ["0", "1", "2"]
+    assert infos["augment.time_mask_max_share"].type == api_pb2.DATA_TYPE_STRING
     clips = infos["optimizer.gradient_clip_norm"].domain_discrete.values
     assert [value.string_value for value in clips] == ["1.0", "null"]
-    assert [info.name.tag for info in made.experiment.metric_infos][:2] == [f"best/{OBJECTIVE}", "track/accuracy"]
+    assert [info.name.tag for info in made.experiment.metric_infos][:2] == [
+        f"trial/best/{OBJECTIVE}",
+        "track/accuracy",
+    ]
 
 
 def test_there_is_a_session_for_each_trial_with_its_status(made):
@@ -119,12 +124,34 @@ def test_there_is_a_session_for_each_trial_with_its_status(made):
     values = made.groups["0000"].hparams
     assert values["model.dropout"].number_value == 0.25
     assert values["optimizer.gradient_clip_norm"].string_value == "null"
-    assert "augment.time_mask_max_share" not in made.groups["0003"].hparams
+    assert values["augment.time_mask_max_share"].string_value == "0.15"
+
+
+def test_every_trial_has_a_value_for_each_parameter(made):
+    names = {parameter.name for parameter in SPACE.parameters}
+    for group in made.groups.values():
+        assert set(group.hparams) == names
+    assert made.groups["0003"].hparams["augment.time_mask_max_share"].string_value == "off"
+
+
+def test_the_first_columns_are_those_of_most_values_without_conditions(tmp_path):
+    lines = [f"  p{number}: {{choice: {list(range(number))}}}" for number in (2, 7, 3, 4, 5)]
+    lines += ["  lr: {log: [0.1, 0.2]}", "  share: {float: [0.0, 1.0], when: {p2: [1]}}"]
+    space = parse_space("\n".join(["search:", *lines]), where="space")
+    write_experiment(str(tmp_path), space, objective=OBJECTIVE, created_s=1.0)
+    columns = Backend(tmp_path).experiment.hparam_infos
+    assert [column.name for column in columns] == ["lr", "p3", "p4", "p5", "p7", "p2", "share"]
+    assert [column.differs for column in columns] == [True] * 5 + [False] * 2
+
+
+def test_the_run_with_the_domains_has_a_name(tmp_path):
+    write_experiment(str(tmp_path), SPACE, objective=OBJECTIVE, created_s=1.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["search"]
 
 
 def test_a_session_has_its_final_metrics_and_its_curves(made):
     values = {(value.name.group, value.name.tag): value for value in made.sessions["0000"].metric_values}
-    best = values["", f"best/{OBJECTIVE}"]
+    best = values["", f"trial/best/{OBJECTIVE}"]
     assert best.value == pytest.approx(made.result.metrics[OBJECTIVE])
     # Curves are the scalars of the run below the session.
     assert values["validation", "track/accuracy"].training_step == 2 * 4
@@ -134,7 +161,7 @@ def test_a_session_has_its_final_metrics_and_its_curves(made):
 def test_the_first_end_of_a_session_counts(tmp_path):
     trial = make_trial(tmp_path, "0000", width=4)
     write_experiment(str(tmp_path), SPACE, objective=OBJECTIVE, created_s=1.0)
-    write_session_start(trial)
+    write_session_start(trial, SPACE)
     write_session_success(trial.directory, objective=OBJECTIVE, score=0.5)
     write_session_failure(trial.directory)
     assert Backend(tmp_path).sessions["0000"].status == api_pb2.STATUS_SUCCESS
