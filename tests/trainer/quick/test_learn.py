@@ -124,7 +124,7 @@ def test_scores_on_music_that_the_network_has_heard_have_a_note(tmp_path, songs,
     directory, stream = QuickDir(str(tmp_path)), io.StringIO()
     learn(directory, make_config(tmp_path), log=lambda line: None, check_owner=lambda: None)
     print_summary(directory, stream=stream)
-    assert "note: features.musicnn: MTT_musicnn learned from MagnaTagATune" in " ".join(stream.getvalue().split())
+    assert "features.musicnn: MTT_musicnn learned from MagnaTagATune" in " ".join(stream.getvalue().split())
 
 
 def test_a_genre_of_one_artist_gives_a_model_without_scores(tmp_path, make_songs, write_songs):
