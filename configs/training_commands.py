@@ -3,6 +3,7 @@
 Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
+import os
 import sys
 
 from beam_pipelines.common.errors import UserError
@@ -23,12 +24,15 @@ def _models(invocation: Invocation) -> int:
 
 
 def _quick(invocation: Invocation) -> int:
+    from configs.compose import settings_of, without_references
     from trainer.quick.config import QuickConfig
 
     if len(invocation.paths) > 1:
         raise UserError(f"quick takes one folder of music: got {' '.join(invocation.paths)}")
-    folders = [f"dataset.root={path}" for path in invocation.paths]
-    config = load_config(QuickConfig, "quick", [*folders, *invocation.overrides])
+    settings = settings_of(invocation.overrides)
+    for path in invocation.paths:  # a value, not an override: Hydra would read names such as [live], null and ${x}
+        settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
+    config = load_config(QuickConfig, "quick", settings)
     from configs.quick_steps import run_quick
 
     run_quick(config, stream=sys.stdout)

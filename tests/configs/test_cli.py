@@ -305,3 +305,13 @@ def test_a_folder_that_is_no_run_is_named_by_the_real_command(beamtune, tmp_path
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"beamtune predict: {tmp_path} holds no training run")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["[live]", "007", "null", "a,b", "${x}", "my music"])
+def test_quick_takes_any_name_of_a_folder(monkeypatch, name):
+    """Hydra would read the names as a list, a number, nothing, a sweep and a reference."""
+    found = []
+    monkeypatch.setattr("configs.quick_steps.run_quick", lambda config, *, stream: found.append(config.dataset.root))
+    assert main(["quick", f"./{name}", "output_dir=out"]) == 0
+    assert main(["quick", name, "output_dir=out"]) == 0
+    assert found == [f"./{name}", name]

@@ -6,6 +6,7 @@ Imports nothing heavy, so that the command line starts fast.
 from dataclasses import dataclass, field, fields, replace
 
 from beam_pipelines.common.checks import check
+from beam_pipelines.features.base_config import FeatureConfig
 from beam_pipelines.features.config import MusicnnConfig, YamnetConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.splits.config import SplitConfig
@@ -33,6 +34,8 @@ class QuickConfig(PrepareConfig):
         super().__post_init__()
         others = [name for name, one in self.features.items() if not isinstance(one, YamnetConfig | MusicnnConfig)]
         check(not others, key="features", value=others, expected="embeddings: musicnn, yamnet or both")
+        for name, one in self.features.items():
+            self._check_weights_in_cache(name, one)
         expected = SplitConfig(source="group", validation_fraction=0.0, test_fraction=0.0)
         check(
             self.split == expected,
@@ -48,6 +51,18 @@ class QuickConfig(PrepareConfig):
         )
         check(2 <= self.folds <= 1000, key="folds", value=self.folds, expected="2 to 1000 folds")
         ExportConfig(output_dir=self.output_dir, formats=self.formats)  # checks the formats
+
+    @staticmethod
+    def _check_weights_in_cache(name: str, one: FeatureConfig) -> None:
+        """Raises a UserError for weights elsewhere: a run records no path of weights, and export needs them."""
+        if isinstance(one, YamnetConfig | MusicnnConfig):
+            place = replace(one, weights_path=None).sources()["weights"]
+            check(
+                one.weights_path is None,
+                key=f"features.{name}.weights_path",
+                value=one.weights_path,
+                expected=f"null: export, predict and serve read weights in the cache folder; put them at {place}",
+            )
 
     def prepare_config(self, output_dir: str) -> PrepareConfig:
         """Returns the settings of `beamtune prepare`, with which the data are prepared in another folder."""

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import yaml
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.lease import LEASE_FILES
 from beam_pipelines.common.saved_settings import describe_differences
 from trainer.common import files
 from trainer.common.output_folder import check_output_dir, write_texts
@@ -38,7 +39,7 @@ class QuickDir:
         self.report = files.join(path, "report")
 
     def check(self, config: QuickConfig) -> None:
-        """Checks that the folder is new or empty, or holds results with the same settings.
+        """Checks that the folder is new or empty, or holds no results yet, or results with the same settings.
 
         Raises:
             UserError: It does not.
@@ -47,11 +48,16 @@ class QuickDir:
         path = files.join(self.path, SETTINGS_FILE)
         if not files.exists(path):
             return
-        saved = yaml.safe_load(files.read_text(path))
+        try:
+            saved = yaml.safe_load(files.read_text(path))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            saved = None
         if not isinstance(saved, dict):
             raise UserError(f"{path} is damaged: choose another output_dir")
         differences = describe_differences(saved, asdict(config), may_differ=_KEYS_THAT_MAY_DIFFER, defaults_of=None)
-        if differences:
+        # Of a command that found no music, e.g. because its folder was misspelt, only the settings are left.
+        has_results = not set(files.list_if_exists(self.path)) <= {SETTINGS_FILE, *LEASE_FILES}
+        if differences and has_results:
             raise UserError(
                 f"output_dir={self.path} has results with other settings ({differences}): choose another output_dir"
             )

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.config import FolderDatasetConfig
-from beam_pipelines.features.config import LogMelConfig, MusicnnConfig
+from beam_pipelines.features.config import LogMelConfig, MusicnnConfig, YamnetConfig
 from beam_pipelines.runners.config import DirectRunnerConfig
 from beam_pipelines.splits.config import SplitConfig
 from trainer.compare.compare import compare
@@ -110,7 +110,8 @@ def test_the_summary_has_scores_artists_and_commands(learnt):
     assert "24 songs, 3 genres" in text
     assert "accuracy of songs" in text
     assert "artists 12" in text
-    assert "logistic regression on musicnn, C 0." in text
+    c = json.loads(open(f"{directory.run}/metrics.json").read())["model"]["hyperparameters"]["C"]
+    assert f"logistic regression on musicnn, C {c:g} " in text
     assert f"predict: beamtune predict {directory.run} song.mp3" in text
     assert f"report: {directory.report}/index.html" in text
 
@@ -168,6 +169,10 @@ def test_artists_are_counted_and_songs_without_one_named(songs, make_songs):
         ({"overwrite": True}, r"^overwrite=True: expected false"),
         ({"folds": 1}, r"^folds=1: expected 2 to 1000 folds"),
         ({"formats": ["nope"]}, r"^formats=nope: expected"),
+        (
+            {"features": {"yamnet": YamnetConfig(weights_path="/w/net.h5")}},
+            r"^features.yamnet.weights_path=/w/net.h5: expected null: .* put them at /.*yamnet\.h5$",
+        ),
     ],
 )
 def test_wrong_settings_are_named(tmp_path, changes, message):
@@ -178,12 +183,27 @@ def test_wrong_settings_are_named(tmp_path, changes, message):
 def test_the_folder_holds_results_of_one_setting_alone(tmp_path):
     directory = QuickDir(str(tmp_path / "out"))
     directory.start(make_config(tmp_path / "out"))
+    (tmp_path / "out" / "prepared").mkdir()
     directory.check(make_config(tmp_path / "out", max_reject_fraction=0.9))
     with pytest.raises(UserError, match=r"has results with other settings \(audio.max_duration_s was 600.0 and is 30"):
         directory.check(make_config(tmp_path / "out", audio=AudioConfig(max_duration_s=30.0)))
     assert not directory.is_finished()
     directory.mark_finished()
     assert directory.is_finished()
+
+
+def test_settings_that_found_no_music_are_replaced(tmp_path):
+    directory = QuickDir(str(tmp_path))
+    directory.start(make_config(tmp_path, dataset=FolderDatasetConfig(root="/misspelt")))
+    directory.start(make_config(tmp_path))
+    assert yaml.safe_load((tmp_path / "quick.yaml").read_text())["dataset"]["root"] == "/music"
+
+
+@pytest.mark.parametrize("content", [b"dataset: [1", b"\xff", b"- a list"])
+def test_damaged_settings_are_named(tmp_path, content):
+    (tmp_path / "quick.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"quick.yaml is damaged: choose another output_dir$"):
+        QuickDir(str(tmp_path)).check(make_config(tmp_path))
 
 
 def test_a_folder_of_the_user_is_left_alone(tmp_path):
