@@ -27,6 +27,9 @@ _SIGNATURE = "serving_default"
 _REFUSED_OPS = re.compile(
     r"PyFunc|File(?!spec|name)|Reader|Dataset|Iterator|Lookup.*Import|Remote|Rpc|Socket|Summary|Debug|Print|TPU|Tpu"
     r"|Collective|_Send|_Recv|Library|Lmdb|LMDB|Xla(?!CallModule)|Bigtable|Nccl|Infeed|Outfeed"
+    # Those that take the name of a file as an attribute, or end the process.
+    r"|ImmutableConst|RecordInput|Remap|FixedUnigram|Skipgram|codeProto|StatisticsSaver|Dump|DTensor|Distributed"
+    r"|Abort|^_?(Host)?(Send|Recv)$"
 )
 # Those that save and restore the variables are in every SavedModel, and in no network.
 _SAVING_OPS = re.compile(r"^(Save|Restore|MergeV2Checkpoints)")

@@ -12,6 +12,7 @@ import own_networks
 import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper
+from tensorflow.core.protobuf import saved_model_pb2
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features import embedding_tensorflow
@@ -199,10 +200,32 @@ def save_file(audio):
     return {"vectors": audio}
 
 
-@pytest.mark.parametrize(("call", "ops"), [(python_code, "PyFunc"), (read_file, "ReadFile"), (save_file, "SaveV2")])
+def map_file(audio):
+    content = tf.raw_ops.ImmutableConst(dtype=tf.float32, shape=[1], memory_region_name="/etc/hostname")
+    return {"vectors": audio + content}
+
+
+@pytest.mark.parametrize(
+    ("call", "ops"),
+    [
+        (python_code, "PyFunc"),
+        (read_file, "ReadFile"),
+        (save_file, "SaveV2"),
+        (map_file, "ImmutableConst"),
+    ],
+)
 def test_a_saved_model_that_runs_code_or_accesses_files_is_refused(tmp_path, call, ops):
     own_networks.write_saved_model(tmp_path / "net", [None, WINDOW], num_inputs=WINDOW, call=call)
     refused(tmp_path / "net", rf"net has the operations {ops}, which run other code or access files")
+
+
+@pytest.mark.parametrize("op", ["LoadAndRemapMatrix", "DecodeProtoV2", "FixedUnigramCandidateSampler", "Abort", "Send"])
+def test_operations_that_name_files_or_end_the_process_are_refused(tmp_path, op):
+    saved = saved_model_pb2.SavedModel()
+    saved.meta_graphs.add().graph_def.node.add(name="evil", op=op)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "saved_model.pb").write_bytes(saved.SerializeToString())
+    refused(tmp_path / "net", rf"net has the operations {op}, which run other code or access files")
 
 
 def test_a_saved_model_without_one_signature_is_refused(tmp_path):
