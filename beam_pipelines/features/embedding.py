@@ -215,6 +215,12 @@ class Embedding:
                     f"features.{self._name}.dtype=float16: the network returns values up to {np.abs(values).max():g}, "
                     "which float16 does not hold: set dtype=float32"
                 )
+        tolerance = 1e-3 * float(np.abs(values).max())  # the last bits may differ where a library uses threads
+        if not np.allclose(values, self.embeddings(segment), rtol=0.0, atol=tolerance):
+            raise UserError(
+                f"features.{self._name}: the network returns other values when it gets the same noise again: export it "
+                "for inference, without dropout and other random operations, e.g. after network.eval() in PyTorch"
+            )
         return int(values.shape[1])
 
 

@@ -91,6 +91,11 @@ def test_values_that_no_shard_can_hold(network):
     assert make(network, dtype="float32").spec.shape == (10, WINDOW)
 
 
+def test_a_network_that_returns_random_values_is_refused(network):
+    graph(network, "RandomNormalLike")
+    refused(network, "^features.mine: the network returns other values when it gets the same noise again: export it")
+
+
 def test_a_network_that_fails_for_the_window_says_so(network):
     graph(network, "Add", ("n", "t"), constants={"offset": np.zeros((1, 7), dtype=np.float32)})
     refused(network, r"^features.mine: the network fails for an input of shape \(10, 80\): ")
