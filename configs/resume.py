@@ -46,7 +46,9 @@ def directory_to_resume(config_name: str, settings: Settings, *, key: str) -> st
         UserError: A setting is wrong, or the bucket cannot be accessed.
         RunAgainError: The bucket could not be reached.
     """
-    config = compose(config_name, settings)
+    # The other settings may be of options that only the saved settings name, such as those of a model.
+    places = {name: value for name, value in settings_of(settings).items() if name.split(".")[0] in (key, "storage")}
+    config = compose(config_name, places)
     StorageConfig(**config.storage).apply()
     directory: str = config[key]
     check_access(written=[directory])  # before TensorFlow is imported, which takes seconds, to read gs://

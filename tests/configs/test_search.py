@@ -215,6 +215,9 @@ def test_a_run_is_resumed_by_its_run_dir_alone(tmp_path, monkeypatch):
     RunDir(run_dir).start(replace(config, storage=StorageConfig(retry_deadline_s=7)), data=None)
     assert to_dataclass(compose("train", with_saved_settings([f"run_dir={run_dir}"]))) == config
     assert to_dataclass(compose("train", with_saved_settings(words))) == config
+    # Settings that the saved model has, and the default one does not.
+    changed = with_saved_settings([f"run_dir={run_dir}", "model.recurrent_units=7"])
+    assert to_dataclass(compose("train", changed)) == replace(config, model=replace(config.model, recurrent_units=7))
 
 
 def test_the_directory_to_resume_is_read_within_the_given_deadline(monkeypatch):
