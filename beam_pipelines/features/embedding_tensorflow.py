@@ -202,6 +202,29 @@ def _check_saved_model(path: str, *, key: str) -> None:
         raise UserError(f"{key} is no SavedModel: {first_line(error)}") from error
     ops = {op for meta_graph in saved.meta_graphs for op in _ops_of(meta_graph.graph_def)}
     _refuse(sorted(op for op in ops if _REFUSED_OPS.search(op)), key=key)
+    # Of these functions, loading calls those that initialise resources. The ones that save variables are not among them.
+    own = {
+        op for one in saved.meta_graphs for op in _called_ops(one.graph_def, one.object_graph_def.concrete_functions)
+    }
+    _refuse(sorted(op for op in own if _SAVING_OPS.match(op)), key=key)
+
+
+def _called_ops(graph_def: Any, names: Iterable[str]) -> set[str]:
+    """Returns the names of the operations of some functions of a graph, and of the functions that they call."""
+    functions = {one.signature.name: one.node_def for one in graph_def.library.function}
+    ops: set[str] = set()
+    reached: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name in reached or name not in functions:
+            continue
+        reached.add(name)
+        for node in functions[name]:
+            ops.add(node.op)
+            values = node.attr.values()
+            left += [node.op, *(one.func.name for one in values), *(f.name for one in values for f in one.list.func)]
+    return ops
 
 
 def _ops_of(graph_def: Any) -> set[str]:

@@ -224,6 +224,23 @@ def test_a_saved_model_that_runs_code_or_accesses_files_is_refused(tmp_path, cal
     refused(tmp_path / "net", rf"net has the operations {ops}, which run other code or access files")
 
 
+class WritesWhenLoaded(tf.saved_model.experimental.TrackableResource):
+    def _create_resource(self):
+        return tf.raw_ops.MutableHashTableV2(key_dtype=tf.int64, value_dtype=tf.int64)
+
+    def _initialize(self):
+        tf.cond(tf.constant(True), lambda: save_file(tf.ones([1]))["vectors"], lambda: tf.zeros([1]))
+
+
+def test_a_saved_model_that_writes_a_file_when_it_is_loaded_is_refused_before(tmp_path, monkeypatch):
+    module = own_networks.Module(WINDOW)
+    module.resource = WritesWhenLoaded()
+    signature = tf.function(module.call, input_signature=[tf.TensorSpec([None, WINDOW], tf.float32, name="audio")])
+    tf.saved_model.save(module, str(tmp_path / "net"), signatures=signature.get_concrete_function())
+    monkeypatch.setattr(tf.saved_model, "load", None)
+    refused(tmp_path / "net", "net has the operations SaveV2, which run other code or access files")
+
+
 @pytest.mark.parametrize("op", ["LoadAndRemapMatrix", "DecodeProtoV2", "FixedUnigramCandidateSampler", "Abort", "Send"])
 def test_operations_that_name_files_or_end_the_process_are_refused(tmp_path, op):
     saved = saved_model_pb2.SavedModel()
