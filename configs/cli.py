@@ -31,7 +31,9 @@ from configs.slips import find_slip
 
 _FORMAT_NAMES = {"json": "JSON", "jsonl": "JSON, an object in each line,", "csv": "CSV"}
 # Commands that keep what is finished when they are interrupted.
-_RESUMABLE = ("synthesize", "download", "sync", "prepare", "convert", "train", "tune", "baselines", "crossval", "tag")
+_RESUMABLE = (
+    *("synthesize", "download", "sync", "prepare", "convert", "quick", "train", "tune", "baselines", "crossval", "tag"),
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -22,6 +22,19 @@ def _models(invocation: Invocation) -> int:
     return 0
 
 
+def _quick(invocation: Invocation) -> int:
+    from trainer.quick.config import QuickConfig
+
+    if len(invocation.paths) > 1:
+        raise UserError(f"quick takes one folder of music: got {' '.join(invocation.paths)}")
+    folders = [f"dataset.root={path}" for path in invocation.paths]
+    config = load_config(QuickConfig, "quick", [*folders, *invocation.overrides])
+    from configs.quick_steps import run_quick
+
+    run_quick(config, stream=sys.stdout)
+    return 0
+
+
 def _train(invocation: Invocation) -> int:
     from configs.resume import with_saved_settings
     from trainer.devices.config import MULTI_WORKER
@@ -115,6 +128,29 @@ def _crossval(invocation: Invocation) -> int:
 
 
 COMMANDS = (
+    Command(
+        name="quick",
+        summary="from a folder of music to a classifier and an honest figure, in one command",
+        description=(
+            "MUSIC_DIR has a folder for each genre, in it one for each artist: MUSIC_DIR/<genre>/<artist>/…/<file>.\n"
+            "Computes embeddings of a pretrained network, fits logistic regression to them, cross-validates it on\n"
+            "artists that it was not fitted on, exports the model that is fitted on all songs, and writes a report.\n"
+            "If it is interrupted, the same command resumes it. Files that cannot be used are listed in\n"
+            "prepared/rejects.jsonl.\n\n"
+            "groups:   features=musicnn|yamnet|[musicnn,yamnet]   dataset=folder|csv|…, runner, as for prepare\n"
+            "settings: output_dir, folds, seed, formats (of the export), audio.max_duration_s (seconds from the start\n"
+            "          of each song), max_reject_fraction, dataset.*, audio.*, segment.*, features.<name>.*"
+        ),
+        examples=(
+            "beamtune quick ~/Music output_dir=quick/mine",
+            "beamtune quick ~/Music output_dir=quick/both 'features=[musicnn,yamnet]' audio.max_duration_s=60",
+            "beamtune quick dataset=csv dataset.path=tracks.csv output_dir=quick/table folds=10",
+        ),
+        run=_quick,
+        extras=("beam", "train", "explore"),
+        paths_usage="[MUSIC_DIR]",
+        decodes_audio=True,
+    ),
     Command(
         name="models",
         summary="list the models with their input features and numbers of parameters",

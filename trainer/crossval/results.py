@@ -68,7 +68,9 @@ class CrossvalHeader:
     seeds: tuple[int, ...]
 
 
-def crossval_to_json(header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any]) -> str:
+def crossval_to_json(
+    header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any], command: str = "crossval"
+) -> str:
     """Returns the text of `crossval.json`.
 
     `mean` and `sd` are over all runs. `sd_over_seeds` is the standard deviation of the means over folds of each seed,
@@ -80,9 +82,11 @@ def crossval_to_json(header: CrossvalHeader, runs: Sequence[ScoredRun], *, setti
         header: The part that is known before the first run.
         runs: The finished runs, in the order of folds and seeds.
         settings: The settings of the command.
+        command: The command that has these settings.
     """
     content: dict[str, Any] = {
         "kind": "crossval",
+        "command": command,
         "finished": len(runs) == header.num_folds * len(header.seeds),
         "data": {
             "name": header.data_name,

@@ -164,11 +164,23 @@ def _reproduction(facts: RunFacts) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     preparation = {} if facts.preparation is None else facts.preparation.versions
     libraries = ", ".join(f"{plain_text(name)} {plain_text(str(found))}" for name, found in preparation.items())
+    trained_with = (
+        f"Trained with: {plain_text(versions) if versions else 'versions that the run does not record'}. Audio and "
+        f"features: {libraries or 'versions that the data do not record'}."
+    )
+    fitted = None if facts.metrics is None else facts.metrics.model.hyperparameters
+    if fitted is not None:
+        values = ", ".join(f"{name} {value:g}" for name, value in fitted.items())
+        return [
+            "## How to reproduce it",
+            trained_with,
+            f"`beamtune quick` has fitted the weights to all tracks by logistic regression with {values}; the scores "
+            "are of a cross-validation, in which each track is predicted by a model that was fitted without its group.",
+        ]
     settings = yaml.safe_dump(_overrides(facts.config), allow_unicode=True, width=1000)
     return [
         "## How to reproduce it",
-        f"Trained with: {plain_text(versions) if versions else 'versions that the run does not record'}. Audio and "
-        f"features: {libraries or 'versions that the data do not record'}.",
+        trained_with,
         f"Data with the cache key `{plain_text(facts.data.cache_key)}`, which `_SUCCESS` in the prepared directory "
         "holds, and these settings in a file:",
         preformatted(settings),

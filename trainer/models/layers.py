@@ -26,6 +26,7 @@ _PREPROCESS: Mapping[str, Callable[[Any], Any]] = {
 _PIXEL_MEAN, _PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # YAMNet's patches overlap by half: two neighbouring blocks of this length make one patch.
 _BLOCK_FRAMES = PATCH_FRAMES // 2
+_SMALLEST_VARIANCE = 1e-12
 
 
 @keras.saving.register_keras_serializable(package="beamtune")
@@ -185,3 +186,12 @@ class PatchMean(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_patches": self._num_patches}
+
+
+@keras.saving.register_keras_serializable(package="beamtune")
+class PatchDeviation(keras.layers.Layer):  # type: ignore[misc]
+    """The standard deviation over the patches, divided by their number: (batch, patches, values) → (batch, values)."""
+
+    def call(self, inputs: Any) -> Any:
+        # The gradient of a square root at 0, where all patches are equal, is infinite.
+        return keras.ops.sqrt(keras.ops.maximum(keras.ops.var(inputs, axis=1), _SMALLEST_VARIANCE))

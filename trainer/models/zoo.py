@@ -26,7 +26,7 @@ from trainer.models.registry import MODELS, build_model
 
 # The order of the table: the default first, models with pretrained weights last. Other models follow by name.
 _LISTED_FIRST = (
-    *("cnn2d", "bilstm", "cnn1d", "parallel", "crnn", "res2d", "wave1d", "attention_pool"),
+    *("cnn2d", "bilstm", "cnn1d", "parallel", "crnn", "res2d", "wave1d", "attention_pool", "linear"),
     *("yamnet_finetune", "transfer"),
 )
 

@@ -183,7 +183,12 @@ def _data_sections(result: Mapping[str, Any], found: FoundData, *, to_command: T
         if data is None or text is None
         else data_card(data, found, prepare_text=text),
         "provenance": provenance(
-            settings=settings, command=to_command("crossval", settings), data=data, prepare_text=text, run=None
+            settings=settings,
+            # Results of earlier versions do not name it.
+            command=to_command(str(result.get("command", "crossval")), settings),
+            data=data,
+            prepare_text=text,
+            run=None,
         )
         | {"cache_key": _source_key(result)},
     }

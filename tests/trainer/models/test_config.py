@@ -11,6 +11,7 @@ from trainer.models.architectures.attention_pool import AttentionPoolConfig
 from trainer.models.architectures.bilstm import BilstmConfig
 from trainer.models.architectures.cnn1d import Cnn1dConfig
 from trainer.models.architectures.crnn import CrnnConfig
+from trainer.models.architectures.linear import LinearConfig
 from trainer.models.architectures.parallel import ParallelConfig
 from trainer.models.architectures.res2d import Res2dConfig
 from trainer.models.architectures.transfer import TransferConfig
@@ -45,6 +46,8 @@ BOTH = ("musicnn", "yamnet")
         (lambda: Wave1dConfig(stem_stride=0), "model.stem_stride=0: expected 1 to 16384 samples"),
         (lambda: Wave1dConfig(stem_kernel_size=0), "model.stem_kernel_size=0: expected 1 to 16384 samples"),
         (lambda: AttentionPoolConfig(attention_units=0), "model.attention_units=0: expected"),
+        (lambda: LinearConfig(features=[]), "model.features=[]: expected a list of at least one feature"),
+        (lambda: LinearConfig(pooling="max"), "model.pooling=max: expected one of mean, mean_std"),
         (lambda: AttentionPoolConfig(dropout=-0.1), "model.dropout=-0.1: expected"),
         (lambda: AttentionPoolConfig(feature=[]), "model.feature=[]: expected a name, or a list of names"),
         (lambda: AttentionPoolConfig(feature=["yamnet", "yamnet"]), "'yamnet']: expected a name, or a list of names"),

@@ -14,6 +14,7 @@ from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.models.architectures.attention_pool import AttentionPoolConfig
 from trainer.models.architectures.cnn1d import Cnn1dConfig
+from trainer.models.architectures.linear import LinearConfig
 from trainer.models.architectures.parallel import ParallelConfig
 from trainer.models.layers import PrincipalComponents
 from trainer.models.registry import MODELS, build_model
@@ -206,6 +207,26 @@ def test_an_outlier_of_an_embedding_is_clipped(name, specs, stats, small_configs
     farther = {feature: np.copy(values) for feature, values in features.items()}
     features["yamnet"][0, 0, 0], farther["yamnet"][0, 0, 0] = 100.0, 10_000.0
     np.testing.assert_array_equal(model(farther), model(features))
+
+
+def test_linear_is_a_matrix_times_mean_and_deviation_of_the_patches(specs, stats, make_batch):
+    config = LinearConfig(features=["spectral_stats", "yamnet"], pooling="mean_std")
+    model = build_model(config, specs=specs, stats=stats, num_classes=3)
+    features, _ = make_batch(config.feature_names)
+    features["yamnet"][0] = features["yamnet"][0, :1]  # equal patches
+    patches = (features["yamnet"].astype(np.float64) + 40.0) / 10.0
+    vector = (features["spectral_stats"].astype(np.float64) + 40.0) / 10.0
+    joined = np.concatenate([vector, patches.mean(axis=1), patches.std(axis=1)], axis=1)
+    kernel, bias = model.get_layer("logits").get_weights()
+    np.testing.assert_allclose(model(features), joined @ kernel + bias, atol=2e-5)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(features, training=True))
+    assert all(np.isfinite(gradient).all() for gradient in tape.gradient(loss, model.trainable_variables))
+
+
+def test_linear_refuses_samples(specs, stats):
+    with pytest.raises(UserError, match=r"^model\.features=waveform: model linear takes features of shape"):
+        build_model(LinearConfig(features=["waveform"]), specs=specs, stats=stats, num_classes=3)
 
 
 def test_wave1d_scales_full_scale_to_one(specs, stats, small_configs):
