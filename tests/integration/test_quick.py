@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import beamtune
 from configs.cli import main
 
 pytestmark = pytest.mark.slow
@@ -57,6 +58,10 @@ def test_when_it_is_finished_it_says_so_and_shows_the_scores_again(finished, cap
     assert "is finished already: for other songs, choose another output_dir" in printed
     assert "accuracy of songs" in printed
     assert {path: path.stat().st_mtime_ns for path in output_dir.rglob("*") if path.is_file()} == before
+    settings = {"runner": {"num_workers": 1}, "shards": {"min_shards": 1}}
+    classifier = beamtune.quick(music, output_dir=output_dir, **settings)
+    assert classifier.metrics["out_of_fold"].track.num_examples == 12
+    assert capsys.readouterr().out == ""
     assert run(music, output_dir, "folds=2") == 2
     assert "has results with other settings (folds was 5 and is 2)" in capsys.readouterr().err
 

@@ -20,8 +20,8 @@ from trainer.baselines.learners import LEARNERS
 from trainer.baselines.vectors import Vectors
 from trainer.metrics.metrics import cross_entropy, mean_by_track
 
-# In steps of a factor of about 3 around the value that suits a few hundred songs: docs/embeddings.md has the figures.
-C_VALUES = (0.001, 0.003, 0.01, 0.03, 0.1)
+# In steps of a factor of about 3: tens of songs need the larger ones, and hundreds the smaller ones.
+C_VALUES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 # Where a genre has too few artists to choose by folds.
 DEFAULT_C = 0.01
 _LEARNER = LEARNERS["logistic_regression"]

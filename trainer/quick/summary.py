@@ -80,7 +80,7 @@ def _add_scores(table: TextTable, directory: QuickDir) -> list[str]:
     table.add_row(f"macro-F1 of {title}", with_interval(level, "macro_f1"))
     table.add_row("folds", str(result["folds"]))
     leak = [] if found.split_leak is None else [leak_note(found.split_leak)]
-    return [*few_groups_notes([level]), *leak]
+    return [*few_groups_notes([level]), *leak, *result["contamination"]]
 
 
 def _model_text(directory: QuickDir) -> str:

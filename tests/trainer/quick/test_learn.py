@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -112,6 +113,18 @@ def test_the_summary_has_scores_artists_and_commands(learnt):
     assert "logistic regression on musicnn, C 0." in text
     assert f"predict: beamtune predict {directory.run} song.mp3" in text
     assert f"report: {directory.report}/index.html" in text
+
+
+def test_scores_on_music_that_the_network_has_heard_have_a_note(tmp_path, songs, write_songs):
+    prepare_yaml = write_songs(tmp_path / "prepared", songs) / "prepare.yaml"
+    content = yaml.safe_load(prepare_yaml.read_text())
+    content["config"]["dataset"]["root"] = "/music/magnatune"
+    content["config"]["features"]["musicnn"]["variant"] = "mtt"
+    prepare_yaml.write_text(yaml.safe_dump(content))
+    directory, stream = QuickDir(str(tmp_path)), io.StringIO()
+    learn(directory, make_config(tmp_path), log=lambda line: None, check_owner=lambda: None)
+    print_summary(directory, stream=stream)
+    assert "features.musicnn: MTT_musicnn learned from MagnaTagATune" in " ".join(stream.getvalue().split())
 
 
 def test_a_genre_of_one_artist_gives_a_model_without_scores(tmp_path, make_songs, write_songs):
