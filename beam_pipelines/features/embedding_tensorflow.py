@@ -23,10 +23,10 @@ from beam_pipelines.features.embedding_network import OwnNetwork, Port, Shape, c
 from beam_pipelines.features.patch_network import import_tensorflow
 
 _SIGNATURE = "serving_default"
-# Operations that run Python, access files, processes or networks, or load code.
+# Operations that run Python, access files, processes or networks, or load code. XlaCallModule is how JAX saves a graph.
 _REFUSED_OPS = re.compile(
     r"PyFunc|File(?!spec|name)|Reader|Dataset|Iterator|Lookup.*Import|Remote|Rpc|Socket|Summary|Debug|Print|TPU|Tpu"
-    r"|Collective|_Send|_Recv|Library|Lmdb|LMDB|Xla|Bigtable|Nccl|Infeed|Outfeed"
+    r"|Collective|_Send|_Recv|Library|Lmdb|LMDB|Xla(?!CallModule)|Bigtable|Nccl|Infeed|Outfeed"
 )
 # Those that save and restore the variables are in every SavedModel, and in no network.
 _SAVING_OPS = re.compile(r"^(Save|Restore|MergeV2Checkpoints)")

@@ -88,9 +88,12 @@ def make_front_ends(yamnet_weights: str | None) -> "dict[str, FrontEnd]":
         "musicnn, vgg": {"musicnn": features.MusicnnConfig(network="vgg", layer="pool5")},
         "musicnn + yamnet": {"musicnn": musicnn, "yamnet": yamnet},
     }
-    return {
+    front_ends = {
         name: FrontEnd(audio=AudioConfig(), segment=SegmentConfig(), features=each) for name, each in inputs.items()
     }
+    long = SegmentConfig(duration_s=10.0, hop_s=5.0)
+    front_ends["mfcc, segments of 10 s"] = FrontEnd(audio=AudioConfig(), segment=long, features=inputs["mfcc"])
+    return front_ends
 
 
 def make_network(name: str, spec: "FeatureSpec") -> Any:
@@ -131,8 +134,9 @@ def picture(rows: Sequence[Mapping[str, Any]]) -> bytes:
             accuracy, cost, color = row["track_accuracy"], row["cpu_s_per_min"], _COLORS[row["kind"]]
             axes.errorbar([cost], [accuracy], yerr=[row["sd"]], color=color, elinewidth=0.6, capsize=2)
             axes.plot([cost], [accuracy], "o", color=color, label=f"{number}  {row['model']} on {row['input']}")
-            # On both sides in turn, because points of one input are one above the other.
-            shift, side = (6, "left") if number % 2 else (-6, "right")
+            # On both sides in turn, because points of one cost are one above the other.
+            num_before = sum(other["cpu_s_per_min"] == cost for other in rows[: number - 1])
+            shift, side = (-6, "right") if num_before % 2 else (6, "left")
             place = (cost, accuracy)
             axes.annotate(str(number), place, (shift, 0), textcoords="offset points", ha=side, va="center")
         axes.set_xscale("log")

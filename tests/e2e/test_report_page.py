@@ -46,6 +46,7 @@ SEARCH = {
     "kind": "search",
     "name": "search",
     "leak": None,
+    "contamination": [],
     "sentences": ["The question: which?", "The answer: this.", "What it does not say: more."],
     "cautions": ["The best score is too high."],
     "search": {

@@ -102,6 +102,7 @@ def _band_lines(
         lower.set_ylabel("std. deviation" + _unit(feature))
         if feature.frequencies_hz is None:
             lower.set_xlabel("coefficient")
+            lower.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         else:
             lower.set_xlabel("frequency in Hz")
             lower.set_xscale("log")

@@ -166,7 +166,7 @@ def test_the_content_of_the_file(runs: list[ScoredRun]) -> None:
     ]
     content = json.loads(crossval_to_json(HEADER, runs, settings={"epochs": 3}))
     assert list(content) == [
-        *("kind", "finished", "data", "split", "contamination", "folds", "seeds", "settings", "runs"),
+        *("kind", "command", "finished", "data", "split", "contamination", "folds", "seeds", "settings", "runs"),
         *("labels", "model", "mean", "sd", "sd_over_seeds", "pooled"),
     ]
     assert (content["kind"], content["finished"]) == ("crossval", True)

@@ -47,7 +47,11 @@ def _describe_series(series: Series) -> str:
 
 def _describe_search(config: SearchConfig) -> str:
     budget = vars(config.budget).items()
-    limits = [f"{limit:g} {name.removeprefix('max_')}" for name, limit in budget if limit is not None]
+    limits = [
+        f"{limit:g} {name.removeprefix('max_').removesuffix('s')}{'' if limit == 1 else 's'}"
+        for name, limit in budget
+        if limit is not None
+    ]
     otherwise = "its brackets" if config.tuner.kind == HYPERBAND else "all combinations"
     best = "lowest" if config.best_is == "min" else "highest"
     return (
