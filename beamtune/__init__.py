@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from beam_pipelines.audio.decode import AudioError
     from beam_pipelines.common.errors import RunAgainError, RunFailedError, UserError
     from beamtune.classifier import Classifier, Embedding, FailedPrediction, Prediction, load
-    from beamtune.command_functions import evaluate, prepare, train
+    from beamtune.command_functions import evaluate, prepare, quick, train
     from beamtune.prepared_dataset import PreparedDataset, open_prepared
     from beamtune.split_metrics import SplitMetrics
 
@@ -39,6 +39,7 @@ __all__ = [
     "load",
     "open_prepared",
     "prepare",
+    "quick",
     "train",
 ]
 
@@ -57,6 +58,7 @@ _MODULES = {
     "load": "beamtune.classifier",
     "open_prepared": "beamtune.prepared_dataset",
     "prepare": "beamtune.command_functions",
+    "quick": "beamtune.command_functions",
     "train": "beamtune.command_functions",
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.audio.quiet_decoders import silenced_decoders
 from beam_pipelines.common.extras import naming_missing_extras
-from beam_pipelines.common.terminal import without_output
+from beam_pipelines.common.terminal import stdout, without_output
 from beamtune.settings import path_text, settings_from
 from configs.command import load_config
 from configs.resume import with_saved_settings
@@ -126,6 +126,36 @@ def evaluate(run_dir: str | os.PathLike[str], *, progress: bool = False, **setti
     with _output(progress=progress):
         levels = run_evaluate(config)
     return SplitMetrics(split=config.split, labels=RunDir(config.run_dir).dataset().labels, **levels)
+
+
+@naming_missing_extras()
+def quick(music_dir: str | os.PathLike[str], *, progress: bool = False, **settings: Any) -> "Classifier":
+    """Makes a classifier of a folder of music as `beamtune quick` does, and loads it.
+
+    Args:
+        music_dir: The folder, with one for each genre and in it one for each artist, local or gs://.
+        progress: Whether to print the steps and the table of the command.
+        **settings: The settings of `beamtune quick`, in the same forms as for `prepare`; `output_dir` is required.
+
+    Returns:
+        The classifier that is fitted to all songs; its `metrics` are those of songs that were left out of the fit.
+
+    Raises:
+        UserError: A setting is wrong, or the music has a single genre.
+        RunFailedError: Too many files cannot be used.
+    """
+    from trainer.quick.config import QuickConfig
+
+    settings = {"dataset": {"folder": {"root": path_text(music_dir, name="music_dir")}}, **settings}
+    config = load_config(QuickConfig, "quick", settings_from("quick", settings))
+    with _quiet_imports():
+        from configs.quick_steps import run_quick
+    from beamtune.classifier import load
+    from trainer.quick.quick_dir import QuickDir
+
+    with _output(progress=progress), silenced_decoders():
+        run_quick(config, stream=stdout())
+    return load(QuickDir(config.output_dir).run)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from configs.compose import (
     settings_of,
     without_references,
 )
-from configs.override_file import read_overrides
+from configs.override_file import read_overrides, without_replaced_options
 
 
 def path_text(path: object, *, name: str) -> str:
@@ -65,7 +65,8 @@ def settings_from(config_name: str, arguments: Mapping[str, Any]) -> dict[str, A
     given = {key: _plain(value, key=key) for key, value in settings.items()}
     if "overrides" not in arguments:
         return given
-    return {**settings_of(read_overrides(path_text(arguments["overrides"], name="overrides"))), **given}
+    read = read_overrides(path_text(arguments["overrides"], name="overrides"), [config_name])
+    return {**settings_of(without_replaced_options(read, given, groups=groups)), **given}
 
 
 def _group_settings(

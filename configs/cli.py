@@ -31,7 +31,9 @@ from configs.slips import find_slip
 
 _FORMAT_NAMES = {"json": "JSON", "jsonl": "JSON, an object in each line,", "csv": "CSV"}
 # Commands that keep what is finished when they are interrupted.
-_RESUMABLE = ("synthesize", "download", "sync", "prepare", "convert", "train", "tune", "baselines", "crossval", "tag")
+_RESUMABLE = (
+    *("synthesize", "download", "sync", "prepare", "convert", "quick", "train", "tune", "baselines", "crossval", "tag"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,7 +109,7 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
             for problem in check_start(command.extras):
                 print(f"note: {problem}", file=sys.stderr)
         quiet = silenced_decoders() if command.decodes_audio and not arguments.debug else nullcontext()
-        with quiet, translated_bucket_errors(), naming_missing_extras(), ending_on_sigterm(name):
+        with quiet, translated_bucket_errors(), naming_missing_extras(command.extras), ending_on_sigterm(name):
             return command.run(invocation)
     except KeyboardInterrupt as interruption:
         # Without an output, `predict` prints and keeps nothing.
@@ -147,7 +149,8 @@ def _print_error(name: str, message: str) -> None:
 def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
     from configs.override_file import expand_override_files
 
-    words = expand_override_files(arguments.words)
+    launched = arguments.words[1:2] if arguments.words and arguments.words[0] in command.launches else []
+    words = expand_override_files([command.name, *launched], arguments.words, paths=arguments.config)
     if command.positional_key is not None:
         return Invocation(overrides=_with_key(words, command.positional_key))
     paths = [] if command.paths_usage is None else [word for word in words if _is_path(word)]
@@ -203,6 +206,14 @@ def _parser(command: Command) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="settings from a YAML file, also the config.yaml of a run; later files replace earlier ones, and "
+        "key=value replaces all",
+    )
     parser.add_argument("--show-config", action="store_true", help="print all settings and exit")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and what libraries log")
     if command.has_dry_run:

@@ -41,6 +41,8 @@ def complete(
         candidates = SHELLS
     elif before[0] not in commands:
         candidates = []
+    elif before[-1] == "--config":
+        candidates = []  # names of files
     elif word.startswith("-"):
         candidates = options_of(commands[before[0]])
     else:

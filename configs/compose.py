@@ -14,7 +14,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -168,7 +168,8 @@ def _literal(value: object) -> str:
 
 
 def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "\\'") + "'"
+    quoted: str = QuotedString(text=value, quote=Quote.single).with_quotes()
+    return quoted
 
 
 def _parse(text: str) -> Override:
@@ -211,8 +212,9 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
             )
         except OmegaConfBaseException as error:
             if OmegaConf.is_list(OmegaConf.select(config, setting.key)) and not isinstance(setting.value, list):
-                expected = f"expected a list, e.g. '{setting.key}=[{setting.value}]'"
-                raise UserError(f"{setting.text}: {expected}") from error
+                items = [item.strip(" '\"") for item in str(setting.value).strip("[]").split(",")]
+                quoted = ",".join(f'"{item}"' if item.startswith("-") else item for item in items)
+                raise UserError(f"{setting.text}: expected a list, e.g. '{setting.key}=[{quoted}]'") from error
             raise UserError(f"{setting.text}: {first_line(error)}") from error
     _check_references(config, values)
     return config

@@ -4,18 +4,24 @@ Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
 import sys
+from dataclasses import asdict
 
 from beam_pipelines.common.errors import UserError
 from configs.command import Command, Invocation, load_config
+from configs.next_steps import after_prepare, name_of, say_loading, show_next
 
 
 def _synthesize(invocation: Invocation) -> int:
+    from beam_pipelines.common.terminal import counted
     from beam_pipelines.datasets.config import SynthesizeConfig
     from beam_pipelines.datasets.synthetic import write_tracks
+    from configs.saved_command import plain_overrides
 
     config = load_config(SynthesizeConfig, "synthesize", invocation.overrides)
     tracks = write_tracks(config.dataset, num_workers=config.num_workers)
-    print(f"{len(tracks)} tracks of {len({track.genre for track in tracks})} genres: {config.dataset.root}")
+    genres = counted(len({track.genre for track in tracks}), "genre")
+    print(f"{counted(len(tracks), 'track')} of {genres}: {config.dataset.root}")
+    show_next(["prepare", *plain_overrides("prepare", {"dataset": asdict(config.dataset)})])
     return 0
 
 
@@ -33,6 +39,13 @@ def _prepare(invocation: Invocation) -> int:
     from beam_pipelines.prepare.config import PrepareConfig
 
     config = load_config(PrepareConfig, "prepare", invocation.overrides, dry_run=invocation.dry_run)
+    if not any(word.startswith(("dataset=", "dataset.")) for word in invocation.overrides):
+        print(
+            "note: no dataset was named, so that beamtune composes music (dataset=synthetic); for music of your own: "
+            "beamtune prepare dataset=folder dataset.root=FOLDER",
+            file=sys.stderr,
+        )
+    say_loading("Apache Beam")
     if invocation.dry_run:
         from beam_pipelines.prepare.dry_run import dry_run
 
@@ -41,6 +54,7 @@ def _prepare(invocation: Invocation) -> int:
     from beam_pipelines.prepare.pipeline import prepare
 
     prepare(config)
+    show_next(after_prepare(config.output_dir, config.features))
     return 0
 
 
@@ -51,6 +65,8 @@ def _convert(invocation: Invocation) -> int:
     from beam_pipelines.convert.pipeline import convert
 
     convert(config)
+    prepared = f"output_dir=prepared/{name_of(config.output_dir)}"
+    show_next(["prepare", "dataset=folder", f"dataset.root={config.output_dir}", prepared])
     return 0
 
 
@@ -152,8 +168,8 @@ COMMANDS = (
             "in rejects.jsonl. --dry-run processes one clip and prints shapes, sizes and times.\n\n"
             "No artist and no recording is in two splits; duplicates.jsonl lists tracks with the same recording.\n\n"
             "groups:   dataset=synthetic|folder|csv|gtzan|fma   split=auto|official|fault_filtered|group|random\n"
-            "          features=log_mel|mfcc|musicnn|musicnn_log_mel|spectral_stats|waveform|yamnet|yamnet_log_mel|\n"
-            "          [log_mel,mfcc]\n"
+            "          features=embedding|log_mel|mfcc|musicnn|musicnn_log_mel|spectral_stats|waveform|yamnet|\n"
+            "          yamnet_log_mel|[log_mel,mfcc]\n"
             "          runner=direct|dask|dataflow|portable\n"
             "settings: output_dir, overwrite, seed, max_reject_fraction, dataset.*, split.*, audio.*, segment.*,\n"
             "          duplicates.*, features.<name>.*, shards.*, runner.*"

@@ -33,6 +33,7 @@ from trainer.export.config import ExportConfig
 from trainer.listing.config import RunsConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
+from trainer.quick.config import QuickConfig
 from trainer.report.config import ReportConfig
 from trainer.review.config import ReviewConfig
 from trainer.serve.config import ServeConfig
@@ -43,6 +44,7 @@ from trainer.tuner.config import SearchConfig
 # A YAML file names one of these in its defaults, e.g. `defaults: [/schema/folder_dataset@_here_, _self_]`.
 _SCHEMAS: dict[str, type[Any]] = {
     "prepare": PrepareConfig,
+    "quick": QuickConfig,
     "convert": ConvertConfig,
     "synthesize": dataset_config.SynthesizeConfig,
     "download": DownloadConfig,
@@ -59,6 +61,7 @@ _SCHEMAS: dict[str, type[Any]] = {
     "yamnet_feature": feature_config.YamnetConfig,
     "musicnn_log_mel_feature": feature_config.MusicnnLogMelConfig,
     "musicnn_feature": feature_config.MusicnnConfig,
+    "embedding_feature": feature_config.EmbeddingConfig,
     "waveform_feature": feature_config.WaveformConfig,
     "spectral_stats_feature": feature_config.SpectralStatsConfig,
     "direct_runner": runner_config.DirectRunnerConfig,

@@ -14,6 +14,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import is_local
 from configs.command import Command, Invocation, load_config
+from configs.next_steps import say_loading, show_next
 
 if TYPE_CHECKING:
     from beam_pipelines.runners.config import RunnerConfig
@@ -33,6 +34,7 @@ def _predict(invocation: Invocation) -> int:
             f"--{invocation.output_format} prints, and output={config.output} writes a table in its place: leave one "
             "out"
         )
+    say_loading("TensorFlow")
     from trainer.evaluation.predict import predict
     from trainer.library.inputs import list_inputs
     from trainer.library.predict_library import predict_library
@@ -112,9 +114,11 @@ def _export(invocation: Invocation) -> int:
     if len(invocation.paths) != 1:
         raise UserError("export needs one run directory: beamtune export RUN output_dir=…")
     config = load_config(ExportConfig, "export", invocation.overrides, paths=invocation.paths)
+    say_loading("TensorFlow")
     from trainer.export.export import export
 
     export(invocation.paths[0], config, stream=sys.stdout)
+    show_next(["serve", config.output_dir], ["predict", config.output_dir, "song.mp3"])
     return 0
 
 

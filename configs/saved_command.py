@@ -8,7 +8,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from beam_pipelines.common.errors import UserError
-from configs.compose import compose, config_groups, overrides_of, settings_of
+from configs.compose import compose, config_groups, multiple_choice_groups, overrides_of, settings_of
 from configs.resume import option_of
 
 # How a machine reaches its buckets is no property of a result.
@@ -26,11 +26,20 @@ def saved_command(name: str, values: Mapping[str, Any]) -> str | None:
     """
     kept = {key: value for key, value in values.items() if key not in _LEFT_OUT}
     try:
-        overrides = differing_overrides(name, kept)
+        overrides = plain_overrides(name, kept)
         compose(name, overrides)
     except (UserError, KeyError, TypeError):
         return None
-    return shlex.join(["beamtune", name, *map(_without_quotes, overrides)])
+    return shlex.join(["beamtune", name, *overrides])
+
+
+def plain_overrides(name: str, values: Mapping[str, Any]) -> list[str]:
+    """Returns `differing_overrides` without the quotes that they do not need.
+
+    Raises:
+        KeyError: A setting does not exist.
+    """
+    return [_without_quotes(override) for override in differing_overrides(name, values)]
 
 
 def _without_quotes(override: str) -> str:
@@ -48,7 +57,12 @@ def differing_overrides(name: str, values: Mapping[str, Any]) -> list[str]:
     Raises:
         KeyError: A setting does not exist.
     """
-    options_by_group = {group: option_of(values[group]) for group in config_groups(name) if group in values}
+    several = multiple_choice_groups(name)
+    options_by_group = {
+        group: f"[{','.join(values[group])}]" if group in several else option_of(values[group])
+        for group in config_groups(name)
+        if group in values
+    }
     options = [f"{group}={option}" for group, option in options_by_group.items() if option is not None]
     defaults = cast(dict[str, Any], OmegaConf.to_container(compose(name, options), resolve=True))
     return [*options, *overrides_of(_differing(values, defaults))]

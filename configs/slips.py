@@ -90,6 +90,8 @@ def _plain_path(command: Command, words: Sequence[str], options: Sequence[str]) 
     if command.name not in ("prepare", *_PATH_KEYS) or any(word in command.positional_words for word in words):
         return None
     for index, word in enumerate(words):
+        if words[max(0, index - 1)] == "--config":
+            continue
         if _is_bare(word) and (os.path.isdir(word) or "/" in word or word.endswith(".csv")):
             setting = [
                 f"{key}={value}" for key, value in _path_settings(command, word) if f"{key}={value}" not in words

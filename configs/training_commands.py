@@ -7,7 +7,9 @@ import sys
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.python_process import python_command
+from beam_pipelines.records.schema import TEST
 from configs.command import Command, Invocation, load_config
+from configs.next_steps import name_of, say_loading, show_next
 
 
 def _models(invocation: Invocation) -> int:
@@ -20,14 +22,31 @@ def _models(invocation: Invocation) -> int:
     return 0
 
 
+def _quick(invocation: Invocation) -> int:
+    from trainer.quick.config import QuickConfig
+
+    if len(invocation.paths) > 1:
+        raise UserError(f"quick takes one folder of music: got {' '.join(invocation.paths)}")
+    folders = [f"dataset.root={path}" for path in invocation.paths]
+    config = load_config(QuickConfig, "quick", [*folders, *invocation.overrides])
+    from configs.quick_steps import run_quick
+
+    run_quick(config, stream=sys.stdout)
+    return 0
+
+
 def _train(invocation: Invocation) -> int:
     from configs.resume import with_saved_settings
+    from trainer.devices.config import MULTI_WORKER
     from trainer.training.config import TrainConfig
 
     config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
+    say_loading("TensorFlow")
     from trainer.training.train import train
 
     train(config)
+    if config.strategy.kind != MULTI_WORKER:  # of which one process prints
+        show_next(["evaluate", f"run_dir={config.run_dir}"], ["tensorboard", config.run_dir])
     return 0
 
 
@@ -69,9 +88,15 @@ def _evaluate(invocation: Invocation) -> int:
     from trainer.evaluation.config import EvaluateConfig
 
     config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
+    say_loading("TensorFlow")
     from trainer.evaluation.evaluate import evaluate
 
     evaluate(config)
+    run_dir, name = config.run_dir, name_of(config.run_dir)
+    split = [] if config.split == TEST else [f"split={config.split}"]
+    show_next(
+        ["report", run_dir, f"output_dir=report/{name}", *split], ["export", run_dir, f"output_dir=exports/{name}"]
+    )
     return 0
 
 
@@ -82,20 +107,50 @@ def _baselines(invocation: Invocation) -> int:
     from trainer.baselines.baselines import run_baselines
 
     run_baselines(config, stream=sys.stdout)
+    show_next(["compare", config.output_dir])
     return 0
 
 
 def _crossval(invocation: Invocation) -> int:
-    from trainer.crossval.config import CrossvalConfig
+    from trainer.crossval.config import NETWORK, CrossvalConfig
 
     config = load_config(CrossvalConfig, "crossval", invocation.overrides)
+    say_loading("TensorFlow")
     from trainer.crossval.crossval import crossval
 
     crossval(config, stream=sys.stdout)
+    compare = ["compare", config.output_dir]
+    if config.learner == NETWORK:
+        show_next(["report", config.output_dir, f"output_dir=report/{name_of(config.output_dir)}"], compare)
+    else:
+        show_next(compare)
     return 0
 
 
 COMMANDS = (
+    Command(
+        name="quick",
+        summary="from a folder of music to a classifier and an honest figure, in one command",
+        description=(
+            "MUSIC_DIR has a folder for each genre, in it one for each artist: MUSIC_DIR/<genre>/<artist>/…/<file>.\n"
+            "Computes embeddings of a pretrained network, fits logistic regression to them, cross-validates it on\n"
+            "artists that it was not fitted on, exports the model that is fitted on all songs, and writes a report.\n"
+            "If it is interrupted, the same command resumes it. Files that cannot be used are listed in\n"
+            "prepared/rejects.jsonl.\n\n"
+            "groups:   features=musicnn|yamnet|[musicnn,yamnet]   dataset=folder|csv|…, runner, as for prepare\n"
+            "settings: output_dir, folds, seed, formats (of the export), audio.max_duration_s (seconds from the start\n"
+            "          of each song), max_reject_fraction, dataset.*, audio.*, segment.*, features.<name>.*"
+        ),
+        examples=(
+            "beamtune quick ~/Music output_dir=quick/mine",
+            "beamtune quick ~/Music output_dir=quick/both 'features=[musicnn,yamnet]' audio.max_duration_s=60",
+            "beamtune quick dataset=csv dataset.path=tracks.csv output_dir=quick/table folds=10",
+        ),
+        run=_quick,
+        extras=("beam", "train", "explore"),
+        paths_usage="[MUSIC_DIR]",
+        decodes_audio=True,
+    ),
     Command(
         name="models",
         summary="list the models with their input features and numbers of parameters",
@@ -116,8 +171,8 @@ COMMANDS = (
         summary="train a classifier on a prepared data set",
         description=(
             "Trains until the validation loss stops falling and keeps the best weights. Given the run_dir of an\n"
-            "interrupted run, it resumes that run with its settings. overrides=FILE reads settings from a YAML file,\n"
-            "such as the best.yaml of a search.\n\n"
+            "interrupted run, it resumes that run with its settings. --config FILE reads settings from a YAML file,\n"
+            "such as the config.yaml of a run or the best.yaml of a search.\n\n"
             "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none|mirrored|multi_worker|tpu\n"
             "          augment=none|default\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
@@ -179,18 +234,19 @@ COMMANDS = (
         summary="fit classical classifiers to a prepared data set and evaluate them like networks",
         description=(
             "Fits classifiers of scikit-learn to one vector per segment: a feature that is a vector, or the mean and\n"
-            "standard deviation over the frames of one that has frames. Each gets a run directory below output_dir\n"
-            "with a metrics.json, which beamtune compare reads like those of networks. Finished ones are not fitted\n"
-            "again.\n\n"
+            "standard deviation over the frames of one that has frames; several features are put together. Each\n"
+            "gets a run directory below output_dir with a metrics.json, which beamtune compare reads like those of\n"
+            "networks. Finished ones are not fitted again.\n\n"
             "learners: naive_bayes, knn, logistic_regression, svm, mlp, gradient_boosting\n"
-            "settings: data_dir, output_dir, learners, feature=spectral_stats|yamnet|mfcc|log_mel|…,\n"
-            "          pooling=mean_std|mean, unit=segment|track, pca, class_weighting=balanced|none, tune, seed,\n"
-            "          max_matrix_mib"
+            "settings: data_dir, output_dir, learners, feature=spectral_stats|yamnet|mfcc|log_mel|… or a list,\n"
+            "          pooling=mean_std|mean, unit=segment|track, pca, whiten, class_weighting=balanced|none,\n"
+            "          tune, seed, max_matrix_mib"
         ),
         examples=(
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/mine",
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/yamnet feature=yamnet tune=true",
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca 'learners=[knn,svm]' pca=0.95",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/both 'feature=[musicnn,yamnet]'",
         ),
         run=_baselines,
         extras=("train",),

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from left_out import pytest_deselected, pytest_terminal_summary, pytest_testnodedown  # noqa: F401
 
 from beam_pipelines.common import bucket_client
 from beam_pipelines.common.cache import cache_dir
@@ -38,6 +39,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WriteAudio = Callable[..., Path]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option that tests/test_snapshots.py describes."""
+    parser.addoption("--update-snapshots", action="store_true", help="write tests/snapshots again")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

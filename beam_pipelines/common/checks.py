@@ -21,6 +21,26 @@ def check_path(value: str, *, key: str) -> None:
     check("\0" not in value, key=key, value=repr(value), expected="a path without NUL characters")
 
 
+def name_or_names(value: object, *, key: str) -> str | list[str]:
+    """Returns the value of a setting that takes one name or a list of names; a list of one as its name.
+
+    The same names are then the same setting, however they were given.
+
+    Raises:
+        UserError: It is neither a text nor a list of texts, or has no name, an empty one or the same one twice.
+    """
+    names = tuple(value) if isinstance(value, list | tuple) else (value,)
+    check(
+        len(names) >= 1
+        and all(isinstance(name, str) and name.strip() != "" and "," not in name for name in names)
+        and len(set(names)) == len(names),
+        key=key,
+        value=value,
+        expected="a name, or a list of names, each once, e.g. '[yamnet,musicnn]'",
+    )
+    return names[0] if len(names) == 1 else list(names)
+
+
 def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
     """Raises a UserError that names the choices, and the nearest of them, unless the value is one."""
     if value in choices:

@@ -1,6 +1,6 @@
 """The extras that install optional packages, for the message about a missing one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from beam_pipelines.common.errors import UserError
@@ -36,8 +36,12 @@ _EXTRAS = {
 
 
 @contextmanager
-def naming_missing_extras() -> Iterator[None]:
-    """Turns the failed import of a package of an extra into a UserError that names the extra. Also a decorator."""
+def naming_missing_extras(extras: Sequence[str] = ()) -> Iterator[None]:
+    """Turns the failed import of a package of an extra into a UserError that names the extra. Also a decorator.
+
+    Args:
+        extras: Those that a command needs: if the package is of one of them, all are named.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
@@ -45,6 +49,7 @@ def naming_missing_extras() -> Iterator[None]:
         extra = _EXTRAS.get(name, _EXTRAS.get(name.split(".")[0]))
         if extra is None:
             raise
+        named = ",".join(extras) if extra in extras else extra
         raise UserError(
-            f"this needs {error.name}, which is not installed: pip install 'beamtune[{extra}]' ({DOCTOR_HINT})"
+            f"this needs {error.name}, which is not installed: pip install 'beamtune[{named}]' ({DOCTOR_HINT})"
         ) from error

@@ -3,8 +3,9 @@
 import io
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
@@ -54,6 +55,36 @@ def json_text(content: object, *, stream: TextIO, indent: int | None = None) -> 
 def counted(count: int, noun: str) -> str:
     """Returns "1 track" or "2 tracks" for a noun whose plural ends in -s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def kept_from_earlier(num_kept: int, num_all: int, noun: str) -> str:
+    """Returns "kept from earlier: 1 of 24 shards", for work that an earlier run has done."""
+    return f"kept from earlier: {num_kept} of {counted(num_all, noun)}"
+
+
+def duration_in_words(duration_s: float) -> str:
+    """Returns a duration in the unit that a reader expects: "90 s", "45 min" or "12.5 h"."""
+    if duration_s < 120:
+        return f"{duration_s:.0f} s"
+    return f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.1f} h"
+
+
+def next_steps(*commands: Sequence[str]) -> list[str]:
+    """Returns the lines that end a command: what to run next, quoted for a shell.
+
+    Args:
+        commands: The words behind `beamtune` of each command that may follow, the most likely one first.
+    """
+    heads = ["next", *["  or"] * (len(commands) - 1)]
+    return [
+        f"{head}: {visible_line(shlex.join(['beamtune', *words]))}" for head, words in zip(heads, commands, strict=True)
+    ]
+
+
+def say_step(what: str) -> None:
+    """Says on a terminal what takes a while before anything else is shown, such as "loading TensorFlow"."""
+    if stderr().isatty():
+        print(f"{visible_line(what)} …", file=stderr(), flush=True)
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -22,7 +22,7 @@ from beam_pipelines.common.lease_owner import check_lease_owner
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import check_apart, is_local
 from beam_pipelines.common.progress import RateLimit, progress_interval_s
-from beam_pipelines.common.terminal import counted, stderr
+from beam_pipelines.common.terminal import counted, duration_in_words, kept_from_earlier, stderr
 from beam_pipelines.convert.config import ConvertConfig
 from beam_pipelines.convert.conversions import Batch, Conversion, ConvertPlan, SourceFile, make_batches, make_plan
 from beam_pipelines.convert.counters import NAMESPACE, UNIT, count_file
@@ -246,7 +246,7 @@ def _watch_progress(
         unit=UNIT,
         total=plan.num_files,
         kept=WorkProgress(num_done=num_kept + num_rejects, num_rejects=num_rejects),
-        note=f"{num_kept} of {plan.num_files} files are already converted and are kept" if num_kept else None,
+        note=kept_from_earlier(num_kept, plan.num_files, "file") if num_kept else None,
         interval_s=interval_s,
     )
 
@@ -270,7 +270,8 @@ def _check_usable(report: Report) -> None:
 def print_summary(report: Report, *, num_kept: int, output_dir: str, stream: TextIO) -> None:
     """Prints the number of files converted now and earlier, and of rejects by reason."""
     num_new = len(report.converted) - num_kept
-    lines = [f"{counted(num_new, 'file')} converted, {num_kept} kept from earlier: {report.audio_s:.0f} s of audio"]
+    audio = duration_in_words(report.audio_s)
+    lines = [f"{counted(num_new, 'file')} converted, {num_kept} kept from earlier: {audio} of audio"]
     num_cut = sum(file.is_cut for file in report.converted)
     if num_cut:
         lines.append(

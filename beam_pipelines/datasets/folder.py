@@ -1,6 +1,7 @@
 """A folder with a folder of audio files for each genre."""
 
 import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from beam_pipelines.common import storage
@@ -11,6 +12,9 @@ from beam_pipelines.datasets.compared_artists import artist_key, artist_names, i
 from beam_pipelines.datasets.config import FolderDatasetConfig
 from beam_pipelines.datasets.find_audio import find_audio
 from beam_pipelines.datasets.track import Listing, Track
+
+# With fewer, a small collection may well have one artist for each genre.
+_LEAST_FOLDERS = 4
 
 
 def list_tracks(config: FolderDatasetConfig) -> Listing:
@@ -48,7 +52,23 @@ def list_tracks(config: FolderDatasetConfig) -> Listing:
         replace(track, group=names[artist_key(artists[track.track_id])]) if track.track_id in artists else track
         for track in tracks
     ]
+    if _seem_to_be_artists(tracks, artists):
+        notes.append(
+            f"most folders in {config.root} hold music of one artist, and are taken for genres: expected "
+            "GENRE/ARTIST/…/FILE below dataset.root; if the level of genres is missing, add it, or use dataset=csv"
+        )
     return Listing(tracks=tracks, notes=notes)
+
+
+def _seem_to_be_artists(tracks: Sequence[Track], artists: Mapping[str, str]) -> bool:
+    """Returns whether most of several genres have one artist each, as in a folder of artists with their albums."""
+    artists_of: dict[str, set[str]] = {}
+    for track in tracks:
+        # A file directly in the folder of its genre says that there is no level of artists.
+        artists_of.setdefault(track.label, set()).add(artists.get(track.track_id, track.track_id))
+    with_one = [genre for genre, names in artists_of.items() if len(names) == 1]
+    has_folders = all(track.track_id in artists for track in tracks if track.label in with_one)
+    return len(artists_of) >= _LEAST_FOLDERS and 2 * len(with_one) > len(artists_of) and has_folders
 
 
 def level_hint(config: FolderDatasetConfig) -> str:

@@ -2,12 +2,11 @@
 
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.terminal import counted
+from beam_pipelines.common.terminal import counted, next_steps
 from beam_pipelines.download.catalog import GTZAN
 from beam_pipelines.download.download_progress import DownloadProgress
 from beam_pipelines.download.extract import list_names
@@ -52,7 +51,7 @@ def check_gtzan(path: str | None) -> None:
             "fix the copy or get another"
         )
     print("jazz.00054 of the common .wav copy cannot be decoded: beamtune prepare skips it and reports it")
-    print(f"next: beamtune prepare dataset=gtzan {shlex.quote(f'dataset.root={path}')}")
+    print(*next_steps(["prepare", "dataset=gtzan", f"dataset.root={path}"]), sep="\n")
 
 
 def _names(path: str) -> Iterator[str]:

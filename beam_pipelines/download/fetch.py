@@ -1,11 +1,11 @@
 """`beamtune download`: downloads and extracts an archive to a folder that `beamtune prepare` reads."""
 
 import os
-import shlex
 import shutil
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import holding
+from beam_pipelines.common.terminal import next_steps
 from beam_pipelines.download.catalog import ARCHIVES, FMA_METADATA, GTZAN, RemoteArchive
 from beam_pipelines.download.check_gtzan import check_gtzan
 from beam_pipelines.download.config import DownloadConfig
@@ -90,11 +90,10 @@ def _size_bytes(path: str) -> int:
 def _next_step(archive: RemoteArchive, *, root: str) -> str:
     """Returns the command to run next: one that downloads what is missing, or one that prepares the data."""
     present = [name for name in ARCHIVES if name != FMA_METADATA and os.path.isdir(os.path.join(root, name))]
-    where = shlex.quote(f"root={root}")
     if archive.name != FMA_METADATA and not os.path.isdir(os.path.join(root, FMA_METADATA)):
-        return f"next, its genres: beamtune download {FMA_METADATA} {where}"
+        return next_steps(["download", FMA_METADATA, f"root={root}"])[0]
     if not present:
-        return f"next, the audio: beamtune download fma_small {where}"
+        return next_steps(["download", "fma_small", f"root={root}"])[0]
     audio = archive.name if archive.name in present else present[0]
     subset = audio.removeprefix("fma_")
-    return f"next: beamtune prepare dataset=fma {shlex.quote(f'dataset.root={root}')} dataset.subset={subset}"
+    return next_steps(["prepare", "dataset=fma", f"dataset.root={root}", f"dataset.subset={subset}"])[0]

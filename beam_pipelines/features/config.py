@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 from beam_pipelines.common.cache import cache_dir
-from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.checks import check, check_choice, check_path
 from beam_pipelines.common.paths import is_local
+from beam_pipelines.features.base_config import FeatureConfig as FeatureConfig
+from beam_pipelines.features.embedding_config import EmbeddingConfig as EmbeddingConfig
 
 YAMNET_SAMPLE_RATE_HZ = 16_000
 MUSICNN_SAMPLE_RATE_HZ = 16_000
@@ -19,47 +21,6 @@ MUSICNN_LAYERS: Mapping[str, tuple[str, ...]] = {
     "musicnn": ("penultimate", "mean_pool", "max_pool", "tags"),
     "vgg": ("pool5", "tags"),
 }
-
-
-@dataclass(frozen=True)
-class FeatureConfig:
-    """One feature to compute for every segment. Each kind of feature is a subclass.
-
-    Attributes:
-        kind: The name of the kind.
-        dtype: The dtype of the stored values: one of `dtypes`.
-        sample_rate_hz: The rate of the audio that it is computed from; None is audio.sample_rate_hz.
-    """
-
-    # The dtypes in which the values can be stored.
-    dtypes: ClassVar[tuple[str, ...]] = ("float16", "float32")
-    # Settings that are paths of files: the result depends on the content of the files, not on the paths.
-    path_settings: ClassVar[tuple[str, ...]] = ()
-
-    kind: str = MISSING
-    dtype: str = "float16"
-    sample_rate_hz: int | None = None
-
-    def __post_init__(self) -> None:
-        check(
-            self.sample_rate_hz is None or 1_000 <= self.sample_rate_hz <= 192_000,
-            key=f"features.{self.kind}.sample_rate_hz",
-            value=self.sample_rate_hz,
-            expected="a rate from 1000 to 192000 Hz, or null for audio.sample_rate_hz",
-        )
-        check_choice(self.dtype, self.dtypes, key=f"features.{self.kind}.dtype")
-
-    def sources(self) -> Mapping[str, str]:
-        """Returns the local paths of the files that the values depend on, such as weights, by the kind of file."""
-        return {}
-
-    def libraries(self) -> tuple[str, ...]:
-        """Returns the packages that the values depend on, in addition to those of every preparation."""
-        return ()
-
-    def result_settings(self) -> dict[str, object]:
-        """Returns the settings that the values depend on, without the paths of files."""
-        return {key: value for key, value in asdict(self).items() if key not in self.path_settings}
 
 
 @dataclass(frozen=True)
@@ -296,4 +257,5 @@ FEATURE_CONFIGS: Mapping[str, type[FeatureConfig]] = {
     "yamnet": YamnetConfig,
     "musicnn_log_mel": MusicnnLogMelConfig,
     "musicnn": MusicnnConfig,
+    "embedding": EmbeddingConfig,
 }

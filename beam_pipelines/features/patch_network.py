@@ -26,6 +26,26 @@ def keep_order_of_sums(tf: Any) -> None:
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
 
+def import_tensorflow(feature: str) -> Any:
+    """Returns TensorFlow with the options with which features are computed.
+
+    Args:
+        feature: The feature that needs it, for messages.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    set_up_tensorflow()
+    try:
+        import tensorflow as tf  # takes seconds, and only pretrained networks need it
+    except ImportError as error:
+        raise UserError(
+            f"features={feature} needs TensorFlow, which is not installed: pip install 'beamtune[train]'"
+        ) from error
+    keep_order_of_sums(tf)
+    return tf
+
+
 class PatchNetwork:
     """A Keras model with its weights, on the CPU. Thread-safe."""
 
@@ -39,15 +59,7 @@ class PatchNetwork:
         Raises:
             UserError: TensorFlow is not installed.
         """
-        set_up_tensorflow()
-        try:
-            import tensorflow as tf  # takes seconds, and only pretrained networks need it
-        except ImportError as error:
-            raise UserError(
-                f"features={feature} needs TensorFlow, which is not installed: pip install 'beamtune[train]'"
-            ) from error
-        keep_order_of_sums(tf)
-        self._tf = tf
+        self._tf = tf = import_tensorflow(feature)
         self._lock = threading.Lock()
         self._functions: dict[int, Infer] = {}
         with tf.device("/CPU:0"):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from beam_pipelines.features.config import FeatureConfig, MusicnnConfig, YamnetConfig
+from beam_pipelines.features.config import EmbeddingConfig, FeatureConfig, MusicnnConfig, YamnetConfig
 
 # The settings of a data set that may name the collection that its music is from.
 _NAMING_SETTINGS = ("name", "root", "path")
@@ -40,10 +40,12 @@ class PretrainedNetwork:
 
     Attributes:
         name: Its name.
-        url: Where its weights or their code are published.
-        copyright: Who has the copyright.
-        licence: The name of the licence of the weights.
-        collections: What it learned from.
+        url: Where its weights or their code are published; "" if that is not known.
+        copyright: Who has the copyright; "" if that is not known.
+        licence: The name of the licence of the weights, or the whole text if the user brought the network; "" if it is
+            not stated.
+        collections: What it learned from, as far as it is stated.
+        is_own: Whether the user brought the network.
     """
 
     name: str
@@ -51,6 +53,7 @@ class PretrainedNetwork:
     copyright: str
     licence: str
     collections: tuple[Collection, ...]
+    is_own: bool = False
 
 
 YAMNET = PretrainedNetwork(
@@ -76,7 +79,25 @@ def network_of(config: FeatureConfig) -> PretrainedNetwork | None:
             licence="ISC License",
             collections=(_MUSICNN_COLLECTIONS[config.variant],),
         )
+    if isinstance(config, EmbeddingConfig):
+        return PretrainedNetwork(
+            name=config.filename,
+            url="",
+            copyright="",
+            licence=config.license_text() or "",
+            collections=tuple(map(_collection, config.learned_from)),
+            is_own=True,
+        )
     return None
+
+
+def _collection(name: str) -> Collection:
+    """Returns the collection that a user calls by a name: one of those above, or another one of that name."""
+    for known in (AUDIOSET, MILLION_SONG_DATASET, MAGNATAGATUNE):
+        if re.search(known.pattern, name.lower()):
+            return known
+    words = re.findall(r"\w+", name.lower())
+    return Collection(name, r"(?<![a-z])" + r"[\W_]?".join(map(re.escape, words)) + r"(?![a-z])")
 
 
 def notes_on_contamination(dataset: Mapping[str, object], features: Mapping[str, FeatureConfig]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.config import (
     FEATURE_CONFIGS,
+    EmbeddingConfig,
     FeatureConfig,
     LogMelConfig,
     MfccConfig,
@@ -23,6 +24,7 @@ from beam_pipelines.features.config import (
     YamnetConfig,
     YamnetLogMelConfig,
 )
+from beam_pipelines.features.embedding import Embedding
 from beam_pipelines.features.mel import LogMel, MelSpectrogram, Mfcc
 from beam_pipelines.features.musicnn import Musicnn
 from beam_pipelines.features.musicnn_log_mel import MusicnnLogMel, MusicnnSpectrogram
@@ -138,6 +140,9 @@ _BUILDERS: Mapping[type[FeatureConfig], Callable[[str, Any, _BuildContext], Feat
         name, config, context.musicnn_spectrogram(name, config)
     ),
     MusicnnConfig: lambda name, config, context: Musicnn(name, config, context.musicnn_spectrogram(name, config)),
+    EmbeddingConfig: lambda name, config, context: Embedding(
+        name, config, segment_num_samples=context.num_samples(config)
+    ),
 }
 
 # The settings that a mel spectrogram depends on.

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Mapping
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.features.config import FeatureConfig, MusicnnConfig
+from beam_pipelines.features.config import EmbeddingConfig, FeatureConfig, MusicnnConfig
+from beam_pipelines.features.embedding_files import NETWORKS_VARIABLE, locate, network_hash
 from beam_pipelines.features.musicnn_checkpoint import weights_sha256
 
 _CHUNK_BYTES = 2**20
@@ -18,7 +19,7 @@ def source_hashes(features: Mapping[str, FeatureConfig]) -> dict[str, dict[str, 
     Raises:
         UserError: A file cannot be read.
     """
-    return {name: _hashes(config, key=f"features.{name}") for name, config in features.items() if config.sources()}
+    return {name: _hashes(name, config) for name, config in features.items() if config.sources()}
 
 
 def require_same_sources(features: Mapping[str, FeatureConfig], *, recorded: Mapping[str, Mapping[str, str]]) -> None:
@@ -35,17 +36,23 @@ def require_same_sources(features: Mapping[str, FeatureConfig], *, recorded: Map
         for source, sha256 in hashes.items():
             expected = recorded.get(name, {}).get(source)
             if sha256 != expected:
+                path, hint = features[name].sources()[source], ""
+                if isinstance(config := features[name], EmbeddingConfig):
+                    path = locate(name, config)
+                    hint = f", or set {NETWORKS_VARIABLE} to the folder that holds {config.filename}"
                 raise UserError(
-                    f"features.{name}: {features[name].sources()[source]} has the SHA-256 {sha256}, and the data were "
-                    f"prepared with {source} of SHA-256 {expected}: replace the file by that one"
+                    f"features.{name}: {path} has the SHA-256 {sha256}, and the data were prepared with {source} of "
+                    f"SHA-256 {expected}: replace the file by that one{hint}"
                 )
 
 
-def _hashes(config: FeatureConfig, *, key: str) -> dict[str, str]:
+def _hashes(name: str, config: FeatureConfig) -> dict[str, str]:
+    if isinstance(config, EmbeddingConfig):
+        return {"network": network_hash(name, config)}
     if isinstance(config, MusicnnConfig):
         # A wheel and a folder hold the same weights.
         return {"weights": weights_sha256(config)}
-    return {source: _sha256_of(path, key=key) for source, path in config.sources().items()}
+    return {source: _sha256_of(path, key=f"features.{name}") for source, path in config.sources().items()}
 
 
 def _sha256_of(path: str, *, key: str) -> str:

@@ -11,6 +11,7 @@ The folder is deleted when the data set is finished.
 
 import io
 import json
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,10 +20,12 @@ from typing import BinaryIO
 import numpy as np
 
 from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.paths import is_local
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import BuiltShard
 from beam_pipelines.prepare.shard_report import ShardReport
-from beam_pipelines.records.schema import BUILD_FOLDER
+from beam_pipelines.records.schema import BUILD_FOLDER, DATASET_INFO_FILE
 from beam_pipelines.runners.work_progress import WorkProgress
 from beam_pipelines.splits.acoustic_fingerprint import Codes
 from beam_pipelines.splits.resolve_duplicates import Resolution
@@ -198,3 +201,14 @@ class ProgressReader:
             if known is None or known.num_done < self._num_tracks.get(name, 0):
                 self._known[name] = WorkProgress(**json.loads(storage.read_text(entry.path)))
         return sum(self._known.values(), WorkProgress())
+
+
+def check_is_in_no_other(output_dir: str) -> None:
+    """Raises a UserError if a local folder lies in a prepared data set, whose files would be listed with its own."""
+    folder = os.path.dirname(os.path.abspath(output_dir.rstrip("/"))) if is_local(output_dir) else "/"
+    while folder != os.path.dirname(folder):
+        if os.path.exists(os.path.join(folder, DATASET_INFO_FILE)):
+            raise UserError(
+                f"output_dir={output_dir} lies in the prepared data set {folder}: choose a folder beside it"
+            )
+        folder = os.path.dirname(folder)

@@ -13,16 +13,17 @@ import yaml
 
 from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, Lease, holding
+from beam_pipelines.common.lease import LEASE_FILE, LEASE_FILES, Lease, LeaseHeldError, holding
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.progress import progress_interval_s
 from beam_pipelines.common.saved_settings import describe_differences
-from beam_pipelines.common.terminal import stderr, stdout
+from beam_pipelines.common.terminal import counted, kept_from_earlier, stderr, stdout
 from beam_pipelines.datasets.config import RootDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
 from beam_pipelines.datasets.track import genre_names
+from beam_pipelines.features.config import EmbeddingConfig
 from beam_pipelines.features.frontend import FrontEnd
-from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
+from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader, check_is_in_no_other
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.counters import NAMESPACE, UNIT
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
@@ -117,9 +118,15 @@ def _check_before_listing(config: PrepareConfig) -> None:
 
     The paths in a table of tracks are checked after it is read.
     """
+    check_is_in_no_other(config.output_dir)
     dataset = config.dataset
     folders = {"dataset.root": dataset.root} if isinstance(dataset, RootDatasetConfig) else {}
-    config.runner.check_job({"output_dir": config.output_dir, **folders})
+    networks = {
+        f"features.{name}.path": feature.path
+        for name, feature in config.features.items()
+        if isinstance(feature, EmbeddingConfig)
+    }
+    config.runner.check_job({"output_dir": config.output_dir, **folders, **networks})
     storage.require_file_system(config.output_dir)
 
 
@@ -142,7 +149,7 @@ def _build(job: PrepareJob, *, lease: Lease) -> FinishedBuild:
     if is_checked:
         return build
     tracks = [track for report in build.reports for track in report.tracks]
-    print(f"comparing {len(tracks)} tracks to find duplicate recordings", file=stderr())
+    print(f"comparing {counted(len(tracks), 'track')} to find duplicate recordings", file=stderr())
     resolution = check_leaks(
         tracks,
         (codes for report in build.reports for codes in build_dir.read_acoustic_fingerprints(report.filename)),
@@ -286,10 +293,13 @@ def _has_other_files(output_dir: str) -> bool:
 
 
 def _remove_left_build_dir(output_dir: str) -> None:
-    """Removes the build folder and the lease of a command that was killed after it wrote `_SUCCESS`."""
+    """Removes the build folder and the lease of a command that was killed after it wrote `_SUCCESS`.
+
+    Those of a command that may still run are kept: it removes them itself, or the next call does.
+    """
     build_dir = BuildDir(output_dir)
     if build_dir.exists() or storage.exists(storage.join(output_dir, LEASE_FILE)):
-        with holding(output_dir, key="output_dir"):
+        with suppress(LeaseHeldError), holding(output_dir, key="output_dir"):
             build_dir.remove()
 
 
@@ -334,7 +344,7 @@ def _watch_progress(
         unit=UNIT,
         total=sum(len(plan.tracks) for plan in plans),
         kept=WorkProgress(num_done=num_done, num_rejects=num_rejects),
-        note=f"{len(reports)} of {len(plans)} shards are already finished and are kept" if reports else None,
+        note=kept_from_earlier(len(reports), len(plans), "shard") if reports else None,
         interval_s=interval_s,
     )
 

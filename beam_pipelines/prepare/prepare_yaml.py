@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _Config = TypeVar("_Config")
 _CACHE_KEY = "fingerprint"
+_PATHS = "paths"
 _FIELDS_OF_ALL_FEATURES = {field.name for field in fields(FeatureConfig)}
 
 
@@ -88,6 +89,7 @@ def prepare_yaml_text(config: PrepareConfig, *, cache_key: str) -> str:
             _CACHE_KEY: cache_key,
             "versions": library_versions(config.features),
             "sources": source_hashes(config.features),
+            **_paths(config.features),
             "config": config.result_settings(),
         }
     )
@@ -117,6 +119,7 @@ def parse_prepare_yaml(text: str) -> PrepareYaml:
     if not isinstance(content, Mapping):
         raise PrepareYamlError("expected a mapping with the entry config")
     settings = _section(content, "config")
+    paths = _section(content, _PATHS) if _PATHS in content else {}
     return PrepareYaml(
         text=text,
         cache_key=str(content.get(_CACHE_KEY, "")),
@@ -126,7 +129,10 @@ def parse_prepare_yaml(text: str) -> PrepareYaml:
         segment=_config(SegmentConfig, _section(settings, "segment"), key="config.segment"),
         duplicates=_config(DuplicatesConfig, settings.get("duplicates", {}), key="config.duplicates"),
         shards=_config(ShardConfig, settings.get("shards", {}), key="config.shards"),
-        features={name: _feature(name, values) for name, values in _section(settings, "features").items()},
+        features={
+            name: _feature(name, values, paths=paths.get(name))
+            for name, values in _section(settings, "features").items()
+        },
     )
 
 
@@ -144,13 +150,21 @@ def _config(config_class: type[_Config], values: Any, *, key: str) -> _Config:
         raise PrepareYamlError(f"{key}: {error}") from error
 
 
-def _feature(name: str, values: Any) -> FeatureConfig:
+def _paths(features: Mapping[str, FeatureConfig]) -> dict[str, object]:
+    """Returns the section with the paths of files that are needed again, which the cache key does not depend on."""
+    paths = {name: config.recorded_paths() for name, config in features.items() if config.recorded_paths()}
+    return {_PATHS: paths} if paths else {}
+
+
+def _feature(name: str, values: Any, *, paths: Any = None) -> FeatureConfig:
     key = f"config.features.{name}"
     if not isinstance(values, Mapping) or not isinstance(values.get("kind"), str):
         raise PrepareYamlError(f"{key} has no kind")
     config_class = FEATURE_CONFIGS.get(values["kind"])
     if config_class is not None:
-        return _config(config_class, values, key=key)
+        recorded = paths if isinstance(paths, Mapping) else {}
+        found = {path: recorded[path] for path in config_class.path_settings if path in recorded}
+        return _config(config_class, {**values, **found}, key=key)
     return _config(FeatureConfig, {k: v for k, v in values.items() if k in _FIELDS_OF_ALL_FEATURES}, key=key)
 
 

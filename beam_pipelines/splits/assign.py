@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from beam_pipelines.datasets.track import EXCLUDED, Track
 from beam_pipelines.records.schema import SPLITS, TEST, TRAIN, VALIDATION
 from beam_pipelines.splits.config import SplitConfig
@@ -197,8 +198,9 @@ def _split_by_fractions(
         if missing is not None:
             no_test = ", or set split.test_fraction=0" if len(members) == 2 and TEST in targets else ""
             raise UserError(
-                f"the genre {label!r} has {len(members)} groups of tracks (artists, or folders), too few for one in "
-                f"each split: none is left for {missing}. Add tracks by other artists, leave the genre out{no_test}"
+                f"the genre {label!r} has {counted(len(members), 'group')} of tracks (artists, or folders), too few "
+                f"for one in each split: none is left for {missing}. Add tracks by other artists, leave the genre out"
+                f"{no_test}"
             )
     return split_of_unit
 

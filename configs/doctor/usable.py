@@ -11,6 +11,8 @@ from configs.doctor.findings import BROKEN, MISSING, OK, UNSUPPORTED, Finding
 from configs.doctor.requirements import Requirements, accepts, with_extras
 
 _MAX_NAMES = 4
+# Where neither is installed, the second one is named.
+_IN_PLACE_OF = {"train-base": "train", "train-cpu": "train"}
 
 
 def find_extras(requirements: Requirements, versions: Sequence[Finding], *, version_of: VersionOf) -> list[Finding]:
@@ -21,7 +23,9 @@ def find_extras(requirements: Requirements, versions: Sequence[Finding], *, vers
         versions: The findings of the libraries; what they say is not said again.
         version_of: Returns the version of an installed package.
     """
-    return [_find_extra(extra, requirements, versions, version_of=version_of) for extra in requirements.extras]
+    found = [_find_extra(extra, requirements, versions, version_of=version_of) for extra in requirements.extras]
+    missing = {one.name for one in found if one.state == MISSING}
+    return [one for one in found if one.name not in missing or _IN_PLACE_OF.get(one.name) not in missing]
 
 
 def find_commands(

@@ -65,9 +65,10 @@ def find_job(word: str, *, project: str | None, region: str | None) -> LaunchedJ
     known = [job for job in _read() if project in (None, job.project)]
     if word == LAST:
         if not known:
+            where = "" if project is None else f" in {project}"
             raise UserError(
-                f"{LAST}: no job was launched from this machine{'' if project is None else f' in {project}'}: beamtune "
-                "launch list shows those of a project"
+                f"{LAST}: no job or server was launched from this machine{where}: beamtune launch list shows those of "
+                "a project"
             )
         return known[-1]
     match = _NAME.fullmatch(word)

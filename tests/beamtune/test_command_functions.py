@@ -110,3 +110,9 @@ def test_the_functions_work_in_a_thread_and_write_what_the_commands_write(tones:
         if path.is_file() and path.name != "prepare.yaml":  # which names the folder
             assert path.read_bytes() == (tmp_path / "thread" / path.name).read_bytes(), path.name
     assert len(found["data"].split("train")) > 0
+
+
+def test_quick_checks_its_settings_before_it_begins(tmp_path: Path) -> None:
+    with pytest.raises(beamtune.UserError, match=r"^folds=1: expected 2 to 1000 folds"):
+        beamtune.quick(tmp_path / "music", output_dir=tmp_path / "out", folds=1)
+    assert not (tmp_path / "out").exists()

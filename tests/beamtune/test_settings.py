@@ -144,7 +144,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         ("prepare", {"hydra": {"verbose": True}}, "hydra.verbose: there is no such setting"),
         ("train", {"dataset": "folder"}, "dataset: there is no such setting"),
         ("train", {"epochs": 0}, "epochs=0: expected a whole number from 1"),
-        ("train", {"overrides": "none.yaml"}, "overrides=none.yaml cannot be read"),
+        ("train", {"overrides": "none.yaml"}, "none.yaml cannot be read"),
         ("train", {"overrides": 3}, "overrides=3: expected a path"),
         ("evaluate", {"run_dir": "x", "split": "tset"}, "split=tset: expected one of train, validation, test; did you"),
     ],

@@ -39,9 +39,22 @@ def test_commands_are_completed(complete):
     assert complete("completion", "") == ["bash", "zsh"]
 
 
+def test_a_file_of_settings_is_left_to_the_shell(complete):
+    assert complete("train", "--config", "") == []
+    assert complete("train", "--config", "mod") == []
+
+
 def test_options_are_those_of_the_command(complete):
     assert complete("prepare", "--d") == ["--debug", "--dry-run"]
-    assert complete("predict", "runs/a", "--") == ["--csv", "--debug", "--help", "--json", "--jsonl", "--show-config"]
+    assert complete("predict", "runs/a", "--") == [
+        "--config",
+        "--csv",
+        "--debug",
+        "--help",
+        "--json",
+        "--jsonl",
+        "--show-config",
+    ]
 
 
 def test_options_of_a_group_are_its_yaml_files(complete):

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.config import CsvDatasetConfig
-from beam_pipelines.features.config import LogMelConfig, MfccConfig
+from beam_pipelines.features.config import LogMelConfig, MfccConfig, MusicnnConfig
 from beam_pipelines.prepare.config import PrepareConfig
 from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml, without_references
@@ -25,6 +25,16 @@ def test_defaults_are_those_of_the_dataclasses():
     assert isinstance(made, PrepareConfig)
     assert made.features == {"log_mel": LogMelConfig()}
     assert made.output_dir == "prepared/synthetic"
+
+
+def test_quick_reads_the_start_of_songs_and_leaves_none_out_of_the_fit():
+    made = config("quick", "dataset.root=music", "output_dir=out")
+    assert made.features == {"musicnn": MusicnnConfig()}
+    assert (made.audio.max_duration_s, made.max_reject_fraction) == (30.0, 0.2)
+    prepared = made.prepare_config("out/prepared")
+    assert type(prepared) is PrepareConfig
+    assert (prepared.output_dir, prepared.dataset.root) == ("out/prepared", "music")
+    assert (prepared.split.validation_fraction, prepared.split.test_fraction) == (0.0, 0.0)
 
 
 def test_a_command_whose_yaml_file_describes_other_settings_is_an_error():
@@ -192,7 +202,7 @@ def test_every_command_file_composes():
     assert names == {
         *("baselines", "crossval", "tensorboard", "tune"),
         *("compare", "convert", "doctor", "download", "evaluate", "explore", "export", "launch", "models"),
-        *("predict", "prepare", "report", "review", "runs", "serve", "sync", "synthesize", "tag", "train"),
+        *("predict", "prepare", "quick", "report", "review", "runs", "serve", "sync", "synthesize", "tag", "train"),
     }
     for name in names:
         compose(name, [])
@@ -268,3 +278,8 @@ def test_several_threads_compose_at_the_same_time():
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda epochs: compose("train", {"epochs": epochs}).epochs, range(1, 9)))
     assert found == list(range(1, 9))
+
+
+def test_the_suggested_list_of_options_is_quoted() -> None:
+    with pytest.raises(UserError, match=r"""e.g. 'runner.options=\["--a=1","--b"\]'$"""):
+        compose("prepare", ["runner=portable", "runner.options=[--a=1,--b]"])

@@ -1,6 +1,7 @@
 """scripts/demo, and its accuracy on artists that are not in the train split."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,27 @@ def test_the_demo_prints_a_prediction_and_the_tensorboard_command(demo):
     assert "$ beamtune predict demo/runs/first demo/music/" in done.stdout
     assert done.stdout.rstrip().endswith(".venv/bin/beamtune tensorboard demo/runs")
     assert list((tree / "demo" / "runs").rglob("events.out.tfevents.*"))
+
+
+def test_the_readme_shows_what_the_demo_prints(demo):
+    """Scores may differ a little, because processors round differently; "…" stands for lines that are left out."""
+    done, _ = demo
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    shown = [
+        line.strip()
+        for block in re.findall(r"(?m)^ {4}\$ beamtune (?:evaluate|predict) .*demo/.*\n(?: {4}.*\n)*", text)
+        for line in block.splitlines()
+        if line.strip() != "…"
+    ]
+    assert len(shown) >= 9
+
+    def parts(line):
+        return re.sub(r"\d+\.\d+", "#", " ".join(line.split())), [float(one) for one in re.findall(r"\d+\.\d+", line)]
+
+    printed = [parts(line) for line in done.stdout.splitlines()]
+    for line in shown:
+        words, numbers = parts(line)
+        assert any(words == others and numbers == pytest.approx(found, abs=0.05) for others, found in printed), line
 
 
 def test_the_artists_of_the_test_split_are_not_in_the_train_split(demo):

@@ -1,9 +1,9 @@
 """The page of `beamtune explore` in a browser: it is complete, and requests no other file."""
 
-import json
 from urllib.parse import urlsplit
 
 import pytest
+from chromium import OVERFLOW, TEXT_HEIGHTS, open_page, requested_urls
 from selenium.webdriver.common.by import By
 
 from configs.cli import main
@@ -42,32 +42,26 @@ def explored(make_collection, tmp_path_factory):
     return directory / "page" / "index.html"
 
 
-def requested_urls(browser):
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [
-        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
-    ]
-
-
 def texts(browser, selector):
     return [element.text for element in browser.find_elements(By.CSS_SELECTOR, selector)]
 
 
 def test_the_page_is_complete_in_a_browser(browser, explored):
-    browser.get(explored.as_uri())
+    open_page(browser, explored, scheme="light")
 
-    images = browser.find_elements(By.TAG_NAME, "img")
-    assert len(images) == 9
-    assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 0 for image in images)
+    charts = browser.find_elements(By.CSS_SELECTOR, ".chart")
+    assert len(charts) == 9
+    assert all(len(chart.get_attribute("aria-label")) > 20 for chart in charts)
+    assert [svg.is_displayed() for svg in browser.find_elements(By.CSS_SELECTOR, ".chart svg")].count(True) == 9
     assert browser.execute_async_script(LOADED_DURATIONS) == [2.0, 2.0]
 
-    assert browser.title == "two_genres: a prepared data set"
+    assert browser.title == "data: a prepared data set"
     assert texts(browser, "h1, h2") == [
-        "two_genres",
+        "data",
         "Genres and splits",
         "Durations",
         "Loudness",
-        "Groups",
+        "Artists",
         "Audio features by genre",
         "Examples",
         "Tracks left out",
@@ -91,9 +85,39 @@ def test_the_page_is_complete_in_a_browser(browser, explored):
 
 
 def test_the_page_fits_its_window_and_blocks_requests(browser, explored):
-    for width in (500, 1280):
-        browser.set_window_size(width, 1600)
-        browser.get(explored.as_uri())
-        overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert browser.execute_script(overflow) == 0
+    for width in (360, 390, 859, 1280):
+        open_page(browser, explored, scheme="dark", width=width)
+        assert browser.execute_script(OVERFLOW) == 0
+        assert min(browser.execute_script(TEXT_HEIGHTS)) >= 11.99
     assert browser.execute_async_script(BLOCKED_URI) == "http://127.0.0.1:9/tracker.png"
+
+
+def test_charts_follow_light_and_dark(browser, explored):
+    colors = """
+    const fills = selector => getComputedStyle(document.querySelector(selector)).fill;
+    return [fills("#figure-clips .wide text"), fills("#figure-clips .wide path[style*='--train']")];
+    """
+    found = []
+    for scheme in ("light", "dark"):
+        open_page(browser, explored, scheme=scheme)
+        found.append(browser.execute_script(colors))
+    assert found == [
+        ["rgb(26, 26, 26)", "rgb(68, 119, 170)"],
+        ["rgb(232, 232, 232)", "rgb(119, 170, 221)"],
+    ]
+
+
+def test_names_are_not_broken_inside_a_word_on_a_telephone(browser, explored):
+    open_page(browser, explored, scheme="light", width=390)
+    words = browser.find_elements(By.CSS_SELECTOR, "#table-groups tbody bdi, nav a")
+    assert len(words) >= 8 + 9  # a row for each artist and split
+    lines = "return arguments[0].getClientRects().length"
+    assert {browser.execute_script(lines, word) for word in words} == {1}
+
+
+def test_points_have_the_names_of_tracks(browser, explored):
+    open_page(browser, explored, scheme="light")
+    titles = browser.find_elements(By.CSS_SELECTOR, "#figure-projection .wide title")
+    names = [title.get_attribute("textContent") for title in titles]
+    assert len(names) == 16
+    assert all(track_id.startswith(f"{genre}/") for track_id, genre in (name.rsplit(": ", 1) for name in names))

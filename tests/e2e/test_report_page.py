@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import axe_core_python
 import pytest
+from chromium import OVERFLOW, TEXT_HEIGHTS, open_page, requested_urls
 from python_script import script_command
 from selenium.webdriver.common.by import By
 
@@ -17,13 +18,6 @@ pytestmark = pytest.mark.slow
 
 AXE = Path(axe_core_python.__file__).with_name("axe.min.js")
 RUN_AXE = "const done = arguments[arguments.length - 1]; axe.run().then(found => done(found.violations));"
-OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-TEXT_HEIGHTS = """
-return [...document.querySelectorAll(".chart svg")].flatMap(svg => {
-  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-  return [...svg.querySelectorAll("text")].map(text => parseFloat(getComputedStyle(text).fontSize) * scale);
-});
-"""
 LOADED_DURATIONS = """
 const done = arguments[arguments.length - 1];
 Promise.all([...document.querySelectorAll("audio")].map(audio => new Promise(resolve => {
@@ -52,6 +46,7 @@ SEARCH = {
     "kind": "search",
     "name": "search",
     "leak": None,
+    "contamination": [],
     "sentences": ["The question: which?", "The answer: this.", "What it does not say: more."],
     "cautions": ["The best score is too high."],
     "search": {
@@ -112,24 +107,6 @@ def reports(make_collection, tmp_path_factory):
     (folder / "report" / "search").mkdir()
     (folder / "report" / "search" / "index.html").write_text(render_page(SEARCH, excerpts={}))
     return folder / "report"
-
-
-def requested_urls(browser):
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [
-        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
-    ]
-
-
-def open_page(browser, page, *, scheme, width=1280):
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 1600, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    browser.get(page.as_uri())
 
 
 def test_the_page_is_complete_and_requests_nothing(browser, reports):

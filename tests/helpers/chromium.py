@@ -1,8 +1,10 @@
 """A headless Chromium for tests of pages."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -45,3 +47,34 @@ def open_chromium(*more_options: str) -> Iterator[webdriver.Chrome]:
         yield browser
     finally:
         browser.quit()
+
+
+OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# The height of each text in the charts that are displayed, in pixels of the window.
+TEXT_HEIGHTS = """
+return [...document.querySelectorAll(".chart svg")].flatMap(svg => {
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  if (scale === 0) return [];
+  return [...svg.querySelectorAll("text")].map(text => parseFloat(getComputedStyle(text).fontSize) * scale);
+});
+"""
+
+
+def open_page(browser: webdriver.Chrome, page: Path, *, scheme: str, width: int = 1280) -> None:
+    """Opens a page in light or dark (`scheme`), in a window of this width; below 500 pixels, as on a telephone."""
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 1600, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.get(page.as_uri())
+
+
+def requested_urls(browser: webdriver.Chrome) -> list[str]:
+    """Returns the addresses that the browser has requested since the last call."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [
+        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
+    ]

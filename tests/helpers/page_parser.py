@@ -14,6 +14,7 @@ class PageParts:
         tables: The texts of all cells of each table, by its id and then by row.
         texts: The text of every element with an id, by its id.
         images: The attributes of every <img>.
+        charts: The descriptions of all elements that are an image to a screen reader.
         audio: The attributes of every <audio>.
         links: The targets of all links.
         ids: All ids.
@@ -28,6 +29,7 @@ class PageParts:
     tables: dict[str, list[list[str]]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     images: list[dict[str, str]] = field(default_factory=list)
+    charts: list[str] = field(default_factory=list)
     audio: list[dict[str, str]] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
@@ -53,6 +55,8 @@ class _Parser(HTMLParser):
         parts.marks += tag == "mark"
         if "id" in attributes:
             parts.ids.append(attributes["id"])
+        if attributes.get("role") == "img":
+            parts.charts.append(attributes["aria-label"])
         if tag == "img":
             parts.images.append(attributes)
         elif tag == "audio":
@@ -76,7 +80,7 @@ class _Parser(HTMLParser):
         opened, attributes, texts = self._open.pop()
         assert opened == tag, f"<{opened}> is closed by </{tag}>"
         text = "".join(texts).strip()
-        if tag == "title":
+        if tag == "title" and not self.parts.title:  # figures have titles, too
             self.parts.title = text
         elif tag in ("h1", "h2", "h3"):
             self.parts.headings.append(text)

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from beam_pipelines.features.config import MusicnnConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import DuplicatePair, Reject, TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
@@ -92,6 +94,24 @@ def write_prepared_data(
     }.items():
         (directory / filename).write_text(text, encoding="utf-8")
     return directory
+
+
+def contaminate(directory: Path, *, feature: str) -> str:
+    """Makes a feature one of a network that learned from the music of the data set; returns what is said of it.
+
+    Args:
+        directory: A prepared data set, or a run's copy of its metadata.
+        feature: The name of the feature.
+    """
+    path = directory / schema.CONFIG_FILE
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["config"]["dataset"] = {"name": "csv", "path": "/music/magnatune.csv"}
+    content["config"]["features"][feature] = asdict(MusicnnConfig(variant="mtt"))
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return (
+        f"features.{feature}: MTT_musicnn learned from MagnaTagATune, which is music of Magnatune, which "
+        "dataset.path=/music/magnatune.csv names: scores on this music are too high"
+    )
 
 
 def _write_split(directory: Path, split: str, shards: Sequence[Sequence[bytes]], *, name: str) -> schema.SplitInfo:

@@ -137,6 +137,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Iterator[Run]:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # the tests of the commands and of the wheel run what its cells call
 class TestTheWholeNotebook:
     def test_the_runtime_keeps_its_packages_and_beamtune_has_its_own(self, run: Run):
         assert packages() == run.packages

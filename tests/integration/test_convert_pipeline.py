@@ -279,7 +279,13 @@ def test_an_unexpected_exception_rejects_its_file_alone(write_audio, tmp_path, m
 def test_the_command_line_converts_and_names_what_is_missing(beamtune, write_audio, tmp_path):
     write_audio(tmp_path / "music" / "a.mp3", duration_s=0.5)
     done = beamtune("convert", f"source={tmp_path / 'music'}", f"output_dir={tmp_path / 'out'}", "channels=2")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"converted: {tmp_path / 'out'}")
+    assert (done.returncode, done.stdout.splitlines()[-2:]) == (
+        0,
+        [
+            f"converted: {tmp_path / 'out'}",
+            f"next: beamtune prepare dataset=folder dataset.root={tmp_path / 'out'} output_dir=prepared/out",
+        ],
+    )
     assert read_pcm(tmp_path / "out" / "a.wav")[0].shape[1] == 2
     failed = beamtune("convert", f"source={tmp_path / 'music'}")
     assert (failed.returncode, failed.stderr) == (

@@ -14,7 +14,8 @@ from tuner_processes import exit_code
 
 from configs.cli import main
 
-pytestmark = pytest.mark.slow
+# tests/trainer/crossval/test_crossval.py interrupts one in its own process.
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 EX_TEMPFAIL = 75
 WAIT_S = 900  # on a busy machine
@@ -83,7 +84,7 @@ def test_an_interrupted_process_resumes_with_the_same_results(prepared: Path, tm
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
 
     assert exit_code(start(prepared, interrupted, log)) == 0, log.read_text()
-    assert "1 of 3 runs are already finished" in log.read_text()
+    assert "kept from earlier: 1 of 3 runs" in log.read_text()
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
     assert results(interrupted) == results(uninterrupted)
     for name in ("predictions-test.csv", "predictions-validation.csv"):

@@ -188,7 +188,7 @@ def test_predict_gives_the_same_probabilities(trained: Both, capsys: pytest.Capt
 
 def test_export_and_its_predictions_are_in_the_bucket(trained: Both) -> None:
     done = trained.run_on_gcs("export", "{url}/runs/first", "output_dir={url}/exports/first", "reference_clips=1")
-    assert done.stdout.endswith(f"exported to {trained.gcs.url}/exports/first\n")
+    assert f"\nexported to {trained.gcs.url}/exports/first\nnext: beamtune serve " in done.stdout
     assert trained.clients() == {"python"}
     names = trained.gcs.contents("exports/first")
     assert {"export.json", "example.py", "saved_model/saved_model.pb", "vertex/request.json"} <= set(names)

@@ -194,13 +194,13 @@ def test_two_cuts_in_the_midst_of_a_shard_change_nothing(place: Place, tmp_path:
 @pytest.mark.parametrize(
     ("command", "pattern", "hold", "skip"),
     [
-        ("prepare", SHARD, "before", 1),
+        pytest.param("prepare", SHARD, "before", 1, marks=pytest.mark.exhaustive),
         ("prepare", SHARD, "after", 3),
-        ("prepare", "_SUCCESS$", "after", 0),
+        pytest.param("prepare", "_SUCCESS$", "after", 0, marks=pytest.mark.exhaustive),
         ("convert", r"\.convert/reports/.*\.json$", "after", 0),
-        ("train", "checkpoints/", "before", 4),
+        pytest.param("train", "checkpoints/", "before", 4, marks=pytest.mark.exhaustive),
         ("train", "checkpoints.json$", "after", 0),
-        ("train", "metrics.json$", "before", 0),
+        pytest.param("train", "metrics.json$", "before", 0, marks=pytest.mark.exhaustive),
     ],
 )
 def test_killed_in_an_upload(place: Place, tmp_path: Path, command: str, pattern: str, hold: str, skip: int) -> None:
@@ -227,7 +227,12 @@ def test_without_googles_client_faults_change_nothing(place: Place, tmp_path: Pa
     ("number", "faults", "code"),
     [
         (signal.SIGTERM, Faults(kinds=("get",), name_pattern=SHARD, hold="before"), RUN_AGAIN),
-        (signal.SIGTERM, Faults(kinds=("insert",), name_pattern="last-00001", hold="before"), RUN_AGAIN),
+        pytest.param(
+            signal.SIGTERM,
+            Faults(kinds=("insert",), name_pattern="last-00001", hold="before"),
+            RUN_AGAIN,
+            marks=pytest.mark.exhaustive,
+        ),
         (signal.SIGINT, Faults(kinds=("insert",), name_pattern="checkpoints/", unavailable_share=1.0), INTERRUPTED),
     ],
 )

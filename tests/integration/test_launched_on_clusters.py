@@ -145,6 +145,8 @@ def test_a_search_runs_on_the_chief_and_the_workers_of_two_jobs(
     assert [trial["status"] for trial in trials] == ["COMPLETED", "COMPLETED"]
 
 
+# tests/trainer/training/test_distributed.py kills a worker that no launch has started.
+@pytest.mark.exhaustive
 def test_workers_that_train_together_go_on_when_one_is_killed(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,7 +215,7 @@ def test_the_probes_of_a_service_see_when_it_is_ready(
         service.kill()
 
 
-@pytest.mark.parametrize("name", ["train", "tune"])
+@pytest.mark.parametrize("name", [pytest.param("train", marks=pytest.mark.exhaustive), "tune"])
 def test_a_batch_script_runs_on_two_nodes(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

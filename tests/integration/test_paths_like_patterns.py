@@ -7,6 +7,8 @@ import pytest
 
 from configs.cli import main
 
+# The smallest network: what it learns does not matter.
+NETWORK = ["model.filters=[4,4]", "model.time_pools=[4,4]", "model.band_pools=[4,4]", "model.hidden_units=4"]
 SMALL = ["segment.duration_s=1", "segment.hop_s=1", "features.log_mel.n_mels=16", "shards.min_shards=1"]
 
 
@@ -29,7 +31,7 @@ def test_all_folders_may_be_named_like_patterns(make_collection, tmp_path, monke
     make_collection(tmp_path / "M [mp3]")
     (tmp_path / "M m").mkdir()
     assert main(["prepare", "dataset=folder", "dataset.root=M [mp3]", "output_dir=p [1]", *SMALL]) == 0
-    assert main(["train", "data_dir=p [1]", "run_dir=runs/lr [1e-3]?", "epochs=1"]) == 0
+    assert main(["train", "data_dir=p [1]", "run_dir=runs/lr [1e-3]?", "epochs=1", *NETWORK]) == 0
     assert main(["train", "run_dir=runs/lr [1e-3]?"]) == 0
     assert main(["evaluate", "run_dir=runs/lr [1e-3]?"]) == 0
     capsys.readouterr()

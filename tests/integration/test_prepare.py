@@ -19,6 +19,7 @@ from lease_process import let_another_be_faster, let_another_take_over
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.extras import naming_missing_extras
+from beam_pipelines.common.lease import LEASE_FILE, LeaseHeldError
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.datasets.config import FolderDatasetConfig, SyntheticDatasetConfig
 from beam_pipelines.features import frontend
@@ -292,7 +293,7 @@ def test_turning_the_search_for_duplicates_off_keeps_the_finished_shards(music, 
     assert len(built_ns) == 6
     prepare(config_for(music, out, duplicates=DuplicatesConfig(mode="off")))
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord-*")} == built_ns
-    assert "6 of 6 shards are already finished" in capsys.readouterr().err
+    assert "kept from earlier: 6 of 6 shards" in capsys.readouterr().err
 
 
 def test_turning_the_search_on_builds_shards_without_fingerprints_again(music, prepared, tmp_path, monkeypatch):
@@ -386,3 +387,13 @@ def test_nothing_is_composed_for_a_bucket_without_its_client(tmp_path, monkeypat
     with pytest.raises(UserError, match=r"pip install 'beamtune\[cloud\]'"), naming_missing_extras():
         prepare(config)
     assert not (tmp_path / "music").exists()
+
+
+def test_the_lease_of_a_killed_command_delays_nothing_where_nothing_is_left_to_do(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise LeaseHeldError("another command may still run")
+
+    (tmp_path / LEASE_FILE).write_text("{}")
+    monkeypatch.setattr(pipeline, "holding", refuse)
+    pipeline._remove_left_build_dir(str(tmp_path))
+    assert (tmp_path / LEASE_FILE).exists()

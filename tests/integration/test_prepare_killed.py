@@ -102,7 +102,13 @@ def reported_shards(output_dir: Path) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num_kills", "has_copies"), [(5, False), (3, True)], ids=["no copies", "copies"])
+@pytest.mark.parametrize(
+    ("num_kills", "has_copies"),
+    [
+        pytest.param(5, False, id="no copies", marks=pytest.mark.exhaustive),
+        pytest.param(3, True, id="copies"),
+    ],
+)
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(
     make_collection, prepare_in_fork, tmp_path, num_kills, has_copies
 ):

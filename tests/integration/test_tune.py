@@ -167,7 +167,7 @@ def test_other_settings_in_the_same_directory_are_refused(searched: Path, capsys
     assert "is a search with other settings (seed was 0 and is 1)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("tuner", ["bayesian", "hyperband"])
+@pytest.mark.parametrize("tuner", [pytest.param("bayesian", marks=pytest.mark.exhaustive), "hyperband"])
 def test_other_algorithms_finish(prepared: Path, tuner: str) -> None:
     more = {
         "bayesian": ["budget.max_trials=3", "tuner.num_initial_points=2", "epochs=1"],

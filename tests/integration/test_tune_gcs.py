@@ -152,6 +152,8 @@ def num_saved_epochs(gcs: Gcs) -> int:
     return sum(one.kind == "insert" and "/state/trials/" in one.name and one.status == 200 for one in gcs.requests())
 
 
+# A longer one is below, and test_gcs_faults.py has short ones of a training.
+@pytest.mark.exhaustive
 def test_outages_are_survived(
     gcs: Gcs, prepared: Path, reference: tuple[Results, Sequence[Record]], tmp_path: Path
 ) -> None:

@@ -149,3 +149,10 @@ def test_two_builds_of_the_same_files_are_the_same_bytes(tmp_path: Path) -> None
         sums.append(build(source, tmp_path / f"built-{mode:o}"))
     assert sums[0] == sums[1]
     assert sorted(Path(name).suffix for name in sums[0]) == [".gz", ".whl"]
+
+
+def test_changes_that_are_not_committed_are_not_built(checkout: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)  # noqa: S607
+    done = release(checkout, "build", str(tmp_path / "empty"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the checkout has changes that are not committed" in done.stderr

@@ -16,6 +16,7 @@ from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorize
 from trainer.common import files
 from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_sigterm
+from trainer.data.contamination import read_contamination
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
 from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
 from trainer.metrics.predictions import make_predictions
@@ -136,7 +137,7 @@ def _load_vectors(config: BaselinesConfig, *, data: PreparedData) -> _LoadedVect
     for split in _SPLITS:
         find_shards(data, split)
     check_has_several_genres(data)
-    vectorizer = make_vectorizer(data, config.feature, pooling=config.pooling)
+    vectorizer = make_vectorizer(data, config.feature_names, pooling=config.pooling)
     check_fits_memory(data, _SPLITS, vectorizer=vectorizer, max_mib=config.max_matrix_mib)
     group_of_track = read_groups(data)
     train = read_vectors(data, TRAIN, vectorizer=vectorizer)
@@ -156,7 +157,7 @@ def _run_learner(run: RunDir, learner: str, *, config: BaselinesConfig, loaded: 
     fitted = fit_best(learner, loaded.train, loaded.scored[VALIDATION], config=config, num_classes=len(data.labels))
     model = ModelSummary(
         name=learner,
-        features=(config.feature,),
+        features=config.feature_names,
         num_parameters=fitted.num_parameters,
         train_duration_s=fitted.train_duration_s,
         hyperparameters=fitted.hyperparameters,
@@ -192,7 +193,7 @@ def _settings(hyperparameters: Mapping[str, float] | None) -> str:
 def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: PreparedData, stream: TextIO) -> None:
     leak = data.stats.split_leak
     console = make_console(stream)
-    title = f"{split_title(TEST, leak)}, {config.feature}: accuracy, and macro-F1 of tracks"
+    title = f"{split_title(TEST, leak)}, {' + '.join(config.feature_names)}: accuracy, and macro-F1 of tracks"
     table = TextTable(title, *("learner", "settings", *LEVELS, "macro-F1", "parameters", "seconds"), text=["settings"])
     for metrics in found:
         levels, model = metrics.levels[TEST], metrics.model
@@ -206,8 +207,12 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
         )
     console.print(table)
     tracks, segments = (found[0].levels[TEST][level].num_examples for level in (TRACK, SEGMENT))
-    print_line(console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {len(data.labels)} genres")
+    print_line(
+        console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {counted(len(data.labels), 'genre')}"
+    )
     for note in few_groups_notes([found[0].levels[TEST][TRACK]]):
         print_line(console, note)
     if leak is not None:
         print_line(console, leak_note(leak))
+    for note in read_contamination(data.path, config.feature_names):
+        print_line(console, note)

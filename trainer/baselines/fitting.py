@@ -18,6 +18,7 @@ from trainer.baselines.learners import LEARNERS, FitContext, Hyperparameters, Le
 from trainer.baselines.vectors import Vectors
 from trainer.metrics import calibration
 from trainer.metrics.metrics import classification_metrics, cross_entropy, softmax
+from trainer.models.principal_components import count_directions
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def fit(
     """Returns a learner fitted on the train split with these hyperparameters.
 
     Raises:
-        UserError: `config.pca` is larger than the number of principal components.
+        UserError: `config.pca` is larger than the number of principal components, or, with `config.whiten`, than the
+            number of those in which the vectors vary.
     """
     classes, counts = np.unique(train.labels, return_counts=True)
     is_balanced = config.class_weighting == "balanced"
@@ -129,9 +131,11 @@ def fit(
         expected=f"at most {most_components} components, because the train split has {len(train.labels)} "
         f"{config.unit}s of {train.values.shape[1]} values",
     )
-    pipeline = make_pipeline(learner, hyperparameters, context=context, pca=config.pca)
+    pipeline = make_pipeline(learner, hyperparameters, context=context, config=config)
     with _one_thread(), _convergence_warnings() as problems:
         pipeline.fit(train.values, train.labels)
+    if config.whiten:
+        _check_directions(pipeline["pca"].explained_variance_, config=config)
     fitted = FittedLearner(
         learner=learner,
         hyperparameters=hyperparameters,
@@ -147,6 +151,18 @@ def fit(
     with _one_thread():
         decisions = decision_values(pipeline, validation.values)
     return replace(fitted, temperature=fit_temperature(decisions, validation.labels, classes=classes))
+
+
+def _check_directions(variances: NDArray[Any], *, config: VectorConfig) -> None:
+    """Raises a UserError if whitening would divide by a standard deviation that is nothing but rounding errors."""
+    num_directions = count_directions(variances)
+    check(
+        num_directions == len(variances),
+        key="pca",
+        value=config.pca,
+        expected=f"at most {num_directions} components with whiten=true, because the vectors of the train split do not "
+        "vary in others",
+    )
 
 
 def decision_values(pipeline: Any, values: NDArray[np.float32]) -> NDArray[np.float64]:

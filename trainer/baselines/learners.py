@@ -19,6 +19,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
+from trainer.baselines.config import VectorConfig
+
 Hyperparameters = Mapping[str, float]
 
 _MOST_ITERATIONS = 1000
@@ -67,7 +69,9 @@ class Learner:
     count_parameters: Callable[[Any], int] | None = None
 
 
-def make_pipeline(learner: Learner, hyperparameters: Hyperparameters, *, context: FitContext, pca: float | None) -> Any:
+def make_pipeline(
+    learner: Learner, hyperparameters: Hyperparameters, *, context: FitContext, config: VectorConfig
+) -> Any:
     """Returns a pipeline of standardisation, principal components if set, and the learner, none of them fitted.
 
     Standardised values are clipped at a million standard deviations, so that sums of squares cannot overflow for a
@@ -77,12 +81,13 @@ def make_pipeline(learner: Learner, hyperparameters: Hyperparameters, *, context
         learner: The learner.
         hyperparameters: Its hyperparameters.
         context: The properties of the train split.
-        pca: The number of components, or, below 1, the share of the variance that they explain; None for no PCA.
+        config: The settings; its `pca` and `whiten` are used.
     """
     steps = [("standardise", StandardScaler()), ("clip", FunctionTransformer(_clip))]
-    if pca is not None:
+    if config.pca is not None:
+        num_components = config.pca if config.pca < 1 else int(config.pca)
         # The default solver depends on the size, and the randomised one is not exact.
-        steps.append(("pca", PCA(n_components=pca if pca < 1 else int(pca), svd_solver="full")))
+        steps.append(("pca", PCA(n_components=num_components, whiten=config.whiten, svd_solver="full")))
     return Pipeline([*steps, ("learner", learner.make(hyperparameters, context))])
 
 

@@ -1,6 +1,6 @@
 """Reads a split into memory as one vector for each segment, or for each track."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ _MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Vectorizer:
+class FeaturePooling:
     """Converts a feature of a segment to a vector.
 
     Attributes:
@@ -51,6 +51,36 @@ class Vectorizer:
 
 
 @dataclass(frozen=True)
+class Vectorizer:
+    """Converts the features of a segment to one vector: the vectors of the features one after the other.
+
+    Attributes:
+        poolings: One for each feature.
+    """
+
+    poolings: tuple[FeaturePooling, ...]
+
+    @property
+    def size(self) -> int:
+        """The length of a vector."""
+        return sum(pooling.size for pooling in self.poolings)
+
+    @property
+    def specs(self) -> Mapping[str, FeatureSpec]:
+        """The features by name."""
+        return {pooling.spec.name: pooling.spec for pooling in self.poolings}
+
+    def __call__(self, features: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Returns vectors, {feature: (segments, *shape)} → (segments, size)."""
+        return np.concatenate([pooling(features[pooling.spec.name]) for pooling in self.poolings], axis=1)
+
+    def feature_at(self, place: int) -> str:
+        """Returns the name of the feature that a value of the vector is of."""
+        ends = np.cumsum([pooling.size for pooling in self.poolings])
+        return self.poolings[int(np.searchsorted(ends, place, side="right"))].spec.name
+
+
+@dataclass(frozen=True)
 class Vectors:
     """The segments of a split, or its tracks.
 
@@ -67,12 +97,16 @@ class Vectors:
     starts_s: NDArray[np.float32]
 
 
-def make_vectorizer(data: PreparedData, feature: str, *, pooling: str) -> Vectorizer:
-    """Returns the vectorizer of a feature of a data set.
+def make_vectorizer(data: PreparedData, features: Sequence[str], *, pooling: str) -> Vectorizer:
+    """Returns the vectorizer of features of a data set.
 
     Raises:
-        UserError: The data have no such feature, or it is neither a vector nor frames of values.
+        UserError: The data lack one of the features, or it is neither a vector nor frames of values.
     """
+    return Vectorizer(tuple(_make_pooling(data, feature, pooling=pooling) for feature in features))
+
+
+def _make_pooling(data: PreparedData, feature: str, *, pooling: str) -> FeaturePooling:
     spec = data.specs.get(feature)
     if spec is None:
         raise UserError(
@@ -83,9 +117,9 @@ def make_vectorizer(data: PreparedData, feature: str, *, pooling: str) -> Vector
     if len(spec.shape) not in (1, 2) or (sound is not None and sound.scale is Scale.SAMPLE):
         raise UserError(
             f"feature={feature}: expected a vector or frames of values for each segment, not samples of shape "
-            f"{spec.shape}: use spectral_stats, yamnet, musicnn, mfcc or log_mel"
+            f"{spec.shape}: use spectral_stats, yamnet, musicnn, embedding, mfcc or log_mel"
         )
-    return Vectorizer(spec=spec, pooling=pooling, num_frames=spec.shape[0] if sound is None else sound.num_frames)
+    return FeaturePooling(spec=spec, pooling=pooling, num_frames=spec.shape[0] if sound is None else sound.num_frames)
 
 
 def check_fits_memory(data: PreparedData, splits: Sequence[str], *, vectorizer: Vectorizer, max_mib: int) -> None:
@@ -99,7 +133,7 @@ def check_fits_memory(data: PreparedData, splits: Sequence[str], *, vectorizer: 
     if mib > max_mib:
         raise UserError(
             f"max_matrix_mib={max_mib}: {num_segments} segments of {vectorizer.size} values need {mib} MiB, and "
-            f"learners a few times as much: set max_matrix_mib={mib} if there is memory, or use a smaller feature"
+            f"learners a few times as much: set max_matrix_mib={mib} if there is memory, or use smaller features"
         )
 
 
@@ -119,14 +153,14 @@ def read_vectors(data: PreparedData, split: str, *, vectorizer: Vectorizer) -> V
     starts_s = np.empty(num_segments, dtype=np.float32)
     track_ids: list[str] = []
     with shard_read_errors(shards):
-        batches = plain_batches(shards, specs={vectorizer.spec.name: vectorizer.spec}, batch_size=_BATCH_SIZE)
+        batches = plain_batches(shards, specs=vectorizer.specs, batch_size=_BATCH_SIZE)
         for batch in batches.prefetch(1).as_numpy_iterator():
             places = slice(len(track_ids), len(track_ids) + len(batch.labels))
             with np.errstate(over="ignore", invalid="ignore"):  # _check_finite reports the results
-                values[places] = vectorizer(batch.features[vectorizer.spec.name])
+                values[places] = vectorizer(batch.features)
             labels[places], starts_s[places] = batch.labels, batch.starts_s
             track_ids += [name.decode() for name in batch.track_ids]
-            _check_finite(values[places], track_ids[places], feature=vectorizer.spec.name, split=split)
+            _check_finite(values[places], track_ids[places], vectorizer=vectorizer, split=split)
     return Vectors(values=values, labels=labels, track_ids=tuple(track_ids), starts_s=starts_s)
 
 
@@ -145,10 +179,11 @@ def mean_of_tracks(vectors: Vectors) -> Vectors:
     )
 
 
-def _check_finite(values: NDArray[np.float32], track_ids: Sequence[str], *, feature: str, split: str) -> None:
-    is_finite = np.isfinite(values).all(axis=1)
+def _check_finite(values: NDArray[np.float32], track_ids: Sequence[str], *, vectorizer: Vectorizer, split: str) -> None:
+    is_finite = np.isfinite(values)
     if not is_finite.all():
+        segment, place = divmod(int(is_finite.argmin()), vectorizer.size)
         raise RunFailedError(
-            f"feature={feature}: a segment of {track_ids[int(is_finite.argmin())]} in the {split} split has values "
-            "that are not finite, or too large for float32: leave the track out and prepare the data again"
+            f"feature={vectorizer.feature_at(place)}: a segment of {track_ids[segment]} in the {split} split has "
+            "values that are not finite, or too large for float32: leave the track out and prepare the data again"
         )

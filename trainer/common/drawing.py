@@ -3,9 +3,10 @@
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ if TYPE_CHECKING:  # half a second, which a training takes when it draws its fir
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-# Paul Tol's "muted" scheme, whose colours are distinct for all common kinds of colour blindness, and black. The colour
-# with the lowest contrast to white is the last.
+# Paul Tol's "muted" scheme, whose colours are distinct for all common kinds of colour blindness, and a near black: SVG
+# files do not state plain black. The colour with the lowest contrast to white is the last.
 _PALETTE = (
     "#332288",
     "#CC6677",
@@ -26,7 +27,7 @@ _PALETTE = (
     "#44AA99",
     "#999933",
     "#AA4499",
-    "#000000",
+    "#111111",
     "#DDCC77",
 )
 OTHER_COLOR = "#BBBBBB"
@@ -37,9 +38,11 @@ MOST_COLORED_GENRES = len(_PALETTE)
 MOST_GENRE_ROWS = 40
 
 FREQUENCY_TICKS_HZ = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
-_LEAST_TICK_DISTANCE = 0.08  # of the length of the axis
+LEAST_TICK_DISTANCE = 0.08  # of the length of the axis
 
 _LONGEST_NAME = 28
+# On a telephone, where names may take half of the width.
+LONGEST_NARROW_NAME = 18
 _DPI = 130
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -63,7 +66,13 @@ _STYLE: Any = {
 INK, SOFT, LINE = "#1a1a1a", "#5a5a5a", "#d8d8d8"
 FIRST, SECOND, THIRD = "#1f5fa8", "#b3541e", "#2f7d4f"
 _VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", FIRST: "--first", SECOND: "--second", THIRD: "--third"}
+_VARIABLES |= {color.lower(): f"--genre-{number}" for number, color in enumerate(_PALETTE, start=1)}
+_VARIABLES |= {OTHER_COLOR.lower(): "--other"} | {color.lower(): f"--{name}" for name, color in SPLIT_COLORS.items()}
+# A chart has one rendering for a page of at least this width and one for a telephone: scaled text is illegible.
+WIDE_PX, NARROW_PX = 800, 320
+_PNG_WIDTH_IN = 9.0
 _POINTS_PER_IN = 72
+_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _SVG_METADATA = ("Date", "Creator", "Format", "Type")
 _SVG_STYLE: Any = {
     "svg.fonttype": "none",
@@ -93,7 +102,8 @@ class Picture:
         name: A name for links and tags, e.g. "durations".
         title: The heading.
         alt: A description of the content, for the `alt` attribute.
-        png: The image.
+        png: The image, for TensorBoard.
+        charts: The same as SVG elements for a page: one for a wide and one for a narrow page, or one for both.
         note: An explanation for the reader, or "".
     """
 
@@ -101,6 +111,7 @@ class Picture:
     title: str
     alt: str
     png: bytes
+    charts: tuple[str, ...]
     note: str = ""
 
 
@@ -130,18 +141,64 @@ def draw(paint: "Callable[[Figure], None]", *, width_in: float, height_in: float
         return sink.getvalue()
 
 
-def draw_svg(paint: "Callable[[Figure], None]", *, name: str, width_px: int, height_px: int) -> str:
+def draw_picture(
+    paint: "Callable[[Figure, bool], None]",
+    *,
+    name: str,
+    title: str,
+    alt: str,
+    heights_px: tuple[int, int],
+    note: str = "",
+    titles: Mapping[str, Sequence[str]] | None = None,
+) -> Picture:
+    """Returns a figure as PNG, and as SVG for a wide and for a narrow page.
+
+    Args:
+        paint: Adds axes to the figure and draws on them; its second argument is whether the figure is narrow.
+        name: The name of the picture.
+        title: The heading.
+        alt: A description of the content.
+        heights_px: The height on a page of at least 860 pixels, where the figure is 800 wide, and on a narrower one,
+            where it is 320 wide, as the text on a telephone of 360 pixels.
+        note: An explanation for the reader, or "".
+        titles: See `draw_svg`.
+    """
+    charts = [
+        draw_svg(
+            lambda figure, is_narrow=is_narrow: paint(figure, is_narrow),  # type: ignore[misc]
+            name=f"{name}-{width_px}",
+            width_px=width_px,
+            height_px=height_px,
+            titles=titles,
+        )
+        for is_narrow, width_px, height_px in zip((False, True), (WIDE_PX, NARROW_PX), heights_px, strict=True)
+    ]
+    png = draw(
+        lambda figure: paint(figure, False), width_in=_PNG_WIDTH_IN, height_in=heights_px[0] * _PNG_WIDTH_IN / WIDE_PX
+    )
+    return Picture(name=name, title=title, alt=alt, png=png, charts=tuple(charts), note=note)
+
+
+def draw_svg(
+    paint: "Callable[[Figure], None]",
+    *,
+    name: str,
+    width_px: int,
+    height_px: int,
+    titles: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Returns the figure that `paint` draws, as an SVG element for a page, whose style sheet sets its colours.
 
-    Paint with `INK`, `SOFT`, `LINE`, `FIRST`, `SECOND` and `THIRD`: they become the variables of `page.css`, so that
-    the figure follows light and dark. Text is text, of at least 12 px where the figure has its width; it must not come
-    from the user. The same drawing gives the same SVG.
+    Paint with `INK`, `SOFT`, `LINE`, `FIRST`, `SECOND`, `THIRD` and the colours of genres and splits: they become the
+    variables of `page.css`, so that the figure follows light and dark. Text is text, of at least 12 px where the figure
+    has its width. The same drawing gives the same SVG.
 
     Args:
         paint: Adds axes to the figure and draws on them.
         name: A name that no other figure of the page has.
         width_px: Width in pixels.
         height_px: Height in pixels.
+        titles: What a browser shows of each marker under the pointer, by the `gid` of the markers.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -154,27 +211,63 @@ def draw_svg(paint: "Callable[[Figure], None]", *, name: str, width_px: int, hei
         figure = Figure(figsize=(width_px / _POINTS_PER_IN, height_px / _POINTS_PER_IN), layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)
-        sink = io.StringIO()
-        figure.savefig(sink, format="svg", transparent=True, metadata=dict.fromkeys(_SVG_METADATA))
-    svg = sink.getvalue()
-    svg = svg[svg.index("<svg") :].rstrip()
-    for pattern, replacement in (
-        (
-            r'^<svg[^>]*viewBox="([^"]*)"[^>]*>',
-            rf'<svg viewBox="\1" style="max-width: {width_px}px" aria-hidden="true">',
-        ),
-        (r"(?s)<metadata>.*?</metadata>\s*", ""),
-        # A style sheet in the figure would be one of the page; the font is that of the page.
-        (r"(?s)<defs>\s*<style.*?</style>\s*</defs>\s*", ""),
-        (r"font-family: [^;]*; ", ""),
-        (r'\sid="', rf' id="{name}-'),
-        (r'xlink:href="#', rf'href="#{name}-'),
-        (r"url\(#", f"url(#{name}-"),
-    ):
-        svg = re.sub(pattern, replacement, svg)
-    for color, variable in _VARIABLES.items():
-        svg = svg.replace(color, f"var({variable})")
-    return svg
+        sink = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            figure.savefig(sink, format="svg", transparent=True, metadata=dict.fromkeys(_SVG_METADATA))
+    root = ElementTree.fromstring(sink.getvalue())  # noqa: S314 (matplotlib wrote it)
+    # The metadata, and a style sheet that would be one of the page.
+    for part in root.findall(f"{_SVG}metadata") + [part for part in root if part.find(f"{_SVG}style") is not None]:
+        root.remove(part)
+    for gid, texts in (titles or {}).items():
+        _add_titles(root, gid, texts)
+    for element in root.iter():
+        _fit_to_page(element, name)
+    view_box = root.attrib["viewBox"]
+    root.attrib = {"viewBox": view_box, "style": f"max-width: {width_px}px", "aria-hidden": "true"}
+    return ElementTree.tostring(root, encoding="unicode").strip()
+
+
+def _add_titles(root: ElementTree.Element, gid: str, texts: Sequence[str]) -> None:
+    group = root.find(f".//{_SVG}g[@id='{gid}']")
+    if group is None:
+        raise ValueError(f"no markers have the gid {gid}")
+    shapes = {id(shape) for definitions in group.iter(f"{_SVG}defs") for shape in definitions.iter()}
+    markers = [
+        marker for marker in group.iter() if marker.tag in (f"{_SVG}use", f"{_SVG}path") and id(marker) not in shapes
+    ]
+    for marker, text in zip(markers, texts, strict=True):
+        ElementTree.SubElement(marker, f"{_SVG}title").text = text
+
+
+def _fit_to_page(element: ElementTree.Element, name: str) -> None:
+    """Makes an element one of HTML, with ids of this figure, and with the colours and the font of the page."""
+    element.tag = element.tag.removeprefix(_SVG)
+    attributes = {key.removeprefix(_XLINK): value for key, value in element.attrib.items()}
+    for key, value in attributes.items():
+        if key == "id":
+            attributes[key] = f"{name}-{value}"
+        elif key == "href" and value.startswith("#"):
+            attributes[key] = f"#{name}-{value[1:]}"
+        elif key in ("style", "clip-path", "fill", "stroke"):
+            value = value.replace("url(#", f"url(#{name}-")
+            value = re.sub(r"font-family: [^;]*; ", "", value)
+            attributes[key] = re.sub(
+                "#[0-9a-f]{6}",
+                lambda color: f"var({_VARIABLES[color[0]]})" if color[0] in _VARIABLES else color[0],
+                value,
+            )
+    element.attrib = attributes
+
+
+def add_legend(figure: "Figure", axes: "Axes", *, is_narrow: bool, markerscale: float = 1.0) -> None:
+    """Adds the legend of axes: to the right of them, or above the figure where it is narrow."""
+    if not is_narrow:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=markerscale)
+        return
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 1 if max(map(len, labels), default=0) > LONGEST_NARROW_NAME else 2
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.0, markerscale=markerscale)
 
 
 def paint_frames(
@@ -203,7 +296,7 @@ def paint_frames(
         frames.T,
         origin="lower",
         aspect="auto",
-        interpolation="nearest",
+        interpolation="none",  # without interpolation, also where a browser scales it
         cmap=cmap,
         vmin=vmin,
         vmax=vmax,
@@ -211,14 +304,21 @@ def paint_frames(
     )
 
 
-def frequency_ticks(frequencies_hz: Sequence[float]) -> tuple[list[float], list[str]]:
-    """Returns the positions of round frequencies on the axis of bands, and their labels, without any that overlap."""
+def frequency_ticks(
+    frequencies_hz: Sequence[float], *, least_distance: float = LEAST_TICK_DISTANCE
+) -> tuple[list[float], list[str]]:
+    """Returns the positions of round frequencies on the axis of bands, and their labels, without any that overlap.
+
+    Args:
+        frequencies_hz: The centre of each band.
+        least_distance: The least distance of two labels, as a share of the length of the axis.
+    """
     places: list[float] = []
     names: list[str] = []
     for tick in reversed(FREQUENCY_TICKS_HZ):
         if frequencies_hz[0] <= tick <= frequencies_hz[-1]:
             place = float(np.interp(tick, frequencies_hz, range(len(frequencies_hz))))
-            if not places or places[-1] - place >= _LEAST_TICK_DISTANCE * len(frequencies_hz):
+            if not places or places[-1] - place >= least_distance * len(frequencies_hz):
                 places.append(place)
                 names.append(f"{tick:,}")
     return places, names
@@ -240,12 +340,12 @@ def genre_colors(ranked_genres: Sequence[str]) -> dict[str, str]:
     return colors
 
 
-def shown_name(name: str) -> str:
-    """Returns a name for an axis or a legend: one line of at most 28 characters."""
+def shown_name(name: str, *, longest: int = _LONGEST_NAME) -> str:
+    """Returns a name for an axis or a legend: one line of at most `longest` characters."""
     line = " ".join("".join(character if character.isprintable() else " " for character in name).split())
     if line.startswith("_"):
         line = f" {line}"  # matplotlib omits names that begin with an underscore from legends
-    return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def in_words(names: Sequence[str], *, most: int = 12) -> str:

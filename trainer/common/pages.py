@@ -5,11 +5,13 @@ browser load nothing.
 """
 
 import base64
+from functools import partial
 from importlib import resources
 
 import jinja2
 
 from beam_pipelines.common.output_streams import visible_line
+from trainer.common.code_words import DUPLICATE_KINDS, DUPLICATE_OUTCOMES, REJECT_REASONS, SPLIT_SOURCES, words_of
 
 _FRAME, _PARTS, _STYLE = "page.html.jinja", "page_parts.html.jinja", "page.css"
 _COMMON = ("common/" + _FRAME, "common/" + _PARTS)
@@ -20,6 +22,7 @@ def page_template(package: str, name: str) -> jinja2.Template:
 
     Its filters are `whole` (1,234), `tenths` (1,234.5), `data_uri`, whose argument is the media type, and `visible`,
     for sentences with names in them: those that turn the direction of text are escaped, so that no other words turn.
+    `split_words`, `reason_words`, `kind_words` and `outcome_words` turn the codes of a data set's tables into words.
 
     Args:
         package: The package that holds the template, and others that it includes.
@@ -35,6 +38,13 @@ def page_template(package: str, name: str) -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(load)
     )
     environment.filters.update(whole=whole, tenths=tenths, data_uri=data_uri, visible=visible_line)
+    for name_of_filter, words in (
+        ("split_words", SPLIT_SOURCES),
+        ("reason_words", REJECT_REASONS),
+        ("kind_words", DUPLICATE_KINDS),
+        ("outcome_words", DUPLICATE_OUTCOMES),
+    ):
+        environment.filters[name_of_filter] = partial(words_of, words=words)
     environment.globals.update(page_style=read_text(__package__, _STYLE))
     return environment.get_template(name)
 

@@ -10,6 +10,7 @@ from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.common.result_folders import find_result_folders
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
+from trainer.data.contamination import read_contamination
 from trainer.metrics.metrics import COUNTED_METRICS, Interval
 from trainer.metrics.score_tables import has_rough_intervals
 from trainer.runs.run_dir import CONFIG_FILE, RunDir
@@ -45,6 +46,7 @@ class ComparedResult:
         data_cache_key: A hash of the data set and its splits.
         split_source: How the splits were made.
         split_leak: Why the scores may be too high, or None.
+        contamination: A sentence for each feature whose pretrained network learned from the music.
         scores: {level: {metric: score}}.
         num_folds: The folds of a cross-validation, or None.
         num_seeds: The seeds of a cross-validation, or None.
@@ -56,6 +58,7 @@ class ComparedResult:
     data_cache_key: str
     split_source: str
     split_leak: str | None
+    contamination: tuple[str, ...]
     scores: Mapping[str, Mapping[str, Score]]
     num_folds: int | None = None
     num_seeds: int | None = None
@@ -120,6 +123,7 @@ def _read_run(run: RunDir, *, split: str) -> ComparedResult:
         data_cache_key=data.cache_key,
         split_source=metrics.split_source,
         split_leak=metrics.split_leak,
+        contamination=read_contamination(run.dataset_dir, metrics.model.features),
         scores={
             level: {
                 name: Score(
@@ -157,6 +161,7 @@ def _crossval_result(path: str, content: Mapping[str, Any]) -> ComparedResult:
         data_cache_key=content["data"]["fingerprint"],
         split_source=content["split"]["source"],
         split_leak=content["split"]["leak"],
+        contamination=tuple(content.get("contamination", [])),  # crossval.json of 0.1.0 has none
         num_folds=content["folds"],
         num_seeds=len(content["seeds"]),
         scores={

@@ -68,7 +68,8 @@ def to_csv(results: Sequence[ComparedResult]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         [
-            *("run", "model", "features", "data", "fingerprint", "split_source", "split_leak", "folds", "seeds"),
+            *("run", "model", "features", "data", "fingerprint"),
+            *("split_source", "split_leak", "contamination", "folds", "seeds"),
             *(f"{level}_{name}{part}" for _, level, name in _SCORES for part in ("", "_low", "_high", "_sd")),
             *("num_parameters", "train_duration_s"),
         ]
@@ -78,6 +79,7 @@ def to_csv(results: Sequence[ComparedResult]) -> str:
             [
                 *(result.path, result.model.name, "+".join(result.model.features)),
                 *(result.data_name, result.data_cache_key, result.split_source, result.split_leak),
+                "; ".join(result.contamination),
                 *(result.num_folds, result.num_seeds),
                 *(value for _, level, name in _SCORES for value in _numbers(result.scores[level][name])),
                 *(result.model.num_parameters, result.model.train_duration_s),
@@ -92,9 +94,9 @@ def _numbers(score: Score) -> list[float | None]:
 
 
 def _cells(results: Sequence[ComparedResult]) -> list[list[str]]:
-    """Returns the header and the rows; there is a column for leaks if a result has one."""
-    leaks = _leaks(results)
-    rows = [[*_HEADER, _LEAK] if leaks else [*_HEADER]]
+    """Returns the header and the rows; there is a column for leaks if a result has one, or is contaminated."""
+    reasons = _reasons(results)
+    rows = [[*_HEADER, _LEAK] if reasons else [*_HEADER]]
     for result in results:
         row = [
             result.path,
@@ -106,8 +108,8 @@ def _cells(results: Sequence[ComparedResult]) -> list[list[str]]:
             parameters_text(result.model.num_parameters),
             _duration(result.model.train_duration_s),
         ]
-        if leaks:
-            row.append("" if result.split_leak is None else f"leaky [{leaks.index(result.split_leak) + 1}]")
+        if reasons:
+            row.append(", ".join(f"{word} [{reasons.index((word, reason)) + 1}]" for word, reason in _marks(result)))
         rows.append(row)
     return rows
 
@@ -132,9 +134,15 @@ def _duration(duration_s: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def _leaks(results: Sequence[ComparedResult]) -> list[str]:
-    """Returns the distinct reasons why scores are too high, in the order of the results."""
-    return list(dict.fromkeys(result.split_leak for result in results if result.split_leak is not None))
+def _marks(result: ComparedResult) -> list[tuple[str, str]]:
+    """Returns why the scores of a result are too high, each reason with the word that marks it."""
+    leaks = [] if result.split_leak is None else [("leaky", f"scores are too high: {result.split_leak}")]
+    return [*leaks, *(("contaminated", note) for note in result.contamination)]
+
+
+def _reasons(results: Sequence[ComparedResult]) -> list[tuple[str, str]]:
+    """Returns the distinct marks with their reasons, in the order of the results."""
+    return list(dict.fromkeys(mark for result in results for mark in _marks(result)))
 
 
 def _notes(results: Sequence[ComparedResult]) -> list[str]:
@@ -146,5 +154,5 @@ def _notes(results: Sequence[ComparedResult]) -> list[str]:
         notes.append(FEW_GROUPS_NOTE)
     if any(score.sd is not None for score in scores):
         notes.append("±: standard deviation over folds and seeds; parameters and training time are of one run")
-    notes += [f"[{number}] leaky, scores are too high: {leak}" for number, leak in enumerate(_leaks(results), start=1)]
+    notes += [f"[{number}] {word}, {reason}" for number, (word, reason) in enumerate(_reasons(results), start=1)]
     return notes

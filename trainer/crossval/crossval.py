@@ -9,6 +9,7 @@ from typing import TextIO
 
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import Lease, holding
+from beam_pipelines.common.terminal import duration_in_words, kept_from_earlier
 from beam_pipelines.prepare.plan import make_cache_key
 from trainer.common import files
 from trainer.common.left_leases import remove_left_leases
@@ -21,6 +22,7 @@ from trainer.crossval.folds import Partition, partition_segments
 from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
 from trainer.crossval.results_table import describe_run, print_results
 from trainer.crossval.source import Source, open_source
+from trainer.data.contamination import find_contamination
 from trainer.tracking.mlflow_group import group_run
 from trainer.tracking.mlflow_session import MlflowSession
 
@@ -58,6 +60,8 @@ def crossval(config: CrossvalConfig, *, stream: TextIO) -> None:
             stop_request=stop_request,
             lease=lease,
         )
+        for note in runner.header.contamination:
+            _log(f"note: {note}")
         with _mlflow_run(config) as mlflow:
             runner.run_all()
             if mlflow is not None:
@@ -109,7 +113,7 @@ class _CrossvalRunner:
                 remove_left_leases(self._directory.run_dir(*pair), key="output_dir")
         num_done = len(pairs) - len(missing)
         if num_done:
-            _log(f"{num_done} of {len(pairs)} runs are already finished, in {config.output_dir}")
+            _log(f"{kept_from_earlier(num_done, len(pairs), 'run')}, in {config.output_dir}")
         self._write_results()
         for fold in range(config.folds):
             seeds = [seed for seed in config.seeds if (fold, seed) in missing]
@@ -179,7 +183,8 @@ class _CrossvalRunner:
         left_s = sum(self._durations_s) / len(self._durations_s) * (num_runs - num_done)
         for name in self._trainer.result_names:
             _log(f"run {num_done}/{num_runs}, {describe_run(self._scored_runs[fold, seed, name])}")
-        _log(f"run {num_done}/{num_runs} took {self._durations_s[-1]:.0f} s; about {left_s:.0f} s remain")
+        left = "" if num_done == num_runs else f"; about {duration_in_words(left_s)} left"
+        _log(f"run {num_done}/{num_runs} took {duration_in_words(self._durations_s[-1])}{left}")
 
     def _write_results(self) -> None:
         for name, runs in self.results().items():
@@ -198,6 +203,8 @@ def _fold_key(config: CrossvalConfig, fold: int) -> FoldKey:
 
 def _header(config: CrossvalConfig, source: Source, partition: Partition) -> CrossvalHeader:
     source_cache_key = source.data.cache_key
+    is_network = config.learner == NETWORK
+    feature_names = config.model.feature_names if is_network else config.baselines.feature_names
     return CrossvalHeader(
         data_name=source.data.info.name,
         data_path=source.data.path,
@@ -205,6 +212,7 @@ def _header(config: CrossvalConfig, source: Source, partition: Partition) -> Cro
         cache_key=make_cache_key([source_cache_key, config.folds, config.split_by, config.split_seed]),
         split_source=partition.split_source,
         split_leak=partition.split_leak,
+        contamination=find_contamination(source.preparation, feature_names),
         num_folds=config.folds,
         seeds=tuple(config.seeds),
     )

@@ -82,7 +82,7 @@ class BaselinesTrainer:
 
     def check(self, data: PreparedData) -> None:
         try:
-            make_vectorizer(data, self._config.feature, pooling=self._config.pooling)
+            make_vectorizer(data, self._config.feature_names, pooling=self._config.pooling)
         except UserError as error:
             raise UserError(f"baselines.{error}") from error
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SPLITS, shard_filename
 from beam_pipelines.splits.assign import FOLDS, RANDOM, assign_folds, keyed_order, split_leak, split_of_fold
@@ -152,8 +153,8 @@ def _folds_of_segments(tracks: Sequence[TrackRecord], *, num_folds: int, seed: i
     for name, count in zip(names.tolist(), np.bincount(labels, minlength=len(names)).tolist(), strict=True):
         if count < num_folds:
             raise UserError(
-                f"the genre {name!r} has {count} segments, too few for one in each of folds={num_folds}. Use fewer "
-                "folds, add tracks, or leave the genre out"
+                f"the genre {name!r} has {counted(count, 'segment')}, too few for one in each of folds={num_folds}. "
+                "Use fewer folds, add tracks, or leave the genre out"
             )
     keys = np.fromiter(
         (

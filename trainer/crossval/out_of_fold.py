@@ -55,7 +55,7 @@ def read_out_of_fold(crossval_dir: str) -> OutOfFold:
         is_finished = bool(content["finished"])
     except files.MissingFileError as error:
         raise UserError(f"{crossval_dir} has no {RESULT_FILE}: {_expected_in_place_of(crossval_dir)}") from error
-    except (*files.READ_ERRORS, ValueError, KeyError, TypeError) as error:
+    except (*files.READ_ERRORS, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error!r}): the command that wrote it writes it again") from error
     if not is_finished:
         raise UserError(f"{crossval_dir} is not finished: run the same beamtune crossval again")

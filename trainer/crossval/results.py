@@ -52,6 +52,7 @@ class CrossvalHeader:
         cache_key: A hash of the data set and the settings of the folds.
         split_source: How the splits were made.
         split_leak: Why the scores may be too high, or None.
+        contamination: A sentence for each feature whose pretrained network learned from the music.
         num_folds: The number of folds.
         seeds: The seeds of each fold.
     """
@@ -62,11 +63,14 @@ class CrossvalHeader:
     cache_key: str
     split_source: str
     split_leak: str | None
+    contamination: tuple[str, ...]
     num_folds: int
     seeds: tuple[int, ...]
 
 
-def crossval_to_json(header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any]) -> str:
+def crossval_to_json(
+    header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any], command: str = "crossval"
+) -> str:
     """Returns the text of `crossval.json`.
 
     `mean` and `sd` are over all runs. `sd_over_seeds` is the standard deviation of the means over folds of each seed,
@@ -78,9 +82,11 @@ def crossval_to_json(header: CrossvalHeader, runs: Sequence[ScoredRun], *, setti
         header: The part that is known before the first run.
         runs: The finished runs, in the order of folds and seeds.
         settings: The settings of the command.
+        command: The command that has these settings.
     """
     content: dict[str, Any] = {
         "kind": "crossval",
+        "command": command,
         "finished": len(runs) == header.num_folds * len(header.seeds),
         "data": {
             "name": header.data_name,
@@ -89,6 +95,7 @@ def crossval_to_json(header: CrossvalHeader, runs: Sequence[ScoredRun], *, setti
             "fingerprint": header.cache_key,
         },
         "split": {"source": header.split_source, "leak": header.split_leak},
+        "contamination": list(header.contamination),
         "folds": header.num_folds,
         "seeds": list(header.seeds),
         "settings": dict(settings),

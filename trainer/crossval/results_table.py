@@ -43,6 +43,8 @@ def print_results(header: CrossvalHeader, results: Mapping[str, Sequence[ScoredR
         _print_learners(console, title, results)
     if header.split_leak is not None:
         print_line(console, leak_note(header.split_leak))
+    for note in header.contamination:
+        print_line(console, note)
 
 
 def _print_folds(console: Console, title: str, runs: Sequence[ScoredRun]) -> None:

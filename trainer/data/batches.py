@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.common.files import MissingFileError
 from trainer.data.augment import Augmenter
@@ -224,8 +225,8 @@ class TrainStream:
         num_pipelines = context.num_input_pipelines
         if len(self._shards) < num_pipelines:
             raise UserError(
-                f"cache=false: the train split has {len(self._shards)} shards and there are {num_pipelines} workers, "
-                "each of which reads shards of its own: set cache=true, or prepare the data with "
+                f"cache=false: the train split has {counted(len(self._shards), 'shard')} and there are {num_pipelines} "
+                "workers, each of which reads shards of its own: set cache=true, or prepare the data with "
                 f"shards.min_shards={num_pipelines}"
             )
         return list(self._shards[context.input_pipeline_id :: num_pipelines])

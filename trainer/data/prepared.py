@@ -11,6 +11,8 @@ from beam_pipelines.records.json_lines import TrackRecord, tracks_from_json_line
 from trainer.common import files
 
 _Content = TypeVar("_Content")
+# What parsing damaged JSON raises, whatever it holds in place of an object.
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 # A run copies these files of its data set, so that prediction needs only the run. `_SUCCESS` is copied last.
 METADATA_FILES = (
     schema.CONFIG_FILE,
@@ -96,7 +98,7 @@ def open_prepared(path: str) -> PreparedData:
             labels=tuple(_read(path, schema.LABELS_FILE).splitlines()),
             stats=schema.stats_from_json(_read(path, schema.STATS_FILE)),
         )
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except _DAMAGED as error:
         raise UserError(f"a metadata file in {path} is damaged ({error!r}): prepare the data again") from error
 
 
@@ -181,7 +183,7 @@ def read_metadata(directory: str, name: str, parse: Callable[[str], _Content]) -
     text = _read(directory, name)
     try:
         return parse(text)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except _DAMAGED as error:
         reason = str(error) if isinstance(error, PrepareYamlError) else repr(error)
         raise UserError(f"{files.join(directory, name)} is damaged ({reason}): prepare the data again") from error
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.checks import check, check_choice
 
-STRATEGY_KINDS = ("none", "mirrored", "multi_worker", "tpu")
+MULTI_WORKER = "multi_worker"
+STRATEGY_KINDS = ("none", "mirrored", MULTI_WORKER, "tpu")
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,17 @@
 """`beamtune evaluate`: the metrics of a run on a split."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from beam_pipelines.common.terminal import stderr, stdout
-from beam_pipelines.features.pretrained_networks import notes_on_contamination
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.board.evaluated_scores import write_test_scores
 from trainer.data.batches import scoring_batches, shard_read_errors
-from trainer.data.prepared import (
-    PreparedData,
-    find_shards,
-    open_prepared,
-    read_groups,
-    read_prepare_yaml,
-    select_features,
-)
+from trainer.data.contamination import read_contamination
+from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.evaluation.config import EvaluateConfig
@@ -71,7 +63,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         calibration = fit_calibration(predictions)
     levels = evaluated_levels(predictions, calibration=calibration)
 
-    _print(levels, split=config.split, data=data, notes=_notes(data, model_config))
+    notes = read_contamination(data.path, model_config.feature_names)
+    _print(levels, split=config.split, data=data, notes=notes)
     if data.cache_key != trained_on.cache_key:
         print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=stderr())
         return levels
@@ -115,15 +108,6 @@ def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData
     print_genres(f"{split} tracks", levels[TRACK], labels=data.labels, stream=stdout())
     for note in notes:
         print(f"note: {note}", file=stdout())
-
-
-def _notes(data: PreparedData, model_config: ModelConfig) -> Iterator[str]:
-    """Yields why scores on a data set may be too high, apart from its splits."""
-    with suppress(UserError):  # a record of the preparation that is missing, which evaluation does not need
-        preparation = read_prepare_yaml(data.path)
-        features = preparation.features
-        taken = {name: features[name] for name in model_config.feature_names if name in features}
-        yield from notes_on_contamination(preparation.dataset, taken)
 
 
 def _steps_per_epoch(run_config: Mapping[str, Any], data: PreparedData) -> int:

@@ -51,6 +51,7 @@ def predict(run_dir: str, paths: Sequence[str], *, config: PredictConfig, output
         labels=model.labels,
         has_unknown=config.min_confidence > 0,
         has_timeline=config.timeline,
+        num_genres=config.top_k,
     )
     tally = Tally()
     with ProgressReporter("predicting", total=len(paths), unit="files") as progress:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TextIO
 
 from beam_pipelines.common.output_streams import visible_line
-from beam_pipelines.common.terminal import json_text
+from beam_pipelines.common.terminal import is_terminal, json_text, make_console
 from trainer.evaluation.confidence import UNKNOWN
 
 
@@ -120,14 +120,19 @@ class TableWriter:
     """A line for each file. The columns are as wide as the longest path and the longest genre.
 
     If labels can be "unknown", they are in the second column; otherwise the first genre is the label. A timeline
-    follows in lines of its own, in which neighbouring segments of one genre are one.
+    follows in lines of its own, in which neighbouring segments of one genre are one. On a terminal that is too narrow
+    for both, the genres of a file are below its path.
     """
 
-    def __init__(self, *, paths: Sequence[str], labels: Sequence[str], has_unknown: bool) -> None:
+    def __init__(
+        self, *, paths: Sequence[str], labels: Sequence[str], has_unknown: bool, num_genres: int, width: int | None
+    ) -> None:
         self._has_unknown = has_unknown
         self._path_width = max((len(visible_line(path)) for path in paths), default=0)
         self._label_width = max(len(visible_line(label)) for label in (*labels, UNKNOWN))
         self._genre_width = max((len(visible_line(label)) for label in labels), default=0) + len(" 0.000")
+        columns = [self._path_width, *[self._label_width] * has_unknown, *[self._genre_width] * num_genres]
+        self._is_below = width is not None and sum(columns) + 2 * (len(columns) - 1) > width
 
     def start(self) -> str:
         return ""
@@ -139,7 +144,9 @@ class TableWriter:
         cells = [
             f"{visible_line(genre)} {probability:.3f}".rjust(self._genre_width) for genre, probability in found.genres
         ]
-        line = "  ".join([visible_line(found.file).ljust(self._path_width), *label, *cells]) + "\n"
+        path = visible_line(found.file)
+        first = f"{path}\n" if self._is_below else path.ljust(self._path_width)
+        line = "  ".join([first, *label, *cells]) + "\n"
         return line + "".join(map(_span_line, merged_timeline(found.timeline or ())))
 
     def finish(self) -> str:
@@ -250,6 +257,7 @@ def make_writer(
     labels: Sequence[str],
     has_unknown: bool,
     has_timeline: bool,
+    num_genres: int,
 ) -> PredictionWriter:
     """Returns the writer of a format.
 
@@ -260,6 +268,7 @@ def make_writer(
         labels: The genres.
         has_unknown: Whether labels can be "unknown".
         has_timeline: Whether predictions have a timeline.
+        num_genres: How many genres of a file are shown.
     """
     if output_format == "json":
         return JsonWriter(stream)
@@ -267,4 +276,7 @@ def make_writer(
         return JsonLinesWriter(stream)
     if output_format == "csv":
         return TimelineCsvWriter() if has_timeline else CsvWriter()
-    return TableWriter(paths=paths, labels=labels, has_unknown=has_unknown)
+    width = make_console(stream).width if is_terminal(stream) else None
+    return TableWriter(
+        paths=paths, labels=labels, has_unknown=has_unknown, num_genres=min(num_genres, len(labels)), width=width
+    )

@@ -15,7 +15,8 @@ class ExploreConfig:
         data_dir: The prepared data set, local or gs://.
         output_dir: Where the page and the events are written, local or gs://; None is `explore/<name of data_dir>`.
         seed: The seed of the random choice of tracks for the projection and as examples.
-        projection_tracks: The most tracks in the projection on principal components.
+        projection_tracks: The most tracks in the projection on principal components. The page has a name for each of
+            them, so that they are limited.
         example_genres: The most genres that get an example; those with the most tracks do.
         example_duration_s: The duration of an example in seconds.
         batch_size: Segments in a batch.
@@ -25,7 +26,7 @@ class ExploreConfig:
     data_dir: str = MISSING
     output_dir: str | None = None
     seed: int = 0
-    projection_tracks: int = 20_000
+    projection_tracks: int = 2_000
     example_genres: int = 24
     example_duration_s: float = 5.0
     batch_size: int = 128
@@ -38,7 +39,7 @@ class ExploreConfig:
         check_apart({"data_dir": self.data_dir}, {"output_dir": self.output_dir})
         check(0 <= self.seed < 2**31, key="seed", value=self.seed, expected="a whole number from 0 to 2147483647")
         for name, least, most in (
-            ("projection_tracks", 2, 100_000),
+            ("projection_tracks", 2, 10_000),
             ("example_genres", 0, 1_000),
             ("batch_size", 1, 65_536),
         ):

@@ -16,7 +16,7 @@ from trainer.common.output_folder import check_output_dir, write_texts
 from trainer.data.prepared import PreparedData, open_prepared
 from trainer.explore.audio_examples import AudioExample, MissingExample, find_examples
 from trainer.explore.config import ExploreConfig
-from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, summarize
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, group_word_of, summarize
 from trainer.explore.events import EVENTS_DIR, write_example, write_picture, write_tables
 from trainer.explore.feature_figures import band_pictures, example_picture, projection_picture
 from trainer.explore.feature_statistics import FeatureStatistics, compute_statistics, sample_tracks
@@ -79,6 +79,7 @@ def _write_events(
             write_picture(events, picture)
         entries = _example_entries(tables, summary, config=config, events=events)
     return render_page(
+        name=_directory_name(config.data_dir),
         data=data,
         tables=tables,
         summary=summary,
@@ -102,7 +103,7 @@ def _pictures(data: PreparedData, tables: Tables, summary: DatasetSummary, *, co
         clips=tracks_picture(summary),
         durations=durations_picture(summary, tables.tracks),
         loudness=loudness_picture(summary, tables.tracks),
-        groups=groups_picture(summary),
+        groups=groups_picture(summary, group_word=group_word_of(tables.preparation.dataset, tables.tracks)),
         rejects=rejects_picture(summary, tables.rejects) if tables.rejects else None,
         bands=[
             picture
@@ -164,7 +165,7 @@ def _example_entries(
     with ProgressReporter("reading examples", total=len(genres), unit="genres") as progress:
         for num_done, example in enumerate(examples, start=1):
             if isinstance(example, AudioExample):
-                picture = example_picture(example)
+                picture = example_picture(example, number=num_done)
                 wav = encode_wav(example.samples, sample_rate_hz=example.sample_rate_hz)
                 write_picture(events, picture)
                 write_example(events, example, wav)

@@ -12,11 +12,17 @@ from numpy.typing import NDArray
 from beam_pipelines.features import yamnet_log_mel
 from trainer.common.drawing import (
     FREQUENCY_TICKS_HZ,
+    LEAST_TICK_DISTANCE,
+    LONGEST_NARROW_NAME,
     MOST_COLORED_GENRES,
     MOST_GENRE_ROWS,
+    NARROW_PX,
     OTHER_COLOR,
     Picture,
+    add_legend,
     draw,
+    draw_picture,
+    draw_svg,
     first_drawn_coefficient,
     frequency_ticks,
     genre_colors,
@@ -30,8 +36,9 @@ from trainer.explore.feature_statistics import GenreBands
 from trainer.explore.plotted_features import YAMNET_LOG_MEL_UNIT, BandFeature
 from trainer.explore.projection import Projection
 
-_WIDTH_IN = 9.0
-_WAVEFORM_POINTS = 1_000
+_LEAST_NARROW_TICK_DISTANCE = 0.24
+_LONGEST_TITLE = 100
+_WAVEFORM_POINTS = 680  # two for each pixel of the example
 _LINE_STYLES = ("-", "--")
 _MARKERS = ("o", "^", "s", "D", "v")
 
@@ -79,7 +86,7 @@ def _band_lines(
         np.arange(feature.spec.shape[-1]) if feature.frequencies_hz is None else np.array(feature.frequencies_hz)
     )
 
-    def paint(figure: Figure) -> None:
+    def paint(figure: Figure, is_narrow: bool) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         for axes, values in ((upper, bands.mean), (lower, bands.std)):
             for genre in colored:
@@ -95,16 +102,19 @@ def _band_lines(
         lower.set_ylabel("std. deviation" + _unit(feature))
         if feature.frequencies_hz is None:
             lower.set_xlabel("coefficient")
+            lower.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         else:
             lower.set_xlabel("frequency in Hz")
             lower.set_xscale("log")
             ticks = [tick for tick in FREQUENCY_TICKS_HZ if positions[0] <= tick <= positions[-1]]
+            ticks = ticks[::2] if is_narrow else ticks
             lower.xaxis.set_major_locator(FixedLocator(ticks))
             lower.xaxis.set_minor_locator(NullLocator())
             lower.xaxis.set_major_formatter("{x:g}")
-        upper.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        add_legend(figure, upper, is_narrow=is_narrow)
 
-    return Picture(
+    return draw_picture(
+        paint,
         name=f"{feature.spec.name}-means",
         title=f"Mean {feature.spec.name} by genre" + of_largest(len(colored), len(shown)),
         alt=(
@@ -112,7 +122,7 @@ def _band_lines(
             f"{'coefficients' if feature.frequencies_hz is None else 'frequency'}: {in_words(colored)}."
         ),
         note=_band_note(feature, splits),
-        png=draw(paint, width_in=_WIDTH_IN, height_in=5.4),
+        heights_px=(480, 520),
     )
 
 
@@ -123,25 +133,30 @@ def _band_map(
     first = _first_band(feature)
     values = bands.mean[[rows[genre] for genre in drawn]][:, first:]
 
-    def paint(figure: Figure) -> None:
+    def paint(figure: Figure, is_narrow: bool) -> None:
         axes = figure.add_subplot()
-        image = axes.imshow(values, aspect="auto", interpolation="nearest", cmap="viridis")
-        axes.set_yticks(range(len(drawn)), [shown_name(genre) for genre in drawn])
+        image = axes.imshow(values, aspect="auto", interpolation="none", cmap="viridis")
+        names = [shown_name(genre, longest=LONGEST_NARROW_NAME) if is_narrow else shown_name(genre) for genre in drawn]
+        axes.set_yticks(range(len(drawn)), names)
         if feature.frequencies_hz is None:
-            axes.set_xticks(range(values.shape[1]), [str(first + index) for index in range(values.shape[1])])
+            shown_columns = range(0, values.shape[1], 4 if is_narrow else 1)
+            axes.set_xticks(shown_columns, [str(first + index) for index in shown_columns])
             axes.set_xlabel("coefficient")
         else:
-            axes.set_xticks(*frequency_ticks(feature.frequencies_hz))
+            least = _LEAST_NARROW_TICK_DISTANCE if is_narrow else LEAST_TICK_DISTANCE
+            axes.set_xticks(*frequency_ticks(feature.frequencies_hz, least_distance=least))
             axes.set_xlabel("frequency in Hz")
         axes.grid(visible=False)
-        figure.colorbar(image, ax=axes, label="mean" + _unit(feature))
+        place = "top" if is_narrow else "right"
+        figure.colorbar(image, ax=axes, label="mean" + _unit(feature), location=place)
 
-    return Picture(
+    return draw_picture(
+        paint,
         name=f"{feature.spec.name}-map",
         title=f"Map of mean {feature.spec.name} by genre" + of_largest(len(drawn), len(shown)),
         alt=f"Heat map of the mean {feature.spec.name}, a row for each of {len(drawn)} genres: {in_words(drawn)}.",
         note=_band_note(feature, splits),
-        png=draw(paint, width_in=_WIDTH_IN, height_in=1.4 + 0.22 * len(drawn)),
+        heights_px=(125 + 20 * len(drawn), 205 + 20 * len(drawn)),
     )
 
 
@@ -159,23 +174,34 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
     present = [genre for genre in ranked_genres if genre in drawn]
     others = [genre for genre in present if colors[genre] == OTHER_COLOR]
     size = float(np.clip(12_000 / len(labels), 4, 30))
+    # A class of points is a genre with a colour, or all others together: (label, indices, colour, marker).
+    classes = [
+        (
+            shown_name(genre),
+            np.flatnonzero(labels == genre),
+            colors[genre],
+            _MARKERS[ranked_genres.index(genre) % len(_MARKERS)],
+        )
+        for genre in present
+        if genre not in others
+    ]
+    if others:
+        name = f"{len(others)} other genres"
+        classes.insert(0, (name, np.flatnonzero(np.isin(labels, others)), OTHER_COLOR, "o"))
 
-    def scatter(axes: Axes, chosen: NDArray[np.bool_], *, color: str, marker: str, label: str) -> None:
-        x, y = projection.positions[chosen].T
-        axes.scatter(x, y, s=size, color=color, marker=marker, alpha=0.75, linewidths=0, label=label)
-
-    def paint(figure: Figure) -> None:
+    def paint(figure: Figure, is_narrow: bool) -> None:
         axes = figure.add_subplot()
-        if others:
-            label = f"{len(others)} other genres"
-            scatter(axes, np.isin(labels, others), color=OTHER_COLOR, marker="o", label=label)
-        for genre in present:
-            if genre not in others:
-                marker = _MARKERS[ranked_genres.index(genre) % len(_MARKERS)]
-                scatter(axes, labels == genre, color=colors[genre], marker=marker, label=shown_name(genre))
-        axes.set_xlabel(f"first component ({projection.explained[0]:.1%} of the variance)")
-        axes.set_ylabel(f"second component ({projection.explained[1]:.1%} of the variance)")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=(36 / size) ** 0.5)
+        for number, (label, indices, color, marker) in enumerate(classes):
+            x, y = projection.positions[indices].T
+            points = axes.scatter(x, y, s=size, color=color, marker=marker, alpha=0.75, linewidths=0, label=label)
+            points.set_gid(f"points-{number}")
+        for name, set_label, explained in (
+            ("first", axes.set_xlabel, projection.explained[0]),
+            ("second", axes.set_ylabel, projection.explained[1]),
+        ):
+            set_label(f"{name} component ({explained:.1%}{'' if is_narrow else ' of the variance'})")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if is_narrow else 8))
+        add_legend(figure, axes, is_narrow=is_narrow, markerscale=(36 / size) ** 0.5)
 
     note = (
         f"{len(labels)} tracks of all splits, each the mean of {projection.feature} over its segments, centred and not "
@@ -184,7 +210,12 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
     )
     if projection.num_not_finite:
         note += f" {projection.num_not_finite} tracks are left out because their values are not finite."
-    return Picture(
+    names = [
+        f"{shown_name(track_id, longest=_LONGEST_TITLE)}: {shown_name(genre)}"
+        for track_id, genre in zip(projection.track_ids, labels, strict=True)
+    ]
+    return draw_picture(
+        paint,
         name="projection",
         title="Tracks on two principal components",
         alt=(
@@ -193,12 +224,20 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
             f"{projection.explained[1]:.1%} of the variance."
         ),
         note=note,
-        png=draw(paint, width_in=_WIDTH_IN, height_in=5.6),
+        heights_px=(500, 460),
+        titles={
+            f"points-{number}": [names[index] for index in indices] for number, (_, indices, _, _) in enumerate(classes)
+        },
     )
 
 
-def example_picture(example: AudioExample) -> Picture:
-    """Draws the waveform, the log-mel spectrogram, that of YAMNet if present, and the MFCCs, from top to bottom."""
+def example_picture(example: AudioExample, *, number: int) -> Picture:
+    """Draws the waveform, the log-mel spectrogram, that of YAMNet if present, and the MFCCs, from top to bottom.
+
+    Args:
+        example: The excerpt.
+        number: Its number on the page, which no other example has.
+    """
     first = first_drawn_coefficient(example.mfcc.shape[1])
     yamnet = example.yamnet_log_mel
     heights = (2, 4, 3) if yamnet is None else (2, 4, 4, 3)
@@ -230,6 +269,9 @@ def example_picture(example: AudioExample) -> Picture:
             f"starting at {example.start_s:.1f} s."
         ),
         png=draw(paint, width_in=6.0, height_in=5.0 if yamnet is None else 6.8),
+        charts=(
+            draw_svg(paint, name=f"example-{number}", width_px=NARROW_PX, height_px=420 if yamnet is None else 570),
+        ),
     )
 
 

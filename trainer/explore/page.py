@@ -13,7 +13,7 @@ from trainer.common.drawing import Picture, in_words, of_largest
 from trainer.common.pages import page_template, tenths, whole
 from trainer.data.prepared import PreparedData
 from trainer.explore.audio_examples import AudioExample, MissingExample
-from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, group_word_of, with_article
 from trainer.explore.prepared_tables import Tables
 
 _TEMPLATE = "page.html.jinja"
@@ -24,7 +24,7 @@ _CONTENTS = (
     ("numbers", "Genres and splits"),
     ("durations", "Durations"),
     ("loudness", "Loudness"),
-    ("groups", "Groups"),
+    ("groups", "{}s"),
     ("sound", "Audio features by genre"),
     ("examples", "Examples"),
     ("rejects", "Tracks left out"),
@@ -87,6 +87,7 @@ class _Listing:
 
 def render_page(
     *,
+    name: str,
     data: PreparedData,
     tables: Tables,
     summary: DatasetSummary,
@@ -97,6 +98,7 @@ def render_page(
     """Returns the HTML of the page.
 
     Args:
+        name: The name of the page: that of the data set's folder.
         data: The data set.
         tables: Its tables.
         summary: The counts of its tracks.
@@ -105,20 +107,24 @@ def render_page(
         example_duration_s: The wanted duration of an example in seconds.
     """
     total = summary.totals[ALL_SPLITS]
+    group_word = group_word_of(tables.preparation.dataset, tables.tracks)
     return page_template(__package__, _TEMPLATE).render(
-        name=data.info.name,
+        name=name,
+        dataset_name=data.info.name,
         cache_key=data.cache_key,
         split_source=data.stats.split_source,
         split_leak=data.stats.split_leak,
         facts=[
             ("tracks", whole(total.tracks)),
             ("genres", whole(len(summary.genres))),
-            ("groups", whole(len({group.name for group in summary.groups}))),
+            (f"{group_word}s", whole(len({group.name for group in summary.groups}))),
             ("segments", whole(total.segments)),
             ("minutes of audio", tenths(total.minutes)),
             ("tracks left out", whole(len(tables.rejects))),
         ],
-        contents=_CONTENTS,
+        contents=[(anchor, title.format(group_word.capitalize())) for anchor, title in _CONTENTS],
+        group_word=group_word,
+        a_group=with_article(group_word),
         columns=(*summary.splits, ALL_SPLITS) if len(summary.splits) > 1 else summary.splits,
         summary=summary,
         crossing_groups=summary.crossing_groups,

@@ -2,27 +2,23 @@
 
 The values are those of `beam_pipelines.features`. Windows, filter banks and the matrices of the DCT and of the deltas
 come from its code, and are constants in the graph. All functions take batches of segments and are pure.
-
-The Fourier transform has three forms, because not every runtime has every one of them: `Fourier`.
 """
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Any
 
 import keras
 import numpy as np
 import scipy.fft
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from beam_pipelines.audio.filters import hann_window
 from beam_pipelines.audio.segments import segment_length
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features import musicnn, musicnn_log_mel, musicnn_network, yamnet, yamnet_log_mel, yamnet_network
 from beam_pipelines.features.config import (
     MUSICNN_LAYERS,
     YAMNET_SAMPLE_RATE_HZ,
+    EmbeddingConfig,
     FeatureConfig,
     LogMelConfig,
     MfccConfig,
@@ -39,29 +35,14 @@ from beam_pipelines.features.weights_hash import require_same_sources
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.export.frozen import frozen
+from trainer.export.graph_embedding import OwnGraph
+from trainer.export.graph_spectra import Fourier, matmul_float, power_spectra
 
 _FULL_SCALE = 32768.0
-_WITH_GRAPH = (LogMelConfig, WaveformConfig, YamnetLogMelConfig, YamnetConfig, MusicnnLogMelConfig, MusicnnConfig)
-
-
-class Fourier(Enum):
-    """How spectra are computed.
-
-    Attributes:
-        FFT_FLOAT64: In float64, as in the preparation. TFLite and ONNX have no such operation.
-        FFT_FLOAT32: In float32. TFLite has it; ONNX has it for batches of a fixed size only.
-        MATRIX_FLOAT32: The product of the frames and a constant matrix, in float32, for every runtime. The matrix has
-            window · window values.
-    """
-
-    FFT_FLOAT64 = "fft_float64"
-    FFT_FLOAT32 = "fft_float32"
-    MATRIX_FLOAT32 = "matrix_float32"
-
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the spectra."""
-        return tf.float64 if self is Fourier.FFT_FLOAT64 else tf.float32
+_WITH_GRAPH = (
+    *(LogMelConfig, WaveformConfig, YamnetLogMelConfig, YamnetConfig, MusicnnLogMelConfig, MusicnnConfig),
+    EmbeddingConfig,
+)
 
 
 class GraphFeatures:
@@ -99,6 +80,11 @@ class GraphFeatures:
             for name, config in self._configs.items()
             if isinstance(config, YamnetConfig | MusicnnConfig)
         }
+        self._own_networks = {
+            name: OwnGraph(name, config, settings)
+            for name, config in self._configs.items()
+            if isinstance(config, EmbeddingConfig)
+        }
 
     def __call__(self, segments_at: Mapping[int, Any]) -> dict[str, Any]:
         """Returns the features of segments, {name: (segments, *shape)} in their stored dtypes.
@@ -123,6 +109,8 @@ class GraphFeatures:
             values = musicnn_spectrogram(segments, fourier=self._fourier)
         elif isinstance(config, MusicnnConfig):
             values = musicnn_embeddings(segments, self._networks[name], fourier=self._fourier)
+        elif isinstance(config, EmbeddingConfig):
+            values = self._own_networks[name](segments, fourier=self._fourier)
         else:
             values = pcm16(segments)
         return tf.ensure_shape(tf.cast(values, spec.dtype), (None, *spec.shape))
@@ -132,10 +120,10 @@ def log_mel(segments: Any, config: LogMelConfig, *, sample_rate_hz: int, fourier
     """(segments, samples) float32 → (segments, frames, bands) float32, in dB: `beam_pipelines.features.mel.LogMel`."""
     half_window = config.n_fft // 2
     centred = tf.pad(segments, [[0, 0], [half_window, half_window]])
-    power = _power_spectra(
+    power = power_spectra(
         centred, window_length=config.n_fft, hop_length=config.hop_length, fft_length=config.n_fft, fourier=fourier
     )
-    mel_power = _matmul_float(tf.cast(power, tf.float32), mel_filters(config.kind, config, sample_rate_hz))
+    mel_power = matmul_float(tf.cast(power, tf.float32), mel_filters(config.kind, config, sample_rate_hz))
     decibels = tf.math.log(tf.maximum(mel_power, SMALLEST_POWER)) * np.float32(10.0 / np.log(10.0))
     floor = tf.reduce_max(decibels, axis=[1, 2], keepdims=True) - config.top_db
     return tf.maximum(decibels, floor)
@@ -145,7 +133,7 @@ def mfcc(segments: Any, config: MfccConfig, *, sample_rate_hz: int, fourier: Fou
     """(segments, samples) float32 → (segments, frames, coefficients · (1 + deltas)) float32: `Mfcc` of the pipeline."""
     decibels = log_mel(segments, config, sample_rate_hz=sample_rate_hz, fourier=fourier)
     dct = scipy.fft.dct(np.eye(config.n_mels), axis=1, type=2, norm="ortho")[:, : config.n_mfcc]
-    coefficients = _matmul_float(decibels, dct.T)
+    coefficients = matmul_float(decibels, dct.T)
     derivatives = [_delta(coefficients, order=order) for order in range(1, config.deltas + 1)]
     return tf.concat([coefficients, *derivatives], axis=2)
 
@@ -156,14 +144,14 @@ def yamnet_spectrogram(segments: Any, *, fourier: Fourier) -> Any:
     shape = yamnet_log_mel.YamnetSpectrogram(segment_duration_s=num_samples / YAMNET_SAMPLE_RATE_HZ)
     whole = (shape.num_frames - 1) * yamnet_log_mel.HOP_LENGTH + yamnet_log_mel.WINDOW_LENGTH
     padded = tf.pad(segments, [[0, 0], [0, max(0, whole - num_samples)]])[:, :whole]
-    power = _power_spectra(
+    power = power_spectra(
         padded,
         window_length=yamnet_log_mel.WINDOW_LENGTH,
         hop_length=yamnet_log_mel.HOP_LENGTH,
         fft_length=yamnet_log_mel.FFT_LENGTH,
         fourier=fourier,
     )
-    mel = _matmul_float(tf.sqrt(power), yamnet_log_mel.mel_filters())
+    mel = matmul_float(tf.sqrt(power), yamnet_log_mel.mel_filters())
     return tf.cast(tf.math.log(mel + tf.constant(yamnet_log_mel.LOG_OFFSET, fourier.dtype)), tf.float32)
 
 
@@ -189,14 +177,14 @@ def musicnn_spectrogram(segments: Any, *, fourier: Fourier) -> Any:
     """(segments, samples) float32 at 16 kHz → (segments, frames, 96) float32: `MusicnnLogMel` of the pipeline."""
     shape = musicnn_log_mel.MusicnnSpectrogram(MusicnnLogMelConfig.kind, segment_num_samples=segments.shape[1])
     half_window = musicnn_log_mel.N_FFT // 2
-    power = _power_spectra(
+    power = power_spectra(
         tf.pad(segments, [[0, 0], [half_window, half_window]], mode="REFLECT"),
         window_length=musicnn_log_mel.N_FFT,
         hop_length=musicnn_log_mel.HOP_LENGTH,
         fft_length=musicnn_log_mel.N_FFT,
         fourier=fourier,
     )
-    mel_power = _matmul_float(tf.cast(power, tf.float32), musicnn_log_mel.mel_filters())
+    mel_power = matmul_float(tf.cast(power, tf.float32), musicnn_log_mel.mel_filters())
     logarithms = tf.math.log(mel_power * musicnn_log_mel.POWER_FACTOR + 1.0) * np.float32(1.0 / np.log(10.0))
     num_silent = shape.num_frames - shape.num_whole_frames
     return tf.pad(logarithms[:, : shape.num_whole_frames], [[0, 0], [0, num_silent], [0, 0]])
@@ -219,38 +207,6 @@ def musicnn_embeddings(segments: Any, network: Callable[[Any], Any], *, fourier:
 def pcm16(segments: Any) -> Any:
     """(segments, samples) float32 → the same shape, int16: `to_pcm16` of the pipeline."""
     return tf.cast(tf.clip_by_value(tf.round(segments * _FULL_SCALE), -32768.0, 32767.0), tf.int16)
-
-
-def _power_spectra(samples: Any, *, window_length: int, hop_length: int, fft_length: int, fourier: Fourier) -> Any:
-    """(segments, samples) float32 → (segments, frames, bins): the squared magnitudes under Hann windows."""
-    frames = tf.signal.frame(tf.cast(samples, fourier.dtype), window_length, hop_length)
-    window = hann_window(window_length)
-    if fourier is Fourier.MATRIX_FLOAT32:
-        num_bins = fft_length // 2 + 1
-        parts = tf.matmul(frames, tf.constant(_dft_matrix(window, fft_length)))
-        real, imaginary = parts[..., :num_bins], parts[..., num_bins:]
-    else:
-        spectra = tf.signal.rfft(frames * tf.constant(window, fourier.dtype), [fft_length])
-        real, imaginary = tf.math.real(spectra), tf.math.imag(spectra)
-    return tf.square(real) + tf.square(imaginary)
-
-
-def _dft_matrix(window: NDArray[np.float64], fft_length: int) -> NDArray[np.float32]:
-    """Returns the windowed transform, (window, 2 · bins): the columns of the real parts, then of the imaginary ones."""
-    # The products are reduced as integers: the cosine of a large angle has no precision.
-    products = np.outer(np.arange(len(window)), np.arange(fft_length // 2 + 1)) % fft_length
-    angles = 2 * np.pi * products / fft_length
-    matrix: NDArray[np.float64] = window[:, None] * np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
-    return matrix.astype(np.float32)
-
-
-def _matmul_float(values: Any, filters: NDArray[Any]) -> Any:
-    """(segments, frames, values) → (segments, frames, filters): the product with constants (filters, values).
-
-    The constants are the left factor: the converter of TensorFlow Lite quantises those on the right with the weights of
-    the network, and with them the values, of whose 80 dB 8 bits keep the loudest part only.
-    """
-    return tf.transpose(tf.matmul(tf.constant(filters, values.dtype), values, transpose_b=True), [0, 2, 1])
 
 
 def _delta(features: Any, *, order: int) -> Any:
@@ -284,7 +240,7 @@ def _config_of(name: str, settings: PrepareYaml) -> FeatureConfig:
     if isinstance(config, SpectralStatsConfig):
         raise UserError(
             f"features.{name}: spectral_stats cannot be exported, because librosa computes it and no TensorFlow "
-            "operations do: train on log_mel, mfcc, waveform, yamnet, musicnn, or the log_mel of these"
+            "operations do: train on log_mel, mfcc, waveform, yamnet, musicnn, embedding, or the log_mel of these"
         )
     if not isinstance(config, _WITH_GRAPH):
         kind = "missing" if config is None else config.kind

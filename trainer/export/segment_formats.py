@@ -18,13 +18,14 @@ from trainer.export.checks import FormatRun, Outputs
 from trainer.export.child_process import run_python
 from trainer.export.clip_segments import join_segments
 from trainer.export.config import ONNX, SEGMENT_FORMATS, TFLITE, TFLITE_INT8, TFLITE_TYPES
-from trainer.export.graph_features import Fourier, GraphFeatures
+from trainer.export.graph_features import GraphFeatures
+from trainer.export.graph_spectra import Fourier
 from trainer.export.reference_clips import ReferenceClip, training_clips
 from trainer.export.segment_model import FRONT_END, segment_rate_hz, write_segment_model
 from trainer.export.source import ExportSource
 from trainer.export.unrolled import unrolled
 from trainer.metrics.calibration import Calibration, with_temperature
-from trainer.models.layers import BandCentering, BandStandardization, Clipping
+from trainer.models.layers import BandCentering, BandStandardization, Clipping, PrincipalComponents
 
 _SCRIPTS = Path(__file__).parent
 # The newest set of operations that tf2onnx writes.
@@ -159,7 +160,7 @@ def float32_scopes(network: keras.Model) -> list[str]:
     keep the loudest part only, and the values of an embedding differ as much, until each is divided by its deviation.
     Of two activations with 8 bits, XNNPACK, which the runtimes of TensorFlow 2.21 compute with, gives a product of 0.
     """
-    kinds = (BandStandardization, BandCentering, Clipping, keras.layers.Dot)
+    kinds = (BandStandardization, BandCentering, Clipping, PrincipalComponents, keras.layers.Dot)
     return [f"{FRONT_END}/", *(layer.name for layer in network.layers if isinstance(layer, kinds))]
 
 

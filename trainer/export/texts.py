@@ -163,12 +163,19 @@ def signature_json(source: ExportSource, *, formats: list[str]) -> str:
 
 def license_text(source: ExportSource) -> str | None:
     """Returns the licences of the pretrained parts; None where all weights were trained from random ones."""
+    published = [network for network in source.pretrained_networks if not network.is_own]
     parts = [
         f"This export contains weights of {network.name} ({network.url}),\n"
         f"copyright {network.copyright}, under the {network.licence}, whose text follows.\n"
-        for network in source.pretrained_networks
+        for network in published
     ]
-    texts = [_LICENCES[network.licence] for network in source.pretrained_networks]
+    parts += [
+        f"This export contains the network {network.name}, {'under this licence:' if network.licence else 'whose'}\n"
+        f"{network.licence or 'licence nobody has stated.'}\n"
+        for network in source.pretrained_networks
+        if network.is_own
+    ]
+    texts = [_LICENCES[network.licence] for network in published]
     if source.backbone is not None:
         texts.append(_APACHE)
         parts.append(

@@ -14,7 +14,7 @@ from beam_pipelines.common.lease import Lease, holding
 from beam_pipelines.common.lease_owner import check_lease_owner
 from beam_pipelines.common.paths import is_local, is_utf8
 from beam_pipelines.common.progress import ProgressReporter, RateLimit, polling, progress_interval_s
-from beam_pipelines.common.terminal import counted
+from beam_pipelines.common.terminal import kept_from_earlier
 from trainer.common import files
 from trainer.evaluation.confidence import check_min_confidence
 from trainer.evaluation.config import PredictConfig
@@ -75,7 +75,7 @@ def predict_library(
         num_kept = len(paths) - len(missing)
         with ProgressReporter("predicting", total=len(paths), unit="files") as progress:
             if num_kept:
-                progress.log(f"note: {num_kept} of {counted(len(paths), 'file')} are already predicted and are kept")
+                progress.log(kept_from_earlier(num_kept, len(paths), "file"))
             if run_parts is None:
                 _predict_here(missing, model=model, parts_dir=parts_dir, config=config, lease=lease, progress=progress)
             elif missing:

@@ -36,10 +36,18 @@ def list_results(root: str, config: RunsConfig, *, output_format: str, stream: T
         writer.writeheader()
         writer.writerows(map(asdict, entries))
     else:
-        _print_table(entries, root=root, now_s=now_s, stream=stream)
+        print_entries(entries, root=root, now_s=now_s, stream=stream)
 
 
-def _print_table(entries: Sequence[Entry], *, root: str, now_s: float, stream: TextIO) -> None:
+def print_entries(entries: Sequence[Entry], *, root: str, now_s: float, stream: TextIO) -> None:
+    """Prints a row for each entry, and how to continue those that were interrupted.
+
+    Args:
+        entries: In the order of the rows.
+        root: The folder that they are below.
+        now_s: The time in seconds since 1970.
+        stream: Where to print.
+    """
     console = make_console(stream)
     if not entries:
         print_line(console, f"{root}: no runs, searches, cross-validations or prepared data below it")

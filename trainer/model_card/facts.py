@@ -9,6 +9,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.pretrained_networks import YAMNET, PretrainedNetwork, network_of
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import TEST, VALIDATION
+from trainer.data.contamination import find_contamination
 from trainer.data.prepared import PreparedData
 from trainer.metrics.metrics import LevelMetrics
 from trainer.models.config import ModelConfig
@@ -48,6 +49,11 @@ class RunFacts:
             return None
         name = self.preparation.dataset.get("name")
         return None if name is None else str(name)
+
+    @property
+    def contamination(self) -> tuple[str, ...]:
+        """A sentence for each feature whose pretrained network learned from the music of the data."""
+        return () if self.preparation is None else find_contamination(self.preparation, self.model_config.feature_names)
 
     @property
     def levels(self) -> Mapping[str, Mapping[str, LevelMetrics]]:
@@ -94,6 +100,13 @@ def pretrained_networks(preparation: PrepareYaml, model_config: ModelConfig) -> 
     found = [YAMNET] if model_config.name == "yamnet_finetune" else []
     found += [network for network in map(network_of, taken) if network is not None]
     return tuple(dict.fromkeys(found))
+
+
+def own_networks(preparation: PrepareYaml | None, model_config: ModelConfig) -> dict[str, PretrainedNetwork]:
+    """Returns the networks that the user brought for features of a model, by the name of the feature."""
+    features = {} if preparation is None else preparation.features
+    found = {name: network_of(features[name]) for name in model_config.feature_names if name in features}
+    return {name: network for name, network in found.items() if network is not None and network.is_own}
 
 
 def backbone_of(model_config: ModelConfig) -> str | None:

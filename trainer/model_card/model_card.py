@@ -10,10 +10,12 @@ import yaml
 
 from beam_pipelines.common.lease import UPDATE_LEASE_FILE, holding
 from beam_pipelines.common.saved_settings import SettingValue, trained_settings
+from beam_pipelines.features.pretrained_networks import PretrainedNetwork
 from beam_pipelines.records.schema import SPLITS
 from trainer.common import files
+from trainer.common.code_words import SPLIT_SOURCES, words_of
 from trainer.common.markdown import markdown_table, plain_text, preformatted
-from trainer.model_card.facts import RunFacts, backbone_of, pretrained_networks, read_facts
+from trainer.model_card.facts import RunFacts, backbone_of, own_networks, pretrained_networks, read_facts
 from trainer.model_card.front_matter import front_matter, model_name
 from trainer.model_card.scores import score_sections
 from trainer.runs.run_dir import RunDir
@@ -21,16 +23,6 @@ from trainer.runs.run_dir import RunDir
 CARD_FILE = "model_card.md"
 
 _ORDER_SETTINGS = ("cache", "shuffle_buffer_examples")
-
-# How splits were made, by the name in the metadata of the data.
-_SPLITS = {
-    "group": "whole groups (artists, albums or recordings) were assigned to the splits",
-    "folds": "whole groups (artists, albums or recordings) were divided into folds",
-    "official": "they are the official splits of the data set",
-    "fault_filtered": "they are the fault-filtered split of GTZAN",
-    "random": "tracks were assigned at random",
-    "random_segments": "segments were assigned at random",
-}
 
 
 def write_model_card(run: RunDir) -> None:
@@ -106,11 +98,13 @@ def _data(facts: RunFacts) -> list[str]:
     source = "where its audio came from is not recorded" if kind is None else f"prepared from `dataset={kind}`"
     if leak is not None:
         apart = f"**The split leaks: {plain_text(leak)}. All scores below are too high.**"
+    elif facts.contamination:
+        apart = "**A pretrained network of its features has heard this music. All scores below are too high.**"
     elif stats.split_source in ("group", "folds"):
         apart = "No group is in two splits: the scores are on groups that the model has never heard."
     else:
         apart = "The metadata state no leak between the splits."
-    how = _SPLITS.get(stats.split_source, plain_text(stats.split_source))
+    how = plain_text(words_of(stats.split_source, SPLIT_SOURCES))
     splits = [split for split in SPLITS if stats.num_segments.get(split)]
     rows = [[label, *(_amount(facts, split, label) for split in splits)] for label in data.labels]
     totals = [_total(facts, split) for split in splits]
@@ -170,11 +164,23 @@ def _reproduction(facts: RunFacts) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     preparation = {} if facts.preparation is None else facts.preparation.versions
     libraries = ", ".join(f"{plain_text(name)} {plain_text(str(found))}" for name, found in preparation.items())
+    trained_with = (
+        f"Trained with: {plain_text(versions) if versions else 'versions that the run does not record'}. Audio and "
+        f"features: {libraries or 'versions that the data do not record'}."
+    )
+    fitted = None if facts.metrics is None else facts.metrics.model.hyperparameters
+    if fitted is not None:
+        values = ", ".join(f"{name} {value:g}" for name, value in fitted.items())
+        return [
+            "## How to reproduce it",
+            trained_with,
+            f"`beamtune quick` has fitted the weights to all tracks by logistic regression with {values}; the scores "
+            "are of a cross-validation, in which each track is predicted by a model that was fitted without its group.",
+        ]
     settings = yaml.safe_dump(_overrides(facts.config), allow_unicode=True, width=1000)
     return [
         "## How to reproduce it",
-        f"Trained with: {plain_text(versions) if versions else 'versions that the run does not record'}. Audio and "
-        f"features: {libraries or 'versions that the data do not record'}.",
+        trained_with,
         f"Data with the cache key `{plain_text(facts.data.cache_key)}`, which `_SUCCESS` in the prepared directory "
         "holds, and these settings in a file:",
         preformatted(settings),
@@ -207,8 +213,9 @@ def _licence(facts: RunFacts) -> list[str]:
     networks = () if facts.preparation is None else pretrained_networks(facts.preparation, facts.model_config)
     parts += [
         f"The model contains, or takes its input from, weights of {network.name}, under the {network.licence}; they "
-        f"were trained on {' and '.join(collection.name for collection in network.collections)}."
+        f"were trained on {_collections(network)}."
         for network in networks
+        if not network.is_own
     ]
     backbone = backbone_of(facts.model_config)
     if backbone is not None:
@@ -216,4 +223,24 @@ def _licence(facts: RunFacts) -> list[str]:
             f"Its weights started from those of {plain_text(backbone)} in keras.applications, trained on ImageNet: "
             "https://keras.io/api/applications/ names their licences."
         )
-    return ["## Licence", " ".join(parts)]
+    return ["## Licence", " ".join(parts), *_own_networks(facts)]
+
+
+def _own_networks(facts: RunFacts) -> list[str]:
+    """Returns a paragraph for each network that the user brought, with the text of its licence behind it."""
+    paragraphs = []
+    for name, network in own_networks(facts.preparation, facts.model_config).items():
+        sha256 = facts.preparation.sources.get(name, {}).get("network") if facts.preparation else None
+        learned = f"It was trained on {_collections(network)}. " if network.collections else ""
+        licence = "It is under this licence:" if network.licence else "Nobody has stated its licence."
+        paragraphs.append(
+            f"The feature `{plain_text(name)}` is computed by the network {plain_text(network.name)} (SHA-256 "
+            f"`{plain_text(str(sha256))}`). {learned}{licence}"
+        )
+        if network.licence:
+            paragraphs.append(preformatted(network.licence))
+    return paragraphs
+
+
+def _collections(network: PretrainedNetwork) -> str:
+    return " and ".join(plain_text(collection.name) for collection in network.collections)

@@ -49,6 +49,7 @@ def _scores(facts: RunFacts) -> list[str]:
     paragraphs = [
         "## Scores",
         *([] if leak is None else [f"**{_begun(leak_note(plain_text(leak)))}.**"]),
+        *(f"**{_begun(plain_text(note))}.**" for note in facts.contamination),
         markdown_table(header, rows),
         "In brackets: 95 % intervals over groups (artists, albums or recordings), which say how far the score may be "
         "from that on other groups of the same collection. `segment` is a single segment, `track` the mean "

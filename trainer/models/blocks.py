@@ -8,10 +8,11 @@ from typing import Any
 
 import keras
 
+from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.config import LOGITS
-from trainer.models.layers import STD_FLOOR, BandCentering, BandStandardization, Clipping
+from trainer.models.config import LOGITS, ProjectionConfig
+from trainer.models.layers import STD_FLOOR, BandCentering, BandStandardization, Clipping, PrincipalComponents
 
 # The momentum of the moving averages that prediction uses. Keras' default of 0.99 is too slow for small data sets.
 NORM_MOMENTUM = 0.9
@@ -69,6 +70,30 @@ def embeddings_input(spec: FeatureSpec, stats: BandStats) -> tuple[Any, Any]:
     """Returns the same as `standardized_input` for embeddings and vectors of statistics, with outliers clipped."""
     inputs, x = standardized_input(spec, stats)
     return inputs, Clipping(limit=_LARGEST_EMBEDDING, name=f"clip_{spec.name}")(x)
+
+
+def projected_embeddings_input(spec: FeatureSpec, stats: BandStats, *, config: ProjectionConfig) -> tuple[Any, Any]:
+    """Returns the same as `embeddings_input`, projected on principal components if the settings have a number of them.
+
+    Args:
+        spec: The feature, of shape (patches, values).
+        stats: Its statistics.
+        config: The settings of the model.
+
+    Raises:
+        UserError: There are more components than values.
+    """
+    inputs, x = embeddings_input(spec, stats)
+    if config.pca is not None:
+        check(
+            config.pca <= spec.shape[-1],
+            key="model.pca",
+            value=config.pca,
+            expected=f"at most {spec.shape[-1]} components, because {spec.name} has {spec.shape[-1]} values",
+        )
+        layer = PrincipalComponents(num_components=config.pca, whiten=config.whiten, name=f"project_{spec.name}")
+        x = layer(x)
+    return inputs, x
 
 
 def normalized(x: Any) -> Any:

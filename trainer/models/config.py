@@ -44,6 +44,34 @@ class OneFeatureConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
+class ProjectionConfig(ModelConfig):
+    """A model that can reduce embeddings before its first trained layer.
+
+    Attributes:
+        pca: The number of principal components of the train split that each embedding is projected on; None for no
+            projection.
+        whiten: Whether each component is divided by its standard deviation.
+    """
+
+    pca: int | None = None
+    whiten: bool = False
+
+    def __post_init__(self) -> None:
+        check(
+            self.pca is None or 1 <= self.pca <= 65_536,
+            key="model.pca",
+            value=self.pca,
+            expected="1 to 65536 components, or null for no projection",
+        )
+        check(
+            self.pca is not None or not self.whiten,
+            key="model.whiten",
+            value=self.whiten,
+            expected="false without model.pca, whose components it scales",
+        )
+
+
+@dataclass(frozen=True)
 class ZooConfig:
     """The data for which `beamtune models` lists the models.
 

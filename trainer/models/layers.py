@@ -26,6 +26,7 @@ _PREPROCESS: Mapping[str, Callable[[Any], Any]] = {
 _PIXEL_MEAN, _PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # YAMNet's patches overlap by half: two neighbouring blocks of this length make one patch.
 _BLOCK_FRAMES = PATCH_FRAMES // 2
+_SMALLEST_VARIANCE = 1e-12
 
 
 @keras.saving.register_keras_serializable(package="beamtune")
@@ -94,6 +95,40 @@ class Clipping(keras.layers.Layer):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(package="beamtune")
+class PrincipalComponents(keras.layers.Layer):  # type: ignore[misc]
+    """(x − mean) · projection: (..., values) → (..., components).
+
+    Mean and projection are weights that are saved with the model and never trained. They are 0 until `set_weights` sets
+    them, in this order. The arithmetic is in float32 under every dtype policy.
+
+    Args:
+        num_components: The number of components.
+        whiten: Whether the projection divides each component by its standard deviation.
+    """
+
+    def __init__(self, *, num_components: int, whiten: bool, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.num_components = num_components
+        self.whiten = whiten
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        num_values = input_shape[-1]
+        fixed = {"initializer": "zeros", "trainable": False, "dtype": "float32"}
+        self._mean = self.add_weight(shape=(num_values,), name="mean", **fixed)
+        self._projection = self.add_weight(shape=(num_values, self.num_components), name="projection", **fixed)
+
+    def call(self, inputs: Any) -> Any:
+        centred = keras.ops.cast(inputs, "float32") - self._mean
+        return keras.ops.cast(keras.ops.matmul(centred, self._projection), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.num_components)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_components": self.num_components, "whiten": self.whiten}
+
+
+@keras.saving.register_keras_serializable(package="beamtune")
 class ImagenetImage(keras.layers.Layer):  # type: ignore[misc]
     """Converts a standardised spectrogram to the input of a backbone: (batch, frames, bands) → (batch, size, size, 3).
 
@@ -151,3 +186,12 @@ class PatchMean(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_patches": self._num_patches}
+
+
+@keras.saving.register_keras_serializable(package="beamtune")
+class PatchDeviation(keras.layers.Layer):  # type: ignore[misc]
+    """The standard deviation over the patches, divided by their number: (batch, patches, values) → (batch, values)."""
+
+    def call(self, inputs: Any) -> Any:
+        # The gradient of a square root at 0, where all patches are equal, is infinite.
+        return keras.ops.sqrt(keras.ops.maximum(keras.ops.var(inputs, axis=1), _SMALLEST_VARIANCE))

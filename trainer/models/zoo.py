@@ -8,7 +8,13 @@ import numpy as np
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
-from beam_pipelines.features.config import FEATURE_CONFIGS, MusicnnConfig, MusicnnLogMelConfig, YamnetConfig
+from beam_pipelines.features.config import (
+    FEATURE_CONFIGS,
+    EmbeddingConfig,
+    MusicnnConfig,
+    MusicnnLogMelConfig,
+    YamnetConfig,
+)
 from beam_pipelines.features.musicnn import LAYER_SIZES
 from beam_pipelines.features.musicnn_log_mel import PATCH_FRAMES
 from beam_pipelines.features.registry import build_features
@@ -20,7 +26,7 @@ from trainer.models.registry import MODELS, build_model
 
 # The order of the table: the default first, models with pretrained weights last. Other models follow by name.
 _LISTED_FIRST = (
-    *("cnn2d", "bilstm", "cnn1d", "parallel", "crnn", "res2d", "wave1d", "attention_pool"),
+    *("cnn2d", "bilstm", "cnn1d", "parallel", "crnn", "res2d", "wave1d", "attention_pool", "linear"),
     *("yamnet_finetune", "transfer"),
 )
 
@@ -46,12 +52,13 @@ def list_models(config: ZooConfig, *, stream: TextIO) -> None:
 
 
 def typical_specs(config: ZooConfig) -> dict[str, FeatureSpec]:
-    """Returns the specs of all features with their default settings, for segments of the config's length and rate."""
-    # Making the features of pretrained networks needs their weights; their specs do not.
+    """Returns the specs of all features but `embedding`, for segments of the config's length and rate."""
+    # Making the features of pretrained networks needs their weights; their specs do not. That of `embedding` is the
+    # user's.
     configs = {
         name: feature_class()
         for name, feature_class in FEATURE_CONFIGS.items()
-        if feature_class not in (YamnetConfig, MusicnnConfig)
+        if feature_class not in (YamnetConfig, MusicnnConfig, EmbeddingConfig)
     }
     segment = SegmentConfig(duration_s=config.segment_duration_s, hop_s=config.segment_duration_s)
     features = build_features(configs, sample_rate_hz=config.sample_rate_hz, segment=segment)

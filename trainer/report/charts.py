@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.common.drawing import FIRST, INK, SECOND, SOFT, THIRD, draw_svg
+from trainer.common.drawing import FIRST, INK, NARROW_PX, SECOND, SOFT, THIRD, draw_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The width of the page's text on a telephone: a chart is not scaled down, so that its text stays legible.
-_WIDTH_PX, _HEIGHT_PX = 340, 250
+_HEIGHT_PX = 250
 _STYLES = ((FIRST, "-", "o"), (SECOND, "--", "s"), (THIRD, "-.", "^"))
 
 
@@ -34,7 +33,7 @@ def calibration_chart(calibration: Mapping[str, Any]) -> str:
         axes.set_ylabel("share of right tracks")
         axes.legend(loc="upper left")
 
-    return draw_svg(paint, name="calibration", width_px=_WIDTH_PX, height_px=_HEIGHT_PX)
+    return draw_svg(paint, name="calibration", width_px=NARROW_PX, height_px=_HEIGHT_PX)
 
 
 def coverage_chart(curve: Sequence[Mapping[str, Any]], *, accuracy: float) -> str:
@@ -61,7 +60,7 @@ def coverage_chart(curve: Sequence[Mapping[str, Any]], *, accuracy: float) -> st
         axes.set_ylabel("accuracy")
         axes.legend(loc="lower left")
 
-    return draw_svg(paint, name="coverage", width_px=_WIDTH_PX, height_px=_HEIGHT_PX)
+    return draw_svg(paint, name="coverage", width_px=NARROW_PX, height_px=_HEIGHT_PX)
 
 
 def learning_chart(
@@ -92,7 +91,7 @@ def learning_chart(
         axes.set_ylabel(unit)
         figure.legend(loc="outside upper left", ncols=2, columnspacing=1.0)
 
-    return draw_svg(paint, name=name, width_px=_WIDTH_PX, height_px=_HEIGHT_PX + 40)
+    return draw_svg(paint, name=name, width_px=NARROW_PX, height_px=_HEIGHT_PX + 40)
 
 
 def trials_chart(scores: Sequence[float], *, objective: str, best: float) -> str:
@@ -115,7 +114,7 @@ def trials_chart(scores: Sequence[float], *, objective: str, best: float) -> str
         axes.set_ylabel(objective)
         figure.legend(loc="outside upper left", ncols=2, columnspacing=1.0)
 
-    return draw_svg(paint, name="trials", width_px=_WIDTH_PX, height_px=_HEIGHT_PX)
+    return draw_svg(paint, name="trials", width_px=NARROW_PX, height_px=_HEIGHT_PX)
 
 
 def _line(axes: "Axes", x: Sequence[float], y: Sequence[float], *, label: str, style: tuple[str, str, str]) -> None:

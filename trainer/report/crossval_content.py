@@ -47,10 +47,10 @@ def collect_crossval(path: str, config: ReportConfig, *, to_command: ToCommand) 
             "compare"
         )
     found_tracks = read_out_of_fold(path)
-    result = json.loads(files.read_text(files.join(path, RESULT_FILE)))
     try:
+        result = json.loads(files.read_text(files.join(path, RESULT_FILE)))
         return _collect(path, result, found_tracks, config=config, to_command=to_command)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{files.join(path, RESULT_FILE)} is damaged ({error!r}): run its beamtune crossval command again"
         ) from error
@@ -74,6 +74,7 @@ def _collect(
         "name": name_of(path),
         "split": TEST,
         "leak": found_tracks.split_leak,
+        "contamination": result.get("contamination", []),  # crossval.json of 0.1.0 has none
         "sentences": _sentences(result, predicted, sections=sections, references=references),
         "cautions": sentences.cautions(
             split=TEST,
@@ -182,7 +183,12 @@ def _data_sections(result: Mapping[str, Any], found: FoundData, *, to_command: T
         if data is None or text is None
         else data_card(data, found, prepare_text=text),
         "provenance": provenance(
-            settings=settings, command=to_command("crossval", settings), data=data, prepare_text=text, run=None
+            settings=settings,
+            # Results of earlier versions do not name it.
+            command=to_command(str(result.get("command", "crossval")), settings),
+            data=data,
+            prepare_text=text,
+            run=None,
         )
         | {"cache_key": _source_key(result)},
     }

@@ -50,6 +50,8 @@ def report(path: str, config: ReportConfig, *, to_command: ToCommand, stream: Te
         write_texts(config.output_dir, {NUMBERS_FILE: text, PAGE_FILE: page})
     if collected.content["leak"] is not None:
         print(f"note: scores are too high: {collected.content['leak']}", file=stream)
+    for note in collected.content["contamination"]:
+        print(f"note: {visible_line(note)}", file=stream)
     for sentence in collected.content["sentences"]:
         print(visible_line(sentence), file=stream)
     if clips.problem is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import VALIDATION
 from trainer.common import files
+from trainer.data.contamination import find_contamination
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics, confusion_matrix
@@ -38,7 +39,8 @@ def collect_run(run: RunDir, config: ReportConfig, *, to_command: ToCommand) -> 
     """
     metrics, predicted = _read_scores(run, split=config.split)
     settings, data = run.config(), run.dataset()
-    prepare_text = run.prepare_yaml().text
+    preparation = run.prepare_yaml()
+    prepare_text = preparation.text
     found = find_data(str(settings["data_dir"]), given_dir=config.data_dir, cache_key=data.cache_key)
     levels, sections = metrics.levels[config.split], predicted_sections(predicted, config)
     baselines = [] if config.baselines is None else read_baselines(config.baselines, data=data, split=config.split)
@@ -56,6 +58,7 @@ def collect_run(run: RunDir, config: ReportConfig, *, to_command: ToCommand) -> 
         "name": name_of(run.path),
         "split": config.split,
         "leak": metrics.split_leak,
+        "contamination": list(find_contamination(preparation, metrics.model.features)),
         "sentences": _sentences(metrics, predicted, config=config, references=references, sections=sections),
         "cautions": sentences.cautions(
             split=config.split,

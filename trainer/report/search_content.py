@@ -41,6 +41,7 @@ def collect_search(path: str, config: ReportConfig, *, to_command: ToCommand) ->
         "kind": SEARCH,
         "name": name_of(path),
         "leak": None,
+        "contamination": [],
         "sentences": _sentences(search, search.best, num_scored=len(trials)),
         "cautions": [
             f"The best validation score of {counted(len(trials), 'trial')} is too high: it was chosen because it is "

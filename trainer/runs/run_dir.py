@@ -51,7 +51,7 @@ class RunDir:
         self.checkpoint_dir = files.join(path, "checkpoints")
         self.train_events_dir = files.join(path, "train")
         self.validation_events_dir = files.join(path, "validation")
-        # Neither changes once it is written.
+        # Neither changes once it is written, but by `continue_with`.
         self._config_text: str | None = None
         self._dataset: PreparedData | None = None
 
@@ -100,6 +100,21 @@ class RunDir:
             self.write_settings(CONFIG_FILE, config)
         except files.FileError as error:
             raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
+
+    def continue_with(self, config: "DataclassInstance") -> None:
+        """Writes settings with which the run trains longer; if it was finished, it is not any more.
+
+        Raises:
+            UserError: The directory cannot be written.
+        """
+        try:
+            # First: a run that is finished with settings for more epochs would not be continued.
+            if self.is_finished():
+                files.remove(files.join(self.path, _FINISHED_FILE))
+            self.write_settings(CONFIG_FILE, config)
+        except files.FileError as error:
+            raise UserError(f"{self._key}={self.path} cannot be written: {error.message}") from error
+        self._config_text = None
 
     def check_same_config(self, config: "DataclassInstance", *, may_differ: Collection[str]) -> None:
         """Checks that the run was started with the same settings.

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import tensorflow as tf
 
+from beam_pipelines.common.terminal import counted
 from trainer.runs.early_stopping import EarlyStopping
 
 
@@ -80,7 +81,11 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
     def describe(self) -> str:
         """Returns, for example, "epoch 3 and 12 steps"."""
         num_steps = self.epoch_sums.num_steps
-        return f"epoch {self.epochs_done}" if num_steps == 0 else f"epoch {self.epochs_done} and {num_steps} steps"
+        return (
+            f"epoch {self.epochs_done}"
+            if num_steps == 0
+            else f"epoch {self.epochs_done} and {counted(num_steps, 'step')}"
+        )
 
     def serialize(self) -> str:
         """Returns the state as JSON. TensorFlow calls this when it writes a checkpoint."""

@@ -28,6 +28,7 @@ from trainer.metrics.levels import metrics_by_level
 from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import SegmentScores
 from trainer.models.registry import build_model
+from trainer.runs.checkpoint_index import LAST, find_checkpoint
 from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_progress import RunProgress
@@ -35,6 +36,7 @@ from trainer.training.config import TrainConfig
 from trainer.training.initial_seed import initial_seed
 from trainer.training.loop import OnBatch, ScoringLoop, TrainLoop
 from trainer.training.optimizer import make_optimizer
+from trainer.training.projections import fit_projections
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,9 @@ def make_components(
             scales_loss=config.precision == "mixed_float16",
         )
         optimizer.build(model.trainable_variables)
+    # A checkpoint has them, as they were before the first step.
+    if find_checkpoint(run.checkpoint_dir, LAST) is None:
+        fit_projections(model, data.train_shards, specs=specs)
     progress = RunProgress()
     class_weights = _balancing_weights(config, prepared) if config.class_weighting == "balanced" else None
     return TrainingComponents(

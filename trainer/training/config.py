@@ -18,13 +18,14 @@ from trainer.tracking.config import MlflowConfig
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SAMPLINGS = ("natural", "balanced")
 CLASS_WEIGHTINGS = ("none", "balanced")
+SCHEDULES = ("cosine", "constant")
 # Settings that may change when a run is resumed. All others determine the result.
 KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s", "board.", "storage.", "mlflow."})
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW, with a learning rate that rises linearly and then falls along half a cosine to 0.
+    """AdamW, with a learning rate that rises linearly and then falls along half a cosine to 0, or stays.
 
     Attributes:
         learning_rate: The highest learning rate, reached at the end of the warm-up.
@@ -32,12 +33,15 @@ class OptimizerConfig:
         warmup_epochs: Length of the linear rise in epochs; may be fractional.
         gradient_clip_norm: The largest global gradient norm, to which larger gradients are scaled down; None is no
             clipping.
+        schedule: The learning rate after the warm-up: "cosine" falls to 0 at the end of the last epoch; "constant"
+            stays the highest, so that the run can be continued with more epochs.
     """
 
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
     gradient_clip_norm: float | None = 1.0
+    schedule: str = "cosine"
 
     def __post_init__(self) -> None:
         check(
@@ -64,6 +68,7 @@ class OptimizerConfig:
             value=self.gradient_clip_norm,
             expected="a norm above 0, or null for no clipping",
         )
+        check_choice(self.schedule, SCHEDULES, key="optimizer.schedule")
 
 
 @dataclass(frozen=True)

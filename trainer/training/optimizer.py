@@ -11,18 +11,26 @@ _UNDECAYED_WEIGHTS = ["bias", "gamma", "beta"]
 def make_schedule(
     config: OptimizerConfig, *, epochs: int, steps_per_epoch: int
 ) -> keras.optimizers.schedules.CosineDecay:
-    """Returns the learning rate by step: a linear rise, then half a cosine down to 0 at the end of the last epoch.
+    """Returns the learning rate by step: a linear rise, and then what `schedule` says.
 
-    The rise starts at the highest rate divided by the number of warm-up steps, because a first step at rate 0 would
-    change nothing. A warm-up that is as long as the run or longer ends one step before the run.
+    That is half a cosine down to 0 at the end of the last epoch, or the highest rate. The rise starts at the highest
+    rate divided by the number of warm-up steps, because a first step at rate 0 would change nothing. A warm-up that is
+    as long as the run or longer ends one step before the run, unless the rate stays, and then depends on no `epochs`.
     """
-    num_steps = epochs * steps_per_epoch
-    warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps - 1)
+    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
+    if config.schedule == "constant":
+        # A cosine from the highest rate to the same one.
+        decay_steps, share_at_end = 1, 1.0
+    else:
+        num_steps = epochs * steps_per_epoch
+        warmup_steps = min(warmup_steps, num_steps - 1)
+        decay_steps, share_at_end = num_steps - warmup_steps, 0.0
     if warmup_steps == 0:
-        return keras.optimizers.schedules.CosineDecay(config.learning_rate, decay_steps=num_steps)
+        return keras.optimizers.schedules.CosineDecay(config.learning_rate, decay_steps=decay_steps, alpha=share_at_end)
     return keras.optimizers.schedules.CosineDecay(
         config.learning_rate / warmup_steps,
-        decay_steps=num_steps - warmup_steps,
+        decay_steps=decay_steps,
+        alpha=share_at_end,
         warmup_target=config.learning_rate,
         warmup_steps=warmup_steps,
     )

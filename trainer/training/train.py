@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from beam_pipelines.common.lease import holding
-from beam_pipelines.common.terminal import stderr, stdout
+from beam_pipelines.common.terminal import say_step, stderr, stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
 from trainer.common.left_leases import remove_left_leases
@@ -21,6 +21,7 @@ from trainer.metrics.predictions import SegmentScores, predictions_of_scores
 from trainer.metrics.score_tables import print_scores
 from trainer.model_card.model_card import write_model_card
 from trainer.runs.calibration_file import write_calibration
+from trainer.runs.checkpoints import read_progress
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.restarts import bounded_restarts
 from trainer.runs.restored_model import summarize_model
@@ -33,6 +34,7 @@ from trainer.training.callbacks import Callback
 from trainer.training.components import TrainingComponents, TrainingData, make_components, open_training_data
 from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
 from trainer.training.epochs import EpochLoop
+from trainer.training.more_epochs import check_trains_more, keys_of_more_epochs
 
 
 def train(
@@ -44,6 +46,8 @@ def train(
     check_owner: Callable[[], None] | None = None,
 ) -> None:
     """Trains a run, resumes one that was interrupted, or does nothing if the run is finished.
+
+    A finished run continues with more epochs, or with more patience after early stopping; see `more_epochs`.
 
     Args:
         config: The settings.
@@ -74,6 +78,8 @@ def train(
             _ownership(run, is_chief=cluster.is_chief, check_owner=check_owner) as check,
             bounded_restarts(run, cluster),
         ):
+            if cluster.is_chief:
+                say_step(f"reading the data and building the model {config.model.name}")
             components = make_components(config, strategy=strategy, cluster=cluster, run=run, data=data)
             sinks = _make_sinks(config, run=run, data=data, cluster=cluster, check_owner=check)
             check()
@@ -129,12 +135,27 @@ def _is_finished(run: RunDir, config: TrainConfig, *, cluster: Cluster) -> bool:
     """
     is_finished = False
     if cluster.is_chief and run.is_started():
-        run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
+        more = _check_same_config(run, config)
         is_finished = run.is_finished()
+        if is_finished and more:
+            progress = read_progress(run.checkpoint_dir)
+            check_trains_more(config, progress.early_stopping, epochs_done=progress.epochs_done)
+            is_finished = False
     is_finished = bool(cluster.broadcast_from_chief(int(is_finished)))
     if is_finished and cluster.is_chief:
         print(f"{run.path} is finished already: nothing to do; to train again, choose another run_dir", file=stdout())
     return is_finished
+
+
+def _check_same_config(run: RunDir, config: TrainConfig) -> frozenset[str]:
+    """Checks that a run has these settings; returns those that differ and let it train longer.
+
+    Raises:
+        UserError: Other settings differ.
+    """
+    more = keys_of_more_epochs(run.config(), config)
+    run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER | more)
+    return more
 
 
 def _start(run: RunDir, config: TrainConfig, *, data: TrainingData) -> None:
@@ -145,8 +166,10 @@ def _start(run: RunDir, config: TrainConfig, *, data: TrainingData) -> None:
     """
     if run.is_started():
         # Again: another command may have started it since.
-        run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER)
+        more = _check_same_config(run, config)
         run.check_same_data(data.prepared)
+        if more:
+            run.continue_with(config)
     else:
         run.start(config, data.prepared)
 
@@ -169,6 +192,8 @@ def _finish(
     # Before the best state is restored, whose duration ends at the best epoch.
     model = summarize_model(config.model, components.model, train_duration_s=progress.train_duration_s)
     components.checkpoints.restore_best()
+    if components.cluster.is_chief:
+        say_step("computing the scores of the best weights")
 
     def check_not_stopped() -> None:
         if components.cluster.any_process([stop_request.is_set]) == [True]:
@@ -218,5 +243,6 @@ def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, mod
 
     run.merge_metrics(VALIDATION, levels, data=data, model=model, write_others=write_others)
     best_epoch = components.progress.early_stopping.best_epoch
+    say_step("drawing the pictures for TensorBoard")
     sinks.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
     print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=stdout())

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from beam_pipelines.common.tables import TextTable
-from beam_pipelines.common.terminal import counted, json_text, make_console, print_line
+from beam_pipelines.common.terminal import counted, json_text, make_console, next_steps, print_line
 from trainer.tuner.search_dir import SearchDir
 from trainer.tuner.service.search_state import SearchState, ranked, read_search
 from trainer.tuner.space.space import round_off
@@ -75,7 +76,11 @@ def show_best(search: SearchState, *, num_trials: int, stream: TextIO) -> None:
     print_line(console, headline(search))
     if search.best is not None:
         path = SearchDir(search.search_dir).best_path
-        print_line(console, f"the best settings are in {path}; to train with them: beamtune train overrides={path}")
+        run_dir = f"runs/{os.path.basename(search.search_dir.rstrip('/')) or 'best'}"
+        print_line(console, f"the best settings: {path}")
+        train = ["train", "--config", path, f"run_dir={run_dir}"]
+        for line in next_steps(train, ["tune", f"search_dir={search.search_dir}", "refit=true"]):
+            print_line(console, line)
 
 
 def trial_cells(
@@ -103,9 +108,14 @@ def trial_cells(
         _NONE if last_epoch is None else str(last_epoch),
         _NONE if objective is None else f"{objective:.4f}",
         _NONE if trial.best_epoch is None else str(trial.best_epoch),
-        duration_text((trial.ended_s or now_s) - trial.started_s),
+        duration_text(_trial_duration_s(trial, now_s=now_s)),
         "; ".join(text for text in (remark, settings) if text),
     ]
+
+
+def _trial_duration_s(trial: Trial, *, now_s: float) -> float:
+    """Returns the seconds that the epochs of a trial took, without pauses of the search; before its first, all."""
+    return trial.duration_s or (trial.ended_s or now_s) - trial.started_s
 
 
 def headline(search: SearchState) -> str:

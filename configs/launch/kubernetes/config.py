@@ -32,6 +32,14 @@ _OWN_FOLDERS = (
 )
 _NAME_FORM = "at most 253 lower-case letters, digits, hyphens and dots"
 
+_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def _num_bytes(size: str) -> int:
+    """Returns the bytes of a size in the form of `_MEMORY`."""
+    digits = size.rstrip("MGTi")
+    return int(digits) * _UNITS[size.removeprefix(digits)]
+
 
 @dataclass(frozen=True)
 class Toleration:
@@ -192,6 +200,12 @@ class KubernetesLaunchConfig(LaunchConfig):
             check_text(getattr(self, name), _CPU, key=f"launch.{name}", expected="cores, such as 4, 0.5 or 500m")
         for name in ("memory", "chief_memory", "shared_memory", "temporary_disk"):
             check_text(getattr(self, name), _MEMORY, key=f"launch.{name}", expected="a size, such as 16Gi or 512Mi")
+        check(
+            self.shared_memory is None or _num_bytes(self.shared_memory) <= _num_bytes(self.memory),
+            key="launch.shared_memory",
+            value=self.shared_memory,
+            expected=f"at most launch.memory={self.memory}, of which it is a part",
+        )
 
     def _check_numbers(self) -> None:
         for name, least, most in (

@@ -28,3 +28,12 @@ def test_a_missing_package_is_named_with_its_extra(module: str, extra: str) -> N
 def test_a_missing_package_of_no_extra_passes() -> None:
     with pytest.raises(ModuleNotFoundError), naming_missing_extras():
         raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+
+
+def test_all_extras_of_a_command_are_named_if_the_package_is_of_one() -> None:
+    for module, named in (("tensorflow", "train,explore"), ("jinja2", "train,explore"), ("mutagen", "tag")):
+        with (
+            pytest.raises(UserError, match=rf"pip install 'beamtune\[{named}\]'"),
+            naming_missing_extras(["train", "explore"]),
+        ):
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +144,21 @@ def test_a_relative_root_one_level_too_deep_is_refused_with_the_working_folder(t
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"set dataset\.root=\.$"):
         list_tracks(FolderDatasetConfig(root="rock"))
+
+
+@pytest.mark.parametrize(
+    ("names", "is_noted"),
+    [
+        ([f"artist{number}/album/{song}.mp3" for number in range(4) for song in "ab"], True),
+        ([f"genre{number}/artist{artist}/{number}.mp3" for number in range(4) for artist in "ab"], False),
+        ([f"genre{number}/{song}.mp3" for number in range(4) for song in "ab"], False),
+        ([f"genre{number}/{number}.mp3" for number in range(4)], False),
+        ([f"genre{number}/artist/a.mp3" for number in range(3)], False),
+    ],
+)
+def test_artists_in_place_of_genres_are_noted(tmp_path: Path, names: list[str], is_noted: bool) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    notes = list_tracks(FolderDatasetConfig(name="mine", root=str(tmp_path))).notes
+    assert [note.startswith("most folders in ") for note in notes] == [True] * is_noted

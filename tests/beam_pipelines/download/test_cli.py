@@ -66,7 +66,7 @@ def test_the_name_may_be_anywhere(tmp_path, server, small, capsys, words):
     assert (tmp_path / "fma" / "fma_small" / "000" / "000002.mp3").read_bytes() == b"mp3"
     assert capsys.readouterr().out.splitlines() == [
         f"{tmp_path}/fma/fma_small: {small.description}",
-        f"next, its genres: beamtune download fma_metadata root={tmp_path}/fma",
+        f"next: beamtune download fma_metadata root={tmp_path}/fma",
     ]
 
 

@@ -38,7 +38,7 @@ def test_an_archive_becomes_its_folder_and_nothing_else_is_left(server, root, ru
     offer(make_zip(CLIPS))
     assert run() == [
         f"{root}/fma_small: a few clips",
-        f"next, its genres: beamtune download fma_metadata root={root}",
+        f"next: beamtune download fma_metadata root={root}",
     ]
     assert files_in(root) == ["fma_small/000/000002.mp3", "fma_small/checksums"]
     assert (root / "fma_small" / "000" / "000002.mp3").read_bytes() == b"mp3" * 500
@@ -51,7 +51,7 @@ def test_the_next_command_depends_on_what_is_downloaded(root, run, offer, make_z
     offer(make_zip({"fma_large/1": b""}, "large.zip"), "fma_large")
     assert run("fma_metadata") == [
         f"{root}/fma_metadata: a few clips",
-        f"next, the audio: beamtune download fma_small root={root}",
+        f"next: beamtune download fma_small root={root}",
     ]
     prepare = f"next: beamtune prepare dataset=fma dataset.root={root} dataset.subset="
     assert run("fma_small")[1] == f"{prepare}small"

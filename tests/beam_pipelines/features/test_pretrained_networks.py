@@ -1,6 +1,12 @@
 import pytest
 
-from beam_pipelines.features.config import LogMelConfig, MusicnnConfig, MusicnnLogMelConfig, YamnetConfig
+from beam_pipelines.features.config import (
+    EmbeddingConfig,
+    LogMelConfig,
+    MusicnnConfig,
+    MusicnnLogMelConfig,
+    YamnetConfig,
+)
 from beam_pipelines.features.pretrained_networks import network_of, notes_on_contamination
 
 
@@ -44,6 +50,38 @@ def test_a_data_set_is_known_by_its_name_and_path(dataset, learned):
     assert [note.split()[0] for note in notes_on_contamination(dataset, features)] == [
         f"features.{x}:" for x in learned
     ]
+
+
+def own(**values):
+    return EmbeddingConfig(path="gs://b/effnet.onnx", sample_rate_hz=16_000, window_s=2.0, **values)
+
+
+def test_an_own_network_has_the_licence_and_the_collections_of_its_settings():
+    network = network_of(own(license="CC BY-NC-SA 4.0", learned_from=["Discogs", "MSD", "mtat"]))
+    assert (network.name, network.licence, network.is_own) == ("effnet.onnx", "CC BY-NC-SA 4.0", True)
+    assert [one.name for one in network.collections] == [
+        "Discogs",
+        "the Million Song Dataset",
+        "MagnaTagATune, which is music of Magnatune",
+    ]
+    nothing = network_of(own())
+    assert (nothing.licence, nothing.collections) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("learned_from", "dataset", "is_noted"),
+    [
+        ("FMA full", {"name": "fma", "root": "/data/fma_full"}, True),
+        ("FMA full", {"name": "x", "root": "/data/FMA-Full/audio"}, True),
+        ("FMA full", {"name": "x", "root": "/data/fma_fully"}, False),
+        ("Magnatune", {"name": "emotify", "root": "/x"}, True),
+        ("GTZAN (all)", {"name": "gtzan", "root": "/x"}, False),
+        ("GTZAN", {"name": "gtzan", "root": "/x"}, True),
+    ],
+)
+def test_a_collection_of_another_name_is_found_by_its_words(learned_from, dataset, is_noted):
+    notes = list(notes_on_contamination(dataset, {"embedding": own(learned_from=[learned_from])}))
+    assert [note.startswith("features.embedding: effnet.onnx learned from ") for note in notes] == [True] * is_noted
 
 
 def test_a_note_says_all():

@@ -1,8 +1,13 @@
 """Reading the progress of shards."""
 
+from pathlib import Path
+
+import pytest
+
 from beam_pipelines.common import storage
+from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.track import Track
-from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader
+from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader, check_is_in_no_other
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.runners.work_progress import WorkProgress
 
@@ -26,3 +31,13 @@ def test_the_progress_of_a_finished_shard_is_read_once(tmp_path, monkeypatch):
     assert reader.read() == WorkProgress(num_done=18, num_rejects=3, audio_s=150.0)
     assert reader.read() == WorkProgress(num_done=18, num_rejects=3, audio_s=150.0)
     assert read == ["s1.json", "s2.json", "s2.json"]
+
+
+def test_an_output_inside_a_prepared_data_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "dataset_info.json").write_text("{}")
+    for path in (tmp_path / "prepared" / "new", tmp_path / "prepared" / "a" / "new/"):
+        with pytest.raises(UserError, match=f"lies in the prepared data set {tmp_path}/prepared: choose a folder bes"):
+            check_is_in_no_other(str(path))
+    for path in (tmp_path / "prepared", tmp_path / "new", "gs://bucket/prepared/new"):
+        check_is_in_no_other(str(path))

@@ -1,3 +1,4 @@
+import hashlib
 import io
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import yaml
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.datasets.config import FolderDatasetConfig
-from beam_pipelines.features.config import FeatureConfig, LogMelConfig, MfccConfig, WaveformConfig
+from beam_pipelines.features.config import EmbeddingConfig, FeatureConfig, LogMelConfig, MfccConfig, WaveformConfig
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.config import PrepareConfig, ShardConfig
 from beam_pipelines.prepare.prepare_yaml import (
@@ -112,12 +113,34 @@ def test_a_front_end_needs_no_files_of_features_that_it_does_not_compute(tmp_pat
         read.front_end(["yamnet"])
 
 
+def test_the_path_of_a_network_is_recorded_beside_the_settings(tmp_path):
+    network = tmp_path / "net.onnx"
+    network.write_bytes(b"network")
+    embedding = EmbeddingConfig(
+        path=str(network), sample_rate_hz=8000, window_s=0.5, axes=["batch", "one", "samples"], license="CC BY 4.0"
+    )
+    features = {"mine": LogMelConfig(), "embedding_2": embedding}
+    text = prepare_yaml_text(replace(CONFIG, features=features), cache_key="abc")
+    content = yaml.safe_load(text)
+    assert content["paths"] == {"embedding_2": {"path": str(network)}}
+    assert content["sources"] == {"embedding_2": {"network": hashlib.sha256(b"network").hexdigest()}}
+    assert "path" not in content["config"]["features"]["embedding_2"]
+    assert content["config"]["features"]["embedding_2"]["license"] == "CC BY 4.0"
+    assert "onnxruntime" in content["versions"]
+    assert parse_prepare_yaml(text).features == features
+    fold = fold_yaml_text(parse_prepare_yaml(text), cache_key="new", fold={"fold": 1})
+    assert parse_prepare_yaml(fold).features == features
+    for paths in ({}, {"embedding_2": {"license": "x"}}, "x", {"embedding_2": "x"}):
+        with pytest.raises(PrepareYamlError, match="paths|features.embedding.path is not set"):
+            parse_prepare_yaml(yaml.safe_dump({**content, "paths": paths}))
+
+
 def test_a_feature_of_a_later_version_can_be_read_and_not_computed():
     content = yaml.safe_load(OLD_TEXT)
-    content["config"]["features"] = {"vector": {"kind": "embedding", "dtype": "float32", "layers": 12}}
+    content["config"]["features"] = {"vector": {"kind": "tensor", "dtype": "float32", "layers": 12}}
     read = parse_prepare_yaml(yaml.safe_dump(content))
-    assert read.features == {"vector": FeatureConfig(kind="embedding", dtype="float32")}
-    with pytest.raises(UserError, match=r"features\.vector\.kind=embedding: expected one of log_mel, mfcc, "):
+    assert read.features == {"vector": FeatureConfig(kind="tensor", dtype="float32")}
+    with pytest.raises(UserError, match=r"features\.vector\.kind=tensor: expected one of log_mel, mfcc, "):
         read.front_end()
 
 

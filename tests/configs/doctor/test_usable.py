@@ -150,3 +150,8 @@ def test_the_extras_of_a_command_are_those_that_its_code_imports(name, graph):
     upstream = set().union(*(graph.find_upstream_modules(module) for module in modules if module in graph.modules))
     needed = {extra for extra, packages in IMPORTS.items() if packages & upstream}
     assert needed - ONLY_FOR_SOME_SETTINGS.get(name, set()) == set(COMMANDS[name].extras) - OPTIONAL_FOR_OTHERS
+
+
+def test_builds_of_one_extra_are_missing_once():
+    assert {"train", "train-cpu"} & extras({}).keys() == {"train"}
+    assert extras({**INSTALLED, "keras-tuner": None})["train"].state == MISSING

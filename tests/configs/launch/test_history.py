@@ -62,7 +62,7 @@ def test_a_server_of_another_project_is_never_taken_for_the_one_that_is_named() 
     with pytest.raises(UserError) as error:
         find_job("beamtune", project=None, region="us-central1")
     assert str(error.value) == f"beamtune is {production.name} and {trial.name}: give the full name"
-    with pytest.raises(UserError, match="^last: no job was launched from this machine in new-one: "):
+    with pytest.raises(UserError, match="^last: no job or server was launched from this machine in new-one: "):
         find_job("last", project="new-one", region="us-central1")
     remember(server("production", "us-central1", "services/beamtune"))
     with pytest.raises(UserError, match="give the full name"):
@@ -99,5 +99,5 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path, monkeypa
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BEAMTUNE_CACHE", str(tmp_path / "file"))
     remember(FIRST)
-    with pytest.raises(UserError, match="last: no job was launched from this machine"):
+    with pytest.raises(UserError, match="last: no job or server was launched from this machine"):
         find_job("last", project=None, region=None)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from kubernetes_launch import IMAGE, SERVE, TRAIN, TUNE, launch
 from kubernetes_pods import Pod, expanded, pods_of
 
+from beam_pipelines.common.errors import UserError
+from configs.launch.kubernetes.config import KubernetesLaunchConfig
 from configs.launch.kubernetes.pods import escaped
 from trainer.devices.strategy import check_cluster
 from trainer.tuner.service.cluster_role import role_from_environment
@@ -303,3 +305,11 @@ def test_json_is_a_list_for_kubectl(render: Render, capsys: pytest.CaptureFixtur
     manifests = render(*TRAIN, "launch.replicas=2")
     assert launch(*TRAIN, "launch.replicas=2", "--dry-run", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"apiVersion": "v1", "kind": "List", "items": manifests}
+
+
+def test_shared_memory_is_a_part_of_the_memory() -> None:
+    for memory, shared in (("16Gi", "17G"), ("1Gi", "1024Mi")):
+        KubernetesLaunchConfig(image=IMAGE, memory=memory, shared_memory=shared)
+    for memory, shared in (("16Gi", "18G"), ("1Gi", "1025Mi"), ("500M", "1Ti")):
+        with pytest.raises(UserError, match=f"launch.shared_memory={shared}: expected at most launch.memory={memory}"):
+            KubernetesLaunchConfig(image=IMAGE, memory=memory, shared_memory=shared)

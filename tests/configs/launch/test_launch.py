@@ -185,7 +185,7 @@ def test_a_job_that_does_not_exist_is_one_line(
             ["remove", "12", *PLACE],
             "projects/my-project/locations/us-central1/customJobs/12 is a job: beamtune launch ",
         ),
-        (["status", "last"], "last: no job was launched from this machine"),
+        (["status", "last"], "last: no job or server was launched from this machine"),
         (["status", "x"], "'x' is no job: expected last, or the number of a job"),
         (["status", "12"], "the job 12 was not launched from this machine: add launch.project=… and launch.region=…"),
         (

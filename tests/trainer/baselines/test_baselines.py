@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from lease_process import let_another_be_faster
+from prepared_data import contaminate
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
@@ -107,6 +108,7 @@ def test_a_run_directory_is_that_of_a_network_without_weights(make_config, data_
         "pooling": "mean_std",
         "unit": "segment",
         "pca": 3.0,
+        "whiten": False,
         "class_weighting": "balanced",
         "tune": False,
         "seed": 4,
@@ -124,6 +126,30 @@ def test_a_run_directory_is_that_of_a_network_without_weights(make_config, data_
         "num_parameters": 2 * 3 * 3,
         "hyperparameters": {"var_smoothing": 0.01},
     }
+
+
+def test_several_features_are_named_in_the_settings_the_metrics_and_the_table(make_config):
+    config = make_config(learners=["naive_bayes"], feature=["spectral_stats", "yamnet"])
+    table = run(config)
+    assert table.splitlines()[0] == "test, spectral_stats + yamnet: accuracy, and macro-F1 of tracks"
+    saved = yaml.safe_load((Path(config.output_dir) / "naive_bayes" / "config.yaml").read_text())
+    assert saved["feature"] == ["spectral_stats", "yamnet"]
+    model = metrics_of(config, "naive_bayes")["model"]
+    assert model["features"] == ["spectral_stats", "yamnet"]
+    assert model["num_parameters"] == 2 * 3 * (6 + 2 * 5)
+    assert run(config) == table
+    with pytest.raises(UserError, match=r"feature was \['spectral_stats', 'yamnet'\] and is spectral_stats"):
+        run(replace(config, feature="spectral_stats"))
+
+
+def test_learners_of_a_version_without_whitening_stay_readable(make_config):
+    config = make_config(learners=["naive_bayes"])
+    table = run(config)
+    path = Path(config.output_dir) / "naive_bayes" / "config.yaml"
+    saved = yaml.safe_load(path.read_text())
+    del saved["whiten"]
+    path.write_text(yaml.safe_dump(saved))
+    assert run(replace(config, feature=["spectral_stats"])) == table
 
 
 def test_the_table_has_a_row_for_every_learner(make_config):
@@ -268,6 +294,13 @@ def test_a_leak_is_reported(write_data_set, tmp_path):
     assert lines[0].startswith("test (leaky split), spectral_stats")
     assert lines[-1] == "these scores are too high: artists are on both sides"
     assert metrics_of(config, QUICK[0])["split"]["leak"] == "artists are on both sides"
+
+
+def test_a_network_that_has_heard_the_music_is_named(write_data_set, tmp_path):
+    directory = write_data_set()
+    note = contaminate(directory, feature="spectral_stats")
+    config = BaselinesConfig(data_dir=str(directory), output_dir=str(tmp_path / "out"), learners=QUICK)
+    assert run(config).replace("\n", " ").strip().endswith(note)
 
 
 @pytest.mark.parametrize(

@@ -83,21 +83,21 @@ def test_there_is_a_learner_for_every_name():
         assert learner.preset in learner.grid
 
 
-@pytest.mark.parametrize("pca", [None, 5])
+@pytest.mark.parametrize(("pca", "whiten"), [(None, False), (5, False), (5, True)])
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "svm"])
-def test_probabilities_are_those_of_scikit_learn(name, pca, train, validation, other_values):
+def test_probabilities_are_those_of_scikit_learn(name, pca, whiten, train, validation, other_values):
     scaler = StandardScaler().fit(train.values)
     known, asked = scaler.transform(train.values), scaler.transform(other_values)
     with threadpool_limits(1):
         if pca is not None:
-            axes = PCA(pca, svd_solver="full")
+            axes = PCA(pca, whiten=whiten, svd_solver="full")
             known, asked = axes.fit_transform(known), axes.transform(asked)
         expected = BY_HAND[name]().fit(known, train.labels).predict_proba(asked).astype(np.float64)
     if name in ("knn", "mlp"):
         shares = np.bincount(train.labels) / len(train.labels)
         expected = balanced_by_hand(expected, shares)
         np.testing.assert_allclose(shares, [46 / 90, 22 / 90, 22 / 90])
-    found = fitted_to(name, train, validation, pca=pca).probabilities(other_values)
+    found = fitted_to(name, train, validation, pca=pca, whiten=whiten).probabilities(other_values)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-5)
@@ -268,6 +268,20 @@ def test_too_many_components_are_an_error(train, validation):
         "pca=9: expected at most 8 components, because the train split has 90 segments of 8 values"
     )
     assert fitted_to("knn", train, validation, pca=8).pipeline["pca"].n_components_ == 8
+
+
+def test_whitening_does_not_scale_rounding_errors(train, validation):
+    twice, twice_validation = (
+        replace(vectors, values=np.concatenate([vectors.values, vectors.values[:, :3]], axis=1))
+        for vectors in (train, validation)
+    )
+    with pytest.raises(UserError) as caught:
+        fitted_to("knn", twice, twice_validation, pca=9, whiten=True)
+    assert str(caught.value) == (
+        "pca=9: expected at most 8 components with whiten=true, because the vectors of the train split do not vary in "
+        "others"
+    )
+    assert fitted_to("knn", twice, twice_validation, pca=8, whiten=True).pipeline["pca"].n_components_ == 8
 
 
 def test_a_share_of_the_variance_chooses_the_components(train, validation):

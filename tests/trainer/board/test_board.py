@@ -237,7 +237,7 @@ def values_of(run_dir: str) -> dict[tuple[str, str], Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_saves", [0, 2])
+@pytest.mark.parametrize("num_saves", [pytest.param(0, marks=pytest.mark.exhaustive), 2])
 def test_a_run_interrupted_around_a_checkpoint_has_all_events_once(
     finished, make_config, tmp_path, monkeypatch, num_saves
 ):

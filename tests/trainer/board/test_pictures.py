@@ -62,7 +62,7 @@ def test_of_many_genres_the_largest_are_drawn_in_their_order(figure_of):
     )
 
 
-@pytest.mark.parametrize("num_genres", [1, 12, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_genres", [1, 12, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.exhaustive])])
 def test_any_number_of_genres_can_be_drawn_and_gives_the_same_bytes_again(num_genres):
     matrix = np.random.default_rng(num_genres).integers(0, 4, (num_genres, num_genres)).tolist()
     labels = [f"a $genre$ with_a long name and a number {index} \n<b>" for index in range(num_genres)]

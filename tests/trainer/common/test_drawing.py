@@ -1,13 +1,16 @@
 """Drawing: genre colours, short names, spectrograms, and PNG files that depend on nothing but the drawing."""
 
 import re
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from png_reader import read_png
 
 from trainer.common import drawing
+from trainer.common.pages import read_text
 
 MANY = [f"genre {index:03d}" for index in range(161)]
 
@@ -66,6 +69,51 @@ def test_a_chart_follows_the_colours_of_the_page_and_is_the_same_each_time():
     second = drawing.draw_svg(paint, name="two", width_px=340, height_px=200)
     assert not set(re.findall(r' id="([^"]+)"', first)) & set(re.findall(r' id="([^"]+)"', second))
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', first)) <= set(re.findall(r' id="([^"]+)"', first))
+
+
+@pytest.mark.parametrize("num_points", [1, 2, 40])
+def test_points_have_titles_and_user_text_is_left_as_it_is(num_points):
+    names = [f"<b> & url(#{number} {drawing.INK}" for number in range(num_points)]
+
+    def paint(figure):
+        axes = figure.add_subplot()
+        for gid, color in (("a", drawing.FIRST), ("b", drawing.SECOND)):
+            axes.scatter(range(num_points), range(num_points), color=color).set_gid(gid)
+        axes.set_title("#1a1a1a url(#x) id=")
+
+    svg = drawing.draw_svg(paint, name="one", width_px=340, height_px=200, titles={"a": names, "b": names[::-1]})
+    root = ElementTree.fromstring(svg)  # noqa: S314 (drawn above)
+    titles = {gid: [title.text for title in root.findall(f".//g[@id='one-{gid}']//title")] for gid in "ab"}
+    assert titles == {"a": names, "b": names[::-1]}
+    assert "#1a1a1a url(#x) id=" in [text.text for text in root.iter("text")]
+
+
+def test_a_picture_is_drawn_for_wide_and_for_narrow_pages():
+    widths = []
+
+    def paint(figure, is_narrow):
+        figure.add_subplot()
+        widths.append((is_narrow, round(figure.get_figwidth() * 72)))
+
+    picture = drawing.draw_picture(paint, name="one", title="One", alt="nothing", heights_px=(200, 300))
+    assert widths == [(False, 800), (True, 320), (False, 648)]
+    assert [chart[: chart.index(" style")] for chart in picture.charts] == [
+        '<svg viewBox="0 0 800 200"',
+        '<svg viewBox="0 0 320 300"',
+    ]
+    assert read_png(picture.png).size == (1170, round(200 * 9 / 800 * 130))
+
+
+def test_each_colour_of_a_genre_is_a_variable_of_the_page():
+    style = read_text("trainer.common", "page.css")
+    light, dark = style.split("@media (prefers-color-scheme: dark)")
+    for number, genre in enumerate(MANY[:10], start=1):
+        color = drawing.genre_colors(MANY)[genre]
+        assert f"--genre-{number}: {color.lower()};" in light
+        assert f"--genre-{number}: #" in dark
+    for split, color in drawing.SPLIT_COLORS.items():
+        assert f"--{split}: {color.lower()};" in light
+        assert f"--{split}: #" in dark
 
 
 def test_frames_are_drawn_from_left_to_right_and_bands_upwards():

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prepared_data import contaminate
 
 from beam_pipelines.common.errors import UserError
 from configs.cli import main
@@ -134,6 +135,26 @@ def test_a_cross_validation_without_results_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "crossval.yaml").write_text("folds: 5\n")
     with pytest.raises(UserError, match="has neither config.yaml nor crossval.json"):
         compared([str(tmp_path)])
+
+
+def test_contaminated_rows_are_marked(make_run: MakeRun, crossval_dir: Path, tmp_path: Path) -> None:
+    first, second = make_run("first", num_right=3, leak=LEAK), make_run("second", num_right=4)
+    note = contaminate(Path(RunDir(first).dataset_dir), feature="log_mel")
+    folds = tmp_path / "contaminated"
+    folds.mkdir()
+    (folds / "crossval.json").write_text(json.dumps(crossval_json(contamination=["another", note])))
+    _, header, *rows = cells(compared([first, second, str(crossval_dir), str(folds)]))
+    assert header[-1] == "leak"
+    assert [row[-1] for row in (rows[0], rows[3])] == [
+        "leaky [1], contaminated [2]",
+        "contaminated [3], contaminated [2]",
+    ]
+    assert [len(row) for row in rows[:4]] == [len(header), len(header) - 1, len(header) - 1, len(header)]
+    assert [note for [note] in rows[-3:]] == [
+        f"[1] leaky, scores are too high: {LEAK}",
+        f"[2] contaminated, {note}",
+        "[3] contaminated, another",
+    ]
 
 
 def test_without_a_leak_there_is_no_leak_column(make_run: MakeRun) -> None:

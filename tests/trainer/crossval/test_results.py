@@ -33,6 +33,7 @@ HEADER = CrossvalHeader(
     cache_key="f",
     split_source="folds",
     split_leak=None,
+    contamination=("features.m: a network heard it",),
     num_folds=3,
     seeds=(4, 7),
 )
@@ -165,7 +166,7 @@ def test_the_content_of_the_file(runs: list[ScoredRun]) -> None:
     ]
     content = json.loads(crossval_to_json(HEADER, runs, settings={"epochs": 3}))
     assert list(content) == [
-        *("kind", "finished", "data", "split", "folds", "seeds", "settings", "runs"),
+        *("kind", "command", "finished", "data", "split", "contamination", "folds", "seeds", "settings", "runs"),
         *("labels", "model", "mean", "sd", "sd_over_seeds", "pooled"),
     ]
     assert (content["kind"], content["finished"]) == ("crossval", True)
@@ -176,6 +177,7 @@ def test_the_content_of_the_file(runs: list[ScoredRun]) -> None:
         "fingerprint": "f",
     }
     assert content["split"] == {"source": "folds", "leak": None}
+    assert content["contamination"] == ["features.m: a network heard it"]
     assert (content["folds"], content["seeds"], content["settings"]) == (3, [4, 7], {"epochs": 3})
     assert [(run["fold"], run["seed"]) for run in content["runs"]] == [(0, 4), (0, 7), (1, 4), (1, 7), (2, 4), (2, 7)]
     assert content["runs"][3]["run_dir"] == "runs/fold-1-seed-7"

@@ -24,3 +24,14 @@ def test_a_missing_split_is_an_error_that_says_how_to_add_it(write_prepared: Cal
         "there is no split 'holdout' in data set 'tiny': it has train, validation, test; to add it, prepare the data "
         "with other split fractions"
     )
+
+
+@pytest.mark.parametrize("name", ["stats.json", "dataset_info.json", "features.json", "_SUCCESS"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "1", '"a"', "[[]]", '{"splits": 1, "features": 1}', "\x00"])
+def test_a_damaged_metadata_file_is_one_line(write_prepared: Callable[..., Path], name: str, text: str) -> None:
+    path = write_prepared()
+    (path / name).write_text(text)
+    with pytest.raises(UserError) as caught:
+        open_prepared(str(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)

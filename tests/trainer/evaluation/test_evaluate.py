@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prepared_data import contaminate
 
 from beam_pipelines.common.errors import RunFailedError, UserError
 from trainer.evaluation.config import EvaluateConfig
@@ -93,6 +94,12 @@ def test_runs_that_cannot_be_calibrated_are_refused(finished: TrainConfig, write
     (run / "_SUCCESS").unlink()
     with pytest.raises(UserError, match="is not finished: its training calibrates it at the end"):
         evaluate(config)
+
+
+def test_a_network_that_has_heard_the_music_is_named(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    note = contaminate(Path(finished.data_dir), feature="log_mel")
+    evaluate(EvaluateConfig(run_dir=finished.run_dir))
+    assert capsys.readouterr().out.endswith(f"\nnote: {note}\n")
 
 
 def test_evaluating_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:

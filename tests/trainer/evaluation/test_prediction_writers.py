@@ -35,6 +35,7 @@ def writer_of(output_format, paths, *, has_unknown=False, has_timeline=False):
         labels=["funk", "waltz"],
         has_unknown=has_unknown,
         has_timeline=has_timeline,
+        num_genres=2,
     )
 
 
@@ -111,3 +112,26 @@ def test_what_is_written_to_json_is_read_from_it(found):
 @pytest.mark.parametrize("output_format", ["table", "csv"])
 def test_formats_without_a_place_for_failures_leave_them_out(output_format):
     assert writer_of(output_format, ["b.mp3"]).add(FAILURE) == ""
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("columns", "is_below"), [("40", True), ("60", False)])
+def test_a_long_path_stays_whole_on_a_narrow_terminal(monkeypatch, columns, is_below):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "xterm")
+    path = "music/a folder with a name/song.mp3"
+    writer = make_writer(
+        "table",
+        _Terminal(),
+        paths=[path],
+        labels=["funk", "waltz"],
+        has_unknown=False,
+        has_timeline=False,
+        num_genres=1,
+    )
+    found = replace(PREDICTIONS[0], file=path, genres=(("funk", 0.75),))
+    assert writer.add(found) == (f"{path}\n   funk 0.750\n" if is_below else f"{path}   funk 0.750\n")

@@ -79,7 +79,9 @@ def painted(monkeypatch):
         drawn.append(figure)
         return b""
 
-    monkeypatch.setattr(feature_figures, "draw", keep)
+    for module in (drawing, feature_figures):
+        monkeypatch.setattr(module, "draw", keep)
+        monkeypatch.setattr(module, "draw_svg", lambda paint, **options: "")
     return drawn
 
 
@@ -128,7 +130,7 @@ def example_of(record, *, num_samples=40_000, num_coefficients=13, yamnet_log_me
 def test_yamnets_spectrogram_is_drawn_under_its_name_on_its_own_axes(painted, make_track):
     values = np.random.default_rng(1).normal(size=(498, 64)).astype(np.float32)
     example = example_of(make_track("a.mp3").record, yamnet_log_mel=NamedSpectrogram("mine", values))
-    picture = feature_figures.example_picture(example)
+    picture = feature_figures.example_picture(example, number=1)
     assert picture.alt == (
         "Waveform, log-mel spectrogram, mine and MFCC of 5.0 s of blues from a.mp3, starting at 2.5 s."
     )
@@ -152,7 +154,7 @@ def test_yamnets_spectrogram_is_drawn_under_its_name_on_its_own_axes(painted, ma
 
 
 def test_examples_without_yamnets_spectrogram_have_three_panels(painted, make_track):
-    picture = feature_figures.example_picture(example_of(make_track("a.mp3").record))
+    picture = feature_figures.example_picture(example_of(make_track("a.mp3").record), number=1)
     assert picture.alt == "Waveform, log-mel spectrogram and MFCC of 5.0 s of blues from a.mp3, starting at 2.5 s."
     assert [axes.get_ylabel() for axes in painted[0].axes[:3]] == ["amplitude", "frequency in Hz", "MFCC"]
 
@@ -211,7 +213,7 @@ def test_examples_of_any_length_are_drawn(make_track, num_samples, num_coefficie
     spectrogram = NamedSpectrogram("$_{", np.zeros((num_whole_frames(num_samples / 8000), 64), np.float32))
     for yamnet, height in ((None, 650), (spectrogram, 884)):
         example = example_of(record, num_samples=num_samples, num_coefficients=num_coefficients, yamnet_log_mel=yamnet)
-        picture = feature_figures.example_picture(example)
+        picture = feature_figures.example_picture(example, number=1)
         assert read_png(picture.png).size == (780, height)
         assert "blues from a.mp3, starting at 2.5 s" in picture.alt
 

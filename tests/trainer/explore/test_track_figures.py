@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from png_reader import read_png
 
 from beam_pipelines.records.json_lines import Reject
@@ -83,7 +84,7 @@ def test_alternative_texts_have_the_numbers(make_track):
     rejects = [reject("blues"), reject("funk"), reject("blues", "undecodable")]
     assert (
         track_figures.rejects_picture(summary, rejects).alt
-        == "Stacked bars, one for each reason: silent 2, undecodable 1."
+        == "Stacked bars, one for each reason: silent 2, not decodable 1."
     )
 
 
@@ -129,3 +130,26 @@ def test_a_genre_has_its_colour_in_all_figures(make_track):
 def test_any_name_can_be_drawn_as_a_row_and_in_a_legend(make_track, name):
     summary = summarize(records(make_track, ["blues", name]), genres=["blues", name])
     assert read_png(track_figures.rejects_picture(summary, [reject(name, reason=name)]).png).width == 1170
+
+
+def test_whiskers_end_at_the_box(make_track, monkeypatch):
+    levels = [-30.0, -25.0, -20.0, -18.0, -10.0]
+    tracks = [make_track(f"{level}", rms_dbfs=level, peak_dbfs=level / 2).record for level in levels]
+    drawn = []
+
+    def keep(paint, **size):
+        figure = Figure()
+        paint(figure)
+        drawn.append(figure)
+        return b""
+
+    monkeypatch.setattr(drawing, "draw", keep)
+    track_figures.loudness_picture(summarize(tracks, genres=["blues"]), tracks)
+    [figure] = drawn
+    for axes, scale in zip(figure.axes, (1, 0.5), strict=True):
+        [whiskers] = axes.collections
+        low, first_quartile, third_quartile, high = scale * np.percentile(levels, (5, 25, 75, 95))
+        ends = [[segment[0][0], segment[1][0]] for segment in whiskers.get_segments()]
+        np.testing.assert_allclose(ends, [[low, first_quartile], [third_quartile, high]])
+        [box] = axes.patches
+        np.testing.assert_allclose((box.get_x(), box.get_width()), (first_quartile, third_quartile - first_quartile))

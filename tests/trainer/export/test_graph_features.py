@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import own_networks
 import pytest
 import tensorflow as tf
 from prepare_settings import prepare_settings
@@ -11,6 +12,7 @@ from prepare_settings import prepare_settings
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.config import (
+    EmbeddingConfig,
     FeatureConfig,
     LogMelConfig,
     MfccConfig,
@@ -24,7 +26,8 @@ from beam_pipelines.features.config import (
 from beam_pipelines.features.registry import build_features
 from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.records.schema import FeatureSpec
-from trainer.export.graph_features import Fourier, GraphFeatures
+from trainer.export.graph_features import GraphFeatures
+from trainer.export.graph_spectra import Fourier
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 RATE_HZ = 22_050
@@ -121,6 +124,57 @@ def test_embeddings_of_musicnn_agree_with_the_pipeline(musicnn_wheel, monkeypatc
     got, expected = both(config, fourier=Fourier.FFT_FLOAT64, duration_s=3.2)
     assert got.shape == (NUM_SEGMENTS, 2, size)
     assert largest_difference(got, expected) <= 1e-5 * np.abs(expected).max()
+
+
+OWN = {"sample_rate_hz": 8000, "window_s": 0.1, "hop_s": 0.04, "dtype": "float32"}
+MEL = {"input": "log_mel", "hop_length": 80, "n_fft": 256, "n_mels": 16}
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net"])
+@pytest.mark.parametrize(
+    ("values", "sizes"),
+    [
+        ({"gain": 0.5}, [800]),
+        ({"axes": ["batch", "one", "samples"]}, [1, 800]),
+        ({**MEL, "log_offset": 1.0, "padding": "reflect"}, [10, 16]),
+        ({**MEL, "log": "db", "axes": ["batch", "bands", "frames", "one"]}, [16, 10, 1]),
+    ],
+    ids=["gain", "axes", "log_mel", "bands first"],
+)
+def test_own_networks_agree_with_the_pipeline(tmp_path, name, values, sizes):
+    num_inputs = int(np.prod(sizes))
+    if name == "net.keras":
+        path = own_networks.write_keras(tmp_path / name, sizes, num_inputs=num_inputs)
+    else:
+        path = own_networks.write_saved_model(tmp_path / name, [None, *sizes], num_inputs=num_inputs)
+    got, expected = both(EmbeddingConfig(path=str(path), **OWN, **values), fourier=Fourier.FFT_FLOAT64)
+    assert got.shape == (NUM_SEGMENTS, 23, 4)
+    assert np.std(expected) > 0.1
+    assert largest_difference(got, expected) <= 1e-4
+
+
+def test_own_networks_that_tensorflow_does_not_run_are_refused(tmp_path):
+    onnx = own_networks.write_onnx(tmp_path / "net.onnx", ["n", 800], num_inputs=800)
+    one = own_networks.write_saved_model(tmp_path / "net", [1, 800], num_inputs=800)
+    for config, message in (
+        (
+            EmbeddingConfig(path=str(onnx), output_name="vectors", **OWN),
+            "^features.x: a network in the format onnx cannot be exported: .*; a SavedModel or a .keras file can be",
+        ),
+        (
+            EmbeddingConfig(path=str(one), **OWN),
+            "^features.x: a network for one window, or for batches of one size, cannot be exported: save it for",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            both(config, fourier=Fourier.FFT_FLOAT64)
+
+
+def test_another_network_than_that_of_the_data_is_refused(tmp_path):
+    path = own_networks.write_saved_model(tmp_path / "net", [None, 800], num_inputs=800)
+    settings = settings_of({"x": EmbeddingConfig(path=str(path), **OWN)}, sources={"x": {"network": "0" * 64}})
+    with pytest.raises(UserError, match="has the SHA-256 .* prepared with network of SHA-256 0000.*BEAMTUNE_NETWORKS"):
+        GraphFeatures(settings, {"x": FeatureSpec(name="x", shape=(23, 4), dtype="float32")})
 
 
 def test_another_variant_than_that_of_the_data_is_refused(musicnn_wheel):

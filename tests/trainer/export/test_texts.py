@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.features.config import LogMelConfig, MusicnnConfig, YamnetConfig
+from beam_pipelines.features.config import EmbeddingConfig, LogMelConfig, MusicnnConfig, YamnetConfig
 from trainer.export.source import ExportSource
 from trainer.export.texts import card_text, license_text
 from trainer.models.architectures.cnn2d import Cnn2dConfig
@@ -62,6 +62,16 @@ def test_the_licence_of_musicnn_is_its_own(source: ExportSource) -> None:
         "under the ISC License, whose text follows.\n\nCopyright (c) Music Technology Group, Universitat Pompeu" in text
     )
     assert APACHE not in text
+
+
+def test_the_licence_of_an_own_network_is_the_text_of_its_settings(source: ExportSource) -> None:
+    own = EmbeddingConfig(path="/nets/net.keras", sample_rate_hz=16_000, window_s=1.0, license="Not for sale.")
+    for config, text in (
+        (own, "This export contains the network net.keras, under this licence:\nNot for sale.\n"),
+        (replace(own, license=None), "This export contains the network net.keras, whose\nlicence nobody has stated.\n"),
+    ):
+        settings = replace(source.settings, features={"log_mel": config})
+        assert license_text(replace(source, settings=settings, model_config=Cnn2dConfig())) == text
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Every model of the zoo in the formats of an export, against the front end of `beamtune predict` and Keras."""
 
-import os
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +26,8 @@ from beam_pipelines.records.schema import BandStats
 from trainer.export import segment_formats
 from trainer.export.config import ONNX, TFLITE_DYNAMIC, TFLITE_FLOAT16, TFLITE_INT8
 from trainer.export.convert_tflite import main as convert
-from trainer.export.graph_features import Fourier, GraphFeatures
+from trainer.export.graph_features import GraphFeatures
+from trainer.export.graph_spectra import Fourier
 from trainer.export.reference_clips import ReferenceClip
 from trainer.export.saved_model import write_saved_model
 from trainer.export.segment_formats import run_segment_format, write_segment_formats
@@ -34,6 +35,7 @@ from trainer.export.segment_model import write_segment_model
 from trainer.export.source import ExportSource
 from trainer.models.config import LOGITS
 from trainer.models.embedding import EMBEDDINGS, embedding_network
+from trainer.models.layers import PrincipalComponents
 from trainer.models.registry import MODELS, build_model
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -69,8 +71,8 @@ class Case:
     expected: np.ndarray
 
 
-def make_case(name, monkeypatch):
-    config = MODELS[name].config_class(**OPTIONS.get(name, {}))
+def make_case(name, monkeypatch, **options):
+    config = MODELS[name].config_class(**{**OPTIONS.get(name, {}), **options})
     configs = {feature: FEATURES[feature] for feature in config.feature_names}
     if "yamnet" in configs:
         if not YAMNET.is_file():
@@ -90,6 +92,9 @@ def make_case(name, monkeypatch):
         num_classes=5,
         pretrained=False,
     )
+    for layer in model.layers:
+        if isinstance(layer, PrincipalComponents):
+            layer.set_weights([rng.normal(0, 0.5, weight.shape) for weight in layer.get_weights()])
     # Random weights of some models give logits of almost 0.
     embeddings = np.asarray(embedding_network(model).predict_on_batch(values)[EMBEDDINGS])
     kernel = rng.normal(0, 1 / np.linalg.norm(embeddings, axis=1).max(), (embeddings.shape[1], 5))
@@ -111,8 +116,14 @@ def make_case(name, monkeypatch):
     return Case(source, samples, cuts, passed, expected)
 
 
+# With loops, on samples, on embeddings, and on several features.
+REPRESENTATIVE = ("crnn", "wave1d", "attention_pool", "parallel")
+
+
 @pytest.mark.slow  # graphs take seconds to trace and to convert
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [name if name in REPRESENTATIVE else pytest.param(name, marks=pytest.mark.exhaustive) for name in MODELS]
+)
 def test_a_saved_model_and_tensorflow_lite_give_what_keras_does(name, monkeypatch, tmp_path):
     case = make_case(name, monkeypatch)
     write_saved_model(case.source, str(tmp_path / "saved_model"))
@@ -131,23 +142,34 @@ def test_a_saved_model_and_tensorflow_lite_give_what_keras_does(name, monkeypatc
     np.testing.assert_allclose(rows, case.expected, atol=1e-3)
 
 
+@pytest.mark.slow
+def test_a_projection_on_principal_components_is_exported(monkeypatch, tmp_path):
+    for package in ("onnxruntime", "tf2onnx"):
+        pytest.importorskip(package)
+    case, path = make_case("attention_pool", monkeypatch, pca=16, whiten=True), str(tmp_path / "model")
+    assert "project_yamnet" in segment_formats.float32_scopes(case.source.inference.model)  # of int8
+    write_segment_formats(case.source, {ONNX: path})
+    clip = ReferenceClip("noise", case.track, RATE_HZ)
+    [found] = run_segment_format(ONNX, path, [clip], source=case.source).outputs
+    np.testing.assert_allclose(found.probabilities, case.expected.mean(axis=0), atol=LIMITS[ONNX])
+
+
 # The largest difference of a probability. int8 is compared on the segments from which it has the ranges.
 LIMITS = {TFLITE_FLOAT16: 2e-2, TFLITE_DYNAMIC: 2e-2, TFLITE_INT8: 0.1, ONNX: 2e-3}
 # YAMNet with 8 bits, whose embeddings random weights of the layers behind it amplify.
 LIMITS_OF = {("attention_pool", TFLITE_DYNAMIC): 0.5, ("cnn1d", TFLITE_DYNAMIC): 0.5}
 # With random weights; a trained `yamnet_finetune` runs.
 REFUSED = {("yamnet_finetune", TFLITE_INT8), ("transfer", TFLITE_INT8)}
-# In every run of the tests: loops, what is quantised, a resized image. The others take minutes: TEST_EXPORT_MATRIX=1.
+# In every run of the tests: loops, what is quantised, a resized image. The others take minutes.
 CHOSEN = {("crnn", TFLITE_INT8), ("bilstm", TFLITE_DYNAMIC), ("wave1d", TFLITE_INT8), ("transfer", ONNX)}
-IS_WHOLE_MATRIX = os.environ.get("TEST_EXPORT_MATRIX") == "1"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to_format", LIMITS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "to_format"),
+    [pair if pair in CHOSEN else pytest.param(*pair, marks=pytest.mark.exhaustive) for pair in product(MODELS, LIMITS)],
+)
 def test_formats_with_fewer_bits_give_nearly_the_same(name, to_format, monkeypatch, tmp_path):
-    if not IS_WHOLE_MATRIX and (name, to_format) not in CHOSEN:
-        pytest.skip("the whole matrix takes minutes: TEST_EXPORT_MATRIX=1")
     if to_format == ONNX:
         for package in ("onnxruntime", "tf2onnx"):
             pytest.importorskip(package)

@@ -130,7 +130,7 @@ def test_an_interrupted_table_is_continued(
         assert run(finished, paths, output) == 1
     assert set(seen) == set(paths[len(kept) :])
     captured = capsys.readouterr()
-    assert f"note: {len(kept)} of 6 files are already predicted and are kept" in captured.err
+    assert f"kept from earlier: {len(kept)} of 6 files" in captured.err
     assert f"{6 - len(kept)} files: {5 - len(kept)} predicted, 1 failed, {len(kept)} kept from earlier" in captured.out
     assert [row["file"] for row in rows(output)] == [path for path in paths if path != paths[4]]
     assert not (output.parent / "genres.jsonl.parts").exists()

@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 import yaml
+from prepared_data import contaminate
 
 from beam_pipelines.datasets.config import CsvDatasetConfig
+from beam_pipelines.features.config import EmbeddingConfig
+from trainer.common.markdown import plain_text
+from trainer.data.prepared import read_prepare_yaml
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
 from trainer.model_card.facts import RunFacts, read_facts
 from trainer.model_card.model_card import CARD_FILE, model_card, write_model_card
+from trainer.models.architectures.attention_pool import AttentionPoolConfig
 from trainer.models.architectures.transfer import TransferConfig
 from trainer.models.architectures.yamnet_finetune import YamnetFinetuneConfig
 from trainer.runs.run_dir import RunDir
@@ -174,6 +179,16 @@ def test_a_leaky_split_is_said_first_and_everywhere(facts: RunFacts) -> None:
     assert "No group is in two splits" in model_card(facts)
 
 
+def test_a_network_that_has_heard_the_music_is_named(facts: RunFacts, tmp_path: Path) -> None:
+    assert facts.preparation is not None
+    (tmp_path / "prepare.yaml").write_text(facts.preparation.text)
+    note = contaminate(tmp_path, feature="log_mel")
+    card = model_card(replace(facts, preparation=read_prepare_yaml(str(tmp_path))))
+    assert "**A pretrained network of its features has heard this music. All scores below are too high.**" in card
+    assert f"**F{plain_text(note)[1:]}.**" in card
+    assert "No group is in two splits" not in card
+
+
 HOSTILE = "---\nlicense: mit\n---\n# x | `y` <script> \u2028: {a: &b *c} \U0001f3b5 'q' \"r\" " + "long " * 60
 
 
@@ -219,6 +234,31 @@ def test_pretrained_weights_are_named_with_their_licence(facts: RunFacts) -> Non
     )
     transfer = replace(facts, model_config=TransferConfig(backbone="ResNet50V2"))
     assert "started from those of ResNet50V2 in keras.applications" in model_card(transfer)
+
+
+def test_own_networks_are_named_with_their_hash_and_the_text_of_their_licence(facts: RunFacts) -> None:
+    own = EmbeddingConfig(
+        path="/nets/eff*net.onnx",
+        sample_rate_hz=16_000,
+        window_s=2.0,
+        license="Not for sale.\n# 2",
+        learned_from=["Discogs", "MSD"],
+    )
+
+    def card_of(config: EmbeddingConfig) -> str:
+        assert facts.preparation is not None
+        sources = {"embedding": {"network": "5f" * 32}}
+        preparation = replace(facts.preparation, features={"embedding": config}, sources=sources)
+        return model_card(
+            replace(facts, preparation=preparation, model_config=AttentionPoolConfig(feature="embedding"))
+        )
+
+    start = "The feature `embedding` is computed by the network eff&#42;net.onnx (SHA-256 `" + "5f" * 32 + "`). "
+    assert card_of(own).endswith(
+        f"{start}It was trained on Discogs and the Million Song Dataset. It is under this licence:\n\n"
+        "    Not for sale.\n    # 2\n"
+    )
+    assert card_of(replace(own, license=None, learned_from=[])).endswith(f"{start}Nobody has stated its licence.\n")
 
 
 def test_train_writes_the_card_and_evaluate_adds_the_scores(finished: TrainConfig) -> None:

@@ -11,6 +11,7 @@ from trainer.models.architectures.attention_pool import AttentionPoolConfig
 from trainer.models.architectures.bilstm import BilstmConfig
 from trainer.models.architectures.cnn1d import Cnn1dConfig
 from trainer.models.architectures.crnn import CrnnConfig
+from trainer.models.architectures.linear import LinearConfig
 from trainer.models.architectures.parallel import ParallelConfig
 from trainer.models.architectures.res2d import Res2dConfig
 from trainer.models.architectures.transfer import TransferConfig
@@ -19,6 +20,8 @@ from trainer.models.architectures.yamnet_finetune import YamnetFinetuneConfig
 from trainer.models.config import ZooConfig
 from trainer.models.registry import MODELS
 from trainer.training.config import TrainConfig
+
+BOTH = ("musicnn", "yamnet")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,15 @@ from trainer.training.config import TrainConfig
         (lambda: Wave1dConfig(stem_stride=0), "model.stem_stride=0: expected 1 to 16384 samples"),
         (lambda: Wave1dConfig(stem_kernel_size=0), "model.stem_kernel_size=0: expected 1 to 16384 samples"),
         (lambda: AttentionPoolConfig(attention_units=0), "model.attention_units=0: expected"),
+        (lambda: LinearConfig(features=[]), "model.features=[]: expected a list of at least one feature"),
+        (lambda: LinearConfig(pooling="max"), "model.pooling=max: expected one of mean, mean_std"),
         (lambda: AttentionPoolConfig(dropout=-0.1), "model.dropout=-0.1: expected"),
+        (lambda: AttentionPoolConfig(feature=[]), "model.feature=[]: expected a name, or a list of names"),
+        (lambda: AttentionPoolConfig(feature=["yamnet", "yamnet"]), "'yamnet']: expected a name, or a list of names"),
+        (lambda: AttentionPoolConfig(pca=0), "model.pca=0: expected 1 to 65536 components"),
+        (lambda: AttentionPoolConfig(whiten=True), "model.whiten=True: expected false without model.pca"),
+        (lambda: ParallelConfig(features=["musicnn", "yamnet"], pca=0), "model.pca=0: expected 1 to 65536 components"),
+        (lambda: ParallelConfig(pca=8), "model.pca=8: expected null, because none of model.features is among"),
         (lambda: YamnetFinetuneConfig(trainable_stages=15), "model.trainable_stages=15: expected 0 to 14 stages"),
         (lambda: YamnetFinetuneConfig(weights_path=" "), "model.weights_path= : expected a path"),
         (lambda: YamnetFinetuneConfig(weights_path="gs://b/y.h5"), "model.weights_path=gs://b/y.h5: expected a local"),
@@ -84,6 +95,10 @@ def test_every_file_is_of_a_model() -> None:
         (["model=cnn2d", "model.feature=mfcc"], ("mfcc",)),
         (["model=parallel"], ("log_mel", "mfcc")),
         (["model=parallel", "model.features=[log_mel,yamnet]"], ("log_mel", "yamnet")),
+        (["model=parallel", "model.features=[musicnn,yamnet]", "model.pca=64"], ("musicnn", "yamnet")),
+        (["model=attention_pool"], ("yamnet",)),
+        (["model=attention_pool", "model.feature=[musicnn]"], ("musicnn",)),
+        (["model=attention_pool", "model.feature=[musicnn,yamnet]", "model.whiten=true", "model.pca=8"], BOTH),
         (["model=yamnet_finetune", "model.weights_path=null"], ("yamnet_log_mel",)),
     ],
 )

@@ -12,13 +12,18 @@ from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.data.batches import TrainBatch
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
+from trainer.models.architectures.attention_pool import AttentionPoolConfig
 from trainer.models.architectures.cnn1d import Cnn1dConfig
+from trainer.models.architectures.linear import LinearConfig
 from trainer.models.architectures.parallel import ParallelConfig
+from trainer.models.layers import PrincipalComponents
 from trainer.models.registry import MODELS, build_model
 from trainer.training.config import TrainingConfig
 from trainer.training.loop import TrainLoop
 
 NUM_STEPS = 40
+# Of convolutions, of recurrent layers, and of attention. The graphs of all models are looked at below.
+SEEDED = ("cnn2d", "crnn", "attention_pool")
 
 
 @pytest.mark.slow
@@ -56,7 +61,9 @@ def test_it_learns_an_easy_task_and_is_saved_and_loaded(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [name if name in SEEDED else pytest.param(name, marks=pytest.mark.exhaustive) for name in MODELS]
+)
 def test_a_seed_gives_the_same_bits(name, small_configs, specs, stats, make_batch, take_steps):
     config = small_configs[name]
     features, labels = make_batch(config.feature_names, size=4)
@@ -134,6 +141,47 @@ def test_parallel_pools_the_embeddings_of_both_pretrained_networks(specs, stats)
     assert not any(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
 
 
+def test_attention_takes_embeddings_of_several_networks_with_patches_of_their_own(specs, stats):
+    of_both = {"yamnet": specs["yamnet"], "musicnn": FeatureSpec("musicnn", (2, 20), "float16")}
+    both_stats = {"yamnet": stats["yamnet"], "musicnn": BandStats(num_frames=1, mean=(0.0,) * 20, std=(1.0,) * 20)}
+    config = AttentionPoolConfig(feature=["musicnn", "yamnet"], units=5)
+    model = build_model(config, specs=of_both, stats=both_stats, num_classes=3)
+    assert list(model.input) == ["musicnn", "yamnet"]
+    assert model.get_layer("logits").input.shape == (None, 2 * 5)
+    assert model.get_layer("attention_weights_musicnn").output.shape == (None, 2, 1)
+    assert model.get_layer("attention_weights_yamnet").output.shape == (None, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "projected"),
+    [
+        (AttentionPoolConfig(pca=5, whiten=True), {"project_yamnet"}),
+        (ParallelConfig(features=["log_mel", "yamnet", "spectral_stats"], pca=5), {"project_yamnet"}),
+    ],
+)
+def test_a_projection_is_in_the_model_and_saved_with_it(config, projected, specs, stats, make_batch, tmp_path):
+    model = build_model(config, specs=specs, stats=stats, num_classes=3)
+    layers = {layer.name: layer for layer in model.layers if isinstance(layer, PrincipalComponents)}
+    assert layers.keys() == projected
+    rng = np.random.default_rng(0)
+    mean, projection = rng.normal(size=32).astype(np.float32), rng.normal(size=(32, 5)).astype(np.float32)
+    layers["project_yamnet"].set_weights([mean, projection])
+    values = rng.normal(size=(2, 4, 32)).astype(np.float32)
+    np.testing.assert_allclose(layers["project_yamnet"](values), (values - mean) @ projection, rtol=1e-4, atol=1e-4)
+
+    features, _ = make_batch(config.feature_names)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(features), model(features))
+    assert loaded.get_layer("project_yamnet").get_config() == layers["project_yamnet"].get_config()
+
+
+def test_more_components_than_values_are_an_error(specs, stats):
+    with pytest.raises(UserError) as caught:
+        build_model(AttentionPoolConfig(pca=33), specs=specs, stats=stats, num_classes=3)
+    assert str(caught.value) == "model.pca=33: expected at most 32 components, because yamnet has 32 values"
+
+
 def test_cnn1d_takes_one_patch():
     spec = FeatureSpec("yamnet", (1, 8), "float16")
     stats = BandStats(num_frames=1, mean=(0.0,) * 8, std=(1.0,) * 8)
@@ -159,6 +207,26 @@ def test_an_outlier_of_an_embedding_is_clipped(name, specs, stats, small_configs
     farther = {feature: np.copy(values) for feature, values in features.items()}
     features["yamnet"][0, 0, 0], farther["yamnet"][0, 0, 0] = 100.0, 10_000.0
     np.testing.assert_array_equal(model(farther), model(features))
+
+
+def test_linear_is_a_matrix_times_mean_and_deviation_of_the_patches(specs, stats, make_batch):
+    config = LinearConfig(features=["spectral_stats", "yamnet"], pooling="mean_std")
+    model = build_model(config, specs=specs, stats=stats, num_classes=3)
+    features, _ = make_batch(config.feature_names)
+    features["yamnet"][0] = features["yamnet"][0, :1]  # equal patches
+    patches = (features["yamnet"].astype(np.float64) + 40.0) / 10.0
+    vector = (features["spectral_stats"].astype(np.float64) + 40.0) / 10.0
+    joined = np.concatenate([vector, patches.mean(axis=1), patches.std(axis=1)], axis=1)
+    kernel, bias = model.get_layer("logits").get_weights()
+    np.testing.assert_allclose(model(features), joined @ kernel + bias, atol=2e-5)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(features, training=True))
+    assert all(np.isfinite(gradient).all() for gradient in tape.gradient(loss, model.trainable_variables))
+
+
+def test_linear_refuses_samples(specs, stats):
+    with pytest.raises(UserError, match=r"^model\.features=waveform: model linear takes features of shape"):
+        build_model(LinearConfig(features=["waveform"]), specs=specs, stats=stats, num_classes=3)
 
 
 def test_wave1d_scales_full_scale_to_one(specs, stats, small_configs):

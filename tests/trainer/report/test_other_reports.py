@@ -78,7 +78,9 @@ def write_crossval(make_run, tracks_by_seed, folder):
             found, _ = read_predictions(run, "test")
             runs.append(ScoredRun(fold, seed, f"runs/fold-{fold}-seed-{seed}", run.metrics(), found))
     seeds = tuple(range(len(tracks_by_seed)))
-    header = CrossvalHeader("tiny", f"{source.path}-data", "whole", "k", "folds", None, 3, seeds)
+    header = CrossvalHeader(
+        "tiny", f"{source.path}-data", "whole", "k", "folds", None, ("features.m: <b> heard it",), 3, seeds
+    )
     settings = asdict(CrossvalConfig(data_dir=header.data_path, output_dir=str(folder), folds=3, seeds=list(seeds)))
     (folder / "crossval.json").write_text(crossval_to_json(header, runs, settings=settings))
     return folder
@@ -92,6 +94,8 @@ def _folder(tmp_path):
 def test_a_cross_validation_by_hand(crossval, reported):
     made = reported(str(crossval))
     result = json.loads((crossval / "crossval.json").read_text())
+    assert made.numbers["contamination"] == ["features.m: <b> heard it"]
+    assert "A pretrained network has heard this music:</strong> features.m: &lt;b&gt; heard it." in made.text
     # Fold 0 has a and d, fold 1 b and e, fold 2 c and f; d and f are wrong.
     assert [run["scores"]["track"]["accuracy"] for run in made.numbers["runs"]] == [0.5, 1.0, 0.5]
     one = made.numbers["summary"]["track"]["accuracy"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prepared_data import contaminate
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from beam_pipelines.common.errors import UserError
@@ -195,7 +196,8 @@ def test_the_data_card(make_run, reported):
     made = reported(run.path)
     data = made.page.texts["data"]
     assert "Source: name=tiny, path=/music/tiny.csv. Licence: the data set names none" in data
-    assert "Tracks left out: 1 (silent). Duplicates: 1 (exact, joined). Groups in more than one split: 0." in data
+    duplicates = "Duplicates: 1 (same audio, groups were moved to one split)."
+    assert f"Tracks left out: 1 (silent). {duplicates} Groups in more than one split: 0." in data
     assert made.page.tables["table-data"][-1] == ["groups, such as artists", "3", "4"]
     assert made.numbers["provenance"]["cache_key"] == "abc"
     assert "beamtune train" in made.page.texts["reproduce"]
@@ -207,6 +209,16 @@ def test_leaks_are_warnings_at_the_top(make_run, reported):
     assert made.text.index('id="leak"') < made.text.index("<main>")
     assert made.printed.startswith("note: scores are too high: tracks were split at random\n")
     assert "artists or albums that it was not trained on" not in made.printed
+
+
+def test_a_network_that_has_heard_the_music_is_a_warning_at_the_top(make_run, reported):
+    run = make_run()
+    note = contaminate(Path(run.dataset_dir), feature="log_mel")
+    made = reported(run.path)
+    assert made.numbers["contamination"] == [note]
+    warning = f"A pretrained network has heard this music:</strong> {note}."
+    assert made.text.index(warning) < made.text.index("<main>")
+    assert made.printed.startswith(f"note: {note}\n")
 
 
 def test_the_train_split_is_what_the_model_was_trained_on(make_run, reported):

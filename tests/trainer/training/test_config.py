@@ -19,6 +19,7 @@ from trainer.training.config import OptimizerConfig, TrainConfig
         (lambda: OptimizerConfig(learning_rate=0.0), "optimizer.learning_rate=0.0: expected a rate above 0"),
         (lambda: OptimizerConfig(weight_decay=-0.1), "optimizer.weight_decay=-0.1: expected a decay from 0 to 1"),
         (lambda: OptimizerConfig(warmup_epochs=-1), "optimizer.warmup_epochs=-1"),
+        (lambda: OptimizerConfig(schedule="cosin"), "optimizer.schedule=cosin"),
         (lambda: OptimizerConfig(gradient_clip_norm=0.0), "optimizer.gradient_clip_norm=0.0: expected a norm above 0"),
         (lambda: Cnn2dConfig(filters=[]), "model.filters=[]: expected"),
         (lambda: Cnn2dConfig(filters=[8, 0]), "model.filters=[8, 0]: expected"),

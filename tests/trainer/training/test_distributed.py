@@ -18,11 +18,18 @@ import tensorflow as tf
 from command_process import run_train_command
 from forked_process import start_forked
 
+from beam_pipelines.records.schema import TRAIN
+from trainer.data.prepared import find_shards, open_prepared
 from trainer.devices.config import StrategyConfig
+from trainer.devices.strategy import make_strategy
+from trainer.models.architectures.attention_pool import AttentionPoolConfig
 from trainer.models.architectures.cnn2d import Cnn2dConfig
+from trainer.models.registry import build_model
 from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
+from trainer.runs.restored_model import load_best_model
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import TrainConfig
+from trainer.training.projections import fit_projections
 from trainer.training.train import train
 
 pytestmark = pytest.mark.slow
@@ -161,6 +168,28 @@ def test_two_devices_and_two_processes_learn_the_weights_of_one_device(
     assert (cluster_run / "metrics.json").exists()
 
 
+def test_two_workers_fit_the_projection_of_one_device(
+    config: TrainConfig, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    model_config = AttentionPoolConfig(feature="log_mel", units=8, attention_units=4, pca=6, whiten=True)
+    workers = replace(
+        config,
+        run_dir=str(tmp_path / "run"),
+        model=model_config,
+        epochs=1,
+        strategy=StrategyConfig(kind="multi_worker"),
+    )
+    for run in [start(workers, tf_config) for tf_config in cluster_of(2)]:
+        assert run.wait() == 0, run.log.read_text()
+    run_dir, data = RunDir(workers.run_dir), open_prepared(config.data_dir)
+    expected = build_model(model_config, specs=data.specs, stats=run_dir.band_stats(data), num_classes=3)
+    fit_projections(expected, find_shards(data, TRAIN), specs=data.specs)
+    found = load_best_model(run_dir, strategy=make_strategy(StrategyConfig()))
+    pairs = zip(*(model.get_layer("project_log_mel").get_weights() for model in (found, expected)), strict=True)
+    for values, others in pairs:
+        np.testing.assert_allclose(values, others, rtol=1e-6, atol=1e-7)
+
+
 def test_when_a_worker_is_lost_the_other_ends_and_both_resume_later(
     config: TrainConfig, cluster_run: Path, tmp_path: Path, start: Callable[..., Run]
 ) -> None:
@@ -197,11 +226,20 @@ def test_a_failure_that_every_start_repeats_ends_with_a_failure(
         cache=False,
         strategy=StrategyConfig(kind="multi_worker"),
     )
-    for chief_code in (EX_TEMPFAIL, EX_TEMPFAIL, 1):
+    starts = tmp_path / "run" / "starts.json"
+
+    def start_both(*, chief_code: int) -> str:
         chief, worker = (start(failing, tf_config) for tf_config in cluster_of(2))
         assert [chief.wait(), worker.wait()] == [chief_code, 1], chief.log.read_text() + worker.log.read_text()
         assert f"{shard} is damaged or truncated after" in worker.log.read_text()
-    last_line = chief.log.read_text().splitlines()[-1]
+        return chief.log.read_text()
+
+    start_both(chief_code=EX_TEMPFAIL)
+    assert json.loads(starts.read_text()) == {"checkpoint": None, "starts": 1}
+    # As after the second start, which tests/trainer/runs/test_restarts.py counts.
+    starts.write_text(json.dumps({"checkpoint": None, "starts": 2}))
+    last_line = start_both(chief_code=1).splitlines()[-1]
+    assert not starts.exists()
     start_of_line = "beamtune train: 3 starts in a row have ended without a new checkpoint after epoch 0, this one "
     assert last_line.startswith(f"{start_of_line}because another worker was lost (Collective ops is aborted by: ")
 

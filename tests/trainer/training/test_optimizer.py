@@ -1,6 +1,7 @@
 """Learning rates by hand, and the weights without decay."""
 
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -29,6 +30,16 @@ def test_a_warmup_longer_than_the_run_still_ends() -> None:
     schedule = make_schedule(OptimizerConfig(learning_rate=0.9, warmup_epochs=50), epochs=1, steps_per_epoch=4)
     assert float(schedule(3)) == pytest.approx(0.9)
     assert float(schedule(4)) == pytest.approx(0.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("epochs", [1, 50])
+def test_a_constant_rate_stays_whatever_the_number_of_epochs(epochs: int) -> None:
+    config = OptimizerConfig(learning_rate=0.8, warmup_epochs=2, schedule="constant")
+    schedule = make_schedule(config, epochs=epochs, steps_per_epoch=4)
+    assert float(schedule(4)) == pytest.approx(0.1 + 0.7 * 4 / 8)
+    assert [float(schedule(step)) for step in (8, 9, 10, 1000)] == [float(np.float32(0.8))] * 4
+    without_warmup = make_schedule(replace(config, warmup_epochs=0), epochs=epochs, steps_per_epoch=4)
+    assert [float(without_warmup(step)) for step in (0, 1, 1000)] == [float(np.float32(0.8))] * 3
 
 
 def test_a_run_of_one_step() -> None:

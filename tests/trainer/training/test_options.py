@@ -57,7 +57,7 @@ def validation_loss(run_dir: str) -> float:
     return loss
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive), "mixed_float16"])
 def test_mixed_precision_learns_what_float32_does_with_weights_in_float32(
     make_config: MakeConfig, plain: str, precision: str
 ) -> None:

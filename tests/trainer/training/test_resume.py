@@ -126,7 +126,14 @@ def test_a_signal_in_the_first_epoch_saves_the_state(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epoch", [1, 2, 3], ids=["first epoch", "last epoch", "scores of the best weights"])
+@pytest.mark.parametrize(
+    "epoch",
+    [
+        pytest.param(1, id="first epoch", marks=pytest.mark.exhaustive),
+        pytest.param(2, id="last epoch"),
+        pytest.param(3, id="scores of the best weights"),
+    ],
+)
 def test_a_signal_during_the_validation_saves_the_state_and_the_resumed_run_is_bit_identical(
     make_config: MakeConfig,
     tmp_path: Path,
@@ -165,11 +172,16 @@ def test_a_signal_during_the_validation_saves_the_state_and_the_resumed_run_is_b
 @pytest.mark.parametrize(
     "options",
     [
-        {"cache": True},
-        {"cache": True, "ema_decay": 0.9, "augment": STRONG_AUGMENTATION},
-        {"cache": False, "ema_decay": 0.9, "augment": STRONG_AUGMENTATION},
+        pytest.param({"cache": True}, id="plain", marks=pytest.mark.exhaustive),
+        pytest.param(
+            {"cache": True, "ema_decay": 0.9, "augment": STRONG_AUGMENTATION},
+            id="averaged and augmented",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            {"cache": False, "ema_decay": 0.9, "augment": STRONG_AUGMENTATION}, id="averaged, augmented and not cached"
+        ),
     ],
-    ids=["plain", "averaged and augmented", "averaged, augmented and not cached"],
 )
 def test_a_run_that_is_interrupted_within_an_epoch_is_bit_identical(
     make_config: MakeConfig,

@@ -37,7 +37,10 @@ def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    ["steps of the second epoch", pytest.param("scores of the best weights", marks=pytest.mark.exhaustive)],
+)
 def test_a_frozen_worker_writes_nothing_into_the_trial_of_another(
     make_config: Callable[..., TrainConfig], tmp_path: Path, moment: str
 ) -> None:

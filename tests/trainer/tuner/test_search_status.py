@@ -123,12 +123,16 @@ def test_at_most_num_trials_of_the_best_trials_are_shown():
     out = io.StringIO()
     best_trial = completed("0001", 0.75)
     show_best(search(completed("0000", 0.5), best_trial, best=best_trial), num_trials=1, stream=out)
-    title, columns, row, line, best = out.getvalue().splitlines()
+    title, columns, row, line, best, *commands = out.getvalue().splitlines()
     assert title.strip() == "the best of 2 trials by validation/track/accuracy (max)"
     assert row.split()[:2] == ["0001", "completed"]
     assert columns.split()[0] == "trial"
     assert line.startswith("2 of 8 trials ended")
-    assert best == "the best settings are in s/best.yaml; to train with them: beamtune train overrides=s/best.yaml"
+    assert best == "the best settings: s/best.yaml"
+    assert commands == [
+        "next: beamtune train --config s/best.yaml run_dir=runs/s",
+        "  or: beamtune tune search_dir=s refit=true",
+    ]
 
 
 def test_status_is_a_table_json_or_csv(monkeypatch):
@@ -182,3 +186,9 @@ def test_a_terminal_shows_one_table_that_is_updated(monkeypatch):
     assert "0030" in shown
     assert "0029" in shown
     assert "0019" not in shown
+
+
+def test_the_time_of_a_trial_is_without_pauses_of_the_search():
+    history = {1: {OBJECTIVE: 0.25}}
+    for one in (trial("0001", history=history, duration_s=61.0), completed("0002", 0.5, duration_s=61.0)):
+        assert trial_cells(one, search(one), now_s=90_000.0)[6] == "00:01:01"

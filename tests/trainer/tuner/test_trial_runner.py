@@ -371,7 +371,7 @@ def test_all_epochs_of_the_budget_use_the_schedule_of_the_whole(make_config, tmp
 @pytest.mark.slow
 def test_memory_does_not_grow_from_trial_to_trial(make_runner, tmp_path):
     runner, sizes_mib = make_runner(epochs=1, board=BoardConfig()), []
-    for number in range(8):
+    for number in range(6):
         runner.run(make_trial(tmp_path, f"{number:04d}", learning_rate=0.001 * (number + 1)), report=Chief().report)
         gc.collect()
         sizes_mib.append(resident_mib())

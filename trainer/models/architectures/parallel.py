@@ -6,7 +6,7 @@ from typing import Any
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.records.schema import BandStats, FeatureSpec
-from trainer.models.config import ModelConfig
+from trainer.models.config import ProjectionConfig
 from trainer.models.lazy import blocks, keras
 from trainer.models.setting_checks import check_dropout, check_filters, check_units
 
@@ -14,14 +14,14 @@ SUMMARY = "several features, a branch each, joined"
 
 
 @dataclass(frozen=True)
-class ParallelConfig(ModelConfig):
+class ParallelConfig(ProjectionConfig):
     """Settings of `parallel`.
 
     Attributes:
         features: The features. Those of shape (frames, bands) go through convolutions.
         pooled_features: Of these, the features that hold embeddings, (patches, values), instead of spectrograms: their
             mean and maximum over the patches go through a dense layer, as vectors do. Names that are not in `features`
-            are ignored.
+            are ignored. They can be projected on principal components.
         center_bands: Whether each band's mean over a segment is subtracted before the convolutions.
         filters: Filters of each convolution block of a branch; each block halves frames and bands.
         branch_units: Units of the last layer of a branch.
@@ -39,11 +39,18 @@ class ParallelConfig(ModelConfig):
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check(
             len(self.features) >= 2 and len(set(self.features)) == len(self.features),
             key="model.features",
             value=self.features,
             expected="a list of at least two features, each once",
+        )
+        check(
+            self.pca is None or not set(self.features).isdisjoint(self.pooled_features),
+            key="model.pca",
+            value=self.pca,
+            expected="null, because none of model.features is among model.pooled_features, which are projected",
         )
         check_filters(self.filters)
         check_units(self.branch_units, key="model.branch_units")
@@ -88,12 +95,13 @@ def _branch(config: ParallelConfig, *, spec: FeatureSpec, stats: BandStats) -> t
         takes="features of shape (frames, bands), (patches, values) or (values,)",
         key="model.features",
     )
-    is_spectrogram = len(spec.shape) == 2 and spec.name not in config.pooled_features
-    if is_spectrogram:
+    if len(spec.shape) == 1:
+        inputs, x = blocks.embeddings_input(spec, stats)
+    elif spec.name in config.pooled_features:
+        inputs, x = blocks.projected_embeddings_input(spec, stats, config=config)
+        x = blocks.pooled1d(x)
+    else:
         pools = [2] * len(config.filters)
         inputs, x = blocks.standardized_input(spec, stats, center_bands=config.center_bands)
         x = blocks.pooled2d(blocks.conv2d_blocks(x, filters=config.filters, time_pools=pools, band_pools=pools))
-    else:
-        inputs, x = blocks.embeddings_input(spec, stats)
-        x = blocks.pooled1d(x) if len(spec.shape) == 2 else x
     return inputs, keras.layers.Dense(config.branch_units, activation="relu", name=f"branch_{spec.name}")(x)

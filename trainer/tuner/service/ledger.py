@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from trainer.tuner.config import HYPERBAND, SearchConfig
 from trainer.tuner.service.pruning import should_prune
 from trainer.tuner.space.oracles import SearchAlgorithm
@@ -156,7 +157,7 @@ class Ledger:
         self._update(trial_id, status=FAILED, reason=" ".join(reason.split()) or "unknown", ended_s=now_s)
         num_failures = self.consecutive_failures()
         if num_failures % self._config.service.max_consecutive_failures == 0:
-            self._log(f"{num_failures} trials failed in a row: see their reasons")
+            self._log(f"{counted(num_failures, 'trial')} failed in a row: see their reasons")
 
     def requeue(self, trial_id: str) -> None:
         """Queues a trial for another worker, because its worker exits in an orderly way."""
@@ -170,7 +171,7 @@ class Ledger:
         self._log(f"worker {trial.worker} is lost ({cause}) while it trained trial {trial_id}")
         self.trials[trial_id] = replace(trial, num_losses=num_losses)
         if num_losses > self._config.service.max_requeues:
-            self.fail(trial_id, f"its worker was lost {num_losses} times", now_s=now_s)
+            self.fail(trial_id, f"its worker was lost {counted(num_losses, 'time')}", now_s=now_s)
         else:
             self.requeue(trial_id)
 
@@ -203,7 +204,7 @@ class Ledger:
         """Returns why running trials must end after their epoch and no more trials are created."""
         budget = self._config.budget
         if self._has_too_many_failures():
-            return f"{self.consecutive_failures()} trials failed in a row, {self._last_failure()}"
+            return f"{counted(self.consecutive_failures(), 'trial')} failed in a row, {self._last_failure()}"
         if budget.max_epochs is not None and self.num_epochs() >= budget.max_epochs:
             return f"budget.max_epochs={budget.max_epochs} is spent"
         if budget.max_hours is not None and self.elapsed_s >= budget.max_hours * _SECONDS_PER_HOUR:

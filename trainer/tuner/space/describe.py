@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from beam_pipelines.common.tables import TextTable
-from beam_pipelines.common.terminal import make_console, print_line
+from beam_pipelines.common.terminal import counted, make_console, print_line
 from trainer.tuner.config import HYPERBAND, SearchConfig
 from trainer.tuner.space.space import Condition, Domain, Range, Series, Space
 
@@ -47,11 +47,16 @@ def _describe_series(series: Series) -> str:
 
 def _describe_search(config: SearchConfig) -> str:
     budget = vars(config.budget).items()
-    limits = [f"{limit:g} {name.removeprefix('max_')}" for name, limit in budget if limit is not None]
+    limits = [
+        f"{limit:g} {name.removeprefix('max_').removesuffix('s')}{'' if limit == 1 else 's'}"
+        for name, limit in budget
+        if limit is not None
+    ]
     otherwise = "its brackets" if config.tuner.kind == HYPERBAND else "all combinations"
     best = "lowest" if config.best_is == "min" else "highest"
     return (
-        f"{config.tuner.kind} search for the {best} {config.objective}; {config.epochs} epochs a trial at most; "
+        f"{config.tuner.kind} search for the {best} {config.objective}; "
+        f"{counted(config.epochs, 'epoch')} a trial at most; "
         f"budget: {', '.join(limits) or otherwise}"
     )
 

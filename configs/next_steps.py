@@ -1,0 +1,45 @@
+"""What a command says of what takes long, and at its end of the commands that may follow.
+
+rich is imported when something is printed, so that `--help` stays fast.
+"""
+
+import os
+from collections.abc import Collection, Sequence
+
+
+def say_loading(library: str) -> None:
+    """Says on a terminal that a library is imported, which takes seconds."""
+    from beam_pipelines.common.terminal import say_step
+
+    say_step(f"loading {library}")
+
+
+def show_next(*commands: Sequence[str]) -> None:
+    """Prints the commands that may follow; see `next_steps`."""
+    from beam_pipelines.common.terminal import next_steps, stdout
+
+    for line in next_steps(*commands):
+        print(line, file=stdout())
+
+
+def after_prepare(output_dir: str, features: Collection[str]) -> Sequence[str]:
+    """Returns the command that takes a data set: `train` with the first model that takes its features, or `baselines`.
+
+    Args:
+        output_dir: The data set.
+        features: The names of its features.
+    """
+    from trainer.models.registry import MODELS
+
+    data_dir = f"data_dir={output_dir}"
+    if "log_mel" in features:  # which the default model takes
+        return ["train", data_dir]
+    for name, entry in MODELS.items():
+        if set(entry.config_class().feature_names) <= set(features):
+            return ["train", data_dir, f"model={name}"]
+    return ["baselines", data_dir, f"feature={next(iter(features))}"]
+
+
+def name_of(path: str) -> str:
+    """Returns the last part of a path, as the name of what is made from it."""
+    return os.path.basename(os.path.abspath(path)) or "mine"

@@ -1,0 +1,73 @@
+"""Nested cross-validation: the score of settings that are chosen anew for each fold, without its test split.
+
+    scripts/bench nested CROSSVAL CROSSVAL …
+
+Each CROSSVAL is a finished output_dir of `beamtune crossval`, or of one learner in it, with other settings on the same
+data and the same number of folds. For each fold the one with the highest accuracy of validation tracks is chosen, the
+mean over its seeds; of equal ones that with the lower loss. Its runs alone are scored on the test split of the fold.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from beam_pipelines.records.schema import TEST, VALIDATION
+from trainer.crossval.results import ScoredRun, mean, pooled, sample_sd
+from trainer.metrics.levels import TRACK
+from trainer.metrics.metrics import Interval
+from trainer.metrics.score_tables import score_text
+from trainer.runs.prediction_files import read_predictions
+from trainer.runs.run_dir import RunDir
+
+
+def main() -> None:
+    """Prints the choice and the score of each fold, and the score of all."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench nested", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("crossval", nargs="+", help="cross-validations of the candidates")
+    candidates = {path: read_runs(Path(path)) for path in parser.parse_args().crossval}
+    chosen = choose(candidates)
+    runs = [run for fold, name in chosen.items() for run in candidates[name] if run.fold == fold]
+    for fold, name in chosen.items():
+        print(f"fold {fold}: {name}, test accuracy {mean([accuracy(run) for run in runs if run.fold == fold]):.3f}")
+    accuracies = [accuracy(run) for run in runs]
+    print(f"mean {mean(accuracies):.3f} ± {score_text(sample_sd(accuracies))}")
+    tracks = pooled(runs)[TRACK]
+    interval = None if tracks["intervals"] is None else Interval(**tracks["intervals"]["accuracy"])
+    print(f"pooled over all test tracks: {score_text(tracks['accuracy'], interval)}")
+
+
+def read_runs(directory: Path) -> list[ScoredRun]:
+    """Returns the runs of a finished cross-validation."""
+    content = json.loads((directory / "crossval.json").read_text(encoding="utf-8"))
+    if not content["finished"]:
+        raise SystemExit(f"{directory} is not finished: run its beamtune crossval command again")
+    runs = []
+    for entry in content["runs"]:
+        run = RunDir(str(directory / entry["run_dir"]))
+        tracks, _ = read_predictions(run, TEST)
+        runs.append(ScoredRun(entry["fold"], entry["seed"], run.path, run.metrics_with(VALIDATION), tracks))
+    return runs
+
+
+def choose(candidates: Mapping[str, Sequence[ScoredRun]]) -> dict[int, str]:
+    """Returns the name of the candidate of each fold that is best on the validation split; of equal ones the first."""
+    folds = sorted({run.fold for runs in candidates.values() for run in runs})
+    return {fold: max(candidates, key=lambda name: _validation_score(candidates[name], fold)) for fold in folds}
+
+
+def accuracy(run: ScoredRun) -> float:
+    """Returns the share of tracks of the test split that are right."""
+    return run.test[TRACK].accuracy
+
+
+def _validation_score(runs: Sequence[ScoredRun], fold: int) -> tuple[float, float]:
+    levels = [run.metrics.levels[VALIDATION][TRACK] for run in runs if run.fold == fold]
+    # To 9 digits, so that sums in another order are equal.
+    return round(mean([level.accuracy for level in levels]), 9), -mean([float(level.loss or 0.0) for level in levels])
+
+
+if __name__ == "__main__":
+    main()

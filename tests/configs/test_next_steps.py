@@ -1,0 +1,47 @@
+"""What a command prints at its end: the commands that may follow."""
+
+import pytest
+
+from beam_pipelines.common.terminal import duration_in_words, kept_from_earlier, next_steps
+from configs.next_steps import after_prepare, name_of
+
+
+def test_next_steps_are_quoted_for_a_shell() -> None:
+    assert next_steps(["evaluate", "run_dir=runs/my run"], ["tensorboard", "runs/my run"], ["export", "it's"]) == [
+        "next: beamtune evaluate 'run_dir=runs/my run'",
+        "  or: beamtune tensorboard 'runs/my run'",
+        """  or: beamtune export 'it'"'"'s'""",
+    ]
+    assert next_steps(["serve", "a\n\x1b[31mb"]) == ["next: beamtune serve 'a\\n\\x1b[31mb'"]
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (["mfcc", "log_mel"], ["train", "data_dir=d"]),
+        (["mfcc"], ["train", "data_dir=d", "model=bilstm"]),
+        (["waveform"], ["train", "data_dir=d", "model=wave1d"]),
+        (["spectral_stats"], ["baselines", "data_dir=d", "feature=spectral_stats"]),
+    ],
+)
+def test_prepared_data_are_trained_on_by_a_model_that_takes_their_features(
+    features: list[str], words: list[str]
+) -> None:
+    assert after_prepare("d", features) == words
+
+
+@pytest.mark.parametrize(("path", "name"), [("runs/a", "a"), ("runs/a/", "a"), ("gs://b/runs/a", "a"), ("/", "mine")])
+def test_what_is_made_of_a_result_has_its_name(path: str, name: str) -> None:
+    assert name_of(path) == name
+
+
+def test_one_is_singular() -> None:
+    assert kept_from_earlier(1, 24, "shard") == "kept from earlier: 1 of 24 shards"
+    assert kept_from_earlier(1, 1, "shard") == "kept from earlier: 1 of 1 shard"
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "text"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2.0 h")]
+)
+def test_durations_have_the_unit_of_their_size(duration_s: float, text: str) -> None:
+    assert duration_in_words(duration_s) == text

@@ -1,0 +1,1 @@
+"""Prepared embeddings → a linear classifier, its cross-validated scores and a run directory."""
