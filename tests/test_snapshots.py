@@ -116,7 +116,7 @@ def show_compare(stream: TextIO) -> None:
     interval = Interval(0.625, 0.875)
     scores = {level: dict.fromkeys(COUNTED_METRICS, Score(0.75, interval)) for level in LEVELS}
     folds = {level: dict.fromkeys(COUNTED_METRICS, Score(0.7, sd=0.05)) for level in LEVELS}
-    run = ComparedResult("runs/first", CNN, "mine", "key", "group", None, scores)
+    run = ComparedResult("runs/first", CNN, "mine", "key", "group", None, (), scores)
     others = [
         replace(run, path="baselines/a folder with a long name/svm", model=SVM),
         replace(run, path="crossval/mine", scores=folds, split_source="folds", num_folds=5, num_seeds=3),
@@ -156,7 +156,7 @@ def show_tune_status(stream: TextIO) -> None:
 
 
 def show_crossval(stream: TextIO) -> None:
-    header = CrossvalHeader("mine", "prepared/mine", "k", "k", "folds", None, num_folds=2, seeds=(0, 1))
+    header = CrossvalHeader("mine", "prepared/mine", "k", "k", "folds", None, (), num_folds=2, seeds=(0, 1))
 
     def scored(fold: int, seed: int) -> ScoredRun:
         levels = {level: _level(num_right=28 + 4 * fold + seed) for level in LEVELS}

@@ -13,6 +13,7 @@ from functools import cache
 
 from beam_pipelines.common import bucket_objects
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.file_hash import file_sha256
 from beam_pipelines.common.paths import is_local
 from beam_pipelines.features.embedding_config import KERAS, ONNX, SAVED_MODEL, TFLITE, EmbeddingConfig
 
@@ -21,7 +22,6 @@ NETWORKS_VARIABLE = "BEAMTUNE_NETWORKS"
 MAX_NETWORK_BYTES = 2**30
 
 _MAX_FILES = 1000
-_CHUNK_BYTES = 2**20
 _SAVED_MODEL_FILE = "saved_model.pb"
 # The first bytes of each format; those of ONNX, which is a plain protobuf message, are not fixed.
 _MAGIC = {KERAS: (0, b"PK\x03\x04"), TFLITE: (4, b"TFL3")}
@@ -62,8 +62,10 @@ def network_hash(name: str, config: EmbeddingConfig) -> str:
     """
     path = locate(name, config)
     if os.path.isfile(path):
-        return _sha256_of(path)
-    lines = [f"{_sha256_of(os.path.join(path, file))}  {file}\n" for file in sorted(_files(path))]
+        return file_sha256(path, key=f"features.{name}")
+    lines = [
+        f"{file_sha256(os.path.join(path, file), key=f'features.{name}')}  {file}\n" for file in sorted(_files(path))
+    ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -125,17 +127,6 @@ def _check_files(path: str, files: dict[str, int], *, format_name: str, key: str
 
 def _is_archive(start: bytes) -> bool:
     return start.startswith((_PICKLE, _ZIP))
-
-
-def _sha256_of(path: str) -> str:
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 @cache

@@ -202,10 +202,9 @@ def _check_saved_model(path: str, *, key: str) -> None:
         raise UserError(f"{key} is no SavedModel: {first_line(error)}") from error
     ops = {op for meta_graph in saved.meta_graphs for op in _ops_of(meta_graph.graph_def)}
     _refuse(sorted(op for op in ops if _REFUSED_OPS.search(op)), key=key)
-    # Of these functions, loading calls those that initialise resources. The ones that save variables are not among them.
-    own = {
-        op for one in saved.meta_graphs for op in _called_ops(one.graph_def, one.object_graph_def.concrete_functions)
-    }
+    # Loading calls those of the functions of objects that initialise resources. Variables are saved by other functions.
+    objects = [(one.graph_def, one.object_graph_def.concrete_functions) for one in saved.meta_graphs]
+    own = {op for graph_def, names in objects for op in _called_ops(graph_def, names)}
     _refuse(sorted(op for op in own if _SAVING_OPS.match(op)), key=key)
 
 

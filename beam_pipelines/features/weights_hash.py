@@ -1,14 +1,12 @@
 """Hashes of the files that features are computed with, such as weights."""
 
-import hashlib
 from collections.abc import Mapping
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.file_hash import file_sha256
 from beam_pipelines.features.config import EmbeddingConfig, FeatureConfig, MusicnnConfig
 from beam_pipelines.features.embedding_files import NETWORKS_VARIABLE, locate, network_hash
 from beam_pipelines.features.musicnn_checkpoint import weights_sha256
-
-_CHUNK_BYTES = 2**20
 
 
 def source_hashes(features: Mapping[str, FeatureConfig]) -> dict[str, dict[str, str]]:
@@ -52,15 +50,4 @@ def _hashes(name: str, config: FeatureConfig) -> dict[str, str]:
     if isinstance(config, MusicnnConfig):
         # A wheel and a folder hold the same weights.
         return {"weights": weights_sha256(config)}
-    return {source: _sha256_of(path, key=f"features.{name}") for source, path in config.sources().items()}
-
-
-def _sha256_of(path: str, *, key: str) -> str:
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError as error:
-        raise UserError(f"{key}: {path} cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
+    return {source: file_sha256(path, key=f"features.{name}") for source, path in config.sources().items()}

@@ -128,7 +128,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         ("prepare", {"dataset": {"folder": {"root": "x"}, "csv": {}}}, "expected one option of csv"),
         ("prepare", {"dataset": {"folder": {}, "root": "x"}}, "expected one option of csv"),
         ("prepare", {"dataset": {"folder": "x"}}, "expected one option of csv"),
-        ("prepare", {"features": {"mfc": {}}}, "expected options of log_mel"),
+        ("prepare", {"features": {"mfc": {}}}, "expected options of embedding"),
         ("prepare", {"features": {}}, "expected at least one feature"),
         ("prepare", {"features": []}, "expected at least one feature"),
         ("prepare", {"features.mfcc.n_mfcc": 13}, "features.mfcc.n_mfcc: "),

@@ -177,6 +177,10 @@ def test_every_option_of_every_group_composes():
         "csv": ["dataset.path=x"],
         "dataflow": ["runner.project=my-project", "runner.temp_location=gs://my-bucket/temp"],
         "portable": ["runner.name=FlinkRunner"],
+        **{
+            name: [f"features.{name}.{setting}" for setting in ("path=net.onnx", "sample_rate_hz=8000", "window_s=1")]
+            for name in ("embedding", "embedding_2")
+        },
     }
     image = "launch.image=us-central1-docker.pkg.dev/my-project/images/beamtune:1"
     of_command = {"convert": ["source=x", "output_dir=y"]}

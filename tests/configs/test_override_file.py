@@ -1,6 +1,6 @@
 """Settings from files: `--config FILE` and `overrides=FILE`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -27,11 +27,12 @@ def _file(folder: Path, text: str, name: str = "own.yaml") -> str:
 @pytest.fixture
 def run_config(tmp_path: Path) -> str:
     """The config.yaml of a run of a crnn."""
-    words = ["model=crnn", "model.dropout=0.25", "run_dir=runs/old", "epochs=7", "augment=default", "data_dir='a ${b'"]
+    words = ["model=crnn", "model.dropout=0.25", "run_dir=runs/old", "epochs=7", "augment=default"]
     config = to_dataclass(compose("train", words))
     assert isinstance(config, TrainConfig)
     (tmp_path / "run" / "dataset").mkdir(parents=True)
-    return _file(tmp_path / "run", yaml.safe_dump(asdict(config)), "config.yaml")
+    text = yaml.safe_dump(asdict(replace(config, data_dir="a ${b}")))
+    return _file(tmp_path / "run", text, "config.yaml")
 
 
 def test_a_mapping_gives_options_of_groups_and_values(tmp_path, capsys):
@@ -113,7 +114,6 @@ def test_references_to_other_settings_are_resolved(tmp_path, capsys):
         ("run_dir: ${oc.env:HOME}", "expected \\$\\{…\\} with another setting"),
         ("run_dir: ${now:%Y}", "expected \\$\\{…\\} with another setting"),
         ("run_dir: ${", "expected"),
-        ("epochs: 2020-01-01", "expected a number, a text"),
         ("data_dir: !!binary aGk=", "expected a number, a text"),
         ("data_dir: [{a: 1}]", "expected a number, a text"),
         ("epoch: 3", "epoch: train has no such setting; beamtune train --show-config lists them"),

@@ -169,25 +169,9 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
         ranked_genres: All genres, the one with the most tracks first.
     """
     labels = np.array([genre_of[track_id] for track_id in projection.track_ids], dtype=object)
-    colors = genre_colors(ranked_genres)
-    drawn = set(labels)
-    present = [genre for genre in ranked_genres if genre in drawn]
-    others = [genre for genre in present if colors[genre] == OTHER_COLOR]
+    present = [genre for genre in ranked_genres if genre in set(labels)]
     size = float(np.clip(12_000 / len(labels), 4, 30))
-    # A class of points is a genre with a colour, or all others together: (label, indices, colour, marker).
-    classes = [
-        (
-            shown_name(genre),
-            np.flatnonzero(labels == genre),
-            colors[genre],
-            _MARKERS[ranked_genres.index(genre) % len(_MARKERS)],
-        )
-        for genre in present
-        if genre not in others
-    ]
-    if others:
-        name = f"{len(others)} other genres"
-        classes.insert(0, (name, np.flatnonzero(np.isin(labels, others)), OTHER_COLOR, "o"))
+    classes = _point_classes(labels, present=present, ranked_genres=ranked_genres)
 
     def paint(figure: Figure, is_narrow: bool) -> None:
         axes = figure.add_subplot()
@@ -229,6 +213,27 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
             f"points-{number}": [names[index] for index in indices] for number, (_, indices, _, _) in enumerate(classes)
         },
     )
+
+
+def _point_classes(
+    labels: NDArray[np.object_], *, present: Sequence[str], ranked_genres: Sequence[str]
+) -> list[tuple[str, NDArray[np.int64], str, str]]:
+    """Returns (label, indices, colour, marker) of each genre that has a colour, and of all others together."""
+    colors = genre_colors(ranked_genres)
+    others = [genre for genre in present if colors[genre] == OTHER_COLOR]
+    classes = [
+        (
+            shown_name(genre),
+            np.flatnonzero(labels == genre),
+            colors[genre],
+            _MARKERS[ranked_genres.index(genre) % len(_MARKERS)],
+        )
+        for genre in present
+        if genre not in others
+    ]
+    if others:
+        classes.insert(0, (f"{len(others)} other genres", np.flatnonzero(np.isin(labels, others)), OTHER_COLOR, "o"))
+    return classes
 
 
 def example_picture(example: AudioExample, *, number: int) -> Picture:

@@ -110,8 +110,8 @@ def test_the_summary_has_scores_artists_and_commands(learnt):
     assert "24 songs, 3 genres" in text
     assert "accuracy of songs" in text
     assert "artists 12" in text
-    c = json.loads(open(f"{directory.run}/metrics.json").read())["model"]["hyperparameters"]["C"]
-    assert f"logistic regression on musicnn, C {c:g} " in text
+    c = RunDir(directory.run).metrics().model.hyperparameters["C"]
+    assert f"logistic regression on musicnn, C {c:g} written:" in text
     assert f"predict: beamtune predict {directory.run} song.mp3" in text
     assert f"report: {directory.report}/index.html" in text
 

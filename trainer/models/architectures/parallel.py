@@ -31,7 +31,7 @@ class ParallelConfig(ProjectionConfig):
 
     name: str = "parallel"
     features: list[str] = field(default_factory=lambda: ["log_mel", "mfcc"])
-    pooled_features: list[str] = field(default_factory=lambda: ["yamnet", "musicnn"])
+    pooled_features: list[str] = field(default_factory=lambda: ["yamnet", "musicnn", "embedding"])
     center_bands: bool = True
     filters: list[int] = field(default_factory=lambda: [16, 32, 64, 64])
     branch_units: int = 64
