@@ -30,7 +30,7 @@ def _quick(invocation: Invocation) -> int:
     if len(invocation.paths) > 1:
         raise UserError(f"quick takes one folder of music: got {' '.join(invocation.paths)}")
     settings = settings_of(invocation.overrides)
-    for path in invocation.paths:  # a value, not an override: Hydra would read names such as [live], null and ${x}
+    for path in invocation.paths:  # a value, not an override: Hydra would read null, ${x} and 'live'
         settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
     config = load_config(QuickConfig, "quick", settings)
     from configs.quick_steps import run_quick
