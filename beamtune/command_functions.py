@@ -143,6 +143,14 @@ def quick(music_dir: str | os.PathLike[str], *, progress: bool = False, **settin
     Raises:
         UserError: A setting is wrong, or the music has a single genre.
         RunFailedError: Too many files cannot be used.
+
+    Examples:
+        The first call downloads the weights of musicnn.
+
+        >>> import beamtune
+        >>> classifier = beamtune.quick("music", output_dir="quick")  # doctest: +SKIP
+        >>> classifier.metrics["out_of_fold"].track.accuracy  # doctest: +SKIP
+        0.864
     """
     from trainer.quick.config import QuickConfig
 

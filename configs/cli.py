@@ -147,10 +147,13 @@ def _print_error(name: str, message: str) -> None:
 
 
 def _invocation(command: Command, arguments: argparse.Namespace) -> Invocation:
-    from configs.override_file import expand_override_files
+    words = arguments.words
+    # OmegaConf reads the files, and `doctor` works without OmegaConf.
+    if arguments.config or any(word.startswith("overrides=") for word in words):
+        from configs.override_file import expand_override_files
 
-    launched = arguments.words[1:2] if arguments.words and arguments.words[0] in command.launches else []
-    words = expand_override_files([command.name, *launched], arguments.words, paths=arguments.config)
+        launched = words[1:2] if words and words[0] in command.launches else []
+        words = expand_override_files([command.name, *launched], words, paths=arguments.config)
     if command.positional_key is not None:
         return Invocation(overrides=_with_key(words, command.positional_key))
     paths = [] if command.paths_usage is None else [word for word in words if _is_path(word)]

@@ -8,20 +8,19 @@ from dataclasses import asdict
 
 from beam_pipelines.common.errors import UserError
 from configs.command import Command, Invocation, load_config
-from configs.next_steps import after_prepare, name_of, say_loading, show_next
+from configs.next_steps import after_prepare, after_synthesize, name_of, say_loading, show_next
 
 
 def _synthesize(invocation: Invocation) -> int:
     from beam_pipelines.common.terminal import counted
     from beam_pipelines.datasets.config import SynthesizeConfig
     from beam_pipelines.datasets.synthetic import write_tracks
-    from configs.saved_command import plain_overrides
 
     config = load_config(SynthesizeConfig, "synthesize", invocation.overrides)
     tracks = write_tracks(config.dataset, num_workers=config.num_workers)
     genres = counted(len({track.genre for track in tracks}), "genre")
     print(f"{counted(len(tracks), 'track')} of {genres}: {config.dataset.root}")
-    show_next(["prepare", *plain_overrides("prepare", {"dataset": asdict(config.dataset)})])
+    show_next(after_synthesize(asdict(config.dataset)))
     return 0
 
 

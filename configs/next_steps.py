@@ -4,7 +4,8 @@ rich is imported when something is printed, so that `--help` stays fast.
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 
 def say_loading(library: str) -> None:
@@ -20,6 +21,17 @@ def show_next(*commands: Sequence[str]) -> None:
 
     for line in next_steps(*commands):
         print(line, file=stdout())
+
+
+def after_synthesize(dataset: Mapping[str, Any]) -> Sequence[str]:
+    """Returns the command that prepares the music that was composed.
+
+    Args:
+        dataset: The settings of the data set.
+    """
+    from configs.saved_command import plain_overrides
+
+    return ["prepare", *plain_overrides("prepare", {"dataset": dataset})]
 
 
 def after_prepare(output_dir: str, features: Collection[str]) -> Sequence[str]:

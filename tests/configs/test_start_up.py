@@ -56,7 +56,8 @@ def folder(
         ("explore data output_dir=new/page", {*KERAS, "jinja2", "matplotlib", "scipy.stats", "sklearn", "tensorboard"}),
         # To the first step.
         (f"train data_dir=data run_dir=new/run steps_per_call=1 {' '.join(MODEL)}", {*KERAS, "tensorboard"}),
-        ("evaluate run_dir=run", {*KERAS, "scipy.stats"}),
+        # It draws the confusion matrix for TensorBoard.
+        ("evaluate run_dir=run", {*KERAS, "matplotlib", "scipy.stats", "tensorboard"}),
         ("predict run song.wav", KERAS),
         ("predict run song.mp3", KERAS),
         (
