@@ -199,7 +199,9 @@ def test_no_connection_from_any_address_is_allowed(tested: Outcome):
 def test_prepare_takes_the_settings_of_the_output(tested: Outcome, tmp_path: Path):
     written = tmp_path / "dataflow.yaml"
     written.write_text(json.dumps(tested.output("complete", "prepare_settings")), encoding="utf-8")
-    settings = expand_override_files([f"overrides={written}", "runner.worker_image=images.example/beamtune:1"])
+    settings = expand_override_files(
+        ["prepare"], [f"overrides={written}", "runner.worker_image=images.example/beamtune:1"]
+    )
     config = to_dataclass(compose("prepare", settings))
     assert isinstance(config, PrepareConfig)
     assert config.runner == DataflowRunnerConfig(
@@ -232,7 +234,7 @@ def test_launch_takes_the_settings_of_the_output(
 ) -> None:
     written = tmp_path / "launch.yaml"
     written.write_text(json.dumps(tested.output("complete", "launch_settings")[name]), encoding="utf-8")
-    settings = expand_override_files([f"overrides={written}", "launch.image=images.example/beamtune:1"])
+    settings = expand_override_files(["launch"], [f"overrides={written}", "launch.image=images.example/beamtune:1"])
     config = to_dataclass(compose("launch", [f"launch={option}", *settings]))
     assert isinstance(config, LaunchCommandConfig)
     launch = config.launch
