@@ -39,7 +39,7 @@ def test_a_finished_epoch_adds_its_time_and_resets_the_sums() -> None:
     progress.finish_epoch(EarlyStopping(best_loss=0.5, best_epoch=1))
     assert (progress.describe(), progress.train_duration_s, progress.epoch_sums) == ("epoch 1", 1.5, StepSums())
     progress.epoch_sums = StepSums(num_steps=1, duration_s=0.25)
-    assert (progress.describe(), progress.train_duration_s) == ("epoch 1 and 1 steps", 1.75)
+    assert (progress.describe(), progress.train_duration_s) == ("epoch 1 and 1 step", 1.75)
 
 
 def test_progress_is_restored_from_a_checkpoint() -> None:

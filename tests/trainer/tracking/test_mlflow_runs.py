@@ -13,6 +13,7 @@ from interrupted_saves import fail_after_saves
 
 from beam_pipelines.common.errors import RunAgainError, RunFailedError
 from beam_pipelines.common.saved_settings import flat_settings
+from trainer.board.tags import scalar_tag
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.tracking.config import MlflowConfig
@@ -49,7 +50,11 @@ def test_a_run_is_on_the_server_as_it_is_in_tensorboard(mlflow_server, make_conf
     (run,) = mlflow_server.runs("whole")
     histories = mlflow_server.histories(run)
     best = {name: histories.pop(name) for name in list(histories) if name.startswith("best/")}
-    assert_same_histories(histories, {**scalars_of(directory, "train"), **scalars_of(directory, "validation")})
+    tagged = {}
+    for name, points in histories.items():
+        split, _, scalar = name.partition("/")
+        tagged[f"{split}/{scalar_tag(scalar)}"] = points
+    assert_same_histories(tagged, {**scalars_of(directory, "train"), **scalars_of(directory, "validation")})
     assert [step for step, _ in histories["train/segment/loss"]] == [4, 8, 12]
 
     metrics = json.loads((directory / "metrics.json").read_text())

@@ -118,11 +118,11 @@ def test_a_signal_in_the_first_epoch_saves_the_state(
             train(config)
     finally:
         signal.signal(signal.SIGINT, before)
-    message = "stopped by {} after epoch 0 and 1 steps; the state is saved: run the same command again to resume"
+    message = "stopped by {} after epoch 0 and 1 step; the state is saved: run the same command again to resume"
     assert type(stopped.value) is error and str(stopped.value) == message.format(name)
     capsys.readouterr()
     train(config)
-    assert f"resuming {config.run_dir} after epoch 0 and 1 steps" in capsys.readouterr().err
+    assert f"resuming {config.run_dir} after epoch 0 and 1 step" in capsys.readouterr().err
 
 
 @pytest.mark.slow
