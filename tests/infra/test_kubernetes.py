@@ -70,7 +70,7 @@ CONFIGS = st.fixed_dictionaries(
         "accelerator_resource": st.sampled_from(["nvidia.com/gpu", "amd.com/gpu"]),
         "cpu": st.sampled_from(["4", "0.5", "1500m"]),
         "memory": st.sampled_from(["512Mi", "64Gi"]),
-        "shared_memory": st.sampled_from([None, "2Gi"]),
+        "shared_memory": st.sampled_from([None, "256Mi"]),
         "max_replicas": st.sampled_from([2, 8]),
         "token_secret": st.just("token"),
     },

@@ -38,4 +38,7 @@ def write_test_scores(
 
 def remove_test_scores(directory: str) -> None:
     """Removes the scores of the test split from a directory of events; those of a run that is trained further."""
-    remove_event_files(files.join(directory, TEST))
+    folder = files.join(directory, TEST)
+    # Buckets have no empty folders.
+    if remove_event_files(folder) and files.exists(folder) and not files.list_dir(folder):
+        files.remove(folder)

@@ -171,10 +171,15 @@ class EventFile:
 _KEPT_EVENTS = "kept-events"
 
 
-def remove_event_files(directory: str, *, suffix: str = "") -> None:
-    """Removes the event files of a directory whose names end with a suffix; does nothing if there is no directory."""
-    for path in _event_files(directory, suffix=suffix):
+def remove_event_files(directory: str, *, suffix: str = "") -> int:
+    """Removes the event files of a directory whose names end with a suffix, and returns how many there were.
+
+    There are none if there is no such directory.
+    """
+    paths = list(_event_files(directory, suffix=suffix))
+    for path in paths:
         files.remove(path)
+    return len(paths)
 
 
 def remove_events_after(directory: str, *, step: int) -> None:

@@ -60,7 +60,7 @@ def test_a_program_reads_the_job_and_whether_it_is_new(
         job = json.loads(capsys.readouterr().out)
         assert (job["name"], job["machines"], job["is_new"]) == (FIRST, "1 g2-standard-8", is_new)
     [content] = vertex.of_kind("create")
-    assert content["jobSpec"]["workerPoolSpecs"][0]["containerSpec"]["args"] == [*TRAIN[1:4], "epochs=3"]
+    assert content["jobSpec"]["workerPoolSpecs"][0]["containerSpec"]["args"] == ["train", "epochs=3", *TRAIN[2:4]]
 
 
 @pytest.mark.parametrize("change", ["epochs=3", "run_dir=gs://bucket/other", "launch.again=true"])
