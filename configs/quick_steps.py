@@ -2,6 +2,7 @@
 
 import io
 import sys
+from importlib import import_module
 from typing import TextIO
 
 from beam_pipelines.common.lease import Lease, holding
@@ -39,6 +40,9 @@ def _run_steps(directory: QuickDir, config: QuickConfig, *, lease: Lease) -> Non
     from beam_pipelines.prepare.pipeline import prepare
     from trainer.quick.learn import learn
 
+    # A package that the last steps need and that is not installed is found here, before hours of work.
+    for module in ("trainer.export.export", "trainer.report.report"):
+        import_module(module)
     _log("1/5 prepare: embeddings of the songs")
     prepare(config.prepare_config(directory.prepared))
     learn(directory, config, log=_log, check_owner=lease.check)
