@@ -48,6 +48,8 @@ def test_a_folder_becomes_a_model_with_scores(finished, capsys):
     assert main(["predict", str(output_dir / "run"), str(music / "genre1" / "artist10" / "0.wav"), "--json"]) == 0
     [predicted] = json.loads(capsys.readouterr().out)
     assert predicted["label"] == "genre1"
+    assert main(["report", str(output_dir / "run"), f"output_dir={output_dir.parent / 'page'}"]) == 2
+    assert "is fitted to all songs, so that there is no split test" in capsys.readouterr().err
 
 
 def test_when_it_is_finished_it_says_so_and_shows_the_scores_again(finished, capsys):

@@ -17,15 +17,11 @@ from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.run_dir import METRICS_FILE, RunDir
-from trainer.runs.run_metrics import ModelSummary, RunMetrics
+from trainer.runs.run_metrics import OUT_OF_FOLD, ModelSummary, RunMetrics
 from trainer.runs.run_progress import RunProgress
 from trainer.runs.versions_file import write_versions
 from trainer.training.config import TrainConfig
 from trainer.training.optimizer import make_optimizer
-
-# The split in `metrics.json` of a run whose model is fitted on all tracks: each is predicted by the model of the fold
-# that does not have it.
-OUT_OF_FOLD = "out_of_fold"
 
 
 def train_config(run_dir: str, *, data_dir: str, features: list[str], seed: int) -> TrainConfig:

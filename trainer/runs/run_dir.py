@@ -16,7 +16,7 @@ from trainer.data.prepared import PreparedData, copy_metadata, open_prepared, re
 from trainer.metrics.metrics import LevelMetrics
 from trainer.models.std_floors import with_relative_floors
 from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
-from trainer.runs.run_metrics import ModelSummary, RunMetrics
+from trainer.runs.run_metrics import OUT_OF_FOLD, ModelSummary, RunMetrics
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -222,6 +222,11 @@ class RunDir:
             UserError: It is damaged, or has no scores of the split.
         """
         metrics = self.metrics()
+        if metrics is not None and OUT_OF_FOLD in metrics.levels and split != OUT_OF_FOLD:
+            raise UserError(
+                f"{self.path} is fitted to all songs, so that there is no split {split}: beamtune compare and beamtune "
+                "report take the folder crossval beside it, which has the scores"
+            )
         if metrics is None or split not in metrics.levels:
             raise UserError(
                 f"{self.path} has no metrics of split {split}: run beamtune evaluate run_dir={self.path} split={split}"

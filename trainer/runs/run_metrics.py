@@ -8,6 +8,10 @@ from typing import Any
 
 from trainer.metrics.metrics import LevelMetrics
 
+# The split in `metrics.json` of a run whose model is fitted on all tracks: each is predicted by the model of the fold
+# that does not have it.
+OUT_OF_FOLD = "out_of_fold"
+
 
 @dataclass(frozen=True)
 class ModelSummary:
