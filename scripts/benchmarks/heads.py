@@ -28,8 +28,7 @@ from sklearn.svm import SVC
 
 from beam_pipelines.splits.assign import FOLDS, assign_folds
 from trainer.metrics.metrics import cross_entropy, mean_by_track, softmax
-from trainer.quick.labelled_tracks import read_labelled_tracks
-from trainer.quick.nested import LabelledTracks
+from trainer.quick.labelled_tracks import LabelledTracks, read_labelled_tracks
 
 _NUM_FOLDS, _NUM_INNER_FOLDS = 5, 4
 _INNER_SEEDS_FROM = 100

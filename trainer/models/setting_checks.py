@@ -6,6 +6,16 @@ from beam_pipelines.common.checks import check, check_path
 from beam_pipelines.common.paths import is_local
 
 
+def check_features(features: Sequence[str], *, least: int) -> None:
+    """Checks a list of features, of which at least one or two are needed."""
+    check(
+        len(features) >= least and len(set(features)) == len(features),
+        key="model.features",
+        value=features,
+        expected=f"a list of at least {'one feature' if least == 1 else 'two features'}, each once",
+    )
+
+
 def check_filters(filters: Sequence[int]) -> None:
     """Checks the number of filters of each convolution block."""
     check(

@@ -16,7 +16,8 @@ from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import Predictions, make_predictions
 from trainer.quick.config import QuickConfig
-from trainer.quick.nested import FoldResult, LabelledTracks
+from trainer.quick.labelled_tracks import LabelledTracks
+from trainer.quick.nested import FoldResult
 from trainer.runs.prediction_files import write_predictions
 from trainer.runs.run_dir import METRICS_FILE, RunDir
 from trainer.runs.run_metrics import ModelSummary, RunMetrics

@@ -1,13 +1,47 @@
-"""Reads a prepared data set into memory: one vector for each segment of all splits."""
+"""A prepared data set in memory: one vector for each segment of all splits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.records.json_lines import TrackRecord
 from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorizer, read_vectors
 from trainer.crossval.source import open_source
-from trainer.quick.nested import LabelledTracks
 
 _MOST_MIB = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledTracks:
+    """The tracks that classifiers are fitted to and scored on.
+
+    Attributes:
+        vectors: Their segments.
+        tracks: Their rows of the table of tracks, each with at least one segment.
+        joined: For groups that share recordings with others, the group that represents all of them.
+        num_classes: The number of genres.
+    """
+
+    vectors: Vectors
+    tracks: Sequence[TrackRecord]
+    joined: Mapping[str, str]
+    num_classes: int
+
+    def only(self, track_ids: set[str]) -> "LabelledTracks":
+        """Returns some of the tracks."""
+        rows = np.array([name in track_ids for name in self.vectors.track_ids], dtype=bool)
+        return replace(
+            self,
+            vectors=Vectors(
+                values=self.vectors.values[rows],
+                labels=self.vectors.labels[rows],
+                track_ids=tuple(name for name in self.vectors.track_ids if name in track_ids),
+                starts_s=self.vectors.starts_s[rows],
+            ),
+            tracks=[track for track in self.tracks if track.track_id in track_ids],
+        )
 
 
 def read_labelled_tracks(data_dir: str, features: list[str]) -> LabelledTracks:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.terminal import counted
 from trainer.baselines.config import VectorConfig
 from trainer.data.prepared import open_prepared
 from trainer.metrics.predictions import Predictions
@@ -49,7 +50,8 @@ def learn(
         return
     tracks = read_labelled_tracks(directory.prepared, features)
     vectors = VectorConfig(data_dir=directory.prepared, class_weighting="balanced", seed=config.seed)
-    log(f"2/5 cross-validate: {len(tracks.tracks)} songs, {len({track.group for track in tracks.tracks})} artists")
+    num_groups = len({track.group for track in tracks.tracks})
+    log(f"2/5 cross-validate: {counted(len(tracks.tracks), 'song')} of {counted(num_groups, 'artist')}")
     out_of_fold: Predictions | None = None
     try:
         fold_of = find_folds(tracks, most=config.folds, seed=config.seed)
@@ -69,7 +71,7 @@ def learn(
             results, group_of_track={track.track_id: track.group for track in tracks.tracks}
         )
     c = choose_c(tracks, C_VALUES, most_folds=config.folds, seed=config.seed, config=vectors)
-    log(f"3/5 fit: logistic regression, C {c:g}, on all {len(tracks.tracks)} songs")
+    log(f"3/5 fit: logistic regression, C {c:g}, on all songs")
     check_owner()
     fitted = fit_c(c, tracks, config=vectors)
     settings = train_config(directory.run, data_dir=directory.prepared, features=features, seed=config.seed)
@@ -79,4 +81,4 @@ def learn(
 def _log_fold(result: FoldResult, *, log: Callable[[str], None], check_owner: Callable[[], None]) -> None:
     check_owner()
     right = result.probabilities.argmax(axis=1) == result.test.labels
-    log(f"fold {result.fold + 1}: C {result.c:g}, accuracy of segments {right.mean():.3f}")
+    log(f"fold {result.fold}: C {result.c:g}, accuracy of segments {right.mean():.3f}")

@@ -6,56 +6,25 @@ selection and subsequent selection bias in performance evaluation", Journal of M
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.splits.assign import FOLDS, assign_folds
 from trainer.baselines.config import VectorConfig
 from trainer.baselines.fitting import FittedLearner, fit
 from trainer.baselines.learners import LEARNERS
 from trainer.baselines.vectors import Vectors
 from trainer.metrics.metrics import cross_entropy, mean_by_track
+from trainer.quick.labelled_tracks import LabelledTracks
 
 # In steps of a factor of about 3: tens of songs need the larger ones, and hundreds the smaller ones.
 C_VALUES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 # Where a genre has too few artists to choose by folds.
 DEFAULT_C = 0.01
 _LEARNER = LEARNERS["logistic_regression"]
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledTracks:
-    """The tracks that classifiers are fitted to and scored on.
-
-    Attributes:
-        vectors: Their segments.
-        tracks: Their rows of the table of tracks, each with at least one segment.
-        joined: For groups that share recordings with others, the group that represents all of them.
-        num_classes: The number of genres.
-    """
-
-    vectors: Vectors
-    tracks: Sequence[TrackRecord]
-    joined: Mapping[str, str]
-    num_classes: int
-
-    def only(self, track_ids: set[str]) -> "LabelledTracks":
-        """Returns some of the tracks."""
-        rows = np.array([name in track_ids for name in self.vectors.track_ids], dtype=bool)
-        return replace(
-            self,
-            vectors=Vectors(
-                values=self.vectors.values[rows],
-                labels=self.vectors.labels[rows],
-                track_ids=tuple(name for name in self.vectors.track_ids if name in track_ids),
-                starts_s=self.vectors.starts_s[rows],
-            ),
-            tracks=[track for track in self.tracks if track.track_id in track_ids],
-        )
 
 
 @dataclass(frozen=True, eq=False)

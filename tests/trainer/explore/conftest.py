@@ -16,6 +16,8 @@ from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.json_lines import DuplicatePair, Reject, TrackRecord
 from beam_pipelines.splits.config import DuplicatesConfig
+from trainer.explore.config import ExploreConfig
+from trainer.explore.explore import explore
 
 SHAPE = (8, 16)
 # Half a second of audio at 8 kHz gives the (8, 16) of SHAPE.
@@ -141,3 +143,16 @@ def write_data_set(tmp_path: Path) -> Callable[..., Path]:
 def _parse_page() -> Callable[[str], PageParts]:
     """Parses a page; fails if its elements are not closed in order."""
     return parse_page
+
+
+@pytest.fixture
+def explored_page_of(write_data_set, parse_page, tmp_path):
+    """Explores a data set of these tracks and returns its parsed page."""
+
+    def run(tracks, *, config=None, **options):
+        directory = write_data_set(tracks, **options)
+        settings = {"data_dir": str(directory), "output_dir": str(tmp_path / "page"), **(config or {})}
+        explore(ExploreConfig(**settings))
+        return parse_page((tmp_path / "page" / "index.html").read_text(encoding="utf-8"))
+
+    return run

@@ -14,7 +14,7 @@ from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.json_lines import TrackRecord
 from trainer.baselines.vectors import Vectors
-from trainer.quick.nested import LabelledTracks
+from trainer.quick.labelled_tracks import LabelledTracks
 
 LABELS = ("blues", "funk", "waltz")
 SEGMENTS_PER_TRACK = 3

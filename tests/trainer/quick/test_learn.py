@@ -61,8 +61,8 @@ def test_each_song_has_the_prediction_of_its_fold(learnt, songs):
     assert (found.genres, found.split_leak, found.data_dir) == (("blues", "funk", "waltz"), None, directory.prepared)
     result = json.loads(open(f"{directory.crossval}/crossval.json").read())
     assert (result["finished"], result["folds"], result["command"]) == (True, 4, "quick")
-    assert lines[0] == "2/5 cross-validate: 24 songs, 12 artists"
-    assert [line.split(":")[0] for line in lines[1:]] == ["fold 1", "fold 2", "fold 3", "fold 4", "3/5 fit"]
+    assert lines[0] == "2/5 cross-validate: 24 songs of 12 artists"
+    assert [line.split(":")[0] for line in lines[1:]] == ["fold 0", "fold 1", "fold 2", "fold 3", "3/5 fit"]
 
 
 def test_compare_reads_the_cross_validation(learnt):

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from beam_pipelines.common.checks import check, check_choice
+from beam_pipelines.common.checks import check_choice
 from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.models.config import ModelConfig
 from trainer.models.lazy import blocks, keras, layers
+from trainer.models.setting_checks import check_features
 
 SUMMARY = "logistic regression on the mean of embeddings"
 MEAN, MEAN_STD = "mean", "mean_std"
@@ -28,12 +29,7 @@ class LinearConfig(ModelConfig):
     pooling: str = MEAN
 
     def __post_init__(self) -> None:
-        check(
-            len(self.features) >= 1 and len(set(self.features)) == len(self.features),
-            key="model.features",
-            value=self.features,
-            expected="a list of at least one feature, each once",
-        )
+        check_features(self.features, least=1)
         check_choice(self.pooling, (MEAN, MEAN_STD), key="model.pooling")
 
     @property

@@ -8,7 +8,7 @@ from beam_pipelines.common.checks import check
 from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.models.config import ProjectionConfig
 from trainer.models.lazy import blocks, keras
-from trainer.models.setting_checks import check_dropout, check_filters, check_units
+from trainer.models.setting_checks import check_dropout, check_features, check_filters, check_units
 
 SUMMARY = "several features, a branch each, joined"
 
@@ -40,12 +40,7 @@ class ParallelConfig(ProjectionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(
-            len(self.features) >= 2 and len(set(self.features)) == len(self.features),
-            key="model.features",
-            value=self.features,
-            expected="a list of at least two features, each once",
-        )
+        check_features(self.features, least=2)
         check(
             self.pca is None or not set(self.features).isdisjoint(self.pooled_features),
             key="model.pca",
