@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("crossval", nargs="+", help="cross-validations of the candidates")
     parser.add_argument("--mean", action="store_true", help="score the mean of all candidates, without a choice")
     arguments = parser.parse_args()
-    candidates = {path: read_runs(Path(path)) for path in arguments.crossval}
+    needed_split = TEST if arguments.mean else VALIDATION
+    candidates = {path: read_runs(Path(path), needed_split) for path in arguments.crossval}
     if arguments.mean:
         print_scores({fold: average(candidates, fold) for fold in folds_of(candidates)})
         return
@@ -63,8 +64,8 @@ def print_scores(folds: Mapping[int, TrackPredictions]) -> None:
     print(f"pooled over all test tracks: {score_text(together.accuracy, interval)}")
 
 
-def read_runs(directory: Path) -> list[ScoredRun]:
-    """Returns the runs of a finished cross-validation."""
+def read_runs(directory: Path, needed_split: str) -> list[ScoredRun]:
+    """Returns the runs of a finished cross-validation; raises UserError for one without metrics of the split."""
     content = json.loads((directory / "crossval.json").read_text(encoding="utf-8"))
     if not content["finished"]:
         raise SystemExit(f"{directory} is not finished: run its beamtune crossval command again")
@@ -72,7 +73,7 @@ def read_runs(directory: Path) -> list[ScoredRun]:
     for entry in content["runs"]:
         run = RunDir(str(directory / entry["run_dir"]))
         tracks, _ = read_predictions(run, TEST)
-        runs.append(ScoredRun(entry["fold"], entry["seed"], run.path, run.metrics_with(VALIDATION), tracks))
+        runs.append(ScoredRun(entry["fold"], entry["seed"], run.path, run.metrics_with(needed_split), tracks))
     return runs
 
 
