@@ -31,13 +31,17 @@ def _predict(invocation: Invocation) -> int:
         raise UserError(
             f"predict needs a run directory and at least one audio file: beamtune predict RUN FILE…{nearby_runs()}"
         )
-    _check_model_is_first("predict", invocation)
     config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
     if config.output is not None and invocation.output_format != "table":
         raise UserError(
             f"--{invocation.output_format} prints, and output={config.output} writes a table in its place: leave one "
             "out"
         )
+    _check_model_is_first("predict", invocation)
+    if config.output is not None and config.output.endswith(".parquet"):
+        check_installed("pyarrow")
+    if config.runner is not None:
+        check_installed("apache_beam")
     say_loading("TensorFlow")
     from trainer.evaluation.predict import predict
     from trainer.library.inputs import list_inputs

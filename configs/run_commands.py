@@ -16,12 +16,14 @@ from configs.predict_commands import with_run_as_path
 
 
 def _export(invocation: Invocation) -> int:
-    from trainer.export.config import ExportConfig
+    from trainer.export.config import ONNX, ExportConfig
 
     invocation = with_run_as_path(invocation)
     if len(invocation.paths) != 1:
         raise UserError(f"export needs one run directory: beamtune export RUN output_dir=…{nearby_runs()}")
     config = load_config(ExportConfig, "export", invocation.overrides, paths=invocation.paths)
+    if ONNX in config.formats:
+        check_installed("tf2onnx", "onnx", "onnxruntime")
     say_loading("TensorFlow")
     from trainer.export.export import export
 

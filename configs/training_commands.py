@@ -47,6 +47,7 @@ def _train(invocation: Invocation) -> int:
     from trainer.training.config import TrainConfig
 
     config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
+    check_installed("tensorflow", "keras", "matplotlib", "tensorboard")
     say_loading("TensorFlow")
     from trainer.training.train import train
 
