@@ -60,7 +60,7 @@ def after_train(run_dir: str) -> Sequence[Sequence[str]]:
     splits = RunDir(run_dir).dataset().info.splits
     if any(split.name == TEST and split.num_examples for split in splits):
         return ["evaluate", f"run_dir={run_dir}"], ["tensorboard", run_dir]
-    return ["predict", run_dir, "song.mp3"], ["export", run_dir, f"output_dir=exports/{name_of(run_dir)}"]
+    return ["predict", run_dir, "song.mp3"], ["serve", run_dir]
 
 
 def name_of(path: str) -> str:

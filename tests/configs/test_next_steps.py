@@ -40,7 +40,7 @@ def test_prepared_data_are_trained_on_by_a_model_that_takes_their_features(
     ("splits", "steps"),
     [
         (("train", "test"), [["evaluate", "run_dir={}"], ["tensorboard", "{}"]]),
-        (("train",), [["predict", "{}", "song.mp3"], ["export", "{}", "output_dir=exports/run"]]),
+        (("train",), [["predict", "{}", "song.mp3"], ["serve", "{}"]]),
     ],
 )
 def test_a_run_is_evaluated_only_where_there_is_a_test_split(

@@ -12,7 +12,7 @@ _NOT_SHOWN = frozenset({"output_dir", "folds_dir", "keep_folds", "folds", "seeds
 
 
 def differing_settings(results: Sequence[ComparedResult]) -> list[list[str]]:
-    """Returns the header and the rows of a table of the settings that differ; [] if none does.
+    """Returns the header and the rows of a table of the settings that differ; none if none does.
 
     A result that has no settings of a group, as a network has none of baselines, does not differ in them. Settings of
     the model are left out between different models.
