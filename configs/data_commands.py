@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import check_installed
 from configs.command import Command, Invocation, load_config
 from configs.next_steps import after_prepare, after_synthesize, name_of, say_loading, show_next
 
@@ -89,6 +90,8 @@ def _explore(invocation: Invocation) -> int:
     from trainer.explore.config import ExploreConfig
 
     config = load_config(ExploreConfig, "explore", invocation.overrides)
+    check_installed("jinja2", "matplotlib", "sklearn")
+    say_loading("the libraries that draw the page")
     from trainer.explore.explore import explore
 
     explore(config)

@@ -7,16 +7,18 @@ import os
 import sys
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import check_installed
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.records.schema import TEST
 from configs.command import Command, Invocation, load_config
-from configs.next_steps import name_of, say_loading, show_next
+from configs.next_steps import after_train, name_of, say_loading, show_next
 
 
 def _models(invocation: Invocation) -> int:
     from trainer.models.config import ZooConfig
 
     config = load_config(ZooConfig, "models", invocation.overrides)
+    say_loading("TensorFlow")
     from trainer.models.zoo import list_models
 
     list_models(config, stream=sys.stdout)
@@ -33,6 +35,7 @@ def _quick(invocation: Invocation) -> int:
     for path in invocation.paths:  # a value, not an override: Hydra would read null, ${x} and 'live'
         settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
     config = load_config(QuickConfig, "quick", settings)
+    check_installed("apache_beam", "jinja2", "sklearn", "tensorflow", "keras")
     from configs.quick_steps import run_quick
 
     run_quick(config, stream=sys.stdout)
@@ -41,16 +44,15 @@ def _quick(invocation: Invocation) -> int:
 
 def _train(invocation: Invocation) -> int:
     from configs.resume import with_saved_settings
-    from trainer.devices.config import MULTI_WORKER
     from trainer.training.config import TrainConfig
 
     config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
+    check_installed("tensorflow", "keras", "matplotlib", "tensorboard")
     say_loading("TensorFlow")
     from trainer.training.train import train
 
-    train(config)
-    if config.strategy.kind != MULTI_WORKER:  # of which one process prints
-        show_next(["evaluate", f"run_dir={config.run_dir}"], ["tensorboard", config.run_dir])
+    if train(config):
+        show_next(*after_train(config.run_dir))
     return 0
 
 
@@ -66,6 +68,8 @@ def _tune(invocation: Invocation) -> int:
 
         show_space(read_space(config, space_text), config, stream=sys.stdout)
         return 0
+    check_installed("keras_tuner", "sklearn", "tensorflow", "keras")
+    say_loading("TensorFlow")
     from trainer.tuner.tune import tune
 
     return tune(
@@ -108,6 +112,8 @@ def _baselines(invocation: Invocation) -> int:
     from trainer.baselines.config import BaselinesConfig
 
     config = load_config(BaselinesConfig, "baselines", invocation.overrides)
+    check_installed("sklearn")
+    say_loading("TensorFlow and scikit-learn")
     from trainer.baselines.baselines import run_baselines
 
     run_baselines(config, stream=sys.stdout)
@@ -119,6 +125,8 @@ def _crossval(invocation: Invocation) -> int:
     from trainer.crossval.config import NETWORK, CrossvalConfig
 
     config = load_config(CrossvalConfig, "crossval", invocation.overrides)
+    if config.learner != NETWORK:
+        check_installed("sklearn")
     say_loading("TensorFlow")
     from trainer.crossval.crossval import crossval
 

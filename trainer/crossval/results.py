@@ -17,6 +17,10 @@ from trainer.runs.run_metrics import ModelSummary, RunMetrics, metrics_to_json
 AVERAGED_METRICS = (*COUNTED_METRICS, "loss", "expected_calibration_error")
 
 
+# The commands that write `crossval.json`.
+CROSSVAL, QUICK = "crossval", "quick"
+
+
 @dataclass(frozen=True)
 class ScoredRun:
     """A run that is trained and evaluated.
@@ -69,7 +73,7 @@ class CrossvalHeader:
 
 
 def crossval_to_json(
-    header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any], command: str = "crossval"
+    header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any], command: str = CROSSVAL
 ) -> str:
     """Returns the text of `crossval.json`.
 

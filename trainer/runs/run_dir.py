@@ -156,6 +156,9 @@ class RunDir:
             hint = "train one there first"
             if not files.is_dir(self.path) or files.list_dir(self.path):
                 hint = f"expected the {self._key} of beamtune train"
+            of_quick = files.join(self.path, "run")
+            if files.exists(files.join(of_quick, CONFIG_FILE)):
+                hint = f"that of beamtune quick is {of_quick}"
             raise UserError(f"{self.path} holds no training run: {hint}")
         try:
             if self._config_text is None:
@@ -221,17 +224,26 @@ class RunDir:
         Raises:
             UserError: It is damaged, or has no scores of the split.
         """
+        self.check_has_split(split)
+        metrics = self.metrics()
+        if metrics is None or split not in metrics.levels:
+            raise UserError(
+                f"{self.path} has no metrics of split {split}: run beamtune evaluate run_dir={self.path} split={split}"
+            )
+        return metrics
+
+    def check_has_split(self, split: str) -> None:
+        """Checks that the run is not one whose model is fitted to all tracks, or that the split is that of such runs.
+
+        Raises:
+            UserError: The run has no split.
+        """
         metrics = self.metrics()
         if metrics is not None and OUT_OF_FOLD in metrics.levels and split != OUT_OF_FOLD:
             raise UserError(
                 f"{self.path} is fitted to all songs, so that there is no split {split}: beamtune compare and beamtune "
                 "report take the folder crossval beside it, which has the scores"
             )
-        if metrics is None or split not in metrics.levels:
-            raise UserError(
-                f"{self.path} has no metrics of split {split}: run beamtune evaluate run_dir={self.path} split={split}"
-            )
-        return metrics
 
     def metrics(self) -> RunMetrics | None:
         """Returns the content of `metrics.json`, or None if it does not exist.
