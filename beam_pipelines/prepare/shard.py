@@ -224,7 +224,7 @@ def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
         duration_s=audio.duration_s,
         padded_s=clip.fitted.num_padded / audio.sample_rate_hz,
         cut_s=clip.fitted.num_cut / audio.sample_rate_hz,
-        is_truncated=audio.is_cut or audio.is_partial,
+        is_truncated=(audio.is_cut and clip.fitted.num_cut == 0) or audio.is_partial,
         rms_dbfs=_decibels(math.sqrt(mean_square(audio.samples))),
         peak_dbfs=_decibels(float(max(audio.samples.max(), -audio.samples.min()))),
         num_segments=len(clip.segments),
