@@ -132,6 +132,18 @@ class RunDir:
                 f"{self._key}={self.path} is a run with other settings ({differences}): choose another {self._key}"
             )
 
+    def check_same_order(self, *, cache: bool) -> None:
+        """Checks that the examples come in the order in which they came when the run was started.
+
+        Raises:
+            UserError: They do not.
+        """
+        if not cache and self.is_of_first_version():
+            raise UserError(
+                f"{self._key}={self.path} was started by beamtune 0.1.0 with cache=false, where examples had another "
+                f"order: train it again in another {self._key}, or resume it with beamtune 0.1.0"
+            )
+
     def check_same_data(self, data: PreparedData) -> None:
         """Checks that the data set has not changed since the run was started.
 
@@ -176,14 +188,18 @@ class RunDir:
             self._dataset = open_prepared(self.dataset_dir)
         return self._dataset
 
+    def is_of_first_version(self) -> bool:
+        """Returns whether beamtune 0.1.0 has begun to train the model."""
+        has_model = self.is_started() or find_checkpoint(self.checkpoint_dir, LAST) is not None
+        return has_model and not files.exists(files.join(self.path, _STANDARDIZATION_FILE))
+
     def band_stats(self, data: PreparedData) -> Mapping[str, BandStats]:
         """Returns the statistics that the run's model standardises features with.
 
         Args:
             data: The data set that the run is trained on, or the run's copy of its metadata.
         """
-        has_model = self.is_started() or find_checkpoint(self.checkpoint_dir, LAST) is not None
-        if has_model and not files.exists(files.join(self.path, _STANDARDIZATION_FILE)):
+        if self.is_of_first_version():
             return data.stats.features
         return with_relative_floors(data.stats.features, data.specs)
 

@@ -174,6 +174,7 @@ def _start(run: RunDir, config: TrainConfig, *, data: TrainingData) -> None:
         # Again: another command may have started it since.
         more = _check_same_config(run, config)
         run.check_same_data(data.prepared)
+        run.check_same_order(cache=config.cache)
         if more:
             run.continue_with(config)
     else:
