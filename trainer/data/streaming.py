@@ -15,7 +15,7 @@ from trainer.data.shard_access import MAX_COPIES, CopiedShards, open_shards, rea
 from trainer.data.shard_copies import kept_failures
 from trainer.data.streamed_order import Grouping, Places, StreamedOrder
 
-# Permuting so many indices takes as long as permuting some ten, because of the calls of numpy.
+# For fewer, the calls of numpy take most of the time.
 _DRAWS_AT_ONCE = 4096
 
 

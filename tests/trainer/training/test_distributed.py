@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -220,9 +219,7 @@ def test_a_failure_that_every_start_repeats_ends_with_a_failure(
     of_worker = tmp_path / "of the worker"
     shutil.copytree(data, of_worker)
     shard = of_worker / "tiny-train.tfrecord-00001-of-00002"
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    shard.write_bytes(content)
+    shard.write_bytes(shard.read_bytes()[:-5])
     failing = replace(
         config,
         run_dir=str(tmp_path / "run"),
@@ -236,7 +233,7 @@ def test_a_failure_that_every_start_repeats_ends_with_a_failure(
         configs = (failing, replace(failing, data_dir=str(of_worker)))
         chief, worker = (start(one, tf_config) for one, tf_config in zip(configs, cluster_of(2), strict=True))
         assert [chief.wait(), worker.wait()] == [chief_code, 1], chief.log.read_text() + worker.log.read_text()
-        assert re.search(rf"{shard}: example \d+ of \d+ is damaged", worker.log.read_text())
+        assert f"{shard} is damaged or truncated after" in worker.log.read_text()
         return chief.log.read_text()
 
     start_both(chief_code=EX_TEMPFAIL)
