@@ -4,7 +4,6 @@ Each imports what it needs when it runs, so that `--help` stays fast.
 """
 
 import os
-import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import is_local
 from configs.command import Command, Invocation, load_config
+from configs.early_checks import check_model, check_model_is_first, check_run
 from configs.next_steps import say_loading, show_next
 
 if TYPE_CHECKING:
@@ -27,22 +27,24 @@ def _predict(invocation: Invocation) -> int:
     invocation = _with_run_as_path(invocation)
     if len(invocation.paths) < 2:
         raise UserError("predict needs a run directory and at least one audio file: beamtune predict RUN FILE…")
-    _check_model_is_first("predict", invocation)
+    check_model_is_first("predict", invocation)
+    say_loading("TensorFlow")
     config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
     if config.output is not None and invocation.output_format != "table":
         raise UserError(
             f"--{invocation.output_format} prints, and output={config.output} writes a table in its place: leave one "
             "out"
         )
-    say_loading("TensorFlow")
-    from trainer.evaluation.predict import predict
     from trainer.library.inputs import list_inputs
-    from trainer.library.predict_library import predict_library
 
     run_dir, *given = invocation.paths
+    check_model(run_dir)
     inputs = list_inputs(given)
     for note in inputs.notes:
         print(f"note: {visible_line(note)}", file=sys.stderr)
+    from trainer.evaluation.predict import predict
+    from trainer.library.predict_library import predict_library
+
     if config.output is None:
         num_failed = predict(run_dir, inputs.paths, config=config, output_format=invocation.output_format)
     else:
@@ -60,22 +62,6 @@ def _with_run_as_path(invocation: Invocation) -> Invocation:
         paths=[runs[0].removeprefix("run_dir="), *invocation.paths],
         overrides=[word for word in invocation.overrides if word not in runs],
     )
-
-
-def _check_model_is_first(name: str, invocation: Invocation) -> None:
-    """Raises a UserError if the first path is no folder, as runs and exports are, but another one is."""
-    first, *others = invocation.paths
-    folder = next(
-        (path for path in others if is_local(path) and os.path.exists(os.path.join(path, "config.yaml"))), None
-    )
-    hint = ""
-    if folder is not None:
-        words = [folder, first, *(path for path in others if path != folder), *invocation.overrides]
-        hint = f"; did you mean: {shlex.join(['beamtune', name, *words])}"
-    if os.path.isfile(first) or (folder is not None and is_local(first) and not os.path.isdir(first)):
-        raise UserError(
-            f"{first} is no folder: expected that of a run or an export first, and then the audio files{hint}"
-        )
 
 
 def _run_parts(runner: "RunnerConfig | None") -> "RunParts | None":
@@ -100,10 +86,12 @@ def _tag(invocation: Invocation) -> int:
         return 1 if undo(config.undo, config) else 0
     if len(invocation.paths) < 2:
         raise UserError("tag needs a run directory and music files or folders: beamtune tag RUN FILE_OR_FOLDER…")
-    _check_model_is_first("tag", invocation)
+    check_model_is_first("tag", invocation)
+    run_dir, *given = invocation.paths
+    check_model(run_dir)
+    say_loading("TensorFlow")
     from trainer.tag.tag import tag
 
-    run_dir, *given = invocation.paths
     return 1 if tag(run_dir, given, config) else 0
 
 
@@ -113,8 +101,9 @@ def _export(invocation: Invocation) -> int:
     invocation = _with_run_as_path(invocation)
     if len(invocation.paths) != 1:
         raise UserError("export needs one run directory: beamtune export RUN output_dir=…")
-    config = load_config(ExportConfig, "export", invocation.overrides, paths=invocation.paths)
     say_loading("TensorFlow")
+    config = load_config(ExportConfig, "export", invocation.overrides, paths=invocation.paths)
+    check_run(invocation.paths[0])
     from trainer.export.export import export
 
     export(invocation.paths[0], config, stream=sys.stdout)
@@ -160,7 +149,9 @@ def _serve(invocation: Invocation) -> int:
     # At once, and not when the port is open and TensorFlow is imported.
     if is_local(paths[0]) and not os.path.isdir(paths[0]):
         raise UserError(f"{paths[0]} is no folder: expected the folder of a run or an export")
+    say_loading("TensorFlow")
     config = load_config(ServeConfig, "serve", invocation.overrides, paths=paths)
+    check_model(paths[0])
     from trainer.serve.serve import serve
 
     serve(paths[0], config=config, platform=platform)

@@ -10,12 +10,14 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.records.schema import TEST
 from configs.command import Command, Invocation, load_config
+from configs.early_checks import check_data, check_run, check_search, check_training
 from configs.next_steps import name_of, say_loading, show_next
 
 
 def _models(invocation: Invocation) -> int:
     from trainer.models.config import ZooConfig
 
+    say_loading("TensorFlow")
     config = load_config(ZooConfig, "models", invocation.overrides)
     from trainer.models.zoo import list_models
 
@@ -29,6 +31,7 @@ def _quick(invocation: Invocation) -> int:
 
     if len(invocation.paths) > 1:
         raise UserError(f"quick takes one folder of music: got {' '.join(invocation.paths)}")
+    say_loading("Apache Beam and TensorFlow")
     settings = settings_of(invocation.overrides)
     for path in invocation.paths:  # a value, not an override: Hydra would read null, ${x} and 'live'
         settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
@@ -44,8 +47,9 @@ def _train(invocation: Invocation) -> int:
     from trainer.devices.config import MULTI_WORKER
     from trainer.training.config import TrainConfig
 
-    config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
     say_loading("TensorFlow")
+    config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
+    check_training(config.run_dir, config.data_dir)
     from trainer.training.train import train
 
     train(config)
@@ -59,6 +63,8 @@ def _tune(invocation: Invocation) -> int:
 
     if invocation.paths:
         return _tune_status(invocation)
+    if not invocation.dry_run:
+        say_loading("TensorFlow")
     config, space_text = load_search(invocation.overrides)
     if invocation.dry_run:
         from trainer.tuner.space.describe import show_space
@@ -66,6 +72,7 @@ def _tune(invocation: Invocation) -> int:
 
         show_space(read_space(config, space_text), config, stream=sys.stdout)
         return 0
+    check_search(config.search_dir, config.data_dir)
     from trainer.tuner.tune import tune
 
     return tune(
@@ -91,8 +98,9 @@ def _tune_status(invocation: Invocation) -> int:
 def _evaluate(invocation: Invocation) -> int:
     from trainer.evaluation.config import EvaluateConfig
 
-    config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
     say_loading("TensorFlow")
+    config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
+    check_run(config.run_dir)
     from trainer.evaluation.evaluate import evaluate
 
     evaluate(config)
@@ -107,7 +115,9 @@ def _evaluate(invocation: Invocation) -> int:
 def _baselines(invocation: Invocation) -> int:
     from trainer.baselines.config import BaselinesConfig
 
+    say_loading("TensorFlow and scikit-learn")
     config = load_config(BaselinesConfig, "baselines", invocation.overrides)
+    check_data(config.data_dir)
     from trainer.baselines.baselines import run_baselines
 
     run_baselines(config, stream=sys.stdout)
@@ -118,8 +128,9 @@ def _baselines(invocation: Invocation) -> int:
 def _crossval(invocation: Invocation) -> int:
     from trainer.crossval.config import NETWORK, CrossvalConfig
 
-    config = load_config(CrossvalConfig, "crossval", invocation.overrides)
     say_loading("TensorFlow")
+    config = load_config(CrossvalConfig, "crossval", invocation.overrides)
+    check_data(config.data_dir)
     from trainer.crossval.crossval import crossval
 
     crossval(config, stream=sys.stdout)
