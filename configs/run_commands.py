@@ -190,6 +190,7 @@ def _tensorboard(invocation: Invocation) -> int:
 
     if not invocation.paths:
         raise UserError("tensorboard needs at least one folder of runs: beamtune tensorboard RUNS…")
+    say_loading("TensorBoard")
     config = load_config(TensorboardConfig, "tensorboard", invocation.overrides, paths=invocation.paths)
     from trainer.board.tensorboard_server import serve
 

@@ -26,12 +26,12 @@ def _models(invocation: Invocation) -> int:
 
 
 def _quick(invocation: Invocation) -> int:
-    from configs.compose import settings_of, without_references
-    from trainer.quick.config import QuickConfig
-
     if len(invocation.paths) > 1:
         raise UserError(f"quick takes one folder of music: got {' '.join(invocation.paths)}")
     say_loading("Apache Beam and TensorFlow")
+    from configs.compose import settings_of, without_references
+    from trainer.quick.config import QuickConfig
+
     settings = settings_of(invocation.overrides)
     for path in invocation.paths:  # a value, not an override: Hydra would read null, ${x} and 'live'
         settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
@@ -43,11 +43,11 @@ def _quick(invocation: Invocation) -> int:
 
 
 def _train(invocation: Invocation) -> int:
+    say_loading("TensorFlow")
     from configs.resume import with_saved_settings
     from trainer.devices.config import MULTI_WORKER
     from trainer.training.config import TrainConfig
 
-    say_loading("TensorFlow")
     config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
     check_training(config.run_dir, config.data_dir)
     from trainer.training.train import train
@@ -59,12 +59,12 @@ def _train(invocation: Invocation) -> int:
 
 
 def _tune(invocation: Invocation) -> int:
-    from configs.search import load_search, train_overrides
-
     if invocation.paths:
         return _tune_status(invocation)
     if not invocation.dry_run:
         say_loading("TensorFlow")
+    from configs.search import load_search, train_overrides
+
     config, space_text = load_search(invocation.overrides)
     if invocation.dry_run:
         from trainer.tuner.space.describe import show_space

@@ -140,7 +140,7 @@ def run_command(folder: Path, words: Sequence[str], *, checkout: Path, exit_code
     result: dict[str, Any] = json.loads(result_path.read_text())
     if result["exit_code"] != exit_code:
         raise SystemExit(f"beamtune {' '.join(words)} failed:\n{shown}")
-    return {**result, "first_line_s": first_line_s}
+    return {**result, "first_line_s": first_line_s if shown else result["cpu_s"]}
 
 
 def read_terminal(terminal: int, pid: int) -> tuple[str, float]:
