@@ -84,9 +84,20 @@ def to_dataclass(config: DictConfig) -> object:
         missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
         if missing:
             raise UserError(f"{missing[0]} is not set: give {missing[0]}=…")
+        _check_features(config)
         return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise UserError(first_line(error)) from error
+
+
+def _check_features(config: DictConfig) -> None:
+    """Checks the settings of each feature, which know their kind alone: an error names the feature."""
+    features = config.get("features")
+    for name, settings in features.items() if isinstance(features, DictConfig) else ():
+        try:
+            OmegaConf.to_object(settings)
+        except UserError as error:
+            raise UserError(str(error).replace(f"features.{settings.kind}.", f"features.{name!s}.")) from error
 
 
 def to_yaml(config: DictConfig) -> str:

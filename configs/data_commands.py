@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import check_installed
 from configs.command import Command, Invocation, load_config
 from configs.early_checks import check_data
 from configs.next_steps import after_prepare, after_synthesize, name_of, say_loading, show_next
@@ -92,8 +93,9 @@ def _sync(invocation: Invocation) -> int:
 def _explore(invocation: Invocation) -> int:
     from trainer.explore.config import ExploreConfig
 
-    say_loading("TensorFlow and scikit-learn")
+    say_loading("TensorFlow and the libraries that draw the page")
     config = load_config(ExploreConfig, "explore", invocation.overrides)
+    check_installed("jinja2", "matplotlib", "sklearn")
     check_data(config.data_dir)
     from trainer.explore.explore import explore
 

@@ -4,11 +4,8 @@ The same checks follow when the command runs. Buckets are not asked twice: Tenso
 """
 
 import os
-import shlex
 
-from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.paths import is_local
-from configs.command import Invocation
 
 # trainer.evaluation.exported_model, which imports TensorFlow, has the same name.
 _SIGNATURE_FILE = "signature.json"
@@ -46,26 +43,6 @@ def check_model(directory: str) -> None:
     """
     if is_local(directory) and not os.path.exists(os.path.join(directory, _SIGNATURE_FILE)):
         check_run(directory)
-
-
-def check_model_is_first(name: str, invocation: Invocation) -> None:
-    """Checks that the first path of a command is a folder, as runs and exports are.
-
-    Raises:
-        UserError: It is a file, or another path is a run.
-    """
-    first, *others = invocation.paths
-    folder = next(
-        (path for path in others if is_local(path) and os.path.exists(os.path.join(path, "config.yaml"))), None
-    )
-    hint = ""
-    if folder is not None:
-        words = [folder, first, *(path for path in others if path != folder), *invocation.overrides]
-        hint = f"; did you mean: {shlex.join(['beamtune', name, *words])}"
-    if os.path.isfile(first) or (folder is not None and is_local(first) and not os.path.isdir(first)):
-        raise UserError(
-            f"{first} is no folder: expected that of a run or an export first, and then the audio files{hint}"
-        )
 
 
 def check_search(search_dir: str, data_dir: str) -> None:

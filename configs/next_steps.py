@@ -55,6 +55,17 @@ def after_prepare(output_dir: str, features: Collection[str]) -> Sequence[str]:
     return ["baselines", data_dir, f"feature={next(iter(features))}"]
 
 
+def after_train(run_dir: str) -> Sequence[Sequence[str]]:
+    """Returns the commands that take a finished run: `evaluate` only where its data have a test split."""
+    from beam_pipelines.records.schema import TEST
+    from trainer.runs.run_dir import RunDir
+
+    splits = RunDir(run_dir).dataset().info.splits
+    if any(split.name == TEST and split.num_examples for split in splits):
+        return ["evaluate", f"run_dir={run_dir}"], ["tensorboard", run_dir]
+    return ["predict", run_dir, "song.mp3"], ["serve", run_dir]
+
+
 def name_of(path: str) -> str:
     """Returns the last part of a path, as the name of what is made from it."""
     return os.path.basename(os.path.abspath(path)) or "mine"

@@ -7,11 +7,12 @@ import os
 import sys
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import check_installed
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.records.schema import TEST
 from configs.command import Command, Invocation, load_config
 from configs.early_checks import check_data, check_run, check_search, check_training
-from configs.next_steps import name_of, say_loading, show_next
+from configs.next_steps import after_train, name_of, say_loading, show_next
 
 
 def _models(invocation: Invocation) -> int:
@@ -36,6 +37,7 @@ def _quick(invocation: Invocation) -> int:
     for path in invocation.paths:  # a value, not an override: Hydra would read null, ${x} and 'live'
         settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
     config = load_config(QuickConfig, "quick", settings)
+    check_installed("apache_beam", "jinja2", "sklearn", "tensorflow", "keras")
     from configs.quick_steps import run_quick
 
     run_quick(config, stream=sys.stdout)
@@ -45,16 +47,15 @@ def _quick(invocation: Invocation) -> int:
 def _train(invocation: Invocation) -> int:
     say_loading("TensorFlow")
     from configs.resume import with_saved_settings
-    from trainer.devices.config import MULTI_WORKER
     from trainer.training.config import TrainConfig
 
     config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
+    check_installed("tensorflow", "keras", "matplotlib", "tensorboard")
     check_training(config.run_dir, config.data_dir)
     from trainer.training.train import train
 
-    train(config)
-    if config.strategy.kind != MULTI_WORKER:  # of which one process prints
-        show_next(["evaluate", f"run_dir={config.run_dir}"], ["tensorboard", config.run_dir])
+    if train(config):
+        show_next(*after_train(config.run_dir))
     return 0
 
 
@@ -72,6 +73,7 @@ def _tune(invocation: Invocation) -> int:
 
         show_space(read_space(config, space_text), config, stream=sys.stdout)
         return 0
+    check_installed("keras_tuner", "sklearn", "tensorflow", "keras")
     check_search(config.search_dir, config.data_dir)
     from trainer.tuner.tune import tune
 
@@ -117,6 +119,7 @@ def _baselines(invocation: Invocation) -> int:
 
     say_loading("TensorFlow and scikit-learn")
     config = load_config(BaselinesConfig, "baselines", invocation.overrides)
+    check_installed("sklearn")
     check_data(config.data_dir)
     from trainer.baselines.baselines import run_baselines
 
@@ -130,6 +133,8 @@ def _crossval(invocation: Invocation) -> int:
 
     say_loading("TensorFlow")
     config = load_config(CrossvalConfig, "crossval", invocation.overrides)
+    if config.learner != NETWORK:
+        check_installed("sklearn")
     check_data(config.data_dir)
     from trainer.crossval.crossval import crossval
 

@@ -16,6 +16,7 @@ from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.records.schema import SCHEMA_VERSION, SPLITS, FeatureSpec, shard_filename
 from beam_pipelines.splits.assign import keyed_order
+from beam_pipelines.splits.config import FINGERPRINT_VERSION
 
 # Bytes per second of audio by extension, to estimate lengths from sizes: 128 kbps for lossy formats, 16-bit stereo at
 # 44.1 kHz for PCM, and two thirds of that for FLAC.
@@ -75,8 +76,8 @@ def plan_shards(
         "segment": asdict(config.segment),
         "features": config.feature_settings(),
         "labels": list(labels),
-        # The bytes do not depend on the search for duplicates; the key stays that of earlier versions with it.
-        "has_fingerprints": True,
+        # The bytes do not depend on it, but acoustic fingerprints of two versions must not be compared.
+        "acoustic_fingerprint": FINGERPRINT_VERSION,
     }
     bytes_per_segment = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
     members_of: dict[str, list[Track]] = {split: [] for split in SPLITS}

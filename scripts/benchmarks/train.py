@@ -94,6 +94,7 @@ def write_data(directory: Path, *, num_examples: int) -> None:
     from beam_pipelines.records import schema
     from beam_pipelines.records.example import encode_example
     from beam_pipelines.records.json_lines import json_lines
+    from beam_pipelines.records.record_index import encode_index
     from beam_pipelines.records.tfrecord import write_record
 
     directory.mkdir()
@@ -104,6 +105,7 @@ def write_data(directory: Path, *, num_examples: int) -> None:
         lengths = [count // NUM_SHARDS] * NUM_SHARDS
         for index, length in enumerate(lengths):
             name = schema.shard_filename(dataset_name="bench", split=split, index=index, num_shards=NUM_SHARDS)
+            ends: list[int] = []
             with (directory / name).open("wb") as sink:
                 for number in range(length):
                     values = rng.normal(-40, 15, SHAPE).astype(np.float16)
@@ -114,7 +116,8 @@ def write_data(directory: Path, *, num_examples: int) -> None:
                         label=number // 10 % NUM_CLASSES,
                         features={"log_mel": values},
                     )
-                    write_record(sink, example)
+                    ends.append(write_record(sink, example) + (ends[-1] if ends else 0))
+            (directory / schema.index_filename(name)).write_bytes(encode_index(ends))
             tracks += [track_record(f"{split}{index}-{number}", split) for number in range(-(-length // 10))]
         infos.append(schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=0))
     stats = schema.DatasetStats(
@@ -169,7 +172,10 @@ def track_record(track_id: str, split: str) -> "TrackRecord":
 
 
 def run(folder: Path, data_dir: Path, sizes: Sizes) -> dict[str, list[float]]:
-    """Makes all measurements; returns all repetitions of each: examples per second, or seconds for the start."""
+    """Makes all measurements; returns all repetitions of each: examples per second, or seconds for the start.
+
+    Those of inputs are per second of CPU time.
+    """
     data = str(data_dir)
     training = {"data_dir": data, "num_steps": sizes.steps}
     measurements: dict[str, Callable[[], float]] = {
@@ -249,7 +255,7 @@ def report(figures: Mapping[str, Sequence[float]], *, sizes: Sizes) -> None:
     for name in ("", "measured", "target"):
         table.add_column(name, justify="right" if name == "measured" else "left")
     for name in INPUTS:
-        table.add_row(f"{name}, segments/s on one core", f"{best[name]:,.0f}", "≥ 20,000")
+        table.add_row(f"{name}, segments/s of CPU time", f"{best[name]:,.0f}", "≥ 20,000")
     for name in (LOOP, FIT, LOOP_XLA, ONE_CORE, TWO_WORKERS):
         table.add_row(f"{name}, segments/s", f"{best[name]:,.0f}", "")
     table.add_row(f"{LOOP} / {FIT}", f"{best[LOOP] / best[FIT]:.2f}", "≥ 1.0")

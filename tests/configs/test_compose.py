@@ -182,6 +182,12 @@ def test_mistakes_are_named_with_a_suggestion(name, overrides, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_error_names_the_feature_and_not_its_kind() -> None:
+    settings = [f"features.embedding_2.{word}" for word in ("path=b.onnx", "sample_rate_hz=16000", "window_s=100")]
+    with pytest.raises(UserError, match=r"^features\.embedding_2\.window_s=100\.0: expected 0\.01 to 60 s$"):
+        config("prepare", "features=[embedding_2]", *settings)
+
+
 @pytest.mark.slow
 def test_every_option_of_every_group_composes():
     needed = {

@@ -80,8 +80,8 @@ def reading(folder: Path) -> Mapping[str, Subject]:
 
     data_dir = str(folder / "log_mels")
     return {
-        "input": lambda: 1 / measure_input(data_dir, num_batches=100, cache=False, clock=time.process_time),
-        "plain_input": lambda: 1 / measure_plain_input(data_dir, num_batches=100, clock=time.process_time),
+        "input": lambda: 1 / measure_input(data_dir, num_batches=100, cache=False),
+        "plain_input": lambda: 1 / measure_plain_input(data_dir, num_batches=100),
     }
 
 
