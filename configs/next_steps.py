@@ -9,7 +9,10 @@ from typing import Any
 
 
 def say_loading(library: str) -> None:
-    """Says on a terminal that a library is imported, which takes seconds."""
+    """Says on a terminal that a library is imported, which takes seconds.
+
+    Commands call it before they read their settings: the settings take a part of a second too.
+    """
     from beam_pipelines.common.terminal import say_step
 
     say_step(f"loading {library}")

@@ -15,6 +15,7 @@ from beam_pipelines.common.extras import check_installed
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.paths import is_local
 from configs.command import Command, Invocation, load_config
+from configs.early_checks import check_model
 from configs.nearby_runs import nearby_runs
 from configs.next_steps import say_loading, show_next
 
@@ -31,6 +32,7 @@ def _predict(invocation: Invocation) -> int:
         raise UserError(
             f"predict needs a run directory and at least one audio file: beamtune predict RUN FILE…{nearby_runs()}"
         )
+    say_loading("TensorFlow")
     config = load_config(PredictConfig, "predict", invocation.overrides, paths=invocation.paths)
     if config.output is not None and invocation.output_format != "table":
         raise UserError(
@@ -42,15 +44,16 @@ def _predict(invocation: Invocation) -> int:
         check_installed("pyarrow")
     if config.runner is not None:
         check_installed("apache_beam")
-    say_loading("TensorFlow")
-    from trainer.evaluation.predict import predict
     from trainer.library.inputs import list_inputs
-    from trainer.library.predict_library import predict_library
 
     run_dir, *given = invocation.paths
+    check_model(run_dir)
     inputs = list_inputs(given)
     for note in inputs.notes:
         print(f"note: {visible_line(note)}", file=sys.stderr)
+    from trainer.evaluation.predict import predict
+    from trainer.library.predict_library import predict_library
+
     if config.output is None:
         num_failed = predict(run_dir, inputs.paths, config=config, output_format=invocation.output_format)
         if invocation.output_format == "table" and num_failed < len(inputs.paths) and sys.stdout.isatty():
@@ -115,10 +118,11 @@ def _tag(invocation: Invocation) -> int:
         )
     _check_model_is_first("tag", invocation)
     check_installed("mutagen")
+    run_dir, *given = invocation.paths
+    check_model(run_dir)
     say_loading("TensorFlow")
     from trainer.tag.tag import tag
 
-    run_dir, *given = invocation.paths
     return 1 if tag(run_dir, given, config) else 0
 
 

@@ -10,6 +10,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import check_installed
 from beam_pipelines.common.paths import is_local
 from configs.command import Command, Invocation, load_config
+from configs.early_checks import check_model, check_run
 from configs.nearby_runs import nearby_runs
 from configs.next_steps import say_loading, show_next
 from configs.predict_commands import with_run_as_path
@@ -21,10 +22,11 @@ def _export(invocation: Invocation) -> int:
     invocation = with_run_as_path(invocation)
     if len(invocation.paths) != 1:
         raise UserError(f"export needs one run directory: beamtune export RUN output_dir=…{nearby_runs()}")
+    say_loading("TensorFlow")
     config = load_config(ExportConfig, "export", invocation.overrides, paths=invocation.paths)
     if ONNX in config.formats:
         check_installed("tf2onnx", "onnx", "onnxruntime")
-    say_loading("TensorFlow")
+    check_run(invocation.paths[0])
     from trainer.export.export import export
 
     export(invocation.paths[0], config, stream=sys.stdout)
@@ -72,9 +74,10 @@ def _serve(invocation: Invocation) -> int:
     # At once, and not when the port is open and TensorFlow is imported.
     if is_local(paths[0]) and not os.path.isdir(paths[0]):
         raise UserError(f"{paths[0]} is no folder: expected the folder of a run or an export{nearby_runs()}")
+    say_loading("TensorFlow")
     config = load_config(ServeConfig, "serve", invocation.overrides, paths=paths)
     check_installed("fastapi", "uvicorn", "tensorflow", "keras")
-    say_loading("TensorFlow")
+    check_model(paths[0])
     from trainer.serve.serve import serve
 
     serve(paths[0], config=config, platform=platform)
@@ -113,8 +116,8 @@ def _tensorboard(invocation: Invocation) -> int:
 
     if not invocation.paths:
         raise UserError("tensorboard needs at least one folder of runs: beamtune tensorboard RUNS…")
-    config = load_config(TensorboardConfig, "tensorboard", invocation.overrides, paths=invocation.paths)
     say_loading("TensorBoard")
+    config = load_config(TensorboardConfig, "tensorboard", invocation.overrides, paths=invocation.paths)
     from trainer.board.tensorboard_server import serve
 
     serve(invocation.paths, config=config)

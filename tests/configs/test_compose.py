@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
@@ -11,6 +12,7 @@ from beam_pipelines.features.config import LogMelConfig, MfccConfig, MusicnnConf
 from beam_pipelines.prepare.config import PrepareConfig
 from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml, without_references
+from configs.hydra_schemas import SCHEMA_GROUP, register_schema
 from configs.launch.config import LocalLaunchConfig
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import TrainConfig
@@ -25,6 +27,17 @@ def test_defaults_are_those_of_the_dataclasses():
     assert isinstance(made, PrepareConfig)
     assert made.features == {"log_mel": LogMelConfig()}
     assert made.output_dir == "prepared/synthetic"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIG_DIR.glob("*.yaml")))
+def test_a_command_registers_all_schemas_that_it_needs(name, monkeypatch):
+    monkeypatch.setattr(ConfigStore.instance(), "repo", {**ConfigStore.instance().repo, SCHEMA_GROUP: {}})
+    registered = set()
+    monkeypatch.setattr(
+        "configs.compose.register_schema", lambda one: registered.add(one) or register_schema.__wrapped__(one)
+    )
+    compose(name, [])
+    assert 0 < len(registered) < 30
 
 
 def test_quick_reads_the_start_of_songs_and_leaves_none_out_of_the_fit():

@@ -6,6 +6,7 @@ import pytest
 from prepared_data import write_prepared_data
 
 from beam_pipelines.common.terminal import duration_in_words, kept_from_earlier, next_steps
+from configs.cli import main
 from configs.next_steps import after_prepare, after_train, name_of
 from trainer.data.prepared import open_prepared
 from trainer.runs.run_dir import RunDir
@@ -68,3 +69,14 @@ def test_one_is_singular() -> None:
 )
 def test_durations_have_the_unit_of_their_size(duration_s: float, text: str) -> None:
     assert duration_in_words(duration_s) == text
+
+
+def test_a_command_says_on_a_terminal_what_it_loads_before_it_reads_its_settings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["train", "epoch=3"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "loading TensorFlow …",
+        "beamtune train: epoch: there is no such setting; did you mean epochs?",
+    ]

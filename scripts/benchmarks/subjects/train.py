@@ -7,9 +7,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 NUM_CLASSES, BATCH_SIZE = 10, 64
+
+Clock = Callable[[], float]
+# Runs at least so many training steps; returns how many.
+RunSteps = Callable[[int], int]
 
 
 def make_config(data_dir: str, **changes: Any) -> Any:
@@ -34,8 +39,7 @@ def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool
     """Returns the examples per second of CPU time of the input pipeline with one thread."""
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    use_one_thread()
     from beam_pipelines.records.schema import TRAIN
     from trainer.data.augment import make_augmenter
     from trainer.data.batches import TrainStream
@@ -68,8 +72,42 @@ def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool
     return num_given * BATCH_SIZE / elapsed_s
 
 
-def measure_loop(data_dir: str, *, num_steps: int, kind: str = "none", jit_compile: bool = False) -> float:
-    """Returns the examples per second of our training loop."""
+def measure_plain_input(data_dir: str, *, num_batches: int) -> float:
+    """Returns the examples per second of CPU time of reading the records, in order, by tf.data with one thread."""
+    import tensorflow as tf
+
+    use_one_thread()
+    from beam_pipelines.records.schema import TRAIN
+    from trainer.data.prepared import find_shards, open_prepared
+
+    [spec] = open_prepared(data_dir).specs.values()
+    paths = [shard.path for shard in find_shards(open_prepared(data_dir), TRAIN)]
+    features = {spec.name: tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+
+    def parse(records: Any) -> Any:
+        parsed = tf.io.parse_example(records, features)
+        values = tf.io.decode_raw(parsed[spec.name], tf.as_dtype(spec.dtype))
+        return tf.reshape(values, [-1, *spec.shape]), parsed["label"]
+
+    dataset = tf.data.TFRecordDataset(paths).repeat().batch(BATCH_SIZE).map(parse).prefetch(1)
+    batches = iter(dataset)
+    next(batches)
+    started_s = time.process_time()
+    for _ in range(num_batches):
+        next(batches)
+    return num_batches * BATCH_SIZE / (time.process_time() - started_s)
+
+
+def use_one_thread() -> None:
+    """Limits TensorFlow to one thread; it must not have run an operation with more."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def make_loop(data_dir: str, *, kind: str = "none", jit_compile: bool = False) -> RunSteps:
+    """Returns what runs steps of our training loop."""
     from trainer.devices.cluster import Cluster
     from trainer.devices.config import StrategyConfig
     from trainer.devices.strategy import make_strategy
@@ -86,22 +124,25 @@ def measure_loop(data_dir: str, *, num_steps: int, kind: str = "none", jit_compi
         data=open_training_data(config),
     )
     steps_per_call = config.steps_per_call
-    epoch, steps_left, taken, elapsed_s = 0, 0, 0, 0.0
-    for call in range(-(-2 * num_steps // steps_per_call)):
-        started_s = time.perf_counter()
-        if steps_left < steps_per_call:
-            epoch += 1
-            batches, steps_left = components.stream.epoch(strategy, epoch), components.stream.steps_per_epoch
-        components.train_loop.run_steps(batches, steps_per_call)
-        steps_left -= steps_per_call
-        if call * steps_per_call >= num_steps:
-            elapsed_s += time.perf_counter() - started_s
-            taken += steps_per_call
-    return taken * BATCH_SIZE / elapsed_s
+    epoch, steps_left = 0, 0
+    batches: Any = None
+
+    def run_steps(num_steps: int) -> int:
+        nonlocal epoch, steps_left, batches
+        num_calls = -(-num_steps // steps_per_call)
+        for _ in range(num_calls):
+            if steps_left < steps_per_call:
+                epoch += 1
+                batches, steps_left = components.stream.epoch(strategy, epoch), components.stream.steps_per_epoch
+            components.train_loop.run_steps(batches, steps_per_call)
+            steps_left -= steps_per_call
+        return num_calls * steps_per_call
+
+    return run_steps
 
 
-def measure_fit(data_dir: str, *, num_steps: int) -> float:
-    """Returns the examples per second of `keras.Model.fit` with the same model, data and optimizer."""
+def make_fit(data_dir: str) -> RunSteps:
+    """Returns what runs steps of `keras.Model.fit` with the same model, data and optimizer."""
     import keras
     import tensorflow as tf
 
@@ -116,7 +157,7 @@ def measure_fit(data_dir: str, *, num_steps: int) -> float:
     specs = select_features(data, ["log_mel"])
     shards = find_shards(data, TRAIN)
     model = build_model(config.model, specs=specs, stats=data.stats.features, num_classes=NUM_CLASSES)
-    schedule = make_schedule(config.optimizer, epochs=config.epochs, steps_per_epoch=num_steps)
+    schedule = make_schedule(config.optimizer, epochs=config.epochs, steps_per_epoch=100)
     model.compile(
         optimizer=keras.optimizers.AdamW(
             schedule, weight_decay=config.optimizer.weight_decay, global_clipnorm=config.optimizer.gradient_clip_norm
@@ -139,10 +180,26 @@ def measure_fit(data_dir: str, *, num_steps: int) -> float:
         .map(to_pair, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
-    model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
-    started_s = time.perf_counter()
-    model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
-    return num_steps * BATCH_SIZE / (time.perf_counter() - started_s)
+
+    def run_steps(num_steps: int) -> int:
+        model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
+        return num_steps
+
+    return run_steps
+
+
+def examples_per_s(run_steps: RunSteps, num_steps: int, *, clock: Clock = time.perf_counter) -> float:
+    """Returns the examples of steps for each second of a clock."""
+    started_s = clock()
+    num_run = run_steps(num_steps)
+    return num_run * BATCH_SIZE / (clock() - started_s)
+
+
+def measure_steps(make: Callable[..., RunSteps], data_dir: str, *, num_steps: int, **options: Any) -> float:
+    """Returns the examples per second after as many steps that are not timed."""
+    run_steps = make(data_dir, **options)
+    run_steps(num_steps)
+    return examples_per_s(run_steps, num_steps)
 
 
 def measure_start(data_dir: str, *, run_dir: str, started_s: float) -> float:
@@ -165,8 +222,8 @@ def measure_start(data_dir: str, *, run_dir: str, started_s: float) -> float:
 
 SUBJECTS: Mapping[str, Callable[..., float]] = {
     "input": measure_input,
-    "loop": measure_loop,
-    "fit": measure_fit,
+    "loop": partial(measure_steps, make_loop),
+    "fit": partial(measure_steps, make_fit),
     "start": measure_start,
 }
 
