@@ -100,6 +100,11 @@ class FrontEnd:
         return self._segment
 
     @property
+    def max_duration_s(self) -> float:
+        """The longest audio that `process` reads, in seconds."""
+        return self._audio.max_duration_s
+
+    @property
     def segment_duration_s(self) -> float:
         """The length of a segment in seconds."""
         return self._segment.duration_s

@@ -271,7 +271,7 @@ def _what_differs(job: PrepareJob) -> str:
         differences = describe_differences(saved, wanted, may_differ=(), defaults_of=None)
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return "from other files or with other settings"
-    return f"with other settings ({differences})" if differences else "from other files"
+    return f"with other settings ({differences})" if differences else "from other files or by another version"
 
 
 def _holds_prepared_files(output_dir: str) -> bool:

@@ -78,6 +78,7 @@ def plan_shards(
         "labels": list(labels),
         # The bytes do not depend on it, but acoustic fingerprints of two versions must not be compared.
         "acoustic_fingerprint": FINGERPRINT_VERSION,
+        **_computations(config),
     }
     bytes_per_segment = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
     members_of: dict[str, list[Track]] = {split: [] for split in SPLITS}
@@ -131,8 +132,15 @@ def data_set_cache_key(tracks: Sequence[Track], config: PrepareConfig) -> str:
             "sources": source_hashes(config.features),
             "config": config.result_settings(),
             "tracks": _hash_of_tracks(tracks),
+            **_computations(config),
         }
     )
+
+
+def _computations(config: PrepareConfig) -> dict[str, dict[str, int]]:
+    """Returns the ways in which features are computed; the first one is left out, as it is in keys of older data."""
+    later = {name: one.computation() for name, one in config.features.items() if one.computation() > 1}
+    return {"computations": later} if later else {}
 
 
 def _hash_of_tracks(tracks: Sequence[Track]) -> str:
