@@ -15,7 +15,7 @@ SettingValue = bool | int | float | str | None
 # Settings that do not change the trained weights: paths, devices, and those of speed.
 _UNTRAINED = frozenset(
     {"run_dir", "data_dir", "checkpoint_interval_s", "steps_per_call", "cache", "shuffle_buffer_examples"}
-    | {"strategy", "board", "weights_path", "storage", "mlflow"}
+    | {"runs_on", "strategy", "board", "weights_path", "storage", "mlflow"}
 )
 
 

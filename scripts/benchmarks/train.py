@@ -1,10 +1,11 @@
-"""The speed of training: the input pipeline alone, our loop against Keras' `fit`, two processes, and start-up.
+"""The speed of training: the input pipeline, our loop against Keras' `fit`, two processes, a busy device, and start-up.
 
     scripts/bench train
     scripts/bench train --quick
 
 The data are log-mel spectrograms of 3 s in float16, (94, 128), of random values. Each measurement is a
 separate process; subjects alternate, and the best of all repetitions counts, which reduces the effect of other load.
+The device is simulated: it takes steps of 2 ms, in which the processors are free, from `beamtune train`.
 """
 
 import argparse
@@ -45,17 +46,19 @@ class Sizes:
         num_examples: Examples of the train split.
         input_batches: Batches of the measurement of the input pipeline.
         steps: Training steps that are timed, after as many untimed ones that warm up.
+        epochs: Epochs in which a simulated device is given steps of 2 ms.
         repetitions: The repetitions of each measurement.
     """
 
     num_examples: int
     input_batches: int
     steps: int
+    epochs: int
     repetitions: int
 
 
-FULL = Sizes(num_examples=8192, input_batches=1000, steps=60, repetitions=3)
-QUICK = Sizes(num_examples=1024, input_batches=100, steps=10, repetitions=1)
+FULL = Sizes(num_examples=8192, input_batches=1000, steps=60, epochs=5, repetitions=3)
+QUICK = Sizes(num_examples=1024, input_batches=100, steps=10, epochs=3, repetitions=1)
 
 INPUTS = {
     "input, cached": {"cache": True},
@@ -66,6 +69,11 @@ INPUTS = {
 LOOP, LOOP_XLA, FIT = "our loop", "our loop, XLA", "Keras fit"
 ONE_CORE, TWO_WORKERS = "our loop, one core", "our loop, 2 workers"
 START = "from command to first step"
+BUSY = {
+    "device busy in epochs": {"augment": False, "between_epochs": False},
+    "device busy in epochs, augmented": {"augment": True, "between_epochs": False},
+    "device busy, with what is between epochs": {"augment": False, "between_epochs": True},
+}
 
 
 def main() -> None:
@@ -191,6 +199,12 @@ def run(folder: Path, data_dir: Path, sizes: Sizes, *, inputs_only: bool) -> dic
         LOOP_XLA: lambda: in_process("loop", jit_compile=True, **training),
         ONE_CORE: lambda: in_process("loop", cores=1, **training),
         TWO_WORKERS: lambda: in_two_workers("loop", kind="multi_worker", **training),
+        **{
+            name: lambda options=options: in_process(
+                "busy", data_dir=data, run_dir=tempfile.mkdtemp(dir=folder), num_epochs=sizes.epochs, **options
+            )
+            for name, options in BUSY.items()
+        },
         START: lambda: in_process("start", data_dir=data, run_dir=tempfile.mkdtemp(dir=folder), started_s=time.time()),
     }
     chosen = {name: measure for name, measure in measurements.items() if name in INPUTS or not inputs_only}
@@ -264,6 +278,9 @@ def report(figures: Mapping[str, Sequence[float]], *, sizes: Sizes) -> None:
         table.add_row(f"{LOOP} / {FIT}", f"{best[LOOP] / best[FIT]:.2f}", "≥ 1.0")
         table.add_row(f"{TWO_WORKERS} / {LOOP}", f"{best[TWO_WORKERS] / best[LOOP]:.2f}", "")
         table.add_row(f"{TWO_WORKERS} / {ONE_CORE}", f"{best[TWO_WORKERS] / best[ONE_CORE]:.2f}", "")
+        for name in BUSY:
+            target = "" if BUSY[name]["between_epochs"] else "≥ 97%"
+            table.add_row(f"{name}, share of the time", f"{best[name]:.1%}", target)
         table.add_row(f"{START}, s", f"{best[START]:.1f}", "")
     console.print(table)
 

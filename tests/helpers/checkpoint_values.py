@@ -14,13 +14,14 @@ _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # contains counters of layers, which di
 
 
 def checkpoint_values(run_dir: str, kind: str) -> dict[str, Any]:
-    """Returns all values of a checkpoint by name, except the duration of the steps."""
+    """Returns all values of a checkpoint by name, except the durations of the steps and their waits."""
     path = find_checkpoint(RunDir(run_dir).checkpoint_dir, kind)
     assert path is not None
     reader = tf.train.load_checkpoint(path)
     values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name != _GRAPH}
     progress = json.loads(values[_PROGRESS])
-    assert progress.pop("steps_duration_s") > 0
+    duration_s, wait_s = progress.pop("steps_duration_s"), progress.pop("steps_input_wait_s")
+    assert 0 <= wait_s < duration_s
     return {**values, _PROGRESS: progress}
 
 

@@ -46,14 +46,26 @@ _LOG_OF_10 = math.log(10.0)
 _SPECTROGRAMS = (Scale.DECIBEL, Scale.YAMNET_LOG, Scale.MUSICNN_LOG)
 
 
-def make_augmenter(config: AugmentConfig, *, data: PreparedData, specs: Mapping[str, Any]) -> "Augmenter | None":
+def make_augmenter(
+    config: AugmentConfig, *, data: PreparedData, specs: Mapping[str, Any], has_xla_device: bool = False
+) -> "Augmenter | None":
     """Returns an augmenter for the features `specs` of `data`, or None if no change is turned on.
+
+    Args:
+        config: The settings.
+        data: The prepared data set.
+        specs: The features by name.
+        has_xla_device: Whether there is a GPU that XLA compiles for, on which `runs_on="auto"` changes examples.
 
     Raises:
         UserError: The data set's `prepare.yaml` cannot be read.
         ModuleNotFoundError: A change is turned on that needs tensorflow-io.
     """
-    return None if config.is_off else Augmenter(config, sound_features(data, specs.values()))
+    if config.is_off:
+        return None
+    is_possible = has_xla_device and not config.needs_tensorflow_io
+    on_device = config.runs_on == "device" or (config.runs_on == "auto" and is_possible)
+    return Augmenter(config, sound_features(data, specs.values()), on_device=on_device)
 
 
 class Augmenter:
@@ -62,16 +74,19 @@ class Augmenter:
     Attributes:
         mixes: Whether examples are mixed. A batch then has one more example at its front, with which the first example
             of the batch is mixed.
+        on_device: Whether the training step calls it, and not the input pipeline.
     """
 
-    def __init__(self, config: AugmentConfig, sounds: Mapping[str, SoundFeature]) -> None:
+    def __init__(self, config: AugmentConfig, sounds: Mapping[str, SoundFeature], *, on_device: bool = False) -> None:
         """Draws nothing yet.
 
         Args:
             config: The settings.
             sounds: The features with a time axis, by name.
+            on_device: Whether the training step is to call it.
         """
         self._config = config
+        self.on_device = on_device
         self._sounds = sounds
         self.mixes = config.mixup_alpha > 0
         self._mix_quantiles = beta_quantiles(config.mixup_alpha) if self.mixes else None
@@ -98,6 +113,15 @@ class Augmenter:
             changed = {name: mix_with_previous(values, shares) for name, values in changed.items()}
             targets = mix_with_previous(targets, shares)
         return {name: to_dtype(values, features[name].dtype) for name, values in changed.items()}, targets
+
+    def compiled(self, *, jit_compile: bool) -> Any:
+        """Returns this function for a training step.
+
+        Args:
+            jit_compile: Whether XLA compiles it. On a GPU it must: TensorFlow alone computes with int32 on the CPU, and
+                the step would wait for that.
+        """
+        return tf.function(self, autograph=False, jit_compile=True) if jit_compile else self
 
     def _change_sound(self, values: Any, sound: SoundFeature, draws: Any) -> Any:
         if self._config.changes_time:

@@ -26,6 +26,8 @@ from trainer.data.prepared import Shard
 from trainer.data.shard_copies import kept_failure
 from trainer.data.streaming import ExampleStream
 
+# One that the device takes next, and one that is copied meanwhile.
+_BATCHES_ON_DEVICE = 2
 # An UnknownError is that of a file in a bucket which cannot be copied.
 _SHARD_ERRORS = (
     tf.errors.DataLossError,
@@ -41,10 +43,13 @@ class TrainBatch(NamedTuple):
     Attributes:
         features: {name: (batch, *shape)} in their stored dtype.
         targets: (batch, classes) float32, class weights that sum to 1: one-hot, or a mixture of two examples' targets.
+        states: () if the examples are as the model gets them; (batch,) uint64, the generators of the examples, if the
+            device changes them. If it mixes them, all three have one more example at their front.
     """
 
     features: Any
     targets: Any
+    states: Any = ()
 
 
 class ScoringBatch(NamedTuple):
@@ -106,6 +111,7 @@ class TrainStream:
         specs: Mapping[str, FeatureSpec],
         num_classes: int,
         augmenter: Augmenter | None = None,
+        device: str | None = None,
     ) -> None:
         """Reads nothing yet.
 
@@ -114,13 +120,15 @@ class TrainStream:
             config: Batch size, order and caching.
             specs: The features to parse.
             num_classes: The number of genres.
-            augmenter: Changes examples at random; None leaves them.
+            augmenter: Changes examples at random, here or on the device; None leaves them.
+            device: The device to which batches are copied ahead; None if the strategy does that, or for a CPU.
         """
         self._shards = tuple(shards)
         self._config = config
         self._specs = specs
-        self._num_classes = num_classes
-        self._augmenter = augmenter
+        self._mixes = augmenter is not None and augmenter.mixes
+        self._train_batch = _batch_function(config.seed, num_classes, augmenter)
+        self._device = device
         self._examples: Examples | None = None
         self.steps_per_epoch = count_steps(shards, global_batch_size=config.global_batch_size)
         self._streamed = ExampleStream(shards, config, steps_per_epoch=self.steps_per_epoch)
@@ -149,7 +157,10 @@ class TrainStream:
                 if self._examples is None
                 else self._gathered_batches(self._examples, context, epoch, first_step)
             )
-            return dataset.prefetch(tf.data.AUTOTUNE).with_options(reading_options())
+            dataset = dataset.prefetch(tf.data.AUTOTUNE).with_options(reading_options())
+            if self._device is None:
+                return dataset
+            return dataset.apply(tf.data.experimental.prefetch_to_device(self._device, buffer_size=_BATCHES_ON_DEVICE))
 
         return iter(strategy.distribute_datasets_from_function(batches))
 
@@ -165,11 +176,12 @@ class TrainStream:
             )
             for values in draws
         )
+        epoch_number = tf.constant(epoch, tf.int64)
 
-        def gather(row: Any, features: Mapping[str, Any]) -> TrainBatch:
+        def gather(row: Any, features: Mapping[str, Any]) -> Any:
             places, labels, keys, occurrences = row
             gathered = {name: tf.gather(values, places) for name, values in features.items()}
-            return self._train_batch(gathered, labels, keys, occurrences, epoch)
+            return self._train_batch(gathered, labels, keys, occurrences, epoch_number)
 
         # The examples are an element of a data set, so that they are freed with the iterator instead of by a later
         # garbage collection. Graph optimisations are off, because they would copy all examples into the graph.
@@ -190,25 +202,37 @@ class TrainStream:
         return natural_order(len(examples.labels), num_draws, rng=rng)
 
     def _streamed_batches(self, context: Any, epoch: int, first_step: int) -> Any:
-        def parse(records: Any, occurrences: Any) -> TrainBatch:
+        epoch_number = tf.constant(epoch, tf.int64)
+
+        def parse(records: Any, occurrences: Any) -> Any:
             parsed = parse_examples(records, self._specs)
             keys = example_keys(parsed.track_keys, parsed.segment_indices)
-            return self._train_batch(parsed.features, parsed.labels, keys, occurrences, epoch)
+            return self._train_batch(parsed.features, parsed.labels, keys, occurrences, epoch_number)
 
         return self._streamed.slices(context, epoch, first_step=first_step, with_previous=self._mixes).map(
             parse, num_parallel_calls=tf.data.AUTOTUNE
         )
 
-    @property
-    def _mixes(self) -> bool:
-        return self._augmenter is not None and self._augmenter.mixes
 
-    def _train_batch(self, features: Any, labels: Any, keys: Any, occurrences: Any, epoch: int) -> TrainBatch:
-        targets = tf.one_hot(labels, self._num_classes, dtype=tf.float32)
-        if self._augmenter is not None:
-            states = example_states(keys, occurrences, seed=self._config.seed, epoch=epoch)
-            features, targets = self._augmenter(features, targets, states)
+def _batch_function(seed: int, num_classes: int, augmenter: Augmenter | None) -> Any:
+    """Returns the function that makes TrainBatches of examples, traced once for all epochs.
+
+    Its arguments are features, {name: (batch, *shape)}, labels, keys and occurrences, (batch,) int64, and the epoch,
+    () int64. It is no method: a reference to its stream would keep the examples in memory after the run.
+    """
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def train_batch(features: Any, labels: Any, keys: Any, occurrences: Any, epoch: Any) -> TrainBatch:
+        targets = tf.one_hot(labels, num_classes, dtype=tf.float32)
+        if augmenter is None:
+            return TrainBatch(features=features, targets=targets)
+        states = example_states(keys, occurrences, seed=seed, epoch=epoch)
+        if augmenter.on_device:
+            return TrainBatch(features=features, targets=targets, states=states)
+        features, targets = augmenter(features, targets, states)
         return TrainBatch(features=features, targets=targets)
+
+    return train_batch
 
 
 def part_size(global_batch_size: int, context: Any, *, accumulation_steps: int = 1) -> int:

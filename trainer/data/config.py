@@ -6,6 +6,7 @@ from beam_pipelines.common.checks import check, check_choice
 
 MOST_MASKS = 8
 SPEC_AUGMENT_BACKENDS = ("keyed", "tfio")
+AUGMENT_PLACES = ("auto", "cpu", "device")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class AugmentConfig:
             off.
         fade_max_share: The longest fade-in and the longest fade-out of a waveform, as a share of the segment, by
             tensorflow-io's `fade`; 0 turns this off.
+        runs_on: Where examples are changed: "cpu", ahead of the training step; "device", in it; or "auto", on the GPU
+            if there is one, XLA can compile for it, and tensorflow-io is not needed. The result is the same.
     """
 
     freq_masks: int = 0
@@ -73,6 +76,7 @@ class AugmentConfig:
     gain_db: float = 0.0
     time_shift_max_share: float = 0.0
     fade_max_share: float = 0.0
+    runs_on: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("freq_masks", "time_masks"):
@@ -103,6 +107,13 @@ class AugmentConfig:
         for name in ("time_shift_max_share", "fade_max_share"):
             share = getattr(self, name)
             check(0 <= share <= 0.5, key=f"augment.{name}", value=share, expected="a share from 0 to 0.5")
+        check_choice(self.runs_on, AUGMENT_PLACES, key="augment.runs_on")
+        check(
+            self.runs_on != "device" or not self.needs_tensorflow_io,
+            key="augment.runs_on",
+            value=self.runs_on,
+            expected="cpu or auto with tensorflow-io's masks and fades, which are computed on CPUs only",
+        )
 
     @property
     def changes_time(self) -> bool:

@@ -32,7 +32,7 @@ def example_keys(track_keys: Any, segment_indices: Any) -> Any:
     return tf.bitcast(keys, tf.int64)
 
 
-def example_states(keys: Any, occurrences: Any, *, seed: int, epoch: int) -> Any:
+def example_states(keys: Any, occurrences: Any, *, seed: int, epoch: Any) -> Any:
     """Returns the state of the generator of each example in an epoch.
 
     Args:
@@ -40,13 +40,13 @@ def example_states(keys: Any, occurrences: Any, *, seed: int, epoch: int) -> Any
         occurrences: (batch,) int64, how often each example was drawn before in this epoch, so that repeated draws get
             different changes.
         seed: The seed of the run.
-        epoch: The epoch.
+        epoch: The epoch, an int or () int64.
 
     Returns:
         (batch,) uint64.
     """
-    start = absorb_numbers(0, seed, epoch)
-    states = _absorb(tf.constant(start, tf.uint64), tf.bitcast(occurrences, tf.uint64))
+    start = _absorb(_constant(absorb_numbers(0, seed)), tf.bitcast(tf.convert_to_tensor(epoch, tf.int64), tf.uint64))
+    states = _absorb(start, tf.bitcast(occurrences, tf.uint64))
     return _absorb(states, tf.bitcast(keys, tf.uint64))
 
 

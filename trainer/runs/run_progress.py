@@ -33,17 +33,6 @@ class StepSums:
     duration_s: float = 0.0
     input_wait_s: float = 0.0
 
-    def __add__(self, other: "StepSums") -> "StepSums":
-        return StepSums(
-            num_steps=self.num_steps + other.num_steps,
-            loss=self.loss + other.loss,
-            cross_entropy=self.cross_entropy + other.cross_entropy,
-            num_correct=self.num_correct + other.num_correct,
-            gradient_norm=self.gradient_norm + other.gradient_norm,
-            duration_s=self.duration_s + other.duration_s,
-            input_wait_s=self.input_wait_s + other.input_wait_s,
-        )
-
 
 class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
     """How far a run has come; saved in its checkpoints.
@@ -53,6 +42,7 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         early_stopping: The state of early stopping after these epochs.
         epoch_sums: Sums over the steps of the epoch that is not finished; zeros where it has not started.
         steps_duration_s: Seconds that the steps of finished epochs took, over all starts of the run.
+        steps_input_wait_s: How many of these they have waited for input; earlier versions of beamtune did not save it.
     """
 
     def __init__(self) -> None:
@@ -61,6 +51,7 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         self.early_stopping = EarlyStopping()
         self.epoch_sums = StepSums()
         self.steps_duration_s = 0.0
+        self.steps_input_wait_s = 0.0
 
     @property
     def train_duration_s(self) -> float:
@@ -76,6 +67,7 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         self.early_stopping = early_stopping
         self.epochs_done += 1
         self.steps_duration_s += self.epoch_sums.duration_s
+        self.steps_input_wait_s += self.epoch_sums.input_wait_s
         self.epoch_sums = StepSums()
 
     def describe(self) -> str:
@@ -94,6 +86,7 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
             "early_stopping": asdict(self.early_stopping),
             "epoch_sums": asdict(self.epoch_sums),
             "steps_duration_s": self.steps_duration_s,
+            "steps_input_wait_s": self.steps_input_wait_s,
         }
         return json.dumps(content)
 
@@ -106,3 +99,4 @@ class RunProgress(tf.train.experimental.PythonState):  # type: ignore[misc]
         # Runs of beamtune 0.1.0 summed one loss; an epoch that was begun with it keeps it for these steps.
         self.epoch_sums = StepSums(**{"cross_entropy": sums["loss"], **sums})
         self.steps_duration_s = content["steps_duration_s"]
+        self.steps_input_wait_s = content.get("steps_input_wait_s", 0.0)

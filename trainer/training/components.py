@@ -7,10 +7,9 @@ from typing import Any
 
 import keras
 
-from beam_pipelines.common.checks import check
 from beam_pipelines.common.memory import available_memory_bytes
 from beam_pipelines.records.schema import TRAIN, VALIDATION, FeatureSpec
-from trainer.data.augment import make_augmenter
+from trainer.data.augment import Augmenter, make_augmenter
 from trainer.data.batches import TrainStream, scoring_batches
 from trainer.data.config import StreamConfig
 from trainer.data.memory import check_fits_into_memory
@@ -23,6 +22,7 @@ from trainer.data.prepared import (
     open_prepared,
     select_features,
 )
+from trainer.devices.accelerators import device_to_copy_to, has_gpu, xla_compiles
 from trainer.devices.cluster import Cluster
 from trainer.metrics.levels import metrics_by_level
 from trainer.metrics.metrics import LevelMetrics
@@ -32,6 +32,7 @@ from trainer.runs.checkpoint_index import LAST, find_checkpoint
 from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_progress import RunProgress
+from trainer.training.compilation import compiles_with_xla
 from trainer.training.config import TrainConfig
 from trainer.training.initial_seed import initial_seed
 from trainer.training.loop import OnBatch, ScoringLoop, TrainLoop
@@ -140,17 +141,16 @@ def make_components(
     Raises:
         UserError: The data and the model do not fit together.
     """
-    check(
-        not config.jit_compile or strategy.num_replicas_in_sync == 1,
-        key="jit_compile",
-        value=config.jit_compile,
-        expected="false with several devices, because XLA cannot compile what they share in the forward pass, such as "
-        "the statistics of batch normalisation",
-    )
     prepared = data.prepared
     num_classes = len(prepared.labels)
     specs = select_features(prepared, config.model.feature_names)
-    stream = _make_stream(config, data=data, specs=specs)
+    augmenter = make_augmenter(
+        config.augment,
+        data=prepared,
+        specs=specs,
+        has_xla_device=not config.augment.is_off and has_gpu() and xla_compiles(),
+    )
+    stream = _make_stream(config, data=data, specs=specs, augmenter=augmenter, device=device_to_copy_to(strategy))
     keras.config.set_dtype_policy(config.precision)
     with initial_seed(config.seed), strategy.scope():
         model = build_model(config.model, specs=specs, stats=run.band_stats(prepared), num_classes=num_classes)
@@ -174,7 +174,17 @@ def make_components(
         strategy=strategy,
         cluster=cluster,
         stream=stream,
-        train_loop=TrainLoop(config, strategy=strategy, model=model, optimizer=optimizer, class_weights=class_weights),
+        train_loop=TrainLoop(
+            config,
+            strategy=strategy,
+            model=model,
+            optimizer=optimizer,
+            class_weights=class_weights,
+            jit_compile=compiles_with_xla(
+                config, strategy=strategy, model=model, steps_per_epoch=stream.steps_per_epoch
+            ),
+            augment=None if augmenter is None or not augmenter.on_device else augmenter.compiled(jit_compile=has_gpu()),
+        ),
         scoring_loop=ScoringLoop(strategy=strategy, model=model),
         validation_batches=scoring_batches(
             strategy,
@@ -192,7 +202,14 @@ def make_components(
     )
 
 
-def _make_stream(config: TrainConfig, *, data: TrainingData, specs: Mapping[str, FeatureSpec]) -> TrainStream:
+def _make_stream(
+    config: TrainConfig,
+    *,
+    data: TrainingData,
+    specs: Mapping[str, FeatureSpec],
+    augmenter: Augmenter | None,
+    device: str | None,
+) -> TrainStream:
     if config.cache:
         cached = [*data.train_shards, *data.validation_shards]
         check_fits_into_memory(cached, specs, available_bytes=available_memory_bytes())
@@ -208,7 +225,8 @@ def _make_stream(config: TrainConfig, *, data: TrainingData, specs: Mapping[str,
         ),
         specs=specs,
         num_classes=len(data.prepared.labels),
-        augmenter=make_augmenter(config.augment, data=data.prepared, specs=specs),
+        augmenter=augmenter,
+        device=device,
     )
 
 

@@ -19,8 +19,13 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SAMPLINGS = ("natural", "balanced")
 CLASS_WEIGHTINGS = ("none", "balanced")
 SCHEDULES = ("cosine", "constant")
-# Settings that may change when a run is resumed. All others determine the result.
-KEYS_THAT_MAY_DIFFER = frozenset({"run_dir", "checkpoint_interval_s", "board.", "storage.", "mlflow."})
+AUTO = "auto"
+# Settings that may change when a run is resumed. All others determine the result; with XLA and on another device, it is
+# computed with other roundings.
+KEYS_THAT_MAY_DIFFER = frozenset(
+    {"run_dir", "checkpoint_interval_s", "steps_per_call", "jit_compile", "augment.runs_on"}
+    | {"board.", "storage.", "mlflow."}
+)
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,11 @@ class TrainingConfig:
             themselves.
         precision: float32; or mixed_bfloat16 (TPUs, newer GPUs) or mixed_float16 (GPUs), in which layers compute while
             the weights stay float32.
-        jit_compile: Whether XLA compiles the forward and the backward pass.
+        jit_compile: Whether XLA compiles the forward and the backward pass; "auto" does it on one GPU, for runs of
+            10,000 steps or more, where XLA can compile the model.
         checkpoint_interval_s: Seconds between checkpoints within an epoch; None saves after each epoch only.
-        steps_per_call: Steps in one call of the compiled loop; the progress bar moves once per call.
+        steps_per_call: Steps in one call of the compiled loop, after which the progress bar moves; "auto" is as many as
+            take half a second. The result does not depend on it.
         cache: Whether all examples of the train and validation splits stay in memory. Without it, every epoch reads the
             shards again.
         shuffle_buffer_examples: The fewest examples that are shuffled together where the shards are in a bucket and
@@ -120,9 +127,9 @@ class TrainingConfig:
     gradient_accumulation_steps: int = 1
     ema_decay: float | None = None
     precision: str = "float32"
-    jit_compile: bool = False
+    jit_compile: bool | str = AUTO
     checkpoint_interval_s: float | None = 600.0
-    steps_per_call: int = 10
+    steps_per_call: int | str = AUTO
     cache: bool = True
     shuffle_buffer_examples: int = 4096
     learn_from_validation: bool = False
@@ -139,11 +146,23 @@ class TrainingConfig:
         for name, most in (
             ("epochs", 100_000),
             ("global_batch_size", 65_536),
-            ("steps_per_call", 10_000),
             ("shuffle_buffer_examples", 10_000_000),
         ):
             value = getattr(self, name)
             check(1 <= value <= most, key=name, value=value, expected=f"a whole number from 1 to {most}")
+        steps = self.steps_per_call
+        check(
+            steps == AUTO or (not isinstance(steps, str) and 1 <= steps <= 10_000),
+            key="steps_per_call",
+            value=steps,
+            expected="a whole number from 1 to 10000, or auto",
+        )
+        check(
+            self.jit_compile == AUTO or not isinstance(self.jit_compile, str),
+            key="jit_compile",
+            value=self.jit_compile,
+            expected="true, false or auto",
+        )
         patience = self.early_stopping_patience_epochs
         check(
             patience is None or patience >= 1,

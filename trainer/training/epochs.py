@@ -20,12 +20,11 @@ from trainer.runs.checkpoint_index import LAST
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.runs.run_progress import StepSums
 from trainer.tracking.sinks import RunSink
+from trainer.training.call_length import CallLength
 from trainer.training.callbacks import Callback, EpochMetrics
 from trainer.training.components import TrainingComponents
+from trainer.training.input_share import NOTABLE_INPUT_WAIT
 from trainer.training.loop import NonFiniteLossError
-
-# From this share on, an epoch says how long it has waited for input.
-_NOTABLE_INPUT_WAIT = 0.25
 
 
 class _ValidationStoppedError(Exception):
@@ -65,6 +64,8 @@ class EpochLoop:
             directory=components.run.train_events_dir,
             is_writer=components.cluster.is_chief,
         )
+        self._call_length = CallLength(self._config.steps_per_call)
+        self._next_batches: Iterator[Any] | None = None
         self._saved_s = time.monotonic()
 
     def run(self, *, last_epoch: int) -> None:
@@ -96,6 +97,9 @@ class EpochLoop:
                     )
                     break
                 self._train_epoch(reporter)
+                if progress.epochs_done + 1 < last_epoch:
+                    # Its first batches are made while this epoch is validated and saved.
+                    self._next_batches = self._open_epoch(progress.epochs_done + 2)
                 wants_more = self._finish_epoch(reporter)
 
     def _train_epoch(self, reporter: ProgressReporter) -> None:
@@ -108,11 +112,11 @@ class EpochLoop:
         components, progress = self._components, self._progress
         steps_per_epoch = components.stream.steps_per_epoch
         epoch = progress.epochs_done + 1
-        steps = counted(self._config.steps_per_call, "step")
-        self._stop_request.finishing = f"the current {steps} (steps_per_call), and saving the state"
-        batches = components.stream.epoch(components.strategy, epoch, first_step=progress.epoch_sums.num_steps)
+        batches, self._next_batches = self._next_batches, None
+        if batches is None:
+            batches = self._open_epoch(epoch, first_step=progress.epoch_sums.num_steps)
         while progress.epoch_sums.num_steps < steps_per_epoch:
-            progress.epoch_sums += self._run_steps(batches, epoch=epoch)
+            progress.epoch_sums = self._run_steps(batches, epoch=epoch)
             reporter.update(
                 completed=components.num_steps_done,
                 details=f"epoch {epoch}/{self._config.epochs}  "
@@ -122,19 +126,31 @@ class EpochLoop:
             if self._callback is not None:
                 self._callback.on_steps()
 
+    def _open_epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[Any]:
+        """Returns the batches of an epoch from a step on, whose first ones are made from now on."""
+        return self._components.stream.epoch(self._components.strategy, epoch, first_step=first_step)
+
     def _run_steps(self, batches: Iterator[Any], *, epoch: int) -> StepSums:
-        """Runs the steps of one call of the loop."""
-        first_step = self._components.num_steps_done + 1
-        num_left = self._components.stream.steps_per_epoch - self._progress.epoch_sums.num_steps
-        num_steps = self._profiler.num_steps(first_step, min(self._config.steps_per_call, num_left))
+        """Runs the steps of one call of the loop; returns the sums of the epoch so far."""
+        components, before = self._components, self._progress.epoch_sums
+        first_step = components.num_steps_done + 1
+        # All processes run the same number of steps, whatever their clocks say.
+        most = components.cluster.broadcast_from_chief(self._call_length.num_steps)
+        num_steps = self._profiler.num_steps(
+            first_step, min(most, components.stream.steps_per_epoch - before.num_steps)
+        )
+        steps = counted(num_steps, "step")
+        self._stop_request.finishing = f"the current {steps} (steps_per_call), and saving the state"
         try:
             with self._profiler.watching(first_step, num_steps):
-                return self._components.train_loop.run_steps(batches, num_steps)
+                sums = components.train_loop.run_steps(batches, num_steps, before=before)
         except NonFiniteLossError as error:
             raise RunFailedError(
                 f"the loss is not a finite number at step {first_step + error.step} (epoch {epoch}): lower "
                 "optimizer.learning_rate, or look for broken values in the data"
             ) from error
+        self._call_length.after(num_steps=num_steps, duration_s=sums.duration_s - before.duration_s)
+        return sums
 
     def _save_if_due(self) -> None:
         """Saves the state within an epoch after `checkpoint_interval_s`, and after a signal to stop.
@@ -230,7 +246,7 @@ def _summary(metrics: EpochMetrics) -> str:
         else ""
     )
     share = metrics.input_wait_share
-    wait = "" if share < _NOTABLE_INPUT_WAIT else f"; input wait {share:.0%} of the time"
+    wait = "" if share < NOTABLE_INPUT_WAIT else f"; input wait {share:.0%} of the time"
     return (
         f"loss {metrics.loss:.3f}, accuracy {metrics.accuracy:.3f}; {validation}{metrics.examples_per_s:.0f} examples/s"
         f"{wait}"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from trainer.data.batches import ScoringBatch, TrainBatch
 from trainer.metrics.predictions import SegmentScores
@@ -14,6 +15,9 @@ from trainer.runs.run_progress import StepSums
 from trainer.training.config import TrainingConfig
 
 OnBatch = Callable[[], None]
+# (features, targets, states) → (features, targets), as `trainer.data.augment.Augmenter`.
+Augment = Callable[[Any, Any, Any], tuple[Any, Any]]
+NO_STEPS = StepSums()
 
 
 class NonFiniteLossError(Exception):
@@ -47,7 +51,7 @@ class TrainLoop:
     step before was handed to the devices, or, if that is later, from when its gradients had arrived. All other time is
     that of computing; it includes the waits of several workers for each other, and the tracing of the first call. The
     times are read on the host, in the graph, and nothing but the sum of the waits depends on the arrival of gradients:
-    devices that compute while the host goes on are not held up. An input pipeline that needs the processors on which
+    the host hands the next steps to devices that still compute. An input pipeline that needs the processors on which
     the model is computed slows the steps without being waited for.
     """
 
@@ -59,15 +63,19 @@ class TrainLoop:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         class_weights: Sequence[float] | None = None,
+        jit_compile: bool = False,
+        augment: Augment | None = None,
     ) -> None:
         """Makes the loop; model and optimizer belong to the strategy's scope.
 
         Args:
-            config: Batch size, accumulation, label smoothing, clipping and XLA.
+            config: Batch size, accumulation, label smoothing and clipping.
             strategy: The tf.distribute strategy.
             model: From {feature: values} to logits (batch, classes).
             optimizer: Built for the trainable weights of the model.
             class_weights: The factor of the loss of an example of each class; None is 1 for all.
+            jit_compile: Whether XLA compiles the forward and the backward pass.
+            augment: Changes the examples of batches with `states`.
         """
         self._strategy = strategy
         self._model = model
@@ -76,54 +84,58 @@ class TrainLoop:
         self._gradient_clip_norm = config.optimizer.gradient_clip_norm
         self._accumulation_steps = config.gradient_accumulation_steps
         self._class_weights = None if class_weights is None else np.asarray(class_weights, dtype=np.float32)
+        self._augment = augment
         self._loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=config.label_smoothing, reduction="none"
         )
         # The update stays outside of XLA, because it communicates with other replicas.
         self._compute_gradients = (
-            tf.function(self._gradients_of, autograph=False, jit_compile=True)
-            if config.jit_compile
-            else self._gradients_of
+            tf.function(self._gradients_of, autograph=False, jit_compile=True) if jit_compile else self._gradients_of
         )
 
-    def run_steps(self, batches: Any, num_steps: int) -> StepSums:
-        """Runs training steps.
+    def run_steps(self, batches: Any, num_steps: int, *, before: StepSums = NO_STEPS) -> StepSums:
+        """Runs training steps; returns the sums over these and earlier ones.
+
+        Each step is added to the sums of all before it, in float64. Therefore the sums of an epoch are the same, to
+        the bit, whatever the numbers of steps in its calls.
 
         Args:
             batches: A distributed iterator over TrainBatches.
             num_steps: How many steps, each of `gradient_accumulation_steps` batches.
+            before: The sums over earlier steps.
 
         Raises:
             NonFiniteLossError: The loss of a step is not a finite number. All steps were run.
         """
         started_s = time.monotonic()
-        # A tensor, so that every number of steps uses the same trace. This method is not a tf.function itself: such a
+        values = (before.loss, before.cross_entropy, before.num_correct, before.gradient_norm)
+        # Tensors, so that every number of steps uses the same trace. This method is not a tf.function itself: such a
         # method does not keep its object alive, and the loop could be collected between its look-up and its call.
-        loss, cross_entropy, num_correct, gradient_norm, first_bad_step, input_wait_s = self._compiled_steps(
-            batches, tf.constant(num_steps)
+        sums, first_bad_step, input_wait_s = self._compiled_steps(
+            batches, tf.constant(num_steps), tf.constant(values, tf.float64)
         )
         if int(first_bad_step) >= 0:
             raise NonFiniteLossError(int(first_bad_step))
+        loss, cross_entropy, num_correct, gradient_norm = sums.numpy().tolist()
         duration_s = time.monotonic() - started_s
         return StepSums(
-            num_steps=num_steps,
-            loss=float(loss),
-            cross_entropy=float(cross_entropy),
-            num_correct=float(num_correct),
-            gradient_norm=float(gradient_norm),
-            duration_s=duration_s,
+            num_steps=before.num_steps + num_steps,
+            loss=loss,
+            cross_entropy=cross_entropy,
+            num_correct=num_correct,
+            gradient_norm=gradient_norm,
+            duration_s=before.duration_s + duration_s,
             # The clock of the graph is that of the day, which may be set meanwhile.
-            input_wait_s=min(float(input_wait_s), duration_s),
+            input_wait_s=before.input_wait_s + min(float(input_wait_s), duration_s),
         )
 
     @tf.function  # type: ignore[untyped-decorator]
-    def _compiled_steps(self, batches: Any, num_steps: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
-        """Returns sums over the steps, the first bad step or −1, and the wait.
+    def _compiled_steps(self, batches: Any, num_steps: Any, sums: Any) -> tuple[Any, Any, Any]:
+        """Returns the sums after the steps, the first bad step or −1, and the wait.
 
-        The sums are those of losses, cross-entropies, correct predictions and gradient norms. The wait is the sum of
-        the seconds that steps have waited for their batches.
+        The sums, (4,) float64, are those of losses, cross-entropies, correct predictions and gradient norms. The wait
+        is the sum of the seconds that steps have waited for their batches.
         """
-        loss_sum = cross_entropy_sum = correct_sum = norm_sum = tf.constant(0.0)
         first_bad_step = tf.constant(-1)
         computed_s = wait_s = tf.constant(0.0, tf.float64)
         for step in tf.range(num_steps):
@@ -134,18 +146,15 @@ class TrainLoop:
             arrived_s = _time_after(*tf.nest.flatten(parts, expand_composites=True))
             wait_s += tf.maximum(arrived_s - tf.maximum(requested_s, computed_s), 0.0)
             # Reduced in here, because a loop variable cannot be a value per replica.
-            loss, cross_entropy, num_correct, gradient_norm = (
+            loss, *others = (
                 self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
                 for value in self._strategy.run(self._replica_step, args=parts)
             )
             is_first_bad = tf.logical_and(first_bad_step < 0, tf.logical_not(tf.math.is_finite(loss)))
-            loss_sum += loss
-            cross_entropy_sum += cross_entropy
-            correct_sum += num_correct
-            norm_sum += gradient_norm
+            sums += tf.cast(tf.stack([loss, *others]), tf.float64)
             first_bad_step = tf.where(is_first_bad, step, first_bad_step)
-            computed_s = _time_of_arrival(gradient_norm)
-        return loss_sum, cross_entropy_sum, correct_sum, norm_sum, first_bad_step, wait_s
+            computed_s = _time_of_arrival(others[-1])
+        return sums, first_bad_step, wait_s
 
     # As in the trainer of Keras: there is no control flow to convert, and looking for it takes a tenth of a short run.
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
@@ -167,13 +176,16 @@ class TrainLoop:
         return sums.loss, sums.cross_entropy, sums.num_correct, gradient_norm
 
     def _gradients_of(self, batch: TrainBatch) -> _Gradients:
-        logits = self._model(batch.features, training=True)
-        losses = self._loss(batch.targets, logits)
+        features, targets, states = batch
+        if self._augment is not None:
+            features, targets = self._augment(features, targets, states)
+        logits = self._model(features, training=True)
+        losses = self._loss(targets, logits)
         if self._class_weights is not None:
-            losses *= tf.linalg.matvec(batch.targets, self._class_weights)
+            losses *= tf.linalg.matvec(targets, self._class_weights)
         loss, cross_entropy = (
             tf.nn.compute_average_loss(values, global_batch_size=self._global_batch_size)
-            for values in (losses, tf.nn.softmax_cross_entropy_with_logits(batch.targets, logits))
+            for values in (losses, tf.nn.softmax_cross_entropy_with_logits(targets, logits))
         )
         # With mixed_float16 the loss is scaled up, so that small gradients do not become 0 in float16.
         scaled_loss = self._optimizer.scale_loss(loss)
@@ -184,7 +196,7 @@ class TrainLoop:
             [variable.value for variable in self._model.trainable_variables],
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
-        is_correct = tf.argmax(logits, axis=-1) == tf.argmax(batch.targets, axis=-1)
+        is_correct = tf.argmax(logits, axis=-1) == tf.argmax(targets, axis=-1)
         num_correct = tf.reduce_sum(tf.cast(is_correct, tf.float32))
         return _Gradients(gradients, loss, cross_entropy, num_correct)
 
@@ -215,10 +227,19 @@ def _time_after(*values: Any) -> Any:
 def _time_of_arrival(scalar: Any) -> Any:
     """Returns the time of the host when the value of a tensor, which a GPU may compute, has arrived there."""
     with tf.device("/CPU:0"):
-        # The operation of a GPU has run for others when it is started: this one reads its value on the host. The result
-        # depends on that, so that TensorFlow cannot remove it: every time is above 1.
-        at_most_1 = tf.cast(tf.math.is_finite(scalar), tf.float64)
-        return tf.maximum(_time_after(at_most_1), at_most_1)
+        # The operation of a GPU has run for others when it is started: this one reads its value on the host.
+        is_finite = tf.math.is_finite(scalar)
+        clock = _time_after_flag.get_concrete_function()
+        clock.add_to_graph(tf.compat.v1.get_default_graph())
+        # A loop does not begin its next step before all operations of a step with side effects have run, and reading a
+        # clock is one. This operation calls it as if it had none: the loop goes on while the value is awaited.
+        [time_s] = tf.raw_ops.PartitionedCall(args=[is_finite], Tout=[tf.float64], f=clock)
+        return time_s
+
+
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.bool)])  # type: ignore[untyped-decorator]
+def _time_after_flag(flag: Any) -> Any:
+    return _time_after(flag)
 
 
 class ScoringLoop:
@@ -235,12 +256,16 @@ class ScoringLoop:
             batches: The data set.
             on_batch: Called before each batch; its exceptions pass.
         """
-        parts = []
+        parts: list[list[NDArray[Any]]] = []
+        computing: list[Any] | None = None
         for batch in batches:
             on_batch()
-            *columns, is_example = (part.numpy() for part in self._score_batch(batch))
-            chosen = is_example.astype(bool)
-            parts.append([column[chosen] for column in columns])
+            # A GPU computes a batch while the results of the one before are read.
+            before, computing = computing, self._score_batch(batch)
+            if before is not None:
+                parts.append(_columns_of_examples(before))
+        if computing is not None:
+            parts.append(_columns_of_examples(computing))
         return SegmentScores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
@@ -253,3 +278,10 @@ class ScoringLoop:
         is_example = tf.cast(batch.is_example, tf.int32)
         logits = self._model(batch.features, training=False)
         return logits, batch.labels, batch.track_keys, batch.starts_s, is_example
+
+
+def _columns_of_examples(outputs: Sequence[Any]) -> list[NDArray[Any]]:
+    """Returns logits, labels, track keys and starts of a batch, without its padding."""
+    *columns, is_example = (output.numpy() for output in outputs)
+    chosen = is_example.astype(bool)
+    return [column[chosen] for column in columns]

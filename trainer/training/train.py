@@ -36,6 +36,7 @@ from trainer.training.callbacks import Callback
 from trainer.training.components import TrainingComponents, TrainingData, make_components, open_training_data
 from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
 from trainer.training.epochs import EpochLoop
+from trainer.training.input_share import describe_input_share
 from trainer.training.more_epochs import check_trains_more, keys_of_more_epochs
 
 
@@ -197,6 +198,9 @@ def _finish(
     """
     progress, run, config = components.progress, components.run, components.config
     # Before the best state is restored, whose duration ends at the best epoch.
+    input_share = describe_input_share(
+        config, input_wait_s=progress.steps_input_wait_s, duration_s=progress.train_duration_s
+    )
     model = summarize_model(config.model, components.model, train_duration_s=progress.train_duration_s)
     components.checkpoints.restore_best()
     if components.cluster.is_chief:
@@ -220,6 +224,7 @@ def _finish(
         write_model_card(run)
         sinks.write_files()
         run.mark_finished()
+        print(input_share, file=stdout())
         epoch = progress.early_stopping.best_epoch
         print(weights_line(epoch, run_dir=run.path, is_validated=scores is not None), file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.

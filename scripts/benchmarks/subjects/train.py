@@ -4,13 +4,19 @@ python scripts/benchmarks/subjects/train.py '{"subject": "loop", "data_dir": "â€
 """
 
 import json
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 NUM_CLASSES, BATCH_SIZE = 10, 64
+# Of the measurements that Keras' `fit` is compared with.
+STEPS_PER_CALL = 10
+# A step of the simulated device.
+STEP_S = 0.002
 
 Clock = Callable[[], float]
 # Runs at least so many training steps; returns how many.
@@ -106,43 +112,61 @@ def use_one_thread() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def make_loop(data_dir: str, *, kind: str = "none", jit_compile: bool = False) -> RunSteps:
-    """Returns what runs steps of our training loop."""
+def components_of(config: Any) -> Any:
+    """Returns the components of a training."""
     from trainer.devices.cluster import Cluster
-    from trainer.devices.config import StrategyConfig
     from trainer.devices.strategy import make_strategy
     from trainer.runs.run_dir import RunDir
     from trainer.training.components import make_components, open_training_data
 
-    config = make_config(data_dir, strategy=StrategyConfig(kind=kind), jit_compile=jit_compile)
     strategy = make_strategy(config.strategy)
-    components = make_components(
+    return make_components(
         config,
         strategy=strategy,
         cluster=Cluster(strategy, config.strategy),
         run=RunDir(config.run_dir),
         data=open_training_data(config),
     )
-    steps_per_call = config.steps_per_call
+
+
+def make_loop(data_dir: str, *, kind: str = "none", jit_compile: bool = False) -> RunSteps:
+    """Returns what runs steps of our training loop."""
+    from trainer.devices.config import StrategyConfig
+
+    components = components_of(make_config(data_dir, strategy=StrategyConfig(kind=kind), jit_compile=jit_compile))
     epoch, steps_left = 0, 0
     batches: Any = None
 
     def run_steps(num_steps: int) -> int:
         nonlocal epoch, steps_left, batches
-        num_calls = -(-num_steps // steps_per_call)
+        num_calls = -(-num_steps // STEPS_PER_CALL)
         for _ in range(num_calls):
-            if steps_left < steps_per_call:
+            if steps_left < STEPS_PER_CALL:
                 epoch += 1
-                batches, steps_left = components.stream.epoch(strategy, epoch), components.stream.steps_per_epoch
-            components.train_loop.run_steps(batches, steps_per_call)
-            steps_left -= steps_per_call
-        return num_calls * steps_per_call
+                batches, steps_left = (
+                    components.stream.epoch(components.strategy, epoch),
+                    components.stream.steps_per_epoch,
+                )
+            components.train_loop.run_steps(batches, STEPS_PER_CALL)
+            steps_left -= STEPS_PER_CALL
+        return num_calls * STEPS_PER_CALL
 
     return run_steps
 
 
 def make_fit(data_dir: str) -> RunSteps:
     """Returns what runs steps of `keras.Model.fit` with the same model, data and optimizer."""
+    model, dataset, _ = compiled_for_fit(make_config(data_dir), num_steps=100)
+
+    def run_steps(num_steps: int) -> int:
+        model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
+        return num_steps
+
+    return run_steps
+
+
+def compiled_for_fit(config: Any, *, num_steps: int) -> tuple[Any, Any, int]:
+    """Returns a model for `fit`, a data set that never ends, and how many batches are an epoch."""
     import keras
     import tensorflow as tf
 
@@ -152,8 +176,8 @@ def make_fit(data_dir: str) -> RunSteps:
     from trainer.models.registry import build_model
     from trainer.training.optimizer import make_schedule
 
-    config = make_config(data_dir)
-    data = open_prepared(data_dir)
+    keras.config.set_dtype_policy(config.precision)
+    data = open_prepared(config.data_dir)
     specs = select_features(data, ["log_mel"])
     shards = find_shards(data, TRAIN)
     model = build_model(config.model, specs=specs, stats=data.stats.features, num_classes=NUM_CLASSES)
@@ -164,28 +188,25 @@ def make_fit(data_dir: str) -> RunSteps:
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=config.steps_per_call,
+        steps_per_execution=STEPS_PER_CALL,
+        jit_compile=config.jit_compile is True,
     )
 
     def to_pair(records: Any) -> Any:
         examples = parse_examples(records, specs)
         return examples.features, tf.one_hot(examples.labels, NUM_CLASSES)
 
+    num_examples = sum(shard.num_examples for shard in shards)
     dataset = (
         read_records(shards)
         .cache()
-        .shuffle(sum(shard.num_examples for shard in shards))
+        .shuffle(num_examples)
         .repeat()
-        .batch(BATCH_SIZE, drop_remainder=True)
+        .batch(config.global_batch_size, drop_remainder=True)
         .map(to_pair, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
-
-    def run_steps(num_steps: int) -> int:
-        model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
-        return num_steps
-
-    return run_steps
+    return model, dataset, num_examples // config.global_batch_size
 
 
 def examples_per_s(run_steps: RunSteps, num_steps: int, *, clock: Clock = time.perf_counter) -> float:
@@ -210,8 +231,8 @@ def measure_start(data_dir: str, *, run_dir: str, started_s: float) -> float:
     real_run_steps = TrainLoop.run_steps
     first_step_s: list[float] = []
 
-    def run_steps(*arguments: Any) -> Any:
-        real_run_steps(*arguments)
+    def run_steps(*arguments: Any, **options: Any) -> Any:
+        real_run_steps(*arguments, **options)
         first_step_s.append(time.time() - started_s)
         raise KeyboardInterrupt
 
@@ -220,11 +241,86 @@ def measure_start(data_dir: str, *, run_dir: str, started_s: float) -> float:
     return first_step_s[0]
 
 
+class SimulatedDevice:
+    """Computes one step after the other in 2 ms each, in which the processors are free, as a GPU does.
+
+    The host gives it a step and goes on, until a second one waits. The results of a call arrive after its last step.
+
+    Attributes:
+        computed: The start and the end of each step, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.computed: list[tuple[float, float]] = []
+        self._steps: queue.Queue[None] = queue.Queue(maxsize=1)
+        threading.Thread(target=self._compute, daemon=True).start()
+
+    def replace_steps(self, loop: Any) -> None:
+        """Lets the class TrainLoop give all steps to this device."""
+        import numpy as np
+        import tensorflow as tf
+
+        real_run_steps = loop.run_steps
+
+        def give(*_: Any) -> Any:
+            self._steps.put(None)
+            return np.ones(4, np.float32)
+
+        def replica_step(_: Any, *batches: Any) -> tuple[Any, ...]:
+            results = tf.numpy_function(give, [values[0] for values in tf.nest.flatten(batches)], tf.float32)
+            return tuple(tf.unstack(tf.ensure_shape(results, [4])))
+
+        def run_steps(*arguments: Any, **options: Any) -> Any:
+            sums = real_run_steps(*arguments, **options)
+            self._steps.join()
+            return sums
+
+        loop._replica_step, loop.run_steps = replica_step, run_steps
+
+    def _compute(self) -> None:
+        while True:
+            self._steps.get()
+            started_s = time.perf_counter()
+            time.sleep(STEP_S)
+            self.computed.append((started_s, time.perf_counter()))
+            self._steps.task_done()
+
+
+def measure_busy(data_dir: str, *, run_dir: str, num_epochs: int, augment: bool, between_epochs: bool) -> float:
+    """Returns the share of the time in which a simulated device computes while `beamtune train` gives it steps.
+
+    The first epoch is left out, because the loop is traced and the data are read in it.
+
+    Args:
+        data_dir: The prepared data set.
+        run_dir: A new folder.
+        num_epochs: How many epochs are trained.
+        augment: Whether the augmentation of `augment=default` is on.
+        between_epochs: Whether the time between epochs counts, with checkpoints and events.
+    """
+    import numpy as np
+
+    from configs import cli
+    from trainer.training.loop import TrainLoop
+
+    device = SimulatedDevice()
+    device.replace_steps(TrainLoop)
+    words = f"train data_dir={data_dir} run_dir={run_dir}/run global_batch_size={BATCH_SIZE} epochs={num_epochs}"
+    # A validation would be computed on the processors.
+    words += " learn_from_validation=true early_stopping_patience_epochs=null"
+    cli.main([*words.split(), *(["augment=default"] if augment else [])])
+    epochs = np.array_split(np.array(device.computed), num_epochs)[1:]
+    parts = [np.concatenate(epochs)] if between_epochs else epochs
+    busy_s = sum(float((part[1:, 1] - part[1:, 0]).sum()) for part in parts)
+    return busy_s / sum(float(part[-1, 1] - part[0, 1]) for part in parts)
+
+
 SUBJECTS: Mapping[str, Callable[..., float]] = {
     "input": measure_input,
     "loop": partial(measure_steps, make_loop),
     "fit": partial(measure_steps, make_fit),
     "start": measure_start,
+    "busy": measure_busy,
 }
 
 

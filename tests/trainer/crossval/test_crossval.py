@@ -57,10 +57,10 @@ def do_in_call(number: int, action: Callable[[], None], monkeypatch: pytest.Monk
     real_run_steps = TrainLoop.run_steps
     calls = iter(range(1, 1_000))
 
-    def run_steps(*args: Any) -> Any:
+    def run_steps(*args: Any, **options: Any) -> Any:
         if next(calls) == number:
             action()
-        return real_run_steps(*args)
+        return real_run_steps(*args, **options)
 
     monkeypatch.setattr(TrainLoop, "run_steps", run_steps)
 

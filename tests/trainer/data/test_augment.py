@@ -308,6 +308,20 @@ def test_only_tensorflow_ios_changes_need_it(monkeypatch: pytest.MonkeyPatch) ->
         assert caught.value.name == "tensorflow_io"
 
 
+def test_examples_are_changed_where_the_settings_and_the_devices_say(prepared_dir: Path) -> None:
+    data = open_prepared(str(prepared_dir))
+
+    def is_on_device(config: AugmentConfig, *, has_xla_device: bool) -> bool:
+        augmenter = make_augmenter(config, data=data, specs=data.specs, has_xla_device=has_xla_device)
+        assert augmenter is not None
+        return augmenter.on_device
+
+    gain = AugmentConfig(gain_db=3.0)
+    for runs_on, expected in (("auto", [False, True]), ("cpu", [False, False]), ("device", [True, True])):
+        config = replace(gain, runs_on=runs_on)
+        assert [is_on_device(config, has_xla_device=has) for has in (False, True)] == expected
+
+
 def test_the_command_line_turns_augmentation_on() -> None:
     def composed(*overrides: str) -> Any:
         return to_dataclass(compose("train", ["run_dir=run", *overrides]))
@@ -383,6 +397,11 @@ def test_the_kinds_of_features_come_from_their_preparation(prepared_dir: Path) -
         (
             lambda: AugmentConfig(spec_augment_backend="tf"),
             "augment.spec_augment_backend=tf: expected one of keyed, tfio; did you mean tfio?",
+        ),
+        (lambda: AugmentConfig(runs_on="gpu"), "augment.runs_on=gpu: expected one of auto, cpu, device"),
+        (
+            lambda: AugmentConfig(fade_max_share=0.1, runs_on="device"),
+            "augment.runs_on=device: expected cpu or auto with tensorflow-io's masks and fades",
         ),
     ],
 )

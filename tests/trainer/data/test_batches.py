@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,13 @@ class OnePipeline:
 
 
 def make_stream(
-    directory: Path, *, cache: bool = True, batch_size: int = 8, augment: AugmentConfig | None = None, **options: Any
+    directory: Path,
+    *,
+    cache: bool = True,
+    batch_size: int = 8,
+    augment: AugmentConfig | None = None,
+    device: str | None = None,
+    **options: Any,
 ) -> TrainStream:
     data = open_prepared(str(directory))
     config = StreamConfig(**{"global_batch_size": batch_size, "cache": cache, "shuffle_buffer_examples": 16, **options})
@@ -50,6 +57,7 @@ def make_stream(
         specs=data.specs,
         num_classes=len(data.labels),
         augmenter=None if augment is None else make_augmenter(augment, data=data, specs=data.specs),
+        device=device,
     )
 
 
@@ -227,6 +235,35 @@ def test_parts_of_a_batch_are_its_slices(
     parts = list(stream.epoch(OnePipeline(0, num_pipelines=1, num_replicas=num_replicas), 1))
     assert len(parts) == 4 * accumulation_steps * num_replicas
     assert_equal(joined(parts), whole)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("num_replicas", [1, 2])
+def test_the_device_makes_the_changes_of_the_input_pipeline(prepared_dir: Path, cache: bool, num_replicas: int) -> None:
+    strategy = OnePipeline(0, num_pipelines=1, num_replicas=num_replicas)
+    options: dict[str, Any] = {"cache": cache, "accumulation_steps": 2}
+    expected = arrays(make_stream(prepared_dir, augment=EVERYTHING, **options).epoch(strategy, 2))
+    on_device = replace(EVERYTHING, runs_on="device")
+    data = open_prepared(str(prepared_dir))
+    augmenter = make_augmenter(on_device, data=data, specs=data.specs)
+    assert augmenter is not None
+    change = tf.function(augmenter, autograph=False)
+    batches = list(make_stream(prepared_dir, augment=on_device, **options).epoch(strategy, 2))
+    assert len(batches) == len(expected)
+    for batch, (features, targets) in zip(batches, expected, strict=True):
+        # In the stored type, with the example that the first one is mixed with.
+        assert batch.features["log_mel"].dtype == tf.float16
+        sizes = {len(part) for part in (batch.features["log_mel"], batch.targets, batch.states)}
+        assert sizes == {len(targets) + 1}
+        changed, mixed = change(batch.features, batch.targets, batch.states)
+        assert_equal([changed["log_mel"].numpy(), mixed.numpy()], [features, targets])
+
+
+def test_batches_that_are_copied_ahead_are_the_same(prepared_dir: Path) -> None:
+    expected = arrays(make_stream(prepared_dir).epoch(STRATEGY, 1))
+    copied = arrays(make_stream(prepared_dir, device="/CPU:0").epoch(STRATEGY, 1))
+    for found, others in zip(copied, expected, strict=True):
+        assert_equal(found, others)
 
 
 @pytest.mark.parametrize("cache", [True, False])

@@ -31,6 +31,11 @@ from trainer.training.config import OptimizerConfig, TrainConfig
         (lambda: TrainConfig(epochs=0), "epochs=0: expected a whole number from 1 to"),
         (lambda: TrainConfig(global_batch_size=0), "global_batch_size=0: expected"),
         (lambda: TrainConfig(steps_per_call=0), "steps_per_call=0: expected"),
+        (
+            lambda: TrainConfig(steps_per_call="all"),
+            "steps_per_call=all: expected a whole number from 1 to 10000, or auto",
+        ),
+        (lambda: TrainConfig(jit_compile="no"), "jit_compile=no: expected true, false or auto"),
         (lambda: TrainConfig(shuffle_buffer_examples=0), "shuffle_buffer_examples=0: expected"),
         (lambda: TrainConfig(early_stopping_patience_epochs=0), "early_stopping_patience_epochs=0: expected at least"),
         (lambda: TrainConfig(label_smoothing=1.0), "label_smoothing=1.0: expected a share"),

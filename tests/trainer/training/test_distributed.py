@@ -94,7 +94,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 @pytest.fixture(scope="module")
 def config(shared_config: TrainConfig) -> TrainConfig:
     """A run whose weights do not depend on the number of replicas."""
-    return replace(shared_config, model=MODEL, epochs=8, early_stopping_patience_epochs=None)
+    return replace(shared_config, model=MODEL, epochs=8, steps_per_call="auto", early_stopping_patience_epochs=None)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,10 @@
 """The training step against a reference in numpy."""
 
 import gc
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.data.batches import ScoringBatch, TrainBatch
+from trainer.runs.run_progress import StepSums
 from trainer.training.config import OptimizerConfig, TrainingConfig
 from trainer.training.loop import NonFiniteLossError, ScoringLoop, TrainLoop
 
@@ -67,6 +70,7 @@ def make_loop(
     *,
     gradient_clip_norm: float | None = None,
     class_weights: list[float] | None = None,
+    jit_compile: bool = False,
     **options: Any,
 ) -> TrainLoop:
     optimizer.build(model.trainable_variables)
@@ -74,7 +78,14 @@ def make_loop(
         **{"label_smoothing": 0.0, "global_batch_size": BATCH, **options},
         optimizer=OptimizerConfig(gradient_clip_norm=gradient_clip_norm),
     )
-    return TrainLoop(config, strategy=STRATEGY, model=model, optimizer=optimizer, class_weights=class_weights)
+    return TrainLoop(
+        config,
+        strategy=STRATEGY,
+        model=model,
+        optimizer=optimizer,
+        class_weights=class_weights,
+        jit_compile=jit_compile,
+    )
 
 
 def reference_gradients(model: keras.Model, batch: TrainBatch, smoothing: float) -> tuple[float, list[np.ndarray], int]:
@@ -123,10 +134,12 @@ def test_several_steps_in_a_call_equal_the_same_steps_one_by_one() -> None:
         model = make_model()
         loop = make_loop(model, keras.optimizers.AdamW(learning_rate=0.1))
         iterator = iterator_over(batches)
-        sums = [loop.run_steps(iterator, num_steps) for num_steps in calls]
-        results.append((sum(part.loss for part in sums), model.get_weights()))
-    for loss_sum, weights in results[1:]:
-        assert loss_sum == pytest.approx(results[0][0])
+        sums = StepSums()
+        for num_steps in calls:
+            sums = loop.run_steps(iterator, num_steps, before=sums)
+        results.append((replace(sums, duration_s=0.0, input_wait_s=0.0), model.get_weights()))
+    for sums, weights in results[1:]:
+        assert sums == results[0][0]
         for found, expected in zip(weights, results[0][1], strict=True):
             np.testing.assert_array_equal(found, expected)
 
@@ -141,6 +154,33 @@ def slow_identity(values: Any, *, sleep_s: float) -> Any:
     slow = tf.numpy_function(pause, [values], values.dtype)
     slow.set_shape(values.shape)
     return values + tf.stop_gradient(slow - values)
+
+
+def test_the_next_step_is_given_to_a_device_before_the_results_of_the_last_one_have_arrived() -> None:
+    given = [threading.Event() for _ in range(3)]
+    was_given_before = []
+
+    def give(_: Any) -> np.ndarray:
+        next(event for event in given if not event.is_set()).set()
+        return np.ones((), np.float32)
+
+    def arrive(_: Any) -> np.ndarray:
+        number = len(was_given_before) + 1
+        was_given_before.append(number == len(given) or given[number].wait(timeout=20))
+        return np.ones((), np.float32)
+
+    class Device(TrainLoop):
+        """Returns results at once; that of the gradients arrives only when the next step was given to it."""
+
+        def _replica_step(self, *batches: TrainBatch) -> tuple[Any, Any, Any, Any]:
+            value = tf.ensure_shape(tf.numpy_function(give, [batches[0].targets], tf.float32), [])
+            norm = tf.ensure_shape(tf.numpy_function(arrive, [value], tf.float32, stateful=False), [])
+            return value, value, value, norm
+
+    model, optimizer = make_model(), keras.optimizers.SGD(0.1)
+    loop = Device(TrainingConfig(), strategy=STRATEGY, model=model, optimizer=optimizer)
+    assert loop.run_steps(iterator_over(make_batches(3)), 3).gradient_norm == 3.0
+    assert was_given_before == [True] * 3
 
 
 @pytest.mark.parametrize(("input_s", "step_s"), [(0.3, 0.0), (0.0, 0.3)], ids=["slow input", "slow step"])

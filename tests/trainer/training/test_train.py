@@ -131,15 +131,18 @@ def test_an_epoch_that_waits_for_its_input_says_so(
 ) -> None:
     real_run_steps, shares = TrainLoop.run_steps, iter([0.61, 0.24])
 
-    def run_steps(*args: Any) -> StepSums:
-        sums = real_run_steps(*args)
-        return replace(sums, input_wait_s=next(shares) * sums.duration_s)
+    def run_steps(*args: Any, **options: Any) -> StepSums:
+        sums = real_run_steps(*args, **options)
+        return replace(sums, input_wait_s=next(shares) * 100, duration_s=100.0)
 
     monkeypatch.setattr(TrainLoop, "run_steps", run_steps)
     train(make_config(epochs=2, steps_per_call=4))
-    first, second = [line for line in capsys.readouterr().err.splitlines() if "validation loss" in line]
+    captured = capsys.readouterr()
+    first, second = [line for line in captured.err.splitlines() if "validation loss" in line]
     assert first.endswith("examples/s; input wait 61% of the time")
     assert second.endswith("examples/s")
+    *_, share, _ = captured.out.splitlines()
+    assert share.startswith("the input took 42% of the time of the steps (85.0 of 200.0 s): ")
 
 
 def test_a_finished_run_is_left_alone(finished: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:

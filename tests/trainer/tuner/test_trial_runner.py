@@ -285,7 +285,7 @@ def test_a_loss_that_is_not_finite_fails_the_trial_and_the_next_one_runs(make_ru
     runner = make_runner()
     real = TrainLoop.run_steps
 
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         raise NonFiniteLossError(0)
 
     with monkeypatch.context() as patch:

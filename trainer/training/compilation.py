@@ -1,0 +1,56 @@
+"""Whether XLA compiles the steps of a run."""
+
+import warnings
+from typing import Any
+
+import keras
+
+from beam_pipelines.common.checks import check
+from trainer.devices.accelerators import has_gpu, xla_compiles
+from trainer.training.config import AUTO, TrainConfig
+
+# XLA takes up to minutes to compile a model, and saves milliseconds of each step.
+_LEAST_STEPS = 10_000
+
+
+def compiles_with_xla(config: TrainConfig, *, strategy: Any, model: keras.Model, steps_per_epoch: int) -> bool:
+    """Returns whether XLA compiles the forward and the backward pass, as `jit_compile` and the devices say.
+
+    Args:
+        config: The settings.
+        strategy: The tf.distribute strategy.
+        model: The model.
+        steps_per_epoch: Steps of an epoch.
+
+    Raises:
+        UserError: The settings demand it where it is not possible.
+    """
+    has_one_replica, on_gpu = strategy.num_replicas_in_sync == 1, has_gpu()
+    # On a GPU, recurrent layers are kernels of cuDNN, which XLA does not know.
+    is_supported = not on_gpu or _can_be_compiled(model)
+    if config.jit_compile == AUTO:
+        is_long = config.epochs * steps_per_epoch >= _LEAST_STEPS
+        return on_gpu and has_one_replica and is_long and is_supported and xla_compiles()
+    check(
+        not config.jit_compile or has_one_replica,
+        key="jit_compile",
+        value=config.jit_compile,
+        expected="false or auto with several devices, because XLA cannot compile what they share in the forward pass, "
+        "such as the statistics of batch normalisation",
+    )
+    check(
+        not config.jit_compile or is_supported,
+        key="jit_compile",
+        value=config.jit_compile,
+        expected=f"false or auto with model={config.model.name} on a GPU, because XLA cannot compile its recurrent "
+        "layers there",
+    )
+    return bool(config.jit_compile)
+
+
+def _can_be_compiled(model: keras.Model) -> bool:
+    """Returns whether all layers can be compiled by XLA on a GPU. Keras refuses the setting, with a warning, if not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.jit_compile = True
+    return bool(model.jit_compile)

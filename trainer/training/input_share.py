@@ -1,0 +1,31 @@
+"""What a run says at its end about the time that its steps have waited for input."""
+
+from trainer.training.config import TrainingConfig
+
+# From this share on, an epoch and the end of a run say how long they have waited for input.
+NOTABLE_INPUT_WAIT = 0.25
+
+
+def describe_input_share(config: TrainingConfig, *, input_wait_s: float, duration_s: float) -> str:
+    """Returns a sentence such as "the input took 2 % of the time of the steps (1.3 of 64.2 s)".
+
+    From a quarter of the time on, it says which setting may shorten the wait.
+
+    Args:
+        config: The settings.
+        input_wait_s: Seconds that the steps have waited for their batches.
+        duration_s: Seconds of the steps, above 0.
+    """
+    share = input_wait_s / duration_s
+    text = f"the input took {share:.0%} of the time of the steps ({input_wait_s:.1f} of {duration_s:.1f} s)"
+    return text if share < NOTABLE_INPUT_WAIT else f"{text}: {_advice(config)}"
+
+
+def _advice(config: TrainingConfig) -> str:
+    if not config.cache:
+        return "cache=true keeps the examples in memory, if there is enough"
+    if config.augment.needs_tensorflow_io:
+        return "augment.spec_augment_backend=keyed and augment.fade_max_share=0 take less time"
+    if config.augment.runs_on != "device" and not config.augment.is_off:
+        return "augment.runs_on=device changes examples on the device"
+    return "the processors have no time left to make batches; more of them, or a larger global_batch_size, help"
