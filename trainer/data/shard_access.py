@@ -26,8 +26,10 @@ from trainer.data.prepared import Shard
 
 # Far below 1,024, which is the limit of most systems for all files of a process.
 _MAX_OPEN_FILES = 256
-# Copies that are made at once, and copies that stay on the disk although they are not read next.
+# Copies that stay on the disk although they are not read next.
 MAX_COPIES = 8
+# Copies that are made at once. The first ones are needed first: with more, they would wait for the others.
+_COPIES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class CopiedShards:
         self._shards = tuple(shards)
         self._copies: OrderedDict[int, Future[OpenShard]] = OrderedDict()
         self._lock = Lock()
-        self._turns = BoundedSemaphore(MAX_COPIES)
+        self._turns = BoundedSemaphore(_COPIES_AT_ONCE)
 
     def expect(self, indices: Sequence[int]) -> None:
         """Begins to copy shards, the first ones first. Of other copies, only those that make up `MAX_COPIES` stay."""

@@ -93,11 +93,15 @@ def test_a_damaged_shard_is_named(shards: list[Shard], damage: Callable[[Path], 
 def test_few_files_stay_open(shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard_access, "_MAX_OPEN_FILES", 2)
     access = LocalShards(shards)
-    before = len(os.listdir("/dev/fd"))
     first = access.open(0)
     for place in (1, 2, 1, 0, 2):
         access.open(place)
     assert first.read(3) == access.open(0).read(3)
     del first
     gc.collect()
-    assert len(os.listdir("/dev/fd")) == before + 2
+    assert [os.path.realpath(shard.path) in open_paths() for shard in shards] == [True, False, True]
+
+
+def open_paths() -> list[str]:
+    """Returns the paths of the files that this process has open."""
+    return [os.path.realpath(f"/proc/self/fd/{descriptor}") for descriptor in os.listdir("/proc/self/fd")]
