@@ -1,6 +1,7 @@
 """Labels for the cells of a table of HTML, which a narrow page shows below each other and not side by side."""
 
 import re
+from collections.abc import Sequence
 from itertools import zip_longest
 
 from markupsafe import Markup
@@ -24,7 +25,7 @@ def labelled(content: str) -> Markup:
     """
     head, end, body = str(content).partition("</thead>")  # Markup would escape what is added
     labels = _column_labels(head)
-    is_short = len(labels) <= _MOST_SHORT_COLUMNS and _num_characters(body) <= _MOST_CHARACTERS
+    is_short = len(labels) <= _MOST_SHORT_COLUMNS and _num_characters(labels, body) <= _MOST_CHARACTERS
     if len(labels) <= _MOST_COLUMNS or is_short or 'class="matrix"' in head:
         return Markup(content)  # noqa: S704 (a template has escaped it)
     kind = "stack" if len(labels) > _MOST_SHORT_COLUMNS else "stack long"
@@ -49,10 +50,10 @@ def _column_labels(head: str) -> list[str]:
     return [" ".join(filter(None, (taken.get((row, column), "") for row in range(height)))) for column in range(width)]
 
 
-def _num_characters(body: str) -> int:
+def _num_characters(labels: Sequence[str], body: str) -> int:
     """Returns the sum of the lengths of the longest text of each column."""
-    rows = [[len(_text(text)) for _, _, text in _CELL.findall(row)] for row in _ROW.findall(body)]
-    return sum(max(lengths) for lengths in zip_longest(*rows, fillvalue=0)) if rows else 0
+    rows = [labels, *([_text(text) for _, _, text in _CELL.findall(row)] for row in _ROW.findall(body))]
+    return sum(max(map(len, column)) for column in zip_longest(*rows, fillvalue=""))
 
 
 def _text(content: str) -> str:
@@ -64,7 +65,7 @@ def _span(attributes: str, name: str) -> int:
     return int(found[1]) if found else 1
 
 
-def _labelled_row(row: str, labels: list[str]) -> str:
+def _labelled_row(row: str, labels: Sequence[str]) -> str:
     column = 0
 
     def label(cell: re.Match[str]) -> str:
