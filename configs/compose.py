@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,7 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError, first_line
-from configs.hydra_schemas import register_schemas
+from configs.hydra_schemas import SCHEMA_GROUP, register_schema
 
 # Overrides of the command line, or values by dotted key and options by group.
 Settings: TypeAlias = Sequence[str] | Mapping[str, Any]
@@ -29,6 +30,8 @@ Settings: TypeAlias = Sequence[str] | Mapping[str, Any]
 CONFIG_DIR = Path(__file__).resolve().parent
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+# A schema in a defaults list, such as /schema/cnn2d_model@_here_.
+_SCHEMA = re.compile(rf"\b{SCHEMA_GROUP}/(\w+)")
 # In OmegaConf's grammar a backslash escapes "${", and another backslash before it.
 _REFERENCE = re.compile(r"(\\*)\$\{")
 # Hydra keeps its state in the process.
@@ -81,9 +84,20 @@ def to_dataclass(config: DictConfig) -> object:
         missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
         if missing:
             raise UserError(f"{missing[0]} is not set: give {missing[0]}=…")
+        _check_features(config)
         return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise UserError(first_line(error)) from error
+
+
+def _check_features(config: DictConfig) -> None:
+    """Checks the settings of each feature, which know their kind alone: an error names the feature."""
+    features = config.get("features")
+    for name, settings in features.items() if isinstance(features, DictConfig) else ():
+        try:
+            OmegaConf.to_object(settings)
+        except UserError as error:
+            raise UserError(str(error).replace(f"features.{settings.kind}.", f"features.{name!s}.")) from error
 
 
 def to_yaml(config: DictConfig) -> str:
@@ -296,11 +310,21 @@ def _hint(value: str, choices: Sequence[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
+@cache
+def _schemas_of(config_name: str) -> frozenset[str]:
+    """Returns the schemas that a command's YAML file, the files in its defaults and the options of its groups name."""
+    names = [config_name, *(entry.partition("@")[0] for entry in _defaults(config_name) if isinstance(entry, str))]
+    paths = [path for name in names if (path := CONFIG_DIR / f"{name}.yaml").exists()]
+    paths += [path for group in config_groups(config_name) for path in (CONFIG_DIR / group).glob("*.yaml")]
+    return frozenset(name for path in paths for name in _SCHEMA.findall(path.read_text(encoding="utf-8")))
+
+
 def _hydra(config_name: str, options: Mapping[str, Any]) -> DictConfig:
     """Returns the configuration of a command with the options of its groups, and all settings at their defaults."""
     overrides = [f"{group}={_literal(option)}" for group, option in options.items()]
     with _hydra_lock:
-        register_schemas()
+        for name in _schemas_of(config_name):
+            register_schema(name)
         # The state of a program that uses Hydra itself and calls beamtune.
         outer = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()

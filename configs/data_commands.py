@@ -7,16 +7,20 @@ import sys
 from dataclasses import asdict
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import check_installed
 from configs.command import Command, Invocation, load_config
+from configs.early_checks import check_data
 from configs.next_steps import after_prepare, after_synthesize, name_of, say_loading, show_next
 
 
 def _synthesize(invocation: Invocation) -> int:
     from beam_pipelines.common.terminal import counted
     from beam_pipelines.datasets.config import SynthesizeConfig
+
+    say_loading("Apache Beam")
+    config = load_config(SynthesizeConfig, "synthesize", invocation.overrides)
     from beam_pipelines.datasets.synthetic import write_tracks
 
-    config = load_config(SynthesizeConfig, "synthesize", invocation.overrides)
     tracks = write_tracks(config.dataset, num_workers=config.num_workers)
     genres = counted(len({track.genre for track in tracks}), "genre")
     print(f"{counted(len(tracks), 'track')} of {genres}: {config.dataset.root}")
@@ -37,6 +41,7 @@ def _download(invocation: Invocation) -> int:
 def _prepare(invocation: Invocation) -> int:
     from beam_pipelines.prepare.config import PrepareConfig
 
+    say_loading("Apache Beam")
     config = load_config(PrepareConfig, "prepare", invocation.overrides, dry_run=invocation.dry_run)
     if not any(word.startswith(("dataset=", "dataset.")) for word in invocation.overrides):
         print(
@@ -44,7 +49,6 @@ def _prepare(invocation: Invocation) -> int:
             "beamtune prepare dataset=folder dataset.root=FOLDER",
             file=sys.stderr,
         )
-    say_loading("Apache Beam")
     if invocation.dry_run:
         from beam_pipelines.prepare.dry_run import dry_run
 
@@ -60,6 +64,7 @@ def _prepare(invocation: Invocation) -> int:
 def _convert(invocation: Invocation) -> int:
     from beam_pipelines.convert.config import ConvertConfig
 
+    say_loading("Apache Beam")
     config = load_config(ConvertConfig, "convert", invocation.overrides)
     from beam_pipelines.convert.pipeline import convert
 
@@ -88,7 +93,10 @@ def _sync(invocation: Invocation) -> int:
 def _explore(invocation: Invocation) -> int:
     from trainer.explore.config import ExploreConfig
 
+    say_loading("TensorFlow and the libraries that draw the page")
     config = load_config(ExploreConfig, "explore", invocation.overrides)
+    check_installed("jinja2", "matplotlib", "sklearn")
+    check_data(config.data_dir)
     from trainer.explore.explore import explore
 
     explore(config)

@@ -102,11 +102,13 @@ SCHEMA_GROUP = "schema"
 
 
 @cache
-def register_schemas() -> None:
-    """Registers the dataclasses with Hydra, once."""
-    store = ConfigStore.instance()
-    for name, schema in _SCHEMAS.items():
-        store.store(group=SCHEMA_GROUP, name=name, node=_writable(schema))
+def register_schema(name: str) -> None:
+    """Registers a dataclass with Hydra, once. Each takes milliseconds: a command registers those that it needs.
+
+    Args:
+        name: The name by which YAML files refer to it.
+    """
+    ConfigStore.instance().store(group=SCHEMA_GROUP, name=name, node=_writable(_SCHEMAS[name]))
 
 
 def _writable(schema: type[Any]) -> DictConfig:

@@ -9,7 +9,10 @@ from typing import Any
 
 
 def say_loading(library: str) -> None:
-    """Says on a terminal that a library is imported, which takes seconds."""
+    """Says on a terminal that a library is imported, which takes seconds.
+
+    Commands call it before they read their settings: the settings take a part of a second too.
+    """
     from beam_pipelines.common.terminal import say_step
 
     say_step(f"loading {library}")
@@ -50,6 +53,17 @@ def after_prepare(output_dir: str, features: Collection[str]) -> Sequence[str]:
         if set(entry.config_class().feature_names) <= set(features):
             return ["train", data_dir, f"model={name}"]
     return ["baselines", data_dir, f"feature={next(iter(features))}"]
+
+
+def after_train(run_dir: str) -> Sequence[Sequence[str]]:
+    """Returns the commands that take a finished run: `evaluate` only where its data have a test split."""
+    from beam_pipelines.records.schema import TEST
+    from trainer.runs.run_dir import RunDir
+
+    splits = RunDir(run_dir).dataset().info.splits
+    if any(split.name == TEST and split.num_examples for split in splits):
+        return ["evaluate", f"run_dir={run_dir}"], ["tensorboard", run_dir]
+    return ["predict", run_dir, "song.mp3"], ["serve", run_dir]
 
 
 def name_of(path: str) -> str:

@@ -1,11 +1,14 @@
 """The steps of `beamtune quick`: prepare, cross-validate, fit, export and report."""
 
 import io
+import shlex
 import sys
 from importlib import import_module
 from typing import TextIO
 
+from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.lease import Lease, holding
+from beam_pipelines.common.output_streams import visible_line
 from trainer.quick.config import QuickConfig
 from trainer.quick.quick_dir import QuickDir
 
@@ -61,7 +64,11 @@ def _export(directory: QuickDir, config: QuickConfig) -> None:
         return
     _log(f"4/5 export: {', '.join(config.formats)}")
     settings = ExportConfig(output_dir=directory.export, formats=config.formats, storage=config.storage)
-    export(directory.run, settings, stream=io.StringIO())
+    try:
+        export(directory.run, settings, stream=io.StringIO())
+    except RunFailedError as error:  # the run does without it, as predict and serve do
+        command = shlex.join(["beamtune", "export", directory.run, f"output_dir={directory.export}"])
+        _log(f"note: no export: {visible_line(str(error))}; later: {command}")
 
 
 def _report(directory: QuickDir, config: QuickConfig) -> None:

@@ -7,15 +7,18 @@ import os
 import sys
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import check_installed
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.records.schema import TEST
 from configs.command import Command, Invocation, load_config
-from configs.next_steps import name_of, say_loading, show_next
+from configs.early_checks import check_data, check_run, check_search, check_training
+from configs.next_steps import after_train, name_of, say_loading, show_next
 
 
 def _models(invocation: Invocation) -> int:
     from trainer.models.config import ZooConfig
 
+    say_loading("TensorFlow")
     config = load_config(ZooConfig, "models", invocation.overrides)
     from trainer.models.zoo import list_models
 
@@ -24,15 +27,17 @@ def _models(invocation: Invocation) -> int:
 
 
 def _quick(invocation: Invocation) -> int:
+    if len(invocation.paths) > 1:
+        raise UserError(f"quick takes one folder of music: got {' '.join(invocation.paths)}")
+    say_loading("Apache Beam and TensorFlow")
     from configs.compose import settings_of, without_references
     from trainer.quick.config import QuickConfig
 
-    if len(invocation.paths) > 1:
-        raise UserError(f"quick takes one folder of music: got {' '.join(invocation.paths)}")
     settings = settings_of(invocation.overrides)
     for path in invocation.paths:  # a value, not an override: Hydra would read null, ${x} and 'live'
         settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
     config = load_config(QuickConfig, "quick", settings)
+    check_installed("apache_beam", "jinja2", "sklearn", "tensorflow", "keras")
     from configs.quick_steps import run_quick
 
     run_quick(config, stream=sys.stdout)
@@ -40,25 +45,27 @@ def _quick(invocation: Invocation) -> int:
 
 
 def _train(invocation: Invocation) -> int:
+    say_loading("TensorFlow")
     from configs.resume import with_saved_settings
-    from trainer.devices.config import MULTI_WORKER
     from trainer.training.config import TrainConfig
 
     config = load_config(TrainConfig, "train", with_saved_settings(invocation.overrides))
-    say_loading("TensorFlow")
+    check_installed("tensorflow", "keras", "matplotlib", "tensorboard")
+    check_training(config.run_dir, config.data_dir)
     from trainer.training.train import train
 
-    train(config)
-    if config.strategy.kind != MULTI_WORKER:  # of which one process prints
-        show_next(["evaluate", f"run_dir={config.run_dir}"], ["tensorboard", config.run_dir])
+    if train(config):
+        show_next(*after_train(config.run_dir))
     return 0
 
 
 def _tune(invocation: Invocation) -> int:
-    from configs.search import load_search, train_overrides
-
     if invocation.paths:
         return _tune_status(invocation)
+    if not invocation.dry_run:
+        say_loading("TensorFlow")
+    from configs.search import load_search, train_overrides
+
     config, space_text = load_search(invocation.overrides)
     if invocation.dry_run:
         from trainer.tuner.space.describe import show_space
@@ -66,6 +73,8 @@ def _tune(invocation: Invocation) -> int:
 
         show_space(read_space(config, space_text), config, stream=sys.stdout)
         return 0
+    check_installed("keras_tuner", "sklearn", "tensorflow", "keras")
+    check_search(config.search_dir, config.data_dir)
     from trainer.tuner.tune import tune
 
     return tune(
@@ -91,8 +100,9 @@ def _tune_status(invocation: Invocation) -> int:
 def _evaluate(invocation: Invocation) -> int:
     from trainer.evaluation.config import EvaluateConfig
 
-    config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
     say_loading("TensorFlow")
+    config = load_config(EvaluateConfig, "evaluate", invocation.overrides)
+    check_run(config.run_dir)
     from trainer.evaluation.evaluate import evaluate
 
     evaluate(config)
@@ -107,7 +117,10 @@ def _evaluate(invocation: Invocation) -> int:
 def _baselines(invocation: Invocation) -> int:
     from trainer.baselines.config import BaselinesConfig
 
+    say_loading("TensorFlow and scikit-learn")
     config = load_config(BaselinesConfig, "baselines", invocation.overrides)
+    check_installed("sklearn")
+    check_data(config.data_dir)
     from trainer.baselines.baselines import run_baselines
 
     run_baselines(config, stream=sys.stdout)
@@ -118,8 +131,11 @@ def _baselines(invocation: Invocation) -> int:
 def _crossval(invocation: Invocation) -> int:
     from trainer.crossval.config import NETWORK, CrossvalConfig
 
-    config = load_config(CrossvalConfig, "crossval", invocation.overrides)
     say_loading("TensorFlow")
+    config = load_config(CrossvalConfig, "crossval", invocation.overrides)
+    if config.learner != NETWORK:
+        check_installed("sklearn")
+    check_data(config.data_dir)
     from trainer.crossval.crossval import crossval
 
     crossval(config, stream=sys.stdout)

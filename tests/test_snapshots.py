@@ -39,6 +39,7 @@ from trainer.metrics.metrics import COUNTED_METRICS, Interval, LevelMetrics, ran
 from trainer.metrics.predictions import TrackPredictions
 from trainer.metrics.score_tables import print_genres, print_scores
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
+from trainer.training.train import weights_line
 from trainer.tuner import status
 from trainer.tuner.service.search_state import SearchState
 from trainer.tuner.trial import COMPLETED, FAILED, Trial
@@ -101,13 +102,13 @@ def show_prepare(stream: TextIO) -> None:
 
 
 def show_train(stream: TextIO) -> None:
-    print_scores("validation", _levels(), leak=None, stream=stream)
-    print("the weights of epoch 12 are in runs/first", file=stream)
+    print_scores("validation", _levels(), leak=None, group_word="artist", stream=stream)
+    print(weights_line(12, run_dir="runs/first", is_validated=True), file=stream)
     print(*next_steps(["evaluate", "run_dir=runs/first"], ["tensorboard", "runs/first"]), sep="\n", file=stream)
 
 
 def show_evaluate(stream: TextIO) -> None:
-    print_scores("test", _levels(), leak="tracks were split at random", stream=stream)
+    print_scores("test", _levels(), leak="tracks were split at random", group_word="group", stream=stream)
     print(file=stream)
     print_genres("test tracks", _levels()[TRACK], labels=GENRES, stream=stream)
 
@@ -116,10 +117,29 @@ def show_compare(stream: TextIO) -> None:
     interval = Interval(0.625, 0.875)
     scores = {level: dict.fromkeys(COUNTED_METRICS, Score(0.75, interval)) for level in LEVELS}
     folds = {level: dict.fromkeys(COUNTED_METRICS, Score(0.7, sd=0.05)) for level in LEVELS}
-    run = ComparedResult("runs/first", CNN, "mine", "key", "group", None, (), scores)
+    run = ComparedResult(
+        "runs/first",
+        CNN,
+        "mine",
+        "key",
+        "group",
+        None,
+        (),
+        scores,
+        {"epochs": 60, "model.filters": "[16, 32]"},
+        "artist",
+    )
     others = [
         replace(run, path="baselines/a folder with a long name/svm", model=SVM),
-        replace(run, path="crossval/mine", scores=folds, split_source="folds", num_folds=5, num_seeds=3),
+        replace(
+            run,
+            path="crossval/mine",
+            settings={"epochs": 30},
+            scores=folds,
+            split_source="folds",
+            num_folds=5,
+            num_seeds=3,
+        ),
     ]
     print_comparison([run, *others], split="test", stream=stream)
 

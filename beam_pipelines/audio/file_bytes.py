@@ -4,7 +4,7 @@ import os
 
 from beam_pipelines.audio.checked_source import Source
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 _ID3V2_HEADER_BYTES = 10
 _ID3V2_FOOTER_FLAG = 0x10
 # Files have several tags at times; this bounds the time for hostile files.
@@ -38,7 +38,7 @@ class FileBytes:
         return self._chunk[first : first + num_bytes]
 
     def chunk(self, offset: int) -> bytes:
-        """Returns the bytes from an offset on, 256 KiB of them or up to the end of the file."""
+        """Returns the bytes from an offset on, 64 KiB of them or up to the end of the file."""
         self._load(offset, _CHUNK_BYTES)
         return self._chunk
 

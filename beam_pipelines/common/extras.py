@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from beam_pipelines.common.errors import UserError
 
@@ -33,6 +34,29 @@ _EXTRAS = {
     "tf2onnx": "onnx",
     "uvicorn": "serve",
 }
+
+
+def is_installed(module: str) -> bool:
+    """Returns whether a module of an extra is there, without an import.
+
+    Args:
+        module: The name of a package, not of a module in one, whose package would be imported.
+    """
+    return find_spec(module) is not None
+
+
+def check_installed(*modules: str) -> None:
+    """Checks that modules are there, before work whose end needs them; without an import.
+
+    Args:
+        modules: As for `is_installed`.
+
+    Raises:
+        ModuleNotFoundError: One of them is not; `naming_missing_extras` says which extra installs it.
+    """
+    for module in modules:
+        if not is_installed(module):
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 @contextmanager

@@ -91,12 +91,13 @@ def protect_standard_streams() -> None:
     """Replaces `sys.stdout` and `sys.stderr` of this process by streams to which every write succeeds.
 
     Descriptors 0 to 2 are opened where they are closed (as after `>&-`). The next file would otherwise get such a
-    number, and C libraries would write their messages into it.
+    number, and C libraries would write their messages into it. Every line is written at once, so that the lines of both
+    streams have their order in a file that takes both.
     """
     _open_missing_descriptors()
     for name, descriptor in (("stdout", _STDOUT), ("stderr", _STDERR)):
         python_stream: TextIO | None = getattr(sys, name)
-        stream = open_text_stream(descriptor, like=python_stream, line_buffering=descriptor == _STDERR)
+        stream = open_text_stream(descriptor, like=python_stream, line_buffering=True)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 

@@ -47,6 +47,10 @@ class FeatureConfig:
         """Returns the packages that the values depend on, in addition to those of every preparation."""
         return ()
 
+    def computation(self) -> int:
+        """Returns the number of the way of computing, which rises when values change in their last bits."""
+        return 1
+
     def result_settings(self) -> dict[str, object]:
         """Returns the settings that the values depend on, without the paths of files."""
         return {key: value for key, value in asdict(self).items() if key not in self.path_settings}

@@ -222,6 +222,9 @@ class MusicnnConfig(FeatureConfig):
     def libraries(self) -> tuple[str, ...]:
         return ("keras", "tensorflow")
 
+    def computation(self) -> int:
+        return 2 if self.network == "musicnn" else 1
+
 
 def _check_windows(n_fft: int, hop_length: int, *, key: str) -> None:
     check(

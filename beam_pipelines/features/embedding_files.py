@@ -44,13 +44,14 @@ def locate(name: str, config: EmbeddingConfig) -> str:
         path = shown = config.path
     else:
         path, shown = _download(config.path, is_folder=config.format == SAVED_MODEL), config.path
-    files = _files(path)
+    key = f"features.{name}.path={shown}"
+    files = _files(path, key=key)
     if not files:
         raise UserError(
             f"features.{name}.path={config.path}: there is no such network; put it there, or set the environment "
             f"variable {NETWORKS_VARIABLE} to the folder that holds {config.filename}"
         )
-    _check_files(path, files, format_name=config.format, key=f"features.{name}.path={shown}")
+    _check_files(path, files, format_name=config.format, key=key)
     return path
 
 
@@ -63,14 +64,18 @@ def network_hash(name: str, config: EmbeddingConfig) -> str:
     path = locate(name, config)
     if os.path.isfile(path):
         return file_sha256(path, key=f"features.{name}")
-    lines = [
-        f"{file_sha256(os.path.join(path, file), key=f'features.{name}')}  {file}\n" for file in sorted(_files(path))
-    ]
+    key = f"features.{name}"
+    files = sorted(_files(path, key=f"{key}.path={path}"))
+    lines = [f"{file_sha256(os.path.join(path, file), key=key)}  {file}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def read_network(path: str) -> bytes:
+def read_network(path: str, *, key: str) -> bytes:
     """Returns the content of a file.
+
+    Args:
+        path: The file.
+        key: The setting that names it, with its value, for messages.
 
     Raises:
         UserError: It cannot be read.
@@ -79,10 +84,10 @@ def read_network(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        raise UserError(f"{key} cannot be read: {error.strerror}") from error
 
 
-def _files(path: str) -> dict[str, int]:
+def _files(path: str, *, key: str) -> dict[str, int]:
     """Returns the sizes of the files of a network, by their paths in its folder, or "" for a file."""
     try:
         if os.path.isfile(path):
@@ -93,13 +98,13 @@ def _files(path: str) -> dict[str, int]:
                 file = os.path.join(folder, name)
                 status = os.stat(file)
                 if not stat.S_ISREG(status.st_mode):
-                    raise UserError(f"{file} is no regular file, as all files of a network are")
+                    raise UserError(f"{key}: {file} is no regular file, as all files of a network are")
                 found[os.path.relpath(file, path)] = status.st_size
             if len(found) > _MAX_FILES:
-                raise UserError(f"{path} has more than {_MAX_FILES} files: expected the folder of one SavedModel")
+                raise UserError(f"{key} has more than {_MAX_FILES} files: expected the folder of one SavedModel")
         return found
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        raise UserError(f"{key} cannot be read: {error.strerror}") from error
 
 
 def _check_files(path: str, files: dict[str, int], *, format_name: str, key: str) -> None:

@@ -33,7 +33,7 @@ def load_onnx(path: str, config: EmbeddingConfig, *, key: str) -> OwnNetwork:
         raise UserError(
             f"{key}.path={path} needs ONNX Runtime, which is not installed: pip install 'beamtune[onnx]'"
         ) from error
-    content = read_network(path)
+    content = read_network(path, key=f"{key}.path={path}")
     _check_content(content, onnx, key=f"{key}.path={path}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -103,7 +103,7 @@ def load_saved_model(path: str, config: EmbeddingConfig, *, key: str) -> OwnNetw
 
 def load_tflite(path: str, config: EmbeddingConfig, *, key: str) -> OwnNetwork:
     """Loads a file of TensorFlow Lite of built-in operations. Arguments and errors: as `load_keras`."""
-    content = read_network(path)
+    content = read_network(path, key=f"{key}.path={path}")
     interpreter_class, schema = _litert(config)
     try:
         codes = schema.Model.GetRootAsModel(content, 0)
@@ -196,8 +196,9 @@ def _check_saved_model(path: str, *, key: str) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel()
+    content = read_network(os.path.join(path, "saved_model.pb"), key=key)
     try:
-        saved.ParseFromString(read_network(os.path.join(path, "saved_model.pb")))
+        saved.ParseFromString(content)
     except Exception as error:
         raise UserError(f"{key} is no SavedModel: {first_line(error)}") from error
     ops = {op for meta_graph in saved.meta_graphs for op in _ops_of(meta_graph.graph_def)}

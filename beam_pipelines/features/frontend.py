@@ -100,6 +100,11 @@ class FrontEnd:
         return self._segment
 
     @property
+    def max_duration_s(self) -> float:
+        """The longest audio that `process` reads, in seconds."""
+        return self._audio.max_duration_s
+
+    @property
     def segment_duration_s(self) -> float:
         """The length of a segment in seconds."""
         return self._segment.duration_s
@@ -118,7 +123,7 @@ class FrontEnd:
                 exception that is not expected, and the reason is `unexpected`.
         """
         limits = Limits(
-            max_duration_s=self._audio.max_duration_s,
+            max_duration_s=self._audio.max_duration_s if whole else self._audio.decoded_duration_s,
             min_decoded_fraction=0.0 if whole else self._audio.min_decoded_fraction,
         )
         started_s = time.perf_counter()

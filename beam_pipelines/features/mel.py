@@ -61,6 +61,7 @@ class MelPower:
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, n_fft)
         self._frames = windows[::hop_length]
         self._windowed = np.empty(self._frames.shape, dtype=np.float64)
+        self._bin_power = np.empty((len(self._frames), self._half_window + 1), dtype=np.float64)
 
     def __call__(self, segment: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(samples,) float32 → (frames, bands) float32."""
@@ -77,7 +78,7 @@ class MelPower:
         # Real and imaginary parts alternate.
         parts = scipy.fft.rfft(self._windowed, axis=1).view(np.float64)
         np.square(parts, out=parts)
-        power = (parts[:, 0::2] + parts[:, 1::2]).astype(np.float32)
+        power = np.add(parts[:, 0::2], parts[:, 1::2], out=self._bin_power).astype(np.float32)
         mel_power: npt.NDArray[np.float32] = (self._filters @ power.T).T
         return mel_power
 

@@ -85,6 +85,8 @@ def _build_musicnn() -> Any:
     import keras
     from keras import layers, ops
 
+    from beam_pipelines.features.convolution_extremes import ConvolutionExtremes
+
     # Explicit, because training code in this process may have set another global policy.
     typed = {"dtype": "float32"}
     norms, convolutions = _names("batch_normalization"), _names("conv2d")
@@ -95,24 +97,30 @@ def _build_musicnn() -> Any:
     def activated(convolution: type, filters: int, kernel: Any, **settings: Any) -> Any:
         return convolution(filters, kernel, activation="relu", name=next(convolutions), **settings, **typed)
 
+    def largest(extremes: Any) -> Any:
+        # (patches, 2, frames, filters) → (patches, frames, filters): norm(ReLU(value)) is largest at the highest value,
+        # or at the lowest one for filters whose norm has a negative factor.
+        return ops.max(norm(ops.relu(extremes)), axis=1)
+
     patches = keras.Input((PATCH_FRAMES, NUM_BANDS), name="patches", dtype="float32")
-    image = norm(ops.expand_dims(patches, -1))
-    padding = _TIMBRAL_FRAMES // 2
-    padded = ops.pad(image, [[0, 0], [padding, padding], [0, 0], [0, 0]])
+    image = ops.squeeze(norm(ops.expand_dims(patches, -1)), -1)
     maps = []
     for bands in _TIMBRAL_BANDS:
-        convolved = activated(layers.Conv2D, _TIMBRAL_FILTERS, (_TIMBRAL_FRAMES, bands))(padded)
-        maps.append(ops.max(norm(convolved), axis=2))
-    rows = ops.transpose(ops.squeeze(image, -1), (0, 2, 1))
+        kernel_size = (_TIMBRAL_FRAMES, bands)
+        convolution = ConvolutionExtremes(_TIMBRAL_FILTERS, kernel_size, name=next(convolutions), **typed)
+        maps.append(largest(convolution(image)))
+    rows = ops.transpose(image, (0, 2, 1))
     for frames in _TEMPORAL_FRAMES:
         before = (frames - 1) // 2  # TensorFlow's "same" for an even kernel
         row = ops.reshape(
             ops.pad(rows, [[0, 0], [0, 0], [before, frames - 1 - before]]), (-1, PATCH_FRAMES + frames - 1, 1)
         )
         kernel = frames + _BLOCK_FRAMES - 1
-        blocks = activated(layers.Conv1D, _BLOCK_FRAMES * _TEMPORAL_FILTERS, kernel, strides=_BLOCK_FRAMES)(row)
+        blocks = layers.Conv1D(
+            _BLOCK_FRAMES * _TEMPORAL_FILTERS, kernel, strides=_BLOCK_FRAMES, name=next(convolutions), **typed
+        )(row)
         convolved = ops.reshape(blocks, (-1, NUM_BANDS, PATCH_FRAMES, _TEMPORAL_FILTERS))
-        maps.append(ops.max(norm(convolved), axis=1))
+        maps.append(largest(ops.stack([ops.min(convolved, axis=1), ops.max(convolved, axis=1)], axis=1)))
     maps = [ops.concatenate(maps, axis=-1)]
     for number in range(_MIDDLE_LAYERS):
         tensor = norm(activated(layers.Conv1D, _MIDDLE_FILTERS, _MIDDLE_FRAMES, padding="same")(maps[-1]))

@@ -68,7 +68,8 @@ class PatchNetwork:
     def compiled(self, num_patches: int) -> Infer:
         """Returns the inference function for batches of `num_patches` patches. It is thread-safe.
 
-        The number is fixed because the last bits of a result depend on it; they do not depend on the threads.
+        The number is fixed because the last bits of a result depend on it. They do not depend on how many threads call
+        the function; those of dense layers depend on the number of TensorFlow's own threads, which is that of cores.
         """
         with self._lock:
             if num_patches not in self._functions:

@@ -25,7 +25,8 @@ from beam_pipelines.common.paths import is_local
 from beam_pipelines.prepare.plan import ShardPlan
 from beam_pipelines.prepare.shard import BuiltShard
 from beam_pipelines.prepare.shard_report import ShardReport
-from beam_pipelines.records.schema import BUILD_FOLDER, DATASET_INFO_FILE
+from beam_pipelines.records.record_index import BYTES_PER_RECORD, encode_index
+from beam_pipelines.records.schema import BUILD_FOLDER, DATASET_INFO_FILE, index_filename
 from beam_pipelines.runners.work_progress import WorkProgress
 from beam_pipelines.splits.acoustic_fingerprint import Codes
 from beam_pipelines.splits.resolve_duplicates import Resolution
@@ -79,8 +80,10 @@ class BuildDir:
         storage.write_atomically(path, write=write, scratch_dir=self.scratch_dir)
 
     def write_results(self, built: BuiltShard) -> None:
-        """Writes the results of a shard, after its file: they mark it as finished."""
+        """Writes the index and the results of a shard, after its file: they mark it as finished."""
         report = built.report
+        index_path = storage.join(self.output_dir, index_filename(report.filename))
+        self._write_bytes(index_path, encode_index(built.record_ends))
         if built.acoustic_fingerprints:
             buffer = io.BytesIO()
             np.savez(
@@ -129,9 +132,12 @@ class BuildDir:
             if self._report_path(plan.filename) not in sizes_bytes:
                 continue
             report = ShardReport.from_json(storage.read_text(self._report_path(plan.filename)))
-            is_current = (
-                report.cache_key == plan.cache_key
-                and sizes_bytes.get(storage.join(self.output_dir, plan.filename)) == report.num_bytes
+            expected_bytes = {
+                plan.filename: report.num_bytes,
+                index_filename(plan.filename): report.num_examples * BYTES_PER_RECORD,
+            }
+            is_current = report.cache_key == plan.cache_key and all(
+                sizes_bytes.get(storage.join(self.output_dir, name)) == size for name, size in expected_bytes.items()
             )
             if needs_fingerprints and report.tracks:
                 is_current = is_current and self._acoustic_fingerprints_path(plan.filename) in sizes_bytes

@@ -41,6 +41,7 @@ from beam_pipelines.records.schema import (
     SHARD_PATTERN,
     SUCCESS_FILE,
     TRAIN,
+    index_filename,
     kept_audio_path,
     success_from_json,
     success_to_json,
@@ -270,7 +271,7 @@ def _what_differs(job: PrepareJob) -> str:
         differences = describe_differences(saved, wanted, may_differ=(), defaults_of=None)
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return "from other files or with other settings"
-    return f"with other settings ({differences})" if differences else "from other files"
+    return f"with other settings ({differences})" if differences else "from other files or by another version"
 
 
 def _holds_prepared_files(output_dir: str) -> bool:
@@ -306,12 +307,13 @@ def _remove_left_build_dir(output_dir: str) -> None:
 def _delete_stale_shards(output_dir: str, *, keep: Mapping[str, ShardReport]) -> None:
     """Deletes `_SUCCESS`, then the shards of other plans: in this order no unfinished data set looks finished."""
     storage.delete_files([storage.join(output_dir, SUCCESS_FILE)])
+    kept = {*keep, *map(index_filename, keep)}
     names = {entry.path: entry.path.rsplit("/", 1)[-1] for entry in storage.list_files(output_dir)}
     storage.delete_files(
         [
             path
             for path, name in names.items()
-            if SHARD_PATTERN.fullmatch(name) and path == storage.join(output_dir, name) and name not in keep
+            if SHARD_PATTERN.fullmatch(name) and path == storage.join(output_dir, name) and name not in kept
         ]
     )
 

@@ -16,6 +16,7 @@ from beam_pipelines.features.weights_hash import source_hashes
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.records.schema import SCHEMA_VERSION, SPLITS, FeatureSpec, shard_filename
 from beam_pipelines.splits.assign import keyed_order
+from beam_pipelines.splits.config import FINGERPRINT_VERSION
 
 # Bytes per second of audio by extension, to estimate lengths from sizes: 128 kbps for lossy formats, 16-bit stereo at
 # 44.1 kHz for PCM, and two thirds of that for FLAC.
@@ -75,8 +76,9 @@ def plan_shards(
         "segment": asdict(config.segment),
         "features": config.feature_settings(),
         "labels": list(labels),
-        # The bytes do not depend on the search for duplicates; the key stays that of earlier versions with it.
-        "has_fingerprints": True,
+        # The bytes do not depend on it, but acoustic fingerprints of two versions must not be compared.
+        "acoustic_fingerprint": FINGERPRINT_VERSION,
+        **_computations(config),
     }
     bytes_per_segment = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
     members_of: dict[str, list[Track]] = {split: [] for split in SPLITS}
@@ -130,8 +132,15 @@ def data_set_cache_key(tracks: Sequence[Track], config: PrepareConfig) -> str:
             "sources": source_hashes(config.features),
             "config": config.result_settings(),
             "tracks": _hash_of_tracks(tracks),
+            **_computations(config),
         }
     )
+
+
+def _computations(config: PrepareConfig) -> dict[str, dict[str, int]]:
+    """Returns the ways in which features are computed; the first one is left out, as it is in keys of older data."""
+    later = {name: one.computation() for name, one in config.features.items() if one.computation() > 1}
+    return {"computations": later} if later else {}
 
 
 def _hash_of_tracks(tracks: Sequence[Track]) -> str:

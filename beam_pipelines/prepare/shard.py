@@ -1,5 +1,6 @@
 """Building one shard: tracks in, examples and a report out. Without Beam."""
 
+import array
 import math
 import os
 from collections import defaultdict
@@ -29,10 +30,12 @@ class BuiltShard:
 
     Attributes:
         report: The content of the shard.
+        record_ends: The offset behind each record of the file, in bytes.
         acoustic_fingerprints: One for each track of the report, in its order; empty where duplicates.mode is off.
     """
 
     report: ShardReport
+    record_ends: Sequence[int]
     acoustic_fingerprints: Sequence[Codes]
 
 
@@ -65,14 +68,17 @@ class TrackResult:
 class _Contents:
     """The contents of a shard so far."""
 
-    num_examples: int = 0
-    num_bytes: int = 0
+    record_ends: "array.array[int]" = field(default_factory=lambda: array.array("Q"))
     decode_s: float = 0.0
     feature_s: float = 0.0
     tracks: list[TrackRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     acoustic_fingerprints: list[Codes] = field(default_factory=list)
     feature_sums: defaultdict[str, RunningSums] = field(default_factory=lambda: defaultdict(RunningSums))
+
+    @property
+    def num_bytes(self) -> int:
+        return self.record_ends[-1] if self.record_ends else 0
 
 
 def _ignore_clip(track: Track, clip: Clip) -> None:
@@ -159,7 +165,7 @@ class ShardBuilder:
             filename=plan.filename,
             split=plan.split,
             cache_key=plan.cache_key,
-            num_examples=contents.num_examples,
+            num_examples=len(contents.record_ends),
             num_bytes=contents.num_bytes,
             tracks=contents.tracks,
             rejects=contents.rejects,
@@ -167,7 +173,9 @@ class ShardBuilder:
             decode_s=contents.decode_s,
             feature_s=contents.feature_s,
         )
-        return BuiltShard(report=report, acoustic_fingerprints=contents.acoustic_fingerprints)
+        return BuiltShard(
+            report=report, record_ends=contents.record_ends, acoustic_fingerprints=contents.acoustic_fingerprints
+        )
 
     @unexpected_errors("open")
     def _read_clip(self, track: Track) -> tuple[Clip, int]:
@@ -205,10 +213,9 @@ class ShardBuilder:
                 label=self._label_indices[track.label],
                 features=segment.features,
             )
-            contents.num_bytes += write_record(sink, example)
-            contents.num_examples += 1
-            for name, array in segment.features.items():
-                contents.feature_sums[name].add(array)
+            contents.record_ends.append(contents.num_bytes + write_record(sink, example))
+            for name, values in segment.features.items():
+                contents.feature_sums[name].add(values)
 
 
 @unexpected_errors("measure")
@@ -224,7 +231,7 @@ def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
         duration_s=audio.duration_s,
         padded_s=clip.fitted.num_padded / audio.sample_rate_hz,
         cut_s=clip.fitted.num_cut / audio.sample_rate_hz,
-        is_truncated=audio.is_cut or audio.is_partial,
+        is_truncated=(audio.is_cut and clip.fitted.num_cut == 0) or audio.is_partial,
         rms_dbfs=_decibels(math.sqrt(mean_square(audio.samples))),
         peak_dbfs=_decibels(float(max(audio.samples.max(), -audio.samples.min()))),
         num_segments=len(clip.segments),

@@ -16,19 +16,19 @@ class TrackRecord:
 
     Attributes:
         content_hash: Equal for tracks whose decoded audio is equal to 16 bits.
-        duration_s: The length of the decoded audio, in seconds.
+        duration_s: The length of the decoded audio, in seconds: at most a second more than `audio.clip_duration_s`.
         padded_s: Seconds of silence appended, to make it as long as `audio.clip_duration_s`.
-        cut_s: Seconds removed at its end, to make it as short as `audio.clip_duration_s`.
+        cut_s: Seconds of decoded audio removed at its end, to make it as short as `audio.clip_duration_s`.
         is_truncated: Whether less was decoded than the file has or should have: it is longer than
-            `audio.max_duration_s`, where decoding stopped, or it is damaged or truncated.
+            `audio.max_duration_s`, where decoding stopped, and was not cut to a clip, or it is damaged or truncated.
         rms_dbfs: The level of the decoded audio (0 is a full-scale square wave).
         peak_dbfs: The level of the largest sample of the decoded audio.
         num_segments: Segments in the data set.
         num_silent_segments: Segments that are left out because they are silent.
         decoder: The decoder, "libsndfile" or "ffmpeg". None in data sets of earlier versions, as the following.
         decoded_s: Seconds of decoded audio, before resampling.
-        expected_s: Seconds of audio that the file should have according to its headers, at most
-            `audio.max_duration_s`; None if they do not say.
+        expected_s: Seconds of audio that the file should have according to its headers, at most those after which
+            decoding stops; None if they do not say.
     """
 
     track_id: str

@@ -31,7 +31,8 @@ CONFIG_FILE = "prepare.yaml"
 BUILD_FOLDER = ".build"  # of an unfinished preparation
 AUDIO_FOLDER = "audio"
 
-SHARD_PATTERN = re.compile(r"\w+-\w+\.tfrecord-\d{5}-of-\d{5}")
+# The names of shards and of their indices.
+SHARD_PATTERN = re.compile(r"\w+-\w+\.(tfrecord|index)-\d{5}-of-\d{5}")
 
 # Entries that every example has in addition to its features.
 TRACK_ID, SEGMENT_INDEX, START_S, LABEL = "track_id", "segment_index", "start_s", "label"
@@ -153,6 +154,15 @@ def shard_filenames(dataset_name: str, split: SplitInfo) -> list[str]:
         shard_filename(dataset_name=dataset_name, split=split.name, index=index, num_shards=num_shards)
         for index in range(num_shards)
     ]
+
+
+def index_filename(shard: str) -> str:
+    """Returns the name or path of the index of a shard, e.g. "mine-train.index-00003-of-00016".
+
+    It does not match "*.tfrecord-*", which finds the shards.
+    """
+    start, _, end = shard.rpartition(".tfrecord-")
+    return f"{start}.index-{end}"
 
 
 def kept_audio_path(track_id: str) -> str:

@@ -13,7 +13,11 @@ import google_crc32c
 _MASK_DELTA = 0xA282EAD8
 _CRC_BYTES = 4
 # The length and its checksum.
-_HEADER_BYTES = 12
+HEADER_BYTES = 12
+
+
+class DamagedRecordError(Exception):
+    """The bytes are not those of one record."""
 
 
 class BinarySink(Protocol):
@@ -33,21 +37,38 @@ def write_record(sink: BinarySink, data: bytes) -> int:
     return len(header) + len(data) + len(footer)
 
 
+def record_size(header: bytes) -> int | None:
+    """Returns the size of a record in the file, in bytes; None if these are not the first 12 bytes of one."""
+    if len(header) < HEADER_BYTES or _stored_crc(header, 8) != _masked_crc32c(header[:8]):
+        return None
+    (length,) = struct.unpack_from("<Q", header)
+    return HEADER_BYTES + int(length) + _CRC_BYTES
+
+
+def record_data(record: bytes) -> bytes:
+    """Returns the data of one record.
+
+    Args:
+        record: All of its bytes in the file.
+
+    Raises:
+        DamagedRecordError: A checksum is wrong, or the record is shorter or longer.
+    """
+    data = record[HEADER_BYTES:-_CRC_BYTES]
+    if record_size(record[:HEADER_BYTES]) != len(record) or _stored_crc(record, -_CRC_BYTES) != _masked_crc32c(data):
+        raise DamagedRecordError(f"these {len(record)} bytes are not a record")
+    return data
+
+
 def read_records(content: bytes) -> Iterator[bytes]:
     """Yields the records of a file, up to where it is truncated or damaged."""
     start = 0
-    while start + _HEADER_BYTES <= len(content):
-        length_bytes = content[start : start + 8]
-        (length,) = struct.unpack("<Q", length_bytes)
-        data_start = start + _HEADER_BYTES
-        end = data_start + length
-        if _stored_crc(content, start + 8) != _masked_crc32c(length_bytes) or end + _CRC_BYTES > len(content):
+    while (size := record_size(content[start : start + HEADER_BYTES])) is not None:
+        try:
+            yield record_data(content[start : start + size])
+        except DamagedRecordError:
             return
-        data = content[data_start:end]
-        if _stored_crc(content, end) != _masked_crc32c(data):
-            return
-        yield data
-        start = end + _CRC_BYTES
+        start += size
 
 
 def _stored_crc(content: bytes, start: int) -> int:

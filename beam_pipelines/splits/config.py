@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.checks import check, check_choice
 
+# Changes with the codes of `acoustic_fingerprint.py`: those of two versions must not be compared.
+FINGERPRINT_VERSION = 2
+
 
 @dataclass(frozen=True)
 class SplitConfig:

@@ -34,18 +34,15 @@ class StoredCodes:
     def __getitem__(self, track: int) -> Codes:
         return self._read(int(self._starts[track]), int(self._starts[track + 1]))
 
-    def blocks(self) -> Iterator[tuple[Codes, npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
-        """Yields the codes, the track of each and its position in that track, for some whole tracks at a time."""
-        first = 0
-        while first < len(self):
-            end = int(np.searchsorted(self._starts, self._starts[first] + _BLOCK_CODES, side="right")) - 1
-            end = max(end, first + 1)
-            starts = self._starts[first : end + 1]
-            lengths = np.diff(starts)
-            values = self._read(int(starts[0]), int(starts[-1]))
-            positions = np.arange(len(values)) - np.repeat(starts[:-1] - starts[0], lengths)
-            yield values, np.repeat(np.arange(first, end), lengths), positions.astype(np.int32)
-            first = end
+    def blocks(self) -> Iterator[tuple[int, Codes]]:
+        """Yields all codes in order, some at a time, each with the place of its first one among all."""
+        for start in range(0, self.num_codes, _BLOCK_CODES):
+            yield start, self._read(start, min(start + _BLOCK_CODES, self.num_codes))
+
+    def locate(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Returns the track of each place among all codes, and the position in that track."""
+        tracks = np.searchsorted(self._starts, places, side="right") - 1
+        return tracks, places - self._starts[tracks]
 
     def _read(self, start: int, end: int) -> Codes:
         """Reads the codes between two places of the file. Not with a memory map: its pages count as memory."""

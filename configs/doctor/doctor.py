@@ -3,6 +3,7 @@
 import asyncio
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from typing import Any, TextIO
 
@@ -12,7 +13,7 @@ from configs.doctor.config import DoctorConfig
 from configs.doctor.credentials import find_credentials
 from configs.doctor.decoders import FORMATS, find_decoders
 from configs.doctor.devices import CUDA_DRIVER, find_devices
-from configs.doctor.findings import BROKEN, OK, Finding, has_problem
+from configs.doctor.findings import BROKEN, MISSING, OK, Finding, has_problem
 from configs.doctor.libraries import GROUPS, LIBRARIES, find_libraries, find_python
 from configs.doctor.probes import DECODE, GPU, IMPORT, probe
 from configs.doctor.report import print_findings
@@ -64,11 +65,16 @@ def _look(probed: Mapping[str, Mapping[str, Any]], commands: Iterable[Command]) 
     extras = find_extras(requirements, libraries, version_of=version_of)
     has_cuda_libraries = any(extra.name == "gpu" and extra.state == OK for extra in extras)
     advice = next((extra.fix for extra in extras if extra.name == "gpu"), None)
+    has_gpu = bool(probed[CUDA_DRIVER].get("gpus"))
     return [
         *versions,
         *find_devices(probed[CUDA_DRIVER], probed["tensorflow"], has_cuda_libraries=has_cuda_libraries, advice=advice),
         *find_decoders(probed),
-        *extras,
+        # Without a GPU there is nothing to install; with one, the row of the device says what.
+        *(
+            replace(one, fix=None) if one.name == "gpu" and one.state == MISSING and not has_gpu else one
+            for one in extras
+        ),
         find_credentials(),
         *find_commands(commands, extras, libraries, requirements),
     ]

@@ -7,7 +7,11 @@ from typing import TextIO
 
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import json_text, make_console, print_line
-from configs.doctor.findings import Finding, has_problem
+from configs.doctor.findings import MISSING, Finding, has_problem
+from configs.doctor.usable import install_extras
+
+_PINNED = "io"  # needs an old TensorFlow
+_NOT_WITH_OTHERS = (_PINNED, "all")  # all is named by its parts
 
 
 def print_findings(findings: Sequence[Finding], *, output_format: str, stream: TextIO) -> None:
@@ -29,9 +33,20 @@ def _print_table(findings: Sequence[Finding], *, stream: TextIO) -> None:
     for finding in findings:
         table.add_row(finding.part, finding.name, finding.state, finding.found)
     console.print(table)
+    for line in _advice(findings):
+        print_line(console, line)
+
+
+def _advice(findings: Sequence[Finding]) -> list[str]:
+    """Returns a line for each thing that can be typed; one for the missing extras that one command installs."""
+    missing = [one for one in findings if one.state == MISSING and one.fix == install_extras(one.name)]
+    names = [one.name for one in missing if one.name not in _NOT_WITH_OTHERS]
+    lines = []
     for finding in findings:
-        if finding.fix is not None:
+        if len(names) > 1 and finding in missing and finding.name != _PINNED:
+            if finding.name == names[0]:
+                lines.append(f"{MISSING}: extras {', '.join(names)}: {install_extras(*names)}, or some of them")
+        elif finding.fix is not None:
             expected = "" if finding.expected is None else f", expected {finding.expected}"
-            print_line(
-                console, f"{finding.state}: {finding.part} {finding.name}: {finding.found}{expected}: {finding.fix}"
-            )
+            lines.append(f"{finding.state}: {finding.part} {finding.name}: {finding.found}{expected}: {finding.fix}")
+    return lines

@@ -41,12 +41,16 @@ def _find_extra(
     packages = [one for requirement in requirements.extras[extra] for one in with_extras(requirement)]
     found = {one.name: _version(one, version_of=version_of) for one in packages}
     missing = [name for name, version in found.items() if version is None]
+    pairs = [(one, found[one.name]) for one in packages]
     if missing:
         # Also builds that take the place of a package: pip would install that package beside them.
         absent = [name for name in found if version_of(name) is None]
         others = [build for name in absent for build in installed_builds(name, version_of=version_of)]
-        fix = f"pip install 'beamtune[{extra}]'"
-        fix = f"pip uninstall --yes {' '.join(others)}, and then {fix}" if others else fix
+        fix = install_extras(extra)
+        if others and missing == ["tensorflow"]:  # the CUDA build, for which the other one has to go
+            fix = f"pip uninstall --yes {' '.join(others)}, and then {fix}"
+        elif others or any(version is not None and not accepts(one, version) for one, version in pairs):
+            fix = f"in a new environment, because it needs other versions: {fix}"
         return Finding("extra", extra, MISSING, f"without {_names(missing)}", fix=fix)
     wrong = {one.name: one for one in packages if not accepts(one, found[one.name] or "")}
     if not wrong:
@@ -58,8 +62,13 @@ def _find_extra(
         UNSUPPORTED,
         _names([f"{name} {found[name]}" for name in wrong]),
         expected=_names([f"{name}{one.specifier}" for name, one in wrong.items()]),
-        fix=None if said.issuperset(wrong) else f"pip install 'beamtune[{extra}]'",
+        fix=None if said.issuperset(wrong) else install_extras(extra),
     )
+
+
+def install_extras(*extras: str) -> str:
+    """Returns what is typed to install some extras."""
+    return f"pip install 'beamtune[{','.join(extras)}]'"
 
 
 def _version(requirement: Requirement, *, version_of: VersionOf) -> str | None:

@@ -29,7 +29,7 @@ SPACE = """
 search:
   optimizer.learning_rate: {log: [0.001, 0.01]}
 """
-# A command's words; {url} is the folder of all data, in a bucket or local.
+# The words behind a command; {url} is the folder of all data, in a bucket or local.
 COMMANDS: Mapping[str, Sequence[str]] = {
     "prepare": (
         *("dataset=csv", "dataset.path={url}/music/tracks.csv", "output_dir={url}/prepared"),
@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     ),
     "convert": ("source={url}/music", "output_dir={url}/wav"),
     "train": ("data_dir={url}/prepared", "run_dir={url}/runs/first", "epochs=6", *NETWORK),
+    "train cache=false": ("data_dir={url}/prepared", "run_dir={url}/runs/streamed", "epochs=6", *NETWORK),
     "evaluate": ("run_dir={url}/runs/first",),
     "predict": ("{url}/runs/first", "{url}/music/{song}"),
     "baselines": ("data_dir={url}/prepared", "output_dir={url}/runs/baselines", "feature=log_mel"),
@@ -110,9 +111,9 @@ def main() -> int:
 def measure(gcs: Gcs, local: Path, command: str) -> Row:
     """Runs a command on local folders and on the bucket."""
     song = next(local.glob("music/*/*.mp3")).relative_to(local / "music")
-    local_s = run(gcs, [command, *(word.format(url=local, song=song) for word in COMMANDS[command])])
+    local_s = run(gcs, [*command.split(), *(word.format(url=local, song=song) for word in COMMANDS[command])])
     gcs.clear_requests()
-    gcs_s = run(gcs, [command, *(word.format(url=gcs.url, song=song) for word in COMMANDS[command])])
+    gcs_s = run(gcs, [*command.split(), *(word.format(url=gcs.url, song=song) for word in COMMANDS[command])])
     return Row(command, gcs.count_requests(), local_s, gcs_s)
 
 

@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REAL_MUSIC = REPOSITORY.parent / "shared" / "data" / "magnatune4"
 FIGURES = REPOSITORY / "docs" / "images" / "cost.json"
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-_TICKS_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+_TICKS_S = (0.05, 0.1, 0.2, 0.5)
 # The colour of each kind of input.
 _COLORS = {"computed": "#4477AA", "pretrained": "#EE6677"}
 

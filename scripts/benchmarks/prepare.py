@@ -184,6 +184,11 @@ def find_clips(folder: Path) -> list[dict[str, str]]:
         root = folder / "music"
         words = ["synthesize", f"dataset.root={root}", "dataset.duration_s=30", "dataset.tracks_per_artist=4"]
         subprocess.run(python_command("configs.cli:run", *words), check=True, cwd=REPOSITORY)  # noqa: S603
+    return find_clips_in(root)
+
+
+def find_clips_in(root: Path) -> list[dict[str, str]]:
+    """Returns path, genre and artist of the clips in the table of a folder."""
     with open(root / "tracks.csv", encoding="utf-8", newline="") as file:
         rows = [{**row, "path": str(root / row["path"])} for row in csv.DictReader(file)]
     # Genres alternate, whatever the order of the table.

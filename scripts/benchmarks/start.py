@@ -1,20 +1,23 @@
-"""The start-up of commands: seconds, CPU seconds and large libraries that are imported, on the smallest data.
+"""The start-up of commands: seconds, CPU seconds, the first line, and large libraries, on the smallest data.
 
     scripts/bench start
     scripts/bench start --against ../beamtune-0.1.0 --repetitions 5
 
-`train` is measured up to its first step, `tensorboard` until it listens. Each measurement is a process of its own;
-with `--against`, both checkouts take turns. The median of all repetitions counts.
+`train` is measured up to its first step, `tensorboard` until it listens. The last rows are mistakes of a user. Each
+measurement is a process of its own in a terminal; its first line is timed in CPU seconds, to 0.01.
+With `--against`, both checkouts take turns. The median of all repetitions counts.
 """
 
 import argparse
 import json
 import os
+import pty
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,12 @@ COMMANDS = {
     "tune status": "tune status search",
     "tensorboard": "tensorboard run port=0",
 }
+MISTAKES = {
+    "train, no such data": "train data_dir=nothing run_dir=OUT",
+    "train, no such setting": "train data_dir=data run_dir=OUT epoch=3",
+    "evaluate, no such run": "evaluate run_dir=nothing",
+    "predict, no such run": "predict nothing song.mp3",
+}
 # What the commands read.
 SETUP = (
     "prepare dataset=folder dataset.root=music output_dir=data",
@@ -67,9 +76,7 @@ def main() -> None:
         parser.error(f"--against {arguments.against} is no checkout of beamtune")
     checkouts = [REPOSITORY] if arguments.against is None else [arguments.against.resolve(), REPOSITORY]
     with tempfile.TemporaryDirectory(prefix="beamtune-bench-") as folder:
-        write_music(Path(folder))
-        for words in SETUP:
-            run_command(Path(folder), words.split(), checkout=REPOSITORY, is_whole=True)
+        set_up(Path(folder))
         figures = measure(Path(folder), checkouts, repetitions=arguments.repetitions)
     report(figures, num_checkouts=len(checkouts))
     if arguments.json is not None:
@@ -88,31 +95,69 @@ def write_music(folder: Path) -> None:
         soundfile.write(folder / f"song.{ending}", rng.normal(0.0, 0.1, 4 * RATE_HZ), RATE_HZ)
 
 
-def measure(folder: Path, checkouts: Sequence[Path], *, repetitions: int) -> dict[str, list[list[dict[str, Any]]]]:
+def measure(
+    folder: Path, checkouts: Sequence[Path], *, repetitions: int, titles: Sequence[str] = (*COMMANDS, *MISTAKES)
+) -> dict[str, list[list[dict[str, Any]]]]:
     """Returns the results of each command: of each checkout, all repetitions."""
-    figures: dict[str, list[list[dict[str, Any]]]] = {title: [[] for _ in checkouts] for title in COMMANDS}
+    figures: dict[str, list[list[dict[str, Any]]]] = {title: [[] for _ in checkouts] for title in titles}
     for repetition in range(repetitions):
-        for title, words in COMMANDS.items():
+        for title in titles:
             print(f"{repetition + 1}/{repetitions} {title}", file=sys.stderr, flush=True)
             for place, checkout in enumerate(checkouts):
                 with tempfile.TemporaryDirectory(dir=folder) as out:
-                    command = words.replace("OUT", f"{out}/out").split()
-                    figures[title][place].append(run_command(folder, command, checkout=checkout))
+                    words = {**COMMANDS, **MISTAKES}[title].replace("OUT", f"{out}/out").split()
+                    exit_code = 2 if title in MISTAKES else 0
+                    figures[title][place].append(run_command(folder, words, checkout=checkout, exit_code=exit_code))
     return figures
 
 
-def run_command(folder: Path, words: Sequence[str], *, checkout: Path, is_whole: bool = False) -> dict[str, Any]:
-    """Runs a command in the folder, and returns what subjects/start.py measures; nothing if it runs as a whole."""
+def set_up(folder: Path, commands: Sequence[str] = SETUP) -> None:
+    """Writes what the commands read."""
+    write_music(folder)
+    for words in commands:
+        command = [sys.executable, "-W", "ignore", "-m", "configs.cli", *words.split()]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(  # noqa: S603
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"beamtune {words} failed:\n{done.stderr}")
+
+
+def run_command(folder: Path, words: Sequence[str], *, checkout: Path, exit_code: int) -> dict[str, Any]:
+    """Runs a command in the folder, and returns what subjects/start.py measures, and `first_line_s`."""
     result_path = folder / "result.json"
-    start = [sys.executable, "-W", "ignore"]
-    start += ["-m", "configs.cli"] if is_whole else [str(SUBJECT_FILE), str(result_path)]
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(  # noqa: S603
-        [*start, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"beamtune {' '.join(words)} failed:\n{done.stderr}")
-    return {} if is_whole else json.loads(result_path.read_text())
+    # A dumb terminal shows lines, but no bar that moves.
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3", "TERM": "dumb"}
+    command = [sys.executable, "-W", "ignore", str(SUBJECT_FILE), str(result_path), *words]
+    terminal, output = pty.openpty()
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+    ) as process:
+        os.close(output)
+        shown, first_line_s = read_terminal(terminal, process.pid)
+    os.close(terminal)
+    result: dict[str, Any] = json.loads(result_path.read_text())
+    if result["exit_code"] != exit_code:
+        raise SystemExit(f"beamtune {' '.join(words)} failed:\n{shown}")
+    return {**result, "first_line_s": first_line_s if shown else result["cpu_s"]}
+
+
+def read_terminal(terminal: int, pid: int) -> tuple[str, float]:
+    """Returns what a process prints, and its CPU seconds when it printed the first line."""
+    shown, first_line_s = b"", 0.0
+    with suppress(OSError):  # Linux: the process has closed the terminal
+        while block := os.read(terminal, 1 << 16):
+            if not shown:
+                first_line_s = cpu_s_of(pid)
+            shown += block
+    return shown.decode("utf-8", "replace"), first_line_s
+
+
+def cpu_s_of(pid: int) -> float:
+    """Returns the CPU seconds of a running process, of all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def report(figures: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], *, num_checkouts: int) -> None:
@@ -123,12 +168,13 @@ def report(figures: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], *, num_
     for prefix in ["before: ", ""][-num_checkouts:]:
         table.add_column(f"{prefix}s", justify="right")
         table.add_column(f"{prefix}CPU s", justify="right")
+        table.add_column(f"{prefix}first line, CPU s", justify="right")
     table.add_column("imports")
     for title, checkouts in figures.items():
         medians = [
             f"{statistics.median(result[key] for result in results):.2f}"
             for results in checkouts
-            for key in ("wall_s", "cpu_s")
+            for key in ("wall_s", "cpu_s", "first_line_s")
         ]
         table.add_row(title, *medians, " ".join(checkouts[-1][-1]["heavy"]))
     console.print(table)

@@ -82,13 +82,14 @@ def main() -> None:
         prog="scripts/bench train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, once each")
+    parser.add_argument("--inputs", action="store_true", help="the input pipeline only")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="beamtune-bench-") as folder:
         data_dir = Path(folder) / "data"
         write_data(data_dir, num_examples=sizes.num_examples)
-        figures = run(Path(folder), data_dir, sizes)
+        figures = run(Path(folder), data_dir, sizes, inputs_only=arguments.inputs)
     report(figures, sizes=sizes)
     if arguments.json is not None:
         content = {"cores": NUM_CORES, "sizes": asdict(sizes), "figures": figures}
@@ -102,6 +103,7 @@ def write_data(directory: Path, *, num_examples: int) -> None:
     from beam_pipelines.records import schema
     from beam_pipelines.records.example import encode_example
     from beam_pipelines.records.json_lines import json_lines
+    from beam_pipelines.records.record_index import encode_index
     from beam_pipelines.records.tfrecord import write_record
 
     directory.mkdir()
@@ -112,6 +114,7 @@ def write_data(directory: Path, *, num_examples: int) -> None:
         lengths = [count // NUM_SHARDS] * NUM_SHARDS
         for index, length in enumerate(lengths):
             name = schema.shard_filename(dataset_name="bench", split=split, index=index, num_shards=NUM_SHARDS)
+            ends: list[int] = []
             with (directory / name).open("wb") as sink:
                 for number in range(length):
                     values = rng.normal(-40, 15, SHAPE).astype(np.float16)
@@ -122,7 +125,8 @@ def write_data(directory: Path, *, num_examples: int) -> None:
                         label=number // 10 % NUM_CLASSES,
                         features={"log_mel": values},
                     )
-                    write_record(sink, example)
+                    ends.append(write_record(sink, example) + (ends[-1] if ends else 0))
+            (directory / schema.index_filename(name)).write_bytes(encode_index(ends))
             tracks += [track_record(f"{split}{index}-{number}", split) for number in range(-(-length // 10))]
         infos.append(schema.SplitInfo(name=split, shard_lengths=tuple(lengths), num_bytes=0))
     stats = schema.DatasetStats(
@@ -176,8 +180,11 @@ def track_record(track_id: str, split: str) -> "TrackRecord":
     )
 
 
-def run(folder: Path, data_dir: Path, sizes: Sizes) -> dict[str, list[float]]:
-    """Makes all measurements; returns all repetitions of each: examples per second, or seconds for the start."""
+def run(folder: Path, data_dir: Path, sizes: Sizes, *, inputs_only: bool) -> dict[str, list[float]]:
+    """Makes measurements; returns all repetitions of each: examples per second, or seconds for the start.
+
+    Those of inputs are per second of CPU time.
+    """
     data = str(data_dir)
     training = {"data_dir": data, "num_steps": sizes.steps}
     measurements: dict[str, Callable[[], float]] = {
@@ -200,9 +207,10 @@ def run(folder: Path, data_dir: Path, sizes: Sizes) -> dict[str, list[float]]:
         },
         START: lambda: in_process("start", data_dir=data, run_dir=tempfile.mkdtemp(dir=folder), started_s=time.time()),
     }
-    figures: dict[str, list[float]] = {name: [] for name in measurements}
+    chosen = {name: measure for name, measure in measurements.items() if name in INPUTS or not inputs_only}
+    figures: dict[str, list[float]] = {name: [] for name in chosen}
     for repetition in range(sizes.repetitions):
-        for name, measure in measurements.items():
+        for name, measure in chosen.items():
             print(f"{repetition + 1}/{sizes.repetitions} {name}", file=sys.stderr, flush=True)
             figures[name].append(measure())
     return figures
@@ -263,16 +271,17 @@ def report(figures: Mapping[str, Sequence[float]], *, sizes: Sizes) -> None:
     for name in ("", "measured", "target"):
         table.add_column(name, justify="right" if name == "measured" else "left")
     for name in INPUTS:
-        table.add_row(f"{name}, segments/s on one core", f"{best[name]:,.0f}", "≥ 20,000")
-    for name in (LOOP, FIT, LOOP_XLA, ONE_CORE, TWO_WORKERS):
-        table.add_row(f"{name}, segments/s", f"{best[name]:,.0f}", "")
-    table.add_row(f"{LOOP} / {FIT}", f"{best[LOOP] / best[FIT]:.2f}", "≥ 1.0")
-    table.add_row(f"{TWO_WORKERS} / {LOOP}", f"{best[TWO_WORKERS] / best[LOOP]:.2f}", "")
-    table.add_row(f"{TWO_WORKERS} / {ONE_CORE}", f"{best[TWO_WORKERS] / best[ONE_CORE]:.2f}", "")
-    for name in BUSY:
-        target = "" if BUSY[name]["between_epochs"] else "≥ 97%"
-        table.add_row(f"{name}, share of the time", f"{best[name]:.1%}", target)
-    table.add_row(f"{START}, s", f"{best[START]:.1f}", "")
+        table.add_row(f"{name}, segments/s of CPU time", f"{best[name]:,.0f}", "≥ 20,000")
+    if LOOP in best:
+        for name in (LOOP, FIT, LOOP_XLA, ONE_CORE, TWO_WORKERS):
+            table.add_row(f"{name}, segments/s", f"{best[name]:,.0f}", "")
+        table.add_row(f"{LOOP} / {FIT}", f"{best[LOOP] / best[FIT]:.2f}", "≥ 1.0")
+        table.add_row(f"{TWO_WORKERS} / {LOOP}", f"{best[TWO_WORKERS] / best[LOOP]:.2f}", "")
+        table.add_row(f"{TWO_WORKERS} / {ONE_CORE}", f"{best[TWO_WORKERS] / best[ONE_CORE]:.2f}", "")
+        for name in BUSY:
+            target = "" if BUSY[name]["between_epochs"] else "≥ 97%"
+            table.add_row(f"{name}, share of the time", f"{best[name]:.1%}", target)
+        table.add_row(f"{START}, s", f"{best[START]:.1f}", "")
     console.print(table)
 
 

@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
@@ -11,6 +12,7 @@ from beam_pipelines.features.config import LogMelConfig, MfccConfig, MusicnnConf
 from beam_pipelines.prepare.config import PrepareConfig
 from configs.command import load_config
 from configs.compose import CONFIG_DIR, compose, config_groups, overrides_of, to_dataclass, to_yaml, without_references
+from configs.hydra_schemas import SCHEMA_GROUP, register_schema
 from configs.launch.config import LocalLaunchConfig
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.training.config import TrainConfig
@@ -25,6 +27,17 @@ def test_defaults_are_those_of_the_dataclasses():
     assert isinstance(made, PrepareConfig)
     assert made.features == {"log_mel": LogMelConfig()}
     assert made.output_dir == "prepared/synthetic"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIG_DIR.glob("*.yaml")))
+def test_a_command_registers_all_schemas_that_it_needs(name, monkeypatch):
+    monkeypatch.setattr(ConfigStore.instance(), "repo", {**ConfigStore.instance().repo, SCHEMA_GROUP: {}})
+    registered = set()
+    monkeypatch.setattr(
+        "configs.compose.register_schema", lambda one: registered.add(one) or register_schema.__wrapped__(one)
+    )
+    compose(name, [])
+    assert 0 < len(registered) < 30
 
 
 def test_quick_reads_the_start_of_songs_and_leaves_none_out_of_the_fit():
@@ -167,6 +180,12 @@ def test_mistakes_are_named_with_a_suggestion(name, overrides, message):
         config(name, *overrides)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_error_names_the_feature_and_not_its_kind() -> None:
+    settings = [f"features.embedding_2.{word}" for word in ("path=b.onnx", "sample_rate_hz=16000", "window_s=100")]
+    with pytest.raises(UserError, match=r"^features\.embedding_2\.window_s=100\.0: expected 0\.01 to 60 s$"):
+        config("prepare", "features=[embedding_2]", *settings)
 
 
 @pytest.mark.slow

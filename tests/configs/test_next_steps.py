@@ -1,9 +1,16 @@
 """What a command prints at its end: the commands that may follow."""
 
+from pathlib import Path
+
 import pytest
+from prepared_data import write_prepared_data
 
 from beam_pipelines.common.terminal import duration_in_words, kept_from_earlier, next_steps
-from configs.next_steps import after_prepare, name_of
+from configs.cli import main
+from configs.next_steps import after_prepare, after_train, name_of
+from trainer.data.prepared import open_prepared
+from trainer.runs.run_dir import RunDir
+from trainer.training.config import TrainConfig
 
 
 def test_next_steps_are_quoted_for_a_shell() -> None:
@@ -30,6 +37,23 @@ def test_prepared_data_are_trained_on_by_a_model_that_takes_their_features(
     assert after_prepare("d", features) == words
 
 
+@pytest.mark.parametrize(
+    ("splits", "steps"),
+    [
+        (("train", "test"), [["evaluate", "run_dir={}"], ["tensorboard", "{}"]]),
+        (("train",), [["predict", "{}", "song.mp3"], ["serve", "{}"]]),
+    ],
+)
+def test_a_run_is_evaluated_only_where_there_is_a_test_split(
+    tmp_path: Path, splits: tuple[str, ...], steps: list[list[str]]
+) -> None:
+    shards = {name: [[b"an example"]] for name in splits}
+    data = write_prepared_data(tmp_path / "data", shards, specs=[], labels=["a"], tracks=[], config={})
+    run = RunDir(str(tmp_path / "run"))
+    run.start(TrainConfig(run_dir=run.path, data_dir=str(data)), open_prepared(str(data)))
+    assert list(after_train(run.path)) == [[word.format(run.path) for word in words] for words in steps]
+
+
 @pytest.mark.parametrize(("path", "name"), [("runs/a", "a"), ("runs/a/", "a"), ("gs://b/runs/a", "a"), ("/", "mine")])
 def test_what_is_made_of_a_result_has_its_name(path: str, name: str) -> None:
     assert name_of(path) == name
@@ -45,3 +69,14 @@ def test_one_is_singular() -> None:
 )
 def test_durations_have_the_unit_of_their_size(duration_s: float, text: str) -> None:
     assert duration_in_words(duration_s) == text
+
+
+def test_a_command_says_on_a_terminal_what_it_loads_before_it_reads_its_settings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["train", "epoch=3"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "loading TensorFlow …",
+        "beamtune train: epoch: there is no such setting; did you mean epochs?",
+    ]

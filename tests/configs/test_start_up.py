@@ -87,6 +87,30 @@ def test_a_command_imports_no_large_library_that_it_does_not_use(words: str, all
     assert set(json.loads(result_path.read_text())["heavy"]) <= allowed
 
 
+def test_mistakes_are_found_before_a_large_library_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    mistakes = (
+        ["train", "epoch=3"],
+        ["train", "data_dir=nothing", "run_dir=run"],
+        ["evaluate", "run_dir=nothing"],
+        ["predict", "nothing", "song.mp3"],
+        ["predict", "empty", "song.mp3"],
+        ["export", "empty", "output_dir=out"],
+        ["serve", "empty"],
+        ["tag", "empty", "song.mp3"],
+        ["crossval", "data_dir=nothing", "output_dir=out"],
+        ["tune", "data_dir=nothing", "search_dir=out"],
+        ["baselines", "data_dir=nothing", "output_dir=out"],
+        ["explore", "nothing"],
+    )
+    script = (
+        f"from configs.cli import main\ncodes = [main(words) for words in {mistakes!r}]\n"
+        "print(codes, {'tensorflow', 'apache_beam', 'sklearn', 'matplotlib'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(script_command(script), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout == f"{[2] * len(mistakes)} set()\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("install", "expected"), [("", ["matplotlib", "pandas", "sklearn"]), ("lean_keras.install()", [])]
 )

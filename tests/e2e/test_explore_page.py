@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
-from chromium import OVERFLOW, TEXT_HEIGHTS, open_page, requested_urls
+from chromium import OVERFLOW, SCROLLED_TABLES, TEXT_HEIGHTS, open_page, requested_urls
 from selenium.webdriver.common.by import By
 
 from configs.cli import main
@@ -88,6 +88,7 @@ def test_the_page_fits_its_window_and_blocks_requests(browser, explored):
     for width in (360, 390, 859, 1280):
         open_page(browser, explored, scheme="dark", width=width)
         assert browser.execute_script(OVERFLOW) == 0
+        assert width > 600 or browser.execute_script(SCROLLED_TABLES) == []
         assert min(browser.execute_script(TEXT_HEIGHTS)) >= 11.99
     assert browser.execute_async_script(BLOCKED_URI) == "http://127.0.0.1:9/tracker.png"
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import axe_core_python
 import pytest
-from chromium import OVERFLOW, TEXT_HEIGHTS, open_page, requested_urls
+from chromium import OVERFLOW, SCROLLED_TABLES, TEXT_HEIGHTS, open_page, requested_urls
 from python_script import script_command
 from selenium.webdriver.common.by import By
 
@@ -140,6 +140,7 @@ def test_pages_are_accessible_and_fit_their_window(browser, reports, kind):
         ]
         assert serious == [], (scheme, width)
         assert browser.execute_script(OVERFLOW) == 0
+        assert browser.execute_script(SCROLLED_TABLES) == []
         assert min(browser.execute_script(TEXT_HEIGHTS)) >= 11.99
 
 

@@ -49,6 +49,11 @@ def open_chromium(*more_options: str) -> Iterator[webdriver.Chrome]:
         browser.quit()
 
 
+# The labels of tables that have to be scrolled sideways; of confusion matrices, some have to.
+SCROLLED_TABLES = """
+return [...document.querySelectorAll(".scroll")].filter(
+  part => part.scrollWidth > part.clientWidth && !part.querySelector(".matrix")).map(part => part.ariaLabel);
+"""
 OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # The height of each text in the charts that are displayed, in pixels of the window.
 TEXT_HEIGHTS = """

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from beam_pipelines.features.config import MusicnnConfig
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import DuplicatePair, Reject, TrackRecord, json_lines
+from beam_pipelines.records.record_index import encode_index
 from beam_pipelines.records.tfrecord import write_record
 
 
@@ -119,5 +121,7 @@ def _write_split(directory: Path, split: str, shards: Sequence[Sequence[bytes]],
     for index, records in enumerate(shards):
         filename = schema.shard_filename(dataset_name=name, split=split, index=index, num_shards=len(shards))
         with (directory / filename).open("wb") as sink:
-            num_bytes += sum(write_record(sink, record) for record in records)
+            ends = list(accumulate(write_record(sink, record) for record in records))
+        (directory / schema.index_filename(filename)).write_bytes(encode_index(ends))
+        num_bytes += sum(ends[-1:])
     return schema.SplitInfo(name=split, shard_lengths=tuple(map(len, shards)), num_bytes=num_bytes)

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
@@ -108,6 +109,7 @@ def test_the_directory_holds_the_documented_files_and_no_others(prepared):
     shards = {name for name in names if ".tfrecord-" in name}
     assert Counter(name.split(".")[0] for name in shards) == {"mine-train": 2, "mine-validation": 2, "mine-test": 2}
     assert names - shards == {
+        *(name.replace(".tfrecord-", ".index-") for name in shards),
         "_SUCCESS",
         "dataset_info.json",
         "duplicates.jsonl",
@@ -358,15 +360,28 @@ def test_an_interrupted_run_prints_one_line(make_collection, tmp_path):
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_shards_damaged_between_two_runs_are_built_again(music, prepared):
-    """A shard whose size is not the reported one does not count as finished."""
-    whole = contents(prepared)
-    (prepared / "_SUCCESS").unlink()
-    (prepared / ".build").mkdir()
-    shard = next(prepared.glob("mine-train.tfrecord-*"))
-    shard.write_bytes(shard.read_bytes()[:100])
-    prepare(config_for(music, prepared))
-    assert contents(prepared) == whole
+@pytest.mark.parametrize("damaged", ["tfrecord", "index"])
+def test_shards_damaged_between_two_runs_are_built_again(music, tmp_path, monkeypatch, damaged):
+    """A shard whose size, or that of whose index, is not the reported one does not count as finished."""
+    config = config_for(music, tmp_path / "out")
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(pipeline, "_finish", lambda *args: (_ for _ in ()).throw(MemoryError()))
+        prepare(config)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*-of-*")}
+    path = next((tmp_path / "out").glob(f"mine-train.{damaged}-*"))
+    path.write_bytes(path.read_bytes()[:-8])
+    prepare(config)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*-of-*")} == whole
+
+
+def test_indices_have_the_ends_of_the_records(prepared):
+    shards = list(prepared.glob("*.tfrecord-*"))
+    for shard in shards:
+        sizes = [16 + len(record.numpy()) for record in tf.data.TFRecordDataset(str(shard))]
+        index = np.fromfile(prepared / shard.name.replace(".tfrecord-", ".index-"), dtype="<u8")
+        assert index.tolist() == np.cumsum(sizes).tolist()
+        assert index[-1] == shard.stat().st_size
+    assert len(list(prepared.glob("*.index-*"))) == len(shards)
 
 
 def test_tensorflow_reads_every_shard_to_its_end(prepared):

@@ -128,7 +128,7 @@ def test_a_run_holds_all_that_its_model_needs(name, shared_dir, prepared, weight
     config = replace(CONFIGS[name], **settings.get(name, {}))
     run_dir = shared_dir / "runs" / name
     train(TrainConfig(run_dir=str(run_dir), data_dir=str(prepared), epochs=1, global_batch_size=4, model=config))
-    assert "the weights of epoch 1 are in" in capsys.readouterr().out
+    assert "the weights of epoch 1, " in capsys.readouterr().out
 
     # Not even the pretrained weights are needed to predict.
     weights.rename(shared_dir / "moved")

@@ -6,7 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+
+from trainer.metrics.predictions import TrackPredictions
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks" / "nested.py"
 
@@ -51,3 +54,24 @@ def test_each_fold_takes_what_is_best_on_its_validation_split(nested: Any) -> No
 def test_of_equal_candidates_the_first_is_taken(nested: Any) -> None:
     candidates = {"a": [Run(3, 0.5, 1.0, 0.1)], "b": [Run(3, 0.5, 1.0, 0.9)]}
     assert nested.choose(candidates) == {3: "a"}
+
+
+def test_the_mean_gives_each_candidate_the_same_weight_however_many_seeds_it_has(nested: Any) -> None:
+    candidates = {
+        "two seeds": [scored_run(0, [0.9, 0.1]), scored_run(0, [0.7, 0.3])],
+        "one seed": [scored_run(0, [0.2, 0.8]), scored_run(1, [0.0, 1.0])],
+    }
+    # The mean of 0.8, which is the mean over two seeds, and 0.2.
+    np.testing.assert_allclose(nested.average(candidates, 0).probabilities, [[0.5, 0.5]])
+
+
+def test_cross_validations_of_other_folds_are_refused(nested: Any) -> None:
+    candidates = {"a": [scored_run(0, [0.9, 0.1])], "b": [scored_run(0, [0.9, 0.1], track_id="other")]}
+    with pytest.raises(SystemExit, match="fold 0: .*expected the same folds in all"):
+        nested.average(candidates, 0)
+
+
+def scored_run(fold: int, probabilities: list[float], *, track_id: str = "song") -> SimpleNamespace:
+    """A run with one track in its test split."""
+    tracks = TrackPredictions((track_id,), ("artist",), np.array([0]), np.array([probabilities]))
+    return SimpleNamespace(fold=fold, tracks=tracks)

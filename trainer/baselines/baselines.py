@@ -17,8 +17,9 @@ from trainer.common import files
 from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_sigterm
 from trainer.data.contamination import read_contamination
+from trainer.data.group_word import read_group_word
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
-from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels
+from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels, tracks_have_groups
 from trainer.metrics.predictions import make_predictions
 from trainer.metrics.score_tables import few_groups_notes, leak_note, parameters_text, split_title, with_interval
 from trainer.runs.prediction_files import write_predictions
@@ -210,7 +211,8 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
     print_line(
         console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {counted(len(data.labels), 'genre')}"
     )
-    for note in few_groups_notes([found[0].levels[TEST][TRACK]]):
+    word = read_group_word(data.path, has_groups=tracks_have_groups(found[0].levels[TEST]))
+    for note in few_groups_notes([found[0].levels[TEST][TRACK]], group_word=word):
         print_line(console, note)
     if leak is not None:
         print_line(console, leak_note(leak))

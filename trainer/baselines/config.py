@@ -51,9 +51,11 @@ class VectorConfig:
         check(
             self.pca is None or 0 < self.pca < 1 or (1 <= self.pca <= 65_536 and self.pca == int(self.pca)),
             key="pca",
-            value=self.pca,
+            value=None if self.pca is None else f"{self.pca:g}",
             expected="a whole number of components, a share of the variance between 0 and 1, or null for none",
         )
+        if self.pca is not None and self.pca >= 1:
+            object.__setattr__(self, "pca", int(self.pca))  # as it was typed
         check(
             self.pca is not None or not self.whiten,
             key="whiten",

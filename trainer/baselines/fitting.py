@@ -5,12 +5,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from beam_pipelines.common.checks import check
 from trainer.baselines.config import VectorConfig
@@ -213,8 +214,14 @@ def _one_thread() -> Iterator[None]:
     With several, the order of additions depends on the machine; and when other processes use its cores too, the threads
     of OpenMP wait for one another: gradient boosting then took four to seven times as long with two as with one.
     """
-    with threadpool_limits(limits=1):
+    with _thread_pools().limit(limits=1):
         yield
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Returns the thread pools of the libraries that are loaded; to find them takes longer than a small fit."""
+    return ThreadpoolController()
 
 
 @contextmanager

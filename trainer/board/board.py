@@ -169,7 +169,7 @@ class Board:
             if self._config.board.confusion_matrix:
                 png = confusion_png(levels[TRACK].confusion_matrix, self._data.labels)
                 validation.image(BEST_CONFUSION, png, step=step, title="validation tracks, best weights")
-            validation.text("scores", scores_text(VALIDATION, levels, leak=self._data.stats.split_leak), step=step)
+            validation.text("scores", scores_text(VALIDATION, levels, data=self._data), step=step)
             self._write_mistakes(validation, predictions, step=step)
             self._write_spectrograms(validation, predictions, step=step)
             self._write_embeddings(train, predictions)

@@ -8,7 +8,9 @@ import yaml
 from beam_pipelines.records.schema import SPLITS
 from trainer.board.config import RunSettings
 from trainer.common.markdown import markdown_table, plain_text, preformatted
+from trainer.data.group_word import groups_phrase, read_group_word
 from trainer.data.prepared import PreparedData
+from trainer.metrics.levels import tracks_have_groups
 from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.score_tables import SCORE_ROWS, few_groups_notes, split_title, with_interval
 
@@ -25,18 +27,22 @@ def split_text(data: PreparedData) -> str:
     return f"split: {plain_text(data.stats.split_source)}{warning}"
 
 
-def scores_text(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None) -> str:
+def scores_text(split: str, levels: Mapping[str, LevelMetrics], *, data: PreparedData) -> str:
     """Returns a Markdown table of the scores of each level, with 95 % intervals over groups in brackets.
 
     Args:
         split: The name of the split.
         levels: Its metrics.
-        leak: Why scores on the split may be too high, or None.
+        data: Its data set.
     """
     rows = [["examples", *(str(metrics.num_examples) for metrics in levels.values())]]
     rows += [[title, *(with_interval(metrics, name) for metrics in levels.values())] for title, name in SCORE_ROWS]
-    table = markdown_table([split_title(split, leak), *levels], rows)
-    notes = ["in brackets: 95 % intervals over groups (artists, albums)", *few_groups_notes(levels.values())]
+    table = markdown_table([split_title(split, data.stats.split_leak), *levels], rows)
+    word = read_group_word(data.path, has_groups=tracks_have_groups(levels))
+    notes = [
+        f"in brackets: 95 % intervals over {groups_phrase(word)}",
+        *few_groups_notes(levels.values(), group_word=word),
+    ]
     return "\n\n".join([table, *map(plain_text, notes)])
 
 

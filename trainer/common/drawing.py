@@ -3,7 +3,8 @@
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -70,7 +71,7 @@ _VARIABLES |= {color.lower(): f"--genre-{number}" for number, color in enumerate
 _VARIABLES |= {OTHER_COLOR.lower(): "--other"} | {color.lower(): f"--{name}" for name, color in SPLIT_COLORS.items()}
 # A chart has one rendering for a page of at least this width and one for a telephone: scaled text is illegible.
 WIDE_PX, NARROW_PX = 800, 320
-_PNG_WIDTH_IN = 9.0
+_PNG_WIDTH_PX = 1170
 _POINTS_PER_IN = 72
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _SVG_METADATA = ("Date", "Creator", "Format", "Type")
@@ -133,12 +134,17 @@ def draw(paint: "Callable[[Figure], None]", *, width_in: float, height_in: float
         figure = Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         paint(figure)
-        sink = io.BytesIO()
-        with warnings.catch_warnings():
-            # Characters that the font lacks are drawn as boxes; the tables contain the names.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            figure.savefig(sink, format="png", metadata={"Software": None})
-        return sink.getvalue()
+        return _saved(figure, format="png", metadata={"Software": None})
+
+
+def _saved(figure: "Figure", **options: Any) -> bytes:
+    """Returns the content of the file that matplotlib saves a figure to."""
+    sink = io.BytesIO()
+    with warnings.catch_warnings():
+        # Characters that the font lacks are drawn as boxes; the tables contain the names.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(sink, **options)
+    return sink.getvalue()
 
 
 def draw_picture(
@@ -163,20 +169,20 @@ def draw_picture(
         note: An explanation for the reader, or "".
         titles: See `draw_svg`.
     """
-    charts = [
-        draw_svg(
-            lambda figure, is_narrow=is_narrow: paint(figure, is_narrow),  # type: ignore[misc]
-            name=f"{name}-{width_px}",
-            width_px=width_px,
-            height_px=height_px,
-            titles=titles,
-        )
-        for is_narrow, width_px, height_px in zip((False, True), (WIDE_PX, NARROW_PX), heights_px, strict=True)
-    ]
-    png = draw(
-        lambda figure: paint(figure, False), width_in=_PNG_WIDTH_IN, height_in=heights_px[0] * _PNG_WIDTH_IN / WIDE_PX
+    with _svg_figure(f"{name}-{WIDE_PX}", width_px=WIDE_PX, height_px=heights_px[0]) as figure:
+        paint(figure, False)
+        wide = _to_svg(figure, name=f"{name}-{WIDE_PX}", titles=titles)
+        # Painted and arranged once: to arrange the parts takes most of the time.
+        figure.set_layout_engine("none")
+        png = _saved(figure, format="png", dpi=_PNG_WIDTH_PX * _POINTS_PER_IN / WIDE_PX, metadata={"Software": None})
+    narrow = draw_svg(
+        lambda figure: paint(figure, True),
+        name=f"{name}-{NARROW_PX}",
+        width_px=NARROW_PX,
+        height_px=heights_px[1],
+        titles=titles,
     )
-    return Picture(name=name, title=title, alt=alt, png=png, charts=tuple(charts), note=note)
+    return Picture(name=name, title=title, alt=alt, png=png, charts=(wide, narrow), note=note)
 
 
 def draw_svg(
@@ -200,6 +206,14 @@ def draw_svg(
         height_px: Height in pixels.
         titles: What a browser shows of each marker under the pointer, by the `gid` of the markers.
     """
+    with _svg_figure(name, width_px=width_px, height_px=height_px) as figure:
+        paint(figure)
+        return _to_svg(figure, name=name, titles=titles)
+
+
+@contextmanager
+def _svg_figure(name: str, *, width_px: int, height_px: int) -> "Iterator[Figure]":
+    """Yields an empty figure of `draw_svg`; in the body, matplotlib has the style of such figures."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -210,12 +224,12 @@ def draw_svg(
         # A point is a pixel of the page.
         figure = Figure(figsize=(width_px / _POINTS_PER_IN, height_px / _POINTS_PER_IN), layout="constrained")
         FigureCanvasSVG(figure)
-        paint(figure)
-        sink = io.BytesIO()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            figure.savefig(sink, format="svg", transparent=True, metadata=dict.fromkeys(_SVG_METADATA))
-    root = ElementTree.fromstring(sink.getvalue())  # noqa: S314 (matplotlib wrote it)
+        yield figure
+
+
+def _to_svg(figure: "Figure", *, name: str, titles: Mapping[str, Sequence[str]] | None) -> str:
+    content = _saved(figure, format="svg", transparent=True, metadata=dict.fromkeys(_SVG_METADATA))
+    root = ElementTree.fromstring(content)  # noqa: S314 (matplotlib wrote it)
     # The metadata, and a style sheet that would be one of the page.
     for part in root.findall(f"{_SVG}metadata") + [part for part in root if part.find(f"{_SVG}style") is not None]:
         root.remove(part)
@@ -224,6 +238,7 @@ def draw_svg(
     for element in root.iter():
         _fit_to_page(element, name)
     view_box = root.attrib["viewBox"]
+    width_px = round(figure.get_figwidth() * _POINTS_PER_IN)
     root.attrib = {"viewBox": view_box, "style": f"max-width: {width_px}px", "aria-hidden": "true"}
     return ElementTree.tostring(root, encoding="unicode").strip()
 

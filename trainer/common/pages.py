@@ -12,6 +12,7 @@ import jinja2
 
 from beam_pipelines.common.output_streams import visible_line
 from trainer.common.code_words import DUPLICATE_KINDS, DUPLICATE_OUTCOMES, REJECT_REASONS, SPLIT_SOURCES, words_of
+from trainer.common.table_labels import labelled
 
 _FRAME, _PARTS, _STYLE = "page.html.jinja", "page_parts.html.jinja", "page.css"
 _COMMON = ("common/" + _FRAME, "common/" + _PARTS)
@@ -20,8 +21,9 @@ _COMMON = ("common/" + _FRAME, "common/" + _PARTS)
 def page_template(package: str, name: str) -> jinja2.Template:
     """Returns the template of a page; it extends `common/page.html.jinja`.
 
-    Its filters are `whole` (1,234), `tenths` (1,234.5), `data_uri`, whose argument is the media type, and `visible`,
-    for sentences with names in them: those that turn the direction of text are escaped, so that no other words turn.
+    Its filters are `labelled`, of a table that may be wide, `whole` (1,234), `tenths` (1,234.5), `data_uri`, whose
+    argument is the media type, and `visible`, for sentences with names in them: those that turn the direction of text
+    are escaped, so that no other words turn.
     `split_words`, `reason_words`, `kind_words` and `outcome_words` turn the codes of a data set's tables into words.
 
     Args:
@@ -38,6 +40,7 @@ def page_template(package: str, name: str) -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(load)
     )
     environment.filters.update(whole=whole, tenths=tenths, data_uri=data_uri, visible=visible_line)
+    environment.filters["labelled"] = labelled
     for name_of_filter, words in (
         ("split_words", SPLIT_SOURCES),
         ("reason_words", REJECT_REASONS),

@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.saved_settings import SettingValue, trained_settings
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.common.result_folders import find_result_folders
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
 from trainer.data.contamination import read_contamination
+from trainer.data.group_word import GROUP, read_group_word
+from trainer.metrics.levels import tracks_have_groups
 from trainer.metrics.metrics import COUNTED_METRICS, Interval
 from trainer.metrics.score_tables import has_rough_intervals
-from trainer.runs.run_dir import CONFIG_FILE, RunDir
-from trainer.runs.run_metrics import ModelSummary
+from trainer.runs.run_dir import CONFIG_FILE, PREDICTIONS_FILE, RunDir
+from trainer.runs.run_metrics import OUT_OF_FOLD, ModelSummary
 from trainer.tuner.search_dir import SEARCH_FILE
+
+# Of a run that is fitted to all tracks.
+_OUT_OF_FOLD_FILE = PREDICTIONS_FILE.format(OUT_OF_FOLD)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class ComparedResult:
         split_leak: Why the scores may be too high, or None.
         contamination: A sentence for each feature whose pretrained network learned from the music.
         scores: {level: {metric: score}}.
+        settings: The settings that change what is trained, by dotted key.
+        group_word: What a group of its tracks is, such as "artist".
         num_folds: The folds of a cross-validation, or None.
         num_seeds: The seeds of a cross-validation, or None.
     """
@@ -60,6 +68,8 @@ class ComparedResult:
     split_leak: str | None
     contamination: tuple[str, ...]
     scores: Mapping[str, Mapping[str, Score]]
+    settings: Mapping[str, SettingValue]
+    group_word: str
     num_folds: int | None = None
     num_seeds: int | None = None
 
@@ -83,13 +93,16 @@ def expand_directory(path: str) -> list[str]:
 
 
 def find_results(folder: str) -> list[str]:
-    """Returns the runs and cross-validations below a folder. The trials of searches are left out.
+    """Returns the runs and cross-validations below a folder.
+
+    The trials of searches are left out, and runs that are fitted to all tracks: the cross-validation beside one has its
+    scores.
 
     Args:
         folder: Local or gs://.
     """
     found = find_result_folders(folder, {CONFIG_FILE, SETTINGS_FILE, RESULT_FILE, SEARCH_FILE})
-    directories = [one.path for one in found if SEARCH_FILE not in one.names]
+    directories = [one.path for one in found if not {SEARCH_FILE, _OUT_OF_FOLD_FILE} & one.names]
     return [expanded for path in directories for expanded in expand_directory(path)]
 
 
@@ -135,6 +148,8 @@ def _read_run(run: RunDir, *, split: str) -> ComparedResult:
             }
             for level, of_level in metrics.levels[split].items()
         },
+        settings=trained_settings(run.config()),
+        group_word=read_group_word(run.dataset_dir, has_groups=tracks_have_groups(metrics.levels[split])),
     )
 
 
@@ -168,4 +183,6 @@ def _crossval_result(path: str, content: Mapping[str, Any]) -> ComparedResult:
             level: {name: Score(float(means[name]), sd=float(content["sd"][level][name])) for name in COUNTED_METRICS}
             for level, means in content["mean"].items()
         },
+        settings=trained_settings(content["settings"]),
+        group_word=GROUP,  # no interval of it is compared
     )

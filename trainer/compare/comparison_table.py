@@ -10,8 +10,11 @@ from beam_pipelines.common.terminal import make_console, print_line
 from trainer.common.markdown import markdown_table, plain_text
 from trainer.compare.compared_results import ComparedResult, Score
 from trainer.compare.config import GIVEN_ORDER
+from trainer.compare.differing_settings import TITLE as SETTINGS_TITLE
+from trainer.compare.differing_settings import differing_settings
+from trainer.data.group_word import GROUP, groups_phrase
 from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
-from trainer.metrics.score_tables import FEW_GROUPS_NOTE, parameters_text, score_text
+from trainer.metrics.score_tables import few_groups_note, parameters_text, score_text
 
 # The title of each score, with its level and its metric.
 _SCORES = (
@@ -53,13 +56,23 @@ def print_comparison(results: Sequence[ComparedResult], *, split: str, stream: T
     console.print(table)
     for note in _notes(results):
         print_line(console, note)
+    settings = differing_settings(results)
+    if settings:
+        names, *rows = settings
+        table = TextTable(SETTINGS_TITLE, *names, text=names, long=names[:1] if names[0] == "run" else [])
+        for row in rows:
+            table.add_row(*row)
+        print_line(console, "")
+        console.print(table)
 
 
 def to_markdown(results: Sequence[ComparedResult], *, split: str) -> str:
     """Returns the table in Markdown, with notes below."""
     header, *rows = _cells(results)
     notes = (f"\n{plain_text(note)}\n" for note in _notes(results))
-    return f"Scores of the {split} split.\n\n{markdown_table(header, rows)}\n{''.join(notes)}"
+    text = f"Scores of the {split} split.\n\n{markdown_table(header, rows)}\n{''.join(notes)}"
+    settings = differing_settings(results)
+    return f"{text}\nSettings that differ.\n\n{markdown_table(settings[0], settings[1:])}\n" if settings else text
 
 
 def to_csv(results: Sequence[ComparedResult]) -> str:
@@ -147,12 +160,17 @@ def _reasons(results: Sequence[ComparedResult]) -> list[tuple[str, str]]:
 
 def _notes(results: Sequence[ComparedResult]) -> list[str]:
     scores = [result.scores[level][name] for result in results for _, level, name in _SCORES]
+    words = {result.group_word for result in results if result.num_folds is None}
+    word = words.pop() if len(words) == 1 else GROUP
     notes = []
     if any(score.interval is not None for score in scores):
-        notes.append("[low, high]: 95 % interval over groups")
+        notes.append(f"[low, high]: 95 % interval over {groups_phrase(word)}")
     if any(score.is_rough for score in scores):
-        notes.append(FEW_GROUPS_NOTE)
+        notes.append(few_groups_note(word))
     if any(score.sd is not None for score in scores):
-        notes.append("±: standard deviation over folds and seeds; parameters and training time are of one run")
+        notes.append(
+            "±: mean and standard deviation over folds and seeds, also of macro-F1, which is that of each fold and not "
+            "of all tracks together; parameters and training time are of one run"
+        )
     notes += [f"[{number}] {word}, {reason}" for number, (word, reason) in enumerate(_reasons(results), start=1)]
     return notes

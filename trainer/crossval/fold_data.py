@@ -1,5 +1,6 @@
 """Writes a fold as a prepared data set: copies serialised examples unchanged, in constant memory."""
 
+import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from beam_pipelines.prepare.prepare_yaml import fold_yaml_text
 from beam_pipelines.prepare.shard_report import RunningSums, ShardReport
 from beam_pipelines.records import schema
 from beam_pipelines.records.json_lines import json_lines
+from beam_pipelines.records.record_index import encode_index
 from beam_pipelines.records.tfrecord import write_record
 from beam_pipelines.splits.assign import Assignment
 from trainer.common import files
@@ -119,8 +121,7 @@ class _SplitWriter:
         self._shard: PlannedShard | None = None
         self._open_shard = open_shard
         self._sink: Any = None
-        self._num_examples = 0
-        self._num_bytes = 0
+        self._record_ends = array.array("Q")
         self._sums: defaultdict[str, RunningSums] = defaultdict(RunningSums)
         self.reports: list[ShardReport] = []
 
@@ -132,29 +133,31 @@ class _SplitWriter:
             with files.file_errors(path):
                 self._sink = self._open_shard.enter_context(files.open_to_write(path))
         with files.file_errors(self._directory):
-            self._num_bytes += write_record(self._sink, record)
-        self._num_examples += 1
-        for name, array in features.items():
-            self._sums[name].add(array)
-        if self._num_examples == self._shard.num_examples:
+            size = write_record(self._sink, record)
+        self._record_ends.append(size + (self._record_ends[-1] if self._record_ends else 0))
+        for name, values in features.items():
+            self._sums[name].add(values)
+        if len(self._record_ends) == self._shard.num_examples:
             self._finish_shard(self._shard)
 
     def _finish_shard(self, shard: PlannedShard) -> None:
         with files.file_errors(self._directory):
             self._open_shard.close()
+            index_path = files.join(self._directory, schema.index_filename(shard.filename))
+            files.write_bytes(index_path, encode_index(self._record_ends))
         self.reports.append(
             ShardReport(
                 filename=shard.filename,
                 split=shard.split,
                 cache_key="",
-                num_examples=self._num_examples,
-                num_bytes=self._num_bytes,
+                num_examples=len(self._record_ends),
+                num_bytes=self._record_ends[-1],
                 tracks=shard.tracks,
                 rejects=(),
                 feature_sums={name: sums.result() for name, sums in self._sums.items()},
             )
         )
-        self._shard, self._num_examples, self._num_bytes = None, 0, 0
+        self._shard, self._record_ends = None, array.array("Q")
         self._sums.clear()
 
 

@@ -17,6 +17,10 @@ from trainer.runs.run_metrics import ModelSummary, RunMetrics, metrics_to_json
 AVERAGED_METRICS = (*COUNTED_METRICS, "loss", "expected_calibration_error")
 
 
+# The commands that write `crossval.json`.
+CROSSVAL, QUICK = "crossval", "quick"
+
+
 @dataclass(frozen=True)
 class ScoredRun:
     """A run that is trained and evaluated.
@@ -69,7 +73,7 @@ class CrossvalHeader:
 
 
 def crossval_to_json(
-    header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any], command: str = "crossval"
+    header: CrossvalHeader, runs: Sequence[ScoredRun], *, settings: Mapping[str, Any], command: str = CROSSVAL
 ) -> str:
     """Returns the text of `crossval.json`.
 
@@ -168,18 +172,20 @@ def pooled(runs: Sequence[ScoredRun]) -> dict[str, dict[str, Any]]:
     The accuracy is the mean over seeds of the share of correctly classified tracks.
     """
     levels = {level: _pooled_counts([run.test[level] for run in runs]) for level in LEVELS}
-    parts = [run.tracks for run in runs]
-    tracks = evaluated_tracks(
-        TrackPredictions(
-            track_ids=tuple(name for part in parts for name in part.track_ids),
-            groups=tuple(group for part in parts for group in part.groups),
-            labels=np.concatenate([part.labels for part in parts]),
-            probabilities=np.concatenate([part.probabilities for part in parts]),
-        )
-    )
+    tracks = evaluated_tracks(joined([run.tracks for run in runs]))
     intervals = tracks.intervals
     levels[TRACK]["intervals"] = None if intervals is None else {name: asdict(intervals[name]) for name in intervals}
     return levels
+
+
+def joined(parts: Sequence[TrackPredictions]) -> TrackPredictions:
+    """Returns the tracks of all parts, one part after the other; a track of two parts occurs twice."""
+    return TrackPredictions(
+        track_ids=tuple(name for part in parts for name in part.track_ids),
+        groups=tuple(group for part in parts for group in part.groups),
+        labels=np.concatenate([part.labels for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+    )
 
 
 def mean(values: Sequence[float]) -> float:

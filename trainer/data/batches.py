@@ -1,8 +1,8 @@
 """Shards → batches for training, scoring and inspection.
 
-With `cache`, all examples are decoded once and each batch is gathered from memory. Without it, examples stay serialised
-until they are in a batch: the shuffle buffer holds short strings, and one call parses a batch. Every input pipeline of
-a distributed run yields the same number of batches, so that no replica waits for one that has none left.
+With `cache`, all examples are decoded once and each batch is gathered from memory. Without it, the serialised examples
+of a batch are read from where they are in the shards, and one call parses them. Every input pipeline of a distributed
+run yields the same number of batches, so that no replica waits for one that has none left.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from beam_pipelines.common.checks import check
-from beam_pipelines.common.errors import RunFailedError, UserError
-from beam_pipelines.common.terminal import counted
+from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.records.schema import FeatureSpec
 from trainer.common.files import MissingFileError
 from trainer.data.augment import Augmenter
@@ -24,7 +23,8 @@ from trainer.data.keyed_random import example_keys, example_states
 from trainer.data.order import Order, balanced_order, cut_slices, natural_order
 from trainer.data.parsing import empty_record, parse_examples, read_records, reading_options, records_of
 from trainer.data.prepared import Shard
-from trainer.data.shard_copies import error_of_copy
+from trainer.data.shard_copies import kept_failure
+from trainer.data.streaming import ExampleStream
 
 # One that the device takes next, and one that is copied meanwhile.
 _BATCHES_ON_DEVICE = 2
@@ -95,9 +95,9 @@ def count_steps(shards: Sequence[Shard], *, global_batch_size: int) -> int:
 class TrainStream:
     """The batches of the train split, in an order that depends only on the seed and the epoch.
 
-    With `cache`, every worker holds all examples and takes its slice of every batch: the batches are the same for any
-    number of workers, replicas and accumulation steps. Without it, each worker reads files of its own, so that the
-    batches depend on the number of workers too.
+    Every worker takes its slice of every batch: the batches are the same for any number of workers, replicas and
+    accumulation steps. With `cache`, every worker holds all examples. Without it, a worker reads the examples of its
+    slices; from a bucket, it reads shards whole, so that the batches depend on the number of workers too.
 
     Attributes:
         steps_per_epoch: Batches of `global_batch_size` in an epoch.
@@ -131,6 +131,7 @@ class TrainStream:
         self._device = device
         self._examples: Examples | None = None
         self.steps_per_epoch = count_steps(shards, global_batch_size=config.global_batch_size)
+        self._streamed = ExampleStream(shards, config, steps_per_epoch=self.steps_per_epoch)
 
     def epoch(self, strategy: Any, epoch: int, *, first_step: int = 0) -> Iterator[Any]:
         """Returns an iterator over TrainBatches, distributed over the strategy's replicas.
@@ -144,7 +145,7 @@ class TrainStream:
             first_step: Number of steps to skip at the start of the epoch.
 
         Raises:
-            UserError: A batch cannot be divided among the replicas, or there are fewer files than workers to read them.
+            UserError: A batch cannot be divided among the replicas.
         """
         if self._config.cache and self._examples is None:
             self._examples = load_examples(self._shards, self._specs)
@@ -201,51 +202,16 @@ class TrainStream:
         return natural_order(len(examples.labels), num_draws, rng=rng)
 
     def _streamed_batches(self, context: Any, epoch: int, first_step: int) -> Any:
-        shards = self._shards_of_pipeline(context)
-        num_examples = sum(shard.num_examples for shard in shards)
-        rng = np.random.default_rng([self._config.seed, epoch])
-        read_order, shuffle_seed = rng.permutation(len(shards)), int(rng.integers(2**31))
-        share = self._config.global_batch_size // context.num_input_pipelines
-        num_parts = self._config.accumulation_steps * context.num_replicas_in_sync // context.num_input_pipelines
         epoch_number = tf.constant(epoch, tf.int64)
 
-        def parse(numbers: Any, records: Any) -> Any:
-            if self._mixes:
-                numbers, records = (tf.concat([values[-1:], values], axis=0) for values in (numbers, records))
+        def parse(records: Any, occurrences: Any) -> Any:
             parsed = parse_examples(records, self._specs)
             keys = example_keys(parsed.track_keys, parsed.segment_indices)
-            return self._train_batch(parsed.features, parsed.labels, keys, numbers // num_examples, epoch_number)
+            return self._train_batch(parsed.features, parsed.labels, keys, occurrences, epoch_number)
 
-        def cut(batch: TrainBatch) -> Any:
-            size = share // num_parts
-            # The examples that a part is mixed with begin one before it.
-            num_rows = size + (batch.targets.shape[0] - share)
-            places = np.arange(num_parts)[:, None] * size + np.arange(num_rows)
-            return tf.data.Dataset.from_tensor_slices(
-                tf.nest.map_structure(lambda values: tf.gather(values, places), batch)
-            )
-
-        batches = (
-            read_records([shards[index] for index in read_order])
-            .shuffle(self._config.shuffle_buffer_examples, seed=shuffle_seed)
-            .repeat()
-            .enumerate()
-            .skip(first_step * share)
-            .batch(share, drop_remainder=True)
-            .take(self.steps_per_epoch - first_step)
-            .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        return self._streamed.slices(context, epoch, first_step=first_step, with_previous=self._mixes).map(
+            parse, num_parallel_calls=tf.data.AUTOTUNE
         )
-        return batches if num_parts == 1 else batches.flat_map(cut)
-
-    def _shards_of_pipeline(self, context: Any) -> list[Shard]:
-        num_pipelines = context.num_input_pipelines
-        if len(self._shards) < num_pipelines:
-            raise UserError(
-                f"cache=false: the train split has {counted(len(self._shards), 'shard')} and there are {num_pipelines} "
-                "workers, each of which reads shards of its own: set cache=true, or prepare the data with "
-                f"shards.min_shards={num_pipelines}"
-            )
-        return list(self._shards[context.input_pipeline_id :: num_pipelines])
 
 
 def _batch_function(seed: int, num_classes: int, augmenter: Augmenter | None) -> Any:
@@ -369,7 +335,7 @@ def shard_read_errors(shards: Sequence[Shard]) -> Iterator[None]:
     try:
         yield
     except _SHARD_ERRORS as error:
-        failure = error_of_copy(error)
+        failure = kept_failure(error)
         if failure is not None and not isinstance(failure, MissingFileError):
             raise failure from error
         for shard in shards:
@@ -387,7 +353,7 @@ def _problem_of(shard: Shard) -> str | None:
     except tf.errors.NotFoundError:
         return "is missing"
     except tf.errors.UnknownError as error:
-        failure = error_of_copy(error)
+        failure = kept_failure(error)
         if isinstance(failure, MissingFileError):
             return "is missing"
         raise failure or error from error

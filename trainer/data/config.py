@@ -18,7 +18,8 @@ class StreamConfig:
         accumulation_steps: Parts of a batch; each is a batch of its own.
         seed: Determines the order, together with the epoch.
         cache: Whether decoded examples stay in memory. "balanced" sampling requires it.
-        shuffle_buffer_examples: Size of the shuffle buffer without `cache`; with it, all examples are shuffled.
+        shuffle_buffer_examples: The fewest examples that are shuffled together where the shards are in a bucket and
+            there is no `cache`; elsewhere, all examples are.
         sampling: "natural" takes each example once; "balanced" takes examples of all genres equally often.
     """
 

@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15
-_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-_SHIFTS = (30, 27, 31)
+FINALISER_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+FINALISER_SHIFTS = (30, 27, 31)
 _MASK = 2**64 - 1
 # A mantissa of float64 has 53 bits.
 _UNUSED_BITS, _UNIT = 11, 2.0**-53
@@ -45,9 +45,7 @@ def example_states(keys: Any, occurrences: Any, *, seed: int, epoch: Any) -> Any
     Returns:
         (batch,) uint64.
     """
-    start = _absorb(
-        _absorb(_constant(0), _constant(seed)), tf.bitcast(tf.convert_to_tensor(epoch, tf.int64), tf.uint64)
-    )
+    start = _absorb(_constant(absorb_numbers(0, seed)), tf.bitcast(tf.convert_to_tensor(epoch, tf.int64), tf.uint64))
     states = _absorb(start, tf.bitcast(occurrences, tf.uint64))
     return _absorb(states, tf.bitcast(keys, tf.uint64))
 
@@ -59,13 +57,23 @@ def uniforms(states: Any, num_draws: int) -> Any:
     return tf.cast(bits, tf.float64) * _UNIT
 
 
+def absorb_numbers(state: int, *values: int) -> int:
+    """Returns a state that depends on another one and on numbers, 0 to 2⁶⁴ - 1 as these are."""
+    for value in values:
+        mixed = (state ^ value) + GOLDEN_GAMMA & _MASK
+        for shift, multiplier in zip(FINALISER_SHIFTS[:2], FINALISER_MULTIPLIERS, strict=True):
+            mixed = (mixed ^ mixed >> shift) * multiplier & _MASK
+        state = mixed ^ mixed >> FINALISER_SHIFTS[2]
+    return state
+
+
 def _absorb(states: Any, values: Any) -> Any:
     return _finalise(tf.bitwise.bitwise_xor(states, values) + _constant(GOLDEN_GAMMA))
 
 
 def _finalise(values: Any) -> Any:
-    first, second, last = (_constant(shift) for shift in _SHIFTS)
-    for shift, multiplier in zip((first, second), _MULTIPLIERS, strict=True):
+    first, second, last = (_constant(shift) for shift in FINALISER_SHIFTS)
+    for shift, multiplier in zip((first, second), FINALISER_MULTIPLIERS, strict=True):
         values = tf.bitwise.bitwise_xor(values, tf.bitwise.right_shift(values, shift)) * _constant(multiplier)
     return tf.bitwise.bitwise_xor(values, tf.bitwise.right_shift(values, last))
 

@@ -6,6 +6,7 @@ complete, and the waits are those of all operations on buckets.
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
@@ -28,17 +29,24 @@ def copied_records(path: Any) -> Any:
     return copies.flat_map(tf.data.TFRecordDataset)
 
 
-def error_of_copy(error: tf.errors.OpError) -> Exception | None:
-    """Returns the error of the copy that TensorFlow has raised as one of its own; None if it is another error."""
+@contextmanager
+def kept_failures() -> Iterator[None]:
+    """Keeps an error that the body raises for `kept_failure`: TensorFlow raises an UnknownError with its text."""
+    try:
+        yield
+    except Exception as error:
+        _failures.append(error)
+        raise
+
+
+def kept_failure(error: tf.errors.OpError) -> Exception | None:
+    """Returns the error that TensorFlow has raised as one of its own; None if it is another error."""
     return next((failure for failure in reversed(_failures) if str(failure) in error.message), None)
 
 
 def _local_copy(path: bytes) -> Iterator[str]:
-    try:
+    with kept_failures():
         copy = files.download(path.decode())
-    except Exception as error:  # TensorFlow raises an UnknownError with its text
-        _failures.append(error)
-        raise
     # The file has no name, so that nothing is left of it when the process is killed. While this generator waits for its
     # next call, its descriptor belongs to no other file.
     with copy:

@@ -6,20 +6,22 @@ from typing import Any
 import keras
 
 from beam_pipelines.common.errors import RunFailedError, UserError
+from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.board.evaluated_scores import write_test_scores
 from trainer.data.batches import scoring_batches, shard_read_errors
 from trainer.data.contamination import read_contamination
+from trainer.data.group_word import read_group_word
 from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.evaluation.config import EvaluateConfig
 from trainer.metrics.calibration import calibrated, fit_calibration
-from trainer.metrics.levels import TRACK, evaluated_levels
+from trainer.metrics.levels import TRACK, evaluated_levels, tracks_have_groups
 from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import Predictions, predictions_of_scores
-from trainer.metrics.score_tables import print_genres, print_scores
+from trainer.metrics.score_tables import one_genre_notes, print_genres, print_scores
 from trainer.model_card.model_card import write_model_card
 from trainer.models.config import ModelConfig
 from trainer.models.registry import model_config_from_dict
@@ -50,6 +52,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     """
     run = RunDir(config.run_dir)
     run_config = run.config()
+    if config.data_dir is None:
+        run.check_has_split(config.split)
     checkpoint = run.best_checkpoint()
     trained_on = run.dataset()
     data = _open_data(config, run=run, data_dir=run_config["data_dir"], trained_on=trained_on)
@@ -98,16 +102,17 @@ def _show(run: RunDir, split: str, levels: Mapping[str, LevelMetrics], *, data: 
     if run.is_finished():  # otherwise the end of the training writes it
         write_model_card(run)
     if split == TEST:  # the others have curves there
-        write_test_scores(run.path, levels, labels=data.labels, leak=data.stats.split_leak, step=step)
+        write_test_scores(run.path, levels, data=data, step=step)
     log_evaluation(run, split, levels, data=data, step=step)
 
 
 def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData, notes: Iterable[str]) -> None:
-    print_scores(split, levels, leak=data.stats.split_leak, stream=stdout())
+    word = read_group_word(data.path, has_groups=tracks_have_groups(levels))
+    print_scores(split, levels, leak=data.stats.split_leak, group_word=word, stream=stdout())
     print(file=stdout())
     print_genres(f"{split} tracks", levels[TRACK], labels=data.labels, stream=stdout())
-    for note in notes:
-        print(f"note: {note}", file=stdout())
+    for note in [*one_genre_notes(split, levels[TRACK], labels=data.labels, is_network=True), *notes]:
+        print(f"note: {visible_line(note)}", file=stdout())
 
 
 def _steps_per_epoch(run_config: Mapping[str, Any], data: PreparedData) -> int:

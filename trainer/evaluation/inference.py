@@ -140,6 +140,14 @@ class Inference:
         """Returns the probabilities, as `score`, and the mean embedding if it is asked for; always reads in windows."""
         return self.result(self._of_long_source(partial(open_audio, path), self._compute_of(with_embedding)))
 
+    def score_and_embed(
+        self, samples: NDArray[np.float32], *, sample_rate_hz: int
+    ) -> tuple[SegmentValues, NDArray[np.float32]]:
+        """Returns the probabilities of samples, as `score_samples`, and their mean embedding, of the same features."""
+        scores, embedding = self.result(self._of_samples(samples, sample_rate_hz, self._compute_of(True)))
+        assert embedding is not None
+        return scores, embedding
+
     def compute(self, segments: Sequence[Segment], *, with_embedding: bool) -> NDArray[Any]:
         """Returns what `result` takes as values, (segments, values), for at most `batch_size` segments of any files.
 
@@ -200,9 +208,10 @@ class Inference:
         return replace(decoded.result, duration_s=decoded.decoded_s, expected_s=decoded.expected_s)
 
     def _of_samples(self, samples: NDArray[np.float32], sample_rate_hz: int, compute: _Compute) -> SegmentValues:
-        clip = _read_or_silent(lambda: self.front_end.process_samples(samples, sample_rate_hz=sample_rate_hz))
-        if clip is not None and not clip.audio.is_cut:
-            return values_of_clip(clip, compute(clip.segments))
+        if len(samples) <= round(self.front_end.max_duration_s * sample_rate_hz):
+            clip = _read_or_silent(lambda: self.front_end.process_samples(samples, sample_rate_hz=sample_rate_hz))
+            if clip is not None:
+                return values_of_clip(clip, compute(clip.segments))
         found = self._of_windows(stream_samples(samples, sample_rate_hz), compute)
         return replace(found, duration_s=len(samples) / sample_rate_hz)
 

@@ -93,21 +93,6 @@ class DatasetSummary:
         return tuple(sorted(name for name, num_splits in counts.items() if num_splits > 1))
 
 
-def group_word_of(dataset: Mapping[str, object], tracks: Sequence[TrackRecord]) -> str:
-    """Returns what the groups of a data set are: "artist" or "album" where its settings say so, and "group" elsewhere.
-
-    Args:
-        dataset: The settings of the data set in `prepare.yaml`.
-        tracks: Its tracks.
-    """
-    # Music that beamtune composed, or a folder of artists' folders.
-    is_by_artist = "artists_per_genre" in dataset or (
-        dataset.keys() == {"name", "root"} and any(track.group != track.track_id for track in tracks)
-    )
-    named = "artist" if is_by_artist else dataset.get("group", dataset.get("group_column"))
-    return str(named) if named in ("artist", "album") else "group"
-
-
 def with_article(word: str) -> str:
     """Returns "an artist" or "a group"."""
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

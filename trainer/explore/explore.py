@@ -8,7 +8,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.paths import is_local
 from beam_pipelines.common.progress import ProgressReporter
-from beam_pipelines.common.terminal import counted
+from beam_pipelines.common.terminal import counted, say_step
 from beam_pipelines.records.schema import TRAIN
 from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files
@@ -16,7 +16,7 @@ from trainer.common.output_folder import check_output_dir, write_texts
 from trainer.data.prepared import PreparedData, open_prepared
 from trainer.explore.audio_examples import AudioExample, MissingExample, find_examples
 from trainer.explore.config import ExploreConfig
-from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, group_word_of, summarize
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, summarize
 from trainer.explore.events import EVENTS_DIR, write_example, write_picture, write_tables
 from trainer.explore.feature_figures import band_pictures, example_picture, projection_picture
 from trainer.explore.feature_statistics import FeatureStatistics, compute_statistics, sample_tracks
@@ -74,6 +74,7 @@ def _write_events(
         raise UserError(f"{events_dir} cannot be written to: {error.message}") from error
     with events:
         write_tables(events, data, tables, summary)
+        say_step(f"reading the features of {data.path} and drawing the charts")
         pictures = _pictures(data, tables, summary, config=config)
         for picture in pictures.all():
             write_picture(events, picture)
@@ -103,7 +104,7 @@ def _pictures(data: PreparedData, tables: Tables, summary: DatasetSummary, *, co
         clips=tracks_picture(summary),
         durations=durations_picture(summary, tables.tracks),
         loudness=loudness_picture(summary, tables.tracks),
-        groups=groups_picture(summary, group_word=group_word_of(tables.preparation.dataset, tables.tracks)),
+        groups=groups_picture(summary, group_word=tables.group_word),
         rejects=rejects_picture(summary, tables.rejects) if tables.rejects else None,
         bands=[
             picture

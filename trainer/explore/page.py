@@ -13,7 +13,7 @@ from trainer.common.drawing import Picture, in_words, of_largest
 from trainer.common.pages import page_template, tenths, whole
 from trainer.data.prepared import PreparedData
 from trainer.explore.audio_examples import AudioExample, MissingExample
-from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, group_word_of, with_article
+from trainer.explore.dataset_summary import ALL_SPLITS, DatasetSummary, with_article
 from trainer.explore.prepared_tables import Tables
 
 _TEMPLATE = "page.html.jinja"
@@ -107,7 +107,7 @@ def render_page(
         example_duration_s: The wanted duration of an example in seconds.
     """
     total = summary.totals[ALL_SPLITS]
-    group_word = group_word_of(tables.preparation.dataset, tables.tracks)
+    group_word = tables.group_word
     return page_template(__package__, _TEMPLATE).render(
         name=name,
         dataset_name=data.info.name,

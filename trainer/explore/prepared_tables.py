@@ -14,6 +14,7 @@ from beam_pipelines.records.json_lines import (
     rejects_from_json_lines,
     tracks_from_json_lines,
 )
+from trainer.data.group_word import group_word_of
 from trainer.data.prepared import read_metadata, read_prepare_yaml
 
 
@@ -32,6 +33,16 @@ class Tables:
     rejects: Sequence[Reject]
     duplicates: Sequence[DuplicatePair] | None
     preparation: PrepareYaml
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether tracks have groups, such as artists, other than themselves."""
+        return any(track.group != track.track_id for track in self.tracks)
+
+    @property
+    def group_word(self) -> str:
+        """What a group is, such as "artist"."""
+        return group_word_of(self.preparation.dataset, has_groups=self.has_groups)
 
 
 def read_tables(directory: str) -> Tables:

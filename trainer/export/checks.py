@@ -61,12 +61,12 @@ def predict_clips(inference: Inference, clips: Sequence[ReferenceClip]) -> list[
 def _predict_clip(inference: Inference, clip: ReferenceClip) -> Outputs:
     samples = clip.samples[:, None]
     try:
-        probabilities = inference.score_samples(samples, sample_rate_hz=clip.sample_rate_hz).mean
+        scores, embedding = inference.score_and_embed(samples, sample_rate_hz=clip.sample_rate_hz)
     except AudioError as error:
         if error.reason != "silent":
             raise
         return Outputs(None)
-    return Outputs(probabilities, inference.embed_samples(samples, sample_rate_hz=clip.sample_rate_hz).mean)
+    return Outputs(scores.mean, embedding)
 
 
 def run_saved_model(directory: str, clips: Sequence[ReferenceClip], *, labels: Sequence[str]) -> FormatRun:

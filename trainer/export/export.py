@@ -234,8 +234,8 @@ def _check_differences(runs: Mapping[str, FormatRun], expected: Sequence[Outputs
         if largest > limit * factor:
             times = "" if factor == 1 else f"{factor} times "
             raise RunFailedError(
-                f"{name} differs from beamtune predict by {largest:.1e}, more than {times}max_difference={limit:g}: it "
-                "is not written"
+                f"{name} differs from beamtune predict by {largest:.2e}, more than {times}max_difference={limit:g}: it "
+                "is not written; a larger max_difference accepts it"
             )
 
 

@@ -99,6 +99,12 @@ def evaluated_tracks(
     )
 
 
+def tracks_have_groups(levels: Mapping[str, LevelMetrics]) -> bool:
+    """Returns whether a group has several of the tracks, from the metrics by level."""
+    tracks = levels[TRACK]
+    return tracks.num_groups is not None and tracks.num_groups < tracks.num_examples
+
+
 def _scores_by_level(
     probabilities: NDArray[Any], track_index: NDArray[Any], *, num_tracks: int
 ) -> dict[str, NDArray[np.float64]]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
+from trainer.data.group_word import groups_phrase
 from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
 
 # For more genres, the most frequent confusions are printed instead of the confusion matrix.
@@ -26,7 +27,6 @@ SCORE_ROWS = (
 )
 # With fewer, intervals contain the true value less often than they should: docs/evaluate.md has the figures.
 _FEW_GROUPS = 10
-FEW_GROUPS_NOTE = f"* over fewer than {_FEW_GROUPS} groups (artists): such an interval is rough"
 # Only where a level is calibrated.
 _CALIBRATED_ROWS = (
     ("temperature", "temperature"),
@@ -35,20 +35,24 @@ _CALIBRATED_ROWS = (
 )
 
 
-def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None, stream: TextIO) -> None:
+def print_scores(
+    split: str, levels: Mapping[str, LevelMetrics], *, leak: str | None, group_word: str, stream: TextIO
+) -> None:
     """Prints a table of the metrics of each level, with their 95 % intervals if they have any.
 
     Args:
         split: The name of the split.
         levels: Its metrics.
         leak: Why scores on the split may be too high, or None.
+        group_word: What a group of tracks is, such as "artist".
         stream: The output.
     """
     console = make_console(stream)
     table = TextTable(split_title(split, leak), "metric", *levels)
     table.add_row("examples", *(f"{metrics.num_examples:,}" for metrics in levels.values()))
     if any(metrics.num_groups is not None for metrics in levels.values()):
-        table.add_row("groups", *("–" if one.num_groups is None else str(one.num_groups) for one in levels.values()))
+        counts = ("–" if metrics.num_groups is None else str(metrics.num_groups) for metrics in levels.values())
+        table.add_row(f"{group_word}s", *counts)
     for title, name in SCORE_ROWS:
         table.add_row(title, *(with_interval(metrics, name) for metrics in levels.values()))
     if any(metrics.calibrated is not None for metrics in levels.values()):
@@ -56,17 +60,22 @@ def print_scores(split: str, levels: Mapping[str, LevelMetrics], *, leak: str | 
             table.add_row(title, *(score_text(getattr(level.calibrated, name, None)) for level in levels.values()))
     console.print(table)
     if all(metrics.intervals is None for metrics in levels.values()):
-        print_line(console, "no intervals: they need tracks of at least 2 groups (artists, albums)")
-    for note in few_groups_notes(levels.values()):
+        print_line(console, f"no intervals: they need tracks of at least 2 {groups_phrase(group_word)}")
+    for note in few_groups_notes(levels.values(), group_word=group_word):
         print_line(console, note)
     if leak is not None:
         print_line(console, leak_note(leak))
 
 
-def few_groups_notes(metrics: Iterable[LevelMetrics]) -> list[str]:
+def few_groups_notes(metrics: Iterable[LevelMetrics], *, group_word: str) -> list[str]:
     """Returns the line below a table in which intervals are marked, or none."""
     has_few = any(has_rough_intervals(one) for one in metrics)
-    return [FEW_GROUPS_NOTE] if has_few else []
+    return [few_groups_note(group_word)] if has_few else []
+
+
+def few_groups_note(group_word: str) -> str:
+    """Returns what the star behind an interval means."""
+    return f"* over fewer than {_FEW_GROUPS} {groups_phrase(group_word)}: such an interval is rough"
 
 
 def has_rough_intervals(metrics: LevelMetrics) -> bool:
@@ -103,6 +112,25 @@ def score_text(value: float | None, interval: Interval | None = None, *, is_roug
     if interval is None:
         return f"{value:.3f}"
     return f"{value:.3f} [{interval.low:.2f}, {interval.high:.2f}]{'*' if is_rough else ''}"
+
+
+def one_genre_notes(split: str, tracks: LevelMetrics, *, labels: Sequence[str], is_network: bool) -> list[str]:
+    """Returns the line for a model that gives all tracks one genre, and what to try; none for other models.
+
+    Args:
+        split: What the tracks are of, such as "test".
+        tracks: The metrics of the tracks.
+        labels: The genres.
+        is_network: Whether the model is a network, and not a classical learner.
+    """
+    predicted = [label for label, genre in zip(labels, tracks.per_class, strict=True) if genre.num_predicted]
+    if len(predicted) > 1 or sum(genre.num_true > 0 for genre in tracks.per_class) < 2:
+        return []
+    advice = "more epochs, another optimizer.learning_rate" if is_network else "other features"
+    return [
+        f"every {split} track is taken for {predicted[0]}, so that the model tells no genres apart: "
+        f"{advice} or more music may help"
+    ]
 
 
 def parameters_text(num_parameters: int | None) -> str:

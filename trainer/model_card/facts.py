@@ -10,7 +10,9 @@ from beam_pipelines.features.pretrained_networks import YAMNET, PretrainedNetwor
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import TEST, VALIDATION
 from trainer.data.contamination import find_contamination
+from trainer.data.group_word import group_word_of_preparation
 from trainer.data.prepared import PreparedData
+from trainer.metrics.levels import tracks_have_groups
 from trainer.metrics.metrics import LevelMetrics
 from trainer.models.config import ModelConfig
 from trainer.models.registry import model_config_from_dict
@@ -49,6 +51,12 @@ class RunFacts:
             return None
         name = self.preparation.dataset.get("name")
         return None if name is None else str(name)
+
+    @property
+    def group_word(self) -> str:
+        """What a group of tracks is, such as "artist"."""
+        has_groups = any(tracks_have_groups(levels) for levels in self.levels.values())
+        return group_word_of_preparation(self.preparation, has_groups=has_groups)
 
     @property
     def contamination(self) -> tuple[str, ...]:

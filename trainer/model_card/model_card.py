@@ -92,7 +92,7 @@ def _use(facts: RunFacts) -> list[str]:
 
 
 def _data(facts: RunFacts) -> list[str]:
-    data, stats = facts.data, facts.data.stats
+    data, stats, word = facts.data, facts.data.stats, facts.group_word
     leak = stats.split_leak
     kind = facts.dataset_kind
     source = "where its audio came from is not recorded" if kind is None else f"prepared from `dataset={kind}`"
@@ -101,7 +101,7 @@ def _data(facts: RunFacts) -> list[str]:
     elif facts.contamination:
         apart = "**A pretrained network of its features has heard this music. All scores below are too high.**"
     elif stats.split_source in ("group", "folds"):
-        apart = "No group is in two splits: the scores are on groups that the model has never heard."
+        apart = f"No {word} is in two splits: the scores are on {word}s that the model has never heard."
     else:
         apart = "The metadata state no leak between the splits."
     how = plain_text(words_of(stats.split_source, SPLIT_SOURCES))
@@ -117,7 +117,7 @@ def _data(facts: RunFacts) -> list[str]:
         f"Splits: {how}. {apart}",
         markdown_table(
             ["tracks (segments)", *splits],
-            [*rows, ["all genres", *totals], ["groups", *groups], ["audio in segments", *hours]],
+            [*rows, ["all genres", *totals], [f"{word}s", *groups], ["audio in segments", *hours]],
         ),
     ]
 
@@ -138,8 +138,8 @@ def _limits(facts: RunFacts) -> list[str]:
     items = [
         f"A genre is what the labels of {plain_text(facts.data.info.name)} say. Other collections draw the line "
         "elsewhere, and a track can belong to several genres; the model names one.",
-        "Intervals are about other groups of the same collection. Music from other times, regions and languages, "
-        "live recordings and other kinds of production are untested unless the collection has them.",
+        f"Intervals are about other {facts.group_word}s of the same collection. Music from other times, regions and "
+        "languages, live recordings and other kinds of production are untested unless the collection has them.",
         "Audio that is not music, and music mixed with speech, are untested.",
         "The model may recognise how a recording was made, or who made it, in place of its genre."
         + (

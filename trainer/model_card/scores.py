@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.common.markdown import markdown_table, plain_text
+from trainer.data.group_word import groups_phrase
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import SEGMENT, TRACK
 from trainer.metrics.metrics import LevelMetrics
@@ -51,8 +52,8 @@ def _scores(facts: RunFacts) -> list[str]:
         *([] if leak is None else [f"**{_begun(leak_note(plain_text(leak)))}.**"]),
         *(f"**{_begun(plain_text(note))}.**" for note in facts.contamination),
         markdown_table(header, rows),
-        "In brackets: 95 % intervals over groups (artists, albums or recordings), which say how far the score may be "
-        "from that on other groups of the same collection. `segment` is a single segment, `track` the mean "
+        f"In brackets: 95 % intervals over {groups_phrase(facts.group_word)}, which say how far the score may be from "
+        f"that on other {facts.group_word}s of the same collection. `segment` is a single segment, `track` the mean "
         "probability of the segments of a track, `track_vote` their majority. By chance: the accuracy of a uniform "
         "guess. Most frequent genre: that of always naming the genre with the most examples in training.",
     ]

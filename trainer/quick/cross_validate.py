@@ -10,7 +10,7 @@ from beam_pipelines.records.schema import TEST
 from beam_pipelines.splits.assign import FOLDS, split_leak
 from trainer.common import files
 from trainer.crossval.crossval_dir import RESULT_FILE
-from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
+from trainer.crossval.results import QUICK, CrossvalHeader, ScoredRun, crossval_to_json
 from trainer.data.contamination import read_contamination
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import evaluated_levels
@@ -22,8 +22,6 @@ from trainer.runs.prediction_files import write_predictions
 from trainer.runs.run_dir import METRICS_FILE, RunDir
 from trainer.runs.run_metrics import ModelSummary, RunMetrics
 
-# The command in `crossval.json`: `report` shows its command line.
-COMMAND = "quick"
 MODEL = "linear"
 
 
@@ -61,7 +59,7 @@ def write_results(
         num_folds=len(results),
         seeds=(config.seed,),
     )
-    text = crossval_to_json(header, runs, settings=asdict(config), command=COMMAND)
+    text = crossval_to_json(header, runs, settings=asdict(config), command=QUICK)
     files.write_text(files.join(directory, RESULT_FILE), text)
 
 

@@ -9,6 +9,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.json_lines import TrackRecord
 from trainer.baselines.vectors import Vectors, check_fits_memory, make_vectorizer, read_vectors
 from trainer.crossval.source import open_source
+from trainer.data.group_word import read_group_word
 
 _MOST_MIB = 8192
 
@@ -78,3 +79,9 @@ def _concatenated(splits: list[Vectors]) -> Vectors:
         track_ids=tuple(name for one in splits for name in one.track_ids),
         starts_s=np.concatenate([one.starts_s for one in splits]),
     )
+
+
+def read_artist_word(data_dir: str, tracks: Sequence[TrackRecord]) -> str:
+    """Returns what the groups of the tracks are: "artist" also where the artists are not known."""
+    has_groups = any(track.group != track.track_id for track in tracks)
+    return read_group_word(data_dir, has_groups=has_groups) if has_groups else "artist"

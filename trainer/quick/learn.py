@@ -10,7 +10,7 @@ from trainer.metrics.predictions import Predictions
 from trainer.quick.config import QuickConfig
 from trainer.quick.cross_validate import out_of_fold_predictions, write_results
 from trainer.quick.fit_run import train_config, write_run
-from trainer.quick.labelled_tracks import read_labelled_tracks
+from trainer.quick.labelled_tracks import read_artist_word, read_labelled_tracks
 from trainer.quick.nested import (
     C_VALUES,
     FoldResult,
@@ -51,7 +51,8 @@ def learn(
     tracks = read_labelled_tracks(directory.prepared, features)
     vectors = VectorConfig(data_dir=directory.prepared, class_weighting="balanced", seed=config.seed)
     num_groups = len({track.group for track in tracks.tracks})
-    log(f"2/5 cross-validate: {counted(len(tracks.tracks), 'song')} of {counted(num_groups, 'artist')}")
+    word = read_artist_word(directory.prepared, tracks.tracks)
+    log(f"2/5 cross-validate: {counted(len(tracks.tracks), 'song')} of {counted(num_groups, word)}")
     out_of_fold: Predictions | None = None
     try:
         fold_of = find_folds(tracks, most=config.folds, seed=config.seed)

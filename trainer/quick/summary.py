@@ -5,6 +5,7 @@ import shlex
 from typing import TextIO
 
 from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.extras import is_installed
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
 from beam_pipelines.records.json_lines import TrackRecord
@@ -14,7 +15,8 @@ from trainer.crossval.out_of_fold import read_out_of_fold
 from trainer.data.prepared import open_prepared, read_tracks
 from trainer.metrics.levels import evaluated_tracks
 from trainer.metrics.predictions import TrackPredictions
-from trainer.metrics.score_tables import few_groups_notes, leak_note, with_interval
+from trainer.metrics.score_tables import few_groups_notes, leak_note, one_genre_notes, with_interval
+from trainer.quick.labelled_tracks import read_artist_word
 from trainer.quick.quick_dir import QuickDir
 from trainer.runs.run_dir import RunDir
 
@@ -37,9 +39,10 @@ def print_summary(directory: QuickDir, *, stream: TextIO) -> None:
     table = TextTable(f"{len(tracks)} songs, {len(data.labels)} genres", "what", "value", text=["value"])
     notes = []
     has_scores = files.exists(files.join(directory.crossval, RESULT_FILE))
+    word = read_artist_word(directory.prepared, tracks)
     if has_scores:
-        notes = _add_scores(table, directory)
-    table.add_row("artists", artists_text(tracks))
+        notes = _add_scores(table, directory, group_word=word)
+    table.add_row(f"{word}s", artists_text(tracks, word))
     table.add_row("model", _model_text(directory))
     console.print(table)
     for note in notes if has_scores else [NO_SCORES]:
@@ -48,25 +51,43 @@ def print_summary(directory: QuickDir, *, stream: TextIO) -> None:
     for path in written:
         if files.exists(path):
             print_line(console, f"written: {path}")
-    report = [f"report:  {files.join(directory.report, 'index.html')}"] if has_scores else []
-    for line in (
-        *report,
-        f"predict: {shlex.join(['beamtune', 'predict', directory.run])} song.mp3",
-        f"serve:   {shlex.join(['beamtune', 'serve', directory.run])}",
-    ):
+    for line in _next_lines(directory, has_scores=has_scores):
         print_line(console, line)
 
 
-def artists_text(tracks: list[TrackRecord]) -> str:
-    """Returns the number of artists, and how many tracks are of an unknown one: these are groups by themselves."""
+def _next_lines(directory: QuickDir, *, has_scores: bool) -> list[str]:
+    """Returns the page to open, and the commands that may follow."""
+    missing = "" if is_installed("fastapi") else "   (first: pip install 'beamtune[serve]')"
+    lines = [
+        f"predict: {shlex.join(['beamtune', 'predict', directory.run])} song.mp3",
+        f"serve:   {shlex.join(['beamtune', 'serve', directory.run])}{missing}",
+    ]
+    if not has_scores:
+        return lines
+    compared = shlex.join(["beamtune", "compare", directory.crossval])
+    return [
+        f"report:  {files.join(directory.report, 'index.html')}",
+        *lines,
+        f"compare: {compared} OTHER/crossval   (OTHER: a second output_dir, with other settings such as "
+        "'features=[musicnn,yamnet]')",
+    ]
+
+
+def artists_text(tracks: list[TrackRecord], word: str) -> str:
+    """Returns the number of artists, and how many tracks are of an unknown one: these are groups by themselves.
+
+    Args:
+        tracks: The tracks.
+        word: What a group is, such as "artist".
+    """
     num_unknown = sum(track.group == track.track_id for track in tracks)
     known = len({track.group for track in tracks if track.group != track.track_id})
     if not known:
-        return "not known: scores are by song, and an artist may be on both sides"
-    return str(known) if not num_unknown else f"{known}, and {num_unknown} songs whose artist is not known"
+        return f"not known: scores are by song, and an {word} may be on both sides"
+    return str(known) if not num_unknown else f"{known}, and {num_unknown} songs whose {word} is not known"
 
 
-def _add_scores(table: TextTable, directory: QuickDir) -> list[str]:
+def _add_scores(table: TextTable, directory: QuickDir, *, group_word: str) -> list[str]:
     """Adds the scores of the cross-validation to the table; returns the lines below it."""
     found = read_out_of_fold(directory.crossval)
     result = json.loads(files.read_text(files.join(directory.crossval, RESULT_FILE)))
@@ -80,7 +101,8 @@ def _add_scores(table: TextTable, directory: QuickDir) -> list[str]:
     table.add_row(f"macro-F1 of {title}", with_interval(level, "macro_f1"))
     table.add_row("folds", str(result["folds"]))
     leak = [] if found.split_leak is None else [leak_note(found.split_leak)]
-    return [*few_groups_notes([level]), *leak, *result["contamination"]]
+    same = one_genre_notes("out-of-fold", level, labels=found.genres, is_network=False)
+    return [*few_groups_notes([level], group_word=group_word), *same, *leak, *result["contamination"]]
 
 
 def _model_text(directory: QuickDir) -> str:

@@ -11,7 +11,7 @@ from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.crossval.crossval_dir import RESULT_FILE
 from trainer.crossval.out_of_fold import OutOfFold, read_out_of_fold
-from trainer.crossval.results import mean, sample_sd
+from trainer.crossval.results import QUICK, mean, sample_sd
 from trainer.data.prepared import open_prepared
 from trainer.metrics.bootstrap import CONFIDENCE
 from trainer.metrics.levels import LEVELS, TRACK, evaluated_tracks
@@ -65,13 +65,14 @@ def _collect(
     to_command: ToCommand,
 ) -> Collected:
     predicted = _predicted(found_tracks)
-    sections = predicted_sections(predicted, config)
     found = find_data(found_tracks.data_dir, given_dir=config.data_dir, cache_key=_source_key(result))
+    preparation = None if found.tables is None else found.tables.preparation
+    sections = predicted_sections(predicted, config, preparation=preparation)
     references = [asdict(row) for row in _references(predicted)]
     level = predicted.metrics
     content = {
         "kind": CROSSVAL,
-        "name": name_of(path),
+        **_title(path, result),
         "split": TEST,
         "leak": found_tracks.split_leak,
         "contamination": result.get("contamination", []),  # crossval.json of 0.1.0 has none
@@ -79,8 +80,10 @@ def _collect(
         "cautions": sentences.cautions(
             split=TEST,
             num_groups=sections["num_groups"],
+            group_word=sections["group_word"],
             labels=predicted.labels,
-            num_true=[genre.num_true for genre in level.per_class],
+            tracks=level,
+            is_network=result["model"].get("hyperparameters") is None,
         ),
         "model": result["model"],
         "labels": list(predicted.labels),
@@ -97,6 +100,15 @@ def _collect(
     return Collected(content=content, track_ids=shown_track_ids(sections), data=found)
 
 
+def _title(path: str, result: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the name of the page, and what it is about: `quick` calls its folder crossval, whatever the music is."""
+    if result.get("command") != QUICK:
+        return {"name": name_of(path)}
+    dataset = result["settings"]["dataset"]
+    music = str(dataset.get("root", dataset.get("path")))
+    return {"name": name_of(music), "about": f"the cross-validation of beamtune quick on {music}"}
+
+
 def _predicted(found: OutOfFold) -> PredictedTracks:
     tracks = TrackPredictions(
         track_ids=found.track_ids, groups=found.groups, labels=found.labels, probabilities=found.probabilities
@@ -106,9 +118,8 @@ def _predicted(found: OutOfFold) -> PredictedTracks:
 
 def _references(predicted: PredictedTracks) -> list[Any]:
     num_true = [genre.num_true for genre in predicted.metrics.per_class]
-    largest = num_true.index(max(num_true))
     counts = {TRACK: num_true}
-    return [majority(largest, of="all tracks", labels=predicted.labels, num_true=counts), chance(counts)]
+    return [majority(num_true, of="all tracks", labels=predicted.labels, num_true=counts), chance(counts)]
 
 
 def _run_row(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,12 +172,14 @@ def _sentences(
             labels=predicted.labels,
             split=TEST,
             are_apart=are_groups_apart("folds", result["split"]["leak"]),
+            group_word=sections["group_word"],
         ),
         sentences.answered(
             level.accuracy,
             (level.intervals or {}).get("accuracy"),
             num_tracks=sections["num_tracks"],
             num_groups=sections["num_groups"],
+            group_word=sections["group_word"],
             split="out-of-fold",
             references=references,
         ),

@@ -101,10 +101,9 @@ def _genre_row(label: str, splits: Sequence[str], data: PreparedData) -> dict[st
 def _from_tables(tables: Tables, *, genres: Sequence[str]) -> dict[str, Any]:
     summary = summarize(tables.tracks, genres=genres)
     pairs = tables.duplicates
-    has_groups = any(track.group != track.track_id for track in tables.tracks)
     return {
-        "num_groups": dict(summary.num_groups) if has_groups else None,
-        "crossing_groups": len(summary.crossing_groups) if has_groups else None,
+        "num_groups": dict(summary.num_groups) if tables.has_groups else None,
+        "crossing_groups": len(summary.crossing_groups) if tables.has_groups else None,
         "rejects": [
             {"reason": reason, "num_tracks": count}
             for reason, count in Counter(reject.reason for reject in tables.rejects).most_common()

@@ -5,6 +5,7 @@ from typing import Any
 
 from trainer.common.drawing import in_words
 from trainer.common.pages import page_template
+from trainer.data.group_word import GROUP, groups_phrase
 from trainer.explore.excerpts import Excerpt, MissingExcerpt
 from trainer.metrics.metrics import Interval
 from trainer.metrics.score_tables import MOST_MATRIX_GENRES, score_text
@@ -26,7 +27,7 @@ _TITLES = {
     "certainty": "Certainty",
     "learning": "Learning curves",
     "mistakes": "Mistakes to hear",
-    "groups": "Errors by artist",
+    "groups": "Errors by {}",
     "data": "Data",
     "reproduce": "Settings, versions and how to reproduce",
 }
@@ -39,11 +40,14 @@ def render_page(report: Mapping[str, Any], *, excerpts: Mapping[str, Excerpt | M
         report: The content of `report.json`.
         excerpts: The excerpts of tracks, by id.
     """
-    anchors = _anchors(report)
+    anchors, group_word = _anchors(report), report.get("group_word", GROUP)
+    titles = {anchor: title.format(group_word) for anchor, title in _TITLES.items()}
     return page_template(__package__, _TEMPLATE).render(
         report=report,
-        contents=[(anchor, _TITLES[anchor]) for anchor in anchors],
-        titles=_TITLES,
+        contents=[(anchor, titles[anchor]) for anchor in anchors],
+        titles=titles,
+        group_word=group_word,
+        groups_phrase=groups_phrase(group_word),
         charts=_charts(report),
         excerpts={track_id: excerpt for track_id, excerpt in excerpts.items() if isinstance(excerpt, Excerpt)},
         most_matrix_genres=MOST_MATRIX_GENRES,

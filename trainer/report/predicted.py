@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from beam_pipelines.prepare.prepare_yaml import PrepareYaml
+from trainer.data.group_word import group_word_of_preparation
 from trainer.metrics.calibration import with_temperature
 from trainer.metrics.metrics import CalibrationBin, LevelMetrics, calibration_bins
 from trainer.metrics.predictions import TrackPredictions
@@ -45,13 +47,22 @@ class PredictedTracks:
         return len(set(self.tracks.groups))
 
 
-def predicted_sections(predicted: PredictedTracks, config: ReportConfig) -> dict[str, Any]:
-    """Returns the sections of the page, by name."""
+def predicted_sections(
+    predicted: PredictedTracks, config: ReportConfig, *, preparation: PrepareYaml | None
+) -> dict[str, Any]:
+    """Returns the sections of the page, by name.
+
+    Args:
+        predicted: The predictions.
+        config: The settings.
+        preparation: How the data were prepared; None if there is no record of it.
+    """
     tracks, labels = predicted.tracks, predicted.labels
     groups, curve = errors_by_group(tracks), coverage_curve(tracks.probabilities, tracks.labels)
     wrong = wrong_tracks(tracks, labels)
     return {
         "num_tracks": len(tracks.track_ids),
+        "group_word": group_word_of_preparation(preparation, has_groups=predicted.has_groups),
         "num_groups": predicted.num_groups if predicted.has_groups else None,
         "confusion_matrix": predicted.metrics.confusion_matrix,
         "confusion_shares": [_shares(counts) for counts in predicted.metrics.confusion_matrix],

@@ -72,17 +72,20 @@ def chance(num_true: Mapping[str, Sequence[int]]) -> Reference:
     )
 
 
-def majority(genre: int, *, of: str, labels: Sequence[str], num_true: Mapping[str, Sequence[int]]) -> Reference:
-    """Returns the row of always predicting one genre.
+def majority(
+    counts: Sequence[int], *, of: str, labels: Sequence[str], num_true: Mapping[str, Sequence[int]]
+) -> Reference:
+    """Returns the row of always predicting the largest genre, which is the first of several equally large ones.
 
     Args:
-        genre: The index of the largest genre.
-        of: Of what it is the largest one.
+        counts: Tracks of each genre, where the largest one is looked for.
+        of: Where that is.
         labels: The genres.
-        num_true: Examples of each genre, by level.
+        num_true: Examples of each genre, by level, that are predicted.
     """
+    genre, is_only = counts.index(max(counts)), list(counts).count(max(counts)) == 1
     return Reference(
-        name=f"always {labels[genre]}, the largest genre of {of}",
+        name=f"always {labels[genre]}, {'the largest genre' if is_only else 'one of the largest genres'} of {of}",
         kind="majority",
         levels={level: _majority_score(genre, counts) for level, counts in num_true.items()},
     )

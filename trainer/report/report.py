@@ -54,6 +54,8 @@ def report(path: str, config: ReportConfig, *, to_command: ToCommand, stream: Te
         print(f"note: {visible_line(note)}", file=stream)
     for sentence in collected.content["sentences"]:
         print(visible_line(sentence), file=stream)
+    for caution in collected.content["cautions"]:
+        print(f"note: {visible_line(caution)}", file=stream)
     if clips.problem is not None:
         print(f"note: the page has no audio: {clips.problem}", file=stream)
     print(f"{files.join(config.output_dir, PAGE_FILE)}: the page", file=stream)

@@ -42,7 +42,7 @@ def collect_run(run: RunDir, config: ReportConfig, *, to_command: ToCommand) -> 
     preparation = run.prepare_yaml()
     prepare_text = preparation.text
     found = find_data(str(settings["data_dir"]), given_dir=config.data_dir, cache_key=data.cache_key)
-    levels, sections = metrics.levels[config.split], predicted_sections(predicted, config)
+    levels, sections = metrics.levels[config.split], predicted_sections(predicted, config, preparation=preparation)
     baselines = [] if config.baselines is None else read_baselines(config.baselines, data=data, split=config.split)
     references = [
         asdict(row)
@@ -63,8 +63,10 @@ def collect_run(run: RunDir, config: ReportConfig, *, to_command: ToCommand) -> 
         "cautions": sentences.cautions(
             split=config.split,
             num_groups=sections["num_groups"],
+            group_word=sections["group_word"],
             labels=metrics.labels,
-            num_true=[genre.num_true for genre in levels[TRACK].per_class],
+            tracks=levels[TRACK],
+            is_network=metrics.model.hyperparameters is None,
         ),
         "model": asdict(metrics.model),
         "labels": list(metrics.labels),
@@ -144,7 +146,7 @@ def _trivial(levels: Mapping[str, LevelMetrics], *, data: PreparedData) -> list[
     in_train = train_counts(data, level=TRACK)
     counts = [in_train.get(label, 0) for label in data.labels]
     return [
-        majority(counts.index(max(counts)), of="the train split", labels=data.labels, num_true=num_true),
+        majority(counts, of="the train split", labels=data.labels, num_true=num_true),
         chance(num_true),
     ]
 
@@ -165,12 +167,14 @@ def _sentences(
             labels=metrics.labels,
             split=config.split,
             are_apart=are_groups_apart(metrics.split_source, metrics.split_leak),
+            group_word=sections["group_word"],
         ),
         sentences.answered(
             level.accuracy,
             (level.intervals or {}).get("accuracy"),
             num_tracks=sections["num_tracks"],
             num_groups=sections["num_groups"],
+            group_word=sections["group_word"],
             split=config.split,
             references=references,
         ),

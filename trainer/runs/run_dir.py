@@ -132,6 +132,18 @@ class RunDir:
                 f"{self._key}={self.path} is a run with other settings ({differences}): choose another {self._key}"
             )
 
+    def check_same_order(self, *, cache: bool) -> None:
+        """Checks that the examples come in the order in which they came when the run was started.
+
+        Raises:
+            UserError: They do not.
+        """
+        if not cache and self.is_of_first_version():
+            raise UserError(
+                f"{self._key}={self.path} was started by beamtune 0.1.0 with cache=false, where examples had another "
+                f"order: train it again in another {self._key}, or resume it with beamtune 0.1.0"
+            )
+
     def check_same_data(self, data: PreparedData) -> None:
         """Checks that the data set has not changed since the run was started.
 
@@ -156,6 +168,9 @@ class RunDir:
             hint = "train one there first"
             if not files.is_dir(self.path) or files.list_dir(self.path):
                 hint = f"expected the {self._key} of beamtune train"
+            of_quick = files.join(self.path, "run")
+            if files.exists(files.join(of_quick, CONFIG_FILE)):
+                hint = f"that of beamtune quick is {of_quick}"
             raise UserError(f"{self.path} holds no training run: {hint}")
         try:
             if self._config_text is None:
@@ -173,14 +188,18 @@ class RunDir:
             self._dataset = open_prepared(self.dataset_dir)
         return self._dataset
 
+    def is_of_first_version(self) -> bool:
+        """Returns whether beamtune 0.1.0 has begun to train the model."""
+        has_model = self.is_started() or find_checkpoint(self.checkpoint_dir, LAST) is not None
+        return has_model and not files.exists(files.join(self.path, _STANDARDIZATION_FILE))
+
     def band_stats(self, data: PreparedData) -> Mapping[str, BandStats]:
         """Returns the statistics that the run's model standardises features with.
 
         Args:
             data: The data set that the run is trained on, or the run's copy of its metadata.
         """
-        has_model = self.is_started() or find_checkpoint(self.checkpoint_dir, LAST) is not None
-        if has_model and not files.exists(files.join(self.path, _STANDARDIZATION_FILE)):
+        if self.is_of_first_version():
             return data.stats.features
         return with_relative_floors(data.stats.features, data.specs)
 
@@ -221,17 +240,26 @@ class RunDir:
         Raises:
             UserError: It is damaged, or has no scores of the split.
         """
+        self.check_has_split(split)
+        metrics = self.metrics()
+        if metrics is None or split not in metrics.levels:
+            raise UserError(
+                f"{self.path} has no metrics of split {split}: run beamtune evaluate run_dir={self.path} split={split}"
+            )
+        return metrics
+
+    def check_has_split(self, split: str) -> None:
+        """Checks that the run is not one whose model is fitted to all tracks, or that the split is that of such runs.
+
+        Raises:
+            UserError: The run has no split.
+        """
         metrics = self.metrics()
         if metrics is not None and OUT_OF_FOLD in metrics.levels and split != OUT_OF_FOLD:
             raise UserError(
                 f"{self.path} is fitted to all songs, so that there is no split {split}: beamtune compare and beamtune "
                 "report take the folder crossval beside it, which has the scores"
             )
-        if metrics is None or split not in metrics.levels:
-            raise UserError(
-                f"{self.path} has no metrics of split {split}: run beamtune evaluate run_dir={self.path} split={split}"
-            )
-        return metrics
 
     def metrics(self) -> RunMetrics | None:
         """Returns the content of `metrics.json`, or None if it does not exist.

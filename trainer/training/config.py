@@ -103,7 +103,8 @@ class TrainingConfig:
             take half a second. The result does not depend on it.
         cache: Whether all examples of the train and validation splits stay in memory. Without it, every epoch reads the
             shards again.
-        shuffle_buffer_examples: Size of the shuffle buffer without cache; with it, all examples are shuffled.
+        shuffle_buffer_examples: The fewest examples that are shuffled together where the shards are in a bucket and
+            there is no cache; elsewhere, all examples are.
         learn_from_validation: Whether the validation split is trained on too, for a final model whose settings are
             chosen. Nothing is validated then, and the weights of the last epoch are the result.
         calibrate: Whether temperatures are fitted to the validation split at the end, with which probabilities agree

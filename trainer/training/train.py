@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from beam_pipelines.common.lease import holding
+from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.terminal import say_step, stderr, stdout
 from beam_pipelines.records.schema import VALIDATION
 from trainer.board.board import Board
@@ -12,13 +13,14 @@ from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.common.vertex_logs import event_directories
 from trainer.data.batches import shard_read_errors
+from trainer.data.group_word import read_group_word
 from trainer.data.prepared import read_groups
 from trainer.devices.cluster import Cluster
 from trainer.devices.strategy import make_strategy
 from trainer.metrics.calibration import calibrated, fit_calibration
-from trainer.metrics.levels import evaluated_levels
+from trainer.metrics.levels import TRACK, evaluated_levels, tracks_have_groups
 from trainer.metrics.predictions import SegmentScores, predictions_of_scores
-from trainer.metrics.score_tables import print_scores
+from trainer.metrics.score_tables import one_genre_notes, print_scores
 from trainer.model_card.model_card import write_model_card
 from trainer.runs.calibration_file import write_calibration
 from trainer.runs.checkpoints import read_progress
@@ -45,7 +47,7 @@ def train(
     until_epoch: int | None = None,
     callback: Callback | None = None,
     check_owner: Callable[[], None] | None = None,
-) -> None:
+) -> bool:
     """Trains a run, resumes one that was interrupted, or does nothing if the run is finished.
 
     A finished run continues with more epochs, or with more patience after early stopping; see `more_epochs`.
@@ -57,6 +59,9 @@ def train(
         callback: Called after steps and epochs; may end the run.
         check_owner: Raises if this process must not write to the run directory any more; called before checkpoints,
             events and results are written. None: this function holds the lease of the directory.
+
+    Returns:
+        Whether this process has written the run; of those of a cluster, one has.
 
     Raises:
         UserError: The data, the model and the run directory do not fit together, or another command trains the run;
@@ -73,7 +78,7 @@ def train(
         if _is_finished(run, config, cluster=cluster):
             if cluster.is_chief and check_owner is None:
                 remove_left_leases(run.path, key="run_dir")
-            return
+            return cluster.is_chief
         data = open_training_data(config)
         with (
             _ownership(run, is_chief=cluster.is_chief, check_owner=check_owner) as check,
@@ -92,6 +97,7 @@ def train(
                 epochs = EpochLoop(components, sinks=sinks, stop_request=stop, callback=callback, check_owner=check)
                 epochs.run(last_epoch=min(config.epochs, until_epoch or config.epochs))
                 _finish(components, sinks=sinks, stop_request=stop, check_owner=check)
+        return cluster.is_chief
 
 
 def _make_sinks(
@@ -169,6 +175,7 @@ def _start(run: RunDir, config: TrainConfig, *, data: TrainingData) -> None:
         # Again: another command may have started it since.
         more = _check_same_config(run, config)
         run.check_same_data(data.prepared)
+        run.check_same_order(cache=config.cache)
         if more:
             run.continue_with(config)
     else:
@@ -218,9 +225,22 @@ def _finish(
         sinks.write_files()
         run.mark_finished()
         print(input_share, file=stdout())
-        print(f"the weights of epoch {progress.early_stopping.best_epoch} are in {run.path}", file=stdout())
+        epoch = progress.early_stopping.best_epoch
+        print(weights_line(epoch, run_dir=run.path, is_validated=scores is not None), file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.
     components.cluster.barrier()
+
+
+def weights_line(epoch: int, *, run_dir: str, is_validated: bool) -> str:
+    """Returns the line that names the epoch whose weights are kept, and why it is that one.
+
+    Args:
+        epoch: The epoch, counted from 1.
+        run_dir: The run.
+        is_validated: Whether the run has a validation loss; a run that learns from the validation split has none.
+    """
+    why = "the epoch with the lowest validation loss" if is_validated else "the last one, for want of a validation loss"
+    return f"the weights of epoch {epoch}, {why}, are in {run_dir}"
 
 
 def _remove_earlier_scores(run: RunDir) -> None:
@@ -250,4 +270,7 @@ def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, mod
     best_epoch = components.progress.early_stopping.best_epoch
     say_step("drawing the pictures for TensorBoard")
     sinks.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
-    print_scores(VALIDATION, levels, leak=data.stats.split_leak, stream=stdout())
+    word = read_group_word(data.path, has_groups=tracks_have_groups(levels))
+    print_scores(VALIDATION, levels, leak=data.stats.split_leak, group_word=word, stream=stdout())
+    for note in one_genre_notes(VALIDATION, levels[TRACK], labels=data.labels, is_network=True):
+        print(f"note: {visible_line(note)}", file=stdout())

@@ -5,18 +5,16 @@ python scripts/benchmarks/subjects/start.py RESULT.json WORD…
 `train` ends after its first step, and `tensorboard` when it listens.
 """
 
-import dataclasses
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from beam_pipelines.common.while_importing import while_importing
 from configs import cli
-from configs.command import Invocation
-from configs.commands import COMMANDS
 
 HEAVY = (
     *("apache_beam", "google.auth", "grpc", "h5py", "jinja2", "keras", "keras_tuner", "librosa", "matplotlib", "numba"),
@@ -48,9 +46,7 @@ def main() -> None:
         os._exit(exit_code)
 
     if words and words[0] in LAST_CALLS:
-        command = COMMANDS[words[0]]
-        run = ending_after(LAST_CALLS[words[0]], command.run, finish)
-        COMMANDS[words[0]] = dataclasses.replace(command, run=run)
+        end_after(*LAST_CALLS[words[0]], finish)
     sys.argv[1:] = words
     try:
         cli.run()
@@ -58,14 +54,13 @@ def main() -> None:
         finish(int(end.code or 0))
 
 
-def ending_after(
-    last_call: tuple[str, str, str], run: Callable[[Invocation], int], finish: Callable[[int], NoReturn]
-) -> Callable[[Invocation], int]:
-    """Returns `run`, which ends the process after the first call of a function that it imports itself."""
-    module_name, class_name, name = last_call
+def end_after(module_name: str, class_name: str, name: str, finish: Callable[[int], NoReturn]) -> None:
+    """Ends the process after the first call of a function, whose module is imported when the command imports it."""
 
-    def run_until(invocation: Invocation) -> int:
-        owner = import_module(module_name)
+    @contextmanager
+    def with_end() -> Iterator[None]:
+        yield
+        owner = sys.modules[module_name]
         owner = getattr(owner, class_name) if class_name else owner
         real = getattr(owner, name)
 
@@ -74,9 +69,8 @@ def ending_after(
             finish(0)
 
         setattr(owner, name, call)
-        return run(invocation)
 
-    return run_until
+    while_importing(module_name, with_end)
 
 
 if __name__ == "__main__":

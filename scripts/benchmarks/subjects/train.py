@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 NUM_CLASSES, BATCH_SIZE = 10, 64
@@ -17,6 +18,10 @@ NUM_CLASSES, BATCH_SIZE = 10, 64
 STEPS_PER_CALL = 10
 # A step of the simulated device.
 STEP_S = 0.002
+
+Clock = Callable[[], float]
+# Runs at least so many training steps; returns how many.
+RunSteps = Callable[[int], int]
 
 
 def make_config(data_dir: str, **changes: Any) -> Any:
@@ -38,11 +43,10 @@ def make_config(data_dir: str, **changes: Any) -> Any:
 
 
 def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool = False) -> float:
-    """Returns the examples per second of the input pipeline with one thread."""
+    """Returns the examples per second of CPU time of the input pipeline with one thread."""
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    use_one_thread()
     from beam_pipelines.records.schema import TRAIN
     from trainer.data.augment import make_augmenter
     from trainer.data.batches import TrainStream
@@ -56,7 +60,7 @@ def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool
     )
     stream = TrainStream(
         find_shards(data, TRAIN),
-        StreamConfig(global_batch_size=BATCH_SIZE, cache=cache, shuffle_buffer_examples=1024),
+        StreamConfig(global_batch_size=BATCH_SIZE, cache=cache),
         specs=specs,
         num_classes=NUM_CLASSES,
         augmenter=make_augmenter(strong, data=data, specs=specs) if augment else None,
@@ -65,14 +69,48 @@ def measure_input(data_dir: str, *, num_batches: int, cache: bool, augment: bool
     num_given, epoch, elapsed_s = 0, 0, 0.0
     while num_given < num_batches:
         batches = stream.epoch(strategy, epoch)
-        next(batches)  # filling the buffer is not the steady state
-        started_s = time.perf_counter()
+        next(batches)  # what happens once in an epoch is not the steady state
+        started_s = time.process_time()
         for _ in range(stream.steps_per_epoch - 1):
             next(batches)
             num_given += 1
-        elapsed_s += time.perf_counter() - started_s
+        elapsed_s += time.process_time() - started_s
         epoch += 1
     return num_given * BATCH_SIZE / elapsed_s
+
+
+def measure_plain_input(data_dir: str, *, num_batches: int) -> float:
+    """Returns the examples per second of CPU time of reading the records, in order, by tf.data with one thread."""
+    import tensorflow as tf
+
+    use_one_thread()
+    from beam_pipelines.records.schema import TRAIN
+    from trainer.data.prepared import find_shards, open_prepared
+
+    [spec] = open_prepared(data_dir).specs.values()
+    paths = [shard.path for shard in find_shards(open_prepared(data_dir), TRAIN)]
+    features = {spec.name: tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+
+    def parse(records: Any) -> Any:
+        parsed = tf.io.parse_example(records, features)
+        values = tf.io.decode_raw(parsed[spec.name], tf.as_dtype(spec.dtype))
+        return tf.reshape(values, [-1, *spec.shape]), parsed["label"]
+
+    dataset = tf.data.TFRecordDataset(paths).repeat().batch(BATCH_SIZE).map(parse).prefetch(1)
+    batches = iter(dataset)
+    next(batches)
+    started_s = time.process_time()
+    for _ in range(num_batches):
+        next(batches)
+    return num_batches * BATCH_SIZE / (time.process_time() - started_s)
+
+
+def use_one_thread() -> None:
+    """Limits TensorFlow to one thread; it must not have run an operation with more."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def components_of(config: Any) -> Any:
@@ -92,34 +130,40 @@ def components_of(config: Any) -> Any:
     )
 
 
-def measure_loop(data_dir: str, *, num_steps: int, kind: str = "none", jit_compile: bool = False) -> float:
-    """Returns the examples per second of our training loop."""
+def make_loop(data_dir: str, *, kind: str = "none", jit_compile: bool = False) -> RunSteps:
+    """Returns what runs steps of our training loop."""
     from trainer.devices.config import StrategyConfig
 
-    config = make_config(data_dir, strategy=StrategyConfig(kind=kind), jit_compile=jit_compile)
-    components = components_of(config)
-    steps_per_call = STEPS_PER_CALL
-    epoch, steps_left, taken, elapsed_s = 0, 0, 0, 0.0
-    for call in range(-(-2 * num_steps // steps_per_call)):
-        started_s = time.perf_counter()
-        if steps_left < steps_per_call:
-            epoch += 1
-            batches, steps_left = components.stream.epoch(components.strategy, epoch), components.stream.steps_per_epoch
-        components.train_loop.run_steps(batches, steps_per_call)
-        steps_left -= steps_per_call
-        if call * steps_per_call >= num_steps:
-            elapsed_s += time.perf_counter() - started_s
-            taken += steps_per_call
-    return taken * BATCH_SIZE / elapsed_s
+    components = components_of(make_config(data_dir, strategy=StrategyConfig(kind=kind), jit_compile=jit_compile))
+    epoch, steps_left = 0, 0
+    batches: Any = None
+
+    def run_steps(num_steps: int) -> int:
+        nonlocal epoch, steps_left, batches
+        num_calls = -(-num_steps // STEPS_PER_CALL)
+        for _ in range(num_calls):
+            if steps_left < STEPS_PER_CALL:
+                epoch += 1
+                batches, steps_left = (
+                    components.stream.epoch(components.strategy, epoch),
+                    components.stream.steps_per_epoch,
+                )
+            components.train_loop.run_steps(batches, STEPS_PER_CALL)
+            steps_left -= STEPS_PER_CALL
+        return num_calls * STEPS_PER_CALL
+
+    return run_steps
 
 
-def measure_fit(data_dir: str, *, num_steps: int) -> float:
-    """Returns the examples per second of `keras.Model.fit` with the same model, data and optimizer."""
-    model, dataset, _ = compiled_for_fit(make_config(data_dir), num_steps=num_steps)
-    model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
-    started_s = time.perf_counter()
-    model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
-    return num_steps * BATCH_SIZE / (time.perf_counter() - started_s)
+def make_fit(data_dir: str) -> RunSteps:
+    """Returns what runs steps of `keras.Model.fit` with the same model, data and optimizer."""
+    model, dataset, _ = compiled_for_fit(make_config(data_dir), num_steps=100)
+
+    def run_steps(num_steps: int) -> int:
+        model.fit(dataset, steps_per_epoch=num_steps, epochs=1, verbose=0)
+        return num_steps
+
+    return run_steps
 
 
 def compiled_for_fit(config: Any, *, num_steps: int) -> tuple[Any, Any, int]:
@@ -138,7 +182,7 @@ def compiled_for_fit(config: Any, *, num_steps: int) -> tuple[Any, Any, int]:
     specs = select_features(data, ["log_mel"])
     shards = find_shards(data, TRAIN)
     model = build_model(config.model, specs=specs, stats=data.stats.features, num_classes=NUM_CLASSES)
-    schedule = make_schedule(config.optimizer, epochs=config.epochs, steps_per_epoch=num_steps)
+    schedule = make_schedule(config.optimizer, epochs=config.epochs, steps_per_epoch=100)
     model.compile(
         optimizer=keras.optimizers.AdamW(
             schedule, weight_decay=config.optimizer.weight_decay, global_clipnorm=config.optimizer.gradient_clip_norm
@@ -164,6 +208,20 @@ def compiled_for_fit(config: Any, *, num_steps: int) -> tuple[Any, Any, int]:
         .prefetch(tf.data.AUTOTUNE)
     )
     return model, dataset, num_examples // config.global_batch_size
+
+
+def examples_per_s(run_steps: RunSteps, num_steps: int, *, clock: Clock = time.perf_counter) -> float:
+    """Returns the examples of steps for each second of a clock."""
+    started_s = clock()
+    num_run = run_steps(num_steps)
+    return num_run * BATCH_SIZE / (clock() - started_s)
+
+
+def measure_steps(make: Callable[..., RunSteps], data_dir: str, *, num_steps: int, **options: Any) -> float:
+    """Returns the examples per second after as many steps that are not timed."""
+    run_steps = make(data_dir, **options)
+    run_steps(num_steps)
+    return examples_per_s(run_steps, num_steps)
 
 
 def measure_start(data_dir: str, *, run_dir: str, started_s: float) -> float:
@@ -266,8 +324,8 @@ def measure_busy(data_dir: str, *, run_dir: str, num_epochs: int, augment: bool,
 
 SUBJECTS: Mapping[str, Callable[..., float]] = {
     "input": measure_input,
-    "loop": measure_loop,
-    "fit": measure_fit,
+    "loop": partial(measure_steps, make_loop),
+    "fit": partial(measure_steps, make_fit),
     "start": measure_start,
     "busy": measure_busy,
 }

@@ -1,7 +1,9 @@
+import sys
+
 import pytest
 
 from beam_pipelines.common.errors import UserError
-from beam_pipelines.common.extras import naming_missing_extras
+from beam_pipelines.common.extras import check_installed, is_installed, naming_missing_extras
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,14 @@ def test_all_extras_of_a_command_are_named_if_the_package_is_of_one() -> None:
             naming_missing_extras(["train", "explore"]),
         ):
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
+def test_a_missing_package_is_found_without_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    check_installed("json", "tensorflow")
+    assert (is_installed("json"), is_installed("keras_tuner")) == (True, False)
+    with (
+        pytest.raises(UserError, match=r"needs keras_tuner, .* pip install 'beamtune\[tune\]'"),
+        naming_missing_extras(),
+    ):
+        check_installed("json", "keras_tuner")

@@ -108,6 +108,21 @@ def test_closed_descriptors_are_opened_before_a_file_takes_their_numbers(closed,
     assert (tmp_path / "file").read_text() == "True True"
 
 
+IN_TURN = """
+import sys
+from beam_pipelines.common.output_streams import protect_standard_streams
+protect_standard_streams()
+for number in range(3):
+    print(f"out {number}")
+    print(f"error {number}", file=sys.stderr)
+"""
+
+
+def test_lines_of_both_streams_have_their_order_in_one_file():
+    done = subprocess.run(script_command(IN_TURN), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
+    assert done.stdout.decode().split("\n") == [f"{name} {n}" for n in range(3) for name in ("out", "error")] + [""]
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_the_command_runs_with_closed_streams(closed):
     command = python_command("configs.cli:run", "train", "--help")

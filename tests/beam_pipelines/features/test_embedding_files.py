@@ -11,7 +11,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.file_entry import FileEntry
 from beam_pipelines.features import embedding_files
 from beam_pipelines.features.config import EmbeddingConfig
-from beam_pipelines.features.embedding_files import MAX_NETWORK_BYTES, locate, network_hash
+from beam_pipelines.features.embedding_files import MAX_NETWORK_BYTES, locate, network_hash, read_network
 from beam_pipelines.features.weights_hash import require_same_sources, source_hashes
 
 
@@ -112,12 +112,18 @@ def test_files_above_the_bound_are_refused_unread(network):
 
 def test_folders_of_many_files_or_devices_are_refused(folder, monkeypatch):
     (folder / "link").symlink_to("/dev/zero")
-    with pytest.raises(UserError, match=r"link is no regular file"):
+    with pytest.raises(UserError, match=r"^features\.mine\.path=.*link is no regular file"):
         locate("mine", settings(folder))
     (folder / "link").unlink()
     monkeypatch.setattr(embedding_files, "_MAX_FILES", 1)
-    with pytest.raises(UserError, match="has more than 1 files"):
+    with pytest.raises(UserError, match=r"^features\.mine\.path=\S+ has more than 1 files"):
         locate("mine", settings(folder))
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_setting(network):
+    network.unlink()
+    with pytest.raises(UserError, match=r"^features\.mine\.path=n cannot be read: No such file or directory$"):
+        read_network(str(network), key="features.mine.path=n")
 
 
 def test_networks_in_buckets_are_copied_once(monkeypatch):

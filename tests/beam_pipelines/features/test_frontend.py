@@ -98,6 +98,35 @@ def test_clips_become_as_long_as_they_are_to_be(duration_s, expected):
     np.testing.assert_array_equal(clip.fitted.samples, by_hand)
 
 
+@pytest.mark.parametrize(
+    ("audio", "decoded_s"),
+    [
+        ({"clip_duration_s": 3.0}, 4.0),
+        ({"clip_duration_s": 3.0, "min_duration_s": 5.0}, 6.0),
+        ({"clip_duration_s": 3.0, "max_duration_s": 3.5}, 3.5),
+        ({"clip_duration_s": 11.5}, 12.0),
+        ({"max_duration_s": 7.0}, 7.0),
+        ({}, 12.0),
+    ],
+)
+def test_no_more_is_decoded_than_the_settings_ask_for(audio, decoded_s):
+    config = AudioConfig(sample_rate_hz=RATE_HZ, **audio)
+    clip = front_end(audio=config).process(wav(noise(12.0)))
+    assert clip.audio.decoded_s == clip.audio.duration_s == decoded_s
+    assert clip.audio.is_cut == (decoded_s < 12.0)
+    whole = front_end(audio=config).process(wav(noise(12.0)), whole=True)
+    assert whole.audio.decoded_s == min(config.max_duration_s, 12.0)
+
+
+def test_a_clip_has_the_samples_of_the_whole_file():
+    source = io.BytesIO()
+    soundfile.write(source, np.random.default_rng(0).normal(0, 0.1, (20 * 44_100, 2)), 44_100, format="MP3")
+    for clip_duration_s in (1.0, 5.0, 10.0):
+        fitted = front_end(audio=AudioConfig(clip_duration_s=clip_duration_s)).process(source).fitted.samples
+        whole = front_end(audio=AudioConfig()).process(source).audio.samples
+        np.testing.assert_array_equal(fitted, whole[: len(fitted)])
+
+
 def test_segments_that_are_padding_alone_are_left_out_as_silent():
     policy = {
         "audio": AudioConfig(sample_rate_hz=RATE_HZ, clip_duration_s=4.0),

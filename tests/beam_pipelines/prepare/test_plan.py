@@ -128,6 +128,14 @@ def test_what_weights_hold_changes_the_cache_keys(with_weights):
         assert new.cache_key != old.cache_key
 
 
+def test_another_way_of_computing_changes_the_cache_keys(with_weights, monkeypatch):
+    config = with_weights(b"weights", path="yamnet.h5")
+    request, plans = data_set_cache_key(TRACKS, config), plan(config=config)
+    monkeypatch.setattr(YamnetConfig, "computation", lambda self: 2)
+    assert data_set_cache_key(TRACKS, config) != request
+    assert {one.cache_key for one in plan(config=config)}.isdisjoint(one.cache_key for one in plans)
+
+
 def test_settings_of_the_result_leave_out_paths_and_the_runner(with_weights):
     settings = with_weights(b"weights", path="yamnet.h5").result_settings()
     where_and_how = {"output_dir", "overwrite", "max_reject_fraction", "runner", "storage"}

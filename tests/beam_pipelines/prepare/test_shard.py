@@ -51,7 +51,9 @@ def build(tracks, sink, *, with_fingerprints=True, config=CONFIG):
         on_clip=lambda track, clip: clips.append((track.track_id, len(clip.fitted.samples))),
         on_track_done=results.append,
     )
-    assert clips == [(track.track_id, round(16_000 * track.duration_s)) for track in built.report.tracks]
+    assert clips == [
+        (track.track_id, round(16_000 * (track.duration_s - track.cut_s))) for track in built.report.tracks
+    ]
     assert len(built.acoustic_fingerprints) == (len(built.report.tracks) if with_fingerprints else 0)
     return built.report, results
 
@@ -173,6 +175,14 @@ def test_a_file_that_is_cut_at_the_longest_duration_is_truncated_and_not_damaged
     report, _ = build([track(tmp_path / "a.wav")], io.BytesIO(), with_fingerprints=False, config=config)
     [record] = report.tracks
     assert (record.is_truncated, record.is_partial, record.decoded_s, record.expected_s) == (True, False, 2.5, 2.5)
+
+
+def test_a_file_that_is_cut_to_a_clip_is_not_truncated(tmp_path):
+    (tmp_path / "a.wav").write_bytes(by_libsndfile(music(6.0), "WAV"))
+    config = replace(CONFIG, audio=AudioConfig(clip_duration_s=3.0))
+    report, _ = build([track(tmp_path / "a.wav")], io.BytesIO(), with_fingerprints=False, config=config)
+    [record] = report.tracks
+    assert (record.is_truncated, record.is_partial, record.duration_s, record.cut_s) == (False, False, 4.0, 1.0)
 
 
 def test_a_file_that_changed_or_vanished_since_it_was_listed_has_a_reason_of_its_own(write_audio, tmp_path):

@@ -18,6 +18,9 @@ def test_shards_are_named_as_tensorflow_datasets_names_them():
     name = schema.shard_filename(dataset_name="mine", split="train", index=3, num_shards=16)
     assert name == "mine-train.tfrecord-00003-of-00016"
     assert schema.SHARD_PATTERN.fullmatch(name)
+    assert schema.index_filename(name) == "mine-train.index-00003-of-00016"
+    assert schema.index_filename(f"/a.tfrecord-1/{name}") == "/a.tfrecord-1/mine-train.index-00003-of-00016"
+    assert schema.SHARD_PATTERN.fullmatch(schema.index_filename(name))
     assert schema.shard_filenames("mine", INFO.split("train")) == [
         "mine-train.tfrecord-00000-of-00003",
         "mine-train.tfrecord-00001-of-00003",

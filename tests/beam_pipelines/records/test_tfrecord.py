@@ -3,7 +3,7 @@ import io
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.records.tfrecord import read_records, write_record
+from beam_pipelines.records.tfrecord import DamagedRecordError, read_records, record_data, write_record
 
 RECORDS = [b"", b"a", b"beamtune" * 1000, bytes(range(256))]
 
@@ -67,3 +67,19 @@ def test_a_length_that_is_beyond_the_file_is_no_record():
     sink = io.BytesIO()
     write_record(sink, b"x" * 100)
     assert list(read_records(sink.getvalue()[:50])) == []
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_the_data_of_one_record(record):
+    sink = io.BytesIO()
+    write_record(sink, record)
+    content = sink.getvalue()
+    assert record_data(content) == record
+    for place in (0, 9, len(content) - 5, len(content) - 1):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        with pytest.raises(DamagedRecordError):
+            record_data(bytes(damaged))
+    for other in (content[:-1], content + b"x", content[1:], b""):
+        with pytest.raises(DamagedRecordError):
+            record_data(other)

@@ -2,7 +2,9 @@ import io
 import itertools
 
 import numpy as np
+import pytest
 import soundfile
+import soxr
 
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.load import load_audio
@@ -29,13 +31,18 @@ def codes_of(samples, sample_rate_hz=RATE_HZ):
 
 
 def by_definition(samples):
-    """Haitsma & Kalker's equation, bit by bit: the sign of E(n,m) - E(n,m+1) - (E(n-1,m) - E(n-1,m+1))."""
-    edges = np.round(np.geomspace(300, 1950, 34) * 2048 / 4000).astype(int)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2048) / 2048)
-    energies = []
-    for start in range(0, len(samples) - 2048 + 1, 256):
-        power = np.abs(np.fft.rfft(samples[start : start + 2048].astype(np.float64) * window)) ** 2
-        energies.append([power[low:high].sum() for low, high in itertools.pairwise(edges)])
+    """Haitsma & Kalker's equation, bit by bit: the sign of E(n,m) - E(n,m+1) - (E(n-1,m) - E(n-1,m+1)), at 4 kHz.
+
+    E is the mean of the energies in nine short frames (Welch), weighted with a Hann window.
+    """
+    edges = np.round(np.geomspace(300, 1950, 34) * 512 / 4000).astype(int)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
+    short = []
+    for start in range(0, len(samples) - 512 + 1, 256):
+        power = np.abs(np.fft.rfft(samples[start : start + 512].astype(np.float64) * window)) ** 2
+        short.append([power[low:high].sum() for low, high in itertools.pairwise(edges)])
+    weights = np.sin(np.pi * np.arange(1, 10) / 10) ** 2
+    energies = [np.average(short[first : first + 9], axis=0, weights=weights) for first in range(len(short) - 8)]
     codes = []
     for before, now in itertools.pairwise(energies):
         code = 0
@@ -50,13 +57,29 @@ def test_bits_are_those_of_the_paper():
     samples = np.random.default_rng(0).normal(0, 0.1, 40_000).astype(np.float32)
     ours, theirs = codes_of(samples, sample_rate_hz=4_000), by_definition(samples)
     assert ours.dtype == np.uint32
-    assert len(ours) == len(theirs) == 1 + (40_000 - 2048) // 256 - 1
+    assert len(ours) == len(theirs) == 1 + (40_000 - 512) // 256 - 8 - 1
     assert bit_error_rate(ours, theirs) < 1e-3  # float32 against float64 decides ties only
 
 
+@pytest.mark.parametrize("sample_rate_hz", [11_025, 22_050, 44_100, 48_000])
+def test_the_rate_of_the_samples_hardly_matters(sample_rate_hz):
+    original = music(1)
+    other = soxr.resample(original, RATE_HZ, sample_rate_hz)
+    assert bit_error_rate(codes_of(original), codes_of(other, sample_rate_hz=sample_rate_hz)) < 0.05
+
+
+@pytest.mark.parametrize("sample_rate_hz", [1_000, 4_000])
+def test_audio_of_a_low_rate_has_a_fingerprint(sample_rate_hz):
+    codes = codes_of(music(1)[:: RATE_HZ // sample_rate_hz], sample_rate_hz=sample_rate_hz)
+    assert len(codes) == 1 + (12 * 4_000 - 512) // 256 - 8 - 1
+    assert codes.any()
+
+
 def test_the_number_of_codes_follows_from_the_length():
-    for num_samples, expected in ((0, 0), (1, 0), (2048 + 255, 0), (2048 + 256, 1), (4_000 * 30, 460)):
+    for num_samples, expected in ((0, 0), (1, 0), (512 + 9 * 256 - 1, 0), (512 + 9 * 256, 1), (4_000 * 30, 458)):
         assert len(codes_of(np.ones(num_samples, np.float32), sample_rate_hz=4_000)) == expected
+    for num_samples in (0, 1, 2):
+        assert len(codes_of(np.ones(num_samples, np.float32))) == 0
     assert CODES_PER_S == 15.625
 
 

@@ -1,6 +1,8 @@
 """Codes that fingerprints share, compared part by part, against counting all pairs of codes by hand."""
 
+import itertools
 from collections import Counter
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -44,13 +46,36 @@ def test_candidates_are_those_of_counting_by_hand_whatever_the_size_of_a_part(mo
         assert list(find_candidates(codes, np.array(numbers))) == [tuple(pair) for _, *pair in expected]
 
 
+def test_parts_are_so_many_that_long_tracks_have_keys_of_64_bits(monkeypatch):
+    monkeypatch.setattr(shared_codes._Keys, "of", lambda codes: shared_codes._Keys(20, 20, 256))
+    rng = np.random.default_rng(0)
+    fingerprints = [rng.integers(0, 2**32, 90, dtype=np.uint32) for _ in range(4)]
+    fingerprints[3][40:] = fingerprints[0][:50]
+    with store_codes(fingerprints) as codes:
+        candidates = list(find_candidates(codes, np.arange(4)))
+    assert candidates == [tuple(pair) for _, *pair in by_hand([track.tolist() for track in fingerprints], range(4))]
+
+
+@pytest.mark.parametrize(
+    ("num_tracks", "max_length", "parts"), [(4, 900, 1), (2**16 - 1, 2**16 - 1, 1), (2**20 - 1, 2**20 - 1, 256)]
+)
+def test_the_keys_of_a_part_fit_into_64_bits(num_tracks, max_length, parts):
+    keys = shared_codes._Keys.of(MagicMock(num_codes=100, max_length=max_length, __len__=lambda _: num_tracks))
+    assert keys.num_parts == parts
+    firsts = [keys.first_hash(part) for part in range(parts + 1)]
+    assert (firsts[0], firsts[-1]) == (1, 2**32)
+    widest = max(end - first for first, end in itertools.pairwise(firsts))
+    assert (widest - 1).bit_length() + keys.owner_bits + keys.position_bits <= 64
+
+
 def test_stored_codes_are_read_as_they_were_written():
     fingerprints = [np.arange(length, dtype=np.uint32) * 3 for length in (0, 5, 0, 1, 7)]
     with store_codes(fingerprints) as codes:
         assert [codes[track].tolist() for track in range(len(codes))] == [item.tolist() for item in fingerprints]
         assert (codes.num_codes, codes.max_length) == (13, 7)
-        [(values, tracks, positions)] = codes.blocks()
-    assert values.tolist() == np.concatenate(fingerprints).tolist()
+        [(start, values)] = codes.blocks()
+        tracks, positions = codes.locate(start + np.arange(len(values)))
+    assert (start, values.tolist()) == (0, np.concatenate(fingerprints).tolist())
     assert tracks.tolist() == [1] * 5 + [3] + [4] * 7
     assert positions.tolist() == [0, 1, 2, 3, 4, 0, 0, 1, 2, 3, 4, 5, 6]
 
@@ -76,9 +101,9 @@ def test_memory_does_not_grow_with_the_number_of_tracks(monkeypatch):
         sizes = []
 
         def measured(*args, sizes=sizes, **kwargs):
-            keys, positions = original(*args, **kwargs)
-            sizes.append(len(keys))
-            return keys, positions
+            part = original(*args, **kwargs)
+            sizes.append(len(part))
+            return part
 
         monkeypatch.setattr(shared_codes, "_codes_of_part", measured)
         with store_codes(rng.integers(1, 2**32, 100, dtype=np.uint32) for _ in range(num_tracks)) as codes:

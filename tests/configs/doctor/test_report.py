@@ -33,6 +33,22 @@ def test_a_piped_table_is_plain_and_followed_by_what_to_type():
     ]
 
 
+def test_missing_extras_are_one_line():
+    found = [
+        *(Finding("extra", name, MISSING, "x", fix=f"pip install 'beamtune[{name}]'") for name in ("all", "dask")),
+        Finding("extra", "io", MISSING, "x", fix="pip install 'beamtune[io]'"),
+        Finding("extra", "gpu", MISSING, "x", fix="pip uninstall y"),
+        Finding("extra", "serve", MISSING, "x", fix="pip install 'beamtune[serve]'"),
+    ]
+    stream = io.StringIO()
+    print_findings(found, output_format="table", stream=stream)
+    assert stream.getvalue().splitlines()[-3:] == [
+        "missing: extras dask, serve: pip install 'beamtune[dask,serve]', or some of them",
+        "missing: extra io: x: pip install 'beamtune[io]'",
+        "missing: extra gpu: x: pip uninstall y",
+    ]
+
+
 def test_json_has_everything():
     content = json.loads(printed("json"))
     assert content["ok"] is False

@@ -146,7 +146,7 @@ def test_the_table_has_a_row_for_every_learner(make_config):
     assert rows[1][1:3] == ["n_neighbors", "15"]
     assert lines[8:] == [
         "12 tracks, 36 segments, 3 genres",
-        "* over fewer than 10 groups (artists): such an interval is rough",
+        "* over fewer than 10 groups (artists, albums): such an interval is rough",
     ]
 
 

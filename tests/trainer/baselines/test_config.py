@@ -13,7 +13,7 @@ from trainer.baselines.config import BaselinesConfig
         ("learners=[knn,svn]", "learners=svn: expected one of naive_bayes, knn, logistic_regression, svm, mlp"),
         ("learners=[]", "learners=[]: expected at least one learner"),
         ("learners=[knn,knn]", "learners=['knn', 'knn']: expected each learner once"),
-        ("pca=0", "pca=0.0: expected a whole number of components, a share"),
+        ("pca=0", "pca=0: expected a whole number of components, a share"),
         ("pca=2.5", "pca=2.5: expected a whole number of components"),
         ("pca=nan", "pca=nan: expected a whole number of components"),
         ("pca=inf", "pca=inf: expected a whole number of components"),
@@ -39,6 +39,11 @@ def test_invalid_settings_are_errors(word, message, capsys):
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_number_of_components_is_a_whole_number():
+    config = to_dataclass(compose("baselines", ["data_dir=x", "output_dir=y", "pca=5000"]))
+    assert repr(config.pca) == "5000"
 
 
 @pytest.mark.parametrize(

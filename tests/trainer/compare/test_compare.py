@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from prepared_data import contaminate
 
 from beam_pipelines.common.errors import UserError
@@ -37,12 +38,12 @@ MakeRun = Callable[..., str]
 def make_run(tmp_path: Path, write_prepared: Callable[..., Path]) -> MakeRun:
     """Writes a finished run in which `num_right` of 4 tracks are classified correctly, at all levels."""
 
-    def make(name: str, *, num_right: int, model: ModelSummary = CNN, leak: str | None = None) -> str:
+    def make(name: str, *, num_right: int, model: ModelSummary = CNN, leak: str | None = None, **settings: Any) -> str:
         data = open_prepared(
             str(write_prepared(directory_name=f"data of {name}", split_leak=leak, cache_key="0123456789abcdef"))
         )
         run = RunDir(str(tmp_path / name))
-        run.start(TrainConfig(run_dir=run.path, data_dir=data.path), data)
+        run.start(TrainConfig(run_dir=run.path, data_dir=data.path, **settings), data)
         labels = np.array([0, 1, 2, 0])
         metrics = ranking_metrics(np.eye(3)[(labels + (np.arange(4) >= num_right)) % 3], labels)
         with_intervals = replace(metrics, intervals=dict.fromkeys(COUNTED_METRICS, Interval(0.25, 0.875)))
@@ -63,6 +64,7 @@ def crossval_json(**changes: Any) -> dict[str, Any]:
         "folds": 5,
         "seeds": [0, 1, 2],
         "runs": [],
+        "settings": {"data_dir": "data", "output_dir": "folds", "folds": 5, "epochs": TrainConfig.epochs},
         "mean": scores,
         "sd": {level: dict.fromkeys(COUNTED_METRICS, 0.125) for level in LEVELS},
         "pooled": {},
@@ -112,8 +114,11 @@ def test_the_table(make_run: MakeRun, crossval_dir: Path) -> None:
             *["1.000 [0.25, 0.88]"] * 4,
             *("–", "0.2 s", "leaky [1]"),
         ],
-        ["[low, high]: 95 % interval over groups"],
-        ["±: standard deviation over folds and seeds; parameters and training time are of one run"],
+        ["[low, high]: 95 % interval over groups (artists, albums)"],
+        [
+            "±: mean and standard deviation over folds and seeds, also of macro-F1, which is that of each fold and not "
+            "of all tracks together; parameters and training time are of one run"
+        ],
         [f"[1] leaky, scores are too high: {LEAK}"],
     ]
 
@@ -161,7 +166,7 @@ def test_without_a_leak_there_is_no_leak_column(make_run: MakeRun) -> None:
     _, header, row, *notes = cells(compared([make_run("first", num_right=3)]))
     assert header[-1] == "training"
     assert len(row) == len(header)
-    assert notes == [["[low, high]: 95 % interval over groups"]]
+    assert notes == [["[low, high]: 95 % interval over groups (artists, albums)"]]
 
 
 def test_a_rough_interval_is_marked(make_run: MakeRun) -> None:
@@ -172,7 +177,56 @@ def test_a_rough_interval_is_marked(make_run: MakeRun) -> None:
     path.write_text(json.dumps(content))
     rows = cells(compared([run]))
     assert rows[2][5:8] == ["0.250 [0.25, 0.88]", "0.250 [0.25, 0.88]*", "0.250 [0.25, 0.88]"]
-    assert rows[-1] == ["* over fewer than 10 groups (artists): such an interval is rough"]
+    assert rows[-1] == ["* over fewer than 10 groups (artists, albums): such an interval is rough"]
+
+
+def test_intervals_are_over_artists_where_groups_are_artists(make_run: MakeRun) -> None:
+    run = make_run("run", num_right=1)
+    path = Path(run, "metrics.json")
+    content = json.loads(path.read_text())
+    content["test"]["track"]["num_groups"] = 3  # of 4 tracks
+    path.write_text(json.dumps(content))
+    prepare = Path(RunDir(run).dataset_dir, "prepare.yaml")
+    saved = yaml.safe_load(prepare.read_text())
+    saved["config"]["dataset"] = {"name": "folder", "root": "/music"}
+    prepare.write_text(yaml.safe_dump(saved))
+    assert cells(compared([run]))[-2:] == [
+        ["[low, high]: 95 % interval over artists"],
+        ["* over fewer than 10 artists: such an interval is rough"],
+    ]
+
+
+def settings_of(text: str) -> list[list[str]]:
+    rows = cells(text)
+    return rows[rows.index(["settings that differ"]) + 1 :]
+
+
+def test_settings_that_differ_have_a_column_each_where_there_are_more_runs(make_run: MakeRun) -> None:
+    runs = [make_run(name, num_right=3, epochs=number) for name, number in (("a", 5), ("b", 5), ("c", 8))]
+    assert settings_of(compared(runs)) == [["run", "epochs"], *map(list, zip(runs, "558", strict=True))]
+
+
+def test_settings_that_differ_have_a_row_each_where_there_are_more_settings(make_run: MakeRun, tmp_path: Path) -> None:
+    first = make_run("first", num_right=3, epochs=5, ema_decay=0.99, model=CNN)
+    second = make_run("second", num_right=3, seed=2, epochs=5)
+    path = tmp_path / "table.md"
+    text = compared([first, second], output=CompareOutputConfig(markdown=str(path)))
+    assert settings_of(text) == [["setting", first, second], ["ema_decay", "0.99", "null"], ["seed", "0", "2"]]
+    assert path.read_text().splitlines()[-6:] == [
+        "Settings that differ.",
+        "",
+        f"| setting | {first} | {second} |",
+        "| --- | --- | --- |",
+        "| ema_decay | 0.99 | null |",
+        "| seed | 0 | 2 |",
+    ]
+
+
+def test_equal_settings_and_those_of_another_kind_of_result_are_not_shown(
+    make_run: MakeRun, crossval_dir: Path
+) -> None:
+    runs = [make_run("first", num_right=3), make_run("second", num_right=3)]
+    assert "settings that differ" not in compared([*runs, str(crossval_dir)])
 
 
 def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:
@@ -186,7 +240,7 @@ def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:
     assert row.count("|") == 13  # none in a cell
     assert notes == [
         "",
-        "&#91;low, high&#93;: 95 % interval over groups",
+        "&#91;low, high&#93;: 95 % interval over groups (artists, albums)",
         "",
         "&#91;1&#93; leaky, scores are too high: tracks were split &#124; at random",
     ]

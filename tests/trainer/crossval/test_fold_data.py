@@ -179,14 +179,16 @@ def test_the_directory_has_the_files_that_prepare_writes(
 ) -> None:
     directory = write(make_source())
     names = {path.name for path in directory.iterdir()}
-    assert {name for name in names if ".tfrecord-" not in name} == {
-        path.name for path in (tmp_path / "data").iterdir() if ".tfrecord-" not in path.name
+    assert {name for name in names if "-of-" not in name} == {
+        path.name for path in (tmp_path / "data").iterdir() if "-of-" not in path.name
     }
-    assert Counter(name.split(".")[0] for name in names if ".tfrecord-" in name) == {
-        "tiny-train": 2,
-        "tiny-validation": 2,
-        "tiny-test": 2,
+    assert Counter(name.split("-0")[0] for name in names if "-of-" in name) == {
+        f"tiny-{split}.{kind}": 2 for split in SPLITS for kind in ("tfrecord", "index")
     }
+    for shard in directory.glob("*.tfrecord-*"):
+        sizes = [16 + len(record.numpy()) for record in tf.data.TFRecordDataset(str(shard))]
+        index = np.fromfile(directory / shard.name.replace(".tfrecord-", ".index-"), dtype="<u8")
+        assert index.tolist() == np.cumsum(sizes).tolist()
 
 
 def test_prepare_yaml_is_that_of_the_source_with_the_key_of_the_fold(
@@ -274,7 +276,7 @@ def test_examples_can_be_removed_and_written_again(make_source: MakeSource, writ
     left = contents(directory)
     assert {name for name in whole if name not in left} == {
         "_SUCCESS",
-        *(name for name in whole if ".tfrecord-" in name),
+        *(name for name in whole if "-of-" in name),
     }
     remove_examples(str(directory))
     assert contents(write(source)) == whole

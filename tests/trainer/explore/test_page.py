@@ -17,7 +17,7 @@ from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, Rej
 from trainer.common.drawing import Picture
 from trainer.data.prepared import open_prepared
 from trainer.explore.config import ExploreConfig
-from trainer.explore.dataset_summary import group_word_of, summarize
+from trainer.explore.dataset_summary import summarize
 from trainer.explore.explore import explore
 from trainer.explore.page import Pictures, render_page
 from trainer.explore.prepared_tables import read_tables
@@ -120,24 +120,6 @@ def test_the_numbers_are_those_of_the_data_set(page_of, tracks):
 def test_the_title_is_the_name_of_the_folder(explored_page):
     assert explored_page.title == "data: a prepared data set"
     assert explored_page.headings[0] == "data"
-
-
-@pytest.mark.parametrize(
-    ("dataset", "groups", "word"),
-    [
-        ({"name": "synthetic", "root": "r", "artists_per_genre": 8}, "xy", "artist"),
-        ({"name": "folder", "root": "r"}, "xy", "artist"),
-        ({"name": "folder", "root": "r"}, "01", "group"),  # each track is a group by itself
-        ({"name": "fma_small", "root": "r", "group": "album"}, "xy", "album"),
-        ({"name": "fma_small", "root": "r", "group": "track"}, "01", "group"),
-        ({"name": "csv", "path": "p", "group_column": "artist"}, "xy", "artist"),
-        ({"name": "csv", "path": "p", "group_column": None}, "01", "group"),
-        ({}, "xy", "group"),
-    ],
-)
-def test_groups_are_called_what_they_are(make_track, dataset, groups, word):
-    tracks = [make_track(f"{index}", group=group).record for index, group in enumerate(groups)]
-    assert group_word_of(dataset, tracks) == word
 
 
 def test_large_numbers_have_separators(page_of, make_track):

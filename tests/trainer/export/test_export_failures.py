@@ -35,7 +35,7 @@ def test_a_difference_above_the_limit_fails_and_writes_nothing(
 
     monkeypatch.setattr(export_module, "_write", lambda source, directory, formats: None)
     monkeypatch.setattr(export_module, "_run", run_wrongly)
-    with pytest.raises(RunFailedError, match=r"^saved_model differs from beamtune predict by 2.0e-03, more than max_"):
+    with pytest.raises(RunFailedError, match=r"^saved_model differs from beamtune predict by 2.00e-03, more than max_"):
         export(shared_config.run_dir, ExportConfig(output_dir=str(tmp_path / "export")), stream=sys.stdout)
     assert "saved_model: at most 2.0e-03" in capsys.readouterr().out
     assert not (tmp_path / "export").exists()

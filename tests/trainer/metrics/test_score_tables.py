@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from trainer.metrics.metrics import Interval, LevelMetrics, classification_metrics, ranking_metrics
-from trainer.metrics.score_tables import print_genres, print_scores, with_interval
+from trainer.metrics.score_tables import one_genre_notes, print_genres, print_scores, with_interval
 
 PROBABILITIES = np.array([[0.75, 0.25, 0.0], [0.75, 0.25, 0.0], [0.25, 0.75, 0.0], [0.25, 0.75, 0.0]])
 METRICS = classification_metrics(PROBABILITIES, np.array([0, 1, 1, 1]))
@@ -29,7 +29,7 @@ def test_levels_are_columns_and_metrics_rows() -> None:
         "track_vote": replace(ranking_metrics(PROBABILITIES, np.array([0, 1, 1, 1])), intervals=INTERVALS),
     }
     stream = io.StringIO()
-    print_scores("test", levels, leak=None, stream=stream)
+    print_scores("test", levels, leak=None, group_word="group", stream=stream)
     assert cells(stream.getvalue()) == [
         ["test"],
         ["metric", "segment", "track_vote"],
@@ -45,7 +45,9 @@ def test_levels_are_columns_and_metrics_rows() -> None:
 
 def test_a_leak_and_missing_intervals_are_printed() -> None:
     stream = io.StringIO()
-    print_scores("validation", {"track": METRICS}, leak="tracks were split at random", stream=stream)
+    print_scores(
+        "validation", {"track": METRICS}, leak="tracks were split at random", group_word="group", stream=stream
+    )
     printed = lines(stream.getvalue())
     assert printed[0].strip() == "validation (leaky split)"
     assert printed[-2:] == [
@@ -58,10 +60,24 @@ def test_a_leak_and_missing_intervals_are_printed() -> None:
 def test_intervals_over_few_groups_are_marked() -> None:
     few, many = (replace(METRICS, intervals=INTERVALS, num_groups=number) for number in (9, 10))
     stream = io.StringIO()
-    print_scores("test", {"segment": few, "track": many}, leak=None, stream=stream)
+    print_scores("test", {"segment": few, "track": many}, leak=None, group_word="artist", stream=stream)
     printed = cells(stream.getvalue())
-    assert printed[3:5] == [["groups", "9", "10"], ["accuracy", "0.750 [0.50, 1.00]*", "0.750 [0.50, 1.00]"]]
-    assert printed[-1] == ["* over fewer than 10 groups (artists): such an interval is rough"]
+    assert printed[3:5] == [["artists", "9", "10"], ["accuracy", "0.750 [0.50, 1.00]*", "0.750 [0.50, 1.00]"]]
+    assert printed[-1] == ["* over fewer than 10 artists: such an interval is rough"]
+
+
+def test_a_model_that_gives_all_tracks_one_genre_has_a_note() -> None:
+    same = ranking_metrics(np.array([[0.1, 0.9, 0.0], [0.3, 0.5, 0.2]]), np.array([0, 1]))
+    labels = ["blues", "funk", "waltz"]
+    assert one_genre_notes("test", same, labels=labels, is_network=True) == [
+        "every test track is taken for funk, so that the model tells no genres apart: more epochs, another "
+        "optimizer.learning_rate or more music may help"
+    ]
+    assert "apart: other features or more" in one_genre_notes("x", same, labels=labels, is_network=False)[0]
+    both = ranking_metrics(np.array([[0.9, 0.1, 0.0], [0.3, 0.5, 0.2]]), np.array([0, 1]))
+    alone = ranking_metrics(np.array([[0.1, 0.9, 0.0], [0.3, 0.5, 0.2]]), np.array([1, 1]))  # right, not blind
+    for metrics in (both, alone):
+        assert one_genre_notes("test", metrics, labels=labels, is_network=True) == []
 
 
 def test_genres_and_their_confusion() -> None:

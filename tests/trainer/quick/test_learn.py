@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -112,8 +113,21 @@ def test_the_summary_has_scores_artists_and_commands(learnt):
     assert "artists 12" in text
     c = RunDir(directory.run).metrics().model.hyperparameters["C"]
     assert f"logistic regression on musicnn, C {c:g} written:" in text
-    assert f"predict: beamtune predict {directory.run} song.mp3" in text
-    assert f"report: {directory.report}/index.html" in text
+    assert stream.getvalue().splitlines()[-4:] == [
+        f"report:  {directory.report}/index.html",
+        f"predict: beamtune predict {directory.run} song.mp3",
+        f"serve:   beamtune serve {directory.run}",
+        f"compare: beamtune compare {directory.crossval} OTHER/crossval   (OTHER: a second output_dir, with other "
+        "settings such as 'features=[musicnn,yamnet]')",
+    ]
+
+
+def test_the_summary_says_what_serve_needs(learnt, monkeypatch):
+    directory, _ = learnt
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    stream = io.StringIO()
+    print_summary(directory, stream=stream)
+    assert f"serve:   beamtune serve {directory.run}   (first: pip install 'beamtune[serve]')\n" in stream.getvalue()
 
 
 def test_scores_on_music_that_the_network_has_heard_have_a_note(tmp_path, songs, write_songs):
@@ -157,8 +171,8 @@ def test_a_single_genre_is_refused(tmp_path, make_songs, write_songs):
 
 def test_artists_are_counted_and_songs_without_one_named(songs, make_songs):
     mixed = [*songs.tracks[:4], *make_songs(without_artist=True).tracks[-3:]]
-    assert artists_text(list(songs.tracks)) == "12"
-    assert artists_text(mixed) == "2, and 3 songs whose artist is not known"
+    assert artists_text(list(songs.tracks), "artist") == "12"
+    assert artists_text(mixed, "artist") == "2, and 3 songs whose artist is not known"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from trainer.crossval.config import CrossvalConfig
 from trainer.crossval.results import CrossvalHeader, ScoredRun, crossval_to_json
 from trainer.report import search_content
 from trainer.report.config import ReportConfig
+from trainer.report.references import majority
 from trainer.report.report import PAGE_FILE
 from trainer.runs.prediction_files import read_predictions
 from trainer.runs.run_metrics import ModelSummary
@@ -255,3 +256,25 @@ def test_a_full_disk_is_one_line(make_run, reported, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "write_text", fail)
     with pytest.raises(UserError, match="output_dir=.*report cannot be written to: .*json; No space left on device"):
         reported(run.path)
+
+
+def test_the_page_of_quick_is_named_after_the_music(crossval, reported):
+    path = crossval / "crossval.json"
+    content = json.loads(path.read_text())
+    content["settings"] |= {"dataset": {"name": "folder", "root": "/home/x/Music"}}
+    path.write_text(json.dumps(content | {"command": "quick"}))
+    made = reported(str(crossval))
+    assert (made.page.title, made.page.headings[0]) == ("Music: a report", "Music")
+    assert "A report by beamtune on the cross-validation of beamtune quick on /home/x/Music, test split." in made.text
+
+
+def test_of_equally_large_genres_one_is_named_as_one_of_them():
+    counts = {"segment": [2, 2, 1], "track": [2, 2, 1]}
+    genres = ("blues", "funk", "waltz")
+    one_of = majority([3, 3, 1], of="all tracks", labels=genres, num_true=counts)
+    largest = majority([3, 4, 1], of="all tracks", labels=genres, num_true=counts)
+    assert (one_of.name, largest.name) == (
+        "always blues, one of the largest genres of all tracks",
+        "always funk, the largest genre of all tracks",
+    )
+    assert one_of.levels["track"].accuracy == 2 / 5

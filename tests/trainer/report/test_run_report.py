@@ -144,7 +144,7 @@ def test_mistakes_and_errors_by_artist(make_run, reported):
         ["ann", "2", "0", "0 %"],
         ["cat", "1", "0", "0 %"],
     ]
-    assert "Few artists: the intervals rest on 4 groups" in made.text
+    assert "Few groups: the intervals rest on 4 groups (artists, albums). Other groups may" in made.text
     few = reported(make_run().path, confused_pairs=1, confident_mistakes=1, uncertain_mistakes=0).numbers
     assert [len(few[key]) for key in ("confused_pairs", "confident_mistakes", "uncertain_mistakes")] == [1, 1, 0]
 
@@ -197,8 +197,8 @@ def test_the_data_card(make_run, reported):
     data = made.page.texts["data"]
     assert "Source: name=tiny, path=/music/tiny.csv. Licence: the data set names none" in data
     duplicates = "Duplicates: 1 (same audio, groups were moved to one split)."
-    assert f"Tracks left out: 1 (silent). {duplicates} Groups in more than one split: 0." in data
-    assert made.page.tables["table-data"][-1] == ["groups, such as artists", "3", "4"]
+    assert f"Tracks left out: 1 (silent). {duplicates} Groups (artists, albums) in more than one split: 0." in data
+    assert made.page.tables["table-data"][-1] == ["groups (artists, albums)", "3", "4"]
     assert made.numbers["provenance"]["cache_key"] == "abc"
     assert "beamtune train" in made.page.texts["reproduce"]
 
@@ -208,7 +208,7 @@ def test_leaks_are_warnings_at_the_top(make_run, reported):
     assert made.page.texts["leak"] == "The scores are too high: tracks were split at random."
     assert made.text.index('id="leak"') < made.text.index("<main>")
     assert made.printed.startswith("note: scores are too high: tracks were split at random\n")
-    assert "artists or albums that it was not trained on" not in made.printed
+    assert "groups (artists, albums) that it was not trained on" not in made.printed
 
 
 def test_a_network_that_has_heard_the_music_is_a_warning_at_the_top(make_run, reported):
@@ -235,7 +235,7 @@ def test_tracks_without_groups(make_run, reported, make_track):
     assert "each is a group of its own" in made.page.texts["groups"]
     assert made.numbers["data"]["num_groups"] is None
     assert made.page.tables["table-data"][-1][0] == "hours of audio"
-    assert "Groups in more than one split" not in made.page.texts["data"]
+    assert "in more than one split" not in made.page.texts["data"]
     assert any("intervals take tracks as independent" in caution for caution in made.numbers["cautions"])
 
 

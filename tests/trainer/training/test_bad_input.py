@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from lease_process import let_another_be_faster
 
 import trainer.training.components
@@ -124,6 +125,20 @@ def test_data_that_were_prepared_again(finished: TrainConfig, write_prepared: Wr
     (Path(finished.run_dir) / "_SUCCESS").unlink()
     write_prepared(cache_key="other")
     assert "was prepared again with other content since run_dir=" in refused_at(finished)
+
+
+def test_a_run_of_0_1_0_without_cache_is_not_continued(finished: TrainConfig) -> None:
+    run_dir = Path(finished.run_dir)
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    (run_dir / "config.yaml").write_text(yaml.safe_dump({**config, "cache": False}))
+    (run_dir / "standardization.yaml").unlink()  # 0.1.0 did not write it
+    train(replace(finished, cache=False))  # it is finished
+    (run_dir / "_SUCCESS").unlink()
+    message = refused_at(replace(finished, cache=False))
+    assert message == (
+        f"run_dir={run_dir} was started by beamtune 0.1.0 with cache=false, where examples had another order: train it "
+        "again in another run_dir, or resume it with beamtune 0.1.0"
+    )
 
 
 def test_evaluate_and_predict_without_a_run(tmp_path: Path) -> None:

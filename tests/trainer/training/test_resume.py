@@ -313,6 +313,6 @@ def test_training_stops_early_with_the_best_weights(
     train(config)
     captured = capsys.readouterr()
     assert "stopping early: epoch 2 had the lowest validation loss" in captured.err
-    assert "the weights of epoch 2 are in" in captured.out
+    assert "the weights of epoch 2, " in captured.out
     names = json.loads((Path(config.run_dir) / "checkpoints" / "checkpoints.json").read_text())
     assert names == {"last": "last-00004-00000000", "best": "last-00002-00000000"}

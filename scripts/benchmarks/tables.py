@@ -1,0 +1,99 @@
+"""Writes the tables of docs/results.md whose figures are in JSON files of the repository.
+
+    scripts/bench tables
+    scripts/bench tables --check     # exits with 1 if the page has another table than its file
+
+A table is between two comments of HTML; the first names the file: `<!-- table of docs/benchmarks/start.json -->`.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = REPOSITORY / "docs" / "results.md"
+_TABLE = re.compile(r"(<!-- table of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> int:
+    """Writes or checks the page."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench tables", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    arguments = parser.parse_args()
+    text = PAGE.read_text(encoding="utf-8")
+    new_text = with_tables(text)
+    if arguments.check:
+        if new_text != text:
+            print(f"{PAGE.relative_to(REPOSITORY)} has other tables than its files: run scripts/bench tables")
+        return int(new_text != text)
+    PAGE.write_text(new_text, encoding="utf-8")
+    return 0
+
+
+def with_tables(text: str) -> str:
+    """Returns a page with the tables of the files that it names."""
+
+    def replace(match: re.Match[str]) -> str:
+        content = json.loads((REPOSITORY / match[2]).read_text(encoding="utf-8"))
+        return f"{match[1]}\n{TABLES[match[2]](content)}\n{match[3]}"
+
+    return _TABLE.sub(replace, text)
+
+
+def ratios_table(content: Mapping[str, Any]) -> str:
+    """Returns the ratios of `scripts/bench all`, and a line for the machine and the versions."""
+    rows = [[content["titles"][name], f"{value:.2f}"] for name, value in content["ratios"].items()]
+    machine = content["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    return (
+        markdown(["the other / beamtune", "ratio"], rows)
+        + f"\n{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {versions}.\n"
+    )
+
+
+def start_table(content: Mapping[str, Any]) -> str:
+    """Returns the medians of the start-up of commands in the last checkout, of `scripts/bench start`."""
+    rows = []
+    for title, checkouts in content.items():
+        results = checkouts[-1]
+        medians = [statistics.median(one[key] for one in results) for key in ("first_line_s", "cpu_s")]
+        rows.append([title, *(f"{value:.2f}" for value in medians), ", ".join(results[-1]["heavy"]) or "none"])
+    return markdown(["command", "first line, CPU s", "all, CPU s", "imports"], rows)
+
+
+def cost_table(content: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the accuracy and the cost of learners, of `scripts/bench cost`."""
+    rows = [
+        [
+            f"`{row['model']}`",
+            f"`{row['input']}`",
+            f"{row['track_accuracy']:.3f} ± {row['sd']:.3f}",
+            f"{row['cpu_s_per_min']:.2f}",
+        ]
+        for row in content
+    ]
+    return markdown(["learner", "input", "track accuracy", "CPU seconds per minute"], rows)
+
+
+def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table of Markdown."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "".join(f"|{'|'.join(cells)}|\n" if cells[0] == "---" else f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+TABLES: Mapping[str, Callable[[Any], str]] = {
+    "docs/benchmarks/ratios.json": ratios_table,
+    "docs/benchmarks/start.json": start_table,
+    "docs/images/cost.json": cost_table,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
