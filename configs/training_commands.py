@@ -263,9 +263,10 @@ COMMANDS = (
             "          tune, seed, max_matrix_mib"
         ),
         examples=(
-            "beamtune baselines data_dir=prepared/mine output_dir=baselines/mine",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/mine feature=log_mel",
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/yamnet feature=yamnet tune=true",
-            "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca 'learners=[knn,svm]' pca=0.95",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca feature=log_mel "
+            "'learners=[knn,svm]' pca=0.95",
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/both 'feature=[musicnn,yamnet]'",
         ),
         run=_baselines,
