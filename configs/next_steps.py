@@ -47,12 +47,12 @@ def after_prepare(output_dir: str, features: Collection[str]) -> Sequence[str]:
     """
     from trainer.models.registry import MODELS
 
-    data_dir = f"data_dir={output_dir}"
+    data_dir, run_dir = f"data_dir={output_dir}", f"run_dir=runs/{name_of(output_dir)}"
     if "log_mel" in features:  # which the default model takes
-        return ["train", data_dir]
+        return ["train", data_dir, run_dir]
     for name, entry in MODELS.items():
         if set(entry.config_class().feature_names) <= set(features):
-            return ["train", data_dir, f"model={name}"]
+            return ["train", data_dir, run_dir, f"model={name}"]
     return ["baselines", data_dir, f"feature={next(iter(features))}"]
 
 
