@@ -62,7 +62,7 @@ def _export(directory: QuickDir, config: QuickConfig) -> None:
     if files.exists(files.join(directory.export, REPORT_FILE)):
         _log("4/5 export: finished before")
         return
-    _log(f"4/5 export: {', '.join(config.formats)}")
+    _log(f"4/5 export: {', '.join(config.formats)}, written and compared with predict")
     settings = ExportConfig(output_dir=directory.export, formats=config.formats, storage=config.storage)
     try:
         export(directory.run, settings, stream=io.StringIO())

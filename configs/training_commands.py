@@ -36,7 +36,7 @@ def _quick(invocation: Invocation) -> int:
     settings = settings_of(invocation.overrides)
     for path in invocation.paths:  # a value, not an override: Hydra would read null, ${x} and 'live'
         settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
-    if "dataset.root" not in settings:
+    if not any(key.startswith("dataset") for key in settings):
         raise UserError("quick needs a folder of music: beamtune quick MUSIC_DIR output_dir=…")
     config = load_config(QuickConfig, "quick", settings)
     check_installed("apache_beam", "jinja2", "sklearn", "tensorflow", "keras")

@@ -27,6 +27,7 @@ from beam_pipelines.prepare.summary import print_summary
 from beam_pipelines.records.json_lines import Reject
 from beam_pipelines.splits.assign import Assignment
 from beam_pipelines.splits.resolve_duplicates import Resolution
+from configs.next_steps import after_prepare
 from trainer.compare.compared_results import ComparedResult, Score
 from trainer.compare.comparison_table import print_comparison
 from trainer.crossval.results import CrossvalHeader, ScoredRun
@@ -98,7 +99,7 @@ def show_prepare(stream: TextIO) -> None:
     assignment = Assignment(source="group", split_of={}, leak=None)
     build = FinishedBuild(assignment=assignment, resolution=Resolution(), reports=reports)
     print_summary(job, build, left_out=[], stream=stream)
-    print(*next_steps(["train", f"data_dir={config.output_dir}"]), sep="\n", file=stream)
+    print(*next_steps(after_prepare(config.output_dir, config.features)), sep="\n", file=stream)
 
 
 def show_train(stream: TextIO) -> None:

@@ -72,11 +72,19 @@ def _seem_to_be_artists(tracks: Sequence[Track], artists: Mapping[str, str]) -> 
 
 
 def level_hint(config: FolderDatasetConfig) -> str:
-    """Returns a hint to the parent folder, for a root with fewer than two genres, or "" where it holds no audio."""
+    """Returns a hint to the folders above, for a root with fewer than two genres, or "" where it holds no audio.
+
+    A folder with files directly in it may be that of an artist, whose genre's folder is in the root.
+    """
     root = config.root.rstrip("/") or "/"
-    if not find_audio(root).files:
+    found = find_audio(root).files
+    if not found:
         return ""
-    return f"; if {root} is the folder of one genre, set dataset.root={posixpath.dirname(root) or '.'}"
+    parent = posixpath.dirname(root) or "."
+    hint = f"; if {root} is the folder of one genre, set dataset.root={parent}"
+    has_songs = any(posixpath.dirname(entry.path) == root for entry in found)
+    above = posixpath.dirname(parent)
+    return f"{hint}; if it is that of one artist, dataset.root={above}" if has_songs and above else hint
 
 
 def _artist(track_id: str) -> str | None:

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError
 from typing import Any, TextIO
 
 from beam_pipelines.common.package_builds import version_of
+from beam_pipelines.common.terminal import say_step
 from configs.command import Command
 from configs.doctor.config import DoctorConfig
 from configs.doctor.credentials import find_credentials
@@ -33,6 +34,7 @@ def doctor(config: DoctorConfig, commands: Iterable[Command], *, output_format: 
     Returns:
         The exit code: 1 if something that is installed does not work or has an unsupported version, 0 otherwise.
     """
+    say_step("importing the libraries and decoding a tone in each format")
     findings = _look(asyncio.run(_probe_all(timeout_s=config.timeout_s)), commands)
     print_findings(findings, output_format=output_format, stream=stream)
     return 1 if has_problem(findings) else 0

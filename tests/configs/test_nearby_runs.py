@@ -66,6 +66,7 @@ def test_a_folder_of_runs_is_answered_with_the_runs_in_it(folder, words, capsys)
             "explore needs a prepared data set: beamtune explore DATA_DIR; prepared data here: prepared/mine",
         ),
         (["quick"], "quick needs a folder of music: beamtune quick MUSIC_DIR output_dir=…"),
+        (["quick", "dataset=csv"], "dataset.path is not set: give dataset.path=…"),
     ],
 )
 def test_a_command_without_its_folder_names_it(folder, words, error, capsys):

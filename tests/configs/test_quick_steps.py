@@ -30,6 +30,6 @@ def test_an_export_that_differs_too_much_is_left_out(
     )
     quick_steps._export(directory, config)
     assert capsys.readouterr().err == (
-        "4/5 export: saved_model\n"
+        "4/5 export: saved_model, written and compared with predict\n"
         f"note: no export: saved_model differs; later: beamtune export {directory.run} output_dir={directory.export}\n"
     )

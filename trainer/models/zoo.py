@@ -7,7 +7,7 @@ import numpy as np
 
 from beam_pipelines.audio.config import SegmentConfig
 from beam_pipelines.common.tables import TextTable
-from beam_pipelines.common.terminal import make_console, print_line
+from beam_pipelines.common.terminal import counted, make_console, print_line, say_step
 from beam_pipelines.features.config import (
     FEATURE_CONFIGS,
     EmbeddingConfig,
@@ -33,6 +33,7 @@ _LISTED_FIRST = (
 
 def list_models(config: ZooConfig, *, stream: TextIO) -> None:
     """Prints a table of all models with their default settings. Nothing is downloaded."""
+    say_step(f"building {counted(len(MODELS), 'model')}")
     specs = typical_specs(config)
     stats = {name: _no_stats(spec) for name, spec in specs.items()}
     console = make_console(stream)

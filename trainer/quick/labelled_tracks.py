@@ -85,3 +85,17 @@ def read_artist_word(data_dir: str, tracks: Sequence[TrackRecord]) -> str:
     """Returns what the groups of the tracks are: "artist" also where the artists are not known."""
     has_groups = any(track.group != track.track_id for track in tracks)
     return read_group_word(data_dir, has_groups=has_groups) if has_groups else "artist"
+
+
+def artists_text(tracks: Sequence[TrackRecord], word: str) -> str:
+    """Returns the number of artists, and how many tracks are of an unknown one: these are groups by themselves.
+
+    Args:
+        tracks: The tracks.
+        word: What a group is, such as "artist".
+    """
+    num_unknown = sum(track.group == track.track_id for track in tracks)
+    known = len({track.group for track in tracks if track.group != track.track_id})
+    if not known:
+        return f"not known: scores are by song, and an {word} may be on both sides"
+    return str(known) if not num_unknown else f"{known}, and {num_unknown} songs whose {word} is not known"

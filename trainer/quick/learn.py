@@ -10,7 +10,7 @@ from trainer.metrics.predictions import Predictions
 from trainer.quick.config import QuickConfig
 from trainer.quick.cross_validate import out_of_fold_predictions, write_results
 from trainer.quick.fit_run import train_config, write_run
-from trainer.quick.labelled_tracks import read_artist_word, read_labelled_tracks
+from trainer.quick.labelled_tracks import artists_text, read_artist_word, read_labelled_tracks
 from trainer.quick.nested import (
     C_VALUES,
     FoldResult,
@@ -50,9 +50,8 @@ def learn(
         return
     tracks = read_labelled_tracks(directory.prepared, features)
     vectors = VectorConfig(data_dir=directory.prepared, class_weighting="balanced", seed=config.seed)
-    num_groups = len({track.group for track in tracks.tracks})
     word = read_artist_word(directory.prepared, tracks.tracks)
-    log(f"2/5 cross-validate: {counted(len(tracks.tracks), 'song')} of {counted(num_groups, word)}")
+    log(f"2/5 cross-validate: {counted(len(tracks.tracks), 'song')}; {word}s: {artists_text(tracks.tracks, word)}")
     out_of_fold: Predictions | None = None
     try:
         fold_of = find_folds(tracks, most=config.folds, seed=config.seed)

@@ -8,7 +8,6 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import is_installed
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
-from beam_pipelines.records.json_lines import TrackRecord
 from trainer.common import files
 from trainer.crossval.crossval_dir import RESULT_FILE
 from trainer.crossval.out_of_fold import read_out_of_fold
@@ -16,7 +15,7 @@ from trainer.data.prepared import open_prepared, read_tracks
 from trainer.metrics.levels import evaluated_tracks
 from trainer.metrics.predictions import TrackPredictions
 from trainer.metrics.score_tables import few_groups_notes, leak_note, one_genre_notes, with_interval
-from trainer.quick.labelled_tracks import read_artist_word
+from trainer.quick.labelled_tracks import artists_text, read_artist_word
 from trainer.quick.quick_dir import QuickDir
 from trainer.runs.run_dir import RunDir
 
@@ -73,20 +72,6 @@ def _next_lines(directory: QuickDir, *, has_scores: bool) -> list[str]:
     ]
 
 
-def artists_text(tracks: list[TrackRecord], word: str) -> str:
-    """Returns the number of artists, and how many tracks are of an unknown one: these are groups by themselves.
-
-    Args:
-        tracks: The tracks.
-        word: What a group is, such as "artist".
-    """
-    num_unknown = sum(track.group == track.track_id for track in tracks)
-    known = len({track.group for track in tracks if track.group != track.track_id})
-    if not known:
-        return f"not known: scores are by song, and an {word} may be on both sides"
-    return str(known) if not num_unknown else f"{known}, and {num_unknown} songs whose {word} is not known"
-
-
 def _add_scores(table: TextTable, directory: QuickDir, *, group_word: str) -> list[str]:
     """Adds the scores of the cross-validation to the table; returns the lines below it."""
     found = read_out_of_fold(directory.crossval)
@@ -99,6 +84,8 @@ def _add_scores(table: TextTable, directory: QuickDir, *, group_word: str) -> li
     title = "songs" if found.split_leak is None else "songs (leaky split)"
     table.add_row(f"accuracy of {title}", with_interval(level, "accuracy"))
     table.add_row(f"macro-F1 of {title}", with_interval(level, "macro_f1"))
+    largest = max(genre.num_true for genre in level.per_class) / level.num_examples
+    table.add_row("always the largest genre", f"{largest:.3f}")
     table.add_row("folds", str(result["folds"]))
     leak = [] if found.split_leak is None else [leak_note(found.split_leak)]
     same = one_genre_notes("out-of-fold", level, labels=found.genres, is_network=False)

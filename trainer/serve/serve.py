@@ -108,6 +108,8 @@ def _run(server: _Server, service: Service, listener: socket.socket) -> threadin
     # The command line would end the process some seconds after SIGTERM.
     with watching_signals(lambda _: None):
         log("listening", {"url": address, "model": service.name})
+        if sys.stderr is not None and sys.stderr.isatty():
+            log("Ctrl-C stops it", {})
         loader.start()
         asyncio.run(server.serve(sockets=[listener]))
     service.queue.close()

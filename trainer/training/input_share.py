@@ -2,12 +2,14 @@
 
 from trainer.training.config import TrainingConfig
 
+# From this share on, the end of a run names it.
+_NAMED_INPUT_WAIT = 0.1
 # From this share on, an epoch and the end of a run say how long they have waited for input.
 NOTABLE_INPUT_WAIT = 0.25
 
 
-def describe_input_share(config: TrainingConfig, *, input_wait_s: float, duration_s: float) -> str:
-    """Returns a sentence such as "the input took 2 % of the time of the steps (1.3 of 64.2 s)".
+def describe_input_share(config: TrainingConfig, *, input_wait_s: float, duration_s: float) -> str | None:
+    """Returns a sentence such as "the input took 12% of the time of the steps (7.3 of 64.2 s)"; None below a tenth.
 
     From a quarter of the time on, it says which setting may shorten the wait.
 
@@ -17,6 +19,8 @@ def describe_input_share(config: TrainingConfig, *, input_wait_s: float, duratio
         duration_s: Seconds of the steps, above 0.
     """
     share = input_wait_s / duration_s
+    if share < _NAMED_INPUT_WAIT:
+        return None
     text = f"the input took {share:.0%} of the time of the steps ({input_wait_s:.1f} of {duration_s:.1f} s)"
     return text if share < NOTABLE_INPUT_WAIT else f"{text}: {_advice(config)}"
 

@@ -224,7 +224,8 @@ def _finish(
         write_model_card(run)
         sinks.write_files()
         run.mark_finished()
-        print(input_share, file=stdout())
+        if input_share is not None:
+            print(input_share, file=stdout())
         epoch = progress.early_stopping.best_epoch
         print(weights_line(epoch, run_dir=run.path, is_validated=scores is not None), file=stdout())
     # When one process ends, TensorFlow ends the others too: they wait until the chief has written all files.

@@ -131,12 +131,13 @@ def test_one_genre_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("below", ["a.mp3", "artist/a.mp3"])
-def test_a_root_one_level_too_deep_is_refused_with_its_parent(tmp_path, below):
+def test_a_root_too_deep_is_refused_with_the_folders_above(tmp_path, below):
     put(tmp_path / "Music" / "rock" / below)
     with pytest.raises(UserError) as caught:
         list_tracks(FolderDatasetConfig(root=f"{tmp_path}/Music/rock/"))
     hint = f"; if {tmp_path}/Music/rock is the folder of one genre, set dataset.root={tmp_path}/Music"
-    assert str(caught.value).endswith(hint)
+    of_artist = f"; if it is that of one artist, dataset.root={tmp_path}" if below == "a.mp3" else ""
+    assert str(caught.value).endswith(f"{hint}{of_artist}")
 
 
 def test_a_relative_root_one_level_too_deep_is_refused_with_the_working_folder(tmp_path, monkeypatch):

@@ -23,9 +23,10 @@ from trainer.crossval.out_of_fold import read_out_of_fold
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.quick.config import QuickConfig
+from trainer.quick.labelled_tracks import artists_text
 from trainer.quick.learn import learn
 from trainer.quick.quick_dir import QuickDir
-from trainer.quick.summary import NO_SCORES, artists_text, print_summary
+from trainer.quick.summary import NO_SCORES, print_summary
 from trainer.runs.restored_model import load_best_model
 from trainer.runs.run_dir import RunDir
 
@@ -62,7 +63,7 @@ def test_each_song_has_the_prediction_of_its_fold(learnt, songs):
     assert (found.genres, found.split_leak, found.data_dir) == (("blues", "funk", "waltz"), None, directory.prepared)
     result = json.loads(open(f"{directory.crossval}/crossval.json").read())
     assert (result["finished"], result["folds"], result["command"]) == (True, 4, "quick")
-    assert lines[0] == "2/5 cross-validate: 24 songs of 12 artists"
+    assert lines[0] == "2/5 cross-validate: 24 songs; artists: 12"
     assert [line.split(":")[0] for line in lines[1:]] == ["fold 0", "fold 1", "fold 2", "fold 3", "3/5 fit"]
 
 
@@ -110,6 +111,7 @@ def test_the_summary_has_scores_artists_and_commands(learnt):
     text = " ".join(stream.getvalue().split())
     assert "24 songs, 3 genres" in text
     assert "accuracy of songs" in text
+    assert "always the largest genre 0.333" in text
     assert "artists 12" in text
     c = RunDir(directory.run).metrics().model.hyperparameters["C"]
     assert f"logistic regression on musicnn, C {c:g} written:" in text

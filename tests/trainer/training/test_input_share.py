@@ -7,9 +7,11 @@ from trainer.training.config import TrainingConfig
 from trainer.training.input_share import describe_input_share
 
 
-def test_a_short_wait_is_only_named() -> None:
-    text = describe_input_share(TrainingConfig(cache=False), input_wait_s=1.25, duration_s=62.5)
-    assert text == "the input took 2% of the time of the steps (1.2 of 62.5 s)"
+def test_a_short_wait_is_only_named_and_a_shorter_one_is_not() -> None:
+    config = TrainingConfig(cache=False)
+    text = describe_input_share(config, input_wait_s=7.5, duration_s=62.5)
+    assert text == "the input took 12% of the time of the steps (7.5 of 62.5 s)"
+    assert describe_input_share(config, input_wait_s=6.2, duration_s=62.5) is None
 
 
 @pytest.mark.parametrize(
@@ -24,4 +26,6 @@ def test_a_short_wait_is_only_named() -> None:
 )
 def test_a_long_wait_comes_with_the_setting_that_shortens_it(config: TrainingConfig, advice: str) -> None:
     text = describe_input_share(config, input_wait_s=25.0, duration_s=100.0)
-    assert text.startswith(f"the input took 25% of the time of the steps (25.0 of 100.0 s): {advice}")
+    assert text is not None and text.startswith(
+        f"the input took 25% of the time of the steps (25.0 of 100.0 s): {advice}"
+    )
