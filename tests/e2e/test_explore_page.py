@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
-from chromium import OVERFLOW, SCROLLED_TABLES, TEXT_HEIGHTS, open_page, requested_urls
+from chromium import OVERFLOW, SCROLLED_TABLES, TEXT_HEIGHTS, WRAPPED_NUMBERS, open_page, requested_urls
 from selenium.webdriver.common.by import By
 
 from configs.cli import main
@@ -17,6 +17,18 @@ Promise.all([...document.querySelectorAll("audio")].map(audio => new Promise(res
   if (audio.readyState >= 1 || audio.error) report();
   else { audio.addEventListener("loadedmetadata", report); audio.addEventListener("error", report); audio.load(); }
 }))).then(done);
+"""
+# The widths in pixels, each larger than that of a word, at which the comma after a name is on the line below the name.
+COMMA_BREAKS = """
+const note = document.querySelector("#examples article .note"), [name, rest] = note.childNodes;
+name.textContent = "Claudio Monteverdi.mp3";
+const comma = document.createRange();
+comma.setStart(rest, 0);
+comma.setEnd(rest, 1);
+return [...Array(100).keys()].map(index => 130 + index).filter(width => {
+  note.style.width = `${width}px`;
+  return comma.getBoundingClientRect().top !== [...name.getClientRects()].at(-1).top;
+});
 """
 BLOCKED_URI = """
 const done = arguments[arguments.length - 1];
@@ -89,8 +101,16 @@ def test_the_page_fits_its_window_and_blocks_requests(browser, explored):
         open_page(browser, explored, scheme="dark", width=width)
         assert browser.execute_script(OVERFLOW) == 0
         assert width > 600 or browser.execute_script(SCROLLED_TABLES) == []
+        assert browser.execute_script(WRAPPED_NUMBERS) == []
         assert min(browser.execute_script(TEXT_HEIGHTS)) >= 11.99
     assert browser.execute_async_script(BLOCKED_URI) == "http://127.0.0.1:9/tracker.png"
+
+
+def test_wide_charts_fill_the_page_and_no_line_begins_with_a_comma(browser, explored):
+    open_page(browser, explored, scheme="light", width=1280)
+    chart = browser.find_element(By.CSS_SELECTOR, "#figure-clips .wide svg")
+    assert chart.size["width"] == browser.find_element(By.TAG_NAME, "main").size["width"] == 1112
+    assert browser.execute_script(COMMA_BREAKS) == []
 
 
 def test_charts_follow_light_and_dark(browser, explored):

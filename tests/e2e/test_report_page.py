@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import axe_core_python
 import pytest
-from chromium import OVERFLOW, SCROLLED_TABLES, TEXT_HEIGHTS, open_page, requested_urls
+from chromium import OVERFLOW, SCROLLED_TABLES, TEXT_HEIGHTS, WRAPPED_NUMBERS, open_page, requested_urls
 from python_script import script_command
 from selenium.webdriver.common.by import By
 
@@ -141,6 +141,7 @@ def test_pages_are_accessible_and_fit_their_window(browser, reports, kind):
         assert serious == [], (scheme, width)
         assert browser.execute_script(OVERFLOW) == 0
         assert browser.execute_script(SCROLLED_TABLES) == []
+        assert browser.execute_script(WRAPPED_NUMBERS) == []
         assert min(browser.execute_script(TEXT_HEIGHTS)) >= 11.99
 
 

@@ -54,6 +54,14 @@ SCROLLED_TABLES = """
 return [...document.querySelectorAll(".scroll")].filter(
   part => part.scrollWidth > part.clientWidth && !part.querySelector(".matrix")).map(part => part.ariaLabel);
 """
+# The labels of numbers that are not beside their label, in tables whose rows are lists of cells.
+WRAPPED_NUMBERS = """
+return [...document.querySelectorAll(".stack td.number")].filter(cell => {
+  const number = document.createRange();
+  number.selectNodeContents(cell);
+  return number.getBoundingClientRect().top > cell.getBoundingClientRect().top + 12;
+}).map(cell => cell.dataset.label);
+"""
 OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # The height of each text in the charts that are displayed, in pixels of the window.
 TEXT_HEIGHTS = """

@@ -71,6 +71,8 @@ _VARIABLES |= {color.lower(): f"--genre-{number}" for number, color in enumerate
 _VARIABLES |= {OTHER_COLOR.lower(): "--other"} | {color.lower(): f"--{name}" for name, color in SPLIT_COLORS.items()}
 # A chart has one rendering for a page of at least this width and one for a telephone: scaled text is illegible.
 WIDE_PX, NARROW_PX = 800, 320
+# The width of the column of `page.css`: a wide figure grows with the window up to it.
+_COLUMN_PX = 1112
 _PNG_WIDTH_PX = 1170
 _POINTS_PER_IN = 72
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
@@ -165,13 +167,14 @@ def draw_picture(
         title: The heading.
         alt: A description of the content.
         heights_px: The height on a page of at least 860 pixels, where the figure is 800 wide, and on a narrower one,
-            where it is 320 wide, as the text on a telephone of 360 pixels.
+            where it is 320 wide, as the text on a telephone of 360 pixels. On wider pages, the first figure is enlarged
+            to a width of at most 1112.
         note: An explanation for the reader, or "".
         titles: See `draw_svg`.
     """
     with _svg_figure(f"{name}-{WIDE_PX}", width_px=WIDE_PX, height_px=heights_px[0]) as figure:
         paint(figure, False)
-        wide = _to_svg(figure, name=f"{name}-{WIDE_PX}", titles=titles)
+        wide = _to_svg(figure, name=f"{name}-{WIDE_PX}", titles=titles, most_px=_COLUMN_PX)
         # Painted and arranged once: to arrange the parts takes most of the time.
         figure.set_layout_engine("none")
         png = _saved(figure, format="png", dpi=_PNG_WIDTH_PX * _POINTS_PER_IN / WIDE_PX, metadata={"Software": None})
@@ -208,7 +211,7 @@ def draw_svg(
     """
     with _svg_figure(name, width_px=width_px, height_px=height_px) as figure:
         paint(figure)
-        return _to_svg(figure, name=name, titles=titles)
+        return _to_svg(figure, name=name, titles=titles, most_px=width_px)
 
 
 @contextmanager
@@ -227,7 +230,7 @@ def _svg_figure(name: str, *, width_px: int, height_px: int) -> "Iterator[Figure
         yield figure
 
 
-def _to_svg(figure: "Figure", *, name: str, titles: Mapping[str, Sequence[str]] | None) -> str:
+def _to_svg(figure: "Figure", *, name: str, titles: Mapping[str, Sequence[str]] | None, most_px: int) -> str:
     content = _saved(figure, format="svg", transparent=True, metadata=dict.fromkeys(_SVG_METADATA))
     root = ElementTree.fromstring(content)  # noqa: S314 (matplotlib wrote it)
     # The metadata, and a style sheet that would be one of the page.
@@ -238,8 +241,7 @@ def _to_svg(figure: "Figure", *, name: str, titles: Mapping[str, Sequence[str]] 
     for element in root.iter():
         _fit_to_page(element, name)
     view_box = root.attrib["viewBox"]
-    width_px = round(figure.get_figwidth() * _POINTS_PER_IN)
-    root.attrib = {"viewBox": view_box, "style": f"max-width: {width_px}px", "aria-hidden": "true"}
+    root.attrib = {"viewBox": view_box, "style": f"max-width: {most_px}px", "aria-hidden": "true"}
     return ElementTree.tostring(root, encoding="unicode").strip()
 
 

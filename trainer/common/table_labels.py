@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 # What fits a telephone: two columns, and up to four of few characters in total.
 _MOST_COLUMNS, _MOST_SHORT_COLUMNS, _MOST_CHARACTERS = 2, 4, 40
+_SIDE_BY_SIDE = re.compile(r'<table\b[^>]* class="(matrix|compact)"')
 _ROW = re.compile(r"<tr\b[^>]*>.*?</tr>", re.DOTALL)
 _CELL = re.compile(r"<(t[dh])\b([^>]*)>(.*?)</\1>", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
@@ -18,7 +19,8 @@ def labelled(content: str) -> Markup:
     """Returns HTML in which the cells of a wide table name their column, in the attribute data-label.
 
     The table gets the class `stack` for `page.css`, and `long` if its few columns have long texts. A confusion matrix,
-    whose columns only have a meaning side by side, stays as it is.
+    whose columns only have a meaning side by side, and a table of the class `compact`, whose texts may break into lines
+    in columns, stay as they are.
 
     Args:
         content: What a template has made, so that no text in it holds a "<".
@@ -26,7 +28,7 @@ def labelled(content: str) -> Markup:
     head, end, body = str(content).partition("</thead>")  # Markup would escape what is added
     labels = _column_labels(head)
     is_short = len(labels) <= _MOST_SHORT_COLUMNS and _num_characters(labels, body) <= _MOST_CHARACTERS
-    if len(labels) <= _MOST_COLUMNS or is_short or 'class="matrix"' in head:
+    if len(labels) <= _MOST_COLUMNS or is_short or _SIDE_BY_SIDE.search(head):
         return Markup(content)  # noqa: S704 (a template has escaped it)
     kind = "stack" if len(labels) > _MOST_SHORT_COLUMNS else "stack long"
     stacked = head.replace("<table", f'<table class="{kind}"', 1)

@@ -170,7 +170,7 @@ def projection_picture(projection: Projection, *, genre_of: Mapping[str, str], r
     """
     labels = np.array([genre_of[track_id] for track_id in projection.track_ids], dtype=object)
     present = [genre for genre in ranked_genres if genre in set(labels)]
-    size = float(np.clip(12_000 / len(labels), 4, 30))
+    size = float(np.clip(25_000 / len(labels), 8, 50))
     classes = _point_classes(labels, present=present, ranked_genres=ranked_genres)
 
     def paint(figure: Figure, is_narrow: bool) -> None:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.common.drawing import FIRST, INK, NARROW_PX, SECOND, SOFT, THIRD, draw_svg
+from trainer.common.drawing import FIRST, INK, NARROW_PX, SECOND, SOFT, THIRD, add_legend, draw_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _HEIGHT_PX = 250
+_LEGEND_PX = 40  # two rows above the axes
 _STYLES = ((FIRST, "-", "o"), (SECOND, "--", "s"), (THIRD, "-.", "^"))
 
 
@@ -31,9 +32,9 @@ def calibration_chart(calibration: Mapping[str, Any]) -> str:
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel("mean probability of the predicted genre")
         axes.set_ylabel("share of right tracks")
-        axes.legend(loc="upper left")
+        add_legend(figure, axes, is_narrow=True)
 
-    return draw_svg(paint, name="calibration", width_px=NARROW_PX, height_px=_HEIGHT_PX)
+    return draw_svg(paint, name="calibration", width_px=NARROW_PX, height_px=_HEIGHT_PX + _LEGEND_PX)
 
 
 def coverage_chart(curve: Sequence[Mapping[str, Any]], *, accuracy: float) -> str:
@@ -58,9 +59,9 @@ def coverage_chart(curve: Sequence[Mapping[str, Any]], *, accuracy: float) -> st
         axes.set_ylim(min(0.5, *(point["accuracy"] for point in curve)) - 0.03, 1.03)
         axes.set_xlabel("share of tracks that are answered")
         axes.set_ylabel("accuracy")
-        axes.legend(loc="lower left")
+        add_legend(figure, axes, is_narrow=True)
 
-    return draw_svg(paint, name="coverage", width_px=NARROW_PX, height_px=_HEIGHT_PX)
+    return draw_svg(paint, name="coverage", width_px=NARROW_PX, height_px=_HEIGHT_PX + _LEGEND_PX)
 
 
 def learning_chart(
@@ -91,7 +92,7 @@ def learning_chart(
         axes.set_ylabel(unit)
         figure.legend(loc="outside upper left", ncols=2, columnspacing=1.0)
 
-    return draw_svg(paint, name=name, width_px=NARROW_PX, height_px=_HEIGHT_PX + 40)
+    return draw_svg(paint, name=name, width_px=NARROW_PX, height_px=_HEIGHT_PX + _LEGEND_PX)
 
 
 def trials_chart(scores: Sequence[float], *, objective: str, best: float) -> str:

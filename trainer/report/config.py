@@ -21,8 +21,8 @@ class ReportConfig:
         baselines: A folder of `beamtune baselines` on the same data, local or gs://, or None.
         split: The split of the scores: train, validation or test.
         confused_pairs: The most pairs of confused genres on the page, the most frequent first.
-        confident_mistakes: The most wrong tracks on the page whose true genre seems least likely.
-        uncertain_mistakes: The most wrong tracks on the page whose two likeliest genres are closest.
+        confident_mistakes: The most other wrong tracks that are predicted with confidence, the worst first.
+        uncertain_mistakes: The most other wrong tracks, those whose two likeliest genres are closest first.
         excerpt_duration_s: The duration of an excerpt in seconds.
         storage: How buckets are treated.
     """

@@ -73,18 +73,22 @@ def wrong_tracks(tracks: TrackPredictions, labels: Sequence[str]) -> list[WrongT
     return [_wrong_track(index, tracks, labels) for index in worst_first(tracks)]
 
 
-def least_certain(tracks: TrackPredictions, labels: Sequence[str], *, most: int) -> list[WrongTrack]:
-    """Returns the misclassified tracks whose two most probable genres are closest, the closest first.
+def confident_from(num_genres: int) -> float:
+    """Returns the probability from which a prediction is called confident: halfway from chance, 1 / genres, to 1."""
+    return (1 + 1 / num_genres) / 2
+
+
+def least_certain(tracks: TrackPredictions, labels: Sequence[str]) -> list[WrongTrack]:
+    """Returns the misclassified tracks, the one whose two most probable genres are closest first.
 
     Args:
         tracks: The predictions, of two genres or more.
         labels: The genres.
-        most: The largest number of tracks to return.
     """
     ordered: NDArray[np.float64] = np.sort(tracks.probabilities, axis=1)
     margins = ordered[:, -1] - ordered[:, -2]
     wrong = sorted(worst_first(tracks), key=lambda index: (margins[index], tracks.track_ids[index]))
-    return [_wrong_track(index, tracks, labels) for index in wrong[:most]]
+    return [_wrong_track(index, tracks, labels) for index in wrong]
 
 
 def confused_pairs(tracks: TrackPredictions, labels: Sequence[str], *, most: int) -> list[ConfusedPair]:
@@ -114,14 +118,14 @@ def confused_pairs(tracks: TrackPredictions, labels: Sequence[str], *, most: int
 
 
 def errors_by_group(tracks: TrackPredictions) -> list[GroupErrors] | None:
-    """Returns the errors of each group, the most first; None where every track is a group of its own."""
+    """Returns the errors of each group that has any, the most first; None where every track is a group of its own."""
     if all(group == track_id for group, track_id in zip(tracks.groups, tracks.track_ids, strict=True)):
         return None
     num_tracks = Counter(tracks.groups)
     num_wrong = Counter(tracks.groups[index] for index in worst_first(tracks))
     groups = [
-        GroupErrors(group=group, num_tracks=count, num_wrong=num_wrong[group], share=num_wrong[group] / count)
-        for group, count in num_tracks.items()
+        GroupErrors(group=group, num_tracks=num_tracks[group], num_wrong=count, share=count / num_tracks[group])
+        for group, count in num_wrong.items()
     ]
     return sorted(groups, key=lambda errors: (-errors.num_wrong, -errors.num_tracks, errors.group))
 

@@ -19,6 +19,8 @@ _ACCURACIES = {
     "validation_accuracy": "validation segments",
     "validation_track_accuracy": "validation tracks",
 }
+# A model whose highest and lowest probability of a predicted genre are closer than this is about equally certain.
+_LEAST_SPREAD = 0.05
 _TITLES = {
     "scores": "Accuracy",
     "trials": "Trials",
@@ -51,6 +53,7 @@ def render_page(report: Mapping[str, Any], *, excerpts: Mapping[str, Excerpt | M
         charts=_charts(report),
         excerpts={track_id: excerpt for track_id, excerpt in excerpts.items() if isinstance(excerpt, Excerpt)},
         most_matrix_genres=MOST_MATRIX_GENRES,
+        least_spread=_LEAST_SPREAD,
         in_words=in_words,
         score=_score,
         percent=_percent,

@@ -12,10 +12,18 @@ from trainer.data.group_word import group_word_of_preparation
 from trainer.metrics.calibration import with_temperature
 from trainer.metrics.metrics import CalibrationBin, LevelMetrics, calibration_bins
 from trainer.metrics.predictions import TrackPredictions
-from trainer.metrics.score_tables import frequent_confusions
-from trainer.metrics.selective import at_coverages, coverage_curve
+from trainer.metrics.score_tables import frequent_confusions, score_text
+from trainer.metrics.selective import CoveragePoint, at_coverages, coverage_curve
 from trainer.report.config import ReportConfig
-from trainer.report.mistakes import WrongTrack, confused_pairs, errors_by_group, least_certain, wrong_tracks
+from trainer.report.mistakes import (
+    ConfusedPair,
+    WrongTrack,
+    confident_from,
+    confused_pairs,
+    errors_by_group,
+    least_certain,
+    wrong_tracks,
+)
 
 # Below this number, intervals over groups rest on so few that another choice of artists may give another result.
 FEW_GROUPS = 30
@@ -59,7 +67,7 @@ def predicted_sections(
     """
     tracks, labels = predicted.tracks, predicted.labels
     groups, curve = errors_by_group(tracks), coverage_curve(tracks.probabilities, tracks.labels)
-    wrong = wrong_tracks(tracks, labels)
+    pairs = confused_pairs(tracks, labels, most=config.confused_pairs)
     return {
         "num_tracks": len(tracks.track_ids),
         "group_word": group_word_of_preparation(preparation, has_groups=predicted.has_groups),
@@ -74,13 +82,41 @@ def predicted_sections(
         "calibration": _calibration(predicted),
         "coverage": {
             "curve": [asdict(point) for point in curve],
-            "table": [asdict(point) for point in at_coverages(curve, _COVERAGES)],
+            "table": [asdict(point) for point in _legible(at_coverages(curve, _COVERAGES))],
         },
-        "num_wrong": len(wrong),
-        "confused_pairs": [asdict(pair) for pair in confused_pairs(tracks, labels, most=config.confused_pairs)],
-        "confident_mistakes": _rows(wrong[: config.confident_mistakes]),
-        "uncertain_mistakes": _rows(least_certain(tracks, labels, most=config.uncertain_mistakes)),
+        "confused_pairs": [asdict(pair) for pair in pairs],
+        **_mistakes(predicted, config, pairs=pairs),
+        "num_wrong_groups": None if groups is None else len(groups),
         "groups": None if groups is None else [asdict(group) for group in groups[:_MOST_GROUP_ROWS]],
+    }
+
+
+def _legible(points: Sequence[CoveragePoint]) -> list[CoveragePoint]:
+    """Returns, of the points whose least probability reads the same, the one that answers the most tracks.
+
+    Args:
+        points: The point with the largest coverage first.
+    """
+    found: dict[str, CoveragePoint] = {}
+    for point in points:
+        found.setdefault(score_text(point.min_confidence), point)
+    return list(found.values())
+
+
+def _mistakes(predicted: PredictedTracks, config: ReportConfig, *, pairs: Sequence[ConfusedPair]) -> dict[str, Any]:
+    """Returns the lists of wrong tracks: each track is in one of them, or the example of a pair."""
+    tracks, labels = predicted.tracks, predicted.labels
+    wrong, least = wrong_tracks(tracks, labels), confident_from(len(labels))
+    shown = {pair.example.track_id for pair in pairs}
+    confident = [track for track in wrong if track.predicted_probability >= least and track.track_id not in shown]
+    confident = confident[: config.confident_mistakes]
+    shown |= {track.track_id for track in confident}
+    uncertain = [track for track in least_certain(tracks, labels) if track.track_id not in shown]
+    return {
+        "num_wrong": len(wrong),
+        "confident_from": least,
+        "confident_mistakes": _rows(confident),
+        "uncertain_mistakes": _rows(uncertain[: config.uncertain_mistakes]),
     }
 
 
@@ -90,10 +126,10 @@ def _shares(counts: Sequence[int]) -> list[float | None]:
 
 
 def shown_track_ids(sections: Mapping[str, Any]) -> list[str]:
-    """Returns the tracks that the page shows with an excerpt, each once, in its order."""
+    """Returns the tracks that the page shows with an excerpt, in its order."""
     rows = [pair["example"] for pair in sections["confused_pairs"]]
     rows += [*sections["confident_mistakes"], *sections["uncertain_mistakes"]]
-    return list(dict.fromkeys(row["track_id"] for row in rows))
+    return [row["track_id"] for row in rows]
 
 
 def _rows(tracks: Sequence[WrongTrack]) -> list[dict[str, Any]]:

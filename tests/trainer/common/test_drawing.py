@@ -97,9 +97,9 @@ def test_a_picture_is_drawn_for_wide_and_for_narrow_pages():
 
     picture = drawing.draw_picture(paint, name="one", title="One", alt="nothing", heights_px=(200, 300))
     assert widths == [(False, 800), (True, 320)]
-    assert [chart[: chart.index(" style")] for chart in picture.charts] == [
-        '<svg viewBox="0 0 800 200"',
-        '<svg viewBox="0 0 320 300"',
+    assert [chart[: chart.index(" aria")] for chart in picture.charts] == [
+        '<svg viewBox="0 0 800 200" style="max-width: 1112px"',
+        '<svg viewBox="0 0 320 300" style="max-width: 320px"',
     ]
     assert read_png(picture.png).size == (1170, round(200 * 9 / 800 * 130))
 

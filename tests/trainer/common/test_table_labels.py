@@ -33,7 +33,8 @@ def test_heads_of_two_rows_are_joined() -> None:
 def test_tables_that_fit_a_telephone_stay_as_they_are() -> None:
     short, two = table(heads(*"abcd"), list("1234")), table(heads("a", "b"), ["1", "long " * 20])
     matrix = table(heads(*"abcdef"), list("123456"), kind=' class="matrix"')
-    for one in (short, two, matrix):
+    compact = table(heads(*"abcd"), ["long " * 20] * 4, kind=' id="x" class="compact"')
+    for one in (short, two, matrix, compact):
         assert labelled(one) == one
 
 

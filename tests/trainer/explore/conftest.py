@@ -16,6 +16,7 @@ from beam_pipelines.records import schema
 from beam_pipelines.records.example import encode_example
 from beam_pipelines.records.json_lines import DuplicatePair, Reject, TrackRecord
 from beam_pipelines.splits.config import DuplicatesConfig
+from trainer.common import drawing
 from trainer.explore.config import ExploreConfig
 from trainer.explore.explore import explore
 
@@ -156,3 +157,17 @@ def explored_page_of(write_data_set, parse_page, tmp_path):
         return parse_page((tmp_path / "page" / "index.html").read_text(encoding="utf-8"))
 
     return run
+
+
+@pytest.fixture
+def painted(monkeypatch):
+    """The figures that are saved as PNG, as matplotlib objects."""
+    drawn, saved = [], drawing._saved
+
+    def keep(figure, **options):
+        if options["format"] == "png":
+            drawn.append(figure)
+        return saved(figure, **options)
+
+    monkeypatch.setattr(drawing, "_saved", keep)
+    return drawn

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from png_reader import read_png
 
 from beam_pipelines.features.yamnet_log_mel import band_centres, num_whole_frames
@@ -68,21 +67,14 @@ def test_the_projection_has_a_colour_for_each_genre_and_grey_for_the_smallest(pa
     assert [to_hex(group.get_facecolor()[0]).upper() for group in axes.collections] == expected
 
 
-@pytest.fixture
-def painted(monkeypatch):
-    """The figures that are drawn, as matplotlib objects."""
-    drawn = []
-
-    def keep(paint, *, width_in, height_in):
-        figure = Figure(figsize=(width_in, height_in))
-        paint(figure)
-        drawn.append(figure)
-        return b""
-
-    for module in (drawing, feature_figures):
-        monkeypatch.setattr(module, "draw", keep)
-        monkeypatch.setattr(module, "draw_svg", lambda paint, **options: "")
-    return drawn
+@pytest.mark.parametrize(("num_tracks", "area"), [(3, 50.0), (1_000, 25.0), (4_000, 8.0)])
+def test_points_are_larger_where_there_are_few(painted, num_tracks, area):
+    positions = np.random.default_rng(1).normal(size=(num_tracks, 2))
+    names = tuple(str(index) for index in range(num_tracks))
+    projection = Projection("log_mel", names, positions, (0.5, 0.2), 0)
+    feature_figures.projection_picture(projection, genre_of=dict.fromkeys(names, "blues"), ranked_genres=["blues"])
+    [points] = painted[0].axes[0].collections
+    assert points.get_sizes().tolist() == [area]
 
 
 @pytest.mark.parametrize(

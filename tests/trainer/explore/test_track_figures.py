@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from png_reader import read_png
 
 from beam_pipelines.records.json_lines import Reject
@@ -132,20 +131,11 @@ def test_any_name_can_be_drawn_as_a_row_and_in_a_legend(make_track, name):
     assert read_png(track_figures.rejects_picture(summary, [reject(name, reason=name)]).png).width == 1170
 
 
-def test_whiskers_end_at_the_box(make_track, monkeypatch):
+def test_whiskers_end_at_the_box(make_track, painted):
     levels = [-30.0, -25.0, -20.0, -18.0, -10.0]
     tracks = [make_track(f"{level}", rms_dbfs=level, peak_dbfs=level / 2).record for level in levels]
-    drawn = []
-
-    def keep(paint, **size):
-        figure = Figure()
-        paint(figure)
-        drawn.append(figure)
-        return b""
-
-    monkeypatch.setattr(drawing, "draw", keep)
     track_figures.loudness_picture(summarize(tracks, genres=["blues"]), tracks)
-    [figure] = drawn
+    [figure] = painted
     for axes, scale in zip(figure.axes, (1, 0.5), strict=True):
         [whiskers] = axes.collections
         low, first_quartile, third_quartile, high = scale * np.percentile(levels, (5, 25, 75, 95))

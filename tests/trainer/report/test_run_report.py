@@ -1,7 +1,9 @@
 """The report of a run: its numbers against those of the run and of scikit-learn, and runs of all shapes."""
 
+import re
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -136,17 +138,55 @@ def test_mistakes_and_errors_by_artist(make_run, reported):
         ["funk", "blues", "1 of 2", "50 %"],
         ["waltz", "blues", "1 of 2", "50 %"],
     ]
-    assert [track["track_id"] for track in made.numbers["confident_mistakes"]] == ["d", "f"]
-    assert [track["track_id"] for track in made.numbers["uncertain_mistakes"]] == ["f", "d"]
-    assert made.page.tables["table-groups"][1:] == [
-        ["bob", "2", "1", "50 %"],
-        ["dan", "1", "1", "100 %"],
-        ["ann", "2", "0", "0 %"],
-        ["cat", "1", "0", "0 %"],
-    ]
+    assert [pair["example"]["track_id"] for pair in made.numbers["confused_pairs"]] == ["d", "f"]
+    assert (made.numbers["confident_mistakes"], made.numbers["uncertain_mistakes"]) == ([], [])
+    assert made.page.tables["table-groups"][1:] == [["bob", "2", "1", "50 %"], ["dan", "1", "1", "100 %"]]
+    assert "with wrong tracks, those with the most first: 2 of 4.</caption>" in made.text
     assert "Few groups: the intervals rest on 4 groups (artists, albums). Other groups may" in made.text
-    few = reported(make_run().path, confused_pairs=1, confident_mistakes=1, uncertain_mistakes=0).numbers
-    assert [len(few[key]) for key in ("confused_pairs", "confident_mistakes", "uncertain_mistakes")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "pairs", "confident", "uncertain"),
+    [
+        ({"confused_pairs": 1}, ["d"], [], ["f"]),
+        ({"confused_pairs": 0}, [], ["d"], ["f"]),
+        ({"confused_pairs": 0, "confident_mistakes": 0}, [], [], ["f", "d"]),
+        ({"confused_pairs": 0, "confident_mistakes": 0, "uncertain_mistakes": 1}, [], [], ["f"]),
+    ],
+)
+def test_each_wrong_track_is_in_one_list(make_run, reported, settings, pairs, confident, uncertain):
+    # Of three genres, a prediction is confident from 2/3 on: d has 0.8 and f 0.45.
+    made = reported(make_run().path, **settings).numbers
+    assert made["confident_from"] == pytest.approx(2 / 3)
+    assert [pair["example"]["track_id"] for pair in made["confused_pairs"]] == pairs
+    assert [track["track_id"] for track in made["confident_mistakes"]] == confident
+    assert [track["track_id"] for track in made["uncertain_mistakes"]] == uncertain
+
+
+@pytest.mark.parametrize("name", ["calibration", "coverage"])
+def test_legends_are_above_the_axes(make_run, reported, name):
+    text = reported(make_run(calibration=CALIBRATION).path).text
+    charts = [ElementTree.fromstring(one) for one in re.findall("<svg.*?</svg>", text, re.DOTALL)]  # noqa: S314
+    [chart] = [one for one in charts if one.find(f".//g[@id='{name}-legend_1']") is not None]
+    [legend] = chart.findall(f".//g[@id='{name}-legend_1']")
+    [axes] = chart.findall(f".//g[@id='{name}-axes_1']/g[@id='{name}-patch_2']/path")
+    top = min(float(y) for y in re.findall(r"[ML] [0-9.]+ ([0-9.]+)", axes.attrib["d"]))
+    rows = [float(text.attrib["y"]) for text in legend.iter("text")]
+    assert len(rows) == 2 and max(rows) < top
+
+
+def test_rows_of_certainty_that_read_the_same_are_one(make_run, reported, make_track):
+    rows = [(0.3401, 0.33, 0.3299), (0.3402, 0.33, 0.3298), (0.3496, 0.33, 0.3204)]
+    tracks = [make_track(name, label, row) for name, label, row in zip("abc", (0, 1, 0), rows, strict=True)]
+    made = reported(make_run("run", tracks).path)
+    assert made.page.tables["table-coverage"][1:] == [
+        ["0.340", "3", "1.000", "0.667"],
+        ["0.350", "1", "0.333", "1.000"],
+    ]
+    assert made.page.texts["equally-certain"].startswith(
+        "The model is about equally certain of all tracks: the predicted genre has 0.340 to 0.350, so that"
+    )
+    assert "equally-certain" not in reported(make_run("second").path, "other").page.texts
 
 
 def test_the_page_is_self_contained_and_two_calls_give_the_same_bytes(make_run, reported, make_track, write_audio):
@@ -253,8 +293,10 @@ def test_a_single_track(make_run, reported, make_track, label):
     assert made.numbers["num_wrong"] == label
     assert made.page.tables["table-coverage"][1:] == [["0.900", "1", "1.000", f"{1 - label:.3f}"]]
     assert made.page.tables["table-scores"][2][1] == f"{1 - label:.3f}"
+    assert ("table-groups" in made.page.tables) == (label == 1)
     if label == 0:
         assert "No track is wrong." in made.page.texts["mistakes"]
+        assert "No track is wrong." in made.page.texts["groups"]
 
 
 def test_hostile_names_are_escaped(make_run, reported, make_track):
