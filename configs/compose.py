@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode
+from omegaconf import DictConfig, FloatNode, IntegerNode, ListConfig, OmegaConf, StringNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from beam_pipelines.common.checks import check_choice
@@ -34,6 +34,7 @@ _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 _SCHEMA = re.compile(rf"\b{SCHEMA_GROUP}/(\w+)")
 # In OmegaConf's grammar a backslash escapes "${", and another backslash before it.
 _REFERENCE = re.compile(r"(\\*)\$\{")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 # Hydra keeps its state in the process.
 _hydra_lock = threading.Lock()
 
@@ -229,9 +230,30 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
                 items = [item.strip(" '\"") for item in str(setting.value).strip("[]").split(",")]
                 quoted = ",".join(f'"{item}"' if item.startswith("-") else item for item in items)
                 raise UserError(f"{setting.text}: expected a list, e.g. '{setting.key}=[{quoted}]'") from error
-            raise UserError(f"{setting.text}: {first_line(error)}") from error
+            raise UserError(f"{setting.text}: {_expected_number(config, setting) or first_line(error)}") from error
     _check_references(config, values)
     return config
+
+
+def _expected_number(config: DictConfig, setting: _Setting) -> str | None:
+    """Returns what a setting of a number expects, with a decimal comma as a point; None for other settings."""
+    node = _node(config, setting.key)
+    if isinstance(node, IntegerNode):
+        return "expected a whole number"
+    if not isinstance(node, FloatNode):
+        return None
+    value = str(setting.value)
+    return (
+        f"expected a number: write {value.replace(',', '.')}"
+        if _DECIMAL_COMMA.fullmatch(value)
+        else "expected a number"
+    )
+
+
+def _node(config: DictConfig, key: str) -> Any:
+    *parents, name = key.split(".")
+    parent = OmegaConf.select(config, ".".join(parents)) if parents else config
+    return parent._get_node(name) if isinstance(parent, DictConfig) else None
 
 
 def _check_references(config: DictConfig, settings: Sequence[_Setting]) -> None:
@@ -261,9 +283,7 @@ def _value_for(config: DictConfig, setting: _Setting) -> Any:
         return setting.value
     if _mapping_of(config, setting.key) not in (None, setting.key):
         return setting.text.partition("=")[2]
-    *parents, name = setting.key.split(".")
-    parent = OmegaConf.select(config, ".".join(parents)) if parents else config
-    is_text = isinstance(parent, DictConfig) and isinstance(parent._get_node(name), StringNode)
+    is_text = isinstance(_node(config, setting.key), StringNode)
     return setting.text.partition("=")[2] if is_text else setting.value
 
 

@@ -10,6 +10,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import check_installed
 from configs.command import Command, Invocation, load_config
 from configs.early_checks import check_data
+from configs.nearby_runs import nearby_data
 from configs.next_steps import after_prepare, after_synthesize, name_of, say_loading, show_next
 
 
@@ -93,6 +94,8 @@ def _sync(invocation: Invocation) -> int:
 def _explore(invocation: Invocation) -> int:
     from trainer.explore.config import ExploreConfig
 
+    if not any(word.startswith("data_dir=") for word in invocation.overrides):
+        raise UserError(f"explore needs a prepared data set: beamtune explore DATA_DIR{nearby_data()}")
     say_loading("TensorFlow and the libraries that draw the page")
     config = load_config(ExploreConfig, "explore", invocation.overrides)
     check_installed("jinja2", "matplotlib", "sklearn")

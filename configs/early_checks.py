@@ -4,8 +4,15 @@ The same checks follow when the command runs. Buckets are not asked twice: Tenso
 """
 
 import os
+from typing import TYPE_CHECKING
 
+from beam_pipelines.common.errors import UserError
+from beam_pipelines.common.output_streams import shown_names
 from beam_pipelines.common.paths import is_local
+from configs.nearby_runs import nearby_data, runs_in
+
+if TYPE_CHECKING:
+    from trainer.data.prepared import PreparedData
 
 # trainer.evaluation.exported_model, which imports TensorFlow, has the same name.
 _SIGNATURE_FILE = "signature.json"
@@ -18,9 +25,7 @@ def check_data(data_dir: str) -> None:
         UserError: There is none, or it is not finished.
     """
     if is_local(data_dir):
-        from trainer.data.prepared import open_prepared
-
-        open_prepared(data_dir)
+        _open_prepared(data_dir)
 
 
 def check_run(run_dir: str) -> None:
@@ -32,7 +37,10 @@ def check_run(run_dir: str) -> None:
     if is_local(run_dir):
         from trainer.runs.run_dir import RunDir
 
-        RunDir(run_dir).best_checkpoint()
+        run = RunDir(run_dir)
+        if not run.is_started() and (found := runs_in(run_dir)):
+            raise UserError(f"{run_dir} is a folder of runs: expected one of them: {shown_names(found)}")
+        run.best_checkpoint()
 
 
 def check_model(directory: str) -> None:
@@ -65,10 +73,20 @@ def check_training(run_dir: str, data_dir: str) -> None:
     """
     if not (is_local(run_dir) and is_local(data_dir)):
         return
-    from trainer.data.prepared import check_has_several_genres, check_has_tracks, open_prepared
+    from trainer.data.prepared import check_has_several_genres, check_has_tracks
     from trainer.runs.run_dir import RunDir
 
     if not RunDir(run_dir).is_started():
-        data = open_prepared(data_dir)
+        data = _open_prepared(data_dir)
         check_has_several_genres(data)
         check_has_tracks(data)
+
+
+def _open_prepared(data_dir: str) -> "PreparedData":
+    """Returns a local prepared data set; where there is no such folder, the error names those that are near."""
+    from trainer.data.prepared import open_prepared
+
+    try:
+        return open_prepared(data_dir)
+    except UserError as error:
+        raise UserError(f"{error}{'' if os.path.exists(data_dir) else nearby_data()}") from error

@@ -5,6 +5,7 @@ rich is imported when something is printed, so that `--help` stays fast.
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 
@@ -46,24 +47,25 @@ def after_prepare(output_dir: str, features: Collection[str]) -> Sequence[str]:
     """
     from trainer.models.registry import MODELS
 
-    data_dir = f"data_dir={output_dir}"
+    data_dir, run_dir = f"data_dir={output_dir}", f"run_dir=runs/{name_of(output_dir)}"
     if "log_mel" in features:  # which the default model takes
-        return ["train", data_dir]
+        return ["train", data_dir, run_dir]
     for name, entry in MODELS.items():
         if set(entry.config_class().feature_names) <= set(features):
-            return ["train", data_dir, f"model={name}"]
+            return ["train", data_dir, run_dir, f"model={name}"]
     return ["baselines", data_dir, f"feature={next(iter(features))}"]
 
 
 def after_train(run_dir: str) -> Sequence[Sequence[str]]:
     """Returns the commands that take a finished run: `evaluate` only where its data have a test split."""
+    from beam_pipelines.common.errors import UserError
     from beam_pipelines.records.schema import TEST
     from trainer.runs.run_dir import RunDir
 
-    splits = RunDir(run_dir).dataset().info.splits
-    if any(split.name == TEST and split.num_examples for split in splits):
-        return ["evaluate", f"run_dir={run_dir}"], ["tensorboard", run_dir]
-    return ["predict", run_dir, "song.mp3"], ["serve", run_dir]
+    with suppress(UserError):  # the run is finished: a bucket that fails now must not end the command with an error
+        if not RunDir(run_dir).dataset().info.has_split(TEST):
+            return ["predict", run_dir, "song.mp3"], ["serve", run_dir]
+    return ["evaluate", f"run_dir={run_dir}"], ["tensorboard", run_dir]
 
 
 def name_of(path: str) -> str:

@@ -52,7 +52,7 @@ def _report(invocation: Invocation) -> int:
 
     invocation = with_run_as_path(invocation)
     if len(invocation.paths) != 1:
-        raise UserError(f"report needs one directory: beamtune report RUN output_dir=…{nearby_runs()}")
+        raise UserError(f"report needs one directory: beamtune report RUN{nearby_runs()}")
     config = load_config(ReportConfig, "report", invocation.overrides, paths=invocation.paths)
     check_installed("jinja2")
     from configs.saved_command import saved_command

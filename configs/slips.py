@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from configs.command import Command
 
@@ -50,7 +50,11 @@ def _spaced_equals(command: Command, words: Sequence[str], options: Sequence[str
         if word.startswith("=") and word != "=" and is_key:
             return f"a space before = in {before[-1] + ' ' + word!r}", [*before[:-1], before[-1] + word, *after]
         takes_paths = command.paths_usage is not None or command.positional_key is not None
-        if re.fullmatch(r"[A-Za-z_][\w.]*=", word) and after and _is_bare(after[0]) and not takes_paths:
+        if takes_paths or not after or not _is_bare(after[0]):
+            continue
+        if _is_bare(word) and word in _settings(command, words):
+            return f"no = behind {word!r}", [*before, f"{word}={after[0]}", *after[1:]]
+        if re.fullmatch(r"[A-Za-z_][\w.]*=", word):
             return f"a space behind = in {word + ' ' + after[0]!r}", [*before, word + after[0], *after[1:]]
     return None
 
@@ -76,8 +80,9 @@ def _setting_as_option(command: Command, words: Sequence[str], options: Sequence
         # argparse takes the beginning of an option for the option.
         if match is None or any(option.startswith(match[0]) for option in options):
             continue
-        key, value, after = match[1].replace("-", "_"), match[2], list(words[index + 1 :])
-        if key not in _settings(command, words):
+        value, after = match[2], list(words[index + 1 :])
+        key = _setting_named(match[1], _settings(command, words))
+        if key is None:
             continue
         if value is None:
             value = f"={after.pop(0)}" if after and _is_bare(after[0]) else "=true"
@@ -108,6 +113,13 @@ def _path_settings(command: Command, path: str) -> list[tuple[str, str]]:
     # A run has a config.yaml.
     is_run = command.name == "train" and os.path.exists(os.path.join(path, "config.yaml"))
     return [("run_dir" if is_run else _PATH_KEYS[command.name], path)]
+
+
+def _setting_named(option: str, settings: Collection[str]) -> str | None:
+    """Returns the setting that is written as an option: top_k for "top-k" and "topk"."""
+    key = option.replace("-", "_")
+    written = [setting for setting in sorted(settings) if setting.replace("_", "") == key.replace("_", "")]
+    return key if key in settings else next(iter(written), None)
 
 
 def _settings(command: Command, words: Sequence[str]) -> set[str]:

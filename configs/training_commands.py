@@ -36,6 +36,8 @@ def _quick(invocation: Invocation) -> int:
     settings = settings_of(invocation.overrides)
     for path in invocation.paths:  # a value, not an override: Hydra would read null, ${x} and 'live'
         settings.setdefault("dataset.root", without_references(os.path.expanduser(path)))
+    if "dataset.root" not in settings:
+        raise UserError("quick needs a folder of music: beamtune quick MUSIC_DIR output_dir=…")
     config = load_config(QuickConfig, "quick", settings)
     check_installed("apache_beam", "jinja2", "sklearn", "tensorflow", "keras")
     from configs.quick_steps import run_quick
@@ -263,9 +265,10 @@ COMMANDS = (
             "          tune, seed, max_matrix_mib"
         ),
         examples=(
-            "beamtune baselines data_dir=prepared/mine output_dir=baselines/mine",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/mine feature=log_mel",
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/yamnet feature=yamnet tune=true",
-            "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca 'learners=[knn,svm]' pca=0.95",
+            "beamtune baselines data_dir=prepared/mine output_dir=baselines/pca feature=log_mel "
+            "'learners=[knn,svm]' pca=0.95",
             "beamtune baselines data_dir=prepared/mine output_dir=baselines/both 'feature=[musicnn,yamnet]'",
         ),
         run=_baselines,

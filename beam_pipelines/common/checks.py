@@ -45,7 +45,8 @@ def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
     """Raises a UserError that names the choices, and the nearest of them, unless the value is one."""
     if value in choices:
         return
-    nearest = difflib.get_close_matches(value, choices, n=1)
+    begun = [choice for choice in choices if value and choice.startswith(value)]
+    nearest = difflib.get_close_matches(value, choices, n=1) or begun
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     expected = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     raise UserError(f"{key}={value}: expected {expected}{hint}")

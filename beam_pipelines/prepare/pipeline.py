@@ -367,9 +367,10 @@ def _check_reject_fraction(job: PrepareJob, build: FinishedBuild) -> None:
     num_tracks = len(rejects) + sum(len(report.tracks) for report in build.reports)
     if len(rejects) > config.max_reject_fraction * num_tracks:
         raise RunFailedError(
-            f"{len(rejects)} of {num_tracks} tracks cannot be used ({_reasons(rejects)}), more than the fraction "
-            f"max_reject_fraction={config.max_reject_fraction}: see {config.output_dir}/{REJECTS_FILE}, and fix the "
-            "files or set a larger max_reject_fraction: the same command then resumes and keeps the finished shards"
+            f"{len(rejects)} of {num_tracks} tracks cannot be used ({_reasons(rejects)}{_first(rejects)}), more than "
+            f"the fraction max_reject_fraction={config.max_reject_fraction}: see {config.output_dir}/{REJECTS_FILE}, "
+            "and fix the files or set a larger max_reject_fraction: the same command then resumes and keeps the "
+            "finished shards"
         )
 
 
@@ -380,8 +381,7 @@ def _check_every_genre_is_trained(job: PrepareJob, build: FinishedBuild) -> None
         RunFailedError: It has not; the message gives the reasons of the rejects.
     """
     rejects = build.rejects
-    first = f"; the first is {rejects[0].uri}: {rejects[0].message}" if rejects else ""
-    why = f"{_reasons(rejects) or 'none was rejected'}{first}"
+    why = f"{_reasons(rejects) or 'none was rejected'}{_first(rejects)}"
     if not any(report.tracks for report in build.reports):
         raise RunFailedError(f"no track can be used ({why})")
     trained = {track.label for report in build.reports if report.split == TRAIN for track in report.tracks}
@@ -393,3 +393,7 @@ def _check_every_genre_is_trained(job: PrepareJob, build: FinishedBuild) -> None
 def _reasons(rejects: Sequence[Reject]) -> str:
     """Returns the reasons and how often each occurs, e.g. "3 undecodable, 1 silent"."""
     return ", ".join(f"{count} {reason}" for reason, count in count_rejects(rejects).items())
+
+
+def _first(rejects: Sequence[Reject]) -> str:
+    return f"; the first is {rejects[0].uri}: {rejects[0].message}" if rejects else ""

@@ -88,6 +88,10 @@ class DatasetInfo:
     name: str
     splits: tuple[SplitInfo, ...]
 
+    def has_split(self, name: str) -> bool:
+        """Returns whether the data set has examples of a split."""
+        return any(split.name == name and split.num_examples > 0 for split in self.splits)
+
     def split(self, name: str) -> SplitInfo:
         """Returns the split `name`.
 

@@ -5,7 +5,7 @@ frame 32 bits, each the sign of the difference, over time and between neighbours
 Two copies of a recording differ in few bits, two recordings in half of them.
 
 The energies of a long frame are the weighted mean of those of short frames in it (Welch 1967), which take half the time
-of one long Fourier transform, and find as many copies.
+of one long Fourier transform, and find nearly as many copies: docs/results.md has both numbers.
 """
 
 import numpy as np

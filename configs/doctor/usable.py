@@ -11,21 +11,22 @@ from configs.doctor.findings import BROKEN, MISSING, OK, UNSUPPORTED, Finding
 from configs.doctor.requirements import Requirements, accepts, with_extras
 
 _MAX_NAMES = 4
-# Where neither is installed, the second one is named.
+# Where both are in the same state, only the second one is named.
 _IN_PLACE_OF = {"train-base": "train", "train-cpu": "train"}
 
 
 def find_extras(requirements: Requirements, versions: Sequence[Finding], *, version_of: VersionOf) -> list[Finding]:
-    """Returns a finding for each extra.
+    """Returns a finding for each extra that requires a package.
 
     Args:
         requirements: What each extra requires.
         versions: The findings of the libraries; what they say is not said again.
         version_of: Returns the version of an installed package.
     """
-    found = [_find_extra(extra, requirements, versions, version_of=version_of) for extra in requirements.extras]
-    missing = {one.name for one in found if one.state == MISSING}
-    return [one for one in found if one.name not in missing or _IN_PLACE_OF.get(one.name) not in missing]
+    extras = [extra for extra, packages in requirements.extras.items() if packages]
+    found = [_find_extra(extra, requirements, versions, version_of=version_of) for extra in extras]
+    states = {one.name: one.state for one in found}
+    return [one for one in found if states.get(_IN_PLACE_OF.get(one.name, "")) != one.state]
 
 
 def find_commands(

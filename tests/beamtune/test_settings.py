@@ -134,7 +134,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         ("prepare", {"features.mfcc.n_mfcc": 13}, "features.mfcc.n_mfcc: "),
         ("prepare", {"audio": {"sample_rate": 1}}, "audio.sample_rate: there is no such setting; did you mean audio."),
         ("prepare", {"audio": 3}, "audio: there is no such setting"),
-        ("prepare", {"seed": "abc"}, "seed=abc: Value 'abc' of type 'str' could not be converted to Integer"),
+        ("prepare", {"seed": "abc"}, "seed=abc: expected a whole number"),
         ("prepare", {"seed": -1}, "seed=-1: expected a whole number of at least 0"),
         ("prepare", {"seed": object()}, "seed=<object"),
         ("prepare", {"output_dir": ""}, "output_dir=: expected a path"),

@@ -38,12 +38,42 @@ HERE = "; runs here: quick/mine/run, runs/first"
         ),
         (["tag"], "tag needs a run directory and music files or folders: beamtune tag RUN FILE_OR_FOLDER…"),
         (["serve"], "serve needs one run or export: beamtune serve RUN_OR_EXPORT"),
-        (["report"], "report needs one directory: beamtune report RUN output_dir=…"),
+        (["report"], "report needs one directory: beamtune report RUN"),
     ],
 )
 def test_a_command_without_a_run_names_those_that_are_near(folder, words, error, capsys):
     assert main(words) == 2
     assert capsys.readouterr().err == f"beamtune {words[0]}: {error}{HERE}\n"
+
+
+@pytest.mark.parametrize("words", [["predict", "runs", "song.mp3"], ["evaluate", "run_dir=runs"], ["serve", "runs"]])
+def test_a_folder_of_runs_is_answered_with_the_runs_in_it(folder, words, capsys):
+    assert main(words) == 2
+    error = "runs is a folder of runs: expected one of them: runs/first"
+    assert capsys.readouterr().err == f"beamtune {words[0]}: {error}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (
+            ["train"],
+            "prepared/synthetic does not exist: prepare a data set there first (beamtune prepare), or name another one "
+            "with data_dir=…; prepared data here: prepared/mine",
+        ),
+        (
+            ["explore"],
+            "explore needs a prepared data set: beamtune explore DATA_DIR; prepared data here: prepared/mine",
+        ),
+        (["quick"], "quick needs a folder of music: beamtune quick MUSIC_DIR output_dir=…"),
+    ],
+)
+def test_a_command_without_its_folder_names_it(folder, words, error, capsys):
+    (folder / "prepared/mine").mkdir(parents=True)
+    for name in ("_SUCCESS", "dataset_info.json"):
+        (folder / "prepared/mine" / name).write_text("")
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"beamtune {words[0]}: {error}\n"
 
 
 def test_nothing_is_named_where_there_are_no_runs(tmp_path, monkeypatch):

@@ -25,9 +25,9 @@ def test_next_steps_are_quoted_for_a_shell() -> None:
 @pytest.mark.parametrize(
     ("features", "words"),
     [
-        (["mfcc", "log_mel"], ["train", "data_dir=d"]),
-        (["mfcc"], ["train", "data_dir=d", "model=bilstm"]),
-        (["waveform"], ["train", "data_dir=d", "model=wave1d"]),
+        (["mfcc", "log_mel"], ["train", "data_dir=d", "run_dir=runs/d"]),
+        (["mfcc"], ["train", "data_dir=d", "run_dir=runs/d", "model=bilstm"]),
+        (["waveform"], ["train", "data_dir=d", "run_dir=runs/d", "model=wave1d"]),
         (["spectral_stats"], ["baselines", "data_dir=d", "feature=spectral_stats"]),
     ],
 )

@@ -41,6 +41,8 @@ def folders(tmp_path, monkeypatch):
         (["train", "data_dir", "=", "data", "seed=1"], "train data_dir=data seed=1"),
         (["train", "data_dir=", "data"], "train data_dir=data"),
         (["train", "data_dir", "=data"], "train data_dir=data"),
+        (["train", "data_dir", "data", "seed=1"], "train data_dir=data seed=1"),
+        (["predict", "run", "a.mp3", "--topk", "2"], "predict run a.mp3 top_k=2"),
         (["predict", "song.mp3", "run"], "predict run song.mp3"),
         (["predict", __file__, "run", "b.mp3", "top_k=2"], f"predict run {__file__} b.mp3 top_k=2"),
         (["tag", "a.mp3", "run", "write=true"], "tag run a.mp3 write=true"),
@@ -63,6 +65,10 @@ def test_a_mistake_is_refused_with_the_corrected_command(words, corrected, capsy
         (["prepare", "seed"], "'seed' is not a setting: expected key=value, e.g. seed=1"),
         (["train", "data_dir="], "data_dir=: expected a path"),
         (["train", "epochs=0"], "epochs=0: expected a whole number"),
+        (["train", "epochs=viele"], "epochs=viele: expected a whole number\n"),
+        (["train", "optimizer.learning_rate=0,001"], "optimizer.learning_rate=0,001: expected a number: write 0.001\n"),
+        (["train", "optimizer.learning_rate=x"], "optimizer.learning_rate=x: expected a number\n"),
+        (["compare", "run", "sort=acc"], "duration; did you mean accuracy?\n"),
         (
             ["train", "run_dir=x/${y}"],
             r"run_dir=x/${y}: Interpolation key 'y' not found: ${…} refers to another setting",
@@ -82,7 +88,10 @@ def test_a_mistake_is_refused_with_the_corrected_command(words, corrected, capsy
         (["tensorboard", "prepared"], "prepared is a prepared data set, which has no curves: give folders of runs"),
         (["tune", "status"], "expected beamtune tune status SEARCH_DIR"),
         (["tune", "status", "absent/search"], "absent/search"),
-        (["prepare", "dataset=folder", "dataset.root=/a[b", "segment.hop_s=x]"], "Value 'x]' of type"),
+        (
+            ["prepare", "dataset=folder", "dataset.root=/a[b", "segment.hop_s=x]"],
+            "segment.hop_s='x]': expected a number\n",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

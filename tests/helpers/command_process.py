@@ -38,5 +38,10 @@ def run_command_without_client(*words: str) -> None:
 
 def run_train_command(config: TrainConfig) -> None:
     """Runs `beamtune train` with a config that the test has made, and exits with its code."""
-    cli.COMMANDS = {"train": dataclasses.replace(COMMANDS["train"], run=lambda _: train(config) or 0)}
+
+    def run(_: object) -> int:
+        train(config)
+        return 0
+
+    cli.COMMANDS = {"train": dataclasses.replace(COMMANDS["train"], run=run)}
     run_command("train", "--debug")

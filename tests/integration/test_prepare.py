@@ -236,7 +236,9 @@ def test_bad_files_are_reported_and_the_good_ones_are_there(make_collection, tmp
     whole = write_audio(tmp_path / "whole.mp3", duration_s=4.0)
     (music / "genre1" / "odd" / "truncated.mp3").write_bytes(whole.read_bytes()[: round(0.95 * whole.stat().st_size)])
 
-    with pytest.raises(RunFailedError, match=r"5 of 24 tracks cannot be used \(2 undecodable, .*max_reject_fraction"):
+    with pytest.raises(
+        RunFailedError, match=r"5 of 24 tracks cannot be used \(2 undecodable, .*; the first is /.*max_"
+    ):
         prepare(config_for(music, tmp_path / "out"))
     assert len(json_lines(tmp_path / "out" / "rejects.jsonl")) == 5
     assert not (tmp_path / "out" / "_SUCCESS").exists()
@@ -274,7 +276,7 @@ def test_an_unexpected_exception_is_a_reject_and_is_tried_again(music, prepared,
         return original(*args, **kwargs)
 
     monkeypatch.setattr(frontend, "cut_segments", fail_twice)
-    with pytest.raises(RunFailedError, match=r"2 of 16 tracks cannot be used \(2 unexpected\).*max_reject_fraction"):
+    with pytest.raises(RunFailedError, match=r"2 of 16 tracks cannot be used \(2 unexpected; .*max_reject_fraction"):
         prepare(config_for(music, out, runner=DirectRunnerConfig(num_workers=1)))
     rejects = json_lines(out / "rejects.jsonl")
     assert {(reject["stage"], reject["reason"], reject["exception"]) for reject in rejects} == {

@@ -64,7 +64,7 @@ def test_weights_that_have_moved_are_the_same_weights(weights, prepare, tmp_path
     assert prepare(out, moved) == 0
     [printed, following] = capsys.readouterr().out.splitlines()
     assert printed == f"{out} is already prepared from these files with these settings: nothing to do"
-    assert following == f"next: beamtune train data_dir={out} model=attention_pool"
+    assert following == f"next: beamtune train data_dir={out} run_dir=runs/{out.name} model=attention_pool"
     assert contents(out) == first
     assert prepare(again, moved) == 0
     assert contents(again) == first

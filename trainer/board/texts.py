@@ -8,7 +8,7 @@ import yaml
 from beam_pipelines.records.schema import SPLITS
 from trainer.board.config import RunSettings
 from trainer.common.markdown import markdown_table, plain_text, preformatted
-from trainer.data.group_word import groups_phrase, read_group_word
+from trainer.data.group_word import group_word_of_preparation, groups_phrase
 from trainer.data.prepared import PreparedData
 from trainer.metrics.levels import tracks_have_groups
 from trainer.metrics.metrics import LevelMetrics
@@ -38,7 +38,7 @@ def scores_text(split: str, levels: Mapping[str, LevelMetrics], *, data: Prepare
     rows = [["examples", *(str(metrics.num_examples) for metrics in levels.values())]]
     rows += [[title, *(with_interval(metrics, name) for metrics in levels.values())] for title, name in SCORE_ROWS]
     table = markdown_table([split_title(split, data.stats.split_leak), *levels], rows)
-    word = read_group_word(data.path, has_groups=tracks_have_groups(levels))
+    word = group_word_of_preparation(data.preparation, has_groups=tracks_have_groups(levels))
     notes = [
         f"in brackets: 95 % intervals over {groups_phrase(word)}",
         *few_groups_notes(levels.values(), group_word=word),

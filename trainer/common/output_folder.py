@@ -1,11 +1,18 @@
 """The folder that a command writes a page and tables to, of which it replaces no files but its own."""
 
+import os
 from collections.abc import Mapping
 
 from beam_pipelines.common.checks import check
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import LEASE_FILES
+from beam_pipelines.common.paths import is_local
 from trainer.common import files
+
+
+def directory_name(path: str) -> str:
+    """Returns the last part of a path, local or gs://: that of "." is the name of the working folder."""
+    return os.path.basename(os.path.abspath(path) if is_local(path) else path.rstrip("/")) or "data"
 
 
 def check_output_dir(output_dir: str, *, written: str, command: str) -> None:

@@ -172,5 +172,10 @@ def _notes(results: Sequence[ComparedResult]) -> list[str]:
             "±: mean and standard deviation over folds and seeds, also of macro-F1, which is that of each fold and not "
             "of all tracks together; parameters and training time are of one run"
         )
+    if len({result.num_folds is None for result in results}) > 1:
+        notes.append(
+            "rows are of different songs: a run is scored on its test split, and a cross-validation on all songs, fold "
+            "by fold"
+        )
     notes += [f"[{number}] {word}, {reason}" for number, (word, reason) in enumerate(_reasons(results), start=1)]
     return notes

@@ -1,21 +1,21 @@
 """Why scores may be too high whatever the splits are: pretrained networks that have learned from the music."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 
-from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.pretrained_networks import notes_on_contamination
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
-from trainer.data.prepared import read_prepare_yaml
+from trainer.data.prepared import find_prepare_yaml
 
 
-def find_contamination(preparation: PrepareYaml, feature_names: Iterable[str]) -> tuple[str, ...]:
+def find_contamination(preparation: PrepareYaml | None, feature_names: Iterable[str]) -> tuple[str, ...]:
     """Returns a sentence for each feature whose network learned from the collection that the music is of.
 
     Args:
-        preparation: How the data were prepared.
+        preparation: How the data were prepared; None: unknown, and () is returned.
         feature_names: The features that a model takes. Those that the data do not have are ignored.
     """
+    if preparation is None:
+        return ()
     features = {name: preparation.features[name] for name in feature_names if name in preparation.features}
     return tuple(notes_on_contamination(preparation.dataset, features))
 
@@ -27,6 +27,4 @@ def read_contamination(directory: str, feature_names: Iterable[str]) -> tuple[st
         directory: Local or gs://.
         feature_names: As in `find_contamination`.
     """
-    with suppress(UserError):  # scores can be stated without the record
-        return find_contamination(read_prepare_yaml(directory), feature_names)
-    return ()
+    return find_contamination(find_prepare_yaml(directory), feature_names)

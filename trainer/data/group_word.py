@@ -1,12 +1,10 @@
 """What the groups of a data set are called: artists or albums where its settings say so."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 
-from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.terminal import counted
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
-from trainer.data.prepared import read_prepare_yaml
+from trainer.data.prepared import find_prepare_yaml
 
 GROUP = "group"
 
@@ -36,9 +34,7 @@ def read_group_word(directory: str, *, has_groups: bool) -> str:
         directory: Local or gs://.
         has_groups: As in `group_word_of`.
     """
-    with suppress(UserError):  # scores can be stated without the record
-        return group_word_of_preparation(read_prepare_yaml(directory), has_groups=has_groups)
-    return GROUP
+    return group_word_of_preparation(find_prepare_yaml(directory), has_groups=has_groups)
 
 
 def groups_phrase(word: str) -> str:

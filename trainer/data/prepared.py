@@ -1,7 +1,9 @@
 """Opens a prepared data set and checks it, before any training step."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from beam_pipelines.common.errors import UserError
@@ -56,6 +58,11 @@ class PreparedData:
     specs: Mapping[str, schema.FeatureSpec]
     labels: tuple[str, ...]
     stats: schema.DatasetStats
+
+    @cached_property
+    def preparation(self) -> PrepareYaml | None:
+        """The settings that the data were prepared with, which are read once; None without a readable record."""
+        return find_prepare_yaml(self.path)
 
 
 def open_prepared(path: str) -> PreparedData:
@@ -167,6 +174,13 @@ def read_prepare_yaml(directory: str) -> PrepareYaml:
         UserError: `prepare.yaml` is missing or damaged.
     """
     return read_metadata(directory, schema.CONFIG_FILE, parse_prepare_yaml)
+
+
+def find_prepare_yaml(directory: str) -> PrepareYaml | None:
+    """Returns the same, or None if there is no readable record: scores can be stated without it."""
+    with suppress(UserError):
+        return read_prepare_yaml(directory)
+    return None
 
 
 def read_metadata(directory: str, name: str, parse: Callable[[str], _Content]) -> _Content:

@@ -11,8 +11,8 @@ from beam_pipelines.common.terminal import stderr, stdout
 from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.board.evaluated_scores import write_test_scores
 from trainer.data.batches import scoring_batches, shard_read_errors
-from trainer.data.contamination import read_contamination
-from trainer.data.group_word import read_group_word
+from trainer.data.contamination import find_contamination
+from trainer.data.group_word import group_word_of_preparation
 from trainer.data.prepared import PreparedData, find_shards, open_prepared, read_groups, select_features
 from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
@@ -52,10 +52,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
     """
     run = RunDir(config.run_dir)
     run_config = run.config()
-    if config.data_dir is None:
-        run.check_has_split(config.split)
     checkpoint = run.best_checkpoint()
     trained_on = run.dataset()
+    if config.data_dir is None and not trained_on.info.has_split(TEST):
+        run.check_has_split(config.split)
     data = _open_data(config, run=run, data_dir=run_config["data_dir"], trained_on=trained_on)
     if config.calibrate:
         _check_can_be_calibrated(run, trained_on=trained_on, data=data)
@@ -67,7 +67,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         calibration = fit_calibration(predictions)
     levels = evaluated_levels(predictions, calibration=calibration)
 
-    notes = read_contamination(data.path, model_config.feature_names)
+    notes = find_contamination(data.preparation, model_config.feature_names)
     _print(levels, split=config.split, data=data, notes=notes)
     if data.cache_key != trained_on.cache_key:
         print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=stderr())
@@ -107,7 +107,7 @@ def _show(run: RunDir, split: str, levels: Mapping[str, LevelMetrics], *, data: 
 
 
 def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData, notes: Iterable[str]) -> None:
-    word = read_group_word(data.path, has_groups=tracks_have_groups(levels))
+    word = group_word_of_preparation(data.preparation, has_groups=tracks_have_groups(levels))
     print_scores(split, levels, leak=data.stats.split_leak, group_word=word, stream=stdout())
     print(file=stdout())
     print_genres(f"{split} tracks", levels[TRACK], labels=data.labels, stream=stdout())

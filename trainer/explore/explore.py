@@ -1,18 +1,16 @@
 """`beamtune explore`: describes a prepared data set in an HTML page and in TensorBoard events."""
 
-import os
 from collections.abc import Sequence
 
 from beam_pipelines.audio.encode import encode_wav
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import holding
-from beam_pipelines.common.paths import is_local
 from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted, say_step
 from beam_pipelines.records.schema import TRAIN
 from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files
-from trainer.common.output_folder import check_output_dir, write_texts
+from trainer.common.output_folder import check_output_dir, directory_name, write_texts
 from trainer.data.prepared import PreparedData, open_prepared
 from trainer.explore.audio_examples import AudioExample, MissingExample, find_examples
 from trainer.explore.config import ExploreConfig
@@ -49,7 +47,7 @@ def explore(config: ExploreConfig) -> None:
     tables = read_tables(config.data_dir)
     summary = summarize(tables.tracks, genres=data.labels)
     output_dir = (
-        files.join("explore", _directory_name(config.data_dir)) if config.output_dir is None else config.output_dir
+        files.join("explore", directory_name(config.data_dir)) if config.output_dir is None else config.output_dir
     )
     events_dir = files.join(output_dir, EVENTS_DIR)
     check_output_dir(output_dir, written=EVENTS_DIR, command="explore")
@@ -80,7 +78,7 @@ def _write_events(
             write_picture(events, picture)
         entries = _example_entries(tables, summary, config=config, events=events)
     return render_page(
-        name=_directory_name(config.data_dir),
+        name=directory_name(config.data_dir),
         data=data,
         tables=tables,
         summary=summary,
@@ -88,11 +86,6 @@ def _write_events(
         examples=entries,
         example_duration_s=config.example_duration_s,
     )
-
-
-def _directory_name(path: str) -> str:
-    """Returns the last part of a path, local or gs://: that of "." is the name of the working folder."""
-    return os.path.basename(os.path.abspath(path) if is_local(path) else path.rstrip("/")) or "data"
 
 
 def _pictures(data: PreparedData, tables: Tables, summary: DatasetSummary, *, config: ExploreConfig) -> Pictures:

@@ -16,7 +16,7 @@ from beam_pipelines.common.lease import LEASE_FILES, holding
 from beam_pipelines.common.package_builds import beamtune_version
 from beam_pipelines.common.paths import check_apart, is_in_bucket
 from beam_pipelines.common.tables import TextTable
-from beam_pipelines.common.terminal import make_console, print_line
+from beam_pipelines.common.terminal import counted, make_console, print_line
 from trainer.common import files
 from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
 from trainer.export import checks, segment_formats, texts
@@ -216,8 +216,9 @@ def _print_table(
 def _accuracy_text(change: AccuracyChange | None) -> str:
     if change is None:
         return ""
-    accuracies = f"{score_text(change.of_format, change.of_format_interval)}, of predict {change.of_predict:.3f}"
-    return f"; accuracy {accuracies} (lost {score_text(change.lost, change.lost_interval)})"
+    of_format = f"{score_text(change.of_format, change.of_format_interval)} on {counted(change.num_clips, 'clip')}"
+    lost = score_text(change.lost, change.lost_interval)
+    return f"; accuracy {of_format}, of predict {change.of_predict:.3f} (lost {lost}; intervals over clips)"
 
 
 def _cell(found: Outputs | None, expected: Outputs) -> str:

@@ -27,6 +27,8 @@ SCORE_ROWS = (
 )
 # With fewer, intervals contain the true value less often than they should: docs/evaluate.md has the figures.
 _FEW_GROUPS = 10
+# Tracks of a split, with which a data set has a few hundred at most.
+_FEW_TRACKS = 60
 # Only where a level is calibrated.
 _CALIBRATED_ROWS = (
     ("temperature", "temperature"),
@@ -127,9 +129,10 @@ def one_genre_notes(split: str, tracks: LevelMetrics, *, labels: Sequence[str], 
     if len(predicted) > 1 or sum(genre.num_true > 0 for genre in tracks.per_class) < 2:
         return []
     advice = "more epochs, another optimizer.learning_rate" if is_network else "other features"
+    others = "; with few songs, beamtune quick and beamtune baselines often do better"
     return [
         f"every {split} track is taken for {predicted[0]}, so that the model tells no genres apart: "
-        f"{advice} or more music may help"
+        f"{advice} or more music may help{others if is_network and tracks.num_examples < _FEW_TRACKS else ''}"
     ]
 
 

@@ -5,7 +5,7 @@ Imports nothing heavy, so that the command line starts fast.
 
 from dataclasses import dataclass, field
 
-from beam_pipelines.common.checks import MISSING, check, check_choice, check_path
+from beam_pipelines.common.checks import check, check_choice, check_path
 from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.retries import StorageConfig
 from beam_pipelines.records.schema import SPLITS, TEST
@@ -16,7 +16,7 @@ class ReportConfig:
     """Settings of `beamtune report`, in addition to the run; raises UserError for an invalid value.
 
     Attributes:
-        output_dir: Where the page and the numbers are written, local or gs://.
+        output_dir: Where the page and the numbers are written, local or gs://; None is `report/<name of the run>`.
         data_dir: The prepared data set, local or gs://; None is the one of the run.
         baselines: A folder of `beamtune baselines` on the same data, local or gs://, or None.
         split: The split of the scores: train, validation or test.
@@ -27,7 +27,7 @@ class ReportConfig:
         storage: How buckets are treated.
     """
 
-    output_dir: str = MISSING
+    output_dir: str | None = None
     data_dir: str | None = None
     baselines: str | None = None
     split: str = TEST
@@ -38,8 +38,7 @@ class ReportConfig:
     storage: StorageConfig = field(default_factory=StorageConfig)
 
     def __post_init__(self) -> None:
-        check_path(self.output_dir, key="output_dir")
-        for name in ("data_dir", "baselines"):
+        for name in ("output_dir", "data_dir", "baselines"):
             value = getattr(self, name)
             if value is not None:
                 check_path(value, key=name)

@@ -7,7 +7,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.lease import holding
 from beam_pipelines.common.output_streams import visible_line
 from trainer.common import files
-from trainer.common.output_folder import check_output_dir, write_texts
+from trainer.common.output_folder import check_output_dir, directory_name, write_texts
 from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
 from trainer.report.clips import Clips, read_clips
 from trainer.report.collected import Collected
@@ -41,13 +41,14 @@ def report(path: str, config: ReportConfig, *, to_command: ToCommand, stream: Te
         collected = _collect(path, config, to_command=to_command)
     except files.FileError as error:
         raise UserError(f"{path} cannot be read: {error.message}") from error
-    check_output_dir(config.output_dir, written=NUMBERS_FILE, command="report")
-    with holding(config.output_dir, key="output_dir") as lease:
+    output_dir = files.join("report", directory_name(path)) if config.output_dir is None else config.output_dir
+    check_output_dir(output_dir, written=NUMBERS_FILE, command="report")
+    with holding(output_dir, key="output_dir") as lease:
         clips = read_clips(collected.track_ids, data=collected.data, duration_s=config.excerpt_duration_s)
         text = _to_json(collected, clips)
         page = render_page(json.loads(text), excerpts=clips.excerpts)
         lease.check()
-        write_texts(config.output_dir, {NUMBERS_FILE: text, PAGE_FILE: page})
+        write_texts(output_dir, {NUMBERS_FILE: text, PAGE_FILE: page})
     if collected.content["leak"] is not None:
         print(f"note: scores are too high: {collected.content['leak']}", file=stream)
     for note in collected.content["contamination"]:
@@ -58,8 +59,8 @@ def report(path: str, config: ReportConfig, *, to_command: ToCommand, stream: Te
         print(f"note: {visible_line(caution)}", file=stream)
     if clips.problem is not None:
         print(f"note: the page has no audio: {clips.problem}", file=stream)
-    print(f"{files.join(config.output_dir, PAGE_FILE)}: the page", file=stream)
-    print(f"{files.join(config.output_dir, NUMBERS_FILE)}: its numbers", file=stream)
+    print(f"{files.join(output_dir, PAGE_FILE)}: the page", file=stream)
+    print(f"{files.join(output_dir, NUMBERS_FILE)}: its numbers", file=stream)
 
 
 def _collect(path: str, config: ReportConfig, *, to_command: ToCommand) -> Collected:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from beam_pipelines.common.memory import available_memory_bytes
-from beam_pipelines.records.schema import TRAIN, VALIDATION, FeatureSpec
+from beam_pipelines.records.schema import TRAIN, VALIDATION, BandStats, FeatureSpec
 from trainer.data.augment import Augmenter, make_augmenter
 from trainer.data.batches import TrainStream, scoring_batches
 from trainer.data.config import StreamConfig
@@ -142,7 +142,6 @@ def make_components(
         UserError: The data and the model do not fit together.
     """
     prepared = data.prepared
-    num_classes = len(prepared.labels)
     specs = select_features(prepared, config.model.feature_names)
     augmenter = make_augmenter(
         config.augment,
@@ -151,22 +150,27 @@ def make_components(
         has_xla_device=not config.augment.is_off and has_gpu() and xla_compiles(),
     )
     stream = _make_stream(config, data=data, specs=specs, augmenter=augmenter, device=device_to_copy_to(strategy))
-    keras.config.set_dtype_policy(config.precision)
-    with initial_seed(config.seed), strategy.scope():
-        model = build_model(config.model, specs=specs, stats=run.band_stats(prepared), num_classes=num_classes)
-        optimizer = make_optimizer(
-            config.optimizer,
-            epochs=config.epochs,
-            steps_per_epoch=stream.steps_per_epoch,
-            ema_decay=config.ema_decay,
-            scales_loss=config.precision == "mixed_float16",
-        )
-        optimizer.build(model.trainable_variables)
+    model, optimizer = _make_model(
+        config,
+        strategy=strategy,
+        stats=run.band_stats(prepared),
+        specs=specs,
+        num_classes=len(prepared.labels),
+        stream=stream,
+    )
     # A checkpoint has them, as they were before the first step.
     if find_checkpoint(run.checkpoint_dir, LAST) is None:
         fit_projections(model, data.train_shards, specs=specs)
     progress = RunProgress()
-    class_weights = _balancing_weights(config, prepared) if config.class_weighting == "balanced" else None
+    train_loop = TrainLoop(
+        config,
+        strategy=strategy,
+        model=model,
+        optimizer=optimizer,
+        class_weights=_balancing_weights(config, prepared) if config.class_weighting == "balanced" else None,
+        jit_compile=compiles_with_xla(config, strategy=strategy, model=model, steps_per_epoch=stream.steps_per_epoch),
+        augment=None if augmenter is None or not augmenter.on_device else augmenter.compiled(jit_compile=has_gpu()),
+    )
     return TrainingComponents(
         config=config,
         run=run,
@@ -174,17 +178,7 @@ def make_components(
         strategy=strategy,
         cluster=cluster,
         stream=stream,
-        train_loop=TrainLoop(
-            config,
-            strategy=strategy,
-            model=model,
-            optimizer=optimizer,
-            class_weights=class_weights,
-            jit_compile=compiles_with_xla(
-                config, strategy=strategy, model=model, steps_per_epoch=stream.steps_per_epoch
-            ),
-            augment=None if augmenter is None or not augmenter.on_device else augmenter.compiled(jit_compile=has_gpu()),
-        ),
+        train_loop=train_loop,
         scoring_loop=ScoringLoop(strategy=strategy, model=model),
         validation_batches=scoring_batches(
             strategy,
@@ -200,6 +194,30 @@ def make_components(
             run.checkpoint_dir, model=model, optimizer=optimizer, progress=progress, is_writer=cluster.is_chief
         ),
     )
+
+
+def _make_model(
+    config: TrainConfig,
+    *,
+    strategy: Any,
+    stats: Mapping[str, BandStats],
+    specs: Mapping[str, FeatureSpec],
+    num_classes: int,
+    stream: TrainStream,
+) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    """Returns the model and its optimizer, with variables on the devices of the strategy."""
+    keras.config.set_dtype_policy(config.precision)
+    with initial_seed(config.seed), strategy.scope():
+        model = build_model(config.model, specs=specs, stats=stats, num_classes=num_classes)
+        optimizer = make_optimizer(
+            config.optimizer,
+            epochs=config.epochs,
+            steps_per_epoch=stream.steps_per_epoch,
+            ema_decay=config.ema_decay,
+            scales_loss=config.precision == "mixed_float16",
+        )
+        optimizer.build(model.trainable_variables)
+    return model, optimizer
 
 
 def _make_stream(

@@ -150,19 +150,7 @@ class TrainingConfig:
         ):
             value = getattr(self, name)
             check(1 <= value <= most, key=name, value=value, expected=f"a whole number from 1 to {most}")
-        steps = self.steps_per_call
-        check(
-            steps == AUTO or (not isinstance(steps, str) and 1 <= steps <= 10_000),
-            key="steps_per_call",
-            value=steps,
-            expected="a whole number from 1 to 10000, or auto",
-        )
-        check(
-            self.jit_compile == AUTO or not isinstance(self.jit_compile, str),
-            key="jit_compile",
-            value=self.jit_compile,
-            expected="true, false or auto",
-        )
+        self._check_execution()
         patience = self.early_stopping_patience_epochs
         check(
             patience is None or patience >= 1,
@@ -203,6 +191,21 @@ class TrainingConfig:
             key="ema_decay",
             value=self.ema_decay,
             expected="a decay between 0 and 1, e.g. 0.999, or null for none",
+        )
+
+    def _check_execution(self) -> None:
+        steps = self.steps_per_call
+        check(
+            steps == AUTO or (not isinstance(steps, str) and 1 <= steps <= 10_000),
+            key="steps_per_call",
+            value=steps,
+            expected="a whole number from 1 to 10000, or auto",
+        )
+        check(
+            self.jit_compile == AUTO or not isinstance(self.jit_compile, str),
+            key="jit_compile",
+            value=self.jit_compile,
+            expected="true, false or auto",
         )
         check(
             self.checkpoint_interval_s is None or self.checkpoint_interval_s >= 0,

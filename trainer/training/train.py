@@ -13,7 +13,7 @@ from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.common.vertex_logs import event_directories
 from trainer.data.batches import shard_read_errors
-from trainer.data.group_word import read_group_word
+from trainer.data.group_word import group_word_of_preparation
 from trainer.data.prepared import read_groups
 from trainer.devices.cluster import Cluster
 from trainer.devices.strategy import make_strategy
@@ -270,7 +270,7 @@ def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, mod
     best_epoch = components.progress.early_stopping.best_epoch
     say_step("drawing the pictures for TensorBoard")
     sinks.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
-    word = read_group_word(data.path, has_groups=tracks_have_groups(levels))
+    word = group_word_of_preparation(data.preparation, has_groups=tracks_have_groups(levels))
     print_scores(VALIDATION, levels, leak=data.stats.split_leak, group_word=word, stream=stdout())
     for note in one_genre_notes(VALIDATION, levels[TRACK], labels=data.labels, is_network=True):
         print(f"note: {visible_line(note)}", file=stdout())

@@ -62,9 +62,7 @@ def test_extras_are_complete_or_name_what_is_missing():
             *("extra", "io", MISSING, "without tensorflow-io"),
             fix="in a new environment, because it needs other versions: pip install 'beamtune[io]'",  # TensorFlow 2.16
         ),
-        "m4a": Finding("extra", "m4a", OK, "0 packages"),
         "train": Finding("extra", "train", OK, "6 packages"),
-        "train-cpu": Finding("extra", "train-cpu", OK, "1 package"),
     }
     assert extras({})["train"] == Finding(
         *("extra", "train", MISSING, "without keras, h5py, jinja2, grpcio and 2 more"),
@@ -74,7 +72,7 @@ def test_extras_are_complete_or_name_what_is_missing():
 
 def test_another_build_of_tensorflow_completes_the_extras_but_the_one_for_gpus():
     found = extras({**INSTALLED, "tensorflow": None, "tensorflow-cpu": "2.17.1"})
-    assert {name for name, one in found.items() if one.state == OK} == {"beam", "m4a", "train", "train-cpu"}
+    assert {name for name, one in found.items() if one.state == OK} == {"beam", "train"}
     assert found["gpu"] == Finding(
         *("extra", "gpu", MISSING, "without tensorflow"),
         fix="pip uninstall --yes tensorflow-cpu, and then pip install 'beamtune[gpu]'",

@@ -119,6 +119,10 @@ def test_the_table(make_run: MakeRun, crossval_dir: Path) -> None:
             "±: mean and standard deviation over folds and seeds, also of macro-F1, which is that of each fold and not "
             "of all tracks together; parameters and training time are of one run"
         ],
+        [
+            "rows are of different songs: a run is scored on its test split, and a cross-validation on all songs, fold "
+            "by fold"
+        ],
         [f"[1] leaky, scores are too high: {LEAK}"],
     ]
 

@@ -100,7 +100,7 @@ def test_one_command_at_a_time_writes_a_page(directory, tmp_path, capsys):
 
 def test_a_missing_directory_is_an_error(capsys):
     assert main(["explore"]) == 2
-    assert capsys.readouterr().err == "beamtune explore: data_dir is not set: give data_dir=…\n"
+    assert capsys.readouterr().err == "beamtune explore: explore needs a prepared data set: beamtune explore DATA_DIR\n"
 
 
 def test_unknown_options_are_errors(directory, capsys):

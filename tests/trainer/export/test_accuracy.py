@@ -4,6 +4,7 @@ from scipy import stats
 
 from trainer.export.accuracy import accuracy_change
 from trainer.export.checks import Outputs
+from trainer.export.export import _accuracy_text
 from trainer.export.reference_clips import ReferenceClip
 
 LABELS = ("blues", "funk", "waltz")
@@ -47,3 +48,11 @@ def test_a_format_that_refuses_a_clip_is_wrong() -> None:
 def test_synthetic_sounds_have_no_accuracy() -> None:
     assert accuracy_change([saying("funk")], [saying("funk")], clips=[clip(None)], labels=LABELS) is None
     assert accuracy_change([], [], clips=[], labels=LABELS) is None
+
+
+def test_the_line_says_that_intervals_are_over_clips() -> None:
+    change = accuracy_change([saying("funk")], [saying("funk")], clips=[clip("funk")], labels=LABELS)
+    assert _accuracy_text(change) == (
+        "; accuracy 1.000 [0.03, 1.00] on 1 clip, of predict 1.000 (lost 0.000 [-0.97, 0.97]; intervals over clips)"
+    )
+    assert _accuracy_text(None) == ""

@@ -145,6 +145,12 @@ def test_a_command_that_continues_is_quoted_for_the_shell(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "search.yaml", "crossval.yaml"])
+def test_a_configuration_of_hydra_is_no_result(folder, name):
+    (folder / name).write_text("# a program\ndefaults:\n  - model: cnn2d\n")
+    assert list(entries(folder)) == ["prepared", "runs/best", "runs/good", "runs/interrupted"]
+
+
 def test_an_unfinished_preparation_is_interrupted(tmp_path):
     (tmp_path / "data/.build/reports").mkdir(parents=True)
     (tmp_path / "data/.build/reports/0.json").touch()

@@ -71,9 +71,14 @@ def test_a_model_that_gives_all_tracks_one_genre_has_a_note() -> None:
     labels = ["blues", "funk", "waltz"]
     assert one_genre_notes("test", same, labels=labels, is_network=True) == [
         "every test track is taken for funk, so that the model tells no genres apart: more epochs, another "
-        "optimizer.learning_rate or more music may help"
+        "optimizer.learning_rate or more music may help; with few songs, beamtune quick and beamtune baselines often "
+        "do better"
     ]
-    assert "apart: other features or more" in one_genre_notes("x", same, labels=labels, is_network=False)[0]
+    many = replace(same, num_examples=60)
+    assert one_genre_notes("test", many, labels=labels, is_network=True)[0].endswith("more music may help")
+    assert one_genre_notes("x", same, labels=labels, is_network=False)[0].endswith(
+        "apart: other features or more music may help"
+    )
     both = ranking_metrics(np.array([[0.9, 0.1, 0.0], [0.3, 0.5, 0.2]]), np.array([0, 1]))
     alone = ranking_metrics(np.array([[0.1, 0.9, 0.0], [0.3, 0.5, 0.2]]), np.array([1, 1]))  # right, not blind
     for metrics in (both, alone):

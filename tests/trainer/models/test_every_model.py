@@ -249,7 +249,8 @@ def test_no_sum_of_a_training_step_depends_on_the_timing_of_threads(name, small_
     )
     features = {name: tf.zeros((2, *specs[name].shape), specs[name].dtype) for name in config.feature_names}
     batches = tf.data.Dataset.from_tensors(TrainBatch(features, targets=tf.one_hot([0, 1], 3)))
-    graph = loop._compiled_steps.get_concrete_function(iter(batches), tf.constant(1)).graph.as_graph_def()
+    steps = loop._compiled_steps.get_concrete_function(iter(batches), tf.constant(1), tf.zeros(4, tf.float64))
+    graph = steps.graph.as_graph_def()
     sums = []
     for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
         op_types = {node.name: node.op for node in nodes}

@@ -182,14 +182,12 @@ def test_a_container_that_no_platform_has_started(shared_config: TrainConfig) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "events"), [("none", []), ("empty", ["listening"])])
-def test_a_model_that_is_not_there_ends_the_command_with_one_line(tmp_path: Path, name: str, events: list[str]) -> None:
-    """A path that does not exist is refused at once, a folder that is no model when it is loaded."""
+@pytest.mark.parametrize("name", ["none", "empty"])
+def test_a_model_that_is_not_there_ends_the_command_with_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     ended = run_forked(["serve", tmp_path / name, "port=0"])
     assert ended.returncode == 2
-    *log, error = ended.stderr.splitlines()
-    assert [json.loads(line)["event"] for line in log] == events
+    [error] = ended.stderr.splitlines()
     assert error.startswith(f"beamtune serve: {tmp_path / name}")
 
 
