@@ -68,6 +68,42 @@ def start_table(content: Mapping[str, Any]) -> str:
     return markdown(["command", "first line, CPU s", "all, CPU s", "imports"], rows)
 
 
+def alternatives_table(content: Mapping[str, Any]) -> str:
+    """Returns the costs of `scripts/bench alternatives`, of audio without start-up, and lines for what was measured.
+
+    Wall times are left out, because other load changes their ratios by a factor.
+    """
+    minutes = content["minutes"][1] - content["minutes"][0]
+
+    def per_minute(both: Sequence[Sequence[Mapping[str, float]]], key: str) -> float:
+        low, high = (min(cost[key] for cost in costs) for costs in both)
+        return (high - low) / minutes
+
+    reference = next(iter(content["figures"].values()))
+    rows = [
+        [
+            title,
+            f"{per_minute(both, 'cpu_s') / per_minute(reference, 'cpu_s'):.2f}",
+            f"{1e3 * per_minute(both, 'cpu_s'):.0f}",
+            f"{max(cost['peak_mb'] for cost in both[1]):.0f}",
+            f"{per_minute(both, 'disk_mb'):.2f}",
+        ]
+        for title, both in content["figures"].items()
+    ]
+    titles = ["", "CPU seconds, ratio", "CPU, ms/min", "peak MB", "MB/min on disk"]
+    machine = content["machine"]
+    versions = "; ".join(
+        f"{title}: {', '.join(f'{name} {version}' for name, version in packages.items())}"
+        for title, packages in content["versions"].items()
+        if packages
+    )
+    failures = "".join(f"- Not measured: {title}: {reason}\n" for title, reason in content["not_run"].items())
+    return (
+        f"{markdown(titles, rows)}\n{failures}"
+        f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB. {versions}.\n"
+    )
+
+
 def cost_table(content: Sequence[Mapping[str, Any]]) -> str:
     """Returns the accuracy and the cost of learners, of `scripts/bench cost`."""
     rows = [
@@ -89,6 +125,7 @@ def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 TABLES: Mapping[str, Callable[[Any], str]] = {
+    "docs/benchmarks/alternatives.json": alternatives_table,
     "docs/benchmarks/ratios.json": ratios_table,
     "docs/benchmarks/start.json": start_table,
     "docs/images/cost.json": cost_table,

@@ -53,6 +53,30 @@ def test_a_table_takes_the_place_of_another_one(load: Any, tmp_path: Path, monke
     )
 
 
+def test_alternatives_are_compared_by_the_lowest_costs_without_start_up(load: Any) -> None:
+    def costs(*cpu_s: float, peak_mb: float = 300.0, disk_mb: float = 1.0) -> Any:
+        return [{"cpu_s": one, "peak_mb": peak_mb, "disk_mb": disk_mb} for one in cpu_s]
+
+    content = {
+        "machine": {"cpu": "CPU", "cores": 2, "memory_gib": 24},
+        "versions": {"beamtune": {"numpy": "2"}, "tf.data": {}},
+        "minutes": [10.0, 30.0],
+        "not_run": {"other==1": "no such version"},
+        "figures": {
+            "ours": [costs(3.5, 3.0), costs(4.0, 6.0, disk_mb=11.0)],
+            "other": [costs(1.0), costs(5.0, peak_mb=450.0, disk_mb=21.0)],
+        },
+    }
+    assert load("tables").alternatives_table(content) == (
+        "|  | CPU seconds, ratio | CPU, ms/min | peak MB | MB/min on disk |\n"
+        "|---|---|---|---|---|\n"
+        "| ours | 1.00 | 50 | 300 | 0.50 |\n"
+        "| other | 4.00 | 200 | 450 | 1.00 |\n"
+        "\n- Not measured: other==1: no such version\n"
+        "- CPU, 2 cores, 24 GiB. beamtune: numpy 2.\n"
+    )
+
+
 def test_a_ratio_is_that_of_the_lowest_figures_and_has_fallen_below_three_quarters(load: Any) -> None:
     bench = load("all")
     figures = {"training": {"fit": [0.5, 0.25, 0.75], "loop": [0.2, 0.5, 0.4]}}
