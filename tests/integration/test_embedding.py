@@ -60,6 +60,21 @@ def test_workers_do_not_change_a_bit(music, networks, tmp_path):
     assert content["paths"]["embedding_2"] == {"path": str(networks / "net")}
 
 
+def test_networks_in_a_bucket_give_the_bytes_of_local_ones(music, networks, tmp_path, gcs_here):
+    def words(file: object, folder: object) -> list[str]:
+        first = of("embedding", file, "output_name=vectors")
+        return ["features=[embedding,embedding_2]", *first, *of("embedding_2", folder, "gain=0.5")]
+
+    gcs_here.upload(networks, "networks")
+    url = f"{gcs_here.url}/networks"
+    assert prepare(music, tmp_path / "remote", *words(f"{url}/net.onnx", f"{url}/net")) == 0
+    assert prepare(music, tmp_path / "local", *words(networks / "net.onnx", networks / "net")) == 0
+    remote, local = contents(tmp_path / "remote"), contents(tmp_path / "local")
+    assert yaml.safe_load(remote.pop("prepare.yaml"))["paths"]["embedding"] == {"path": f"{url}/net.onnx"}
+    del local["prepare.yaml"]
+    assert remote == local
+
+
 def test_a_wrong_network_ends_prepare_and_its_dry_run_before_the_music_is_listed(music, networks, tmp_path, capsys):
     words = ["features=embedding", *of("embedding", networks / "net.onnx")]
     for mode in ([], ["--dry-run"]):
