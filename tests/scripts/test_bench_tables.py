@@ -81,8 +81,8 @@ def test_a_ratio_is_that_of_the_lowest_figures_and_has_fallen_below_three_quarte
     bench = load("all")
     figures = {"training": {"fit": [0.5, 0.25, 0.75], "loop": [0.2, 0.5, 0.4]}}
     assert bench.ratios_of(figures, ["fit"]) == {"fit": 1.25}
-    assert bench.find_fallen({"fit": 1.25, "new": 0.1}, {"fit": 1.7, "decoding": 3.0}) == ["fit"]
-    assert bench.find_fallen({"fit": 1.25}, {"fit": 1.6}) == []
+    assert bench.find_fallen({"fit": 1.25, "new": 0.1}, {"fit": 1.7, "decoding": 3.0}, least_share=0.75) == ["fit"]
+    assert bench.find_fallen({"fit": 1.25}, {"fit": 1.6}, least_share=0.75) == []
 
 
 def test_what_is_checked_is_in_the_file(load: Any) -> None:
