@@ -363,7 +363,7 @@ def shuffle(paths: Sequence[str], output: Path) -> None:
 
     config = PrepareConfig(
         output_dir=str(output),
-        dataset=FolderDatasetConfig(root=str(output)),
+        dataset=FolderDatasetConfig(root=str(output.with_name("music"))),
         features={"log_mel": LogMelConfig(), "mfcc": MfccConfig()},
     )
     front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
