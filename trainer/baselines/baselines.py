@@ -211,7 +211,7 @@ def _print_table(found: Sequence[RunMetrics], *, config: BaselinesConfig, data: 
     print_line(
         console, f"{counted(tracks, 'track')}, {counted(segments, 'segment')}, {counted(len(data.labels), 'genre')}"
     )
-    word = read_group_word(data.path, has_groups=tracks_have_groups(found[0].levels[TEST]))
+    word = read_group_word(data.path, has_groups=tracks_have_groups(found[0].levels[TEST], split_leak=leak))
     for note in few_groups_notes([found[0].levels[TEST][TRACK]], group_word=word):
         print_line(console, note)
     if leak is not None:

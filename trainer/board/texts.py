@@ -38,7 +38,9 @@ def scores_text(split: str, levels: Mapping[str, LevelMetrics], *, data: Prepare
     rows = [["examples", *(str(metrics.num_examples) for metrics in levels.values())]]
     rows += [[title, *(with_interval(metrics, name) for metrics in levels.values())] for title, name in SCORE_ROWS]
     table = markdown_table([split_title(split, data.stats.split_leak), *levels], rows)
-    word = group_word_of_preparation(data.preparation, has_groups=tracks_have_groups(levels))
+    word = group_word_of_preparation(
+        data.preparation, has_groups=tracks_have_groups(levels, split_leak=data.stats.split_leak)
+    )
     notes = [
         f"in brackets: 95 % intervals over {groups_phrase(word)}",
         *few_groups_notes(levels.values(), group_word=word),

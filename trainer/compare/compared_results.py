@@ -149,7 +149,9 @@ def _read_run(run: RunDir, *, split: str) -> ComparedResult:
             for level, of_level in metrics.levels[split].items()
         },
         settings=trained_settings(run.config()),
-        group_word=read_group_word(run.dataset_dir, has_groups=tracks_have_groups(metrics.levels[split])),
+        group_word=read_group_word(
+            run.dataset_dir, has_groups=tracks_have_groups(metrics.levels[split], split_leak=metrics.split_leak)
+        ),
     )
 
 

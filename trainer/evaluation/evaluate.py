@@ -67,8 +67,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, LevelMetrics]:
         calibration = fit_calibration(predictions)
     levels = evaluated_levels(predictions, calibration=calibration)
 
-    notes = find_contamination(data.preparation, model_config.feature_names)
-    _print(levels, split=config.split, data=data, notes=notes)
+    _print(levels, split=config.split, data=data, feature_names=model_config.feature_names)
     if data.cache_key != trained_on.cache_key:
         print(f"note: {data.path} is not the data set of {run.path}; metrics.json is not changed", file=stderr())
         return levels
@@ -106,12 +105,15 @@ def _show(run: RunDir, split: str, levels: Mapping[str, LevelMetrics], *, data: 
     log_evaluation(run, split, levels, data=data, step=step)
 
 
-def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData, notes: Iterable[str]) -> None:
-    word = group_word_of_preparation(data.preparation, has_groups=tracks_have_groups(levels))
+def _print(levels: Mapping[str, LevelMetrics], *, split: str, data: PreparedData, feature_names: Iterable[str]) -> None:
+    word = group_word_of_preparation(
+        data.preparation, has_groups=tracks_have_groups(levels, split_leak=data.stats.split_leak)
+    )
     print_scores(split, levels, leak=data.stats.split_leak, group_word=word, stream=stdout())
     print(file=stdout())
     print_genres(f"{split} tracks", levels[TRACK], labels=data.labels, stream=stdout())
-    for note in [*one_genre_notes(split, levels[TRACK], labels=data.labels, is_network=True), *notes]:
+    notes = one_genre_notes(split, levels[TRACK], labels=data.labels, is_network=True)
+    for note in [*notes, *find_contamination(data.preparation, feature_names)]:
         print(f"note: {visible_line(note)}", file=stdout())
 
 

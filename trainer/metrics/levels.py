@@ -99,10 +99,15 @@ def evaluated_tracks(
     )
 
 
-def tracks_have_groups(levels: Mapping[str, LevelMetrics]) -> bool:
-    """Returns whether a group has several of the tracks, from the metrics by level."""
+def tracks_have_groups(levels: Mapping[str, LevelMetrics], *, split_leak: str | None) -> bool:
+    """Returns whether tracks have groups, such as artists, other than themselves.
+
+    Args:
+        levels: The metrics by level: a group may have several of the tracks.
+        split_leak: Why scores may be too high: groups that are not known are such a reason.
+    """
     tracks = levels[TRACK]
-    return tracks.num_groups is not None and tracks.num_groups < tracks.num_examples
+    return split_leak is None or (tracks.num_groups is not None and tracks.num_groups < tracks.num_examples)
 
 
 def _scores_by_level(

@@ -55,7 +55,7 @@ class RunFacts:
     @property
     def group_word(self) -> str:
         """What a group of tracks is, such as "artist"."""
-        has_groups = any(tracks_have_groups(levels) for levels in self.levels.values())
+        has_groups = any(tracks_have_groups(one, split_leak=self.data.stats.split_leak) for one in self.levels.values())
         return group_word_of_preparation(self.preparation, has_groups=has_groups)
 
     @property

@@ -271,7 +271,9 @@ def _write_metrics(components: TrainingComponents, scores: SegmentScores, *, mod
     best_epoch = components.progress.early_stopping.best_epoch
     say_step("drawing the pictures for TensorBoard")
     sinks.write_end(predictions, levels, step=best_epoch * components.stream.steps_per_epoch)
-    word = group_word_of_preparation(data.preparation, has_groups=tracks_have_groups(levels))
+    word = group_word_of_preparation(
+        data.preparation, has_groups=tracks_have_groups(levels, split_leak=data.stats.split_leak)
+    )
     print_scores(VALIDATION, levels, leak=data.stats.split_leak, group_word=word, stream=stdout())
     for note in one_genre_notes(VALIDATION, levels[TRACK], labels=data.labels, is_network=True):
         print(f"note: {visible_line(note)}", file=stdout())
