@@ -14,9 +14,6 @@ from configs.nearby_runs import nearby_data, runs_in
 if TYPE_CHECKING:
     from trainer.data.prepared import PreparedData
 
-# trainer.evaluation.exported_model, which imports TensorFlow, has the same name.
-_SIGNATURE_FILE = "signature.json"
-
 
 def check_data(data_dir: str) -> None:
     """Checks a local prepared data set.
@@ -49,7 +46,9 @@ def check_model(directory: str) -> None:
     Raises:
         UserError: There is neither, or the run has no weights yet.
     """
-    if is_local(directory) and not os.path.exists(os.path.join(directory, _SIGNATURE_FILE)):
+    from trainer.evaluation.export_files import is_export
+
+    if is_local(directory) and not is_export(directory):
         check_run(directory)
 
 

@@ -57,13 +57,15 @@ def after_prepare(output_dir: str, features: Collection[str]) -> Sequence[str]:
 
 
 def after_train(run_dir: str) -> Sequence[Sequence[str]]:
-    """Returns the commands that take a finished run: `evaluate` only where its data have a test split."""
+    """Returns the commands that take a finished run: `evaluate`, except where its local data have no test split."""
     from beam_pipelines.common.errors import UserError
+    from beam_pipelines.common.paths import is_local
     from beam_pipelines.records.schema import TEST
     from trainer.runs.run_dir import RunDir
 
-    with suppress(UserError):  # the run is finished: a bucket that fails now must not end the command with an error
-        if not RunDir(run_dir).dataset().info.has_split(TEST):
+    # A bucket is not asked for the sake of a hint. The run is finished: what cannot be read must not end the command.
+    with suppress(UserError):
+        if is_local(run_dir) and not RunDir(run_dir).dataset().info.has_split(TEST):
             return ["predict", run_dir, "song.mp3"], ["serve", run_dir]
     return ["evaluate", f"run_dir={run_dir}"], ["tensorboard", run_dir]
 

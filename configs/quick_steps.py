@@ -55,7 +55,7 @@ def _run_steps(directory: QuickDir, config: QuickConfig, *, lease: Lease) -> Non
 
 def _export(directory: QuickDir, config: QuickConfig) -> None:
     from trainer.common import files
-    from trainer.evaluation.exported_model import REPORT_FILE
+    from trainer.evaluation.export_files import REPORT_FILE
     from trainer.export.config import ExportConfig
     from trainer.export.export import export
 

@@ -54,6 +54,11 @@ def test_a_run_is_evaluated_only_where_there_is_a_test_split(
     assert list(after_train(run.path)) == [[word.format(run.path) for word in words] for words in steps]
 
 
+def test_a_hint_asks_no_bucket_and_does_not_fail_where_the_data_cannot_be_read(tmp_path: Path) -> None:
+    for path in ("gs://no-such-bucket-of-beamtune/run", str(tmp_path)):
+        assert list(after_train(path)) == [["evaluate", f"run_dir={path}"], ["tensorboard", path]]
+
+
 @pytest.mark.parametrize(("path", "name"), [("runs/a", "a"), ("runs/a/", "a"), ("gs://b/runs/a", "a"), ("/", "mine")])
 def test_what_is_made_of_a_result_has_its_name(path: str, name: str) -> None:
     assert name_of(path) == name

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from python_script import script_command
 
 from beam_pipelines.common.lease import LEASE_FILE
+from beam_pipelines.common.python_process import python_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # With fewer, the process that kills is too slow to see the reports.
@@ -150,3 +153,44 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(
         shutil.rmtree(output_dir)
     assert num_killed_on_the_way >= MIN_SHARE_KILLED_ON_THE_WAY * num_kills
     assert num_reported > 0, "no run was killed between two shards"
+
+
+def _start(music: Path, output_dir: Path, *, stderr: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        python_command(
+            "configs.cli:run",
+            "prepare",
+            "dataset=folder",
+            "dataset.name=mine",
+            f"dataset.root={music}",
+            f"output_dir={output_dir}",
+            "segment.duration_s=1",
+            "segment.hop_s=0.2",  # much to do for little audio, so that there is time to disturb the run
+            "features=[log_mel,mfcc]",
+            "shards.min_shards=4",
+            "runner.num_workers=2",
+        ),
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,
+        # What a shell runs in the background ignores interrupts, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_prints_one_line(make_collection, tmp_path):
+    music = make_collection(tmp_path / "music", artists=6, tracks=4, duration_s=20.0)
+    process = _start(music, tmp_path / "out", stderr=subprocess.PIPE)
+    deadline_s = time.monotonic() + 600
+    progress = tmp_path / "out" / ".build" / "progress"
+    while not (progress.is_dir() and list(progress.iterdir())):
+        assert process.poll() is None, "the run ended before it could be interrupted"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=600)
+    assert process.returncode == 130
+    expected = "beamtune prepare: interrupted; what is finished is kept: the same command resumes"
+    assert stderr.decode().splitlines()[-1] == expected
+    assert not (tmp_path / "out" / "_SUCCESS").exists()

@@ -23,13 +23,10 @@ from beam_pipelines.common.errors import RunFailedError, UserError, first_line
 from beam_pipelines.common.paths import is_in_bucket
 from beam_pipelines.features.frontend import AudioError
 from trainer.common import files
+from trainer.evaluation.export_files import REPORT_FILE, SAVED_MODEL_DIR, SIGNATURE_FILE
 from trainer.evaluation.inference import SegmentValues, calibrated_values, check_duration, open_audio, split_embedding
 from trainer.metrics.calibration import Calibration
 
-SIGNATURE_FILE = "signature.json"
-# Written last: an export without it is not complete.
-REPORT_FILE = "export.json"
-SAVED_MODEL_DIR = "saved_model"
 # The signature of the saved model that returns what it computes for each segment.
 SERVE_SEGMENTS = "serve_segments"
 # Of signature.json; a later version may add entries to it without a new number.
@@ -48,11 +45,6 @@ class _Signature:
     segment: SegmentConfig
     max_duration_s: float
     calibration: Calibration | None
-
-
-def is_export(directory: str) -> bool:
-    """Returns whether a directory, local or gs://, holds an export."""
-    return files.exists(files.join(directory, SIGNATURE_FILE))
 
 
 class ExportedModel:

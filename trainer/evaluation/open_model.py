@@ -1,7 +1,8 @@
 """Opens what `beamtune predict` and `beamtune.load` take: a run, or an export."""
 
 from beam_pipelines.common.errors import UserError
-from trainer.evaluation.exported_model import ExportedModel, is_export
+from trainer.evaluation.export_files import is_export
+from trainer.evaluation.exported_model import ExportedModel
 from trainer.evaluation.inference import Inference
 
 

@@ -18,7 +18,7 @@ from beam_pipelines.common.paths import check_apart, is_in_bucket
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import counted, make_console, print_line
 from trainer.common import files
-from trainer.evaluation.exported_model import REPORT_FILE, SIGNATURE_FILE
+from trainer.evaluation.export_files import REPORT_FILE, SIGNATURE_FILE
 from trainer.export import checks, segment_formats, texts
 from trainer.export.accuracy import AccuracyChange, accuracy_change
 from trainer.export.checks import FormatRun, Outputs

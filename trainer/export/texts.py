@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from beam_pipelines.audio.segments import segment_length
 from beam_pipelines.common.package_builds import beamtune_version
-from trainer.evaluation.exported_model import SAVED_MODEL_DIR, SIGNATURE_VERSION
+from trainer.evaluation.export_files import SAVED_MODEL_DIR
+from trainer.evaluation.exported_model import SIGNATURE_VERSION
 from trainer.export.config import (
     KERAS,
     ONNX,

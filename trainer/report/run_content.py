@@ -40,7 +40,6 @@ def collect_run(run: RunDir, config: ReportConfig, *, to_command: ToCommand) -> 
     metrics, predicted = _read_scores(run, split=config.split)
     settings, data = run.config(), run.dataset()
     preparation = run.prepare_yaml()
-    prepare_text = preparation.text
     found = find_data(str(settings["data_dir"]), given_dir=config.data_dir, cache_key=data.cache_key)
     levels, sections = metrics.levels[config.split], predicted_sections(predicted, config, preparation=preparation)
     baselines = [] if config.baselines is None else read_baselines(config.baselines, data=data, split=config.split)
@@ -76,12 +75,12 @@ def collect_run(run: RunDir, config: ReportConfig, *, to_command: ToCommand) -> 
         **sections,
         "epochs": [asdict(epoch) for epoch in epochs],
         "best_epoch": best_epoch(epochs),
-        "data": data_card(data, found, prepare_text=prepare_text),
+        "data": data_card(data, found, prepare_text=preparation.text),
         "provenance": provenance(
             settings=settings,
             command=_command(settings, to_command),
             data=data,
-            prepare_text=prepare_text,
+            prepare_text=preparation.text,
             run=run,
         ),
     }

@@ -45,6 +45,12 @@ def test_an_unknown_split_names_the_existing_ones():
         INFO.split("validation")
 
 
+def test_a_split_without_examples_is_no_split():
+    empty = schema.SplitInfo(name="validation", shard_lengths=(0,), num_bytes=0)
+    info = schema.DatasetInfo(name="mine", splits=(*INFO.splits, empty))
+    assert [info.has_split(name) for name in ("train", "test", "validation", "other")] == [True, True, False, False]
+
+
 def test_features_are_read_as_written():
     specs = [
         schema.FeatureSpec(name="log_mel", shape=(94, 128), dtype="float16"),

@@ -5,14 +5,12 @@ import io
 import json
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import yaml
+from compared_runs import CNN, LEAK, SVM, MakeRun, cells, compared, crossval_json
 from prepared_data import contaminate
 
 from beam_pipelines.common.errors import UserError
@@ -20,75 +18,7 @@ from configs.cli import main
 from trainer.compare.compare import compare
 from trainer.compare.compared_results import Score, read_result
 from trainer.compare.config import SORTS, CompareConfig, CompareOutputConfig
-from trainer.data.prepared import open_prepared
-from trainer.metrics.levels import LEVELS
-from trainer.metrics.metrics import COUNTED_METRICS, Interval, ranking_metrics
 from trainer.runs.run_dir import RunDir
-from trainer.runs.run_metrics import ModelSummary
-from trainer.training.config import TrainConfig
-
-LEAK = "tracks were split | at random"
-CNN = ModelSummary(name="cnn2d", features=("log_mel",), num_parameters=12_345, train_duration_s=75.0)
-SVM = ModelSummary(name="svm", features=("yamnet", "spectral_stats"), num_parameters=None, train_duration_s=0.25)
-
-MakeRun = Callable[..., str]
-
-
-@pytest.fixture
-def make_run(tmp_path: Path, write_prepared: Callable[..., Path]) -> MakeRun:
-    """Writes a finished run in which `num_right` of 4 tracks are classified correctly, at all levels."""
-
-    def make(name: str, *, num_right: int, model: ModelSummary = CNN, leak: str | None = None, **settings: Any) -> str:
-        data = open_prepared(
-            str(write_prepared(directory_name=f"data of {name}", split_leak=leak, cache_key="0123456789abcdef"))
-        )
-        run = RunDir(str(tmp_path / name))
-        run.start(TrainConfig(run_dir=run.path, data_dir=data.path, **settings), data)
-        labels = np.array([0, 1, 2, 0])
-        metrics = ranking_metrics(np.eye(3)[(labels + (np.arange(4) >= num_right)) % 3], labels)
-        with_intervals = replace(metrics, intervals=dict.fromkeys(COUNTED_METRICS, Interval(0.25, 0.875)))
-        run.merge_metrics("test", dict.fromkeys(LEVELS, with_intervals), data=data, model=model)
-        run.mark_finished()
-        return run.path
-
-    return make
-
-
-def crossval_json(**changes: Any) -> dict[str, Any]:
-    scores = {level: dict.fromkeys(COUNTED_METRICS, 0.625) for level in LEVELS}
-    content = {
-        "kind": "crossval",
-        "model": asdict(replace(CNN, name="crnn", num_parameters=99)),
-        "data": {"name": "tiny", "fingerprint": "fedcba9876543210"},
-        "split": {"source": "folds", "leak": None},
-        "folds": 5,
-        "seeds": [0, 1, 2],
-        "runs": [],
-        "settings": {"data_dir": "data", "output_dir": "folds", "folds": 5, "epochs": TrainConfig.epochs},
-        "mean": scores,
-        "sd": {level: dict.fromkeys(COUNTED_METRICS, 0.125) for level in LEVELS},
-        "pooled": {},
-        "finished": True,
-    }
-    return {**content, **changes}
-
-
-@pytest.fixture
-def crossval_dir(tmp_path: Path) -> Path:
-    directory = tmp_path / "folds"
-    directory.mkdir()
-    (directory / "crossval.json").write_text(json.dumps(crossval_json()))
-    return directory
-
-
-def compared(paths: list[str], **options: Any) -> str:
-    stream = io.StringIO()
-    compare(paths, config=CompareConfig(**options), stream=stream)
-    return stream.getvalue()
-
-
-def cells(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip().split("  ") if cell.strip()] for line in text.splitlines()]
 
 
 def test_the_table(make_run: MakeRun, crossval_dir: Path) -> None:
@@ -198,39 +128,6 @@ def test_intervals_are_over_artists_where_groups_are_artists(make_run: MakeRun) 
         ["[low, high]: 95 % interval over artists"],
         ["* over fewer than 10 artists: such an interval is rough"],
     ]
-
-
-def settings_of(text: str) -> list[list[str]]:
-    rows = cells(text)
-    return rows[rows.index(["settings that differ"]) + 1 :]
-
-
-def test_settings_that_differ_have_a_column_each_where_there_are_more_runs(make_run: MakeRun) -> None:
-    runs = [make_run(name, num_right=3, epochs=number) for name, number in (("a", 5), ("b", 5), ("c", 8))]
-    assert settings_of(compared(runs)) == [["run", "epochs"], *map(list, zip(runs, "558", strict=True))]
-
-
-def test_settings_that_differ_have_a_row_each_where_there_are_more_settings(make_run: MakeRun, tmp_path: Path) -> None:
-    first = make_run("first", num_right=3, epochs=5, ema_decay=0.99, model=CNN)
-    second = make_run("second", num_right=3, seed=2, epochs=5)
-    path = tmp_path / "table.md"
-    text = compared([first, second], output=CompareOutputConfig(markdown=str(path)))
-    assert settings_of(text) == [["setting", first, second], ["ema_decay", "0.99", "null"], ["seed", "0", "2"]]
-    assert path.read_text().splitlines()[-6:] == [
-        "Settings that differ.",
-        "",
-        f"| setting | {first} | {second} |",
-        "| --- | --- | --- |",
-        "| ema_decay | 0.99 | null |",
-        "| seed | 0 | 2 |",
-    ]
-
-
-def test_equal_settings_and_those_of_another_kind_of_result_are_not_shown(
-    make_run: MakeRun, crossval_dir: Path
-) -> None:
-    runs = [make_run("first", num_right=3), make_run("second", num_right=3)]
-    assert "settings that differ" not in compared([*runs, str(crossval_dir)])
 
 
 def test_markdown(make_run: MakeRun, tmp_path: Path) -> None:

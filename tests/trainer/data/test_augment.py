@@ -2,7 +2,6 @@
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ import pytest
 import scipy.fft
 import scipy.stats
 import tensorflow as tf
-import yaml
 from augmenting import LOG_MEL, change, make_states, make_values, numbers_of
 
 from beam_pipelines.audio.config import SegmentConfig
-from beam_pipelines.common.errors import UserError
 from beam_pipelines.features.config import (
     LogMelConfig,
     MfccConfig,
@@ -25,12 +22,10 @@ from beam_pipelines.features.config import (
     YamnetLogMelConfig,
 )
 from beam_pipelines.features.registry import build_features
-from beam_pipelines.records.schema import FeatureSpec
-from configs.compose import compose, to_dataclass
 from trainer.data import augment
 from trainer.data.augment import Augmenter, beta_quantiles, make_augmenter
 from trainer.data.config import AugmentConfig
-from trainer.data.feature_kinds import Scale, SoundFeature, sound_features
+from trainer.data.feature_kinds import Scale, SoundFeature
 from trainer.data.prepared import open_prepared
 
 RATE_HZ, DURATION_S = 16_000, 1.0
@@ -320,92 +315,3 @@ def test_examples_are_changed_where_the_settings_and_the_devices_say(prepared_di
     for runs_on, expected in (("auto", [False, True]), ("cpu", [False, False]), ("device", [True, True])):
         config = replace(gain, runs_on=runs_on)
         assert [is_on_device(config, has_xla_device=has) for has in (False, True)] == expected
-
-
-def test_the_command_line_turns_augmentation_on() -> None:
-    def composed(*overrides: str) -> Any:
-        return to_dataclass(compose("train", ["run_dir=run", *overrides]))
-
-    assert composed().augment == composed("augment=none").augment == AugmentConfig()
-    assert composed("augment=default", "augment.gain_db=3").augment == AugmentConfig(
-        freq_masks=2, time_masks=2, mixup_alpha=0.2, crop_min_share=0.8, gain_db=3.0, time_shift_max_share=0.5
-    )
-    with pytest.raises(UserError, match="augment=defaults: expected one of default, none; did you mean default"):
-        composed("augment=defaults")
-
-
-def test_the_kinds_of_features_come_from_their_preparation(prepared_dir: Path) -> None:
-    path = prepared_dir / "prepare.yaml"
-    content = yaml.safe_load(path.read_text())
-    content["config"]["segment"] = {"duration_s": 3.0, "hop_s": 3.0}
-    content["config"]["audio"] = {"sample_rate_hz": 16_000}
-    content["config"]["features"] = {
-        "log_mel": {"kind": "log_mel"},
-        "small": {"kind": "mfcc", "n_mels": 40, "hop_length": 256, "sample_rate_hz": 8000},
-        "waveform": {"kind": "waveform", "dtype": "int16"},
-        "yamnet_log_mel": {"kind": "yamnet_log_mel"},
-        "yamnet": {"kind": "yamnet"},
-        "musicnn_log_mel": {"kind": "musicnn_log_mel"},
-        "musicnn": {"kind": "musicnn"},
-        "stats": {"kind": "spectral_stats", "dtype": "float32"},
-    }
-    path.write_text(yaml.safe_dump(content))
-    shapes = {
-        "log_mel": (94, 128),
-        "small": (94, 20),
-        "waveform": (48_000,),
-        "yamnet_log_mel": (336, 64),
-        "yamnet": (6, 1024),
-        "musicnn_log_mel": (187, 96),
-        "musicnn": (1, 200),
-        "stats": (100,),
-    }
-    specs = [FeatureSpec(name, shape, "float16") for name, shape in shapes.items()]
-    data = open_prepared(str(prepared_dir))
-    assert sound_features(data, specs) == {
-        "log_mel": SoundFeature(Scale.DECIBEL, 94, 93.75, 128),
-        "small": SoundFeature(Scale.CEPSTRUM, 94, 93.75, 40),
-        "waveform": SoundFeature(Scale.SAMPLE, 48_000, 48_000),
-        # The last window that ends within 3 s begins at 2.97 s.
-        "yamnet_log_mel": SoundFeature(Scale.YAMNET_LOG, 298, 300.0),
-        "musicnn_log_mel": SoundFeature(Scale.MUSICNN_LOG, 187, 187.5),
-    }
-
-    del content["config"]["segment"]
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(
-        UserError, match=r"prepare\.yaml is damaged \(segment is missing or not a mapping\): prepare the data again"
-    ):
-        sound_features(data, specs)
-    path.unlink()
-    with pytest.raises(UserError, match=r"prepare\.yaml cannot be read"):
-        sound_features(data, specs)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: AugmentConfig(freq_masks=-1), "augment.freq_masks=-1: expected 0 to 8 masks"),
-        (lambda: AugmentConfig(time_masks=9), "augment.time_masks=9: expected 0 to 8 masks"),
-        (lambda: AugmentConfig(freq_mask_max_share=0.0), "augment.freq_mask_max_share=0.0: expected a share above 0"),
-        (lambda: AugmentConfig(time_mask_max_share=1.1), "augment.time_mask_max_share=1.1: expected a share above 0"),
-        (lambda: AugmentConfig(mixup_alpha=0.001), "augment.mixup_alpha=0.001: expected a number from 0.01 to 100"),
-        (lambda: AugmentConfig(crop_min_share=0.0), "augment.crop_min_share=0.0: expected a share above 0"),
-        (lambda: AugmentConfig(gain_db=-3.0), "augment.gain_db=-3.0: expected 0 to 60 dB"),
-        (lambda: AugmentConfig(time_shift_max_share=0.6), "augment.time_shift_max_share=0.6: expected a share from 0"),
-        (lambda: AugmentConfig(fade_max_share=0.6), "augment.fade_max_share=0.6: expected a share from 0 to 0.5"),
-        (
-            lambda: AugmentConfig(spec_augment_backend="tf"),
-            "augment.spec_augment_backend=tf: expected one of keyed, tfio; did you mean tfio?",
-        ),
-        (lambda: AugmentConfig(runs_on="gpu"), "augment.runs_on=gpu: expected one of auto, cpu, device"),
-        (
-            lambda: AugmentConfig(fade_max_share=0.1, runs_on="device"),
-            "augment.runs_on=device: expected cpu or auto with tensorflow-io's masks and fades",
-        ),
-    ],
-)
-def test_refused_values(make: Callable[[], object], message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        make()
-    assert message in str(caught.value)
