@@ -12,8 +12,6 @@ second time, and the better figure counts.
 import argparse
 import json
 import os
-import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -24,12 +22,12 @@ from typing import Any
 
 import predict
 import start
+from figures.record import describe_machine, write_json
 from prepare import find_clips_in, link_clips
 from rich import box
 from rich.table import Table
 from train import write_data
 
-from beam_pipelines.common.package_builds import installed_builds
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.common.terminal import make_console
 
@@ -37,7 +35,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECT_FILE = REPOSITORY / "scripts/benchmarks/subjects/ratios.py"
 # Below this share of the earlier ratio, it has fallen. Kinds of processors differ in what they are fast at.
 LEAST_SHARE, LEAST_SHARE_OF_OTHER_CPU = 0.75, 0.5
-PACKAGES = ("tensorflow", "keras", "apache-beam", "numpy", "scipy", "librosa", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ def main() -> int:
             "ratios": values,
             "figures": figures,
         }
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(arguments.json, content)
     for name in fallen:
         print(f"{RATIOS[name].title}: {values[name]:.2f}, earlier {earlier[name]:.2f}", file=sys.stderr)
     return 1 if fallen else 0
@@ -222,23 +219,6 @@ def ratios_of(figures: Mapping[str, Figures], names: Collection[str]) -> dict[st
 def find_fallen(values: Mapping[str, float], earlier: Mapping[str, float], *, least_share: float) -> list[str]:
     """Returns the names of the ratios below this share of the earlier ones; a new ratio is not."""
     return [name for name, value in values.items() if value < least_share * earlier.get(name, 0.0)]
-
-
-def describe_machine() -> dict[str, Any]:
-    """Returns the machine and the versions of what is measured."""
-    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "machine": {
-            "cpu": models[0] if models else platform.machine(),
-            "cores": os.cpu_count(),
-            "memory_gib": round(memory_gib),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: one for package in PACKAGES for name, one in installed_builds(package).items()},
-        },
-    }
 
 
 def report(values: Mapping[str, float], earlier: Mapping[str, float] | None) -> None:

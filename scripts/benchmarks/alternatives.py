@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
-from all import describe_machine
+from figures.record import describe_machine
 from prepare import REAL_MUSIC, REPOSITORY, find_clips_in, link_clips, minutes_of
 from tables import alternatives_table
 

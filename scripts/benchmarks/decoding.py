@@ -1,21 +1,23 @@
 """How much of sound and of damaged mp3s each decoder decodes, and the cost of choosing between them.
 
+    scripts/bench decoding --json docs/benchmarks/decoding.json     # then: scripts/bench tables
+
+The steps take turns, and the lowest CPU time of all rounds counts.
 Damage: the first byte of one frame is set to zero, at positions spread over the file, in five of the files.
 """
 
 import argparse
 import io
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from figures.audio_tables import damaged_table, decoding_table
+from figures.record import describe_run, write_json
 
 from beam_pipelines.audio.checked_source import CheckedSource
 from beam_pipelines.audio.decode import AudioError, AudioStream
@@ -25,9 +27,10 @@ from beam_pipelines.audio.file_bytes import FileBytes
 from beam_pipelines.audio.libsndfile import open_libsndfile
 from beam_pipelines.audio.load import Limits, load_audio_at_rates
 from beam_pipelines.audio.mp3_headers import HEADER_BYTES, parse_header
-from beam_pipelines.common.terminal import make_console
+from beam_pipelines.audio.quiet_decoders import silenced_decoders
 
 REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatune4"
+PACKAGES = ("numpy", "soundfile", "av", "soxr")
 RATE_HZ = 16_000
 MAX_DURATION_S = 600.0
 NUM_DAMAGED_FILES = 5
@@ -39,58 +42,82 @@ Samples = npt.NDArray[np.float32]
 
 
 def main() -> None:
-    """Runs the benchmark and prints two tables."""
-    parser = argparse.ArgumentParser(prog="scripts/bench decoding", description=__doc__)
+    """Runs the benchmark, prints two tables and optionally writes the figures to a file."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench decoding", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
-    files = [path.read_bytes() for path in sorted(parser.parse_args().folder.glob("**/*.mp3"))]
-    console = make_console(sys.stdout)
-    measure_sound_files(files, console)
-    measure_damaged_files(files[:: max(len(files) // NUM_DAMAGED_FILES, 1)][:NUM_DAMAGED_FILES], console)
+    parser.add_argument("--files", type=int, help="how many of them, evenly spread; all without it")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    arguments = parser.parse_args()
+    paths = sorted(arguments.folder.glob("**/*.mp3"))
+    files = [path.read_bytes() for path in spread(paths, arguments.files or len(paths))]
+    content = {
+        **describe_run(arguments, PACKAGES),
+        **measure_sound_files(files, rounds=arguments.rounds),
+    }
+    with silenced_decoders():
+        content["damaged"] = measure_damaged_files(spread(files, NUM_DAMAGED_FILES))
+    write_json(arguments.json, content)
+    print(f"{decoding_table(content)}\n{damaged_table(content)}", end="")
 
 
-def measure_sound_files(files: Sequence[bytes], console: Console) -> None:
-    """Prints CPU times, and the differences between the decoders."""
-    console.print(f"{len(files)} files")
-    table = Table("", "CPU, ms per minute of audio", box=box.SIMPLE)
+def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
+    """Returns so many items, evenly spread."""
+    return items[:: max(len(items) // count, 1)][:count]
+
+
+def measure_sound_files(files: Sequence[bytes], *, rounds: int) -> dict[str, Any]:
+    """Returns CPU times, and the differences between the decoders."""
     minutes = sum(load(data).shape[0] for data in files) / RATE_HZ / 60
     steps: dict[str, Callable[[bytes], object]] = {
         "determining the expected length": lambda data: expected_length(
             io.BytesIO(data), max_duration_s=MAX_DURATION_S
         ),
-        "libsndfile": lambda data: by_libsndfile(data),
-        "FFmpeg": lambda data: by_ffmpeg(data),
-        "the chosen decoder, with mixing and resampling": load,
+        "libsndfile": by_libsndfile,
+        "FFmpeg": by_ffmpeg,
+        "the chosen decoder, mixing down and resampling": load,
     }
-    for name, step in steps.items():
-        started_s = time.process_time()
-        for data in files:
-            step(data)
-        table.add_row(name, f"{1000 * (time.process_time() - started_s) / minutes:.2f}")
-    console.print(table)
+    costs_s: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            started_s = time.process_time()
+            for data in files:
+                step(data)
+            costs_s[name].append(time.process_time() - started_s)
     differences = [difference(data) for data in files]
-    console.print(
-        f"other numbers of samples: {sum(np.isinf(differences))} files; largest difference of a sample after the first "
-        f"{NUM_SKIPPED}: {max(differences):.1e}"
-    )
+    return {
+        "files": len(files),
+        "cpu_ms_per_min": {name: 1000 * min(each) / minutes for name, each in costs_s.items()},
+        "other_lengths": int(np.isinf(differences).sum()),
+        "skipped_samples": NUM_SKIPPED,
+        "largest_difference": max([one for one in differences if np.isfinite(one)], default=0.0),
+    }
 
 
-def measure_damaged_files(files: Sequence[bytes], console: Console) -> None:
-    """Prints how many seconds are lost by one damaged frame."""
-    lost_s: dict[str, list[float]] = {"libsndfile": [], "FFmpeg": [], "the chosen decoder": []}
+def measure_damaged_files(files: Sequence[bytes]) -> dict[str, dict[str, Any]]:
+    """Returns for each decoder how often one damaged frame loses more than 1 s and 0.1 s, and the most."""
+    lost_s: dict[str, list[float]] = {"libsndfile, as `librosa.load`": [], "FFmpeg": [], "beamtune": []}
+    libsndfile, ffmpeg, chosen = lost_s.values()
     for data in files:
         whole_s = len(load(data)) / RATE_HZ
         offsets = frame_offsets(data)
+        rate_hz = soundfile.info(io.BytesIO(data)).samplerate
         for index in np.linspace(3, len(offsets) - 4, NUM_POSITIONS).astype(int):
             damaged = data[: offsets[index]] + b"\0" + data[offsets[index] + 1 :]
-            rate_hz = soundfile.info(io.BytesIO(data)).samplerate
-            for name, decode in (("libsndfile", by_libsndfile), ("FFmpeg", by_ffmpeg)):
-                lost_s[name].append(whole_s - len(decode(damaged)) / rate_hz)
-            lost_s["the chosen decoder"].append(whole_s - len(load(damaged)) / RATE_HZ)
-    table = Table("one damaged frame", "positions", "loses over 1 s", "over 0.1 s", "at most, s", box=box.SIMPLE)
-    for name, values in lost_s.items():
-        lost = np.array(values)
-        table.add_row(name, str(len(lost)), str((lost > 1).sum()), str((lost > 0.1).sum()), f"{lost.max():.2f}")
-    console.print(table)
+            libsndfile.append(whole_s - len(by_libsndfile(damaged)) / rate_hz)
+            ffmpeg.append(whole_s - len(by_ffmpeg(damaged)) / rate_hz)
+            chosen.append(whole_s - len(load(damaged)) / RATE_HZ)
+    return {
+        name: {
+            "positions": len(values),
+            "over_1_s": int((np.array(values) > 1).sum()),
+            "over_0.1_s": int((np.array(values) > 0.1).sum()),
+            "most_s": max(values),
+        }
+        for name, values in lost_s.items()
+    }
 
 
 def by_libsndfile(data: bytes) -> Samples:

@@ -1,34 +1,45 @@
 """The recall and precision of the search for copies of recordings, and its cost.
 
+    scripts/bench duplicates --json docs/benchmarks/duplicates.json     # then: scripts/bench tables
+    scripts/bench duplicates --random 100000
+
 Every file of a folder is compared with a copy that was re-encoded, cut, made louder, mixed with noise …; the table has
 the number of copies found, their bit error rates and the number of false pairs. Two files are the same recording if
-tracks.csv, in the folder or the one above it, has one artist and one title for both; any other pair is false.
+tracks.csv, in the folder or the one above it, has one artist and one title for both; any other pair is false. The cost
+is that of comparing fingerprints of 30 s of random bits, each number of them in a process of its own; composing the
+bits is part of it.
 """
 
 import argparse
 import csv
 import io
+import json
+import os
 import resource
+import stat
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from figures.audio_tables import copies_table, random_table
+from figures.record import describe_run, write_json
 
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.load import load_audio
-from beam_pipelines.common.terminal import make_console
 from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, AcousticFingerprinter, Codes
 from beam_pipelines.splits.config import DuplicatesConfig
 from beam_pipelines.splits.find_duplicates import Match, find_duplicates
 
+PACKAGES = ("numpy", "scipy", "soundfile", "soxr")
 RATE_HZ = 16_000
 REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatune4"
 
@@ -36,37 +47,87 @@ Samples = npt.NDArray[np.float32]
 
 
 def main() -> None:
-    """Runs the benchmark and prints the results."""
-    parser = argparse.ArgumentParser(prog="scripts/bench duplicates", description=__doc__)
+    """Runs the benchmark, prints two tables and optionally writes the figures to a file."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench duplicates", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
-    parser.add_argument("--random", type=int, help="compare this many fingerprints of random bits instead")
+    parser.add_argument("--files", type=int, help="how many of them, evenly spread; all without it")
+    parser.add_argument(
+        "--random", type=int, nargs="*", default=[100_000, 1_000_000], help="numbers of fingerprints of random bits"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--part", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    console = make_console(sys.stdout)
-    if arguments.random is None:
-        compare_copies(arguments.folder, console)
-    else:
-        compare_random(arguments.random, console)
+    if arguments.part is not None:
+        print(json.dumps(compare_random(arguments.part)))
+        return
+    content = {
+        **describe_run(arguments, PACKAGES),
+        **compare_copies(arguments.folder, num_files=arguments.files),
+        "random": [compare_in_process(num_tracks) for num_tracks in arguments.random],
+    }
+    write_json(arguments.json, content)
+    print(f"{copies_table(content)}\n{random_table(content)}", end="")
 
 
-def compare_random(num_tracks: int, console: Console) -> None:
-    """Prints the cost of comparing many unrelated fingerprints of 30 s each."""
+def compare_in_process(num_tracks: int) -> dict[str, Any]:
+    """Returns the cost of comparing so many unrelated fingerprints in a new process."""
+    words = [sys.executable, "-W", "ignore", __file__, "--part", str(num_tracks)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare_random(num_tracks: int) -> dict[str, Any]:
+    """Returns the cost of comparing many unrelated fingerprints of 30 s each."""
     rng = np.random.default_rng(0)
     # One after the other: all of them would take more memory than the search.
     codes = (rng.integers(1, 2**32, round(30 * CODES_PER_S), dtype=np.uint32) for _ in range(num_tracks))
-    started_s, cpu_started_s = time.perf_counter(), time.process_time()
     names = [str(number) for number in range(num_tracks)]
-    matches = find_duplicates(names, [30.0] * num_tracks, codes, DuplicatesConfig())
-    wall_s, cpu_s = time.perf_counter() - started_s, time.process_time() - cpu_started_s
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    console.print(
-        f"{num_tracks:,} tracks: {len(matches)} pairs, {wall_s:.1f} s, {cpu_s:.1f} s of CPU, "
-        f"peak memory {peak_mib:.0f} MiB"
-    )
+    with largest_temporary_files() as temporary_bytes:
+        started_s, cpu_started_s = time.perf_counter(), time.process_time()
+        matches = find_duplicates(names, [30.0] * num_tracks, codes, DuplicatesConfig())
+        wall_s, cpu_s = time.perf_counter() - started_s, time.process_time() - cpu_started_s
+    return {
+        "fingerprints": num_tracks,
+        "pairs": len(matches),
+        "cpu_s": cpu_s,
+        "wall_s": wall_s,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "temporary_gb": max(temporary_bytes) / 1e9,
+    }
 
 
-def compare_copies(folder: Path, console: Console) -> None:
-    """Prints how many degraded copies of the files in a folder are found, and how many pairs are false."""
+@contextmanager
+def largest_temporary_files() -> Iterator[list[int]]:
+    """Samples the size in bytes of all open files without a name while the context is open."""
+    samples, is_done = [0], threading.Event()
+
+    def watch() -> None:
+        while not is_done.wait(0.05):
+            size = 0
+            for descriptor in os.listdir("/proc/self/fd"):
+                with suppress(OSError):  # it was closed
+                    status = os.stat(f"/proc/self/fd/{descriptor}")
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                        size += status.st_size
+            samples.append(size)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        is_done.set()
+        thread.join()
+
+
+def compare_copies(folder: Path, *, num_files: int | None) -> dict[str, Any]:
+    """Returns how many degraded copies of the files in a folder are found, and how many pairs are false."""
     paths = sorted(folder.rglob("*.mp3"))
+    if num_files is not None:
+        paths = paths[:: max(len(paths) // num_files, 1)][:num_files]
     songs = songs_of(paths, folder)
     originals = [read(path) for path in paths]
     fingerprinter = AcousticFingerprinter()
@@ -75,39 +136,40 @@ def compare_copies(folder: Path, console: Console) -> None:
     cost_s = time.process_time() - started_s
     minutes = sum(len(samples) for samples in originals) / RATE_HZ / 60
 
-    table = Table(box=box.ROUNDED if console.is_terminal else None)
-    for name in ("copy", "found", "of", "median bit errors", "most", "false pairs"):
-        table.add_column(name, justify="left" if name == "copy" else "right")
-    num_found, num_false = 0, 0
+    found: dict[str, dict[str, Any]] = {}
     for name, degrade in DEGRADATIONS.items():
         copies = [fingerprinter(degrade(samples), sample_rate_hz=RATE_HZ) for samples in originals]
         matches = find([*codes, *copies])
         rates = [match.bit_error_rate for match in matches if match.second - match.first == len(originals)]
-        false = sum(songs[match.first % len(songs)] != songs[match.second % len(songs)] for match in matches)
-        num_found, num_false = num_found + len(rates), num_false + false
-        table.add_row(
-            name,
-            str(len(rates)),
-            str(len(originals)),
-            f"{np.median(rates):.3f}" if rates else "",
-            f"{max(rates):.3f}" if rates else "",
-            str(false),
-        )
-    console.print(table)
-    recall, precision = num_found / (len(originals) * len(DEGRADATIONS)), num_found / max(1, num_found + num_false)
-    console.print(f"all copies: recall {recall:.4f}, precision {precision:.4f}")
-    describe_originals(codes, songs, console)
-    console.print(f"{cost_s / minutes * 1e3:.1f} ms of CPU for the fingerprint of a minute of audio")
+        found[name] = {
+            "found": len(rates),
+            "median_bit_errors": float(np.median(rates)) if rates else None,
+            "most_bit_errors": max(rates, default=None),
+            "false_pairs": sum(
+                songs[match.first % len(songs)] != songs[match.second % len(songs)] for match in matches
+            ),
+        }
+    num_found = sum(copy["found"] for copy in found.values())
+    num_false = sum(copy["false_pairs"] for copy in found.values())
+    return {
+        "files": len(originals),
+        "copies": found,
+        "recall": num_found / (len(originals) * len(DEGRADATIONS)),
+        "precision": num_found / max(1, num_found + num_false),
+        "originals": compare_originals(codes, songs),
+        "fingerprint_ms_per_min": cost_s / minutes * 1e3,
+    }
 
 
-def describe_originals(codes: Sequence[Codes], songs: Sequence[tuple[str, ...]], console: Console) -> None:
-    """Prints the pairs among the files themselves, and how near two different recordings come at any offset."""
+def compare_originals(codes: Sequence[Codes], songs: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    """Returns the pairs among the files themselves, and how near two different recordings come at any offset."""
     is_same = [songs[match.first] == songs[match.second] for match in find(codes)]
-    parts = [f"{sum(is_same)} pairs of one artist and title", f"{len(is_same) - sum(is_same)} false pairs"]
     rates = [rate for first, second, rate in least_error_rates(codes) if songs[first] != songs[second]]
-    if rates:
-        parts.append(f"least bit errors of different recordings at any offset {min(rates):.3f}")
-    console.print(f"among the {len(codes)} files: {', '.join(parts)}")
+    return {
+        "same_pairs": sum(is_same),
+        "false_pairs": len(is_same) - sum(is_same),
+        "least_bit_errors": min(rates, default=0.5),
+    }
 
 
 def least_error_rates(codes: Sequence[Codes]) -> Iterator[tuple[int, int, float]]:

@@ -1,14 +1,12 @@
 """Duration and memory of `beamtune explore` on an artificial data set of the size of FMA small.
 
-    scripts/bench explore
+    scripts/bench explore --json docs/benchmarks/explore.json     # then: scripts/bench tables
     scripts/bench explore --tracks 800
 
 The 8,000 tracks of the first command take 2 GB in the temporary folder, and are deleted at the end.
 """
 
 import argparse
-import json
-import os
 import resource
 import subprocess
 import tempfile
@@ -20,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import yaml
+from figures.model_tables import explore_table
+from figures.record import describe_run, write_json
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.python_process import python_command
@@ -30,6 +30,7 @@ from beam_pipelines.records.json_lines import TrackRecord, json_lines
 from beam_pipelines.records.tfrecord import write_record
 from beam_pipelines.splits.config import DuplicatesConfig
 
+PACKAGES = ("tensorflow", "keras", "numpy")
 NAME = "made_up"
 SHAPE = (94, 128)
 SEGMENTS_PER_TRACK = 10
@@ -42,11 +43,14 @@ NUM_SPECTROGRAMS = 256
 
 
 def main() -> None:
-    """Writes the data set, runs `beamtune explore` in a child process, and prints its cost."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Writes the data set, runs `beamtune explore` in a child process, prints its cost, optionally to a file."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench explore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tracks", type=int, default=8000, help="tracks in the data set, of 30 s each")
     parser.add_argument("--genres", type=int, default=8, help="genres in the data set")
-    parser.add_argument("--dir", default=None, help="where to write it; the default is the temporary folder")
+    parser.add_argument("--dir", type=Path, help="where to write it; the default is the temporary folder")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
         data_dir = Path(folder) / "data"
@@ -57,21 +61,18 @@ def main() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
         wall_s = time.perf_counter() - started_s
         page_bytes = (Path(folder) / "page" / "index.html").stat().st_size
-    result = {
-        "benchmark": "explore",
+    content = {
+        **describe_run(arguments, PACKAGES),
         "tracks": arguments.tracks,
         "segments": arguments.tracks * SEGMENTS_PER_TRACK,
-        "genres": arguments.genres,
-        "data_gb": round(num_bytes / 1e9, 2),
-        "cores": os.cpu_count(),
-        "wall_s": round(wall_s, 1),
+        "data_gb": num_bytes / 1e9,
+        "wall_s": wall_s,
         # The maximum over all finished children, of which there is one.
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6),
-        "page_mb": round(page_bytes / 1e6, 1),
+        "peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6,
+        "page_mb": page_bytes / 1e6,
     }
-    for key, value in result.items():
-        print(f"{key:<12} {value}")
-    print(json.dumps(result))
+    write_json(arguments.json, content)
+    print(explore_table(content), end="")
 
 
 def write_data_set(directory: Path, *, num_tracks: int, genres: Sequence[str]) -> None:

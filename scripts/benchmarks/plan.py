@@ -1,22 +1,21 @@
 """Duration and memory of planning for a manifest of a million tracks.
 
+    scripts/bench plan --json docs/benchmarks/plan.json     # then: scripts/bench tables
+
 The manifest is a CSV table of invented files; nothing is decoded. The steps are those of `beamtune prepare`.
 """
 
 import argparse
-import json
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
+from figures.model_tables import plan_table
+from figures.record import describe_run, write_json
 
-from beam_pipelines.common.terminal import make_console
 from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks
 from beam_pipelines.datasets.track import Track, genre_names
@@ -28,13 +27,16 @@ from beam_pipelines.records.schema import FeatureSpec
 from beam_pipelines.splits.assign import assign_splits
 from beam_pipelines.splits.config import SplitConfig
 
+PACKAGES = ("numpy",)
 GENRES = 16
 TRACKS_PER_ARTIST = 7
 
 
 def main() -> None:
     """Runs the benchmark, prints a table and optionally writes the figures as JSON to a file."""
-    parser = argparse.ArgumentParser(prog="scripts/bench plan", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tracks", type=int, default=1_000_000, help="tracks in the manifest (1000000)")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()
@@ -45,11 +47,10 @@ def main() -> None:
         write_manifest(manifest, num_tracks=arguments.tracks)
         plan(manifest, measure=lambda name: timed(name, steps))
     steps["all"] = sum(steps.values())
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    report(steps, peak_mib=peak_mib, num_tracks=arguments.tracks)
-    if arguments.json is not None:
-        figures = {"tracks": arguments.tracks, "seconds": steps, "peak_mib": peak_mib}
-        arguments.json.write_text(json.dumps(figures) + "\n")
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    content = {**describe_run(arguments, PACKAGES), "seconds": steps, "peak_mb": peak_mb}
+    write_json(arguments.json, content)
+    print(plan_table(content), end="")
 
 
 def write_manifest(path: Path, *, num_tracks: int) -> None:
@@ -61,7 +62,7 @@ def write_manifest(path: Path, *, num_tracks: int) -> None:
             file.write(f"music/artist-{artist:07d}/{number:08d}.mp3,genre-{artist % GENRES},artist {artist}\n")
 
 
-def plan(manifest: Path, *, measure: "Callable[[str], Iterator[None]]") -> None:
+def plan(manifest: Path, *, measure: Callable[[str], AbstractContextManager[None]]) -> None:
     """Runs all steps of planning, and writes and reads the table of tracks."""
     config = PrepareConfig(
         output_dir="unused",
@@ -114,18 +115,6 @@ def timed(name: str, steps: dict[str, float]) -> Iterator[None]:
     started_s = time.perf_counter()
     yield
     steps[name] = time.perf_counter() - started_s
-
-
-def report(steps: dict[str, float], *, peak_mib: float, num_tracks: int) -> None:
-    """Prints the figures as a table."""
-    console = make_console(sys.stdout)
-    table = Table(title=f"planning {num_tracks:,} tracks", box=box.ROUNDED if console.is_terminal else None)
-    table.add_column("step")
-    table.add_column("seconds", justify="right")
-    for name, seconds in steps.items():
-        table.add_row(name, f"{seconds:.1f}")
-    console.print(table)
-    console.print(f"peak memory {peak_mib:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`beamtune predict` on a library, against a loop over its files, and its memory as the library grows.
 
-    scripts/bench predict RUN [MUSIC]
+    scripts/bench predict RUN [MUSIC] --json docs/benchmarks/predict.json     # then: scripts/bench tables
 
 RUN is a finished run on log_mel. MUSIC, mp3 files in folders below it, is linked until there are enough files. The loop
 is what notebooks have: `librosa.load`, a log-mel spectrogram of each segment by `librosa.feature.melspectrogram`, and
@@ -15,51 +15,64 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from figures.model_tables import predict_table
+from figures.record import describe_run, write_json
+
+PACKAGES = ("tensorflow", "keras", "numpy", "librosa", "soundfile", "soxr")
 REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatune4"
 
 
 def main() -> None:
-    """Prints the files per second of both, and the memory for two sizes of a library."""
-    parser = argparse.ArgumentParser(prog="scripts/bench predict", description=__doc__)
-    parser.add_argument("run", help="a finished run on log_mel")
-    parser.add_argument("music", nargs="?", default=str(REAL_MUSIC), help="mp3 files, in folders below it")
+    """Measures both, prints a table and optionally writes the figures to a file."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="a finished run on log_mel")
+    parser.add_argument("music", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
     parser.add_argument("--files", type=int, default=1000, help="files of the library")
     parser.add_argument("--loop-files", type=int, default=100, help="files of the library that the loop predicts")
     parser.add_argument("--sizes", type=int, nargs=2, default=[200, 2000], help="sizes of which memory is compared")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--part", choices=("predict", "loop"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part == "predict":
-        predict_all(arguments.run, arguments.music)
+        predict_all(str(arguments.run), str(arguments.music))
     elif arguments.part == "loop":
-        predict_in_a_loop(arguments.run, arguments.music)
+        predict_in_a_loop(str(arguments.run), str(arguments.music))
     else:
-        measure(arguments)
+        content = {**describe_run(arguments, PACKAGES), **measure(arguments)}
+        write_json(arguments.json, content)
+        print(predict_table(content), end="")
 
 
-def measure(arguments: argparse.Namespace) -> None:
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the costs of both, how many top genres are the same, and the memory of two sizes."""
+    run = str(arguments.run)
     with tempfile.TemporaryDirectory() as folder:
         libraries = {
-            size: link_files(arguments.music, Path(folder) / str(size), size)
+            size: link_files(str(arguments.music), Path(folder) / str(size), size)
             for size in {arguments.files, arguments.loop_files, *arguments.sizes}
         }
-        loop = run_part("loop", arguments.run, libraries[arguments.loop_files])
-        library = run_part("predict", arguments.run, libraries[arguments.files])
-        small, large = (run_part("predict", arguments.run, libraries[size]) for size in arguments.sizes)
-    print("| | files | files/s | CPU s per file | peak memory, MiB |\n|---|---|---|---|---|")
-    for title, found in (("the loop", loop), ("beamtune predict", library)):
-        print(
-            f"| {title} | {found['files']} | {found['files'] / found['wall_s']:.1f} | "
-            f"{found['cpu_s'] / found['files']:.3f} | {found['peak_mib']:.0f} |"
-        )
-    ratio = library["files"] / library["wall_s"] * loop["wall_s"] / loop["files"]
-    print(
-        f"beamtune / loop: {ratio:.1f} × files/s; same top genre for {same_genres(loop, library)}\n"
-        f"peak memory of {large['files']} / {small['files']} files: {large['peak_mib'] / small['peak_mib']:.2f}"
-    )
+        loop = run_part("loop", run, libraries[arguments.loop_files])
+        library = run_part("predict", run, libraries[arguments.files])
+        small, large = (run_part("predict", run, libraries[size]) for size in arguments.sizes)
+    genres = list(zip(loop["genres"], library["genres"], strict=False))
+    return {
+        "loop": without_genres(loop),
+        "predict": without_genres(library),
+        "memory": [without_genres(small), without_genres(large)],
+        "same_genres": sum(first == second for first, second in genres),
+        "compared_genres": len(genres),
+    }
+
+
+def without_genres(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a part has measured."""
+    return {name: value for name, value in found.items() if name != "genres"}
 
 
 def link_files(music: str, folder: Path, size: int) -> str:
@@ -77,11 +90,6 @@ def run_part(part: str, run: str, music: str) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def same_genres(one: dict[str, Any], other: dict[str, Any]) -> str:
-    pairs = list(zip(one["genres"], other["genres"], strict=False))
-    return f"{sum(first == second for first, second in pairs)} of {len(pairs)}"
 
 
 def report(started_s: float, genres: Sequence[str]) -> None:
@@ -111,7 +119,7 @@ def predict_all(run: str, music: str) -> None:
     from trainer.evaluation.config import PredictConfig
     from trainer.evaluation.open_model import open_model
     from trainer.evaluation.predict import num_threads_of
-    from trainer.evaluation.score_files import score_files
+    from trainer.evaluation.score_files import ScoredFile, score_files
     from trainer.library.inputs import list_inputs
 
     config = PredictConfig()
@@ -121,7 +129,7 @@ def predict_all(run: str, music: str) -> None:
     with silenced_decoders():
         started_s = start()
         scored = score_files(paths, model=model, num_threads=num_threads_of(config))
-        genres = [model.labels[one.scores.mean.argmax()] for one in scored]
+        genres = [model.labels[one.scores.mean.argmax()] for one in scored if isinstance(one, ScoredFile)]
     report(started_s, genres)
 
 
@@ -142,7 +150,8 @@ def predict_in_a_loop(run: str, music: str) -> None:
         power = librosa.feature.melspectrogram(
             y=samples, sr=rate_hz, n_fft=config.n_fft, hop_length=config.hop_length, n_mels=config.n_mels
         )
-        return librosa.power_to_db(power).T[: spec.shape[0]]
+        decibels: np.ndarray = librosa.power_to_db(power).T[: spec.shape[0]]
+        return decibels
 
     def predict_one(path: Path) -> str:
         samples, _ = librosa.load(path, sr=rate_hz)

@@ -1,7 +1,7 @@
 """Readers of training data that stays on the disk: beamtune's beside ArrayRecord with grain, WebDataset and tf.data.
 
     python -m venv /tmp/readers && /tmp/readers/bin/pip install array_record grain webdataset
-    scripts/bench readers /tmp/readers/bin/python
+    scripts/bench readers /tmp/readers/bin/python --json docs/benchmarks/readers.json     # then: scripts/bench tables
 
 The data are those of `scripts/bench train`. Each reader gives batches of 64 log-mels and labels in a random order, on
 one core. Each measurement is a process of its own, readers alternate, and the best of all rounds counts. The examples
@@ -16,32 +16,45 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
+from figures.model_tables import readers_table
+from figures.record import describe_run, write_json
 from subjects.readers import BATCH_SIZE, READERS, SHUFFLE_BUFFER
-from train import NUM_CLASSES, NUM_SHARDS, write_data
-
-from beam_pipelines.common.terminal import make_console
+from subjects.train import NUM_CLASSES
+from train import NUM_SHARDS, write_data
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECTS_FILE = REPOSITORY / "scripts/benchmarks/subjects/readers.py"
-OURS, BUFFERED = "beamtune", "tf.data, shuffle buffer"
+PACKAGES = ("tensorflow", "numpy")
+OURS, BUFFERED = "beamtune", "tf.data"
+PERMUTATION = "a permutation of all examples"
+# What a reader is, and its order of examples.
+TITLES = {
+    OURS: ("beamtune, `cache=false`", PERMUTATION),
+    BUFFERED: (
+        f"tf.data: `TFRecordDataset`, a shuffle buffer of {SHUFFLE_BUFFER:,}, parsing",
+        f"{NUM_SHARDS} shards in turn, buffered",
+    ),
+    "grain": ("grain, ArrayRecord, uncompressed", PERMUTATION),
+    "grain, zstd": ("grain, ArrayRecord, zstd", PERMUTATION),
+    "webdataset": (f"WebDataset, a shuffle buffer of {SHUFFLE_BUFFER:,}", "one shard after the other, buffered"),
+}
 
 
 def main() -> None:
-    """Runs the benchmark and prints a table."""
+    """Runs the benchmark, prints a table and optionally writes the figures to a file."""
     parser = argparse.ArgumentParser(
         prog="scripts/bench readers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("python", help="a Python that has array_record, grain and webdataset")
+    parser.add_argument("python", type=Path, help="a Python that has array_record, grain and webdataset")
     parser.add_argument("--examples", type=int, default=8192, help=f"a multiple of {BATCH_SIZE * NUM_SHARDS}")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--of-ours", choices=(OURS, BUFFERED), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -53,17 +66,21 @@ def main() -> None:
         write_other_formats(Path(folder))
         options = {"folder": folder, "num_examples": arguments.examples}
         versions = json.loads(
-            run([arguments.python, str(SUBJECTS_FILE), json.dumps({"subject": "convert", **options})])
+            run([str(arguments.python), str(SUBJECTS_FILE), json.dumps({"subject": "convert", **options})])
         )
-        best = dict.fromkeys([OURS, BUFFERED, *READERS], 0.0)
+        rates: dict[str, list[float]] = {name: [] for name in [OURS, BUFFERED, *READERS]}
         for _ in range(arguments.rounds):
-            for name in best:
-                words = [arguments.python, str(SUBJECTS_FILE), json.dumps({"subject": name, **options})]
+            for name in rates:
+                words = [str(arguments.python), str(SUBJECTS_FILE), json.dumps({"subject": name, **options})]
                 if name not in READERS:
                     words = [sys.executable, __file__, "-", "--of-ours", name, "--data", f"{folder}/data"]
                     words += ["--examples", str(arguments.examples)]
-                best[name] = max(best[name], float(run(words)))
-    report(best, versions=versions, num_examples=arguments.examples)
+                rates[name].append(float(run(words)))
+    content = describe_run(arguments, PACKAGES)
+    content["versions"].update(versions)
+    content["readers"] = {TITLES[name][0]: {"order": TITLES[name][1], "rates": each} for name, each in rates.items()}
+    write_json(arguments.json, content)
+    print(readers_table(content), end="")
 
 
 def write_other_formats(folder: Path) -> None:
@@ -157,20 +174,6 @@ def run(words: list[str]) -> str:
     if done.returncode != 0:
         raise SystemExit(f"{words} failed:\n{done.stderr}")
     return done.stdout.strip().splitlines()[-1]
-
-
-def report(best: Mapping[str, float], *, versions: Mapping[str, str], num_examples: int) -> None:
-    """Prints the figures and the versions."""
-    console = make_console(sys.stdout)
-    title = f"{num_examples} log-mels of 3 s, batches of {BATCH_SIZE}, one core"
-    table = Table(title=title, box=box.ROUNDED if console.is_terminal else None)
-    table.add_column("reader")
-    for heading in ("segments/s", "of beamtune's"):
-        table.add_column(heading, justify="right")
-    for name, rate in best.items():
-        table.add_row(name, f"{rate:,.0f}", f"{rate / best[OURS]:.2f}")
-    console.print(table)
-    console.print(", ".join(f"{name} {number}" for name, number in versions.items()))
 
 
 if __name__ == "__main__":

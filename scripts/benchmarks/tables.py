@@ -1,9 +1,10 @@
-"""Writes the tables of docs/results.md whose figures are in JSON files of the repository.
+"""Writes the tables of the pages in docs/ whose figures are in JSON files of the repository.
 
     scripts/bench tables
-    scripts/bench tables --check     # exits with 1 if the page has another table than its file
+    scripts/bench tables --check     # exits with 1 if a page has another table than its file
 
-A table is between two comments of HTML; the first names the file: `<!-- table of docs/benchmarks/start.json -->`.
+A table is between two comments of HTML; the first names the file: `<!-- table of docs/benchmarks/start.json -->`. A
+file can have several tables, of which all but one have names: `<!-- table of docs/benchmarks/train.json: device -->`.
 """
 
 import argparse
@@ -11,38 +12,54 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from figures import audio_tables, model_tables
+from figures.markdown import machine_line, markdown
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGE = REPOSITORY / "docs" / "results.md"
-_TABLE = re.compile(r"(<!-- table of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- table of (([^\s:]+)(?:: \w+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> int:
-    """Writes or checks the page."""
+    """Writes or checks the pages."""
     parser = argparse.ArgumentParser(
         prog="scripts/bench tables", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     arguments = parser.parse_args()
-    text = PAGE.read_text(encoding="utf-8")
-    new_text = with_tables(text)
-    if arguments.check:
-        if new_text != text:
-            print(f"{PAGE.relative_to(REPOSITORY)} has other tables than its files: run scripts/bench tables")
-        return int(new_text != text)
-    PAGE.write_text(new_text, encoding="utf-8")
-    return 0
+    is_other = False
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        new_text = with_tables(text)
+        if new_text == text:
+            continue
+        if arguments.check:
+            is_other = True
+            print(f"{page.relative_to(REPOSITORY)} has other tables than its files: run scripts/bench tables")
+        else:
+            page.write_text(new_text, encoding="utf-8")
+    return int(is_other)
+
+
+def pages() -> list[Path]:
+    """Returns the pages of the documentation."""
+    return sorted((REPOSITORY / "docs").glob("*.md"))
+
+
+def names_in(text: str) -> list[str]:
+    """Returns the names of the tables of a page, as in its comments."""
+    return [match[2] for match in _TABLE.finditer(text)]
 
 
 def with_tables(text: str) -> str:
     """Returns a page with the tables of the files that it names."""
 
     def replace(match: re.Match[str]) -> str:
-        content = json.loads((REPOSITORY / match[2]).read_text(encoding="utf-8"))
-        return f"{match[1]}\n{TABLES[match[2]](content)}\n{match[3]}"
+        content = json.loads((REPOSITORY / match[3]).read_text(encoding="utf-8"))
+        return f"{match[1]}\n{TABLES[match[2]](content)}\n{match[4]}"
 
     return _TABLE.sub(replace, text)
 
@@ -50,12 +67,7 @@ def with_tables(text: str) -> str:
 def ratios_table(content: Mapping[str, Any]) -> str:
     """Returns the ratios of `scripts/bench all`, and a line for the machine and the versions."""
     rows = [[content["titles"][name], f"{value:.2f}"] for name, value in content["ratios"].items()]
-    machine = content["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
-    return (
-        markdown(["the other / beamtune", "ratio"], rows)
-        + f"\n{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {versions}.\n"
-    )
+    return markdown(["the other / beamtune", "ratio"], rows) + machine_line(content)
 
 
 def start_table(content: Mapping[str, Any]) -> str:
@@ -118,16 +130,22 @@ def cost_table(content: Sequence[Mapping[str, Any]]) -> str:
     return markdown(["learner", "input", "track accuracy", "CPU seconds per minute"], rows)
 
 
-def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a table of Markdown."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "".join(f"|{'|'.join(cells)}|\n" if cells[0] == "---" else f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
 TABLES: Mapping[str, Callable[[Any], str]] = {
     "docs/benchmarks/alternatives.json": alternatives_table,
+    "docs/benchmarks/decoding.json": audio_tables.decoding_table,
+    "docs/benchmarks/decoding.json: damaged": audio_tables.damaged_table,
+    "docs/benchmarks/duplicates.json": audio_tables.copies_table,
+    "docs/benchmarks/duplicates.json: random": audio_tables.random_table,
+    "docs/benchmarks/explore.json": model_tables.explore_table,
+    "docs/benchmarks/plan.json": model_tables.plan_table,
+    "docs/benchmarks/predict.json": model_tables.predict_table,
+    "docs/benchmarks/prepare.json": audio_tables.prepare_table,
+    "docs/benchmarks/prepare_parts.json": audio_tables.prepare_parts_table,
     "docs/benchmarks/ratios.json": ratios_table,
+    "docs/benchmarks/readers.json": model_tables.readers_table,
     "docs/benchmarks/start.json": start_table,
+    "docs/benchmarks/train.json": model_tables.train_table,
+    "docs/benchmarks/train.json: device": model_tables.device_table,
     "docs/images/cost.json": cost_table,
 }
 

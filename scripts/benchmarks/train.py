@@ -1,6 +1,6 @@
 """The speed of training: the input pipeline, our loop against Keras' `fit`, two processes, a busy device, and start-up.
 
-    scripts/bench train
+    scripts/bench train --json docs/benchmarks/train.json     # then: scripts/bench tables
     scripts/bench train --quick
 
 The data are log-mel spectrograms of 3 s in float16, (94, 128), of random values. Each measurement is a
@@ -16,17 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from subjects.train import BATCH_SIZE, NUM_CLASSES
-
-from beam_pipelines.common.terminal import make_console
+from figures.model_tables import device_table, train_table
+from figures.record import Target, describe_run, write_json
+from subjects.train import NUM_CLASSES
 
 if TYPE_CHECKING:
     from beam_pipelines.records.json_lines import TrackRecord
@@ -35,7 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECTS_FILE = REPOSITORY / "scripts/benchmarks/subjects/train.py"
 SHAPE = (94, 128)
 NUM_SHARDS = 8
-NUM_CORES = os.cpu_count() or 1
+PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 @dataclass(frozen=True)
@@ -61,23 +59,24 @@ FULL = Sizes(num_examples=8192, input_batches=1000, steps=60, epochs=5, repetiti
 QUICK = Sizes(num_examples=1024, input_batches=100, steps=10, epochs=3, repetitions=1)
 
 INPUTS = {
-    "input, cached": {"cache": True},
-    "input, cached, augmented": {"cache": True, "augment": True},
-    "input, read again": {"cache": False},
-    "input, read again, augmented": {"cache": False, "augment": True},
+    "`cache=true`": {"cache": True},
+    "`cache=true augment=default`": {"cache": True, "augment": True},
+    "`cache=false`": {"cache": False},
+    "`cache=false augment=default`": {"cache": False, "augment": True},
 }
-LOOP, LOOP_XLA, FIT = "our loop", "our loop, XLA", "Keras fit"
-ONE_CORE, TWO_WORKERS = "our loop, one core", "our loop, 2 workers"
-START = "from command to first step"
+LOOP, FIT = "the loop with `cnn2d`", "Keras' `fit`, the same model and data"
+LOOP_XLA, ONE_CORE = "the loop with `jit_compile=true`", "the loop on one core"
+TWO_WORKERS = "two workers that share the cores"
+START = "from the command to the first step"
 BUSY = {
-    "device busy in epochs": {"augment": False, "between_epochs": False},
-    "device busy in epochs, augmented": {"augment": True, "between_epochs": False},
-    "device busy, with what is between epochs": {"augment": False, "between_epochs": True},
+    "during epochs": {"augment": False, "between_epochs": False},
+    "during epochs, `augment=default`": {"augment": True, "between_epochs": False},
+    "with what is between epochs: checkpoints, events, opening the input": {"augment": False, "between_epochs": True},
 }
 
 
 def main() -> None:
-    """Runs the benchmark, prints a table and optionally writes the figures to a file."""
+    """Runs the benchmark, prints the tables and optionally writes the figures to a file."""
     parser = argparse.ArgumentParser(
         prog="scripts/bench train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -90,10 +89,16 @@ def main() -> None:
         data_dir = Path(folder) / "data"
         write_data(data_dir, num_examples=sizes.num_examples)
         figures = run(Path(folder), data_dir, sizes, inputs_only=arguments.inputs)
-    report(figures, sizes=sizes)
-    if arguments.json is not None:
-        content = {"cores": NUM_CORES, "sizes": asdict(sizes), "figures": figures}
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
+    best = {name: min(values) if name == START else max(values) for name, values in figures.items()}
+    content = {
+        **describe_run(arguments, PACKAGES),
+        "sizes": asdict(sizes),
+        "figures": figures,
+        "rates": [asdict(target) for target in rates(best)],
+        "busy": [asdict(target) for target in busy_shares(best)],
+    }
+    write_json(arguments.json, content)
+    print(f"{train_table(content)}\n{device_table(content)}", end="")
 
 
 def write_data(directory: Path, *, num_examples: int) -> None:
@@ -262,27 +267,28 @@ def read_result(process: "subprocess.Popen[str]") -> float:
     return float(json.loads(output.strip().splitlines()[-1]))
 
 
-def report(figures: Mapping[str, Sequence[float]], *, sizes: Sizes) -> None:
-    """Prints the figures and their bounds."""
-    console = make_console(sys.stdout)
-    best = {name: min(values) if name == START else max(values) for name, values in figures.items()}
-    title = f"{sizes.num_examples} log-mels of 3 s, batches of {BATCH_SIZE}, {NUM_CORES} cores"
-    table = Table(title=title, box=box.ROUNDED if console.is_terminal else None)
-    for name in ("", "measured", "target"):
-        table.add_column(name, justify="right" if name == "measured" else "left")
-    for name in INPUTS:
-        table.add_row(f"{name}, segments/s of CPU time", f"{best[name]:,.0f}", "≥ 20,000")
+def rates(best: Mapping[str, float]) -> list[Target]:
+    """Returns the figures of the input and, where it is measured, of the loop."""
+    found = [Target(f"{name}, segments a second of CPU time", best[name], "≥ 20,000") for name in INPUTS]
     if LOOP in best:
-        for name in (LOOP, FIT, LOOP_XLA, ONE_CORE, TWO_WORKERS):
-            table.add_row(f"{name}, segments/s", f"{best[name]:,.0f}", "")
-        table.add_row(f"{LOOP} / {FIT}", f"{best[LOOP] / best[FIT]:.2f}", "≥ 1.0")
-        table.add_row(f"{TWO_WORKERS} / {LOOP}", f"{best[TWO_WORKERS] / best[LOOP]:.2f}", "")
-        table.add_row(f"{TWO_WORKERS} / {ONE_CORE}", f"{best[TWO_WORKERS] / best[ONE_CORE]:.2f}", "")
-        for name in BUSY:
-            target = "" if BUSY[name]["between_epochs"] else "≥ 97%"
-            table.add_row(f"{name}, share of the time", f"{best[name]:.1%}", target)
-        table.add_row(f"{START}, s", f"{best[START]:.1f}", "")
-    console.print(table)
+        loops = (LOOP, FIT, LOOP_XLA, ONE_CORE, TWO_WORKERS)
+        found += [
+            *(Target(f"{name}, segments a second", best[name]) for name in loops),
+            Target("the loop / `fit`", best[LOOP] / best[FIT], "≥ 1.0"),
+            Target("two workers / the loop", best[TWO_WORKERS] / best[LOOP]),
+            Target("two workers / one core", best[TWO_WORKERS] / best[ONE_CORE]),
+            Target(f"{START}, s", best[START]),
+        ]
+    return found
+
+
+def busy_shares(best: Mapping[str, float]) -> list[Target]:
+    """Returns the shares of the time in which the simulated device computes, where they are measured."""
+    return [
+        Target(name, best[name], "" if options["between_epochs"] else "≥ 0.97")
+        for name, options in BUSY.items()
+        if name in best
+    ]
 
 
 if __name__ == "__main__":

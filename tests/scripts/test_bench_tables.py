@@ -1,7 +1,8 @@
-"""`scripts/bench tables` and `scripts/bench all`: a page has the tables of its files, and ratios are compared."""
+"""`scripts/bench tables` and `scripts/bench all`: pages have the tables of their files, and ratios are compared."""
 
 import importlib.util
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,13 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"
+# What each file has beside its figures, and the line that is made of it.
+RUN = {
+    "machine": {"cpu": "CPU", "cores": 2, "memory_gib": 24},
+    "versions": {"python": "3.11", "numpy": "2"},
+    "arguments": {"tracks": 1_000_000},
+}
+RUN_LINE = "\nCPU, 2 cores, 24 GiB; python 3.11, numpy 2.\n"
 
 
 @pytest.fixture
@@ -32,11 +40,14 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             del sys.modules[name]
 
 
-def test_the_tables_of_the_page_are_those_of_their_files(load: Any) -> None:
+def test_the_tables_of_the_pages_are_those_of_their_files(load: Any) -> None:
     tables = load("tables")
-    text = tables.PAGE.read_text(encoding="utf-8")
-    assert sorted(tables.TABLES) == sorted(name for _, name, _ in tables._TABLE.findall(text))
-    assert tables.with_tables(text) == text, "run scripts/bench tables"
+    names = []
+    for page in tables.pages():
+        text = page.read_text(encoding="utf-8")
+        names += tables.names_in(text)
+        assert tables.with_tables(text) == text, f"{page.name}: run scripts/bench tables"
+    assert sorted(names) == sorted(tables.TABLES)
 
 
 def test_a_table_takes_the_place_of_another_one(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +62,34 @@ def test_a_table_takes_the_place_of_another_one(load: Any, tmp_path: Path, monke
         "| `knn` | `yamnet` | 0.819 ± 0.055 | 0.56 |\n"
         "\n<!-- end -->\nb\n"
     )
+
+
+def test_a_file_can_have_several_tables(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = load("tables")
+    (tmp_path / "docs" / "benchmarks").mkdir(parents=True)
+    busy = [{"name": "in epochs", "value": 0.984, "bound": "≥ 0.97"}]
+    (tmp_path / "docs/benchmarks/train.json").write_text(json.dumps({**RUN, "rates": [], "busy": busy}))
+    monkeypatch.setattr(tables, "REPOSITORY", tmp_path)
+    page = tmp_path / "docs" / "train.md"
+    page.write_text("<!-- table of docs/benchmarks/train.json: device -->\n<!-- end -->\n")
+    monkeypatch.setattr(sys, "argv", ["tables", "--check"])
+    assert tables.main() == 1
+    monkeypatch.setattr(sys, "argv", ["tables"])
+    assert tables.main() == 0
+    assert page.read_text() == (
+        "<!-- table of docs/benchmarks/train.json: device -->\n\n"
+        "|  | measured | target |\n|---|---|---|\n| in epochs | 0.98 | ≥ 0.97 |\n"
+        f"{RUN_LINE}"
+        "\n<!-- end -->\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["tables", "--check"])
+    assert tables.main() == 0
+
+
+def test_tables_need_no_large_package() -> None:
+    script = "import sys, tables; print(sorted({'numpy', 'rich', 'scipy', 'tensorflow'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_alternatives_are_compared_by_the_lowest_costs_without_start_up(load: Any) -> None:
