@@ -104,7 +104,7 @@ class ShardReport:
         return cls(
             **{
                 **{names.get(key, key): value for key, value in content.items()},
-                "tracks": [TrackRecord(**track) for track in content["tracks"]],
+                "tracks": [TrackRecord.from_dict(track) for track in content["tracks"]],
                 "rejects": [Reject(**reject) for reject in content["rejects"]],
                 "feature_sums": {
                     name: FeatureSums(

@@ -56,6 +56,15 @@ class TrackRecord:
             return False
         return self.is_truncated and self.decoded_s < self.expected_s
 
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "TrackRecord":
+        """Returns the record with the values of a JSON object."""
+        # The same few names repeat in a million rows: one copy of each saves memory.
+        repeated = {name: sys.intern(row[name]) for name in ("split", "group", "label")}
+        if row.get("decoder") is not None:
+            repeated["decoder"] = sys.intern(row["decoder"])
+        return cls(**{**row, **repeated})
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:
@@ -131,11 +140,7 @@ def json_lines(rows: Iterable[TrackRecord | Reject | DuplicatePair]) -> Iterator
 
 def tracks_from_json_lines(text: str) -> list[TrackRecord]:
     """Returns the rows of `tracks.jsonl`."""
-    # The same few names repeat in a million rows: one copy of each saves memory.
-    return [
-        TrackRecord(**{**row, **{name: sys.intern(row[name]) for name in ("split", "group", "label")}})
-        for row in _json_lines(text)
-    ]
+    return [TrackRecord.from_dict(row) for row in _json_lines(text)]
 
 
 def rejects_from_json_lines(text: str) -> list[Reject]:

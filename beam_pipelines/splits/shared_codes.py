@@ -1,9 +1,10 @@
 """Candidates for duplicates: pairs of fingerprints that share codes at one offset.
 
-Memory does not grow with the number of codes: codes are compared part by part, some parts at a time in threads, and
-what they have in common is counted part by part, in temporary files.
+Memory grows with the root of the number of codes, and no more from 2**28 codes on: codes are compared part by part,
+some parts at a time in threads, and what they have in common is counted part by part, in temporary files.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +24,11 @@ from beam_pipelines.splits.stored_codes import StoredCodes
 _NEIGHBOURS = 8
 # Two unrelated tracks sometimes share a code, but rarely twice at the same offset.
 _MIN_VOTES = 2
-# Codes that a thread compares at a time: sorting and comparing them takes at most about 60 bytes each.
+# Codes that a thread compares at a time, at most: sorting and comparing them takes up to about 25 bytes each. A part
+# needs a pass over all codes: up to 2**28 codes, both the size of a part and the number of parts grow with the root of
+# the number of codes.
 _PART_CODES = 1 << 22
+_PART_ROOTS = 1 << 8
 _MOST_THREADS = 4
 # Parts in which shared codes are counted: a hundredth of at most 8 for every code.
 _VOTE_PARTS = 97
@@ -52,9 +56,10 @@ class _Keys:
 
     @classmethod
     def of(cls, codes: StoredCodes) -> "_Keys":
-        """Returns the widths for some fingerprints, and so many parts that each has about `_PART_CODES` codes."""
+        """Returns the widths for some fingerprints, and the number of parts that their codes need."""
         owner_bits, position_bits = len(codes).bit_length(), codes.max_length.bit_length()
-        num_parts = max(codes.num_codes // _PART_CODES + 1, 1 << max(0, owner_bits + position_bits - 32))
+        part_codes = min(_PART_CODES, _PART_ROOTS * math.isqrt(codes.num_codes) + 1)
+        num_parts = max(codes.num_codes // part_codes + 1, 1 << max(0, owner_bits + position_bits - 32))
         return cls(owner_bits=owner_bits, position_bits=position_bits, num_parts=num_parts)
 
     def first_hash(self, part: int) -> int:
@@ -113,10 +118,12 @@ def _count(rows: Numbers) -> tuple[Numbers, Numbers]:
 
 def _shared_codes(part: npt.NDArray[np.uint64], keys: _Keys) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
     """Yields the numbers of two tracks, and the position in the first minus that in the second, per shared code."""
-    hashes = part >> np.uint64(keys.owner_bits + keys.position_bits)
-    is_repeated = _is_repeated(hashes)
-    is_shared = is_repeated | np.roll(is_repeated, -1)
-    part, hashes = part[is_shared], hashes[is_shared]
+    hash_shift = np.uint64(keys.owner_bits + keys.position_bits)
+    is_repeated = _is_repeated(part >> hash_shift)
+    part = part[is_repeated | np.roll(is_repeated, -1)]
+    # A sustained tone repeats one code: its first position is enough.
+    part = part[~_is_repeated(part >> np.uint64(keys.position_bits))]
+    hashes = part >> hash_shift
     positions = (part & np.uint64((1 << keys.position_bits) - 1)).astype(np.int64)
     owners = (part >> np.uint64(keys.position_bits) & np.uint64((1 << keys.owner_bits) - 1)).astype(np.int64)
     for step in range(1, _NEIGHBOURS + 1):
@@ -125,7 +132,7 @@ def _shared_codes(part: npt.NDArray[np.uint64], keys: _Keys) -> Iterator[tuple[N
 
 
 def _codes_of_part(codes: StoredCodes, numbers: Numbers, *, keys: _Keys, part: int) -> npt.NDArray[np.uint64]:
-    """Returns the sorted keys of the codes in a part: of each code in a track the first position."""
+    """Returns the sorted keys of the codes in a part."""
     first, end = keys.first_hash(part), keys.first_hash(part + 1)
     found = [np.empty(0, dtype=np.uint64)]
     for start, hashes in codes.blocks():
@@ -139,12 +146,13 @@ def _codes_of_part(codes: StoredCodes, numbers: Numbers, *, keys: _Keys, part: i
             key = key << np.uint64(bits) | values.astype(np.uint64)
         found.append(key[owners >= 0])
     all_keys = np.concatenate(found)
+    found.clear()  # the keys are in memory once
     all_keys.sort()
-    # A sustained tone repeats one code: its first position is enough.
-    return all_keys[~_is_repeated(all_keys >> np.uint64(keys.position_bits))]
+    return all_keys
 
 
 def _is_repeated(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Returns whether each value equals the one before it. None is 2**64 - 1."""
-    repeated: npt.NDArray[np.bool_] = np.diff(values, prepend=np.uint64(2**64 - 1)) == 0
+    """Returns whether each value equals the one before it."""
+    repeated = np.zeros(len(values), dtype=np.bool_)
+    np.equal(values[1:], values[:-1], out=repeated[1:])
     return repeated

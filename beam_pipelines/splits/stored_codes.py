@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from beam_pipelines.splits.acoustic_fingerprint import Codes
 
-_BLOCK_CODES = 1 << 20
+# Comparing them takes up to about 64 bytes each.
+_BLOCK_CODES = 1 << 17
 
 
 class StoredCodes:

@@ -30,6 +30,12 @@ def test_tracks_are_read_as_written():
     assert tracks_from_json_lines("".join(json_lines([TRACK]))) == [TRACK]
 
 
+def test_tracks_share_the_names_that_repeat():
+    first, second = tracks_from_json_lines("".join(json_lines([TRACK, TRACK])))
+    for name in ("split", "group", "label", "decoder"):
+        assert getattr(first, name) is getattr(second, name)
+
+
 def test_tracks_of_before_are_read_without_what_was_not_recorded():
     row = asdict(TRACK)
     for name in ("decoder", "decoded_s", "expected_s"):

@@ -68,6 +68,21 @@ def test_the_keys_of_a_part_fit_into_64_bits(num_tracks, max_length, parts):
     assert (widest - 1).bit_length() + keys.owner_bits + keys.position_bits <= 64
 
 
+@pytest.mark.parametrize(
+    ("num_codes", "parts", "part_codes"),
+    [
+        (1_000, 1, 1_000),
+        (914_000, 4, 228_500),
+        (45_700_000, 27, 1_692_592),
+        (2**28, 65, 4_129_776),
+        (2**30, 257, 4_177_983),
+    ],
+)
+def test_codes_of_a_part_are_a_multiple_of_the_root_of_all_and_limited(num_codes, parts, part_codes):
+    keys = shared_codes._Keys.of(MagicMock(num_codes=num_codes, max_length=457, __len__=lambda _: num_codes // 457))
+    assert (keys.num_parts, num_codes // keys.num_parts) == (parts, part_codes)
+
+
 def test_stored_codes_are_read_as_they_were_written():
     fingerprints = [np.arange(length, dtype=np.uint32) * 3 for length in (0, 5, 0, 1, 7)]
     with store_codes(fingerprints) as codes:
