@@ -27,8 +27,7 @@ from trainer.common import files
 from trainer.common.drawing import shown_name
 from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 from trainer.data.prepared import PreparedData, Shard, select_features
-from trainer.metrics.levels import TRACK
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import TRACK, LevelMetrics
 from trainer.metrics.predictions import Predictions
 from trainer.metrics.scalars import scalars_of_split
 from trainer.models.registry import build_model

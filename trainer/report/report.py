@@ -8,7 +8,7 @@ from beam_pipelines.common.lease import holding
 from beam_pipelines.common.output_streams import visible_line
 from trainer.common import files
 from trainer.common.output_folder import check_output_dir, directory_name, write_texts
-from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
+from trainer.crossval.file_names import RESULT_FILE, SETTINGS_FILE
 from trainer.report.clips import Clips, read_clips
 from trainer.report.collected import Collected
 from trainer.report.config import ReportConfig
