@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LevelMetrics
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import check_installed
 from configs.command import Command, Invocation, load_config
-from configs.early_checks import check_data
+from configs.early_checks import check_data, check_dataset, check_music
 from configs.nearby_runs import nearby_data
 from configs.next_steps import after_prepare, after_synthesize, name_of, say_loading, show_next
 
@@ -50,6 +50,7 @@ def _prepare(invocation: Invocation) -> int:
             "beamtune prepare dataset=folder dataset.root=FOLDER",
             file=sys.stderr,
         )
+    check_dataset(config.dataset, output_dir=config.output_dir)
     if invocation.dry_run:
         from beam_pipelines.prepare.dry_run import dry_run
 
@@ -67,6 +68,7 @@ def _convert(invocation: Invocation) -> int:
 
     say_loading("Apache Beam")
     config = load_config(ConvertConfig, "convert", invocation.overrides)
+    check_music(config.source, key="source", output_dir=config.output_dir)
     from beam_pipelines.convert.pipeline import convert
 
     convert(config)

@@ -1,4 +1,4 @@
-"""What commands check of the folders that they read before they import TensorFlow, which takes seconds.
+"""What commands check of the folders that they read before they import TensorFlow or Beam, which takes seconds.
 
 The same checks follow when the command runs. Buckets are not asked twice: TensorFlow reads them.
 """
@@ -15,6 +15,29 @@ if TYPE_CHECKING:
     from trainer.data.prepared import PreparedData
 
 
+def check_music(root: str, *, key: str, output_dir: str) -> None:
+    """Checks a local folder of music, except where the output exists already: what is finished needs no music.
+
+    Args:
+        root: The folder.
+        key: The setting that names it.
+        output_dir: Where the results go.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    if is_local(root) and is_local(output_dir) and not os.path.exists(output_dir) and not os.path.exists(root):
+        raise UserError(f"{key}={root}: there is no such folder")
+
+
+def check_dataset(dataset: object, *, output_dir: str) -> None:
+    """Checks the folder of music of a data set, where it is one; see `check_music`."""
+    from beam_pipelines.datasets.config import FolderDatasetConfig
+
+    if isinstance(dataset, FolderDatasetConfig):
+        check_music(dataset.root, key="dataset.root", output_dir=output_dir)
+
+
 def check_data(data_dir: str) -> None:
     """Checks a local prepared data set.
 
@@ -23,6 +46,18 @@ def check_data(data_dir: str) -> None:
     """
     if is_local(data_dir):
         _open_prepared(data_dir)
+
+
+def check_reported(path: str) -> None:
+    """Checks that a local folder that `report` reads is there.
+
+    Raises:
+        UserError: It is not.
+    """
+    from trainer.report.config import REPORTED
+
+    if is_local(path) and not os.path.exists(path):
+        raise UserError(f"{path} does not exist: expected {REPORTED}")
 
 
 def check_run(run_dir: str) -> None:

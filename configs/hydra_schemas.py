@@ -1,5 +1,7 @@
 """The dataclasses behind the YAML files, registered with Hydra so that every key has a type."""
 
+import importlib
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from typing import Any
@@ -7,96 +9,67 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from beam_pipelines.convert.config import ConvertConfig
-from beam_pipelines.datasets import config as dataset_config
-from beam_pipelines.download.config import DownloadConfig
-from beam_pipelines.features import config as feature_config
-from beam_pipelines.prepare.config import PrepareConfig
-from beam_pipelines.runners import config as runner_config
-from beam_pipelines.runners.dataflow_config import DataflowRunnerConfig
-from beam_pipelines.splits.config import SplitConfig
-from beam_pipelines.sync.config import SyncConfig
-from configs.doctor.config import DoctorConfig
-from configs.launch import config as launch_config
-from configs.launch.kubernetes.config import KubernetesLaunchConfig
-from configs.launch.serving import config as serving_config
-from configs.launch.slurm.config import SlurmLaunchConfig
-from trainer.baselines.config import BaselinesConfig
-from trainer.board.config import TensorboardConfig
-from trainer.compare.config import CompareConfig
-from trainer.crossval.config import CrossvalConfig
-from trainer.data.config import AugmentConfig
-from trainer.devices.config import StrategyConfig
-from trainer.evaluation.config import EvaluateConfig, PredictConfig
-from trainer.explore.config import ExploreConfig
-from trainer.export.config import ExportConfig
-from trainer.listing.config import RunsConfig
-from trainer.models.config import ZooConfig
-from trainer.models.registry import MODELS
-from trainer.quick.config import QuickConfig
-from trainer.report.config import ReportConfig
-from trainer.review.config import ReviewConfig
-from trainer.serve.config import ServeConfig
-from trainer.tag.config import TagConfig
-from trainer.training.config import TrainConfig
-from trainer.tuner.config import SearchConfig
+from trainer.models.config import config_class_of
 
-# A YAML file names one of these in its defaults, e.g. `defaults: [/schema/folder_dataset@_here_, _self_]`.
-_SCHEMAS: dict[str, type[Any]] = {
-    "prepare": PrepareConfig,
-    "quick": QuickConfig,
-    "convert": ConvertConfig,
-    "synthesize": dataset_config.SynthesizeConfig,
-    "download": DownloadConfig,
-    "sync": SyncConfig,
-    "folder_dataset": dataset_config.FolderDatasetConfig,
-    "csv_dataset": dataset_config.CsvDatasetConfig,
-    "synthetic_dataset": dataset_config.SyntheticDatasetConfig,
-    "gtzan_dataset": dataset_config.GtzanDatasetConfig,
-    "fma_dataset": dataset_config.FmaDatasetConfig,
-    "split": SplitConfig,
-    "log_mel_feature": feature_config.LogMelConfig,
-    "mfcc_feature": feature_config.MfccConfig,
-    "yamnet_log_mel_feature": feature_config.YamnetLogMelConfig,
-    "yamnet_feature": feature_config.YamnetConfig,
-    "musicnn_log_mel_feature": feature_config.MusicnnLogMelConfig,
-    "musicnn_feature": feature_config.MusicnnConfig,
-    "embedding_feature": feature_config.EmbeddingConfig,
-    "waveform_feature": feature_config.WaveformConfig,
-    "spectral_stats_feature": feature_config.SpectralStatsConfig,
-    "direct_runner": runner_config.DirectRunnerConfig,
-    "dask_runner": runner_config.DaskRunnerConfig,
-    "dataflow_runner": DataflowRunnerConfig,
-    "portable_runner": runner_config.PortableRunnerConfig,
-    "explore": ExploreConfig,
-    "models": ZooConfig,
-    "train": TrainConfig,
-    "evaluate": EvaluateConfig,
-    "baselines": BaselinesConfig,
-    "crossval": CrossvalConfig,
-    "predict": PredictConfig,
-    "tag": TagConfig,
-    "export": ExportConfig,
-    "report": ReportConfig,
-    "review": ReviewConfig,
-    "serve": ServeConfig,
-    "tensorboard": TensorboardConfig,
-    "compare": CompareConfig,
-    "runs": RunsConfig,
-    "doctor": DoctorConfig,
-    "augment": AugmentConfig,
-    **{f"{name}_model": entry.config_class for name, entry in MODELS.items()},
-    "strategy": StrategyConfig,
-    "tune": SearchConfig,
-    "launch": launch_config.LaunchCommandConfig,
-    "local_launch": launch_config.LocalLaunchConfig,
-    "dataflow_launch": launch_config.DataflowLaunchConfig,
-    "vertex_launch": launch_config.VertexLaunchConfig,
-    "vertex_serve_launch": serving_config.VertexServeConfig,
-    "cloudrun_launch": serving_config.CloudRunConfig,
-    "kubernetes_launch": KubernetesLaunchConfig,
-    "slurm_launch": SlurmLaunchConfig,
+# A YAML file names one of these in its defaults, e.g. `defaults: [/schema/folder_dataset@_here_, _self_]`. Each is a
+# module and a class in it, which is imported when a command needs it: all of them take 0.1 s.
+_SCHEMAS: Mapping[str, str] = {
+    "prepare": "beam_pipelines.prepare.config:PrepareConfig",
+    "quick": "trainer.quick.config:QuickConfig",
+    "convert": "beam_pipelines.convert.config:ConvertConfig",
+    "synthesize": "beam_pipelines.datasets.config:SynthesizeConfig",
+    "download": "beam_pipelines.download.config:DownloadConfig",
+    "sync": "beam_pipelines.sync.config:SyncConfig",
+    "folder_dataset": "beam_pipelines.datasets.config:FolderDatasetConfig",
+    "csv_dataset": "beam_pipelines.datasets.config:CsvDatasetConfig",
+    "synthetic_dataset": "beam_pipelines.datasets.config:SyntheticDatasetConfig",
+    "gtzan_dataset": "beam_pipelines.datasets.config:GtzanDatasetConfig",
+    "fma_dataset": "beam_pipelines.datasets.config:FmaDatasetConfig",
+    "split": "beam_pipelines.splits.config:SplitConfig",
+    "log_mel_feature": "beam_pipelines.features.config:LogMelConfig",
+    "mfcc_feature": "beam_pipelines.features.config:MfccConfig",
+    "yamnet_log_mel_feature": "beam_pipelines.features.config:YamnetLogMelConfig",
+    "yamnet_feature": "beam_pipelines.features.config:YamnetConfig",
+    "musicnn_log_mel_feature": "beam_pipelines.features.config:MusicnnLogMelConfig",
+    "musicnn_feature": "beam_pipelines.features.config:MusicnnConfig",
+    "embedding_feature": "beam_pipelines.features.config:EmbeddingConfig",
+    "waveform_feature": "beam_pipelines.features.config:WaveformConfig",
+    "spectral_stats_feature": "beam_pipelines.features.config:SpectralStatsConfig",
+    "direct_runner": "beam_pipelines.runners.config:DirectRunnerConfig",
+    "dask_runner": "beam_pipelines.runners.config:DaskRunnerConfig",
+    "dataflow_runner": "beam_pipelines.runners.dataflow_config:DataflowRunnerConfig",
+    "portable_runner": "beam_pipelines.runners.config:PortableRunnerConfig",
+    "explore": "trainer.explore.config:ExploreConfig",
+    "models": "trainer.models.config:ZooConfig",
+    "train": "trainer.training.config:TrainConfig",
+    "evaluate": "trainer.evaluation.config:EvaluateConfig",
+    "baselines": "trainer.baselines.config:BaselinesConfig",
+    "crossval": "trainer.crossval.config:CrossvalConfig",
+    "predict": "trainer.evaluation.config:PredictConfig",
+    "tag": "trainer.tag.config:TagConfig",
+    "export": "trainer.export.config:ExportConfig",
+    "report": "trainer.report.config:ReportConfig",
+    "review": "trainer.review.config:ReviewConfig",
+    "serve": "trainer.serve.config:ServeConfig",
+    "tensorboard": "trainer.board.config:TensorboardConfig",
+    "compare": "trainer.compare.config:CompareConfig",
+    "runs": "trainer.listing.config:RunsConfig",
+    "doctor": "configs.doctor.config:DoctorConfig",
+    "augment": "trainer.data.config:AugmentConfig",
+    "strategy": "trainer.devices.config:StrategyConfig",
+    "tune": "trainer.tuner.config:SearchConfig",
+    "launch": "configs.launch.config:LaunchCommandConfig",
+    "local_launch": "configs.launch.config:LocalLaunchConfig",
+    "dataflow_launch": "configs.launch.config:DataflowLaunchConfig",
+    "vertex_launch": "configs.launch.config:VertexLaunchConfig",
+    "vertex_serve_launch": "configs.launch.serving.config:VertexServeConfig",
+    "cloudrun_launch": "configs.launch.serving.config:CloudRunConfig",
+    "kubernetes_launch": "configs.launch.kubernetes.config:KubernetesLaunchConfig",
+    "slurm_launch": "configs.launch.slurm.config:SlurmLaunchConfig",
 }
+
+# The schema of a model is the settings of its module, e.g. cnn2d_model.
+_MODEL_ENDING, _MODEL_PACKAGE = "_model", "trainer.models.architectures"
 
 SCHEMA_GROUP = "schema"
 
@@ -108,7 +81,17 @@ def register_schema(name: str) -> None:
     Args:
         name: The name by which YAML files refer to it.
     """
-    ConfigStore.instance().store(group=SCHEMA_GROUP, name=name, node=_writable(_SCHEMAS[name]))
+    ConfigStore.instance().store(group=SCHEMA_GROUP, name=name, node=_writable(_schema(name)))
+
+
+def _schema(name: str) -> type[Any]:
+    """Returns the dataclass of a schema."""
+    if name not in _SCHEMAS and name.endswith(_MODEL_ENDING):
+        module = importlib.import_module(f"{_MODEL_PACKAGE}.{name.removesuffix(_MODEL_ENDING)}")
+        return config_class_of(module)
+    module_name, _, class_name = _SCHEMAS[name].partition(":")
+    schema: type[Any] = getattr(importlib.import_module(module_name), class_name)
+    return schema
 
 
 def _writable(schema: type[Any]) -> DictConfig:

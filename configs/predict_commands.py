@@ -44,10 +44,10 @@ def _predict(invocation: Invocation) -> int:
         check_installed("pyarrow")
     if config.runner is not None:
         check_installed("apache_beam")
-    from trainer.library.inputs import list_inputs
-
     run_dir, *given = invocation.paths
     check_model(run_dir)
+    from trainer.library.inputs import list_inputs
+
     inputs = list_inputs(given)
     for note in inputs.notes:
         print(f"note: {visible_line(note)}", file=sys.stderr)

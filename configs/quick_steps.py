@@ -74,7 +74,7 @@ def _export(directory: QuickDir, config: QuickConfig) -> None:
 def _report(directory: QuickDir, config: QuickConfig) -> None:
     from configs.saved_command import saved_command
     from trainer.common import files
-    from trainer.crossval.crossval_dir import RESULT_FILE
+    from trainer.crossval.file_names import RESULT_FILE
     from trainer.report.config import ReportConfig
     from trainer.report.report import report
 

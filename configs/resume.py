@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_pipelines.common.bucket_access import check_access
+from beam_pipelines.common.checks import MISSING
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.retries import StorageConfig
 from configs.compose import Settings, compose, config_groups, flat_values, settings_of, without_references
@@ -48,11 +49,22 @@ def directory_to_resume(config_name: str, settings: Settings, *, key: str) -> st
     """
     # The other settings may be of options that only the saved settings name, such as those of a model.
     places = {name: value for name, value in settings_of(settings).items() if name.split(".")[0] in (key, "storage")}
-    config = compose(config_name, places)
-    StorageConfig(**config.storage).apply()
-    directory: str = config[key]
+    directory, storage = _places_as_given(places, key=key) or _composed_places(config_name, places, key=key)
+    storage.apply()
     check_access(written=[directory])  # before TensorFlow is imported, which takes seconds, to read gs://
     return directory
+
+
+def _places_as_given(places: Mapping[str, Any], *, key: str) -> tuple[str, StorageConfig] | None:
+    """Returns the directory and the default deadline where a text without references is all that is given."""
+    value = places.get(key)
+    is_plain = len(places) == 1 and isinstance(value, str) and "${" not in value and value != MISSING
+    return (str(value), StorageConfig()) if is_plain else None
+
+
+def _composed_places(config_name: str, places: Mapping[str, Any], *, key: str) -> tuple[str, StorageConfig]:
+    config = compose(config_name, places)  # which takes 0.05 s
+    return config[key], StorageConfig(**config.storage)
 
 
 def settings_to_resume(config_name: str, saved: Mapping[str, Any], *, settings: Settings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.extras import check_installed
 from beam_pipelines.common.paths import is_local
 from configs.command import Command, Invocation, load_config
-from configs.early_checks import check_model, check_run
+from configs.early_checks import check_model, check_reported, check_run
 from configs.nearby_runs import nearby_runs
 from configs.next_steps import say_loading, show_next
 from configs.predict_commands import with_run_as_path
@@ -39,6 +39,7 @@ def _review(invocation: Invocation) -> int:
 
     if len(invocation.paths) != 1:
         raise UserError("review needs one directory of crossval: beamtune review CROSSVAL_DIR output_dir=…")
+    say_loading("the libraries that write the page")
     config = load_config(ReviewConfig, "review", invocation.overrides, paths=invocation.paths)
     check_installed("jinja2")
     from trainer.review.review import review
@@ -53,8 +54,10 @@ def _report(invocation: Invocation) -> int:
     invocation = with_run_as_path(invocation)
     if len(invocation.paths) != 1:
         raise UserError(f"report needs one directory: beamtune report RUN{nearby_runs()}")
+    say_loading("the libraries that draw the page")
     config = load_config(ReportConfig, "report", invocation.overrides, paths=invocation.paths)
     check_installed("jinja2")
+    check_reported(invocation.paths[0])
     from configs.saved_command import saved_command
     from trainer.report.report import report
 

@@ -11,7 +11,7 @@ from beam_pipelines.common.extras import check_installed
 from beam_pipelines.common.python_process import python_command
 from beam_pipelines.records.schema import TEST
 from configs.command import Command, Invocation, load_config
-from configs.early_checks import check_data, check_run, check_search, check_training
+from configs.early_checks import check_data, check_dataset, check_run, check_search, check_training
 from configs.next_steps import after_train, name_of, say_loading, show_next
 
 
@@ -40,6 +40,7 @@ def _quick(invocation: Invocation) -> int:
         raise UserError("quick needs a folder of music: beamtune quick MUSIC_DIR output_dir=…")
     config = load_config(QuickConfig, "quick", settings)
     check_installed("apache_beam", "jinja2", "sklearn", "tensorflow", "keras")
+    check_dataset(config.dataset, output_dir=config.output_dir)
     from configs.quick_steps import run_quick
 
     run_quick(config, stream=sys.stdout)

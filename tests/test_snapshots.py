@@ -35,8 +35,8 @@ from trainer.crossval.results_table import print_results
 from trainer.evaluation.prediction_writers import Prediction, make_writer
 from trainer.listing.entries import FINISHED, INTERRUPTED, RUNNING, Entry
 from trainer.listing.list_results import print_entries
-from trainer.metrics.levels import LEVELS, TRACK
-from trainer.metrics.metrics import COUNTED_METRICS, Interval, LevelMetrics, ranking_metrics
+from trainer.metrics.level_metrics import COUNTED_METRICS, LEVELS, TRACK, Interval, LevelMetrics
+from trainer.metrics.metrics import ranking_metrics
 from trainer.metrics.predictions import TrackPredictions
 from trainer.metrics.score_tables import print_genres, print_scores
 from trainer.runs.run_metrics import ModelSummary, RunMetrics

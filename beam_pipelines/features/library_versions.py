@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from importlib import metadata
 
-import soundfile
-
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.package_builds import installed_builds
 from beam_pipelines.features.config import FeatureConfig
@@ -45,6 +43,8 @@ def require_same_versions(launcher: Mapping[str, str]) -> None:
 
 def _version(name: str) -> str:
     if name == _LIBSNDFILE:
+        import soundfile  # and numpy with it, which reading the versions of a data set does not need
+
         return str(soundfile.__libsndfile_version__)
     versions = installed_builds(name)
     if not versions:

@@ -65,11 +65,14 @@ def _imported_package(traceback: TracebackType | None) -> str | None:
 
 
 def _check_avx() -> None:
-    import asyncio
-
     from configs.doctor.libraries import lacks_avx
+
+    if not lacks_avx():
+        return
+    import asyncio  # 15 ms, which few need
+
     from configs.doctor.probes import IMPORT, probe
 
     # A TensorFlow that is built for such a CPU can be imported.
-    if lacks_avx() and "error" in asyncio.run(probe(IMPORT, ["tensorflow"], timeout_s=_TIMEOUT_S))["tensorflow"]:
+    if "error" in asyncio.run(probe(IMPORT, ["tensorflow"], timeout_s=_TIMEOUT_S))["tensorflow"]:
         raise UserError(f"TensorFlow needs a CPU with AVX, which this one lacks: use another machine ({DOCTOR_HINT})")

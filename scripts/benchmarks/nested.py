@@ -20,8 +20,8 @@ import numpy as np
 
 from beam_pipelines.records.schema import TEST, VALIDATION
 from trainer.crossval.results import ScoredRun, joined, mean, pooled, sample_sd
-from trainer.metrics.levels import TRACK, evaluated_tracks
-from trainer.metrics.metrics import Interval
+from trainer.metrics.level_metrics import TRACK, Interval
+from trainer.metrics.levels import evaluated_tracks
 from trainer.metrics.predictions import TrackPredictions
 from trainer.metrics.score_tables import score_text
 from trainer.runs.prediction_files import read_predictions

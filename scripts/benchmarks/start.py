@@ -44,16 +44,22 @@ COMMANDS = {
     "predict, a wav": "predict run song.wav",
     "predict, an mp3": "predict run song.mp3",
     "baselines": "baselines data_dir=data output_dir=OUT learners=[naive_bayes] feature=log_mel",
+    "export": "export run output_dir=OUT",
     "compare": "compare run",
+    "runs": "runs .",
+    "report": "report run output_dir=OUT",
     "tune --dry-run": "tune data_dir=data search_dir=OUT --dry-run",
     "tune status": "tune status search",
     "tensorboard": "tensorboard run port=0",
+    "launch --dry-run": "launch local train data_dir=data --dry-run",
 }
 MISTAKES = {
     "train, no such data": "train data_dir=nothing run_dir=OUT",
     "train, no such setting": "train data_dir=data run_dir=OUT epoch=3",
     "evaluate, no such run": "evaluate run_dir=nothing",
     "predict, no such run": "predict nothing song.mp3",
+    "quick, no such music": "quick nothing output_dir=OUT",
+    "report, no such run": "report nothing output_dir=OUT",
 }
 # What the commands read.
 SETUP = (

@@ -308,8 +308,10 @@ def test_a_folder_that_is_no_run_is_named_by_the_real_command(beamtune, tmp_path
 
 
 @pytest.mark.parametrize("name", ["null", "${x}", "'live'", " live", "[live]", "a,b", "007"])
-def test_quick_takes_any_name_of_a_folder(monkeypatch, name):
+def test_quick_takes_any_name_of_a_folder(tmp_path, monkeypatch, name):
     """Hydra reads the first as nothing, the second as a reference, and the next two without quotes and spaces."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
     found = []
     monkeypatch.setattr("configs.quick_steps.run_quick", lambda config, *, stream: found.append(config.dataset.root))
     assert main(["quick", f"./{name}", "output_dir=out"]) == 0

@@ -229,6 +229,20 @@ def test_the_directory_to_resume_is_read_within_the_given_deadline(monkeypatch):
     assert checked == [(["gs://b/search"], 7)]
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("run_dir=runs/a, b=[c", "runs/a, b=[c"),
+        ("run_dir=7", "7"),
+        ("run_dir=runs/seed-${seed}", "runs/seed-0"),
+        (r"run_dir=runs/\${seed}", "runs/${seed}"),
+    ],
+)
+def test_the_directory_to_resume_is_the_one_of_the_composed_settings(word: str, expected: str) -> None:
+    assert resume.directory_to_resume("train", [word], key="run_dir") == expected
+    assert compose("train", [word]).run_dir == expected
+
+
 def test_a_file_in_a_bucket_without_credentials_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*, read: list[str]) -> None:
         raise UserError(f"{read[0]} cannot be accessed")

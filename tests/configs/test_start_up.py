@@ -1,5 +1,6 @@
 """What commands import, as scripts/benchmarks/subjects/start.py reports it for `scripts/bench start`, on tiny data."""
 
+import ast
 import json
 import os
 import subprocess
@@ -17,6 +18,14 @@ BEAM = {"apache_beam", "google.auth", "grpc", "pyarrow"}
 KERAS = {"tensorflow", "keras", "h5py"}
 # What is imported does not depend on the size of the model.
 MODEL = ("model.filters=[4]", "model.time_pools=[4]", "model.band_pools=[4]", "model.hidden_units=4")
+# Modules of settings that one command or a few read.
+OF_ONE_COMMAND = (
+    *("beam_pipelines.convert.config", "beam_pipelines.download.config", "beam_pipelines.sync.config"),
+    *("configs.launch.config", "configs.launch.kubernetes.config", "trainer.compare.config", "trainer.listing.config"),
+    *("trainer.models.architectures.cnn2d", "trainer.models.architectures.crnn", "trainer.quick.config"),
+    *("trainer.training.config", "trainer.tuner.config"),
+)
+SEARCHES = ("trainer.training.config", "trainer.tuner.config")
 NO_PICTURES = ("board.confusion_matrix=false", "board.num_spectrograms=0")
 
 pytestmark = pytest.mark.slow
@@ -64,7 +73,10 @@ def folder(
             "baselines data_dir=data output_dir=new/baselines learners=[naive_bayes] feature=log_mel",
             {*KERAS, "scipy.stats", "sklearn"},
         ),
+        ("export run output_dir=new/export", {*KERAS, "scipy.stats"}),
         ("compare run", set()),
+        ("runs", set()),
+        ("launch local train data_dir=data --dry-run", set()),
         ("report run output_dir=new/report", {"jinja2", "matplotlib"}),
         ("tune data_dir=data search_dir=new/search --dry-run", set()),
         ("tune status search", set()),
@@ -87,6 +99,33 @@ def test_a_command_imports_no_large_library_that_it_does_not_use(words: str, all
     assert set(json.loads(result_path.read_text())["heavy"]) <= allowed
 
 
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        ("--help", set()),
+        # Each of them imports the settings of one command: all of them take as long as Hydra itself.
+        ("compare run", {"trainer.compare.config", *SEARCHES}),
+        ("runs", {"trainer.listing.config", *SEARCHES}),
+        ("download fma_small --show-config", {"beam_pipelines.download.config"}),
+        ("launch local train --dry-run", {"configs.launch.config", "configs.launch.kubernetes.config"}),
+        ("train --show-config", {"trainer.models.architectures.cnn2d", "trainer.training.config"}),
+        ("tune search_dir=new/search --dry-run", {"trainer.models.architectures.cnn2d", *SEARCHES}),
+    ],
+)
+def test_commands_that_read_text_import_neither_numpy_nor_the_settings_of_others(
+    words: str, allowed: set[str], folder: Path
+) -> None:
+    script = (
+        f"from configs.cli import main\nassert main({words.split()!r}) == 0\n"
+        "names = {'numpy', 'scipy', 'soundfile', 'jinja2', 'keras_tuner'} & set(sys.modules)\n"
+        f"names |= set({OF_ONE_COMMAND!r}) & set(sys.modules)\n"
+        "print(sorted(names), file=sys.stderr)\n"
+    )
+    done = subprocess.run(script_command(script), cwd=folder, capture_output=True, text=True, check=True, timeout=300)
+    *_, imported = done.stderr.splitlines()
+    assert set(ast.literal_eval(imported)) <= allowed
+
+
 def test_mistakes_are_found_before_a_large_library_is_imported(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     mistakes = (
@@ -102,10 +141,14 @@ def test_mistakes_are_found_before_a_large_library_is_imported(tmp_path: Path) -
         ["tune", "data_dir=nothing", "search_dir=out"],
         ["baselines", "data_dir=nothing", "output_dir=out"],
         ["explore", "nothing"],
+        ["report", "nothing"],
+        ["quick", "nothing", "output_dir=out"],
+        ["prepare", "dataset=folder", "dataset.root=nothing", "output_dir=out"],
+        ["convert", "source=nothing", "output_dir=out"],
     )
     script = (
         f"from configs.cli import main\ncodes = [main(words) for words in {mistakes!r}]\n"
-        "print(codes, {'tensorflow', 'apache_beam', 'sklearn', 'matplotlib'} & set(sys.modules))\n"
+        "print(codes, {'tensorflow', 'apache_beam', 'sklearn', 'matplotlib', 'numpy', 'jinja2'} & set(sys.modules))\n"
     )
     done = subprocess.run(script_command(script), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout == f"{[2] * len(mistakes)} set()\n", done.stderr

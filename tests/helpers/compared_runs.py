@@ -7,8 +7,7 @@ from typing import Any
 
 from trainer.compare.compare import compare
 from trainer.compare.config import CompareConfig
-from trainer.metrics.levels import LEVELS
-from trainer.metrics.metrics import COUNTED_METRICS
+from trainer.metrics.level_metrics import COUNTED_METRICS, LEVELS
 from trainer.runs.run_metrics import ModelSummary
 from trainer.training.config import TrainConfig
 

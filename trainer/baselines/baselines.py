@@ -19,7 +19,8 @@ from trainer.common.stop_on_sigterm import StopRequest, run_stoppable, stop_on_s
 from trainer.data.contamination import read_contamination
 from trainer.data.group_word import read_group_word
 from trainer.data.prepared import PreparedData, check_has_several_genres, find_shards, open_prepared, read_groups
-from trainer.metrics.levels import LEVELS, SEGMENT, TRACK, evaluated_levels, tracks_have_groups
+from trainer.metrics.level_metrics import LEVELS, SEGMENT, TRACK, tracks_have_groups
+from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import make_predictions
 from trainer.metrics.score_tables import few_groups_notes, leak_note, parameters_text, split_title, with_interval
 from trainer.runs.prediction_files import write_predictions

@@ -27,8 +27,7 @@ from trainer.common import files
 from trainer.common.drawing import shown_name
 from trainer.common.event_files import EventFile, remove_event_files, remove_events_after
 from trainer.data.prepared import PreparedData, Shard, select_features
-from trainer.metrics.levels import TRACK
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import TRACK, LevelMetrics
 from trainer.metrics.predictions import Predictions
 from trainer.metrics.scalars import scalars_of_split
 from trainer.models.registry import build_model
@@ -79,6 +78,7 @@ class Board:
         self._directories = own, files.join(own, TRAIN), files.join(own, VALIDATION)
         self._train: EventFile | None = None
         self._validation: EventFile | None = None
+        self._drawn_confusion: tuple[list[list[int]], bytes] | None = None
 
     def opened(self) -> AbstractContextManager[None]:
         """Returns an empty context: files are opened when something is written."""
@@ -144,8 +144,14 @@ class Board:
         for name, value in scalars_of_split(validation, labels=self._data.labels).items():
             events.scalar(scalar_tag(name), value, step=step)
         if self._config.board.confusion_matrix:
-            png = confusion_png(validation[TRACK].confusion_matrix, self._data.labels)
+            png = self._confusion_png(validation[TRACK].confusion_matrix)
             events.image(EPOCH_CONFUSION, png, step=step, title="validation tracks, after each epoch")
+
+    def _confusion_png(self, matrix: list[list[int]]) -> bytes:
+        """Returns the picture of a confusion matrix. Training waits for it, so that the same one is drawn once."""
+        if self._drawn_confusion is None or self._drawn_confusion[0] != matrix:
+            self._drawn_confusion = matrix, confusion_png(matrix, self._data.labels)
+        return self._drawn_confusion[1]
 
     def write_end(self, predictions: Predictions, levels: Mapping[str, LevelMetrics], *, step: int) -> None:
         """Writes scores, mistakes, spectrograms and embeddings of the best weights on the validation split.
@@ -167,7 +173,7 @@ class Board:
                     own.scalar(tag, value, step=step)
                 own.message(end_summary(), step=step)
             if self._config.board.confusion_matrix:
-                png = confusion_png(levels[TRACK].confusion_matrix, self._data.labels)
+                png = self._confusion_png(levels[TRACK].confusion_matrix)
                 validation.image(BEST_CONFUSION, png, step=step, title="validation tracks, best weights")
             validation.text("scores", scores_text(VALIDATION, levels, data=self._data), step=step)
             self._write_mistakes(validation, predictions, step=step)

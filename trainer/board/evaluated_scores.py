@@ -10,8 +10,7 @@ from trainer.common import files
 from trainer.common.event_files import EventFile, remove_event_files
 from trainer.common.vertex_logs import event_directories
 from trainer.data.prepared import PreparedData
-from trainer.metrics.levels import TRACK
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import TRACK, LevelMetrics
 from trainer.metrics.scalars import scalars_of_split
 
 

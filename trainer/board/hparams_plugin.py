@@ -12,8 +12,7 @@ from beam_pipelines.records.schema import TEST
 from trainer.board.config import RunSettings
 from trainer.board.tags import scalar_tag
 from trainer.data.prepared import PreparedData
-from trainer.metrics.levels import SEGMENT, TRACK
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import SEGMENT, TRACK, LevelMetrics
 
 # The scores of the best weights on the validation split, by the names of the curves. They are scalars in the run
 # directory itself, with the tags of the curves.

@@ -4,7 +4,7 @@ These are `segment/…` and `track/…`: accuracy, loss and macro-F1 come first 
 last group. Images, which the same page shows, have tags between them.
 """
 
-from trainer.metrics.levels import LEVELS
+from trainer.metrics.level_metrics import LEVELS
 
 # Of pictures: the confusion matrices after each epoch and of the best weights, and spectrograms by genre.
 EPOCH_CONFUSION, BEST_CONFUSION = "track_confusion/each_epoch", "track_confusion/best_weights"

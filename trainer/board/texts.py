@@ -10,8 +10,7 @@ from trainer.board.config import RunSettings
 from trainer.common.markdown import markdown_table, plain_text, preformatted
 from trainer.data.group_word import group_word_of_preparation, groups_phrase
 from trainer.data.prepared import PreparedData
-from trainer.metrics.levels import tracks_have_groups
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LevelMetrics, tracks_have_groups
 from trainer.metrics.score_tables import SCORE_ROWS, few_groups_notes, split_title, with_interval
 
 

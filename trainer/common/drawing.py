@@ -136,6 +136,11 @@ def draw(paint: "Callable[[Figure], None]", *, width_in: float, height_in: float
         figure = Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         paint(figure)
+        layout = figure.get_layout_engine()
+        assert layout is not None
+        layout.execute(figure)
+        # To arrange the parts, savefig would draw the figure once more, with each cell of a matrix.
+        figure.set_layout_engine(None)
         return _saved(figure, format="png", metadata={"Software": None})
 
 

@@ -10,11 +10,10 @@ from beam_pipelines.common.saved_settings import SettingValue, trained_settings
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.common.result_folders import find_result_folders
-from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
+from trainer.crossval.file_names import RESULT_FILE, SETTINGS_FILE
 from trainer.data.contamination import read_contamination
 from trainer.data.group_word import GROUP, read_group_word
-from trainer.metrics.levels import tracks_have_groups
-from trainer.metrics.metrics import COUNTED_METRICS, Interval
+from trainer.metrics.level_metrics import COUNTED_METRICS, Interval, tracks_have_groups
 from trainer.metrics.score_tables import has_rough_intervals
 from trainer.runs.run_dir import CONFIG_FILE, PREDICTIONS_FILE, RunDir
 from trainer.runs.run_metrics import OUT_OF_FOLD, ModelSummary

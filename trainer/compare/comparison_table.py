@@ -13,7 +13,7 @@ from trainer.compare.config import GIVEN_ORDER
 from trainer.compare.differing_settings import TITLE as SETTINGS_TITLE
 from trainer.compare.differing_settings import differing_settings
 from trainer.data.group_word import GROUP, groups_phrase
-from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
+from trainer.metrics.level_metrics import SEGMENT, TRACK, TRACK_VOTE
 from trainer.metrics.score_tables import few_groups_note, parameters_text, score_text
 
 # The title of each score, with its level and its metric.

@@ -15,7 +15,8 @@ from trainer.common import files
 from trainer.common.left_leases import remove_left_leases
 from trainer.common.stop_on_sigterm import StopRequest, stop_on_sigterm
 from trainer.crossval.config import NETWORK, CrossvalConfig
-from trainer.crossval.crossval_dir import RESULT_FILE, CrossvalDir
+from trainer.crossval.crossval_dir import CrossvalDir
+from trainer.crossval.file_names import RESULT_FILE
 from trainer.crossval.fold_data import FoldKey, is_written, remove_examples, write_fold
 from trainer.crossval.fold_trainers import FoldTrainer, make_fold_trainer
 from trainer.crossval.folds import Partition, partition_segments

@@ -11,13 +11,11 @@ from beam_pipelines.common.saved_settings import describe_differences
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
 from trainer.crossval.config import CrossvalConfig
+from trainer.crossval.file_names import RESULT_FILE, SETTINGS_FILE
 from trainer.crossval.results import ScoredRun
 from trainer.runs.prediction_files import predictions_path, read_predictions
 from trainer.runs.run_dir import RunDir
 from trainer.training.config import KEYS_THAT_MAY_DIFFER
-
-RESULT_FILE = "crossval.json"
-SETTINGS_FILE = "crossval.yaml"
 
 # Seeds may be added, because each seed has runs of its own; the other settings do not change results.
 _KEYS_THAT_MAY_DIFFER = KEYS_THAT_MAY_DIFFER | {"output_dir", "seeds", "keep_folds", "baselines.storage."}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
-from trainer.crossval.crossval_dir import RESULT_FILE
+from trainer.crossval.file_names import RESULT_FILE
 from trainer.runs.prediction_files import read_predictions
 from trainer.runs.run_dir import RunDir
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from beam_pipelines.records.schema import TEST
-from trainer.metrics.levels import LEVELS, TRACK, evaluated_tracks
-from trainer.metrics.metrics import COUNTED_METRICS, ClassCounts, LevelMetrics
+from trainer.metrics.level_metrics import COUNTED_METRICS, LEVELS, TRACK, LevelMetrics
+from trainer.metrics.levels import evaluated_tracks
+from trainer.metrics.metrics import ClassCounts
 from trainer.metrics.predictions import TrackPredictions
 from trainer.runs.run_metrics import ModelSummary, RunMetrics, metrics_to_json
 

@@ -9,8 +9,7 @@ from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
 from beam_pipelines.records.schema import TEST
 from trainer.crossval.results import CrossvalHeader, ScoredRun, mean, over_runs, pooled, sample_sd, sd_over_seeds
-from trainer.metrics.levels import LEVELS, SEGMENT, TRACK
-from trainer.metrics.metrics import Interval
+from trainer.metrics.level_metrics import LEVELS, SEGMENT, TRACK, Interval
 from trainer.metrics.score_tables import leak_note, score_text, split_title
 
 # The columns of scores: level, metric, title.

@@ -18,8 +18,8 @@ from trainer.devices.config import StrategyConfig
 from trainer.devices.strategy import make_strategy
 from trainer.evaluation.config import EvaluateConfig
 from trainer.metrics.calibration import calibrated, fit_calibration
-from trainer.metrics.levels import TRACK, evaluated_levels, tracks_have_groups
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import TRACK, LevelMetrics, tracks_have_groups
+from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import Predictions, predictions_of_scores
 from trainer.metrics.score_tables import one_genre_notes, print_genres, print_scores
 from trainer.model_card.model_card import write_model_card

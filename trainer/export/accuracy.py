@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from trainer.export.checks import Outputs
 from trainer.export.reference_clips import ReferenceClip
 from trainer.metrics.intervals import clopper_pearson
-from trainer.metrics.metrics import Interval
+from trainer.metrics.level_metrics import Interval
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import BUILD_FOLDER, DATASET_INFO_FILE, SUCCESS_FILE, TEST, VALIDATION
 from trainer.common import files
 from trainer.common.result_folders import ResultFolder, find_result_folders
-from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
+from trainer.crossval.file_names import RESULT_FILE, SETTINGS_FILE
 from trainer.data.prepared import open_prepared
-from trainer.metrics.levels import TRACK
+from trainer.metrics.level_metrics import TRACK
 from trainer.runs.run_dir import CONFIG_FILE, RunDir
 from trainer.tuner.search_dir import SEARCH_FILE
 from trainer.tuner.service.search_state import read_search

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from trainer.metrics.metrics import ClassCounts, Interval, is_in_top2
+from trainer.metrics.level_metrics import Interval
+from trainer.metrics.metrics import ClassCounts, is_in_top2
 
 NUM_RESAMPLES = 2_000
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.metrics.bootstrap import CONFIDENCE, NUM_RESAMPLES, bootstrap_intervals
-from trainer.metrics.metrics import Interval, is_in_top2, ranking_metrics
+from trainer.metrics.level_metrics import Interval
+from trainer.metrics.metrics import is_in_top2, ranking_metrics
 
 # The weight of the assumption that the examples of a group are right or wrong together, in groups.
 _ASSUMED_GROUPS = 2

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from trainer.metrics.bootstrap import NUM_RESAMPLES
 from trainer.metrics.calibration import Calibration, with_temperature
 from trainer.metrics.intervals import confidence_intervals
+from trainer.metrics.level_metrics import SEGMENT, TRACK, TRACK_VOTE, CalibratedMetrics, LevelMetrics
 from trainer.metrics.metrics import (
-    CalibratedMetrics,
-    LevelMetrics,
     classification_metrics,
     cross_entropy,
     expected_calibration_error,
@@ -22,10 +21,6 @@ from trainer.metrics.metrics import (
     votes_by_track,
 )
 from trainer.metrics.predictions import Predictions, SegmentScores, TrackPredictions
-
-# Single segments; tracks by the mean probabilities of their segments; tracks by majority vote of their segments.
-SEGMENT, TRACK, TRACK_VOTE = "segment", "track", "track_vote"
-LEVELS = (SEGMENT, TRACK, TRACK_VOTE)
 
 
 def metrics_by_level(scores: SegmentScores) -> dict[str, LevelMetrics]:
@@ -97,17 +92,6 @@ def evaluated_tracks(
         ),
         num_groups=len(set(predictions.groups)),
     )
-
-
-def tracks_have_groups(levels: Mapping[str, LevelMetrics], *, split_leak: str | None) -> bool:
-    """Returns whether tracks have groups, such as artists, other than themselves.
-
-    Args:
-        levels: The metrics by level: a group may have several of the tracks.
-        split_leak: Why scores may be too high: groups that are not known are such a reason.
-    """
-    tracks = levels[TRACK]
-    return split_leak is None or (tracks.num_groups is not None and tracks.num_groups < tracks.num_examples)
 
 
 def _scores_by_level(

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from trainer.metrics.levels import SEGMENT, TRACK
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import SEGMENT, TRACK, LevelMetrics
 
 
 def scalars_of_split(levels: Mapping[str, LevelMetrics], *, labels: Sequence[str]) -> dict[str, float]:

@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
-import numpy as np
-
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
 from trainer.data.group_word import groups_phrase
-from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
+from trainer.metrics.level_metrics import ClassMetrics, Interval, LevelMetrics
 
 # For more genres, the most frequent confusions are printed instead of the confusion matrix.
 MOST_MATRIX_GENRES = 24
@@ -193,6 +191,8 @@ def frequent_confusions(matrix: Sequence[Sequence[int]]) -> list[tuple[int, int,
     Args:
         matrix: Counts; rows are true genres and columns predicted ones.
     """
+    import numpy as np  # which `compare` does not need otherwise
+
     counts = np.array(matrix)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:_NUM_CONFUSIONS]

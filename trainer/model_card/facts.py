@@ -12,8 +12,7 @@ from beam_pipelines.records.schema import TEST, VALIDATION
 from trainer.data.contamination import find_contamination
 from trainer.data.group_word import group_word_of_preparation
 from trainer.data.prepared import PreparedData
-from trainer.metrics.levels import tracks_have_groups
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LevelMetrics, tracks_have_groups
 from trainer.models.config import ModelConfig
 from trainer.models.registry import model_config_from_dict
 from trainer.runs.prediction_files import read_predictions

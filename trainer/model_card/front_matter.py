@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from trainer.metrics.levels import SEGMENT, TRACK
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import SEGMENT, TRACK, LevelMetrics
 from trainer.metrics.score_tables import split_title
 from trainer.model_card.facts import RunFacts
 

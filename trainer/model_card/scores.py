@@ -6,8 +6,7 @@ from beam_pipelines.records.schema import TEST, TRAIN, VALIDATION
 from trainer.common.markdown import markdown_table, plain_text
 from trainer.data.group_word import groups_phrase
 from trainer.data.prepared import PreparedData
-from trainer.metrics.levels import SEGMENT, TRACK
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import SEGMENT, TRACK, LevelMetrics
 from trainer.metrics.score_tables import frequent_confusions, leak_note, score_text, split_title
 from trainer.model_card.facts import RunFacts
 

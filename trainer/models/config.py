@@ -5,6 +5,7 @@ answer quickly.
 """
 
 from dataclasses import dataclass
+from types import ModuleType
 
 from beam_pipelines.common.checks import MISSING, check
 
@@ -100,3 +101,23 @@ class ZooConfig:
             value=self.sample_rate_hz,
             expected="a rate from 1000 to 192000 Hz",
         )
+
+
+def config_class_of(module: ModuleType) -> type[ModelConfig]:
+    """Returns the settings of the model that a module of `trainer.models.architectures` defines.
+
+    Raises:
+        TypeError: The module does not define one class of settings with its own name.
+    """
+    name = module.__name__.rpartition(".")[2]
+    config_classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, ModelConfig) and value.__module__ == module.__name__
+    ]
+    if len(config_classes) != 1:
+        raise TypeError(f"{module.__name__} defines {len(config_classes)} subclasses of ModelConfig, expected 1")
+    [config_class] = config_classes
+    if config_class.name != name:
+        raise TypeError(f"{config_class.__name__}.name is {config_class.name!r}, expected the module's name {name!r}")
+    return config_class

@@ -10,7 +10,7 @@ from typing import Any
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import BandStats, FeatureSpec
 from trainer.models import architectures
-from trainer.models.config import LOGITS, ModelConfig
+from trainer.models.config import LOGITS, ModelConfig, config_class_of
 from trainer.models.lazy import keras
 
 
@@ -42,17 +42,7 @@ def find_models(package: ModuleType) -> dict[str, ModelEntry]:
 
 
 def _entry_of(module: ModuleType) -> ModelEntry:
-    name = module.__name__.rpartition(".")[2]
-    config_classes = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, ModelConfig) and value.__module__ == module.__name__
-    ]
-    if len(config_classes) != 1:
-        raise TypeError(f"{module.__name__} defines {len(config_classes)} subclasses of ModelConfig, expected 1")
-    [config_class] = config_classes
-    if config_class.name != name:
-        raise TypeError(f"{config_class.__name__}.name is {config_class.name!r}, expected the module's name {name!r}")
+    config_class = config_class_of(module)
     for attribute, is_valid in (
         ("build", callable(getattr(module, "build", None))),
         ("SUMMARY", isinstance(getattr(module, "SUMMARY", None), str)),

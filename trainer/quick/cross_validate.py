@@ -9,7 +9,7 @@ from beam_pipelines.prepare.plan import make_cache_key
 from beam_pipelines.records.schema import TEST
 from beam_pipelines.splits.assign import FOLDS, split_leak
 from trainer.common import files
-from trainer.crossval.crossval_dir import RESULT_FILE
+from trainer.crossval.file_names import RESULT_FILE
 from trainer.crossval.results import QUICK, CrossvalHeader, ScoredRun, crossval_to_json
 from trainer.data.contamination import read_contamination
 from trainer.data.prepared import PreparedData

@@ -9,7 +9,7 @@ from beam_pipelines.common.extras import is_installed
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import make_console, print_line
 from trainer.common import files
-from trainer.crossval.crossval_dir import RESULT_FILE
+from trainer.crossval.file_names import RESULT_FILE
 from trainer.crossval.out_of_fold import read_out_of_fold
 from trainer.data.prepared import open_prepared, read_tracks
 from trainer.metrics.levels import evaluated_tracks

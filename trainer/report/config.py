@@ -10,6 +10,9 @@ from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.retries import StorageConfig
 from beam_pipelines.records.schema import SPLITS, TEST
 
+# What a report is about, for errors.
+REPORTED = "a finished directory of beamtune train, baselines, crossval or tune"
+
 
 @dataclass(frozen=True)
 class ReportConfig:

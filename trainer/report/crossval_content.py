@@ -9,13 +9,13 @@ from typing import Any
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.schema import TEST
 from trainer.common import files
-from trainer.crossval.crossval_dir import RESULT_FILE
+from trainer.crossval.file_names import RESULT_FILE
 from trainer.crossval.out_of_fold import OutOfFold, read_out_of_fold
 from trainer.crossval.results import QUICK, mean, sample_sd
 from trainer.data.prepared import open_prepared
 from trainer.metrics.bootstrap import CONFIDENCE
-from trainer.metrics.levels import LEVELS, TRACK, evaluated_tracks
-from trainer.metrics.metrics import Interval, LevelMetrics
+from trainer.metrics.level_metrics import LEVELS, TRACK, Interval, LevelMetrics
+from trainer.metrics.levels import evaluated_tracks
 from trainer.metrics.predictions import TrackPredictions
 from trainer.report import sentences
 from trainer.report.collected import CROSSVAL, Collected, are_groups_apart, name_of

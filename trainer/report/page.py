@@ -7,7 +7,7 @@ from trainer.common.drawing import in_words
 from trainer.common.pages import page_template
 from trainer.data.group_word import GROUP, groups_phrase
 from trainer.explore.excerpts import Excerpt, MissingExcerpt
-from trainer.metrics.metrics import Interval
+from trainer.metrics.level_metrics import Interval
 from trainer.metrics.score_tables import MOST_MATRIX_GENRES, score_text
 from trainer.report.charts import calibration_chart, coverage_chart, learning_chart, trials_chart
 from trainer.report.collected import CROSSVAL, SEARCH

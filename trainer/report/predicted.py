@@ -10,7 +10,8 @@ import numpy as np
 from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from trainer.data.group_word import group_word_of_preparation
 from trainer.metrics.calibration import with_temperature
-from trainer.metrics.metrics import CalibrationBin, LevelMetrics, calibration_bins
+from trainer.metrics.level_metrics import LevelMetrics
+from trainer.metrics.metrics import CalibrationBin, calibration_bins
 from trainer.metrics.predictions import TrackPredictions
 from trainer.metrics.score_tables import frequent_confusions, score_text
 from trainer.metrics.selective import CoveragePoint, at_coverages, coverage_curve

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from beam_pipelines.common.errors import UserError
 from trainer.common import files
 from trainer.data.prepared import PreparedData
-from trainer.metrics.levels import SEGMENT, TRACK
-from trainer.metrics.metrics import Interval, LevelMetrics
+from trainer.metrics.level_metrics import SEGMENT, TRACK, Interval, LevelMetrics
 from trainer.runs.run_dir import RunDir
 
 _LEVELS = (SEGMENT, TRACK)

@@ -8,10 +8,10 @@ from beam_pipelines.common.lease import holding
 from beam_pipelines.common.output_streams import visible_line
 from trainer.common import files
 from trainer.common.output_folder import check_output_dir, directory_name, write_texts
-from trainer.crossval.crossval_dir import RESULT_FILE, SETTINGS_FILE
+from trainer.crossval.file_names import RESULT_FILE, SETTINGS_FILE
 from trainer.report.clips import Clips, read_clips
 from trainer.report.collected import Collected
-from trainer.report.config import ReportConfig
+from trainer.report.config import REPORTED, ReportConfig
 from trainer.report.crossval_content import collect_crossval
 from trainer.report.page import render_page
 from trainer.report.provenance import ToCommand
@@ -74,9 +74,7 @@ def _collect(path: str, config: ReportConfig, *, to_command: ToCommand) -> Colle
     collected = collect_baselines(path, config, to_command=to_command)
     if collected is None:
         missing = "is no run" if files.exists(path) else "does not exist"
-        raise UserError(
-            f"{path} {missing}: expected a finished directory of beamtune train, baselines, crossval or tune"
-        )
+        raise UserError(f"{path} {missing}: expected {REPORTED}")
     return collected
 
 

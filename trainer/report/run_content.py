@@ -9,8 +9,8 @@ from beam_pipelines.records.schema import VALIDATION
 from trainer.common import files
 from trainer.data.contamination import find_contamination
 from trainer.data.prepared import PreparedData
-from trainer.metrics.levels import SEGMENT, TRACK
-from trainer.metrics.metrics import LevelMetrics, confusion_matrix
+from trainer.metrics.level_metrics import SEGMENT, TRACK, LevelMetrics
+from trainer.metrics.metrics import confusion_matrix
 from trainer.model_card.scores import train_counts
 from trainer.report import sentences
 from trainer.report.collected import BASELINES, RUN, Collected, are_groups_apart, name_of

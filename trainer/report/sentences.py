@@ -7,7 +7,7 @@ from beam_pipelines.common.terminal import counted
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.common.drawing import in_words
 from trainer.data.group_word import counted_groups, groups_phrase
-from trainer.metrics.metrics import Interval, LevelMetrics
+from trainer.metrics.level_metrics import Interval, LevelMetrics
 from trainer.metrics.score_tables import one_genre_notes, score_text
 from trainer.report.predicted import FEW_GROUPS
 

@@ -13,7 +13,7 @@ from beam_pipelines.prepare.prepare_yaml import PrepareYaml
 from beam_pipelines.records.schema import BandStats
 from trainer.common import files
 from trainer.data.prepared import PreparedData, copy_metadata, open_prepared, read_prepare_yaml
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LevelMetrics
 from trainer.models.std_floors import with_relative_floors
 from trainer.runs.checkpoint_index import BEST, LAST, find_checkpoint
 from trainer.runs.run_metrics import OUT_OF_FOLD, ModelSummary, RunMetrics

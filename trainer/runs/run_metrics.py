@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LevelMetrics
 
 # The split in `metrics.json` of a run whose model is fitted on all tracks: each is predicted by the model of the fold
 # that does not have it.

@@ -11,7 +11,7 @@ from beam_pipelines.common.saved_settings import flat_settings
 from beam_pipelines.records.schema import TRAIN, VALIDATION
 from trainer.common import files
 from trainer.data.prepared import PreparedData
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LevelMetrics
 from trainer.metrics.predictions import Predictions
 from trainer.metrics.scalars import scalars_of_split
 from trainer.model_card.model_card import CARD_FILE

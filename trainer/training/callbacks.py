@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
-from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE
-from trainer.metrics.metrics import COUNTED_METRICS, LevelMetrics
+from trainer.metrics.level_metrics import COUNTED_METRICS, SEGMENT, TRACK, TRACK_VOTE, LevelMetrics
 from trainer.runs.run_progress import StepSums
 
 

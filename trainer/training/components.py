@@ -24,8 +24,8 @@ from trainer.data.prepared import (
 )
 from trainer.devices.accelerators import device_to_copy_to, has_gpu, xla_compiles
 from trainer.devices.cluster import Cluster
+from trainer.metrics.level_metrics import LevelMetrics
 from trainer.metrics.levels import metrics_by_level
-from trainer.metrics.metrics import LevelMetrics
 from trainer.metrics.predictions import SegmentScores
 from trainer.models.registry import build_model
 from trainer.runs.checkpoint_index import LAST, find_checkpoint

@@ -14,8 +14,7 @@ from beam_pipelines.common.progress import ProgressReporter
 from beam_pipelines.common.terminal import counted
 from trainer.board.profile import StepProfiler
 from trainer.common.stop_on_sigterm import StopRequest
-from trainer.metrics.levels import SEGMENT, TRACK
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import SEGMENT, TRACK, LevelMetrics
 from trainer.runs.checkpoint_index import LAST
 from trainer.runs.early_stopping import EarlyStopping
 from trainer.runs.run_progress import StepSums

@@ -18,7 +18,8 @@ from trainer.data.prepared import read_groups
 from trainer.devices.cluster import Cluster
 from trainer.devices.strategy import make_strategy
 from trainer.metrics.calibration import calibrated, fit_calibration
-from trainer.metrics.levels import TRACK, evaluated_levels, tracks_have_groups
+from trainer.metrics.level_metrics import TRACK, tracks_have_groups
+from trainer.metrics.levels import evaluated_levels
 from trainer.metrics.predictions import SegmentScores, predictions_of_scores
 from trainer.metrics.score_tables import one_genre_notes, print_scores
 from trainer.model_card.model_card import write_model_card

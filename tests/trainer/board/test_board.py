@@ -17,6 +17,7 @@ from interrupted_saves import fail_after_saves
 from PIL import Image
 from tensorboard.plugins.projector import ProjectorConfig
 
+import trainer.board.board
 import trainer.training.train
 from beam_pipelines.common.errors import UserError
 from trainer.board.config import BoardConfig
@@ -26,6 +27,7 @@ from trainer.evaluation.evaluate import evaluate
 from trainer.metrics.metrics import softmax
 from trainer.runs.restored_model import load_best_model
 from trainer.runs.run_dir import RunDir
+from trainer.training.config import OptimizerConfig
 from trainer.training.train import train
 
 GRAPH = "__run_graph__"
@@ -86,6 +88,23 @@ def test_the_confusion_of_each_epoch_is_drawn(finished):
     assert drawn == confusion_png(metrics["validation"]["track"]["confusion_matrix"], LABELS)
     [(step, (_, _, png))] = events["track_confusion/best_weights"]
     assert (step, png) == (best_step, drawn)
+
+
+def test_a_confusion_matrix_that_stays_is_drawn_once(make_config, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        trainer.board.board, "confusion_png", lambda *parts: drawn.append(parts) or confusion_png(*parts)
+    )
+    config = make_config(
+        epochs=3,
+        board=BoardConfig(num_spectrograms=0, num_mistakes=0, num_embeddings=0),
+        optimizer=OptimizerConfig(learning_rate=1e-9),
+    )
+    train(config)
+    pictures = read_events(Path(config.run_dir) / "validation")
+    pngs = [value[2] for _, value in pictures["track_confusion/each_epoch"] + pictures["track_confusion/best_weights"]]
+    assert pngs == [confusion_png(*drawn[0])] * 4
+    assert len(drawn) == 1
 
 
 def test_the_best_weights_are_a_row_of_settings_and_scores(finished):

@@ -11,8 +11,8 @@ import pytest
 from compared_runs import CNN, MakeRun, crossval_json
 
 from trainer.data.prepared import open_prepared
-from trainer.metrics.levels import LEVELS
-from trainer.metrics.metrics import COUNTED_METRICS, Interval, ranking_metrics
+from trainer.metrics.level_metrics import COUNTED_METRICS, LEVELS, Interval
+from trainer.metrics.metrics import ranking_metrics
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary
 from trainer.training.config import TrainConfig

@@ -15,7 +15,7 @@ from trainer.data.prepared import open_prepared
 from trainer.listing.config import RunsConfig
 from trainer.listing.entries import read_entries
 from trainer.listing.list_results import age_text, list_results
-from trainer.metrics.levels import LEVELS
+from trainer.metrics.level_metrics import LEVELS
 from trainer.metrics.metrics import ranking_metrics
 from trainer.runs.run_dir import RunDir
 from trainer.runs.run_metrics import ModelSummary

@@ -10,7 +10,8 @@ from sklearn import metrics as reference
 
 from trainer.metrics import bootstrap
 from trainer.metrics.bootstrap import bootstrap_intervals
-from trainer.metrics.metrics import COUNTED_METRICS, Interval, softmax
+from trainer.metrics.level_metrics import COUNTED_METRICS, Interval
+from trainer.metrics.metrics import softmax
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -18,8 +18,9 @@ from trainer.metrics.calibration import (
     fit_temperature,
     with_temperature,
 )
-from trainer.metrics.levels import SEGMENT, TRACK, TRACK_VOTE, evaluated_levels
-from trainer.metrics.metrics import LevelMetrics, classification_metrics
+from trainer.metrics.level_metrics import SEGMENT, TRACK, TRACK_VOTE, LevelMetrics
+from trainer.metrics.levels import evaluated_levels
+from trainer.metrics.metrics import classification_metrics
 from trainer.metrics.predictions import Predictions
 
 NUM_TRACKS = 40

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.metrics.levels import LEVELS, TRACK, evaluated_levels, evaluated_tracks
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LEVELS, TRACK, LevelMetrics
+from trainer.metrics.levels import evaluated_levels, evaluated_tracks
 from trainer.metrics.predictions import Predictions
 
 FIXTURES = sorted(Path(__file__).with_name("fixtures").glob("*.json"))

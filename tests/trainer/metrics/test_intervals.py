@@ -6,7 +6,7 @@ from scipy import stats
 
 from trainer.metrics.bootstrap import bootstrap_intervals
 from trainer.metrics.intervals import clopper_pearson, confidence_intervals, effective_number
-from trainer.metrics.metrics import COUNTED_METRICS, Interval
+from trainer.metrics.level_metrics import COUNTED_METRICS, Interval
 
 
 def simulate(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from trainer.metrics.levels import TRACK, evaluated_tracks, tracks_have_groups
+from trainer.metrics.level_metrics import TRACK, tracks_have_groups
+from trainer.metrics.levels import evaluated_tracks
 from trainer.metrics.predictions import TrackPredictions
 
 

@@ -10,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from trainer.metrics.level_metrics import ClassMetrics, Interval, LevelMetrics
 from trainer.metrics.metrics import (
     CalibrationBin,
-    ClassMetrics,
-    Interval,
-    LevelMetrics,
     calibration_bins,
     classification_metrics,
     confusion_matrix,

@@ -8,15 +8,8 @@ import pytest
 from beam_pipelines.common.errors import RunFailedError
 from trainer.data import parsing
 from trainer.data.parsing import hash_track_ids
-from trainer.metrics.levels import (
-    LEVELS,
-    SEGMENT,
-    TRACK,
-    TRACK_VOTE,
-    evaluated_levels,
-    evaluated_tracks,
-    metrics_by_level,
-)
+from trainer.metrics.level_metrics import LEVELS, SEGMENT, TRACK, TRACK_VOTE
+from trainer.metrics.levels import evaluated_levels, evaluated_tracks, metrics_by_level
 from trainer.metrics.metrics import softmax
 from trainer.metrics.predictions import Predictions, SegmentScores, make_predictions, predictions_of_scores
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.metrics.metrics import Interval, LevelMetrics, classification_metrics, ranking_metrics
+from trainer.metrics.level_metrics import Interval, LevelMetrics
+from trainer.metrics.metrics import classification_metrics, ranking_metrics
 from trainer.metrics.score_tables import one_genre_notes, print_genres, print_scores, with_interval
 
 PROBABILITIES = np.array([[0.75, 0.25, 0.0], [0.75, 0.25, 0.0], [0.25, 0.75, 0.0], [0.25, 0.75, 0.0]])

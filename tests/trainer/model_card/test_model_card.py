@@ -17,7 +17,7 @@ from trainer.common.markdown import plain_text
 from trainer.data.prepared import read_prepare_yaml
 from trainer.evaluation.config import EvaluateConfig
 from trainer.evaluation.evaluate import evaluate
-from trainer.metrics.metrics import ClassMetrics, Interval, LevelMetrics
+from trainer.metrics.level_metrics import ClassMetrics, Interval, LevelMetrics
 from trainer.model_card.facts import RunFacts, read_facts
 from trainer.model_card.model_card import CARD_FILE, model_card, write_model_card
 from trainer.models.architectures.attention_pool import AttentionPoolConfig

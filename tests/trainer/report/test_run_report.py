@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.records.json_lines import DuplicatePair, DuplicateTrack, Reject
 from trainer.metrics.calibration import Calibration
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LevelMetrics
 from trainer.runs.run_metrics import metrics_to_json
 
 CALIBRATION = Calibration(segment=1.5, track=2.0, num_tracks=6)

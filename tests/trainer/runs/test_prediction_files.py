@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from beam_pipelines.common.errors import UserError
-from trainer.metrics.levels import TRACK, evaluated_levels, evaluated_tracks
+from trainer.metrics.level_metrics import TRACK
+from trainer.metrics.levels import evaluated_levels, evaluated_tracks
 from trainer.metrics.metrics import softmax
 from trainer.metrics.predictions import Predictions, make_predictions
 from trainer.runs.prediction_files import predictions_path, read_predictions, write_predictions

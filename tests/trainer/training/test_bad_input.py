@@ -20,7 +20,7 @@ from trainer.data.prepared import open_prepared
 from trainer.evaluation.config import EvaluateConfig, PredictConfig
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.predict import predict
-from trainer.metrics.metrics import LevelMetrics
+from trainer.metrics.level_metrics import LevelMetrics
 from trainer.metrics.predictions import SegmentScores
 from trainer.models.architectures.cnn2d import Cnn2dConfig
 from trainer.models.architectures.parallel import ParallelConfig

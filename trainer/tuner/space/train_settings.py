@@ -2,12 +2,14 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from typing import Any, TypeVar
+from dataclasses import asdict, is_dataclass, replace
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from beam_pipelines.common.checks import MISSING
 from beam_pipelines.common.errors import UserError, first_line
 from trainer.training.config import TrainConfig
 from trainer.tuner.space.space import Space
@@ -40,6 +42,10 @@ def with_settings(base: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig
 def _replaced(config: T, values: Mapping[str, Any], *, prefix: str) -> T:
     if config is None:
         raise UserError(f"{prefix}{next(iter(values))}: beamtune train has no such setting")
+    hints = get_type_hints(type(config))
+    if all(_is_of(hints.get(name), value) for name, value in values.items()):
+        return replace(config, **values)  # type: ignore[type-var]
+    # Converts the values, such as 1 to 1.0, or says why not: milliseconds for each configuration.
     node = OmegaConf.structured(config)
     OmegaConf.set_readonly(node, False)
     try:
@@ -49,6 +55,20 @@ def _replaced(config: T, values: Mapping[str, Any], *, prefix: str) -> T:
     except OmegaConfBaseException as error:
         raise UserError(f"{prefix}{name}={value}: {first_line(error)}") from error
     return made  # type: ignore[no-any-return]
+
+
+def _is_of(hint: Any, value: Any) -> bool:
+    """Returns whether a value has a type hint's own type, so that OmegaConf would not change it."""
+    if isinstance(hint, UnionType):
+        return any(_is_of(one, value) for one in get_args(hint))
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_is_of(get_args(hint)[0], item) for item in value)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return isinstance(value, hint)
+    if hint is str:
+        # These mean another setting and a missing one.
+        return type(value) is str and "${" not in value and value != MISSING
+    return hint in (bool, int, float, type(None)) and type(value) is hint
 
 
 def check_space(space: Space, base: TrainConfig, *, where: str) -> None:
