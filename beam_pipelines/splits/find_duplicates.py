@@ -137,9 +137,8 @@ def _near_matches(
         first, second = int(order[first_place]), int(order[second_place])
         if (first, second) in decided:
             continue
-        if (
-            min(num_matches[first], num_matches[second]) >= _MANY_MATCHES
-            and components.find(first) == components.find(second)
+        if min(num_matches[first], num_matches[second]) >= _MANY_MATCHES and components.find(first) == components.find(
+            second
         ):
             continue
         ours, theirs = codes[first], codes[second]
