@@ -1,5 +1,8 @@
 """How much of sound and of damaged mp3s each decoder decodes, and the cost of choosing between them.
 
+    scripts/bench decoding
+    scripts/bench decoding ~/Music
+
 Damage: the first byte of one frame is set to zero, at positions spread over the file, in five of the files.
 """
 
@@ -40,7 +43,9 @@ Samples = npt.NDArray[np.float32]
 
 def main() -> None:
     """Runs the benchmark and prints two tables."""
-    parser = argparse.ArgumentParser(prog="scripts/bench decoding", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench decoding", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
     files = [path.read_bytes() for path in sorted(parser.parse_args().folder.glob("**/*.mp3"))]
     console = make_console(sys.stdout)

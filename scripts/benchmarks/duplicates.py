@@ -1,5 +1,9 @@
 """The recall and precision of the search for copies of recordings, and its cost.
 
+    scripts/bench duplicates
+    scripts/bench duplicates ~/Music
+    scripts/bench duplicates --random 20000    # time and memory, without audio
+
 Every file of a folder is compared with a copy that was re-encoded, cut, made louder, mixed with noise …; the table has
 the number of copies found, their bit error rates and the number of false pairs. Two files are the same recording if
 tracks.csv, in the folder or the one above it, has one artist and one title for both; any other pair is false.
@@ -37,7 +41,9 @@ Samples = npt.NDArray[np.float32]
 
 def main() -> None:
     """Runs the benchmark and prints the results."""
-    parser = argparse.ArgumentParser(prog="scripts/bench duplicates", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench duplicates", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
     parser.add_argument("--random", type=int, help="compare this many fingerprints of random bits instead")
     arguments = parser.parse_args()

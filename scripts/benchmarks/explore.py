@@ -43,7 +43,9 @@ NUM_SPECTROGRAMS = 256
 
 def main() -> None:
     """Writes the data set, runs `beamtune explore` in a child process, and prints its cost."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench explore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tracks", type=int, default=8000, help="tracks in the data set, of 30 s each")
     parser.add_argument("--genres", type=int, default=8, help="genres in the data set")
     parser.add_argument("--dir", default=None, help="where to write it; the default is the temporary folder")

@@ -1,5 +1,8 @@
 """Duration and memory of planning for a manifest of a million tracks.
 
+    scripts/bench plan
+    scripts/bench plan --tracks 10000 --json plan.json
+
 The manifest is a CSV table of invented files; nothing is decoded. The steps are those of `beamtune prepare`.
 """
 
@@ -34,7 +37,9 @@ TRACKS_PER_ARTIST = 7
 
 def main() -> None:
     """Runs the benchmark, prints a table and optionally writes the figures as JSON to a file."""
-    parser = argparse.ArgumentParser(prog="scripts/bench plan", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tracks", type=int, default=1_000_000, help="tracks in the manifest (1000000)")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()

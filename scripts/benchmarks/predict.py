@@ -24,7 +24,9 @@ REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatun
 
 def main() -> None:
     """Prints the files per second of both, and the memory for two sizes of a library."""
-    parser = argparse.ArgumentParser(prog="scripts/bench predict", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", help="a finished run on log_mel")
     parser.add_argument("music", nargs="?", default=str(REAL_MUSIC), help="mp3 files, in folders below it")
     parser.add_argument("--files", type=int, default=1000, help="files of the library")
