@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from audio_bytes import by_ffmpeg, mp3, music, with_bytes, without_first_frame
+from audio_bytes import by_ffmpeg, by_libsndfile, mp3, music, with_bytes, without_first_frame
 
 from beam_pipelines.audio.choose_decoder import Decoded, Limits, decode, is_partial
 from beam_pipelines.audio.decode import AudioError, AudioStream
@@ -54,3 +54,29 @@ def test_damage_before_the_place_where_decoding_stops_counts(name: str) -> None:
 def test_damage_behind_it_does_not(name: str) -> None:
     found = decoded(with_holes(FILES[name], first=0.25))
     assert (found.decoded_s, found.expected_s, found.is_cut) == (4.0, 4.0, True)
+
+
+@pytest.mark.parametrize("audio_format", ["FLAC", "OGG"])
+def test_a_gap_counts_although_no_packet_of_it_was_read(audio_format: str) -> None:
+    data = by_libsndfile(MUSIC, audio_format)
+    first, end = round(0.05 * len(data)), round(0.15 * len(data))
+    data = with_bytes(data, first, np.random.default_rng(0).bytes(end - first))
+    with pytest.raises(AudioError, match=r"^damaged: 4\.00 of [56]\.\d\d s can be decoded"):
+        decoded(data)
+    found = decoded(data, min_decoded_fraction=0.5)
+    assert found.decoder == "ffmpeg"
+    # A tenth of the 20 s, and the whole frames that it touches.
+    assert found.expected_s is not None and 5.7 < found.expected_s < 6.6
+
+
+CHAINED = {
+    "flac-in-ogg": by_ffmpeg(music(2.5), "ogg", "flac"),
+    "vorbis": by_libsndfile(music(2.5), "OGG"),
+    "opus": by_libsndfile(music(2.5, rate_hz=48_000), "OGG", "OPUS", rate_hz=48_000),
+}
+
+
+@pytest.mark.parametrize("name", CHAINED)
+def test_intact_parts_of_chained_files_have_no_gaps(name: str) -> None:
+    found = decoded(3 * CHAINED[name])
+    assert (found.decoder, found.decoded_s, found.expected_s, found.is_cut) == ("ffmpeg", 4.0, 4.0, True)
