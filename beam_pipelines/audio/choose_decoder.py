@@ -38,7 +38,8 @@ class Decoded(Generic[_Result]):
         decoder: "libsndfile" or "ffmpeg".
         decoded_s: Seconds of decoded audio.
         expected_s: Seconds of audio that the file should have according to its headers, at most `max_duration_s` and
-            at least `decoded_s`; None if the headers do not say.
+            at least `decoded_s`; None if the headers do not say. Where `is_cut`, those of the part that was read:
+            `decoded_s` and what the decoder had to skip.
         is_cut: Whether the file is longer than `max_duration_s`.
     """
 
@@ -111,6 +112,8 @@ def decode(file: BinaryIO, use: Callable[[AudioStream], _Result], *, limits: Lim
             return decoded
         if most is None or decoded.decoded_s > most.decoded_s:
             most = decoded
+        if decoded.is_cut:  # no decoder returns more of it, and libsndfile does not say what it skips
+            break
     if most is not None:
         raise AudioError(
             "damaged",
@@ -133,15 +136,16 @@ def _is_trusted(stream: AudioStream, expected: ExpectedLength | None, limits: Li
 
 
 def _decoded(result: _Result, stream: AudioStream, expected: ExpectedLength | None, limits: Limits) -> Decoded[_Result]:
+    expected_s: float | None
     if stream.is_cut:
-        expected_s: float | None = stream.decoded_s
+        expected_s = stream.decoded_s + stream.lost_s
     elif expected is not None:
         expected_s = expected.num_expected / expected.sample_rate_hz
     elif stream.num_stated is not None:
         expected_s = stream.num_stated / stream.sample_rate_hz
     else:
         expected_s = stream.decoded_s + stream.lost_s if stream.lost_s > 0 else None
-    if expected_s is not None:
+    if expected_s is not None and not stream.is_cut:
         expected_s = max(min(expected_s, limits.max_duration_s), stream.decoded_s)
     return Decoded(
         result=result,
@@ -153,9 +157,9 @@ def _decoded(result: _Result, stream: AudioStream, expected: ExpectedLength | No
 
 
 def _is_enough(decoded: Decoded[_Result], stream: AudioStream, limits: Limits, *, is_strict: bool) -> bool:
-    if decoded.is_cut or decoded.expected_s is None:
+    if decoded.expected_s is None:
         return True
-    if is_strict:
+    if is_strict and not decoded.is_cut:
         most_frames = round(limits.max_duration_s * stream.sample_rate_hz)
         if stream.error is not None or stream.num_decoded < min(stream.num_stated or 0, most_frames):
             return False

@@ -39,6 +39,10 @@ _OPTIONS = {
 }
 # Formats that store their duration; FFmpeg estimates that of others from the bit rate.
 _FORMATS_WITH_LENGTH = frozenset({"ape", "asf", "caf", "dsf", "matroska", "mov", "mpc8", "tak", "tta", "w64", "wv"})
+# Formats whose frames or pages have their places: what FFmpeg skips between them leaves a gap.
+_FORMATS_WITH_PLACES = frozenset({"flac", "ogg"})
+# Places of packets in a page are computed, and not exact.
+_SMALLEST_GAP_S = 0.01
 _BLOCK_FRAMES = 1 << 16
 # Decoding ends after this many errors of the container.
 _MAX_DEMUX_ERRORS = 100
@@ -79,7 +83,7 @@ def open_ffmpeg(source: Source, *, start: int = 0) -> Iterator[AudioStream]:
 
         def decode(num_frames: int) -> Iterator[Block]:
             for block in _blocks(first, frames, checked, num_frames):
-                audio.lost_s = losses.duration_s
+                audio.lost_s = losses.lost_s
                 yield block
 
         audio = AudioStream(
@@ -139,10 +143,31 @@ def _text(value: str) -> str:
 
 @dataclass
 class _Losses:
-    """The packets that cannot be decoded: their number, and their total duration as far as it is known."""
+    """The packets that cannot be decoded: their number, and their total duration as far as it is known.
+
+    Attributes:
+        num_packets: Their number.
+        duration_s: The sum of their own durations.
+        gaps_s: The sum of the gaps between frames.
+    """
 
     num_packets: int = 0
     duration_s: float = 0.0
+    gaps_s: float = 0.0
+    _end_s: float | None = None
+
+    @property
+    def lost_s(self) -> float:
+        """Seconds that are missing. Damaged packets leave gaps, so that both sums have them."""
+        return max(self.duration_s, self.gaps_s)
+
+    def add_gap_before(self, frame: Any) -> None:
+        """Adds the gap between the last frame and this one, which follows it. Parts of chained files begin anew."""
+        if frame.time is None:
+            return
+        if self._end_s is not None and frame.time - self._end_s > _SMALLEST_GAP_S:
+            self.gaps_s += frame.time - self._end_s
+        self._end_s = frame.time + frame.samples / frame.sample_rate
 
 
 def _audio_stream(container: Any) -> Any:
@@ -170,6 +195,7 @@ def _num_stated(container: Any, stream: Any, sample_rate_hz: int) -> int | None:
 
 def _frames(container: Any, stream: Any, source: CheckedSource, losses: _Losses) -> Iterator[Any]:
     """Yields the decoded frames of a stream, skipping packets that cannot be decoded."""
+    has_places = not _FORMATS_WITH_PLACES.isdisjoint(container.format.name.split(","))
     num_errors = 0
     packets = container.demux(stream)
     while num_errors <= _MAX_DEMUX_ERRORS:
@@ -190,7 +216,10 @@ def _frames(container: Any, stream: Any, source: CheckedSource, losses: _Losses)
             # An mp3 decoder would combine bits of previous frames with those of the next one, and output noise.
             stream.codec_context.flush_buffers()
         else:
-            yield from decoded
+            for frame in decoded:
+                if has_places:
+                    losses.add_gap_before(frame)
+                yield frame
         source.raise_error()
 
 

@@ -26,6 +26,7 @@ from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.prepare.build_dir import BuildDir, ProgressReader, check_is_in_no_other
 from beam_pipelines.prepare.config import PrepareConfig
 from beam_pipelines.prepare.counters import NAMESPACE, UNIT
+from beam_pipelines.prepare.finished_files import find_damage, require_intact
 from beam_pipelines.prepare.job import FinishedBuild, PrepareJob
 from beam_pipelines.prepare.metadata import count_rejects, metadata_files, tracks_left_out
 from beam_pipelines.prepare.plan import ShardPlan, data_set_cache_key, plan_shards
@@ -234,16 +235,17 @@ def _is_finished(job: PrepareJob) -> bool:
     """Returns whether the output directory holds this data set.
 
     Raises:
-        UserError: It holds other files that may not be replaced.
+        UserError: It holds other files that may not be replaced, or this data set with damaged files.
     """
     output_dir = job.config.output_dir
     success_path = storage.join(output_dir, SUCCESS_FILE)
     if job.config.overwrite and _holds_prepared_files(output_dir):
         with suppress(UserError):  # whatever the file is, it is replaced with the data set
             if storage.exists(success_path) and _cache_key(success_path, output_dir=output_dir) == job.cache_key:
-                return True
+                return find_damage(output_dir, reads_shards=True) is None
     elif storage.exists(success_path):
         if _cache_key(success_path, output_dir=output_dir) == job.cache_key:
+            require_intact(output_dir)
             return True
         raise UserError(
             f"output_dir={output_dir} holds data prepared {_what_differs(job)}: choose another output_dir, or set "
@@ -380,8 +382,7 @@ def _check_every_genre_is_trained(job: PrepareJob, build: FinishedBuild) -> None
     Raises:
         RunFailedError: It has not; the message gives the reasons of the rejects.
     """
-    rejects = build.rejects
-    why = f"{_reasons(rejects) or 'none was rejected'}{_first(rejects)}"
+    why = f"{_reasons(build.rejects) or 'none was rejected'}{_first(build.rejects)}"
     if not any(report.tracks for report in build.reports):
         raise RunFailedError(f"no track can be used ({why})")
     trained = {track.label for report in build.reports if report.split == TRAIN for track in report.tracks}

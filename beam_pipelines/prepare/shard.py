@@ -118,6 +118,7 @@ class ShardBuilder:
             recorded_sources=recorded_sources,
         )
         self._fingerprinter = None if config.duplicates.mode == "off" else AcousticFingerprinter()
+        self._is_fitted = config.audio.clip_duration_s is not None
         self._label_indices = {label: index for index, label in enumerate(labels)}
         self._open_source = open_source
 
@@ -142,7 +143,7 @@ class ShardBuilder:
             try:
                 clip, num_bytes = self._read_clip(track)
                 fingerprint = self._fingerprint(clip)
-                record = _track_record(track, plan.split, clip)
+                record = _track_record(track, plan.split, clip, is_fitted=self._is_fitted)
             except AudioError as error:
                 contents.rejects.append(_reject(track, plan.split, error))
                 result = TrackResult(reject_reason=error.reason)
@@ -219,7 +220,8 @@ class ShardBuilder:
 
 
 @unexpected_errors("measure")
-def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
+def _track_record(track: Track, split: str, clip: Clip, *, is_fitted: bool) -> TrackRecord:
+    """Returns the line of a track; `is_fitted` says that clips are padded or cut to one length."""
     audio = clip.audio
     return TrackRecord(
         track_id=track.track_id,
@@ -231,7 +233,7 @@ def _track_record(track: Track, split: str, clip: Clip) -> TrackRecord:
         duration_s=audio.duration_s,
         padded_s=clip.fitted.num_padded / audio.sample_rate_hz,
         cut_s=clip.fitted.num_cut / audio.sample_rate_hz,
-        is_truncated=(audio.is_cut and clip.fitted.num_cut == 0) or audio.is_partial,
+        is_truncated=(audio.is_cut and not is_fitted) or audio.is_partial,
         rms_dbfs=_decibels(math.sqrt(mean_square(audio.samples))),
         peak_dbfs=_decibels(float(max(audio.samples.max(), -audio.samples.min()))),
         num_segments=len(clip.segments),

@@ -27,8 +27,8 @@ class TrackRecord:
         num_silent_segments: Segments that are left out because they are silent.
         decoder: The decoder, "libsndfile" or "ffmpeg". None in data sets of earlier versions, as the following.
         decoded_s: Seconds of decoded audio, before resampling.
-        expected_s: Seconds of audio that the file should have according to its headers, at most those after which
-            decoding stops; None if they do not say.
+        expected_s: Seconds of audio that the file should have according to its headers; None if they do not say. Where
+            decoding stopped before the end, `decoded_s` and the seconds that FFmpeg has skipped before.
     """
 
     track_id: str

@@ -42,7 +42,8 @@ def decode_index(content: bytes, *, num_records: int, shard_bytes: int) -> npt.N
     if len(content) != BYTES_PER_RECORD * num_records:
         raise IndexMismatchError(f"it has {len(content)} bytes, expected {BYTES_PER_RECORD * num_records}")
     ends = np.frombuffer(content, dtype=_DTYPE).astype(np.int64)
-    if (np.diff(ends, prepend=0) < HEADER_BYTES).any():
+    # Those from 2**63 on are negative here, and their differences could overflow.
+    if (ends < 0).any() or (np.diff(ends, prepend=0) < HEADER_BYTES).any():
         raise IndexMismatchError("its offsets do not increase")
     last = int(ends[-1]) if num_records else 0
     if last != shard_bytes:

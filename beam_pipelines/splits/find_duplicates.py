@@ -4,8 +4,10 @@ Near-duplicates are found as by Haitsma & Kalker: codes that two fingerprints sh
 offset; the bit error rate over the whole overlap decides.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,12 @@ from beam_pipelines.splits.acoustic_fingerprint import CODES_PER_S, Codes, bit_e
 from beam_pipelines.splits.config import DuplicatesConfig
 from beam_pipelines.splits.shared_codes import find_candidates
 from beam_pipelines.splits.stored_codes import StoredCodes, store_codes
+
+# Of a recording with more copies than this, pairs that others connect are left out: thousands of copies would make
+# millions of pairs.
+_MANY_MATCHES = 8
+
+_Name = TypeVar("_Name", int, str)
 
 
 @dataclass(frozen=True)
@@ -84,24 +92,36 @@ def find_duplicates(
 
 def connected_groups(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
     """Returns for each name in a pair the smallest name of its connected component (union-find)."""
-    root_of: dict[str, str] = {}
+    components = _Components[str]()
+    for first, second in pairs:
+        components.join(first, second)
+    return {name: components.find(name) for pair in pairs for name in pair}
 
-    def find(name: str) -> str:
+
+class _Components(Generic[_Name]):
+    """The connected components of names that are joined in pairs (union-find)."""
+
+    def __init__(self) -> None:
+        self._root_of: dict[_Name, _Name] = {}
+
+    def find(self, name: _Name) -> _Name:
+        """Returns the smallest name of the component."""
+        root_of = self._root_of
         while root_of.setdefault(name, name) != name:
             root_of[name] = root_of[root_of[name]]
             name = root_of[name]
         return name
 
-    for first, second in pairs:
-        low, high = sorted((find(first), find(second)))
-        root_of[high] = low
-    return {name: find(name) for name in list(root_of)}
+    def join(self, first: _Name, second: _Name) -> None:
+        """Joins the components of two names."""
+        low, high = sorted((self.find(first), self.find(second)))
+        self._root_of[high] = low
 
 
 def _near_matches(
     codes: StoredCodes, numbers: npt.NDArray[np.int64], order: npt.NDArray[np.int64], config: DuplicatesConfig
 ) -> Iterator[Match]:
-    """Yields the pairs whose fingerprints match.
+    """Yields the pairs whose fingerprints match, without some that others connect.
 
     Args:
         codes: The fingerprints of all tracks.
@@ -110,10 +130,16 @@ def _near_matches(
         config: The thresholds.
     """
     decided: set[tuple[int, int]] = set()
+    num_matches: Counter[int] = Counter()
+    components = _Components[int]()
     min_codes = round(config.min_overlap_s * CODES_PER_S)
     for first_place, second_place, offset in find_candidates(codes, numbers):
         first, second = int(order[first_place]), int(order[second_place])
         if (first, second) in decided:
+            continue
+        if min(num_matches[first], num_matches[second]) >= _MANY_MATCHES and components.find(first) == components.find(
+            second
+        ):
             continue
         ours, theirs = codes[first], codes[second]
         rate, num_codes, best_offset = min(
@@ -121,6 +147,8 @@ def _near_matches(
         )
         if num_codes >= min_codes and rate <= config.max_bit_error_rate:
             decided.add((first, second))
+            num_matches.update((first, second))
+            components.join(first, second)
             yield Match(
                 first=first,
                 second=second,

@@ -1,7 +1,7 @@
 """Ratios of what a user would do otherwise to what beamtune does: above 1, beamtune needs less.
 
     scripts/bench all --quick --json docs/benchmarks/ratios.json     # then: scripts/bench tables
-    scripts/bench all --quick --check docs/benchmarks/ratios.json    # exits with 1 if a ratio has fallen
+    scripts/bench all --quick --check docs/benchmarks/ratios.json    # exits with 1 if one has fallen, 2 for a bad file
 
 CPU seconds of small data, except where "wall" is said: composed music, random log-mels. The subjects of a ratio take
 turns, and the lowest figure of each counts, which reduces the effect of other load. With --check, only the ratios of
@@ -11,6 +11,7 @@ second time, and the better figure counts.
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import predict
 import start
@@ -97,12 +98,14 @@ def main() -> int:
         prog="scripts/bench all", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: in minutes")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--check", type=Path, help="compare with this file")
+    ends = parser.add_mutually_exclusive_group()  # with --check some ratios are not measured
+    ends.add_argument("--json", type=Path, help="write the figures to this file")
+    ends.add_argument("--check", type=Path, help="compare with this file")
     arguments = parser.parse_args()
-    file = None if arguments.check is None else json.loads(arguments.check.read_text())
-    earlier = None if file is None else file["ratios"]
-    is_same_cpu = file is not None and file["machine"]["cpu"] == describe_machine()["machine"]["cpu"]
+    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
+        refuse(f"--json {arguments.json}: there is no folder {arguments.json.parent}")
+    cpu, earlier = (None, None) if arguments.check is None else read_earlier(arguments.check)
+    is_same_cpu = cpu == describe_machine()["machine"]["cpu"]
     least_share = LEAST_SHARE if is_same_cpu else LEAST_SHARE_OF_OTHER_CPU
     sizes = QUICK if arguments.quick else FULL
     again: Mapping[str, float] = {}
@@ -129,6 +132,39 @@ def main() -> int:
     for name in fallen:
         print(f"{RATIOS[name].title}: {values[name]:.2f}, earlier {earlier[name]:.2f}", file=sys.stderr)
     return 1 if fallen else 0
+
+
+def read_earlier(path: Path) -> tuple[str, dict[str, float]]:
+    """Returns the processor and the ratios that `--json` has written to a file.
+
+    Raises:
+        SystemExit: The file is missing or damaged, or has other ratios than these.
+    """
+    again = "measure again with --json in place of --check"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cpu, ratios = str(content["machine"]["cpu"]), {name: float(value) for name, value in content["ratios"].items()}
+    except OSError as error:
+        refuse(f"--check {path}: {error.strerror}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        refuse(f"--check {path}: it is no file of --json ({error!r}): {again}")
+    unknown = sorted(ratios.keys() - RATIOS.keys())
+    missing = [name for name, ratio in RATIOS.items() if ratio.is_checked and name not in ratios]
+    wrong = [name for name, value in ratios.items() if not (math.isfinite(value) and value > 0)]
+    for names, problem in (
+        (unknown, "unknown ratios"),
+        (missing, "these ratios are missing"),
+        (wrong, "no numbers above 0"),
+    ):
+        if names:
+            refuse(f"--check {path}: {problem}: {', '.join(names)}: {again}")
+    return cpu, ratios
+
+
+def refuse(message: str) -> NoReturn:
+    """Ends the process with a line. The status is not that of a ratio that has fallen."""
+    print(message, file=sys.stderr)
+    raise SystemExit(2)
 
 
 def set_up(folder: Path, names: Collection[str], *, sizes: Sizes) -> None:
@@ -217,8 +253,8 @@ def ratios_of(figures: Mapping[str, Figures], names: Collection[str]) -> dict[st
 
 
 def find_fallen(values: Mapping[str, float], earlier: Mapping[str, float], *, least_share: float) -> list[str]:
-    """Returns the names of the ratios below this share of the earlier ones; a new ratio is not."""
-    return [name for name, value in values.items() if value < least_share * earlier.get(name, 0.0)]
+    """Returns the names of the ratios below this share of the earlier ones."""
+    return [name for name, value in values.items() if value < least_share * earlier[name]]
 
 
 def report(values: Mapping[str, float], earlier: Mapping[str, float] | None) -> None:
@@ -230,9 +266,7 @@ def report(values: Mapping[str, float], earlier: Mapping[str, float] | None) -> 
     if earlier is not None:
         table.add_column("earlier", justify="right")
     for name, value in values.items():
-        table.add_row(
-            RATIOS[name].title, f"{value:.2f}", *([] if earlier is None else [f"{earlier.get(name, float('nan')):.2f}"])
-        )
+        table.add_row(RATIOS[name].title, f"{value:.2f}", *([] if earlier is None else [f"{earlier[name]:.2f}"]))
     console.print(table)
 
 

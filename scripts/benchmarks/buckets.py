@@ -1,5 +1,9 @@
 """What each command asks of Google Cloud Storage, counted on the emulator, with the local command beside it.
 
+    scripts/bench buckets
+    scripts/bench buckets prepare train      # these commands only
+    scripts/bench buckets --epochs 25 100    # the bytes that training uploads
+
 Music: 40 mp3s of 8 s. Requests are by the classes that Google bills; times are of this machine, without a network.
 With --epochs, what training uploads by the number of its epochs.
 """
@@ -84,7 +88,9 @@ class Row:
 
 def main() -> int:
     """Runs the commands and prints the table."""
-    parser = argparse.ArgumentParser(prog="scripts/bench buckets", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench buckets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("commands", nargs="*", metavar="COMMAND", help=f"of {', '.join(COMMANDS)}; all by default")
     parser.add_argument("--epochs", nargs="+", type=int, metavar="N", help="train on gs:// for so many epochs instead")
     options = parser.parse_args()

@@ -31,7 +31,9 @@ Way = Callable[[Predictions, Predictions], NDArray[np.float64]]
 
 def main() -> None:
     """Prints a row for each way."""
-    parser = argparse.ArgumentParser(prog="scripts/bench calibration", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench calibration", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("crossval", help="an output_dir of beamtune crossval")
     arguments = parser.parse_args()
     runs = [RunDir(str(path)) for path in sorted(Path(arguments.crossval, "runs").iterdir())]

@@ -33,7 +33,9 @@ _COLORS = {"computed": "#4477AA", "pretrained": "#EE6677"}
 
 def main() -> None:
     """Measures, or draws."""
-    parser = argparse.ArgumentParser(prog="scripts/bench cost", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("music", nargs="?", default=str(REAL_MUSIC), help="mp3 files, in folders below it")
     parser.add_argument("--files", type=int, default=4, help="files to measure on")
     parser.add_argument("--rounds", type=int, default=3, help="rounds over the files")

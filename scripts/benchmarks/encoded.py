@@ -24,7 +24,9 @@ EQUAL = 1e-5
 
 def main() -> None:
     """Prints a line for the decoders, and one for the probabilities."""
-    parser = argparse.ArgumentParser(prog="scripts/bench encoded", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench encoded", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", help="a finished run")
     parser.add_argument("export", help="an export of it")
     parser.add_argument(

@@ -37,7 +37,9 @@ NOT_MEASURED = "–"
 
 def main() -> None:
     """Prints a table of differences, and one of times; each model runs in a process of its own."""
-    parser = argparse.ArgumentParser(prog="scripts/bench export", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", help="a finished run")
     parser.add_argument("export", help="an export of it")
     parser.add_argument("music", nargs="?", default=str(REAL_MUSIC), help="mp3 files, in folders below it")

@@ -67,7 +67,9 @@ FAMILIES: Mapping[str, Sequence[Candidate]] = {
 
 def main() -> None:
     """Prints a row for each family and way to choose."""
-    parser = argparse.ArgumentParser(prog="scripts/bench heads", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench heads", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data_dir")
     parser.add_argument("features", nargs="+")
     parser.add_argument("--seeds", type=int, default=5)

@@ -6,6 +6,7 @@ Each artist has 8 tracks, of which a fraction drawn from a beta distribution is 
 two tracks of an artist.
 """
 
+import argparse
 import resource
 import time
 
@@ -22,6 +23,11 @@ NUM_SIMULATIONS = 1_000
 
 
 def main() -> None:
+    """Runs the simulations, and prints a line for each."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench intervals", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args()
     for accuracy in ACCURACIES:
         for num_artists in (5, 10, 20, 50, 100):
             print_coverage(num_artists, accuracy)

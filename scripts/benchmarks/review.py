@@ -20,7 +20,9 @@ SHARE = 0.1
 
 def main() -> None:
     """Prints a row for each seed."""
-    parser = argparse.ArgumentParser(prog="scripts/bench review", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench review", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--music", default=str(SHARED / "magnatune4"), help="a folder with tracks.csv")
     parser.add_argument("--weights", default=str(SHARED / "yamnet" / "yamnet.h5"), help="the weights of YAMNet")
     arguments = parser.parse_args()

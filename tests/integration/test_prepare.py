@@ -200,6 +200,7 @@ def test_overwrite_recovers_whatever_is_left(music, prepared, tmp_path):
         "binary": lambda path: (path / "_SUCCESS").write_bytes(b"\xff\xfe"),
         "older": lambda path: (path / "_SUCCESS").write_text('{"schema_version": 0, "fingerprint": "x"}'),
         "unfinished": lambda path: (path / "_SUCCESS").unlink(),
+        "damaged": lambda path: (path / "mine-train.tfrecord-00001-of-00002").write_bytes(b"\0" * 100),
     }
     for name, spoil in broken.items():
         directory = tmp_path / name

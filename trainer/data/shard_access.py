@@ -192,12 +192,12 @@ def _copied(shard: Shard) -> OpenShard:
 def _read_ends(shard: Shard, file: BinaryIO) -> npt.NDArray[np.int64]:
     """Returns the offset behind each record, from the index beside the shard or, without one that fits, from the shard.
 
-    An index can be missing: beamtune 0.1.0 wrote none. It can be left from another shard.
+    An index can be missing: beamtune 0.1.0 wrote none. It can be left from another shard, or not be readable.
     """
     try:
         content = files.read_bytes(index_filename(shard.path))
         return decode_index(content, num_records=shard.num_examples, shard_bytes=os.fstat(file.fileno()).st_size)
-    except (files.MissingFileError, IndexMismatchError):
+    except (files.FileError, IndexMismatchError):
         return _scanned(shard, file)
 
 

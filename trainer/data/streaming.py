@@ -53,7 +53,9 @@ class ExampleStream:
 
         @lru_cache(maxsize=1)
         def places_of(chunk: int) -> Places:
-            steps = first_step + chunk * steps_at_once + np.arange(steps_at_once)
+            start = first_step + chunk * steps_at_once
+            # Not beyond the epoch: with few examples, each of these draws needs another permutation.
+            steps = np.arange(start, min(start + steps_at_once, self._steps_per_epoch))
             return order.places(first + steps[:, None, None] * share + draws)
 
         def read(number: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:

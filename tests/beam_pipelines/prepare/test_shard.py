@@ -177,12 +177,14 @@ def test_a_file_that_is_cut_at_the_longest_duration_is_truncated_and_not_damaged
     assert (record.is_truncated, record.is_partial, record.decoded_s, record.expected_s) == (True, False, 2.5, 2.5)
 
 
-def test_a_file_that_is_cut_to_a_clip_is_not_truncated(tmp_path):
+@pytest.mark.parametrize(("max_duration_s", "duration_s"), [(600.0, 4.0), (3.5, 3.5), (3.0, 3.0)])
+def test_a_file_that_is_cut_to_a_clip_is_not_truncated(tmp_path, max_duration_s, duration_s):
     (tmp_path / "a.wav").write_bytes(by_libsndfile(music(6.0), "WAV"))
-    config = replace(CONFIG, audio=AudioConfig(clip_duration_s=3.0))
+    config = replace(CONFIG, audio=AudioConfig(clip_duration_s=3.0, max_duration_s=max_duration_s))
     report, _ = build([track(tmp_path / "a.wav")], io.BytesIO(), with_fingerprints=False, config=config)
     [record] = report.tracks
-    assert (record.is_truncated, record.is_partial, record.duration_s, record.cut_s) == (False, False, 4.0, 1.0)
+    assert (record.is_truncated, record.is_partial) == (False, False)
+    assert (record.duration_s, record.cut_s) == (duration_s, duration_s - 3.0)
 
 
 def test_a_file_that_changed_or_vanished_since_it_was_listed_has_a_reason_of_its_own(write_audio, tmp_path):

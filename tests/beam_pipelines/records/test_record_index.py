@@ -52,6 +52,7 @@ def test_a_shard_without_records() -> None:
         (struct.pack("<3Q", 33, 16, 8049), 3, 8049, "its offsets do not increase"),
         (struct.pack("<3Q", 0, 33, 8049), 3, 8049, "its offsets do not increase"),
         (struct.pack("<3Q", 16, 2**63, 8049), 3, 8049, "its offsets do not increase"),
+        (struct.pack("<4Q", 2**63 - 1, 2**63 + 20, 2**64 - 100, 8049), 4, 8049, "its offsets do not increase"),
     ],
 )
 def test_an_index_that_does_not_fit(content: bytes, num_records: int, shard_bytes: int, message: str) -> None:

@@ -95,6 +95,15 @@ def test_many_copies_are_all_linked():
     assert len(set(names.values())) == 1
 
 
+@pytest.mark.parametrize(("num_copies", "fewest", "most"), [(9, 36, 36), (300, 299, 300 * 16)])
+def test_the_pairs_of_many_copies_are_few(num_copies, fewest, most):
+    song = recording()
+    found = pairs(find([worse(song, 0.01) for _ in range(num_copies)]))
+    assert fewest <= len(found) == len(set(found)) <= most
+    roots = connected_groups([(f"{a:03d}", f"{b:03d}") for a, b in found])
+    assert roots == {f"{copy:03d}": "000" for copy in range(num_copies)}
+
+
 def test_matches_do_not_depend_on_other_tracks():
     song = recording()
     copy = worse(song, 0.05)

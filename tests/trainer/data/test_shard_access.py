@@ -41,7 +41,7 @@ def test_records_are_those_that_tensorflow_reads(shards: list[Shard], monkeypatc
     check_reads_all(shards)
 
 
-@pytest.mark.parametrize("change", ["missing", "truncated", "of another shard"])
+@pytest.mark.parametrize("change", ["missing", "truncated", "of another shard", "a folder"])
 def test_without_an_index_that_fits_the_shard_is_scanned(shards: list[Shard], change: str) -> None:
     path = index_of(shards[0])
     content = path.read_bytes()
@@ -50,6 +50,8 @@ def test_without_an_index_that_fits_the_shard_is_scanned(shards: list[Shard], ch
         path.write_bytes(content[:-3])
     elif change == "of another shard":
         path.write_bytes(index_of(shards[1]).read_bytes())
+    elif change == "a folder":
+        path.mkdir()
     check_reads_all(shards)
 
 

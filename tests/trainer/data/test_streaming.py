@@ -1,8 +1,13 @@
-"""Examples that are streamed from a bucket: each of them once, each shard copied by few workers, copies removed."""
+"""Examples that are streamed from a bucket: each of them once, each shard copied by few workers, copies removed.
+
+And the draws of few examples on a disk, which are no more than those of the epoch.
+"""
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from gcs.faults import Faults
@@ -14,6 +19,7 @@ from beam_pipelines.records.tfrecord import write_record
 from trainer.data.batches import shard_read_errors
 from trainer.data.config import StreamConfig
 from trainer.data.prepared import Shard
+from trainer.data.streamed_order import StreamedOrder
 from trainer.data.streaming import ExampleStream
 
 LENGTHS = [1 + index % 5 for index in range(24)]
@@ -89,3 +95,26 @@ def test_an_outage_and_a_damaged_shard_are_named(gcs_here: Gcs, shards: list[Sha
     gcs_here.delete(name)
     with pytest.raises(RunFailedError, match=f"{name} is missing: prepare the data again"):
         read(shards)
+
+
+@pytest.mark.parametrize("first_step", [0, 2])
+def test_no_draws_beyond_the_epoch_are_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_step: int
+) -> None:
+    """With one example, each draw needs another permutation of all shards."""
+    path = tmp_path / "a-train.tfrecord-00000-of-00001"
+    with path.open("wb") as sink:
+        write_record(sink, b"the only one")
+    computed, places = [], StreamedOrder.places
+
+    def counted_places(order: StreamedOrder, draws: Any) -> Any:
+        computed.extend(np.ravel(draws).tolist())
+        return places(order, draws)
+
+    monkeypatch.setattr(StreamedOrder, "places", counted_places)
+    stream = ExampleStream([Shard(str(path), 1)], StreamConfig(global_batch_size=8, cache=False), steps_per_epoch=3)
+    slices = stream.slices(tf.distribute.InputContext(), 1, first_step=first_step, with_previous=False)
+    assert [examples.tolist() for examples, _ in slices.as_numpy_iterator()] == [[b"the only one"] * 8] * (
+        3 - first_step
+    )
+    assert computed == list(range(8 * first_step, 24))
