@@ -3,10 +3,11 @@
     scripts/bench alternatives [MUSIC] --json docs/benchmarks/alternatives.json     # then: scripts/bench tables
 
 MUSIC is a folder with tracks.csv. The packages of requirements/alternatives.in are installed into the folder that
---environment names, 2 GB with a build of torch for CPUs; tensorflow-io is that of .venv-io, which scripts/test --lane
-io makes. What does not install or does not run is listed with the reason. Each measurement is a command, at two sizes:
-the difference is the cost of audio without start-up. Subjects take turns, and the lowest figure counts. Memory is that
-of all processes together, with what they share counted once.
+--environment names, 6.5 GB with CUDA, which torchaudio and torchcodec load also where there is no GPU; torchcodec needs
+FFmpeg's shared libraries, too (apt-get install ffmpeg); tensorflow-io is that of .venv-io, which scripts/test --lane io
+makes. What does not install or does not run is listed with the reason. Each measurement is a command, at two sizes: the
+difference is the cost of audio without start-up. Subjects take turns, and the lowest figure counts. Memory is that of
+all processes together, with what they share counted once.
 """
 
 import argparse
@@ -77,13 +78,11 @@ def main() -> None:
         minutes = [minutes_of(manifest) for manifest in manifests]
         subjects = commands(python, arguments.io_python)
         figures, not_run = measure_all(subjects, manifests, rounds=arguments.rounds)
-    if (first := next(iter(subjects))) in not_run:
-        raise SystemExit(f"{first}: {not_run[first]}")
     content = {
         "machine": describe_machine()["machine"],
         "versions": {
             "beamtune": versions(Path(sys.executable), OURS),
-            "the others": versions(python, [line.split("==")[0] for line in requirements()]),
+            "the others": versions(python, [line.split("==")[0] for line in requirements()]) | ffmpeg_version(python),
             "tf.data": versions(arguments.io_python, IO) if arguments.io_python.exists() else {},
         },
         "clips": sizes,
@@ -121,6 +120,13 @@ def versions(python: Path, names: Sequence[str]) -> dict[str, str]:
     return {one["name"]: one["version"] for one in installed if one["name"] in names}
 
 
+def ffmpeg_version(python: Path) -> dict[str, str]:
+    """Returns the version of the FFmpeg that torchcodec finds; nothing if it finds none, or is not installed."""
+    words = [str(python), "-c", "import torchcodec; print(torchcodec.ffmpeg_major_version or '')"]
+    found = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+    return {"FFmpeg": found} if found else {}
+
+
 def commands(python: Path, io_python: Path) -> Mapping[str, Command]:
     """Returns the command of each subject. The table divides by the figures of the first one."""
 
@@ -138,12 +144,13 @@ def commands(python: Path, io_python: Path) -> Mapping[str, Command]:
     return {
         "`beamtune prepare`, 2 workers, `duplicates.mode=off`": prepare("off"),
         "`beamtune prepare`, 2 workers": prepare("keep_together"),
-        "a librosa script": other("librosa"),
+        "a librosa script, 1 process": other("librosa"),
         "torch DataLoader, 2 workers: soundfile, soxr, `torch.stft`": other("torch"),
         "torch DataLoader, 2 workers: soundfile, torchaudio": other("torchaudio"),
-        "audioFlux": other("audioflux"),
-        "essentia": other("essentia"),
-        "`datasets`, `map` with 2 processes: librosa": other("datasets"),
+        "torch DataLoader, 2 workers: torchcodec, torchaudio": other("torchcodec"),
+        "`datasets`, `map` with 2 processes: torchcodec, torchaudio": other("datasets"),
+        "audioFlux, 1 process": other("audioflux"),
+        "essentia, 1 process": other("essentia"),
         "tf.data, 2 parallel calls: soundfile, tensorflow-io, `tf.signal`": other("tfio", io_python),
     }
 
@@ -151,7 +158,11 @@ def commands(python: Path, io_python: Path) -> Mapping[str, Command]:
 def measure_all(
     subjects: Mapping[str, Command], manifests: Sequence[Path], *, rounds: int
 ) -> tuple[dict[str, list[list[Cost]]], dict[str, str]]:
-    """Returns the costs of each subject, of both sizes and all rounds, and why some subjects do not run."""
+    """Returns the costs of each subject, of both sizes and all rounds, and why some subjects do not run.
+
+    Raises:
+        SystemExit: The first subject does not run, to which the ratios are. It needs enough artists of each genre.
+    """
     figures: dict[str, list[list[Cost]]] = {name: [[] for _ in manifests] for name in subjects}
     reasons: dict[str, str] = {}
     for number in range(rounds):
@@ -161,6 +172,8 @@ def measure_all(
             print(f"{number + 1}/{rounds} {name}", file=sys.stderr, flush=True)
             for costs, manifest in zip(figures[name], manifests, strict=True):
                 cost = measure(command, manifest)
+                if isinstance(cost, str) and name == next(iter(subjects)):
+                    raise SystemExit(f"{name}: {cost}")
                 if isinstance(cost, str):
                     reasons[name] = cost
                     del figures[name]

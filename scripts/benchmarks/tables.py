@@ -83,7 +83,7 @@ def start_table(content: Mapping[str, Any]) -> str:
 def alternatives_table(content: Mapping[str, Any]) -> str:
     """Returns the costs of `scripts/bench alternatives`, of audio without start-up, and lines for what was measured.
 
-    Wall times are left out, because other load changes their ratios by a factor.
+    Ratios are to the first subject.
     """
     minutes = content["minutes"][1] - content["minutes"][0]
 
@@ -91,18 +91,22 @@ def alternatives_table(content: Mapping[str, Any]) -> str:
         low, high = (min(cost[key] for cost in costs) for costs in both)
         return (high - low) / minutes
 
+    def time_and_ratio(both: Sequence[Sequence[Mapping[str, float]]], key: str) -> list[str]:
+        cost_s = per_minute(both, key)
+        return [f"{1e3 * cost_s:.0f}", f"{cost_s / per_minute(reference, key):.2f}"]
+
     reference = next(iter(content["figures"].values()))
     rows = [
         [
             title,
-            f"{per_minute(both, 'cpu_s') / per_minute(reference, 'cpu_s'):.2f}",
-            f"{1e3 * per_minute(both, 'cpu_s'):.0f}",
+            *time_and_ratio(both, "cpu_s"),
+            *time_and_ratio(both, "wall_s"),
             f"{max(cost['peak_mb'] for cost in both[1]):.0f}",
             f"{per_minute(both, 'disk_mb'):.2f}",
         ]
         for title, both in content["figures"].items()
     ]
-    titles = ["", "CPU seconds, ratio", "CPU, ms/min", "peak MB", "MB/min on disk"]
+    titles = ["", "CPU, ms/min", "ratio", "wall, ms/min", "ratio", "peak MB", "MB/min on disk"]
     machine = content["machine"]
     versions = "; ".join(
         f"{title}: {', '.join(f'{name} {version}' for name, version in packages.items())}"

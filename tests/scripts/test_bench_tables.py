@@ -95,7 +95,7 @@ def test_tables_need_no_large_package() -> None:
 
 def test_alternatives_are_compared_by_the_lowest_costs_without_start_up(load: Any) -> None:
     def costs(*cpu_s: float, peak_mb: float = 300.0, disk_mb: float = 1.0) -> Any:
-        return [{"cpu_s": one, "peak_mb": peak_mb, "disk_mb": disk_mb} for one in cpu_s]
+        return [{"cpu_s": one, "wall_s": one**2, "peak_mb": peak_mb, "disk_mb": disk_mb} for one in cpu_s]
 
     content = {
         "machine": {"cpu": "CPU", "cores": 2, "memory_gib": 24},
@@ -108,10 +108,10 @@ def test_alternatives_are_compared_by_the_lowest_costs_without_start_up(load: An
         },
     }
     assert load("tables").alternatives_table(content) == (
-        "|  | CPU seconds, ratio | CPU, ms/min | peak MB | MB/min on disk |\n"
-        "|---|---|---|---|---|\n"
-        "| ours | 1.00 | 50 | 300 | 0.50 |\n"
-        "| other | 4.00 | 200 | 450 | 1.00 |\n"
+        "|  | CPU, ms/min | ratio | wall, ms/min | ratio | peak MB | MB/min on disk |\n"
+        "|---|---|---|---|---|---|---|\n"
+        "| ours | 50 | 1.00 | 350 | 1.00 | 300 | 0.50 |\n"
+        "| other | 200 | 4.00 | 1200 | 3.43 | 450 | 1.00 |\n"
         "\n- Not measured: other==1: no such version\n"
         "- CPU, 2 cores, 24 GiB. beamtune: numpy 2.\n"
     )

@@ -23,16 +23,6 @@ def librosa_script(paths: Sequence[str], output: Path) -> None:
         np.save(output / f"{number}.npy", log_mels_by_librosa(path))
 
 
-def datasets_map(paths: Sequence[str], output: Path) -> None:
-    """`datasets.Dataset.map` with two processes, librosa in them, and Arrow files as the result."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    table = datasets.Dataset.from_dict({"path": list(paths)})
-    mels = table.map(lambda row: {"log_mel": log_mels_by_librosa(row["path"])}, num_proc=2, remove_columns=["path"])
-    mels.save_to_disk(str(output / "arrow"))
-
-
 def log_mels_by_librosa(path: str) -> Any:
     """Returns (segments, bands, frames) float32."""
     import librosa
@@ -73,22 +63,50 @@ def torch_loader(paths: Sequence[str], output: Path) -> None:
 
 
 def torchaudio_loader(paths: Sequence[str], output: Path) -> None:
-    """A DataLoader: soundfile, because torchaudio decodes with torchcodec alone, and torchaudio's transforms."""
+    """A DataLoader: soundfile, and torchaudio's resampler and transforms."""
     import soundfile
     import torch
+    import torchaudio
+
+    log_mels = log_mels_by_torchaudio()
+
+    def read(path: str) -> Any:
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        return torchaudio.functional.resample(torch.from_numpy(samples.mean(axis=1)), rate_hz, RATE_HZ)
+
+    save_batches(paths, output, lambda path: log_mels(read(path)))
+
+
+def torchcodec_loader(paths: Sequence[str], output: Path) -> None:
+    """A DataLoader: torchcodec, which also resamples and mixes down by FFmpeg, and torchaudio's transforms."""
+    from torchcodec.decoders import AudioDecoder
+
+    require_ffmpeg()
+    log_mels = log_mels_by_torchaudio()
+
+    def read(path: str) -> Any:
+        return AudioDecoder(path, sample_rate=RATE_HZ, num_channels=1).get_all_samples().data[0]
+
+    save_batches(paths, output, lambda path: log_mels(read(path)))
+
+
+def log_mels_by_torchaudio() -> Callable[[Any], Any]:
+    """Returns a function from (samples,) to (segments, bands, frames), both torch.float32."""
     import torchaudio
 
     mel = torchaudio.transforms.MelSpectrogram(
         RATE_HZ, n_fft=WINDOW, hop_length=HOP, n_mels=BANDS, pad_mode="constant", norm="slaney", mel_scale="slaney"
     )
     to_db = torchaudio.transforms.AmplitudeToDB()
+    return lambda samples: to_db(mel(split(samples)))
 
-    def log_mels(path: str) -> Any:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-        mono = torchaudio.functional.resample(torch.from_numpy(samples.mean(axis=1)), rate_hz, RATE_HZ)
-        return to_db(mel(split(mono)))
 
-    save_batches(paths, output, log_mels)
+def require_ffmpeg() -> None:
+    """Raises OSError if torchcodec does not find the libraries of FFmpeg: it would fail with a long text later."""
+    import torchcodec
+
+    if torchcodec.ffmpeg_major_version is None:
+        raise OSError("torchcodec does not find FFmpeg's shared libraries (apt-get install ffmpeg)")
 
 
 def save_batches(paths: Sequence[str], output: Path, log_mels: Callable[[str], Any]) -> None:
@@ -105,6 +123,22 @@ def save_batches(paths: Sequence[str], output: Path, log_mels: Callable[[str], A
     loader = torch.utils.data.DataLoader(Clips(), batch_size=None, num_workers=2)
     for number, mels in enumerate(loader):
         torch.save(mels, output / f"{number}.pt")
+
+
+def datasets_map(paths: Sequence[str], output: Path) -> None:
+    """`datasets.Dataset.map` with two processes: an `Audio` feature, torchaudio's transforms, and Arrow files."""
+    import datasets
+
+    require_ffmpeg()
+    datasets.disable_progress_bars()
+    table = datasets.Dataset.from_dict({"audio": list(paths)})
+    table = table.cast_column("audio", datasets.Audio(sampling_rate=RATE_HZ, num_channels=1))
+    log_mels = log_mels_by_torchaudio()
+
+    def with_log_mels(row: Any) -> dict[str, Any]:
+        return {"log_mel": log_mels(row["audio"].get_all_samples().data[0]).numpy()}
+
+    table.map(with_log_mels, num_proc=2, remove_columns=["audio"]).save_to_disk(str(output / "arrow"))
 
 
 def audioflux_script(paths: Sequence[str], output: Path) -> None:
@@ -183,6 +217,7 @@ SUBJECTS: Mapping[str, Callable[[Sequence[str], Path], None]] = {
     "librosa": librosa_script,
     "torch": torch_loader,
     "torchaudio": torchaudio_loader,
+    "torchcodec": torchcodec_loader,
     "audioflux": audioflux_script,
     "essentia": essentia_script,
     "datasets": datasets_map,
