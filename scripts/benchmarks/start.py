@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from figures.record import describe_run, write_json
 from rich import box
 from rich.table import Table
 
@@ -30,6 +31,7 @@ from beam_pipelines.common.terminal import make_console
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECT_FILE = REPOSITORY / "scripts/benchmarks/subjects/start.py"
+PACKAGES = ("tensorflow", "keras", "apache-beam", "hydra-core", "tensorboard")
 RATE_HZ = 16_000
 GENRES, ARTISTS = 2, 4
 
@@ -85,8 +87,7 @@ def main() -> None:
         set_up(Path(folder))
         figures = measure(Path(folder), checkouts, repetitions=arguments.repetitions)
     report(figures, num_checkouts=len(checkouts))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(arguments.json, {**describe_run(arguments, PACKAGES), "commands": figures})
 
 
 def write_music(folder: Path) -> None:

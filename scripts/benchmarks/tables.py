@@ -73,11 +73,11 @@ def ratios_table(content: Mapping[str, Any]) -> str:
 def start_table(content: Mapping[str, Any]) -> str:
     """Returns the medians of the start-up of commands in the last checkout, of `scripts/bench start`."""
     rows = []
-    for title, checkouts in content.items():
+    for title, checkouts in content["commands"].items():
         results = checkouts[-1]
         medians = [statistics.median(one[key] for one in results) for key in ("first_line_s", "cpu_s")]
         rows.append([title, *(f"{value:.2f}" for value in medians), ", ".join(results[-1]["heavy"]) or "none"])
-    return markdown(["command", "first line, CPU s", "all, CPU s", "imports"], rows)
+    return markdown(["command", "first line, CPU s", "all, CPU s", "imports"], rows) + machine_line(content)
 
 
 def alternatives_table(content: Mapping[str, Any]) -> str:
