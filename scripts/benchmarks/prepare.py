@@ -78,13 +78,16 @@ FULL = Sizes(clips=160, times=3, repetitions=3, memory_clips=2000)
 QUICK = Sizes(clips=40, times=3, repetitions=1, memory_clips=400)
 
 
-def prepare_command(*, workers: int, duplicates: str = "keep_together") -> Callable[[Path, Path], list[str]]:
+def prepare_command(
+    *settings: str, workers: int, duplicates: str = "keep_together"
+) -> Callable[[Path, Path], list[str]]:
     """Returns a function from a table of clips and an output directory to the command line of `beamtune prepare`."""
 
     def command(manifest: Path, output: Path) -> list[str]:
         words = [
             *("prepare", "dataset=csv", f"dataset.path={manifest}", f"output_dir={output}"),
             *("features=[log_mel,mfcc]", f"runner.num_workers={workers}", f"duplicates.mode={duplicates}"),
+            *settings,
         ]
         return python_command("configs.cli:run", *words)
 

@@ -147,6 +147,7 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "docs/benchmarks/prepare_parts.json": audio_tables.prepare_parts_table,
     "docs/benchmarks/ratios.json": ratios_table,
     "docs/benchmarks/readers.json": model_tables.readers_table,
+    "docs/benchmarks/runners.json": audio_tables.runners_table,
     "docs/benchmarks/start.json": start_table,
     "docs/benchmarks/train.json": model_tables.train_table,
     "docs/benchmarks/train.json: device": model_tables.device_table,

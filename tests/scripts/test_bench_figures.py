@@ -59,6 +59,18 @@ def test_prepare(load: Any) -> None:
     )
 
 
+def test_runners(load: Any) -> None:
+    costs = [
+        {"cpu_s": 14.0, "wall_s": 8.74, "peak_mb": 281.0},
+        {"cpu_s": 11.66, "wall_s": 9.9, "peak_mb": 270.4},
+    ]
+    assert load("figures.audio_tables").runners_table({**RUN, "runners": {"threads": costs}}) == (
+        "| `runner` | wall, s | CPU, s | peak MB of a process |\n"
+        "|---|---|---|---|\n"
+        "| threads | 8.7 | 11.7 | 270 |\n" + RUN_LINE
+    )
+
+
 def test_prepare_parts(load: Any) -> None:
     content = {
         **RUN,

@@ -37,6 +37,15 @@ def prepare_parts_table(content: Mapping[str, Any]) -> str:
     return markdown(["part", "ms/min", "/ bare decoding"], rows) + machine_line(content)
 
 
+def runners_table(content: Mapping[str, Any]) -> str:
+    """Returns the lowest costs of kinds of workers, of `scripts/bench runners`."""
+    rows = []
+    for name, costs in content["runners"].items():
+        wall_s, cpu_s, peak_mb = (min(cost[key] for cost in costs) for key in ("wall_s", "cpu_s", "peak_mb"))
+        rows.append([name, f"{wall_s:.1f}", f"{cpu_s:.1f}", f"{peak_mb:.0f}"])
+    return markdown(["`runner`", "wall, s", "CPU, s", "peak MB of a process"], rows) + machine_line(content)
+
+
 def decoding_table(content: Mapping[str, Any]) -> str:
     """Returns the cost of decoding sound files, of `scripts/bench decoding`, and how much the decoders differ."""
     rows = [[name, f"{cost_ms:.2f}"] for name, cost_ms in content["cpu_ms_per_min"].items()]
