@@ -15,6 +15,7 @@ from beam_pipelines.synthetic.collection import (
     CollectionSpec,
     SyntheticTrack,
     check_marker,
+    missing_tracks,
     plan_collection,
     write_collection,
 )
@@ -37,7 +38,7 @@ def list_tracks(config: SyntheticDatasetConfig) -> Listing:
 
 
 def write_tracks(config: SyntheticDatasetConfig, *, num_workers: int | None) -> list[SyntheticTrack]:
-    """Composes and encodes the missing tracks, and shows the progress.
+    """Composes and encodes the missing tracks, and shows the progress where there are any.
 
     Raises:
         UserError: The folder is in a bucket, or holds other files, or a collection with other settings.
@@ -45,6 +46,8 @@ def write_tracks(config: SyntheticDatasetConfig, *, num_workers: int | None) -> 
     if not is_local(config.root):
         raise _not_local(config.root)
     spec = _spec(config)
+    if not missing_tracks(config.root, spec):
+        return write_collection(config.root, spec, num_workers=num_workers)
     num_done = 0
     with ProgressReporter("composing", total=len(plan_collection(spec)), unit="tracks") as progress:
 

@@ -27,6 +27,15 @@ def test_composed_music_is_written_and_listed(tmp_path):
     assert all(os.path.getsize(track.uri) for track in listing.tracks)
 
 
+def test_progress_is_shown_only_where_music_is_composed(tmp_path, capsys):
+    config = SyntheticDatasetConfig(root=str(tmp_path), **SMALL)
+    synthetic.list_tracks(config)
+    assert capsys.readouterr().err.startswith("composing: 5/5 tracks, ")
+    (tmp_path / "tracks.csv").unlink()
+    assert len(synthetic.list_tracks(config).tracks) == 5
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("call", [synthetic.list_tracks, lambda config: synthetic.write_tracks(config, num_workers=1)])
 def test_music_is_not_composed_in_a_bucket(call, bucket, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -38,8 +47,10 @@ def test_music_is_not_composed_in_a_bucket(call, bucket, tmp_path, monkeypatch):
 def test_music_in_a_bucket_must_have_the_settings(bucket, tmp_path):
     synthetic.write_tracks(SyntheticDatasetConfig(root=str(tmp_path), **SMALL), num_workers=1)
     bucket["gs://bucket/music/synthetic.json"] = (tmp_path / "synthetic.json").read_text()
-    with pytest.raises(UserError, match="gs://bucket/music holds a synthetic collection with other parameters"):
+    with pytest.raises(
+        UserError, match="^gs://bucket/music holds composed music with other settings: dataset.seed=0 in"
+    ):
         synthetic.list_tracks(SyntheticDatasetConfig(root="gs://bucket/music", **SMALL, seed=1))
     bucket["gs://bucket/music/synthetic.json"] = "{"
-    with pytest.raises(UserError, match="other parameters"):
+    with pytest.raises(UserError, match="^gs://bucket/music holds music that another version of beamtune has composed"):
         synthetic.list_tracks(SyntheticDatasetConfig(root="gs://bucket/music", **SMALL))
