@@ -16,7 +16,8 @@ from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.tables import TextTable
 from beam_pipelines.common.terminal import counted, duration_in_words, make_console, print_line
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
-from beam_pipelines.datasets.track import genre_names
+from beam_pipelines.datasets.synthetic import PlannedMusic, plan_music
+from beam_pipelines.datasets.track import Listing, genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.features.pretrained_networks import notes_on_contamination
 from beam_pipelines.prepare.config import PrepareConfig
@@ -42,11 +43,14 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
         RunFailedError: None of the first files can be used.
     """
     front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
-    listing = list_tracks(config.dataset)
+    music = plan_music(config.dataset)
+    listing = list_tracks(config.dataset) if music is None else Listing(tracks=music.tracks)
     labels = genre_names(listing.tracks)
     assignment = assign_splits(listing.tracks, config.split, seed=config.seed, official_split=listing.official_split)
     plans = plan_shards(listing.tracks, assignment.split_of, config=config, specs=front_end.specs, labels=labels)
     console = make_console(stream)
+    if music is not None:
+        _print_music(console, music, root=config.dataset.source)
     for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
         print_line(console, f"note: {visible_line(note)}")
     if assignment.leak is not None:
@@ -55,11 +59,15 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
         print_line(console, f"note: {note}")
     _print_features(console, front_end.specs)
 
-    built, clip_s = _build_one(plans, config=config, labels=labels)
+    built, clip_s = _build_one(plans, config=config, labels=labels, music=music)
     [record] = built.report.tracks
     planned = [track for plan in plans for track in plan.tracks]
-    lengths_s = lengths_from_headers(planned)
-    title = f"shards, with lengths from {_sources_of_lengths(len(lengths_s), len(planned))}"
+    if music is None:
+        lengths_s = lengths_from_headers(planned)
+        title = f"shards, with lengths from {_sources_of_lengths(len(lengths_s), len(planned))}"
+    else:
+        lengths_s = dict.fromkeys((track.track_id for track in planned), music.duration_s)
+        title = "shards, with lengths of dataset.duration_s"
     if record.duration_s < config.audio.decoded_duration_s:  # otherwise the file may be longer
         lengths_s.setdefault(record.track_id, record.duration_s)
     estimator = Estimator(planned, lengths_s, config=config)
@@ -69,10 +77,15 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
     _print_time(console, plans, config=config, estimates=estimates, record=record, clip_s=clip_s)
 
 
-def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str]) -> tuple[BuiltShard, float]:
+def _build_one(
+    plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str], music: PlannedMusic | None
+) -> tuple[BuiltShard, float]:
     """Builds a shard of the first track that can be used, in memory; returns it and the duration in seconds."""
-    builder = ShardBuilder(config, labels=labels, open_source=storage.open_local)
-    of_one_track = [replace(plan, tracks=(track,)) for plan in plans for track in plan.tracks][:_MAX_ATTEMPTS]
+    builder = ShardBuilder(config, labels=labels, open_source=storage.open_local if music is None else music.open)
+    tracks = [(plan, track) for plan in plans for track in plan.tracks][:_MAX_ATTEMPTS]
+    if music is not None:  # their sizes are estimates
+        tracks = [(plan, replace(track, size_bytes=0)) for plan, track in tracks]
+    of_one_track = [replace(plan, tracks=(track,)) for plan, track in tracks]
     for plan in of_one_track:
         built = builder.build(plan, sink=io.BytesIO())
         if built.report.tracks:
@@ -92,6 +105,15 @@ def _print_features(console: Console, specs: Sequence[FeatureSpec]) -> None:
         size_bytes = int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize
         table.add_row(spec.name, str(spec.shape), spec.dtype, f"{size_bytes:,}")
     console.print(table)
+
+
+def _print_music(console: Console, music: PlannedMusic, *, root: str) -> None:
+    num_tracks = counted(len(music.tracks), "track")
+    print_line(
+        console,
+        f"note: {music.num_missing} of {num_tracks} of {music.duration_s:g} s would be composed first, in {root}; the "
+        "time for that is not estimated",
+    )
 
 
 def _sources_of_lengths(num_read: int, num_tracks: int) -> str:

@@ -142,6 +142,14 @@ def compose_track(track: SyntheticTrack, spec: CollectionSpec) -> tuple[FloatArr
     return render_score(score, artist, room_rng=room_rng), SAMPLE_RATE_HZ
 
 
+def encode_track(track: SyntheticTrack, spec: CollectionSpec) -> bytes:
+    """Composes a track and returns its mp3 file."""
+    samples, sample_rate_hz = compose_track(track, spec)
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples, sample_rate_hz, format="MP3", subtype="MPEG_LAYER_III")
+    return encoded.getvalue()
+
+
 def write_collection(
     root: str | os.PathLike[str],
     spec: CollectionSpec,
@@ -185,7 +193,7 @@ def write_collection(
 
 
 def missing_tracks(root: str | os.PathLike[str], spec: CollectionSpec) -> list[SyntheticTrack]:
-    """Returns the tracks that ``write_collection`` would compose.
+    """Returns the tracks that ``write_collection`` would compose; writes nothing.
 
     Raises:
         UserError: the folder holds something else or a collection of other parameters.
@@ -338,10 +346,7 @@ def _exit_with_parent() -> None:
 
 
 def _write_track(root: Path, track: SyntheticTrack, spec: CollectionSpec) -> None:
-    samples, sample_rate_hz = compose_track(track, spec)
-    encoded = io.BytesIO()
-    soundfile.write(encoded, samples, sample_rate_hz, format="MP3", subtype="MPEG_LAYER_III")
-    _write_atomically(root / track.path, encoded.getvalue())
+    _write_atomically(root / track.path, encode_track(track, spec))
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -68,6 +68,26 @@ def test_without_lengths_in_headers_the_clip_says_the_seconds_per_byte(make_coll
     assert "all: about 80 s of audio, " in printed
 
 
+def test_music_is_not_composed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["prepare", "dataset.root=music", "output_dir=out", "dataset.artists_per_genre=3", *FAST]
+    command += ["dataset.tracks_per_artist=1", "dataset.duration_s=3", "duplicates.mode=off"]
+    assert main([*command, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert "note: 15 of 15 tracks of 3 s would be composed first, in music; the time for that is not est" in printed
+    rows = re.findall(r"^ (?:train|validation|test) +5 +(\d+) ", printed, re.MULTILINE)
+    assert rows == ["15", "15", "15"]
+    assert main(["synthesize", *(word for word in command if word.startswith("dataset."))]) == 0
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    assert main([*command, "--dry-run"]) == 0
+    again = capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before
+    assert re.findall(r"^ (?:train|validation|test) +5 +(\d+) ", again, re.MULTILINE) == rows
+    assert "would be composed" not in again
+
+
 def test_it_and_the_run_name_an_artist_whose_files_are_in_two_folders(make_collection, tmp_path, capsys):
     music = make_collection(tmp_path / "music", ending="mp3")
     command = ["prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={tmp_path}/out", *FAST]
