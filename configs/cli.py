@@ -116,7 +116,7 @@ def _run_command(command: Command, arguments: argparse.Namespace) -> int:
         is_resumable = command.name in _RESUMABLE or any(word.startswith("output=") for word in arguments.words)
         hint = "; what is finished is kept: the same command resumes" if is_resumable else ""
         is_sigterm = isinstance(interruption, TerminatedError)
-        _print_error(name, f"{'stopped by SIGTERM' if is_sigterm else 'interrupted'}{hint}")
+        _print_error(name, f"stopped by {'SIGTERM' if is_sigterm else 'Ctrl-C'}{hint}")
         return RUN_AGAIN if is_sigterm else INTERRUPTED
     except Exception as error:  # every error becomes one line
         if arguments.debug:

@@ -31,7 +31,7 @@ def list_tracks(config: CsvDatasetConfig) -> Listing:
     tracks = [_track(row, config=config) for row in table.rows]
     sizes = storage.sizes_bytes([track.uri for track in tracks])
     tracks = [replace(track, size_bytes=size) for track, size in zip(tracks, sizes, strict=True)]
-    return Listing(tracks=_with_one_name_per_artist(tracks), notes=table.notes)
+    return Listing(tracks=with_one_name_per_artist(tracks), notes=table.notes)
 
 
 def _track(row: CsvRow, *, config: CsvDatasetConfig) -> Track:
@@ -72,7 +72,7 @@ def _uri(path: str, *, row: CsvRow, config: CsvDatasetConfig) -> str:
     )
 
 
-def _with_one_name_per_artist(tracks: Sequence[Track]) -> list[Track]:
+def with_one_name_per_artist(tracks: Sequence[Track]) -> list[Track]:
     """Returns the tracks with one spelling of each group; tracks of "Various Artists" are groups by themselves."""
     spellings = {track.group for track in tracks if track.group != track.track_id}
     names = artist_names(spelling for spelling in spellings if not is_nobody(spelling))

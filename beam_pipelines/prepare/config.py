@@ -84,6 +84,13 @@ class PrepareConfig:
             value=self.max_reject_fraction,
             expected="a fraction from 0 to 1",
         )
+        clip_s, longest_s = self.audio.clip_duration_s, self.audio.max_duration_s
+        check(
+            (longest_s if clip_s is None else clip_s) >= self.segment.duration_s,
+            key="audio.max_duration_s" if clip_s is None else "audio.clip_duration_s",
+            value=longest_s if clip_s is None else clip_s,
+            expected=f"at least segment.duration_s ({self.segment.duration_s} s): shorter audio has no segment",
+        )
         check(len(self.features) > 0, key="features", value=dict(self.features), expected="at least one feature")
 
     def result_settings(self) -> dict[str, object]:

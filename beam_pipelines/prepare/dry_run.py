@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TextIO
 
@@ -14,13 +14,15 @@ from beam_pipelines.common import storage
 from beam_pipelines.common.errors import RunFailedError
 from beam_pipelines.common.output_streams import visible_line
 from beam_pipelines.common.tables import TextTable
-from beam_pipelines.common.terminal import counted, make_console, print_line
+from beam_pipelines.common.terminal import counted, duration_in_words, make_console, print_line
 from beam_pipelines.datasets.registry import list_tracks, notes_on_tags
-from beam_pipelines.datasets.track import genre_names
+from beam_pipelines.datasets.synthetic import PlannedMusic, plan_music
+from beam_pipelines.datasets.track import Listing, genre_names
 from beam_pipelines.features.frontend import FrontEnd
 from beam_pipelines.features.pretrained_networks import notes_on_contamination
 from beam_pipelines.prepare.config import PrepareConfig
-from beam_pipelines.prepare.plan import ShardPlan, estimated_duration_s, estimated_segments, plan_shards
+from beam_pipelines.prepare.estimate import Estimate, Estimator, lengths_from_headers
+from beam_pipelines.prepare.plan import ShardPlan, plan_shards
 from beam_pipelines.prepare.shard import BuiltShard, ShardBuilder
 from beam_pipelines.records.json_lines import TrackRecord
 from beam_pipelines.records.schema import SPLITS, FeatureSpec
@@ -41,11 +43,14 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
         RunFailedError: None of the first files can be used.
     """
     front_end = FrontEnd(audio=config.audio, segment=config.segment, features=config.features)
-    listing = list_tracks(config.dataset)
+    music = plan_music(config.dataset)
+    listing = list_tracks(config.dataset) if music is None else Listing(tracks=music.tracks)
     labels = genre_names(listing.tracks)
     assignment = assign_splits(listing.tracks, config.split, seed=config.seed, official_split=listing.official_split)
     plans = plan_shards(listing.tracks, assignment.split_of, config=config, specs=front_end.specs, labels=labels)
     console = make_console(stream)
+    if music is not None:
+        _print_music(console, music, root=config.dataset.source)
     for note in (*listing.notes, *notes_on_tags(config.dataset, listing.tracks)):
         print_line(console, f"note: {visible_line(note)}")
     if assignment.leak is not None:
@@ -54,17 +59,33 @@ def dry_run(config: PrepareConfig, *, stream: TextIO) -> None:
         print_line(console, f"note: {note}")
     _print_features(console, front_end.specs)
 
-    built, clip_s = _build_one(plans, config=config, labels=labels)
+    built, clip_s = _build_one(plans, config=config, labels=labels, music=music)
     [record] = built.report.tracks
+    planned = [track for plan in plans for track in plan.tracks]
+    if music is None:
+        lengths_s = lengths_from_headers(planned)
+        title = f"shards, with lengths from {_sources_of_lengths(len(lengths_s), len(planned))}"
+    else:
+        lengths_s = dict.fromkeys((track.track_id for track in planned), music.duration_s)
+        title = "shards, with lengths of dataset.duration_s"
+    if record.duration_s < config.audio.decoded_duration_s:  # otherwise the file may be longer
+        lengths_s.setdefault(record.track_id, record.duration_s)
+    estimator = Estimator(planned, lengths_s, config=config)
+    estimates = {track.track_id: estimator(track) for track in planned}
     bytes_per_segment = built.report.num_bytes / built.report.num_examples
-    _print_shards(console, plans, config=config, bytes_per_segment=bytes_per_segment)
-    _print_time(console, plans, config=config, record=record, clip_s=clip_s)
+    _print_shards(console, plans, title=title, estimates=estimates, bytes_per_segment=bytes_per_segment)
+    _print_time(console, plans, config=config, estimates=estimates, record=record, clip_s=clip_s)
 
 
-def _build_one(plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str]) -> tuple[BuiltShard, float]:
+def _build_one(
+    plans: Sequence[ShardPlan], *, config: PrepareConfig, labels: Sequence[str], music: PlannedMusic | None
+) -> tuple[BuiltShard, float]:
     """Builds a shard of the first track that can be used, in memory; returns it and the duration in seconds."""
-    builder = ShardBuilder(config, labels=labels, open_source=storage.open_local)
-    of_one_track = [replace(plan, tracks=(track,)) for plan in plans for track in plan.tracks][:_MAX_ATTEMPTS]
+    builder = ShardBuilder(config, labels=labels, open_source=storage.open_local if music is None else music.open)
+    tracks = [(plan, track) for plan in plans for track in plan.tracks][:_MAX_ATTEMPTS]
+    if music is not None:  # their sizes are estimates
+        tracks = [(plan, replace(track, size_bytes=0)) for plan, track in tracks]
+    of_one_track = [replace(plan, tracks=(track,)) for plan, track in tracks]
     for plan in of_one_track:
         built = builder.build(plan, sink=io.BytesIO())
         if built.report.tracks:
@@ -86,14 +107,37 @@ def _print_features(console: Console, specs: Sequence[FeatureSpec]) -> None:
     console.print(table)
 
 
+def _print_music(console: Console, music: PlannedMusic, *, root: str) -> None:
+    num_tracks = counted(len(music.tracks), "track")
+    print_line(
+        console,
+        f"note: {music.num_missing} of {num_tracks} of {music.duration_s:g} s would be composed first, in {root}; the "
+        "time for that is not estimated",
+    )
+
+
+def _sources_of_lengths(num_read: int, num_tracks: int) -> str:
+    if num_read == num_tracks:
+        return "the headers of the files"
+    return (
+        f"the headers of {counted(num_read, 'file')} and the sizes of the others"
+        if num_read
+        else "one clip and file sizes"
+    )
+
+
 def _print_shards(
-    console: Console, plans: Sequence[ShardPlan], *, config: PrepareConfig, bytes_per_segment: float
+    console: Console,
+    plans: Sequence[ShardPlan],
+    *,
+    title: str,
+    estimates: Mapping[str, Estimate],
+    bytes_per_segment: float,
 ) -> None:
-    title = "shards, with lengths estimated from file sizes"
     table = TextTable(title, "split", "tracks", "segments", "shards", "MiB", "MiB per shard")
     for split in SPLITS:
         members = [plan for plan in plans if plan.split == split]
-        num_segments = sum(estimated_segments(track, config.segment) for plan in members for track in plan.tracks)
+        num_segments = round(sum(estimates[track.track_id].num_segments for plan in members for track in plan.tracks))
         mib = num_segments * bytes_per_segment / 2**20
         num_tracks = sum(len(plan.tracks) for plan in members)
         mib_per_shard = mib / len(members) if members else 0.0
@@ -104,9 +148,15 @@ def _print_shards(
 
 
 def _print_time(
-    console: Console, plans: Sequence[ShardPlan], *, config: PrepareConfig, record: TrackRecord, clip_s: float
+    console: Console,
+    plans: Sequence[ShardPlan],
+    *,
+    config: PrepareConfig,
+    estimates: Mapping[str, Estimate],
+    record: TrackRecord,
+    clip_s: float,
 ) -> None:
-    durations_s = [sum(estimated_duration_s(track) for track in plan.tracks) for plan in plans]
+    durations_s = [sum(estimates[track.track_id].audio_s for track in plan.tracks) for plan in plans]
     rate = record.duration_s / clip_s
     workers = min(config.runner.num_slots(), len(plans))
     # One worker builds a shard: the run takes at least as long as the longest shard.
@@ -118,11 +168,15 @@ def _print_time(
     )
     print_line(
         console,
-        f"all: about {sum(durations_s) / 3600:.1f} h of audio, {all_s / 60:.1f} min on "
+        f"all: about {duration_in_words(sum(durations_s))} of audio, {_time_in_words(all_s)} on "
         f"{counted(workers, 'worker')}, without start-up",
     )
     if isinstance(config.runner, DataflowRunnerConfig):
         _print_cost(console, config.runner, workers=workers, all_s=all_s)
+
+
+def _time_in_words(time_s: float) -> str:
+    return "less than 1 s" if time_s < 1 else duration_in_words(time_s)
 
 
 def _print_cost(console: Console, runner: DataflowRunnerConfig, *, workers: int, all_s: float) -> None:

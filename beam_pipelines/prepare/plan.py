@@ -114,8 +114,12 @@ def estimated_segments(track: Track, config: SegmentConfig) -> int:
 
 def estimated_duration_s(track: Track) -> float:
     """Returns the length of a track in seconds, estimated from the size of its file."""
-    extension = "." + track.uri.rsplit(".", 1)[-1].lower()
-    return track.size_bytes / _BYTES_PER_S.get(extension, _LOSSY_BYTES_PER_S)
+    return track.size_bytes / _BYTES_PER_S.get(extension(track), _LOSSY_BYTES_PER_S)
+
+
+def extension(track: Track) -> str:
+    """Returns the ending of a track's file, such as ".mp3"."""
+    return "." + track.uri.rsplit(".", 1)[-1].lower()
 
 
 def make_cache_key(content: object) -> str:

@@ -9,6 +9,7 @@ import json
 import math
 import multiprocessing
 import os
+import shlex
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -141,6 +142,14 @@ def compose_track(track: SyntheticTrack, spec: CollectionSpec) -> tuple[FloatArr
     return render_score(score, artist, room_rng=room_rng), SAMPLE_RATE_HZ
 
 
+def encode_track(track: SyntheticTrack, spec: CollectionSpec) -> bytes:
+    """Composes a track and returns its mp3 file."""
+    samples, sample_rate_hz = compose_track(track, spec)
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples, sample_rate_hz, format="MP3", subtype="MPEG_LAYER_III")
+    return encoded.getvalue()
+
+
 def write_collection(
     root: str | os.PathLike[str],
     spec: CollectionSpec,
@@ -172,7 +181,7 @@ def write_collection(
     tracks = plan_collection(spec)
     report = on_track_done if on_track_done is not None else _ignore
     # First without the lease: a finished collection may be read-only, and nothing is written into another folder.
-    if _is_claimed(root, spec) and (root / TABLE_NAME).exists() and all(_is_written(root / t.path) for t in tracks):
+    if not missing_tracks(root, spec) and (root / TABLE_NAME).exists():
         for track in tracks:
             report(track)
         return tracks
@@ -181,6 +190,17 @@ def write_collection(
             _write_atomically(root / MARKER_NAME, (json.dumps(_marker(spec), indent=2) + "\n").encode("utf-8"))
         _complete(root, spec, tracks, num_workers=num_workers, report=report)
     return tracks
+
+
+def missing_tracks(root: str | os.PathLike[str], spec: CollectionSpec) -> list[SyntheticTrack]:
+    """Returns the tracks that ``write_collection`` would compose; writes nothing.
+
+    Raises:
+        UserError: the folder holds something else or a collection of other parameters.
+    """
+    root = Path(root)
+    is_claimed = _is_claimed(root, spec)
+    return [track for track in plan_collection(spec) if not (is_claimed and _is_written(root / track.path))]
 
 
 def _complete(
@@ -227,15 +247,33 @@ def check_marker(text: str, spec: CollectionSpec, *, root: str) -> None:
     Raises:
         UserError: It has others.
     """
+    expected = _marker(spec)
     try:
         found = json.loads(text)
     except ValueError:
         found = None
-    if found != _marker(spec):
+    if found == expected:
+        return
+    version = "composer_version"
+    if not isinstance(found, dict) or found.keys() != expected.keys() or found[version] != expected[version]:
         raise UserError(
-            f"{root} holds a synthetic collection with other parameters ({found}, expected {_marker(spec)}): "
-            "choose another root"
+            f"{root} holds music that another version of beamtune has composed: choose another dataset.root; "
+            f"to prepare it as it is: dataset=csv dataset.path={shlex.quote(f'{root}/{TABLE_NAME}')}"
         )
+    differing = [key for key in expected if found[key] != expected[key]]
+    changes = (
+        f"dataset.{key}={_shown(found[key])} in the folder, {_shown(expected[key])} asked for" for key in differing
+    )
+    settings = " ".join(f"dataset.{key}={_shown(found[key])}" for key in differing)
+    raise UserError(
+        f"{root} holds composed music with other settings: {'; '.join(changes)}: "
+        f"give {settings}, or another dataset.root"
+    )
+
+
+def _shown(value: object) -> object:
+    """Returns 20 for 20.0, as it is typed."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_claimed(root: Path, spec: CollectionSpec) -> bool:
@@ -308,10 +346,7 @@ def _exit_with_parent() -> None:
 
 
 def _write_track(root: Path, track: SyntheticTrack, spec: CollectionSpec) -> None:
-    samples, sample_rate_hz = compose_track(track, spec)
-    encoded = io.BytesIO()
-    soundfile.write(encoded, samples, sample_rate_hz, format="MP3", subtype="MPEG_LAYER_III")
-    _write_atomically(root / track.path, encoded.getvalue())
+    _write_atomically(root / track.path, encode_track(track, spec))
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

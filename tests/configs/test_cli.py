@@ -138,7 +138,7 @@ def test_an_interrupted_run_prints_one_line(fake_command, capsys):
 
     fake_command(run)
     assert main(["fake"]) == 130
-    assert capsys.readouterr().err == "beamtune fake: interrupted\n"
+    assert capsys.readouterr().err == "beamtune fake: stopped by Ctrl-C\n"
 
 
 def test_sigterm_ends_a_command_in_one_line(fake_command, capsys):

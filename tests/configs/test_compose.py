@@ -236,6 +236,14 @@ def test_a_setting_may_have_the_name_of_another_commands_group():
     assert config("prepare", "split=random").split.source == "random"
 
 
+@pytest.mark.parametrize("name", ["clip_duration_s", "max_duration_s"])
+def test_audio_that_is_shorter_than_a_segment_is_refused(name):
+    message = rf"^audio.{name}=2.0: expected at least segment.duration_s \(3.0 s\): shorter audio has no segment$"
+    with pytest.raises(UserError, match=message):
+        config("prepare", f"audio.{name}=2", "audio.min_duration_s=1")
+    assert getattr(config("prepare", f"audio.{name}=2", "segment.duration_s=2").audio, name) == 2.0
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [

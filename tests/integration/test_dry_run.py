@@ -33,6 +33,61 @@ def test_it_writes_nothing_and_prints_the_shapes_and_shards_of_the_run(make_coll
     assert len(list(out.glob("*-train.tfrecord-*"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("ending", "settings", "num_segments", "amount"),
+    [
+        ("mp3", [], 16 * 4, "64 s"),
+        ("wav", ["audio.clip_duration_s=2"], 16 * 2, "48 s"),
+        ("mp3", ["audio.max_duration_s=1.5"], 16, "24 s"),
+    ],
+)
+def test_segments_and_audio_are_those_of_the_run(
+    ending, settings, num_segments, amount, make_collection, tmp_path, capsys
+):
+    music = make_collection(tmp_path / "music", ending=ending)
+    out = tmp_path / "out"
+    command = ["prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={out}", *FAST, *settings]
+    assert main([*command, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    rows = re.findall(r"^ (?:train|validation|test) +\d+ +(\d+) ", printed, re.MULTILINE)
+    assert sum(map(int, rows)) == num_segments
+    assert f"all: about {amount} of audio, less than 1 s on " in printed
+    assert main(command) == 0
+    tracks = [json.loads(line) for line in (out / "tracks.jsonl").read_text().splitlines()]
+    assert sum(track["num_segments"] for track in tracks) == num_segments
+    assert f"{sum(track['duration_s'] for track in tracks):.0f} s" == amount
+
+
+def test_without_lengths_in_headers_the_clip_says_the_seconds_per_byte(make_collection, tmp_path, capsys, monkeypatch):
+    music = make_collection(tmp_path / "music", duration_s=5.0)
+    monkeypatch.setattr("beam_pipelines.prepare.dry_run.lengths_from_headers", lambda tracks: {})
+    assert main(["prepare", "dataset=folder", f"dataset.root={music}", *FAST, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "shards, with lengths from one clip and file sizes" in printed
+    assert re.search(r"^ train +8 +40 ", printed, re.MULTILINE)
+    assert "all: about 80 s of audio, " in printed
+
+
+def test_music_is_not_composed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["prepare", "dataset.root=music", "output_dir=out", "dataset.artists_per_genre=3", *FAST]
+    command += ["dataset.tracks_per_artist=1", "dataset.duration_s=3", "duplicates.mode=off"]
+    assert main([*command, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert "note: 15 of 15 tracks of 3 s would be composed first, in music; the time for that is not est" in printed
+    rows = re.findall(r"^ (?:train|validation|test) +5 +(\d+) ", printed, re.MULTILINE)
+    assert rows == ["15", "15", "15"]
+    assert main(["synthesize", *(word for word in command if word.startswith("dataset."))]) == 0
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    assert main([*command, "--dry-run"]) == 0
+    again = capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before
+    assert re.findall(r"^ (?:train|validation|test) +5 +(\d+) ", again, re.MULTILINE) == rows
+    assert "would be composed" not in again
+
+
 def test_it_and_the_run_name_an_artist_whose_files_are_in_two_folders(make_collection, tmp_path, capsys):
     music = make_collection(tmp_path / "music", ending="mp3")
     command = ["prepare", "dataset=folder", f"dataset.root={music}", f"output_dir={tmp_path}/out", *FAST]
@@ -75,7 +130,7 @@ def test_the_time_is_that_of_the_workers_that_have_something_to_do(make_collecti
         ["runner=dask", "runner.num_workers=99"],
     ):
         assert main([*command, *runner]) == 0
-        [workers[runner[-1]]] = numbers(r"min on (\d+) workers, without start-up", capsys.readouterr().out)
+        [workers[runner[-1]]] = numbers(r" s on (\d+) workers, without start-up", capsys.readouterr().out)
     assert list(workers.values()) == [2, 3, 4, 6]  # there are six shards
 
 
@@ -90,7 +145,7 @@ def test_dataflow_has_a_price(make_collection, tmp_path, capsys):
     ]
     assert main(words) == 0
     out = capsys.readouterr().out
-    [minutes, workers] = numbers(r"h of audio, ([\d.]+) min on (\d+) workers", out)
+    [rate, workers] = numbers(r"(\d+) s of audio per second\nall: about 8 min of audio, .+ on (\d+) workers", out)
     assert workers == 3
     machines, vcpu_hours, gib_hours, usd = numbers(
         r"Dataflow: (\d+) machines of type n2-standard-2, ([\d.]+) vCPU-hours and ([\d.]+) GiB-hours: "
@@ -100,7 +155,7 @@ def test_dataflow_has_a_price(make_collection, tmp_path, capsys):
     assert machines == 3
     assert gib_hours == pytest.approx(vcpu_hours * 4, abs=0.03)
     hours = usd / (3 * (2 * 100_000 + 8 * 20_000))
-    assert hours * 60 == pytest.approx(minutes, abs=0.06)
+    assert hours * 3600 == pytest.approx(16 * 30 / 3 / rate, rel=0.02)
     assert "at 100000.0 USD per vCPU-hour and 20000.0 USD per GiB-hour, without start-up" in out
 
 

@@ -81,7 +81,8 @@ def test_a_download_that_was_killed_is_continued(gcs: Gcs, tree: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("number", "exit_code", "line"), [(signal.SIGTERM, 75, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")]
+    ("number", "exit_code", "line"),
+    [(signal.SIGTERM, 75, "stopped by SIGTERM"), (signal.SIGINT, 130, "stopped by Ctrl-C")],
 )
 def test_a_signal_ends_it_soon_and_the_same_command_resumes(
     gcs: Gcs, tree: Path, number: int, exit_code: int, line: str

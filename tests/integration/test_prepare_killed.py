@@ -191,6 +191,6 @@ def test_an_interrupted_run_prints_one_line(make_collection, tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 130
-    expected = "beamtune prepare: interrupted; what is finished is kept: the same command resumes"
+    expected = "beamtune prepare: stopped by Ctrl-C; what is finished is kept: the same command resumes"
     assert stderr.decode().splitlines()[-1] == expected
     assert not (tmp_path / "out" / "_SUCCESS").exists()

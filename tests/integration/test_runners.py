@@ -320,7 +320,7 @@ def test_an_interrupted_run_on_dask_leaves_no_process_and_no_file(make_collectio
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 130
-    expected = "beamtune prepare: interrupted; what is finished is kept: the same command resumes"
+    expected = "beamtune prepare: stopped by Ctrl-C; what is finished is kept: the same command resumes"
     assert stderr.decode().splitlines()[-1] == expected
     assert list((tmp_path / "temp").iterdir()) == []
     deadline_s = time.monotonic() + 600

@@ -190,7 +190,7 @@ def test_a_second_writer_that_was_faster_is_not_composed_over(tmp_path: Path, mo
         write_other,
         monkeypatch=monkeypatch,
     )
-    with pytest.raises(UserError, match="other parameters"):
+    with pytest.raises(UserError, match="other settings: dataset.seed=4 in the folder, 3 asked for"):
         write_collection(tmp_path, SMALL, num_workers=1)
 
 
@@ -216,12 +216,27 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) ->
     assert contents(tmp_path) == {"song.mp3": b"mine"}
 
 
-@pytest.mark.parametrize("marker", ['{"seed": 3}', "not json", "[]"])
-def test_a_collection_of_other_parameters_is_refused(tmp_path: Path, marker: str) -> None:
+def test_settings_that_differ_from_those_of_a_collection_are_named(finished: Path) -> None:
+    other = replace(SMALL, duration_s=20.0, tracks_per_artist=2)
+    with pytest.raises(UserError) as error:
+        write_collection(finished, other)
+    assert str(error.value) == (
+        f"{finished} holds composed music with other settings: dataset.tracks_per_artist=1 in the folder, 2 asked for; "
+        "dataset.duration_s=1.5 in the folder, 20 asked for: give dataset.tracks_per_artist=1 dataset.duration_s=1.5, "
+        "or another dataset.root"
+    )
+
+
+OF_ANOTHER_VERSION = json.dumps({**collection._marker(SMALL), "composer_version": 1})
+
+
+@pytest.mark.parametrize("marker", ['{"seed": 3}', "not json", "[]", OF_ANOTHER_VERSION])
+def test_a_collection_of_another_version_is_refused(tmp_path: Path, marker: str) -> None:
     (tmp_path / "synthetic.json").write_text(marker)
-    with pytest.raises(UserError, match="other parameters") as error:
+    with pytest.raises(UserError, match="another version of beamtune") as error:
         write_collection(tmp_path, SMALL)
-    assert str(tmp_path) in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path} holds music")
+    assert str(error.value).endswith(f"to prepare it as it is: dataset=csv dataset.path={tmp_path}/tracks.csv")
     assert contents(tmp_path) == {"synthetic.json": marker.encode()}
 
 
