@@ -1,6 +1,8 @@
 """Whether XLA compiles the steps of a run."""
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -38,6 +40,18 @@ def compiles_with_xla(config: TrainConfig, *, model: keras.Model, steps_per_epoc
         "layers there",
     )
     return bool(config.jit_compile)
+
+
+def keys_of_same_compilation(saved: Mapping[str, Any], config: TrainConfig) -> frozenset[str]:
+    """Returns `jit_compile` if its saved and its given value have the same effect on this machine, and nothing else.
+
+    Args:
+        saved: The settings that the run was started with.
+        config: The given ones.
+    """
+    is_auto_off = not has_gpu() or config.strategy.kind != NO_STRATEGY
+    are_off = {saved.get("jit_compile", AUTO), config.jit_compile} <= {AUTO, False}
+    return frozenset({"jit_compile"} if is_auto_off and are_off else ())
 
 
 def _can_be_compiled(model: keras.Model) -> bool:

@@ -20,11 +20,9 @@ SAMPLINGS = ("natural", "balanced")
 CLASS_WEIGHTINGS = ("none", "balanced")
 SCHEDULES = ("cosine", "constant")
 AUTO = "auto"
-# Settings that may change when a run is resumed. All others determine the result; with XLA and on another device, it is
-# computed with other roundings.
+# Settings that may change when a run is resumed. All others determine the result: with XLA, it has other roundings.
 KEYS_THAT_MAY_DIFFER = frozenset(
-    {"run_dir", "checkpoint_interval_s", "steps_per_call", "jit_compile", "augment.runs_on"}
-    | {"board.", "storage.", "mlflow."}
+    {"run_dir", "checkpoint_interval_s", "steps_per_call", "augment.runs_on"} | {"board.", "storage.", "mlflow."}
 )
 
 

@@ -55,3 +55,21 @@ def test_a_gpu_for_which_xla_does_not_compile_is_used_without_it(monkeypatch: py
 def test_what_xla_cannot_compile_is_refused() -> None:
     with pytest.raises(UserError, match="jit_compile=True: expected false or auto with model=crnn on a GPU"):
         decide(jit_compile=True, recurrent=True)
+
+
+def same(saved: bool | str, given: bool | str, *, kind: str = "none") -> bool:
+    config = TrainConfig(
+        run_dir="r", data_dir="d", model=CrnnConfig(), jit_compile=given, strategy=StrategyConfig(kind=kind)
+    )
+    return compilation.keys_of_same_compilation({"jit_compile": saved}, config) == {"jit_compile"}
+
+
+def test_auto_is_false_without_a_gpu() -> None:
+    assert same("auto", False) and same(False, "auto")
+    assert not same("auto", True) and not same(False, True) and not same(True, "auto")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_auto_is_false_on_a_gpu_with_a_strategy_only() -> None:
+    assert same("auto", False, kind="mirrored")
+    assert not same("auto", False)
