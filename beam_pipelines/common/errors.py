@@ -2,6 +2,8 @@
 
 # How TensorFlow's message about a failed operation of a graph begins, before the lines of Python that made it.
 _GRAPH_ERROR = "Graph execution error:"
+# The same for a function that TensorFlow could not trace. All lines after this one are indented by four spaces or more.
+_TRACE_ERROR = "in user code:"
 
 
 class UserError(Exception):
@@ -30,4 +32,8 @@ def first_line(error: BaseException) -> str:
         # "Detected at node … defined at (most recent call last):" and indented lines of Python come before the cause.
         causes = [line for line in lines[1:] if not line.startswith((" ", "\t", "Detected at node "))]
         lines = causes or lines
+    if lines[:1] == [_TRACE_ERROR]:
+        # Two lines for each function come before the cause: '    File "x.py", line 1, in f' and its source.
+        causes = [line[4:] for line in lines[1:] if not line.startswith((" " * 5, '    File "'))]
+        lines = [line.removeprefix(f"{type(error).__name__}: ") for line in causes] or lines[-1:]
     return lines[0].strip() if lines else type(error).__name__

@@ -169,6 +169,35 @@ def test_an_error_of_a_graph_is_named_by_its_cause(fake_command, capsys):
 
 
 @pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (
+            ["    RuntimeError: merge_call called while defining a tf.function.", "    Second line."],
+            "merge_call called while defining a tf.function.",
+        ),
+        (["    ValueError: no shape"], "ValueError: no shape"),
+        ([], "return compute(batch)"),
+    ],
+)
+def test_an_error_of_a_function_that_is_traced_is_named_by_its_cause(fake_command, capsys, lines, named):
+    def run(_):
+        # As TensorFlow writes it.
+        trace = [
+            "in user code:",
+            "",
+            '    File "loop.py", line 90, in run_steps  *',
+            "        return compute(batch)",
+            "",
+        ]
+        raise RuntimeError("\n".join([*trace, *lines, ""]))
+
+    fake_command(run)
+    assert main(["fake"]) == 1
+    line = f"beamtune fake: the run failed: RuntimeError: {named} (--debug shows the traceback)\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
     ("module", "extra"),
     [("apache_beam.io", "beam"), ("keras_tuner", "tune"), ("tensorflow_io", "io"), ("mutagen.id3", "tag")],
 )

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from beam_pipelines.common.checks import check, check_choice
 
-MULTI_WORKER = "multi_worker"
-STRATEGY_KINDS = ("none", "mirrored", MULTI_WORKER, "tpu")
+NO_STRATEGY, MULTI_WORKER = "none", "multi_worker"
+STRATEGY_KINDS = (NO_STRATEGY, "mirrored", MULTI_WORKER, "tpu")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class StrategyConfig:
         tpu_project: For tpu: its Google Cloud project; None is the project of this machine.
     """
 
-    kind: str = "none"
+    kind: str = NO_STRATEGY
     num_devices: int | None = None
     tpu_name: str | None = None
     tpu_zone: str | None = None

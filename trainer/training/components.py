@@ -168,7 +168,7 @@ def make_components(
         model=model,
         optimizer=optimizer,
         class_weights=_balancing_weights(config, prepared) if config.class_weighting == "balanced" else None,
-        jit_compile=compiles_with_xla(config, strategy=strategy, model=model, steps_per_epoch=stream.steps_per_epoch),
+        jit_compile=compiles_with_xla(config, model=model, steps_per_epoch=stream.steps_per_epoch),
         augment=None if augmenter is None or not augmenter.on_device else augmenter.compiled(jit_compile=has_gpu()),
     )
     return TrainingComponents(

@@ -11,7 +11,7 @@ from beam_pipelines.common.paths import check_apart
 from beam_pipelines.common.retries import StorageConfig
 from trainer.board.config import BoardConfig
 from trainer.data.config import AugmentConfig
-from trainer.devices.config import StrategyConfig
+from trainer.devices.config import NO_STRATEGY, StrategyConfig
 from trainer.models.config import ModelConfig
 from trainer.tracking.config import MlflowConfig
 
@@ -20,11 +20,9 @@ SAMPLINGS = ("natural", "balanced")
 CLASS_WEIGHTINGS = ("none", "balanced")
 SCHEDULES = ("cosine", "constant")
 AUTO = "auto"
-# Settings that may change when a run is resumed. All others determine the result; with XLA and on another device, it is
-# computed with other roundings.
+# Settings that may change when a run is resumed. All others determine the result: with XLA, it has other roundings.
 KEYS_THAT_MAY_DIFFER = frozenset(
-    {"run_dir", "checkpoint_interval_s", "steps_per_call", "jit_compile", "augment.runs_on"}
-    | {"board.", "storage.", "mlflow."}
+    {"run_dir", "checkpoint_interval_s", "steps_per_call", "augment.runs_on"} | {"board.", "storage.", "mlflow."}
 )
 
 
@@ -96,8 +94,8 @@ class TrainingConfig:
             themselves.
         precision: float32; or mixed_bfloat16 (TPUs, newer GPUs) or mixed_float16 (GPUs), in which layers compute while
             the weights stay float32.
-        jit_compile: Whether XLA compiles the forward and the backward pass; "auto" does it on one GPU, for runs of
-            10,000 steps or more, where XLA can compile the model.
+        jit_compile: Whether XLA compiles the forward and the backward pass; "auto" does it on one GPU without a
+            strategy, for runs of 10,000 steps or more, where XLA can compile the model.
         checkpoint_interval_s: Seconds between checkpoints within an epoch; None saves after each epoch only.
         steps_per_call: Steps in one call of the compiled loop, after which the progress bar moves; "auto" is as many as
             take half a second. The result does not depend on it.
@@ -206,6 +204,13 @@ class TrainingConfig:
             key="jit_compile",
             value=self.jit_compile,
             expected="true, false or auto",
+        )
+        check(
+            self.jit_compile is not True or self.strategy.kind == NO_STRATEGY,
+            key="jit_compile",
+            value="true",
+            expected=f"false or auto with strategy={self.strategy.kind}, even of one device, because XLA cannot "
+            "compile what devices share in the forward pass, such as the statistics of batch normalisation",
         )
         check(
             self.checkpoint_interval_s is None or self.checkpoint_interval_s >= 0,

@@ -26,10 +26,14 @@ def describe_input_share(config: TrainingConfig, *, input_wait_s: float, duratio
 
 
 def _advice(config: TrainingConfig) -> str:
+    is_augmented_ahead = config.augment.runs_on != "device" and not config.augment.is_off
+    if not config.cache and is_augmented_ahead:
+        # Only the sum of both waits is measured.
+        return "examples are read and augmented in it; cache=true, if there is enough memory, saves the reading only"
     if not config.cache:
         return "cache=true keeps the examples in memory, if there is enough"
     if config.augment.needs_tensorflow_io:
         return "augment.spec_augment_backend=keyed and augment.fade_max_share=0 take less time"
-    if config.augment.runs_on != "device" and not config.augment.is_off:
+    if is_augmented_ahead:
         return "augment.runs_on=device changes examples on the device"
     return "the processors have no time left to make batches; more of them, or a larger global_batch_size, help"

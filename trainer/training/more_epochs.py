@@ -11,12 +11,13 @@ from trainer.training.config import TrainConfig
 _EPOCHS, _PATIENCE = "epochs", "early_stopping_patience_epochs"
 
 
-def keys_of_more_epochs(saved: Mapping[str, Any], config: TrainConfig) -> frozenset[str]:
+def keys_of_more_epochs(saved: Mapping[str, Any], config: TrainConfig, *, is_finished: bool) -> frozenset[str]:
     """Returns those of the settings that let a run train longer than the saved ones, and differ from them.
 
     Args:
         saved: The settings that the run was started with.
         config: The given ones.
+        is_finished: Whether the run has trained all of its epochs, or early stopping has ended it.
 
     Raises:
         UserError: `epochs` is higher, and the learning rate depends on it.
@@ -24,10 +25,14 @@ def keys_of_more_epochs(saved: Mapping[str, Any], config: TrainConfig) -> frozen
     keys = set()
     if config.epochs > saved.get(_EPOCHS, config.epochs):
         if config.optimizer.schedule == "cosine":
+            planned = counted(saved[_EPOCHS], "epoch")
             raise UserError(
                 f"epochs={config.epochs}: the learning rate of run_dir={config.run_dir} has fallen to 0 at the end of "
-                f"its {counted(saved[_EPOCHS], 'epoch')} (optimizer.schedule=cosine), so that it cannot continue: "
+                f"its {planned} (optimizer.schedule=cosine), so that it cannot continue: "
                 "choose another run_dir, with optimizer.schedule=constant if it shall be continued later"
+                if is_finished
+                else f"epochs={config.epochs}: the learning rates of run_dir={config.run_dir} are planned for "
+                f"{planned} (optimizer.schedule=cosine): continue it without epochs=, or choose another run_dir"
             )
         keys.add(_EPOCHS)
     patience, saved_patience = config.early_stopping_patience_epochs, saved.get(_PATIENCE)

@@ -34,6 +34,7 @@ from trainer.runs.versions_file import write_versions
 from trainer.tracking.mlflow_sink import MlflowSink
 from trainer.tracking.sinks import Sinks
 from trainer.training.callbacks import Callback
+from trainer.training.compilation import keys_of_same_compilation
 from trainer.training.components import TrainingComponents, TrainingData, make_components, open_training_data
 from trainer.training.config import KEYS_THAT_MAY_DIFFER, TrainConfig
 from trainer.training.epochs import EpochLoop
@@ -161,8 +162,9 @@ def _check_same_config(run: RunDir, config: TrainConfig) -> frozenset[str]:
     Raises:
         UserError: Other settings differ.
     """
-    more = keys_of_more_epochs(run.config(), config)
-    run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER | more)
+    saved = run.config()
+    more = keys_of_more_epochs(saved, config, is_finished=run.is_finished())
+    run.check_same_config(config, may_differ=KEYS_THAT_MAY_DIFFER | keys_of_same_compilation(saved, config) | more)
     return more
 
 

@@ -36,6 +36,10 @@ from trainer.training.config import OptimizerConfig, TrainConfig
             "steps_per_call=all: expected a whole number from 1 to 10000, or auto",
         ),
         (lambda: TrainConfig(jit_compile="no"), "jit_compile=no: expected true, false or auto"),
+        (
+            lambda: TrainConfig(jit_compile=True, strategy=StrategyConfig(kind="mirrored", num_devices=1)),
+            "jit_compile=true: expected false or auto with strategy=mirrored, even of one device",
+        ),
         (lambda: TrainConfig(shuffle_buffer_examples=0), "shuffle_buffer_examples=0: expected"),
         (lambda: TrainConfig(early_stopping_patience_epochs=0), "early_stopping_patience_epochs=0: expected at least"),
         (lambda: TrainConfig(label_smoothing=1.0), "label_smoothing=1.0: expected a share"),

@@ -17,7 +17,15 @@ def test_a_short_wait_is_only_named_and_a_shorter_one_is_not() -> None:
 @pytest.mark.parametrize(
     ("config", "advice"),
     [
-        (TrainingConfig(cache=False, augment=AugmentConfig(gain_db=3.0)), "cache=true keeps the examples in memory"),
+        (TrainingConfig(cache=False), "cache=true keeps the examples in memory"),
+        (
+            TrainingConfig(cache=False, augment=AugmentConfig(gain_db=3.0)),
+            "examples are read and augmented in it; cache=true, if there is enough memory, saves the reading only",
+        ),
+        (
+            TrainingConfig(cache=False, augment=AugmentConfig(gain_db=3.0, runs_on="device")),
+            "cache=true keeps the examples in memory",
+        ),
         (TrainingConfig(augment=AugmentConfig(fade_max_share=0.1)), "augment.spec_augment_backend=keyed and augment"),
         (TrainingConfig(augment=AugmentConfig(gain_db=3.0)), "augment.runs_on=device changes examples on the device"),
         (TrainingConfig(augment=AugmentConfig(gain_db=3.0, runs_on="device")), "the processors have no time left"),

@@ -1,8 +1,9 @@
 """Runs that are given more epochs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checkpoint_values import assert_same_checkpoints
@@ -19,25 +20,40 @@ CONSTANT = OptimizerConfig(schedule="constant")
 RUN = TrainConfig(run_dir="r", data_dir="d", model=Cnn2dConfig(), epochs=3, early_stopping_patience_epochs=2)
 
 
+def keys_of_more(saved: Mapping[str, Any], config: TrainConfig) -> frozenset[str]:
+    return keys_of_more_epochs(saved, config, is_finished=True)
+
+
 def test_more_epochs_need_a_rate_that_does_not_depend_on_them() -> None:
     saved = asdict(replace(RUN, optimizer=CONSTANT))
-    assert keys_of_more_epochs(saved, replace(RUN, optimizer=CONSTANT)) == frozenset()
-    assert keys_of_more_epochs(saved, replace(RUN, optimizer=CONSTANT, epochs=5)) == {"epochs"}
-    assert keys_of_more_epochs(saved, replace(RUN, optimizer=CONSTANT, epochs=2)) == frozenset()
+    assert keys_of_more(saved, replace(RUN, optimizer=CONSTANT)) == frozenset()
+    assert keys_of_more(saved, replace(RUN, optimizer=CONSTANT, epochs=5)) == {"epochs"}
+    assert keys_of_more(saved, replace(RUN, optimizer=CONSTANT, epochs=2)) == frozenset()
     with pytest.raises(UserError, match=r"epochs=5: the learning rate of run_dir=r has fallen to 0 .* its 3 epochs"):
-        keys_of_more_epochs(asdict(RUN), replace(RUN, epochs=5))
-    assert keys_of_more_epochs({"learner": "svm"}, RUN) == frozenset()
+        keys_of_more(asdict(RUN), replace(RUN, epochs=5))
+    assert keys_of_more({"learner": "svm"}, RUN) == frozenset()
+
+
+def test_a_run_that_is_not_finished_keeps_the_epochs_that_its_rates_are_planned_for() -> None:
+    with pytest.raises(UserError) as refused:
+        keys_of_more_epochs(asdict(RUN), replace(RUN, epochs=5), is_finished=False)
+    assert str(refused.value) == (
+        "epochs=5: the learning rates of run_dir=r are planned for 3 epochs (optimizer.schedule=cosine): continue it "
+        "without epochs=, or choose another run_dir"
+    )
+    constant = replace(RUN, optimizer=CONSTANT)
+    assert keys_of_more_epochs(asdict(constant), replace(constant, epochs=5), is_finished=False) == {"epochs"}
 
 
 @pytest.mark.parametrize(("patience", "keys"), [(1, set()), (2, set()), (3, {"early_stopping_patience_epochs"})])
 def test_more_patience_lets_a_run_train_longer(patience: int, keys: set[str]) -> None:
-    assert keys_of_more_epochs(asdict(RUN), replace(RUN, early_stopping_patience_epochs=patience)) == keys
+    assert keys_of_more(asdict(RUN), replace(RUN, early_stopping_patience_epochs=patience)) == keys
 
 
 def test_no_limit_of_patience_is_the_longest() -> None:
     unlimited = replace(RUN, early_stopping_patience_epochs=None)
-    assert keys_of_more_epochs(asdict(RUN), unlimited) == {"early_stopping_patience_epochs"}
-    assert keys_of_more_epochs(asdict(unlimited), RUN) == frozenset()
+    assert keys_of_more(asdict(RUN), unlimited) == {"early_stopping_patience_epochs"}
+    assert keys_of_more(asdict(unlimited), RUN) == frozenset()
 
 
 def test_a_run_that_early_stopping_ended_says_so() -> None:
