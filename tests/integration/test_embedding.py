@@ -77,8 +77,9 @@ def test_networks_in_a_bucket_give_the_bytes_of_local_ones(music, networks, tmp_
 
 def test_a_wrong_network_ends_prepare_and_its_dry_run_before_the_music_is_listed(music, networks, tmp_path, capsys):
     words = ["features=embedding", *of("embedding", networks / "net.onnx")]
+    (tmp_path / "no music").mkdir()  # a listing would end with an error
     for mode in ([], ["--dry-run"]):
-        assert prepare(tmp_path / "no such folder", tmp_path / "data", *words, *mode) == 2
+        assert prepare(tmp_path / "no music", tmp_path / "data", *words, *mode) == 2
         error = capsys.readouterr().err.strip()
         assert error.count("\n") == 0
         assert "features.embedding.output_name is not set, and the network has 2 outputs (vectors, logits)" in error
