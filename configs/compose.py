@@ -17,12 +17,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, FloatNode, IntegerNode, ListConfig, OmegaConf, StringNode
+from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode
+from omegaconf.base import UnionNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from beam_pipelines.common.checks import check_choice
 from beam_pipelines.common.errors import UserError, first_line
 from configs.hydra_schemas import SCHEMA_GROUP, register_schema
+from configs.setting_nodes import expected_by, is_mapping, mapping_of, node_of, value_of_union
 
 # Overrides of the command line, or values by dotted key and options by group.
 Settings: TypeAlias = Sequence[str] | Mapping[str, Any]
@@ -34,7 +36,6 @@ _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 _SCHEMA = re.compile(rf"\b{SCHEMA_GROUP}/(\w+)")
 # In OmegaConf's grammar a backslash escapes "${", and another backslash before it.
 _REFERENCE = re.compile(r"(\\*)\$\{")
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 # What Hydra has for programs that it starts: to read these files takes a third of the time of composing.
 _WITHOUT_JOB = tuple(
     f"~hydra/{group}"
@@ -223,10 +224,10 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
     values = [setting for setting in settings if setting.key not in groups]
     keys = list(_leaves(config))
     for setting in values:
-        if _mapping_of(config, setting.key) is None:
+        if mapping_of(config, setting.key) is None:
             _check_key(setting.key, keys=keys, groups=groups)
     for setting in values:
-        is_in_mapping = _mapping_of(config, setting.key) is not None
+        is_in_mapping = mapping_of(config, setting.key) is not None
         try:
             OmegaConf.update(
                 config, setting.key, _value_for(config, setting), merge=not is_in_mapping, force_add=is_in_mapping
@@ -236,30 +237,11 @@ def _compose(config_name: str, settings: Sequence[_Setting]) -> DictConfig:
                 items = [item.strip(" '\"") for item in str(setting.value).strip("[]").split(",")]
                 quoted = ",".join(f'"{item}"' if item.startswith("-") else item for item in items)
                 raise UserError(f"{setting.text}: expected a list, e.g. '{setting.key}=[{quoted}]'") from error
-            raise UserError(f"{setting.text}: {_expected_number(config, setting) or first_line(error)}") from error
+            raise UserError(
+                f"{setting.text}: {expected_by(node_of(config, setting.key), setting.value) or first_line(error)}"
+            ) from error
     _check_references(config, values)
     return config
-
-
-def _expected_number(config: DictConfig, setting: _Setting) -> str | None:
-    """Returns what a setting of a number expects, with a decimal comma as a point; None for other settings."""
-    node = _node(config, setting.key)
-    if isinstance(node, IntegerNode):
-        return "expected a whole number"
-    if not isinstance(node, FloatNode):
-        return None
-    value = str(setting.value)
-    return (
-        f"expected a number: write {value.replace(',', '.')}"
-        if _DECIMAL_COMMA.fullmatch(value)
-        else "expected a number"
-    )
-
-
-def _node(config: DictConfig, key: str) -> Any:
-    *parents, name = key.split(".")
-    parent = OmegaConf.select(config, ".".join(parents)) if parents else config
-    return parent._get_node(name) if isinstance(parent, DictConfig) else None
 
 
 def _check_references(config: DictConfig, settings: Sequence[_Setting]) -> None:
@@ -280,6 +262,9 @@ def _value_for(config: DictConfig, setting: _Setting) -> Any:
 
     A folder may be named "[1]", "007" or "1e3", which are a list and numbers.
     """
+    node = node_of(config, setting.key)
+    if isinstance(node, UnionNode):
+        return value_of_union(node, setting.value)
     if (
         not setting.is_parsed
         or setting.value is None
@@ -287,9 +272,9 @@ def _value_for(config: DictConfig, setting: _Setting) -> Any:
         or not setting.text.startswith(f"{setting.key}=")
     ):
         return setting.value
-    if _mapping_of(config, setting.key) not in (None, setting.key):
+    if mapping_of(config, setting.key) not in (None, setting.key):
         return setting.text.partition("=")[2]
-    is_text = isinstance(_node(config, setting.key), StringNode)
+    is_text = isinstance(node, StringNode)
     return setting.text.partition("=")[2] if is_text else setting.value
 
 
@@ -304,26 +289,11 @@ def _check_key(key: str, *, keys: Sequence[str], groups: Mapping[str, Sequence[s
     raise UserError(f"{key}: there is no such setting{_hint(key, choices) or '; --show-config lists them'}")
 
 
-def _mapping_of(config: DictConfig, key: str) -> str | None:
-    """Returns the setting that is a mapping with names of the user's, such as labels: the key, or the one above it."""
-    for candidate in (key, key.rpartition(".")[0]):
-        *parents, name = candidate.split(".")
-        parent = OmegaConf.select(config, ".".join(parents)) if parents else config
-        node = parent._get_node(name) if isinstance(parent, DictConfig) and name in parent else None
-        if isinstance(node, DictConfig) and _is_mapping(node):
-            return candidate
-    return None
-
-
-def _is_mapping(node: DictConfig) -> bool:
-    return OmegaConf.get_type(node) is dict and node._metadata.element_type is str
-
-
 def _leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
     leaves: dict[str, Any] = {}
     for name in map(str, config):
         child = None if OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, name) else config[name]
-        if isinstance(child, DictConfig) and not _is_mapping(child):
+        if isinstance(child, DictConfig) and not is_mapping(child):
             leaves.update(_leaves(child, f"{prefix}{name}."))
         else:
             is_container = isinstance(child, DictConfig | ListConfig)

@@ -12,7 +12,12 @@ MISSING: Any = "???"  # OmegaConf's marker of a value without a default
 def check(condition: bool, *, key: str, value: object, expected: str) -> None:
     """Raises a UserError that names the key, its value and what was expected, unless the condition holds."""
     if not condition:
-        raise UserError(f"{key}={value}: expected {expected}")
+        raise UserError(f"{key}={shown_value(value)}: expected {expected}")
+
+
+def shown_value(value: object) -> str:
+    """Returns a value for messages: true, false and null as users write them, and others as Python does."""
+    return {"True": "true", "False": "false", "None": "null"}.get(repr(value), str(value))
 
 
 def check_path(value: str, *, key: str) -> None:
@@ -46,7 +51,9 @@ def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
     if value in choices:
         return
     begun = [choice for choice in choices if value and choice.startswith(value)]
-    nearest = difflib.get_close_matches(value, choices, n=1) or begun
+    # With another letter, a word of three letters is another word: gpu is not a mistyped cpu.
+    similar = difflib.get_close_matches(value, choices, n=1) if len(value) > 3 else []
+    nearest = similar or begun
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     expected = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     raise UserError(f"{key}={value}: expected {expected}{hint}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from beam_pipelines.common.checks import shown_value
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -52,7 +54,7 @@ def describe_differences(
     now = _flatten(yaml.safe_load(yaml.safe_dump(dict(wanted))))
     before = {**({} if defaults_of is None else _defaults(defaults_of)), **_flatten(saved)}
     return "; ".join(
-        f"{key} was {before.get(key)} and is {now.get(key)}"
+        f"{key} was {shown_value(before.get(key))} and is {shown_value(now.get(key))}"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key) and key not in may_differ and not key.startswith(groups)
     )

@@ -94,7 +94,7 @@ def test_the_direction_follows_from_the_name_unless_it_is_given(objective, direc
         (["tuner.factor=1"], "tuner.factor=1: expected 2 to 100"),
         (
             ["early_stopping_patience_epochs=null", "learn_from_validation=true"],
-            "learn_from_validation=True: expected false",
+            "learn_from_validation=true: expected false",
         ),
         (["learn_from_validation=true"], "early_stopping_patience_epochs=8: expected null"),
         (["model.dropout=2"], "model.dropout=2.0: expected a share"),

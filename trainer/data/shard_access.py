@@ -65,7 +65,7 @@ class OpenShard:
             return record_data(content)
         except DamagedRecordError as error:
             raise RunFailedError(
-                f"{self.shard.path}: example {record} of {self.shard.num_examples} is damaged, or "
+                f"{self.shard.path}: example {record + 1} of {self.shard.num_examples} is damaged, or "
                 f"{index_filename(self.shard.path)} is the index of another shard: prepare the data again"
             ) from error
 

@@ -208,7 +208,7 @@ class TrainingConfig:
         check(
             self.jit_compile is not True or self.strategy.kind == NO_STRATEGY,
             key="jit_compile",
-            value="true",
+            value=self.jit_compile,
             expected=f"false or auto with strategy={self.strategy.kind}, even of one device, because XLA cannot "
             "compile what devices share in the forward pass, such as the statistics of batch normalisation",
         )

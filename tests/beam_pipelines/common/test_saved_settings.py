@@ -50,8 +50,8 @@ def test_a_setting_of_a_group_that_an_earlier_version_did_not_have_had_its_defau
 
 
 def test_a_setting_without_a_default_has_no_value_where_it_is_not_saved() -> None:
-    assert differences({"seed": 0}, Settings("r")) == "run_dir was None and is r"
+    assert differences({"seed": 0}, Settings("r")) == "run_dir was null and is r"
 
 
 def test_a_setting_that_no_longer_exists_is_named() -> None:
-    assert differences({**SAVED, "momentum": 0.9}, Settings("r")) == "momentum was 0.9 and is None"
+    assert differences({**SAVED, "momentum": 0.9}, Settings("r")) == "momentum was 0.9 and is null"

@@ -119,5 +119,5 @@ def test_only_workers_elsewhere_need_paths_in_a_bucket():
 def test_without_an_image_the_package_must_be_installed_otherwise(option):
     paths = {"output_dir": "gs://my-bucket/out"}
     dataflow(options=[option]).check_job(paths)
-    with pytest.raises(UserError, match="runner.worker_image=None: expected an image that contains beamtune"):
+    with pytest.raises(UserError, match="runner.worker_image=null: expected an image that contains beamtune"):
         dataflow(options=["--disk_size_gb=30"]).check_job(paths)

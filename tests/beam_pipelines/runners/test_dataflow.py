@@ -294,7 +294,7 @@ def test_the_counters_of_a_running_job_are_read(service, staged, monkeypatch):
             {"dataset": FolderDatasetConfig(root="/music")},
             "dataset.root=/music: expected a path that begins with gs://",
         ),
-        ({"worker_image": None}, {}, "runner.worker_image=None: expected an image that contains beamtune"),
+        ({"worker_image": None}, {}, "runner.worker_image=null: expected an image that contains beamtune"),
         ({"worker_image": None, "options": ["--extra_package=x.whl"]}, {"output_dir": "x"}, "output_dir=x: expected"),
     ],
 )

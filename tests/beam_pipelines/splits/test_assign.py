@@ -253,7 +253,7 @@ def test_no_group_is_in_two_splits_every_track_is_in_one_and_shares_are_near(gro
         ({"validation_fraction": -0.1}, "split.validation_fraction=-0.1"),
         ({"validation_fraction": 0.5, "test_fraction": 0.5}, "a sum below 1"),
         ({"source": "offical"}, "did you mean official"),
-        ({"folds": 5}, "split.fold=None: expected the number of the fold to test on, from 0 to 4"),
+        ({"folds": 5}, "split.fold=null: expected the number of the fold to test on, from 0 to 4"),
         ({"folds": 5, "fold": 5}, "split.fold=5: expected the number of the fold to test on, from 0 to 4"),
         ({"folds": 5, "fold": -1}, "split.fold=-1"),
         ({"folds": 2, "fold": 0}, "split.folds=2: expected 3 to 1000 folds"),

@@ -256,7 +256,7 @@ def test_nor_does_a_key_or_an_entry(value: str) -> None:
             ["baselines", "data_dir=gs://bkt/d", "output_dir=gs://bkt/o", "launch.accelerators=1"],
             "launch.accelerators=1: expected 0: baselines uses no more",
         ),
-        (["serve", "gs://bucket/export"], "launch.token_secret=None: expected the Secret whose key token clients send"),
+        (["serve", "gs://bucket/export"], "launch.token_secret=null: expected the Secret whose key token clients send"),
         ([*SERVE, "host=0.0.0.0"], "host=0.0.0.0: expected launch.port and launch.token_secret instead"),
         (["serve", "launch.token_secret=token"], "launch … serve takes one path, that of a run or an export: got none"),
         ([*SERVE, "launch.replicas=9"], "launch.max_replicas=4: expected at least launch.replicas=9"),

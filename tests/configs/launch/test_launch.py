@@ -215,7 +215,7 @@ def test_a_job_that_does_not_exist_is_one_line(
         ),
         (
             ["vertex", "predict", *PLACE, "gs://bkt/run", "gs://bkt/music"],
-            "output=None: expected a table gs://…: a job has no terminal",
+            "output=null: expected a table gs://…: a job has no terminal",
         ),
         (
             ["dataflow", "train", *PLACE],

@@ -297,7 +297,7 @@ def test_nor_does_an_entry(value: str) -> None:
         (["evaluate", "run_dir=/r", "launch.gpus_per_node=2"], "launch.gpus_per_node=2: expected 1: evaluate uses no "),
         ([*TRAIN, "strategy=multi_worker"], "strategy=multi_worker: expected none with launch.gpus_per_node=0 and "),
         ([*TRAIN, "launch.container=docker"], "launch.container=docker: expected one of none, apptainer, pyxis"),
-        ([*TRAIN, "launch.container=pyxis"], "launch.image=None: expected an image with launch.container=pyxis"),
+        ([*TRAIN, "launch.container=pyxis"], "launch.image=null: expected an image with launch.container=pyxis"),
         ([*TRAIN, "launch.image=/a.sif"], "launch.image=/a.sif: expected launch.container with it"),
         ([*TRAIN, "launch.mounts=[/a]"], "launch.mounts=['/a']: expected launch.container with it"),
         (

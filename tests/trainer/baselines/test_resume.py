@@ -66,7 +66,7 @@ def test_an_interrupted_command_resumes_with_the_same_results(make_config, tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pca": 2}, "pca was None and is 2"),
+        ({"pca": 2}, "pca was null and is 2"),
         ({"tune": True}, "tune was False and is True"),
         ({"feature": "yamnet"}, "feature was spectral_stats and is yamnet"),
     ],

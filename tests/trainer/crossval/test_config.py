@@ -29,7 +29,7 @@ MakeConfig = Callable[..., CrossvalConfig]
         ({"output_dir": " "}, "output_dir= : expected a path"),
         ({"data_dir": ""}, "data_dir=: expected a path"),
         ({"folds_dir": ""}, "folds_dir=: expected a path"),
-        ({"folds_dir": "f", "keep_folds": False}, "keep_folds=False: expected true with folds_dir, because other"),
+        ({"folds_dir": "f", "keep_folds": False}, "keep_folds=false: expected true with folds_dir, because other"),
         ({"epochs": 0}, "epochs=0: expected"),
         ({"strategy": StrategyConfig(kind="multi_worker")}, "strategy=multi_worker: expected none, mirrored or tpu"),
         (

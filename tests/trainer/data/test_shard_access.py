@@ -81,8 +81,8 @@ def flip_a_bit_of_a_length(shard: Path) -> None:
     [
         (cut, "is damaged or truncated after 8 of 9 examples: prepare the data again"),
         (cut_between_records, "has 8 examples, expected 9: prepare the data again"),
-        (flip_a_bit_of_data, "example 0 of 9 is damaged, or .*index-00001-of-00003 is the index of another shard"),
-        (flip_a_bit_of_a_length, "example 0 of 9 is damaged, or .*index-00001-of-00003 is the index of another shard"),
+        (flip_a_bit_of_data, "example 1 of 9 is damaged, or .*index-00001-of-00003 is the index of another shard"),
+        (flip_a_bit_of_a_length, "example 1 of 9 is damaged, or .*index-00001-of-00003 is the index of another shard"),
         (Path.unlink, "is missing: prepare the data again"),
     ],
 )

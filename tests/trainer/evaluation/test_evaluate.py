@@ -80,7 +80,7 @@ def test_a_run_without_calibration_is_calibrated_afterwards(
 
 
 def test_runs_that_cannot_be_calibrated_are_refused(finished: TrainConfig, write_prepared: WritePrepared) -> None:
-    with pytest.raises(UserError, match="calibrate=True: expected false with split=test"):
+    with pytest.raises(UserError, match="calibrate=true: expected false with split=test"):
         EvaluateConfig(run_dir=finished.run_dir, calibrate=True)
     config = EvaluateConfig(run_dir=finished.run_dir, split="validation", calibrate=True)
     other = write_prepared(directory_name="other", cache_key="other")

@@ -291,7 +291,7 @@ def test_the_first_embedding_may_be_that_of_another_thread(finished: TrainConfig
     ("settings", "message"),
     [
         ({"output": "a.txt"}, "output=a.txt: expected a name that ends with .csv, .jsonl, .parquet"),
-        ({"output": "a.csv", "embeddings": True}, "embeddings=True: expected false with CSV"),
+        ({"output": "a.csv", "embeddings": True}, "embeddings=true: expected false with CSV"),
         ({"runner": DirectRunnerConfig()}, "runner is set, and output is not"),
         ({"num_threads": 0}, "num_threads=0: expected a whole number from 1 to 1024"),
     ],

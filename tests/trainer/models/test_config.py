@@ -52,7 +52,7 @@ BOTH = ("musicnn", "yamnet")
         (lambda: AttentionPoolConfig(feature=[]), "model.feature=[]: expected a name, or a list of names"),
         (lambda: AttentionPoolConfig(feature=["yamnet", "yamnet"]), "'yamnet']: expected a name, or a list of names"),
         (lambda: AttentionPoolConfig(pca=0), "model.pca=0: expected 1 to 65536 components"),
-        (lambda: AttentionPoolConfig(whiten=True), "model.whiten=True: expected false without model.pca"),
+        (lambda: AttentionPoolConfig(whiten=True), "model.whiten=true: expected false without model.pca"),
         (lambda: ParallelConfig(features=["musicnn", "yamnet"], pca=0), "model.pca=0: expected 1 to 65536 components"),
         (lambda: ParallelConfig(pca=8), "model.pca=8: expected null, because none of model.features is among"),
         (lambda: YamnetFinetuneConfig(trainable_stages=15), "model.trainable_stages=15: expected 0 to 14 stages"),

@@ -182,7 +182,7 @@ def test_artists_are_counted_and_songs_without_one_named(songs, make_songs):
     [
         ({"features": {"log_mel": LogMelConfig()}}, r"^features=\['log_mel'\]: expected embeddings: musicnn, yamnet"),
         ({"split": SplitConfig()}, r"^split=.*: expected no split"),
-        ({"overwrite": True}, r"^overwrite=True: expected false"),
+        ({"overwrite": True}, r"^overwrite=true: expected false"),
         ({"folds": 1}, r"^folds=1: expected 2 to 1000 folds"),
         ({"formats": ["nope"]}, r"^formats=nope: expected"),
         (

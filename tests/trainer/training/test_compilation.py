@@ -53,7 +53,7 @@ def test_a_gpu_for_which_xla_does_not_compile_is_used_without_it(monkeypatch: py
 
 @pytest.mark.usefixtures("gpu")
 def test_what_xla_cannot_compile_is_refused() -> None:
-    with pytest.raises(UserError, match="jit_compile=True: expected false or auto with model=crnn on a GPU"):
+    with pytest.raises(UserError, match="jit_compile=true: expected false or auto with model=crnn on a GPU"):
         decide(jit_compile=True, recurrent=True)
 
 

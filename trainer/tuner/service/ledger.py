@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from itertools import takewhile
 from typing import Any
 
+from beam_pipelines.common.checks import shown_value
 from beam_pipelines.common.errors import UserError
 from beam_pipelines.common.terminal import counted
 from trainer.tuner.config import HYPERBAND, SearchConfig
@@ -289,7 +290,9 @@ class Ledger:
 
 def _check_same_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     differences = [
-        "the space is different" if name == "space" else f"{name} was {saved.get(name)} and is {value}"
+        "the space is different"
+        if name == "space"
+        else f"{name} was {shown_value(saved.get(name))} and is {shown_value(value)}"
         for name, value in json.loads(json.dumps(wanted)).items()
         if saved.get(name) != value
     ]
