@@ -199,7 +199,8 @@ COMMANDS = (
             "groups:   model=cnn2d|… (beamtune models lists them)   strategy=none|mirrored|multi_worker|tpu\n"
             "          augment=none|default\n"
             "settings: data_dir, run_dir, seed, epochs, global_batch_size, early_stopping_patience_epochs,\n"
-            "          label_smoothing, calibrate, model.*, optimizer.*, mlflow.tracking_uri, …"
+            "          label_smoothing, calibrate, model.*, optimizer.*, mlflow.tracking_uri, …\n"
+            "speed:    cache, steps_per_call, jit_compile, precision, augment.runs_on (docs/train.md)"
         ),
         examples=(
             "beamtune train data_dir=prepared/mine run_dir=runs/first",

@@ -67,7 +67,7 @@ def test_an_interrupted_command_resumes_with_the_same_results(make_config, tmp_p
     ("changes", "message"),
     [
         ({"pca": 2}, "pca was null and is 2"),
-        ({"tune": True}, "tune was False and is True"),
+        ({"tune": True}, "tune was false and is true"),
         ({"feature": "yamnet"}, "feature was spectral_stats and is yamnet"),
     ],
 )
