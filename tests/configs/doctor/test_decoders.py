@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import beam_pipelines.audio.choose_decoder  # noqa: F401 (which imports both decoders)
 from configs.doctor.decoders import FORMATS, decoders_of, find_decoders
 from configs.doctor.findings import BROKEN, OK, Finding
 
@@ -19,6 +20,8 @@ def without(monkeypatch, *modules):
         monkeypatch.setitem(sys.modules, name, None)
     for name in ("libsndfile", "ffmpeg"):
         monkeypatch.delitem(sys.modules, f"beam_pipelines.audio.{name}", raising=False)
+        # The next import sets it: at the end it is the module again that other modules have imported.
+        monkeypatch.delattr(f"beam_pipelines.audio.{name}")
 
 
 @pytest.mark.parametrize("audio_format", FORMATS)
