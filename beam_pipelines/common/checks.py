@@ -51,8 +51,12 @@ def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
     if value in choices:
         return
     begun = [choice for choice in choices if value and choice.startswith(value)]
-    # With another letter, a word of three letters is another word: gpu is not a mistyped cpu.
-    similar = difflib.get_close_matches(value, choices, n=1) if len(value) > 3 else []
+    # A word of three letters with another first letter is another word: gpu is not a mistyped cpu.
+    similar = [
+        choice
+        for choice in difflib.get_close_matches(value, choices, n=1)
+        if len(value) > 3 or choice.startswith(value[:1])
+    ]
     nearest = similar or begun
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     expected = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
