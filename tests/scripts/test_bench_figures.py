@@ -1,9 +1,6 @@
 """The tables that benchmarks make of their figures, the parts of `prepare`, and what is recorded of a run."""
 
-import importlib
-import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +8,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import soundfile
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"
-RUN = {
-    "machine": {"cpu": "CPU", "cores": 2, "memory_gib": 24},
-    "versions": {"python": "3.11", "numpy": "2"},
-    "arguments": {"tracks": 1_000_000},
-}
-RUN_LINE = "\nCPU, 2 cores, 24 GiB; python 3.11, numpy 2.\n"
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Imports a module of the benchmarks, and forgets all of them at the end."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
-            del sys.modules[name]
+from benchmark_run import RUN, RUN_LINE
 
 
 def test_prepare(load: Any) -> None:

@@ -1,44 +1,14 @@
 """`scripts/bench`: a page has the tables of its files, ratios are compared, and mistakes are one line."""
 
 import ast
-import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"
-# What each file has beside its figures, and the line that is made of it.
-RUN = {
-    "machine": {"cpu": "CPU", "cores": 2, "memory_gib": 24},
-    "versions": {"python": "3.11", "numpy": "2"},
-    "arguments": {"tracks": 1_000_000},
-}
-RUN_LINE = "\nCPU, 2 cores, 24 GiB; python 3.11, numpy 2.\n"
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Loads a benchmark as a module, and forgets the benchmarks that it imports."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-
-    def load_one(name: str) -> Any:
-        spec = importlib.util.spec_from_file_location(f"bench_{name}", BENCHMARKS / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        return module
-
-    yield load_one
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
-            del sys.modules[name]
+from benchmark_run import BENCHMARKS, RUN, RUN_LINE
 
 
 def test_the_tables_of_the_pages_are_those_of_their_files(load: Any) -> None:
