@@ -53,9 +53,7 @@ def value_of_union(node: UnionNode, value: Any) -> Any:
 def mapping_of(config: DictConfig, key: str) -> str | None:
     """Returns the setting that is a mapping with names of the user's, such as labels: the key, or the one above it."""
     for candidate in (key, key.rpartition(".")[0]):
-        *parents, name = candidate.split(".")
-        parent = OmegaConf.select(config, ".".join(parents)) if parents else config
-        node = parent._get_node(name) if isinstance(parent, DictConfig) and name in parent else None
+        node = node_of(config, candidate)
         if isinstance(node, DictConfig) and is_mapping(node):
             return candidate
     return None

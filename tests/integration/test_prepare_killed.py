@@ -4,12 +4,12 @@ import json
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted_prepare import interrupt_prepare
 from python_script import script_command
 
 from beam_pipelines.common.lease import LEASE_FILE
@@ -182,15 +182,5 @@ def _start(music: Path, output_dir: Path, *, stderr: int = subprocess.DEVNULL) -
 def test_an_interrupted_run_prints_one_line(make_collection, tmp_path):
     music = make_collection(tmp_path / "music", artists=6, tracks=4, duration_s=20.0)
     process = _start(music, tmp_path / "out", stderr=subprocess.PIPE)
-    deadline_s = time.monotonic() + 600
-    progress = tmp_path / "out" / ".build" / "progress"
-    while not (progress.is_dir() and list(progress.iterdir())):
-        assert process.poll() is None, "the run ended before it could be interrupted"
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=600)
-    assert process.returncode == 130
-    expected = "beamtune prepare: stopped by Ctrl-C; what is finished is kept: the same command resumes"
-    assert stderr.decode().splitlines()[-1] == expected
+    interrupt_prepare(process, tmp_path / "out")
     assert not (tmp_path / "out" / "_SUCCESS").exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 from distributed import Client, LocalCluster
+from interrupted_prepare import interrupt_prepare
 from python_script import script_command
 
 from beam_pipelines.audio.config import SegmentConfig
@@ -311,17 +312,7 @@ def test_an_interrupted_run_on_dask_leaves_no_process_and_no_file(make_collectio
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    deadline_s = time.monotonic() + 600
-    progress = tmp_path / "out" / ".build" / "progress"
-    while not (progress.is_dir() and list(progress.iterdir())):
-        assert process.poll() is None, "the run ended before it could be interrupted"
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=600)
-    assert process.returncode == 130
-    expected = "beamtune prepare: stopped by Ctrl-C; what is finished is kept: the same command resumes"
-    assert stderr.decode().splitlines()[-1] == expected
+    interrupt_prepare(process, tmp_path / "out")
     assert list((tmp_path / "temp").iterdir()) == []
     deadline_s = time.monotonic() + 600
     while has_processes(process.pid):

@@ -341,7 +341,7 @@ def shard_read_errors(shards: Sequence[Shard]) -> Iterator[None]:
         for shard in shards:
             problem = _problem_of(shard)
             if problem is not None:
-                raise RunFailedError(f"{shard.path} {problem}: prepare the data again") from error
+                raise RunFailedError(f"{shard.path} {problem}: prepare the data again, with overwrite=true") from error
         raise
 
 

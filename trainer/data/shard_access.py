@@ -66,7 +66,8 @@ class OpenShard:
         except DamagedRecordError as error:
             raise RunFailedError(
                 f"{self.shard.path}: example {record + 1} of {self.shard.num_examples} is damaged, or "
-                f"{index_filename(self.shard.path)} is the index of another shard: prepare the data again"
+                f"{index_filename(self.shard.path)} is the index of another shard: prepare the data again, "
+                "with overwrite=true"
             ) from error
 
 
@@ -180,7 +181,7 @@ def _opened(shard: Shard, open_file: Callable[[str], BinaryIO]) -> BinaryIO:
         with files.file_errors(shard.path):
             return open_file(shard.path)
     except files.MissingFileError as error:
-        raise RunFailedError(f"{shard.path} is missing: prepare the data again") from error
+        raise RunFailedError(f"{shard.path} is missing: prepare the data again, with overwrite=true") from error
 
 
 def _copied(shard: Shard) -> OpenShard:
@@ -212,4 +213,4 @@ def _scanned(shard: Shard, file: BinaryIO) -> npt.NDArray[np.int64]:
         problem = f"has {len(ends)} examples, expected {shard.num_examples}"
     else:
         return ends
-    raise RunFailedError(f"{shard.path} {problem}: prepare the data again")
+    raise RunFailedError(f"{shard.path} {problem}: prepare the data again, with overwrite=true")

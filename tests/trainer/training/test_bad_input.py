@@ -121,6 +121,14 @@ def test_a_run_with_other_settings(finished: TrainConfig) -> None:
     assert "epochs was 3 and is 2; optimizer.learning_rate was 0.01 and is 0.5): choose another run_dir" in message
 
 
+def test_another_compilation_of_a_run_that_was_interrupted(finished: TrainConfig) -> None:
+    """It would change the last bits of the weights."""
+    (Path(finished.run_dir) / "_SUCCESS").unlink()
+    assert "(jit_compile was auto and is true): choose another run_dir" in refused_at(
+        replace(finished, jit_compile=True)
+    )
+
+
 def test_data_that_were_prepared_again(finished: TrainConfig, write_prepared: WritePrepared) -> None:
     (Path(finished.run_dir) / "_SUCCESS").unlink()
     write_prepared(cache_key="other")
