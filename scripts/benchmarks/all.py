@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 import predict
 import start
-from figures.record import describe_machine, write_json
+from figures.record import describe_machine, json_file, write_json
 from prepare import find_clips_in, link_clips
 from rich import box
 from rich.table import Table
@@ -99,11 +99,9 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: in minutes")
     ends = parser.add_mutually_exclusive_group()  # with --check some ratios are not measured
-    ends.add_argument("--json", type=Path, help="write the figures to this file")
+    ends.add_argument("--json", type=json_file, help="write the figures to this file")
     ends.add_argument("--check", type=Path, help="compare with this file")
     arguments = parser.parse_args()
-    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
-        refuse(f"--json {arguments.json}: there is no folder {arguments.json.parent}")
     cpu, earlier = (None, None) if arguments.check is None else read_earlier(arguments.check)
     is_same_cpu = cpu == describe_machine()["machine"]["cpu"]
     least_share = LEAST_SHARE if is_same_cpu else LEAST_SHARE_OF_OTHER_CPU

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
-from figures.record import describe_machine
+from figures.record import describe_machine, json_file
 from prepare import REAL_MUSIC, REPOSITORY, find_clips_in, link_clips, minutes_of
 from tables import alternatives_table
 
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--io-python", type=Path, default=IO_PYTHON, help="a Python with tensorflow-io")
     parser.add_argument("--clips", type=int, default=40, help="of the smaller size; the larger has three times as many")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file")
     arguments = parser.parse_args()
     python = arguments.environment / "bin" / "python"
     not_installed = install(python)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from figures.audio_tables import damaged_table, decoding_table
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 
 from beam_pipelines.audio.checked_source import CheckedSource
 from beam_pipelines.audio.decode import AudioError, AudioStream
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=REAL_MUSIC, help="mp3 files, in folders below it")
     parser.add_argument("--files", type=int, help="how many of them, evenly spread; all without it")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     arguments = parser.parse_args()
     paths = sorted(arguments.folder.glob("**/*.mp3"))
     files = [path.read_bytes() for path in spread(paths, arguments.files or len(paths))]

@@ -31,7 +31,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 from figures.audio_tables import copies_table, random_table
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 
 from beam_pipelines.audio.config import AudioConfig
 from beam_pipelines.audio.load import load_audio
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--random", type=int, nargs="*", default=[100_000, 1_000_000], help="numbers of fingerprints of random bits"
     )
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     parser.add_argument("--part", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part is not None:

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 import yaml
 from figures.model_tables import explore_table
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 
 from beam_pipelines.audio.config import AudioConfig, SegmentConfig
 from beam_pipelines.common.python_process import python_command
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=8000, help="tracks in the data set, of 30 s each")
     parser.add_argument("--genres", type=int, default=8, help="genres in the data set")
     parser.add_argument("--dir", type=Path, help="where to write it; the default is the temporary folder")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
         data_dir = Path(folder) / "data"

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from figures.model_tables import plan_table
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 
 from beam_pipelines.datasets.config import CsvDatasetConfig
 from beam_pipelines.datasets.registry import list_tracks
@@ -38,7 +38,7 @@ def main() -> None:
         prog="scripts/bench plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tracks", type=int, default=1_000_000, help="tracks in the manifest (1000000)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     arguments = parser.parse_args()
 
     steps: dict[str, float] = {}

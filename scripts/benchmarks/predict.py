@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from figures.model_tables import predict_table
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 
 PACKAGES = ("tensorflow", "keras", "numpy", "librosa", "soundfile", "soxr")
 REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "magnatune4"
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1000, help="files of the library")
     parser.add_argument("--loop-files", type=int, default=100, help="files of the library that the loop predicts")
     parser.add_argument("--sizes", type=int, nargs=2, default=[200, 2000], help="sizes of which memory is compared")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     parser.add_argument("--part", choices=("predict", "loop"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part == "predict":

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from figures.audio_tables import prepare_table
-from figures.record import Target, describe_run, write_json
+from figures.record import Target, describe_run, json_file, write_json
 
 from beam_pipelines.common.python_process import python_command
 
@@ -138,7 +138,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, once each: in minutes")
     parser.add_argument("--repetitions", type=int, help="how often each measurement is made")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run is not None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from figures.audio_tables import prepare_parts_table
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 from prepare import REAL_MUSIC, clip_paths, decode_file, find_clips_in, link_clips
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("music", nargs="?", type=Path, default=REAL_MUSIC, help="a folder with tracks.csv")
     parser.add_argument("--clips", type=int, default=80)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     arguments = parser.parse_args()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported
     with tempfile.TemporaryDirectory(prefix="beamtune-bench-") as folder:

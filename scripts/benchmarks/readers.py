@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from figures.model_tables import readers_table
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 from subjects.readers import BATCH_SIZE, READERS, SHUFFLE_BUFFER
 from subjects.train import NUM_CLASSES
 from train import NUM_SHARDS, write_data
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("python", type=Path, help="a Python that has array_record, grain and webdataset")
     parser.add_argument("--examples", type=int, default=8192, help=f"a multiple of {BATCH_SIZE * NUM_SHARDS}")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     parser.add_argument("--of-ours", choices=(OURS, BUFFERED), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

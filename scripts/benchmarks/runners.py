@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from figures.audio_tables import runners_table
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 from prepare import NUM_CORES, Cost, find_clips, link_clips, measure, prepare_command
 
 PACKAGES = ("apache-beam", "dask", "distributed", "numpy")
@@ -33,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("--clips", type=int, default=162)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     arguments = parser.parse_args()
     costs: dict[str, list[Cost]] = {name: [] for name in RUNNERS}
     with tempfile.TemporaryDirectory(prefix="beamtune-bench-") as folder:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from figures.record import describe_run, write_json
+from figures.record import describe_run, json_file, write_json
 from rich import box
 from rich.table import Table
 
@@ -78,7 +78,7 @@ def main() -> None:
     )
     parser.add_argument("--against", type=Path, help="another checkout, whose figures come first")
     parser.add_argument("--repetitions", type=int, default=3, help="of each measurement")
-    parser.add_argument("--json", type=Path, help="write all figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write all figures to this file too")
     arguments = parser.parse_args()
     if arguments.against is not None and not (arguments.against / "configs" / "cli.py").is_file():
         parser.error(f"--against {arguments.against} is no checkout of beamtune")

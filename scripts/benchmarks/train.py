@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from figures.model_tables import device_table, train_table
-from figures.record import Target, describe_run, write_json
+from figures.record import Target, describe_run, json_file, write_json
 from subjects.train import NUM_CLASSES
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, once each")
     parser.add_argument("--inputs", action="store_true", help="the input pipeline only")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=json_file, help="write the figures to this file too")
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="beamtune-bench-") as folder:

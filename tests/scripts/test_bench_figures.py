@@ -1,6 +1,6 @@
 """The tables that benchmarks make of their figures, the parts of `prepare`, and what is recorded of a run."""
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import soundfile
-from benchmark_run import RUN, RUN_LINE
+from benchmark_run import BENCHMARKS, RUN, RUN_LINE
 
 
 def test_prepare(load: Any) -> None:
@@ -304,3 +304,13 @@ def test_bare_decoding_in_several_processes_decodes_each_file_once(
     bench.decode(paths, tmp_path)
     bench.decode_at_once(paths, tmp_path)
     assert capsys.readouterr().out == "3.0\n3.0\n"
+
+
+def test_a_missing_folder_of_the_figures_is_refused_before_anything_is_measured(load: Any, tmp_path: Path) -> None:
+    json_file = load("figures.record").json_file
+    assert json_file(str(tmp_path / "figures.json")) == tmp_path / "figures.json"
+    with pytest.raises(ArgumentTypeError, match=f"^{tmp_path}/no/f.json: there is no folder {tmp_path}/no$"):
+        json_file(f"{tmp_path}/no/f.json")
+    takes_json = [path for path in BENCHMARKS.glob("*.py") if 'add_argument("--json"' in path.read_text("utf-8")]
+    assert len(takes_json) == 13
+    assert all('"--json", type=json_file' in path.read_text("utf-8") for path in takes_json)

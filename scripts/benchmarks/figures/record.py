@@ -50,6 +50,18 @@ def describe_run(arguments: argparse.Namespace, packages: Sequence[str]) -> dict
     }
 
 
+def json_file(text: str) -> Path:
+    """Returns the path of --json.
+
+    Raises:
+        argparse.ArgumentTypeError: Its folder is missing: without it, nothing is measured in vain.
+    """
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: there is no folder {path.parent}")
+    return path
+
+
 def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
     """Writes what `tables` makes a table of, if a file is given."""
     if path is not None:
